@@ -1,0 +1,1 @@
+"""RELION's two contracts: the per-iteration reconstruct hook and External jobs."""

@@ -1,0 +1,1 @@
+"""Half maps and their 3D FSC to corrected half maps."""

@@ -1,0 +1,125 @@
+"""Generate a Typer command from a configuration model."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+from pydantic_core import PydanticUndefined
+
+from spisonet.errors import SpisonetError
+from spisonet.io.config import CommandConfig, CommandLine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pydantic.fields import FieldInfo
+
+POSITIONAL_SUFFIX = "_positional"
+
+
+def add_command(app: typer.Typer, model: type[CommandConfig], run: Callable[[CommandConfig], None]) -> None:
+    """Add the command of `model` to `app`; it builds the configuration and calls `run`.
+
+    Every field becomes an option spelt with underscores (as published) and with hyphens; a
+    positional field may be given either way.
+    """
+
+    def command(**given: Any) -> None:
+        run(model.from_options(_merge_positional(model, given)))
+
+    parameters = [p for name, info in model.model_fields.items() for p in _parameters(name, info)]
+    signature = inspect.Signature(parameters)
+    command.__signature__ = signature  # type: ignore[attr-defined]
+    command.__annotations__ = {p.name: p.annotation for p in parameters}
+    examples = "\n\n".join(f"  {line}" for line in model.examples)
+    command.__doc__ = f"{inspect.getdoc(model)}" + (f"\n\nExamples:\n\n{examples}" if examples else "")
+    app.command(model.command)(command)
+
+
+def _parameters(name: str, info: FieldInfo) -> list[inspect.Parameter]:
+    shape = next((m for m in info.metadata if isinstance(m, CommandLine)), CommandLine())
+    default = None if info.default is PydanticUndefined else info.default
+    spellings = list(dict.fromkeys([f"--{name}", f"--{name.replace('_', '-')}", *shape.aliases]))
+    if info.annotation is bool:
+        spellings = [f"{s}/--no-{s.lstrip('-')}" if s == f"--{name}" else s for s in spellings]
+    annotation: Any = info.annotation
+    if shape.positional:
+        # Both forms are optional to the parser; the model says what is missing.
+        argument = Annotated[
+            annotation | None,
+            typer.Argument(help=info.description, metavar=_metavar(name, info), show_default=False),
+        ]
+        option = Annotated[
+            annotation | None, typer.Option(*spellings, help=info.description, hidden=info.is_required())
+        ]
+        return [
+            _keyword(name + POSITIONAL_SUFFIX, argument, None),
+            _keyword(name, option, None),
+        ]
+    return [_keyword(name, Annotated[annotation, typer.Option(*spellings, help=info.description)], default)]
+
+
+def _metavar(name: str, info: FieldInfo) -> str:
+    return name.upper() if info.is_required() else f"[{name.upper()}]"
+
+
+def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _merge_positional(model: type[CommandConfig], given: dict[str, Any]) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    for name, info in model.model_fields.items():
+        value, positional = given[name], given.get(name + POSITIONAL_SUFFIX)
+        if value is not None and positional is not None:
+            raise SpisonetError(f"{name} is given twice: as {positional} and as --{name} {value}.")
+        chosen = positional if value is None else value
+        if chosen is None and info.is_required():
+            raise SpisonetError(f"{model.command} needs {name.upper()}: {info.description}")
+        if chosen is not None:
+            options[name] = chosen
+    return options
+
+
+def join_boolean_values(arguments: list[str], booleans: set[str]) -> list[str]:
+    """Accept ``--flag True`` and ``--flag=False``, as the published command lines do.
+
+    Parameters
+    ----------
+    arguments : list of str
+        Command-line words.
+    booleans : set of str
+        Names of boolean options, with underscores.
+
+    Returns
+    -------
+    list of str
+        The same words with every boolean in the form ``--flag`` or ``--no-flag``.
+    """
+    joined: list[str] = []
+    words = iter(range(len(arguments)))
+    for index in words:
+        word = arguments[index]
+        name, _, value = word.partition("=")
+        plain = name.removeprefix("--").replace("-", "_")
+        if not name.startswith("--") or plain not in booleans:
+            joined.append(word)
+            continue
+        following = arguments[index + 1] if index + 1 < len(arguments) else ""
+        if not value and following.lower() in ("true", "false"):
+            value = following
+            next(words)
+        joined.append(f"--no-{plain}" if value.lower() == "false" else f"--{plain}")
+    return joined
+
+
+def boolean_names(models: list[type[CommandConfig]]) -> set[str]:
+    """Names of every boolean field of the models."""
+    return {
+        name
+        for model in models
+        for name, info in model.model_fields.items()
+        if cast("Any", info.annotation) is bool
+    }

@@ -1,0 +1,77 @@
+"""The ``spisonet.py`` command line."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+import typer
+
+from spisonet import __version__
+from spisonet.anisotropy.config import COMMANDS
+from spisonet.cli.generate import add_command, boolean_names, join_boolean_values
+from spisonet.errors import SpisonetError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from spisonet.io.config import CommandConfig
+
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Correct the anisotropy of cryo-EM maps: restore the Fourier regions that were not measured.",
+)
+
+
+def _version(show: bool) -> None:
+    if show:
+        typer.echo(f"spisonet {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version."
+    ),
+) -> None:
+    """Hold the options of the program itself."""
+
+
+def _runner(target: str) -> Callable[[CommandConfig], None]:
+    module, function = target.split(":")
+
+    def run(config: CommandConfig) -> None:
+        getattr(import_module(module), function)(config)  # heavy imports happen here, not for --help
+
+    return run
+
+
+for _model, _target in COMMANDS.items():
+    add_command(app, _model, _runner(_target))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; a fault of the input prints one sentence and exits with 1."""
+    words = sys.argv[1:] if arguments is None else arguments
+    log = logging.getLogger("spisonet")
+    log.setLevel(logging.INFO)
+    if not log.handlers:
+        handler = logging.StreamHandler(sys.stdout)
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        log.addHandler(handler)
+    try:
+        app(join_boolean_values(words, boolean_names(list(COMMANDS))))
+    except SpisonetError as error:
+        typer.echo(f"spisonet: {error}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        typer.echo("spisonet: interrupted.", err=True)
+        sys.exit(EXIT_INTERRUPTED)

@@ -1,0 +1,1 @@
+"""Fourier-space measurements and filters on whole volumes (NumPy, no learning)."""

@@ -1,0 +1,74 @@
+"""Fourier grids and transforms.
+
+Half spectra are those of ``rfftn`` with DC at index 0. A centred cube has DC at ``n // 2``, the
+form in which 3D FSC volumes are exchanged on disk. Radii are in Fourier voxels, so that a radius
+``r`` in a box of ``n`` voxels of ``a`` Å is the resolution ``n * a / r`` Å.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import scipy.fft
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def rfft3(volume: NDArray[np.float32], workers: int = -1) -> NDArray[np.complex64]:
+    """Half spectrum ``(z, y, x // 2 + 1)`` of a real volume, in single precision."""
+    return cast("NDArray[np.complex64]", scipy.fft.rfftn(volume, workers=workers))
+
+
+def irfft3(spectrum: NDArray[np.complex64], shape: tuple[int, ...], workers: int = -1) -> NDArray[np.float32]:
+    """Real volume of `shape` from its half spectrum."""
+    return cast("NDArray[np.float32]", scipy.fft.irfftn(spectrum, s=shape, workers=workers))
+
+
+def frequency_axes_rfft(shape: tuple[int, ...]) -> tuple[NDArray[np.float32], ...]:
+    """Broadcastable ``(kz, ky, kx)`` of a half spectrum, in Fourier voxels."""
+    full = [np.rint(np.fft.fftfreq(n) * n).astype(np.float32) for n in shape[:2]]
+    half = np.arange(shape[2] // 2 + 1, dtype=np.float32)
+    return full[0][:, None, None], full[1][None, :, None], half[None, None, :]
+
+
+def radius_rfft(shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Distance from DC of every half-spectrum voxel, in Fourier voxels (cubic box)."""
+    kz, ky, kx = frequency_axes_rfft(shape)
+    return cast("NDArray[np.float32]", np.sqrt(kz**2 + ky**2 + kx**2))
+
+
+def shell_index_rfft(shape: tuple[int, ...]) -> NDArray[np.int32]:
+    """Shell of every half-spectrum voxel: ``round(|k|)``, as RELION counts shells."""
+    return np.rint(radius_rfft(shape)).astype(np.int32)
+
+
+def hermitian_multiplicity(n: int) -> NDArray[np.float32]:
+    """How often each ``kx`` plane of a half spectrum occurs in the whole one, ``(n // 2 + 1,)``."""
+    weight = np.full(n // 2 + 1, 2.0, dtype=np.float32)
+    weight[0] = 1.0
+    if n % 2 == 0:
+        weight[-1] = 1.0
+    return weight
+
+
+def half_from_centred(cube: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Half spectrum with DC at index 0 from a centred cube with DC at ``n // 2``.
+
+    The cube is made symmetric first, ``C(k) = (C(k) + C(-k)) / 2``, so that a filter made of it
+    keeps real volumes real.
+    """
+    full = np.fft.ifftshift(cube)
+    mirrored = np.roll(full[::-1, ::-1, ::-1], 1, axis=(0, 1, 2))
+    return np.ascontiguousarray((full + mirrored)[..., : cube.shape[2] // 2 + 1] / 2, dtype=np.float32)
+
+
+def centred_from_half(half: NDArray[np.float32], n: int) -> NDArray[np.float32]:
+    """Centred cube of edge `n` with DC at ``n // 2`` from a Friedel-symmetric half spectrum."""
+    full = np.empty((n, n, n), dtype=np.float32)
+    n_half = n // 2 + 1
+    full[..., :n_half] = half
+    negative = -np.arange(n) % n
+    full[..., n_half:] = half[negative][:, negative][..., n - np.arange(n_half, n)]
+    return np.fft.fftshift(full)

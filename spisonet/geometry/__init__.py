@@ -1,0 +1,1 @@
+"""Rotations, point groups and the Fourier sampling of view distributions."""

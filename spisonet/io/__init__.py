@@ -1,0 +1,1 @@
+"""Files: MRC volumes, particle metadata and run configurations."""

@@ -1,0 +1,101 @@
+"""Run configurations: one pydantic model per command.
+
+The command line (and later the graphical forms) are generated from these models, so a default or
+a help text stands in one place. Modules that define them import nothing heavy.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from spisonet import __version__
+from spisonet.errors import SpisonetError
+from spisonet.io.atomic import atomic_path
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Self
+
+JOB_FILE = "job.json"
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """How a field appears on the command line; put it into the field's ``Annotated``.
+
+    Attributes
+    ----------
+    positional : bool
+        The field may be given without its name, in the order of the model's fields.
+    aliases : tuple of str
+        Further spellings, such as ``-o``.
+    """
+
+    positional: bool = False
+    aliases: tuple[str, ...] = ()
+
+
+class CommandConfig(BaseModel):
+    """Base of every command's configuration: immutable and strict about unknown fields.
+
+    Class attributes ``command`` and ``examples`` name the command and show it in its help.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    command: ClassVar[str]
+    examples: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def from_options(cls, options: dict[str, Any]) -> Self:
+        """Build the configuration, turning a validation failure into one sentence.
+
+        Raises
+        ------
+        SpisonetError
+            Naming the first option at fault.
+        """
+        try:
+            return cls(**options)
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(str(part) for part in first["loc"])
+            message = first["msg"].removeprefix("Value error, ")
+            where = f"--{field}: " if field else ""
+            raise SpisonetError(
+                f"{where}{message[0].upper() if not where else message[0].lower()}{message[1:].rstrip('.')}."
+            ) from error
+
+
+def write_job_record(folder: Path, config: CommandConfig, **outcome: object) -> None:
+    """Write ``job.json``: the command, its whole configuration, the version and what came of it.
+
+    Parameters
+    ----------
+    folder : Path
+        The run's output folder.
+    config : CommandConfig
+        What was asked for.
+    **outcome
+        JSON-serialisable facts about the run.
+    """
+    record = {
+        "program": "spisonet",
+        "version": __version__,
+        "command": config.command,
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "config": config.model_dump(mode="json"),
+        **outcome,
+    }
+    write_json(folder / JOB_FILE, record)
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write a JSON file atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,200 @@
+"""MRC volumes: read with care, written with the header geometry of what was read."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import mrcfile
+import numpy as np
+
+from spisonet.errors import SpisonetError
+from spisonet.io.atomic import atomic_path
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+MAX_LABELS = 10
+LABEL_LENGTH = 79
+RELATIVE_VOXEL_SIZE_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A map and the header fields that place it in space.
+
+    Attributes
+    ----------
+    data : ndarray of float32
+        ``(z, y, x)`` densities.
+    voxel_size_angstrom : float
+        Edge of a (cubic) voxel in Å.
+    origin_angstrom, nstart : tuple
+        Header fields ``origin`` (Å) and ``nstart`` (voxels), each ``(x, y, z)``.
+    labels : tuple of str
+        Text labels of the header.
+    name : str
+        What to call the map in messages: the path it was read from.
+    """
+
+    data: NDArray[np.float32]
+    voxel_size_angstrom: float
+    origin_angstrom: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    nstart: tuple[int, int, int] = (0, 0, 0)
+    labels: tuple[str, ...] = field(default=(), repr=False)
+    name: str = "map"
+
+    @property
+    def box(self) -> int:
+        """Edge length in voxels of a cubic volume."""
+        return int(self.data.shape[0])
+
+    def with_data(self, data: NDArray[np.floating]) -> Volume:
+        """Return a volume with other densities and the same header geometry."""
+        return replace(self, data=np.ascontiguousarray(data, dtype=np.float32))
+
+
+def read_volume(path: Path, apix: float | None = None) -> Volume:
+    """Read a cubic map.
+
+    Parameters
+    ----------
+    path : Path
+        An MRC/CCP4 map of any real mode, plain or compressed with gzip or bzip2.
+    apix : float, optional
+        Voxel size in Å that overrides the header's.
+
+    Returns
+    -------
+    Volume
+        Densities as float32 in ``(z, y, x)`` whatever the axis order on disk.
+
+    Raises
+    ------
+    SpisonetError
+        If the file is missing, not an MRC file, not a cubic volume, has no voxel size, or holds
+        NaN, Inf or a constant.
+    """
+    if not path.is_file():
+        raise SpisonetError(f"{path} does not exist.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with mrcfile.open(path, mode="r", permissive=True) as mrc:
+                data, header = mrc.data, mrc.header
+                voxel_size, labels = mrc.voxel_size, tuple(mrc.get_labels())
+                if data is None:
+                    raise SpisonetError(f"{path} is not a readable MRC file; it may be truncated.")
+                axes = tuple(int(header[axis]) for axis in ("mapc", "mapr", "maps"))
+                is_stack = int(header.ispg) == 0 and int(header.mz) == 1
+                nstart = tuple(int(header[f"n{axis}start"]) for axis in "xyz")
+                origin = tuple(float(header.origin[axis]) for axis in "xyz")
+                data = np.array(data)
+    except (ValueError, OSError, RuntimeError, EOFError) as error:
+        raise SpisonetError(f"{path} is not a readable MRC file: {str(error).rstrip('.')}.") from error
+    if np.iscomplexobj(data):
+        raise SpisonetError(f"{path} holds complex numbers (a transform), not a map.")
+    if data.ndim != 3 or is_stack or min(data.shape) == 1:
+        raise SpisonetError(f"{path} is a 2D image or a stack of images of shape {data.shape}, not a 3D map.")
+    if sorted(axes) == [1, 2, 3] and axes != (1, 2, 3):
+        # Disk order (section, row, column) holds the axes (maps, mapr, mapc); put them in z, y, x.
+        order = [axes[::-1].index(axis) for axis in (3, 2, 1)]
+        data = data.transpose(order)
+        nstart = tuple(nstart[axes.index(axis)] for axis in (1, 2, 3))
+    if len(set(data.shape)) != 1:
+        raise SpisonetError(f"{path} is not cubic: its shape is {data.shape}; pad or crop it to a cube.")
+    return Volume(
+        data=checked_densities(data, str(path)),
+        voxel_size_angstrom=_voxel_size(path, voxel_size, apix),
+        origin_angstrom=(origin[0], origin[1], origin[2]),
+        nstart=(nstart[0], nstart[1], nstart[2]),
+        labels=labels,
+        name=str(path),
+    )
+
+
+def checked_densities(data: NDArray[np.generic], name: str) -> NDArray[np.float32]:
+    """Return the densities as contiguous float32.
+
+    Raises
+    ------
+    SpisonetError
+        If a value is NaN or infinite, or all are equal.
+    """
+    densities = np.ascontiguousarray(data, dtype=np.float32)
+    n_bad = densities.size - int(np.count_nonzero(np.isfinite(densities)))
+    if n_bad:
+        raise SpisonetError(f"{name} holds {n_bad} NaN or infinite values.")
+    if densities.min() == densities.max():
+        raise SpisonetError(f"{name} is constant (every voxel is {densities.flat[0]:g}).")
+    return densities
+
+
+def _voxel_size(path: Path, header_value: np.generic, apix: float | None) -> float:
+    if apix is not None:
+        return apix
+    x, y, z = (float(header_value[axis]) for axis in "xyz")  # type: ignore[index]
+    if not all(np.isfinite((x, y, z))) or min(x, y, z) <= 0:
+        raise SpisonetError(f"{path} has no voxel size in its header; give it with --apix.")
+    if max(x, y, z) - min(x, y, z) > RELATIVE_VOXEL_SIZE_TOLERANCE * x:
+        raise SpisonetError(
+            f"{path} has voxels that are not cubic ({x:g} x {y:g} x {z:g} Å); resample it or give --apix."
+        )
+    return x
+
+
+def require_same_grid(reference: Volume, *others: Volume) -> None:
+    """Check that maps share box and voxel size.
+
+    Raises
+    ------
+    SpisonetError
+        Naming the two files and what differs.
+    """
+    for other in others:
+        if other.data.shape != reference.data.shape:
+            raise SpisonetError(
+                f"{other.name} has a box of {other.box} voxels but {reference.name} has {reference.box}."
+            )
+        difference = abs(other.voxel_size_angstrom - reference.voxel_size_angstrom)
+        if difference > RELATIVE_VOXEL_SIZE_TOLERANCE * reference.voxel_size_angstrom:
+            raise SpisonetError(
+                f"{other.name} has voxels of {other.voxel_size_angstrom:g} Å but {reference.name} has "
+                f"{reference.voxel_size_angstrom:g} Å; correct the headers or give --apix."
+            )
+
+
+def write_volume(path: Path, volume: Volume, label: str = "", dtype: type[np.floating] = np.float32) -> None:
+    """Write a map atomically, with the volume's voxel size, origin, start and labels.
+
+    Parameters
+    ----------
+    path : Path
+        Output file; replaced when the new one is whole.
+    volume : Volume
+        What to write.
+    label : str
+        A header label to add (cut to 79 characters); the newest ten labels are kept.
+    dtype : type
+        ``numpy.float32`` or ``numpy.float16``.
+
+    Raises
+    ------
+    SpisonetError
+        If the file cannot be written.
+    """
+    labels = [*volume.labels, *([label[:LABEL_LENGTH]] if label else [])][-MAX_LABELS:]
+    with atomic_path(path) as temporary:
+        with mrcfile.new(temporary, overwrite=True) as mrc:
+            mrc.set_data(volume.data.astype(dtype))
+            mrc.set_volume()
+            mrc.voxel_size = volume.voxel_size_angstrom
+            mrc.nstart = volume.nstart
+            mrc.header.origin = volume.origin_angstrom
+            mrc.header.nlabl = len(labels)
+            for index in range(MAX_LABELS):
+                text = labels[index] if index < len(labels) else ""
+                mrc.header.label[index] = text.encode("ascii", "replace")

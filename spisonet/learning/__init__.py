@@ -1,0 +1,1 @@
+"""The engine: learn from measurements what their Fourier weights say is missing."""
