@@ -86,14 +86,21 @@ class ReconstructConfig(CommandConfig):
     epochs: int = Field(30, ge=0, description="Training epochs; 0 only predicts (needs --pretrained_model).")
     n_subvolume: int = Field(1000, ge=1, description="Subvolumes (crops) an epoch.")
     cube_size: int = Field(64, ge=8, description="Edge of the training cubes in voxels, a multiple of 8.")
-    predict_crop_size: int = Field(80, ge=16, description="Edge of the prediction tiles in voxels.")
+    predict_crop_size: int | None = Field(
+        None, ge=1, description="Edge of the prediction tiles in voxels [default: what fits into memory]."
+    )
     batch_size: int | None = Field(None, ge=1, description="Subvolumes an update [default: 4].")
-    acc_batches: int = Field(2, ge=1, description="Parts in which a batch is computed, to save memory.")
-    learning_rate: float = Field(3e-4, gt=0, description="Peak learning rate.")
+    acc_batches: int = Field(1, ge=1, description="Parts in which a batch is computed, to save memory.")
+    learning_rate: float | None = Field(
+        None, gt=0, description="Peak learning rate [default: 1e-3; 3e-4 for objective ei]."
+    )
     filter_base: int = Field(32, ge=1, description="Base width of the U-Net.")
     objective: Literal["replay", "ei"] = Field(
         "replay",
         description="replay: filled-map replay with random rotations; ei: the published three losses.",
+    )
+    positivity: bool = Field(
+        True, description="Let no prediction inside the mask be below the solvent (needs --mask)."
     )
     device: str | None = Field(None, description="cpu, cuda, cuda:1 or mps [default: the best there is].")
     seed: int = Field(0, ge=0, description="Seed of every random choice.")

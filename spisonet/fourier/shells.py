@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from spisonet.fourier.grids import hermitian_multiplicity, shell_index_rfft
+from spisonet.fourier.grids import frequency_axes_rfft, hermitian_multiplicity
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
+
+SLAB_VOXELS = 2**18
 
 
 def shell_sums(values_rfft: NDArray[np.floating], n: int) -> NDArray[np.float64]:
@@ -27,8 +32,26 @@ def shell_sums(values_rfft: NDArray[np.floating], n: int) -> NDArray[np.float64]
     ndarray
         ``(n // 2 + 1,)`` sums.
     """
-    weights = values_rfft * hermitian_multiplicity(n)
-    sums = np.bincount(shell_index_rfft((n, n, n)).ravel(), weights=weights.ravel())
+    sums = np.zeros(n // 2 + 1)
+    for slab, shell in _slabs(n):
+        sums += _sum_slab(values_rfft[slab], shell, n)
+    return sums
+
+
+def _slabs(n: int) -> Iterator[tuple[slice, NDArray[np.intp]]]:
+    """Sections of a half spectrum that fit in the cache, each with the shells of its voxels."""
+    kz, ky, kx = frequency_axes_rfft((n, n, n))
+    in_plane = ky**2 + kx**2
+    thickness = max(1, SLAB_VOXELS // in_plane.size)
+    for first in range(0, n, thickness):
+        slab = slice(first, first + thickness)
+        yield slab, np.rint(np.sqrt(kz[slab] ** 2 + in_plane)).astype(np.intp)
+
+
+def _sum_slab(values: NDArray[np.floating], shell: NDArray[np.intp], n: int) -> NDArray[np.float64]:
+    weights = np.multiply(values, hermitian_multiplicity(n), dtype=np.float64)
+    # Corners lie beyond the last shell, up to sqrt(3) times as far.
+    sums = np.bincount(shell.ravel(), weights.ravel(), minlength=n // 2 + 1)
     return cast("NDArray[np.float64]", sums[: n // 2 + 1])
 
 
@@ -38,7 +61,7 @@ def shell_counts(n: int) -> NDArray[np.float64]:
 
 
 def fourier_shell_correlation(
-    spectrum1: NDArray[np.complex64], spectrum2: NDArray[np.complex64], n: int
+    spectrum1: NDArray[np.complex64], spectrum2: NDArray[np.complex64], n: int, workers: int = 1
 ) -> NDArray[np.float64]:
     """Fourier shell correlation ``Σ Re(F1 F2*) / sqrt(Σ|F1|² Σ|F2|²)`` per shell.
 
@@ -48,6 +71,8 @@ def fourier_shell_correlation(
         ``(n, n, n // 2 + 1)`` half spectra.
     n : int
         Box in voxels.
+    workers : int
+        Threads.
 
     Returns
     -------
@@ -58,13 +83,20 @@ def fourier_shell_correlation(
     ----------
     Harauz & van Heel (1986) Optik 73, 146-156.
     """
-    cross = shell_sums(np.real(spectrum1 * np.conj(spectrum2)), n)
-    power1 = shell_sums(np.abs(spectrum1) ** 2, n)
-    power2 = shell_sums(np.abs(spectrum2) ** 2, n)
-    norm = np.sqrt(power1 * power2)
+
+    def sums_of_slab(section: tuple[slice, NDArray[np.intp]]) -> NDArray[np.float64]:
+        slab, shell = section
+        part1, part2 = spectrum1[slab], spectrum2[slab]
+        cross = part1.real * part2.real + part1.imag * part2.imag
+        power1, power2 = (part.real**2 + part.imag**2 for part in (part1, part2))
+        return np.stack([_sum_slab(values, shell, n) for values in (cross, power1, power2)])
+
+    with ThreadPoolExecutor(workers) as pool:
+        sums = sum(pool.map(sums_of_slab, _slabs(n)), np.zeros((3, n // 2 + 1)))
+    cross, norm = sums[0], np.sqrt(sums[1] * sums[2])
     fsc = np.divide(cross, norm, out=np.zeros_like(cross), where=norm > 0)
     fsc[0] = 1.0
-    return fsc
+    return cast("NDArray[np.float64]", fsc)
 
 
 def resolution_at_threshold(fsc: NDArray[np.floating], threshold: float, box_angstrom: float) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from spisonet.errors import SpisonetError
@@ -35,7 +35,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise SpisonetError(f"{path} cannot be written: {error.strerror or error}.") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def prepare_output_folder(folder: Path) -> None:
@@ -50,8 +51,33 @@ def prepare_output_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe.write_bytes(b"0" * 4096)
-        probe.unlink()
     except OSError as error:
         raise SpisonetError(
             f"The output folder {folder} cannot be written: {error.strerror or error}."
         ) from error
+    finally:
+        with suppress(OSError):
+            probe.unlink()
+
+
+def prepare_output_file(path: Path, *inputs: Path | None) -> None:
+    """Check that an output file can be written and would not replace an input.
+
+    Parameters
+    ----------
+    path : Path
+        The file to be written later; its folder is created.
+    *inputs : Path or None
+        Files that the command reads.
+
+    Raises
+    ------
+    SpisonetError
+        If `path` is one of the inputs or a folder, or if its folder cannot be written.
+    """
+    for source in inputs:
+        if source is not None and path.resolve() == source.resolve():
+            raise SpisonetError(f"The output {path} is also an input; give another name.")
+    if path.is_dir():
+        raise SpisonetError(f"The output {path} is a folder; give a file name.")
+    prepare_output_folder(path.parent)

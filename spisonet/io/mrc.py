@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+import zlib
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 MAX_LABELS = 10
 LABEL_LENGTH = 79
 RELATIVE_VOXEL_SIZE_TOLERANCE = 1e-3
+COMPRESSIONS = {".gz": "gzip", ".bz2": "bzip2"}
+# What mrcfile lets through when a header or a compressed stream is damaged.
+UNREADABLE = (ValueError, OSError, RuntimeError, EOFError, MemoryError, OverflowError, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ def read_volume(path: Path, apix: float | None = None) -> Volume:
         NaN, Inf or a constant.
     """
     if not path.is_file():
-        raise SpisonetError(f"{path} does not exist.")
+        raise SpisonetError(f"{path} is a folder, not a map." if path.is_dir() else f"{path} does not exist.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -93,8 +97,9 @@ def read_volume(path: Path, apix: float | None = None) -> Volume:
                 nstart = tuple(int(header[f"n{axis}start"]) for axis in "xyz")
                 origin = tuple(float(header.origin[axis]) for axis in "xyz")
                 data = np.array(data)
-    except (ValueError, OSError, RuntimeError, EOFError) as error:
-        raise SpisonetError(f"{path} is not a readable MRC file: {str(error).rstrip('.')}.") from error
+    except UNREADABLE as error:
+        reason = str(error).rstrip(".") or type(error).__name__
+        raise SpisonetError(f"{path} is not a readable MRC file: {reason}.") from error
     if np.iscomplexobj(data):
         raise SpisonetError(f"{path} holds complex numbers (a transform), not a map.")
     if data.ndim != 3 or is_stack or min(data.shape) == 1:
@@ -173,7 +178,7 @@ def write_volume(path: Path, volume: Volume, label: str = "", dtype: type[np.flo
     Parameters
     ----------
     path : Path
-        Output file; replaced when the new one is whole.
+        Output file; replaced when the new one is whole. Compressed if it ends in .gz or .bz2.
     volume : Volume
         What to write.
     label : str
@@ -184,11 +189,13 @@ def write_volume(path: Path, volume: Volume, label: str = "", dtype: type[np.flo
     Raises
     ------
     SpisonetError
-        If the file cannot be written.
+        If the file cannot be written, or a density is beyond the range of `dtype`.
     """
+    if not np.abs(volume.data).max() <= np.finfo(dtype).max:
+        raise SpisonetError(f"{path} cannot be written as {dtype.__name__}: a density is beyond its range.")
     labels = [*volume.labels, *([label[:LABEL_LENGTH]] if label else [])][-MAX_LABELS:]
     with atomic_path(path) as temporary:
-        with mrcfile.new(temporary, overwrite=True) as mrc:
+        with mrcfile.new(temporary, compression=COMPRESSIONS.get(path.suffix), overwrite=True) as mrc:
             mrc.set_data(volume.data.astype(dtype))
             mrc.set_volume()
             mrc.voxel_size = volume.voxel_size_angstrom

@@ -1,0 +1,390 @@
+"""The ``fsc3d`` command: the conical 3D FSC of two half maps and what it says about anisotropy."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spisonet import __version__
+from spisonet.anisotropy.fsc_metrics import (
+    FSC_HALF_MAPS,
+    FSC_SPHERICITY,
+    conical_area_ratio,
+    directional_resolutions,
+    geodesic_sphere,
+    resolution_histogram,
+    sphericity,
+)
+from spisonet.anisotropy.inputs import checked_limit_resolution, read_half_maps
+from spisonet.errors import SpisonetError
+from spisonet.fourier.directional import conical_fsc_of_samples, directional_fsc, shell_samples
+from spisonet.fourier.grids import centred_from_half, rfft3, shell_index_rfft
+from spisonet.fourier.phases import (
+    SHELLS_UNCORRECTED,
+    corrected_fsc,
+    randomisation_shell,
+    randomise_phases,
+)
+from spisonet.fourier.shells import fourier_shell_correlation, resolution_at_threshold
+from spisonet.io.atomic import prepare_output_file
+from spisonet.io.config import write_json
+from spisonet.io.mrc import write_volume
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from spisonet.anisotropy.config import Fsc3dConfig
+    from spisonet.io.mrc import Volume
+
+log = logging.getLogger("spisonet")
+
+CFAR_CONE_DEGREES = 20.0
+LOWEST_LIMIT_SHELL = 3
+# Curves along single directions go on beyond the limit, so that the best of them can end.
+REACH_BEYOND_LIMIT = 1.25
+
+
+@dataclass(frozen=True)
+class Fsc3d:
+    """A conical 3D FSC and the curves along many directions that summarise it.
+
+    Attributes
+    ----------
+    fsc_rfft : ndarray of float32
+        ``(n, n, n // 2 + 1)`` conical 3D FSC in -1..1, DC at index 0, 0 beyond `limit_shell`.
+    global_fsc : ndarray
+        ``(n // 2 + 1,)`` FSC per shell.
+    limit_shell : int
+        Last shell of `fsc_rfft`.
+    voxel_size_angstrom : float
+        Voxel size of the maps in Å.
+    cone_angle_degrees : float
+        Half-angle of the cones.
+    directional_curves : ndarray of float32
+        ``(n_axes, n_shells)`` FSC within these cones around the axes of `geodesic_sphere`.
+    cfar_curves : ndarray of float32
+        The same in the cones of 20 degrees that cFAR is defined with.
+    randomised_from_shell : int or None
+        First shell whose phases were randomised to correct for the mask.
+    """
+
+    fsc_rfft: NDArray[np.float32]
+    global_fsc: NDArray[np.float64]
+    limit_shell: int
+    voxel_size_angstrom: float
+    cone_angle_degrees: float
+    directional_curves: NDArray[np.float32]
+    cfar_curves: NDArray[np.float32]
+    randomised_from_shell: int | None = None
+
+    @property
+    def box(self) -> int:
+        """Box in voxels."""
+        return len(self.fsc_rfft)
+
+    @property
+    def box_angstrom(self) -> float:
+        """Box edge in Å."""
+        return self.box * self.voxel_size_angstrom
+
+    @property
+    def limit_resolution_angstrom(self) -> float:
+        """Resolution of the last shell in Å."""
+        return self.box_angstrom / self.limit_shell
+
+
+@dataclass(frozen=True)
+class Fsc3dMetrics:
+    """Numbers that summarise a 3D FSC.
+
+    Attributes
+    ----------
+    resolution_0143_angstrom, resolution_05_angstrom : float
+        Where the global FSC falls to 0.143 and to 0.5.
+    directional_0143_angstrom : ndarray
+        ``(n_axes,)`` where the FSC in a cone around each axis falls to 0.143.
+    sphericity : float
+        Sphericity of the surface at which the directional FSC falls to 0.5.
+    cfar : float
+        Conical FSC area ratio.
+    """
+
+    resolution_0143_angstrom: float
+    resolution_05_angstrom: float
+    directional_0143_angstrom: NDArray[np.float64]
+    sphericity: float
+    cfar: float
+
+
+def estimate_fsc3d(
+    half1: NDArray[np.float32],
+    half2: NDArray[np.float32],
+    mask: NDArray[np.float32] | None,
+    voxel_size_angstrom: float,
+    limit_resolution_angstrom: float | None,
+    cone_angle_degrees: float,
+    workers: int,
+    phase_seed: int | None = None,
+) -> Fsc3d:
+    """Compute the conical 3D FSC of two half maps.
+
+    Parameters
+    ----------
+    half1, half2 : ndarray of float32
+        ``(n, n, n)`` densities.
+    mask : ndarray of float32 or None
+        ``(n, n, n)``; both halves are multiplied by it.
+    voxel_size_angstrom : float
+        Voxel size in Å.
+    limit_resolution_angstrom : float or None
+        Finest resolution of the 3D FSC in Å; None: where the global FSC falls to 0.143.
+    cone_angle_degrees : float
+        Half-angle of the cones.
+    workers : int
+        Threads.
+    phase_seed : int, optional
+        Correct for the mask by phase randomisation with this seed (needs `mask`).
+
+    Returns
+    -------
+    Fsc3d
+        The 3D FSC and its curves.
+
+    Raises
+    ------
+    SpisonetError
+        If the limit leaves less than three shells.
+    """
+    n = len(half1)
+    box_angstrom = n * voxel_size_angstrom
+    halves = (half1, half2)
+    masked = halves if mask is None else tuple(half * mask for half in halves)
+    spectra = [rfft3(half, workers) for half in masked]
+    global_fsc = fourier_shell_correlation(*spectra, n, workers)
+    random_spectra, from_shell = None, None
+    if phase_seed is not None:
+        if mask is None:
+            raise ValueError("Phase randomisation needs a mask.")
+        unmasked = [rfft3(half, workers) for half in halves]
+        from_shell = randomisation_shell(fourier_shell_correlation(*unmasked, n, workers))
+        generator = np.random.default_rng(phase_seed)
+        random_spectra = [
+            rfft3(mask * randomise_phases(half, from_shell, generator, workers), workers) for half in halves
+        ]
+        random_fsc = fourier_shell_correlation(*random_spectra, n, workers)
+        beyond = slice(from_shell + SHELLS_UNCORRECTED, None)
+        global_fsc[beyond] = corrected_fsc(global_fsc[beyond], random_fsc[beyond])
+    limit_shell = _limit_shell(global_fsc, limit_resolution_angstrom, box_angstrom)
+    fsc_rfft, curves = _conical_parts(spectra, n, limit_shell, cone_angle_degrees, workers)
+    if random_spectra is not None and from_shell is not None:
+        random_rfft, random_curves = _conical_parts(
+            random_spectra, n, limit_shell, cone_angle_degrees, workers
+        )
+        curves[..., beyond] = corrected_fsc(curves[..., beyond], random_curves[..., beyond])
+        fine = shell_index_rfft(half1.shape) >= from_shell + SHELLS_UNCORRECTED
+        fsc_rfft[fine] = corrected_fsc(fsc_rfft[fine], random_rfft[fine])
+    return Fsc3d(
+        fsc_rfft=fsc_rfft,
+        global_fsc=global_fsc,
+        limit_shell=limit_shell,
+        voxel_size_angstrom=voxel_size_angstrom,
+        cone_angle_degrees=cone_angle_degrees,
+        directional_curves=curves[0],
+        cfar_curves=curves[1],
+        randomised_from_shell=from_shell,
+    )
+
+
+def _limit_shell(
+    global_fsc: NDArray[np.float64], limit_resolution_angstrom: float | None, box_angstrom: float
+) -> int:
+    limit = limit_resolution_angstrom
+    if limit is None:
+        limit = resolution_at_threshold(global_fsc, FSC_HALF_MAPS, box_angstrom)
+    shell = min(round(box_angstrom / limit), len(global_fsc) - 1)
+    if shell >= LOWEST_LIMIT_SHELL:
+        return shell
+    if limit_resolution_angstrom is None:
+        raise SpisonetError(
+            f"The FSC of the half maps falls below {FSC_HALF_MAPS} at {limit:.0f} Å already; "
+            "check that they are two halves of one refinement, or give --limit_res."
+        )
+    raise SpisonetError(
+        f"--limit_res {limit:g} Å leaves fewer than {LOWEST_LIMIT_SHELL} Fourier shells "
+        f"in a box of {box_angstrom:.0f} Å; give a finer limit."
+    )
+
+
+def _conical_parts(
+    spectra: list[NDArray[np.complex64]], n: int, limit_shell: int, cone_angle_degrees: float, workers: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the 3D FSC and the curves ``(2, n_axes, n_shells)`` in its cones and in those of cFAR."""
+    reach = min(n // 2, math.ceil(REACH_BEYOND_LIMIT * limit_shell))
+    samples = shell_samples(spectra[0], spectra[1], n, reach, workers)
+    spectra.clear()  # as large as the maps, and no longer needed
+    cones = (cone_angle_degrees, CFAR_CONE_DEGREES)
+    curves = directional_fsc(samples, geodesic_sphere().axes_zyx, cones, workers)
+    return conical_fsc_of_samples(samples, n, limit_shell, cone_angle_degrees, workers), curves
+
+
+def summarise_fsc3d(fsc3d: Fsc3d) -> Fsc3dMetrics:
+    """Summarise a 3D FSC in a few numbers."""
+    curves, box_angstrom = fsc3d.directional_curves, fsc3d.box_angstrom
+    surface = directional_resolutions(curves, FSC_SPHERICITY, box_angstrom)
+    return Fsc3dMetrics(
+        resolution_0143_angstrom=resolution_at_threshold(fsc3d.global_fsc, FSC_HALF_MAPS, box_angstrom),
+        resolution_05_angstrom=resolution_at_threshold(fsc3d.global_fsc, FSC_SPHERICITY, box_angstrom),
+        directional_0143_angstrom=directional_resolutions(curves, FSC_HALF_MAPS, box_angstrom),
+        sphericity=sphericity(1 / surface, geodesic_sphere()),
+        cfar=conical_area_ratio(fsc3d.cfar_curves),
+    )
+
+
+def run_fsc3d(config: Fsc3dConfig) -> None:
+    """Run the ``fsc3d`` command.
+
+    Writes the 3D FSC as a centred cube in 0..1 (DC at ``n // 2``), the same binarised at 0.143 as
+    the 3DFSC program does, a JSON file with all numbers, and a figure.
+
+    Parameters
+    ----------
+    config : Fsc3dConfig
+        Files and options.
+
+    Raises
+    ------
+    SpisonetError
+        If an input or option is at fault; nothing has been written then.
+    """
+    if config.phase_randomise and config.mask is None:
+        raise SpisonetError("--phase_randomise needs --mask: without a mask there is nothing to correct.")
+    with ThreadPoolExecutor(1) as background:
+        # Importing the plotting library takes as long as the transforms, which leave a core to it.
+        figures = background.submit(import_module, "spisonet.anisotropy.figures_fsc")
+        maps = read_half_maps(config.h, config.h2, config.mask, config.apix)
+        if maps.half2 is None:
+            raise SpisonetError("fsc3d needs two half maps.")
+        limit = checked_limit_resolution(config.limit_res, maps.half1.voxel_size_angstrom)
+        thresholded = config.o.with_name(f"{config.o.stem}_thresholded.mrc")
+        table, figure = config.o.with_suffix(".json"), config.o.with_suffix(".png")
+        for path in (config.o, thresholded, table, figure):
+            prepare_output_file(path, config.h, config.h2, config.mask)
+        fsc3d = estimate_fsc3d(
+            maps.half1.data,
+            maps.half2.data,
+            None if maps.mask is None else maps.mask.data,
+            maps.half1.voxel_size_angstrom,
+            limit,
+            config.cone_sampling_angle,
+            min(config.ncpus, os.cpu_count() or 1),
+            config.seed if config.phase_randomise else None,
+        )
+        metrics = summarise_fsc3d(fsc3d)
+        drawing = background.submit(figures.result().write_fsc3d_figure, figure, fsc3d, metrics)
+        cube = _output_cube(fsc3d, config.keep_highres)
+        _write_volumes(config.o, thresholded, maps.half1, cube)
+        write_json(table, _record(config, fsc3d, metrics))
+        drawing.result()
+    _log_summary(fsc3d, metrics)
+    log.info("Written: %s, %s, %s and %s.", config.o, thresholded.name, table.name, figure.name)
+
+
+def _output_cube(fsc3d: Fsc3d, keep_highres: bool) -> NDArray[np.float32]:
+    half = np.clip(fsc3d.fsc_rfft, 0, 1)
+    if keep_highres:
+        half[shell_index_rfft((fsc3d.box,) * 3) > fsc3d.limit_shell] = 1
+    return centred_from_half(half, fsc3d.box)
+
+
+def _write_volumes(path: Path, thresholded: Path, header: Volume, cube: NDArray[np.float32]) -> None:
+    # A Fourier volume has no place in the map's space.
+    header = replace(header, origin_angstrom=(0.0, 0.0, 0.0), nstart=(0, 0, 0), labels=())
+    write_volume(path, header.with_data(cube), "spisonet: conical 3D FSC")
+    binary = header.with_data(cube >= FSC_HALF_MAPS)
+    write_volume(thresholded, binary, f"spisonet: conical 3D FSC at {FSC_HALF_MAPS} or above")
+
+
+def _record(config: Fsc3dConfig, fsc3d: Fsc3d, metrics: Fsc3dMetrics) -> dict[str, object]:
+    """Collect the content of the JSON file."""
+    curves, axes = fsc3d.directional_curves, geodesic_sphere().axes_zyx
+    directional = metrics.directional_0143_angstrom
+    counts, edges = resolution_histogram(directional)
+    n_shells = curves.shape[1]
+    return {
+        "program": "spisonet",
+        "version": __version__,
+        "command": config.command,
+        "config": config.model_dump(mode="json"),
+        "box_voxels": fsc3d.box,
+        "voxel_size_angstrom": fsc3d.voxel_size_angstrom,
+        "limit_shell": fsc3d.limit_shell,
+        "limit_resolution_angstrom": fsc3d.limit_resolution_angstrom,
+        "cone_half_angle_degrees": fsc3d.cone_angle_degrees,
+        "randomised_from_resolution_angstrom": (
+            fsc3d.box_angstrom / fsc3d.randomised_from_shell if fsc3d.randomised_from_shell else None
+        ),
+        "resolution_0143_angstrom": metrics.resolution_0143_angstrom,
+        "resolution_05_angstrom": metrics.resolution_05_angstrom,
+        "directional_resolution_0143_best_angstrom": float(directional.min()),
+        "directional_resolution_0143_median_angstrom": float(np.median(directional)),
+        "directional_resolution_0143_worst_angstrom": float(directional.max()),
+        "sphericity": metrics.sphericity,
+        "sphericity_threshold": FSC_SPHERICITY,
+        "cfar": metrics.cfar,
+        "cfar_cone_half_angle_degrees": CFAR_CONE_DEGREES,
+        "global_curve": {
+            "spatial_frequency_per_angstrom": _rounded(
+                np.arange(len(fsc3d.global_fsc)) / fsc3d.box_angstrom, 8
+            ),
+            "fsc": _rounded(fsc3d.global_fsc),
+        },
+        "directional_curves": {
+            "spatial_frequency_per_angstrom": _rounded(np.arange(n_shells) / fsc3d.box_angstrom, 8),
+            "mean": _rounded(curves.mean(axis=0)),
+            "standard_deviation": _rounded(curves.std(axis=0)),
+            "minimum": _rounded(curves.min(axis=0)),
+            "maximum": _rounded(curves.max(axis=0)),
+        },
+        "directional_resolution_histogram": {
+            "edges_per_angstrom": _rounded(edges, 8),
+            "edges_angstrom": _rounded(1 / edges),
+            "counts": counts.tolist(),
+        },
+        "directions": {
+            "axes_xyz": [_rounded(axis[::-1]) for axis in axes],
+            "resolution_0143_angstrom": _rounded(directional),
+        },
+    }
+
+
+def _rounded(values: NDArray[np.floating], decimals: int = 5) -> list[float]:
+    return [round(float(value), decimals) for value in values]
+
+
+def _log_summary(fsc3d: Fsc3d, metrics: Fsc3dMetrics) -> None:
+    directional = metrics.directional_0143_angstrom
+    log.info(
+        "Global resolution: %.2f Å at FSC 0.143, %.2f Å at FSC 0.5%s.",
+        metrics.resolution_0143_angstrom,
+        metrics.resolution_05_angstrom,
+        "" if fsc3d.randomised_from_shell is None else " (corrected for the mask)",
+    )
+    log.info(
+        "Along %d directions (cones of %g degrees): best %.2f Å, median %.2f Å, worst %.2f Å at FSC 0.143.",
+        len(directional),
+        fsc3d.cone_angle_degrees,
+        directional.min(),
+        np.median(directional),
+        directional.max(),
+    )
+    log.info("Sphericity at FSC 0.5: %.3f. cFAR: %.3f.", metrics.sphericity, metrics.cfar)
+    log.info("The 3D FSC goes to %.2f Å.", fsc3d.limit_resolution_angstrom)

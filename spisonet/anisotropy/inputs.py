@@ -1,0 +1,104 @@
+"""Half maps, mask and resolution limit: read and checked once, for every command that needs them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spisonet.errors import SpisonetError
+from spisonet.io.mrc import Volume, read_volume, require_same_grid
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RELATIVE_LIMIT_TOLERANCE = 1e-3  # a limit typed with three digits may mean Nyquist itself
+
+
+@dataclass(frozen=True)
+class HalfMaps:
+    """What a map command works on; all volumes share box and voxel size.
+
+    Attributes
+    ----------
+    half1 : Volume
+        Half map 1, or the only map.
+    half2 : Volume or None
+        Half map 2.
+    mask : Volume or None
+        Solvent mask with at least one voxel above 0.
+    """
+
+    half1: Volume
+    half2: Volume | None = None
+    mask: Volume | None = None
+
+
+def read_half_maps(
+    path1: Path, path2: Path | None, mask: Path | None = None, apix: float | None = None
+) -> HalfMaps:
+    """Read half maps and mask, and check that they belong together.
+
+    Parameters
+    ----------
+    path1, path2 : Path
+        Half maps; `path2` may be None.
+    mask : Path, optional
+        Solvent mask.
+    apix : float, optional
+        Voxel size in Å that overrides the headers'.
+
+    Returns
+    -------
+    HalfMaps
+        The volumes, as they were read.
+
+    Raises
+    ------
+    SpisonetError
+        If a file is missing or is no cubic map, if boxes or voxel sizes differ, if both halves are
+        the same map, or if the mask is empty.
+    """
+    half1 = read_volume(path1, apix)
+    half2 = None if path2 is None else read_volume(path2, apix)
+    mask_volume = None if mask is None else read_volume(mask, apix)
+    require_same_grid(half1, *(volume for volume in (half2, mask_volume) if volume is not None))
+    if half2 is not None and np.array_equal(half1.data, half2.data):
+        raise SpisonetError(
+            f"Half 1 and half 2 are the same map ({path1} and {path2}); give the two independent halves."
+        )
+    if mask_volume is not None and not np.any(mask_volume.data > 0):
+        raise SpisonetError(f"The mask {mask} is empty: it has no voxel above 0.")
+    return HalfMaps(half1, half2, mask_volume)
+
+
+def checked_limit_resolution(limit_res: float | None, voxel_size_angstrom: float) -> float | None:
+    """Check a resolution limit against the sampling of the map.
+
+    Parameters
+    ----------
+    limit_res : float or None
+        Resolution limit in Å; None passes through.
+    voxel_size_angstrom : float
+        Voxel size in Å.
+
+    Returns
+    -------
+    float or None
+        The limit in Å, at the finest the Nyquist resolution.
+
+    Raises
+    ------
+    SpisonetError
+        If the limit is finer than Nyquist, twice the voxel size.
+    """
+    if limit_res is None:
+        return None
+    nyquist_angstrom = 2 * voxel_size_angstrom
+    if limit_res < nyquist_angstrom * (1 - RELATIVE_LIMIT_TOLERANCE):
+        raise SpisonetError(
+            f"--limit_res {limit_res:g} Å is beyond Nyquist: voxels of {voxel_size_angstrom:g} Å "
+            f"hold nothing finer than {nyquist_angstrom:g} Å."
+        )
+    return max(limit_res, nyquist_angstrom)

@@ -1,0 +1,172 @@
+"""From maps and a 3D FSC to a measurement that the engine can learn from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from spisonet.errors import SpisonetError
+from spisonet.fourier.filters import soft_lowpass_weights
+from spisonet.fourier.grids import half_from_centred, irfft3, radius_rfft, rfft3
+from spisonet.io.mrc import read_volume, require_same_grid
+from spisonet.learning.measurement import Measurement
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from spisonet.io.mrc import Volume
+
+EDGE_SHELLS = 3  # width of the low-pass edge at the resolution limit
+MASK_THRESHOLD = 0.5
+
+
+@dataclass(frozen=True)
+class GreyScale:
+    """The affine map between a map's grey values and normalised densities.
+
+    Attributes
+    ----------
+    solvent : float
+        Grey value of the solvent; normalised, it is 0.
+    deviation : float
+        Standard deviation of the whole box; normalised, it is 1.
+    """
+
+    solvent: float
+    deviation: float
+
+    def normalise(self, grey: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Grey values to normalised densities."""
+        return ((grey - self.solvent) / self.deviation).astype(np.float32)
+
+    def restore(self, normalised: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Normalised densities to grey values."""
+        return (normalised * self.deviation + self.solvent).astype(np.float32)
+
+
+def measure_grey_scale(volume: NDArray[np.float32], mask: NDArray[np.float32] | None) -> GreyScale:
+    """Find the solvent level and the spread of a map.
+
+    The solvent is what lies outside the mask or, without a mask, outside the inscribed sphere.
+    """
+    if mask is None:
+        axis = np.arange(volume.shape[0], dtype=np.float32) - volume.shape[0] // 2
+        radius2 = axis[:, None, None] ** 2 + axis[None, :, None] ** 2 + axis[None, None, :] ** 2
+        outside = (radius2 > (volume.shape[0] / 2) ** 2).astype(np.float32)
+    else:
+        outside = 1.0 - np.clip(mask, 0.0, 1.0)
+    weight = float(outside.sum(dtype=np.float64))
+    solvent = float((volume * outside).sum(dtype=np.float64) / weight) if weight > 0 else float(volume.mean())
+    return GreyScale(solvent, float(volume.std(dtype=np.float64)))
+
+
+def read_weight(path: Path, like: Volume) -> NDArray[np.float32]:
+    """Read a 3D FSC (or a sampling density) as the half spectrum of a Fourier weight.
+
+    Parameters
+    ----------
+    path : Path
+        Centred cube with DC at ``n // 2``; its voxel size is not looked at, since published
+        programs leave it out.
+    like : Volume
+        The map it belongs to.
+
+    Returns
+    -------
+    ndarray
+        ``(n, n, n // 2 + 1)`` in 0..1, DC at index 0.
+
+    Raises
+    ------
+    SpisonetError
+        If it cannot be read or has another box.
+    """
+    cube = read_volume(path, like.voxel_size_angstrom)
+    require_same_grid(like, cube)
+    if cube.data.max() <= 0:
+        raise SpisonetError(f"{path} holds no value above 0, so it says that nothing was measured.")
+    return half_from_centred(np.clip(cube.data, 0.0, 1.0))
+
+
+def include_reference(
+    map_data: NDArray[np.float32], reference: NDArray[np.float32], shell: float
+) -> NDArray[np.float32]:
+    """Replace the low resolutions of a map, up to `shell`, by those of a reference.
+
+    The reference is scaled to the map by the amplitudes that both have there.
+    """
+    n = map_data.shape[0]
+    low = soft_lowpass_weights(n, shell, EDGE_SHELLS)
+    spectrum, other = rfft3(map_data), rfft3(reference)
+    inside = low > MASK_THRESHOLD
+    inside[0, 0, 0] = False
+    scale = float(np.linalg.norm(spectrum[inside]) / max(float(np.linalg.norm(other[inside])), 1e-30))
+    mixed = spectrum * (1 - low) + other * low * scale
+    mixed[0, 0, 0] = spectrum[0, 0, 0]
+    return irfft3(mixed.astype(np.complex64), map_data.shape)
+
+
+def build_measurement(
+    halves: list[NDArray[np.float32]],
+    weight_rfft: NDArray[np.float32],
+    limit_shell: float,
+    mask: NDArray[np.float32] | None,
+    device: torch.device,
+    positivity: bool,
+) -> Measurement:
+    """Put normalised maps and their weight on the device.
+
+    Parameters
+    ----------
+    halves : list of ndarray
+        One or two normalised maps ``(n, n, n)``.
+    weight_rfft : ndarray
+        ``(n, n, n // 2 + 1)`` in 0..1.
+    limit_shell : float
+        Shell up to which everything is learned; the band ends softly three shells on.
+    mask : ndarray or None
+        Soft mask.
+    device : torch.device
+        Where the engine works.
+    positivity : bool
+        Whether the prediction may not be below the solvent.
+    """
+    n = halves[0].shape[0]
+    band = soft_lowpass_weights(n, limit_shell, EDGE_SHELLS)
+    weight = np.where(band > 0, weight_rfft, 0).astype(np.float32)
+    weight[0, 0, 0] = 1.0
+    filtered = np.stack([irfft3((rfft3(half) * band).astype(np.complex64), half.shape) for half in halves])
+    return Measurement(
+        data=torch.from_numpy(filtered).to(device),
+        weight_rfft=torch.from_numpy(weight).to(device),
+        band_rfft=torch.from_numpy(band).to(device),
+        band_fraction=min(1.0, (limit_shell + EDGE_SHELLS) / (n / 2)),
+        crop_centres=torch.from_numpy(_crop_centres(n, mask)).to(device),
+        support=None if mask is None else torch.from_numpy(np.clip(mask, 0.0, 1.0)).to(device),
+        positivity=positivity and mask is not None,
+    )
+
+
+def _crop_centres(n: int, mask: NDArray[np.float32] | None) -> NDArray[np.float32]:
+    """Voxels ``(x, y, z)`` inside the mask or, without one, inside the inscribed sphere."""
+    if mask is None:
+        axis = np.arange(n, dtype=np.float32) - n // 2
+        inside = (
+            axis[:, None, None] ** 2 + axis[None, :, None] ** 2 + axis[None, None, :] ** 2 <= (n / 2) ** 2
+        )
+    else:
+        inside = mask > min(MASK_THRESHOLD, float(mask.max()) / 2)
+    return np.ascontiguousarray(np.argwhere(inside)[:, ::-1], dtype=np.float32)
+
+
+def known_limit_shell(weight_rfft: NDArray[np.float32], threshold: float) -> float:
+    """Last shell whose mean weight is at least `threshold`; the limit of a map without a second half."""
+    radius = np.rint(radius_rfft((weight_rfft.shape[0],) * 3)).astype(int)
+    means = np.bincount(radius.ravel(), weights=weight_rfft.ravel()) / np.bincount(radius.ravel())
+    known = np.flatnonzero(means[: weight_rfft.shape[0] // 2 + 1] >= threshold)
+    return float(known[-1])

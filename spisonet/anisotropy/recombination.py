@@ -1,0 +1,66 @@
+"""Put prediction and measurement together, in the input's grey scale."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spisonet.fourier.grids import irfft3, rfft3
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+
+    from spisonet.anisotropy.preparation import GreyScale
+    from spisonet.learning.measurement import Measurement
+
+
+@dataclass(frozen=True)
+class CorrectedMap:
+    """A corrected map in the grey scale of its input.
+
+    Attributes
+    ----------
+    whole : ndarray
+        ``(n, n, n)``: corrected up to the resolution limit, the input beyond it.
+    filtered : ndarray
+        ``(n, n, n)``: the corrected part alone.
+    """
+
+    whole: NDArray[np.float32]
+    filtered: NDArray[np.float32]
+
+
+def recombine(
+    measurement: Measurement,
+    predictions: torch.Tensor,
+    inputs: list[NDArray[np.float32]],
+    scales: list[GreyScale],
+) -> list[CorrectedMap]:
+    """Corrected maps ``M y + (1 - M) p`` within the band and the input beyond it.
+
+    A coefficient is kept as far as the half maps agree on it: where the 3D FSC is 1 the output is
+    the measurement, where it is 0 the prediction under the real-space constraints. With the FSC of
+    half maps as ``M``, ``M y`` is the Wiener estimate of the signal in one half.
+
+    Parameters
+    ----------
+    measurement : Measurement
+        What was measured, with `inputs` normalised and band-limited as its data.
+    predictions : Tensor
+        ``(n_halves, n, n, n)`` network output.
+    inputs : list of ndarray
+        The input maps in grey values.
+    scales : list of GreyScale
+        Of each input.
+    """
+    filled = measurement.fill(predictions).cpu().numpy()
+    beyond = 1.0 - measurement.band_rfft.cpu().numpy()
+    corrected = []
+    for densities, grey, scale in zip(filled, inputs, scales, strict=True):
+        filtered = scale.restore(densities)
+        rest = irfft3((rfft3(scale.normalise(grey)) * beyond).astype(np.complex64), grey.shape)
+        corrected.append(CorrectedMap(scale.restore(densities + rest), filtered))
+    return corrected

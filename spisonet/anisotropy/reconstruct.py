@@ -1,0 +1,323 @@
+"""The ``reconstruct`` command: correct the anisotropy of half maps."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from spisonet.anisotropy.figures import write_figures
+from spisonet.anisotropy.fsc3d import estimate_fsc3d
+from spisonet.anisotropy.inputs import HalfMaps, checked_limit_resolution, read_half_maps
+from spisonet.anisotropy.preparation import (
+    EDGE_SHELLS,
+    build_measurement,
+    include_reference,
+    known_limit_shell,
+    measure_grey_scale,
+    read_weight,
+)
+from spisonet.anisotropy.recombination import recombine
+from spisonet.anisotropy.report import write_report
+from spisonet.errors import SpisonetError
+from spisonet.fourier.filters import soft_lowpass_weights
+from spisonet.fourier.grids import centred_from_half, rfft3
+from spisonet.fourier.shells import fourier_shell_correlation, resolution_at_threshold
+from spisonet.io.atomic import prepare_output_folder
+from spisonet.io.config import JOB_FILE, write_job_record
+from spisonet.io.logs import log_to_folder
+from spisonet.io.mrc import Volume, read_volume, require_same_grid, write_volume
+from spisonet.learning.checkpoint import load_network, save_network
+from spisonet.learning.devices import choose_device, describe_device, use_cpu_threads
+from spisonet.learning.objectives import EquivarianceObjective, Objective, ReplayObjective
+from spisonet.learning.tiling import MARGIN, TILE_MULTIPLE, largest_tile
+from spisonet.learning.trainer import Trainer, TrainingOptions
+from spisonet.learning.unet import DEPTH, UNet
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from spisonet.anisotropy.config import ReconstructConfig
+    from spisonet.learning.measurement import Measurement
+
+log = logging.getLogger("spisonet")
+
+CONE_ANGLE_DEGREES = 10.0
+FSC_THRESHOLD = 0.143
+MIN_LIMIT_SHELL = 3
+DEFAULT_BATCH_SIZE = 4
+DEFAULT_LEARNING_RATE = {"replay": 1e-3, "ei": 3e-4}
+NOT_COMPARED_ON_RESUME = {"resume", "ncpus", "device", "gpuID"}
+SHARED_LABEL = "spisonet: halves corrected by one shared network, NOT independent: no FSC between them"
+INDEPENDENT_LABEL = "spisonet: each half corrected by a network that saw this half alone"
+SINGLE_LABEL = "spisonet: anisotropy corrected from this map alone"
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a run works on, read and checked.
+
+    Attributes
+    ----------
+    maps : HalfMaps
+        Half maps (with the reference's low resolutions, if one is given) and mask.
+    weight_rfft : ndarray or None
+        ``(n, n, n // 2 + 1)`` Fourier weight from the user's file.
+    limit_resolution_angstrom : float or None
+        The user's resolution limit.
+    cube_size : int
+        Edge of the training cubes in voxels, fitting the box.
+    pretrained : UNet or None
+        Network to start from.
+    device : torch.device
+        Where to work.
+    reference_shell : float or None
+        Shell up to which the reference took the place of the maps.
+    """
+
+    maps: HalfMaps
+    weight_rfft: NDArray[np.float32] | None
+    limit_resolution_angstrom: float | None
+    cube_size: int
+    pretrained: UNet | None
+    device: torch.device
+    reference_shell: float | None
+
+    @property
+    def volumes(self) -> list[Volume]:
+        """The one or two maps to correct."""
+        return [v for v in (self.maps.half1, self.maps.half2) if v is not None]
+
+    @property
+    def mask(self) -> NDArray[np.float32] | None:
+        """Mask densities, if there is a mask."""
+        return None if self.maps.mask is None else self.maps.mask.data
+
+
+def run_reconstruct(config: ReconstructConfig) -> None:
+    """Correct the anisotropy of one or two half maps.
+
+    Writes corrected maps, weights, figures, a report, the log and ``job.json`` into
+    ``config.output_dir``.
+
+    Raises
+    ------
+    SpisonetError
+        If an input or option is unusable (nothing is written then), or if training fails.
+    """
+    started = time.monotonic()
+    use_cpu_threads(config.ncpus)
+    task = _read_task(config)
+    if config.resume:
+        _require_same_run(config)
+    prepare_output_folder(config.output_dir)
+    with log_to_folder(config.output_dir):
+        write_job_record(config.output_dir, config, status="running")
+        try:
+            outcome = _correct(config, task)
+        except KeyboardInterrupt:
+            write_job_record(config.output_dir, config, status="interrupted")
+            log.info("Interrupted: repeat the command with --resume to continue from the last epoch.")
+            raise
+        except Exception:
+            write_job_record(config.output_dir, config, status="failed")
+            raise
+        seconds = round(time.monotonic() - started, 1)
+        write_job_record(config.output_dir, config, status="finished", seconds=seconds, **outcome)
+        report = write_report(config.output_dir, config, outcome)
+        log.info("Finished in %.0f s. Report: %s", seconds, report)
+
+
+def _read_task(config: ReconstructConfig) -> Task:
+    if config.epochs == 0 and config.pretrained_model is None:
+        raise SpisonetError("--epochs 0 only predicts, so it needs --pretrained_model.")
+    if config.i2 is None and config.aniso_file is None:
+        raise SpisonetError("One map alone does not tell its anisotropy: give half map 2 or --aniso_file.")
+    device = choose_device(config.device, config.gpuID)
+    maps = read_half_maps(config.i1, config.i2, config.mask, config.apix)
+    voxel_size = maps.half1.voxel_size_angstrom
+    limit = checked_limit_resolution(config.limit_res, voxel_size)
+    cube_size = _fitting_cube_size(config.cube_size, maps.half1.box)
+    weight = None if config.aniso_file is None else read_weight(config.aniso_file, maps.half1)
+    pretrained = None
+    if config.pretrained_model is not None:
+        pretrained = load_network(config.pretrained_model, config.filter_base)
+    reference_shell = None
+    if config.reference is not None:
+        reference = read_volume(config.reference, config.apix)
+        require_same_grid(maps.half1, reference)
+        reference_shell = maps.half1.box * voxel_size / config.ref_resolution
+        half1, *others = (
+            volume.with_data(include_reference(volume.data, reference.data, reference_shell))
+            for volume in (maps.half1, maps.half2)
+            if volume is not None
+        )
+        maps = replace(maps, half1=half1, half2=others[0] if others else None)
+        if weight is not None:
+            weight = np.maximum(weight, soft_lowpass_weights(maps.half1.box, reference_shell, EDGE_SHELLS))
+    return Task(maps, weight, limit, cube_size, pretrained, device, reference_shell)
+
+
+def _fitting_cube_size(requested: int, box: int) -> int:
+    multiple: int = 2**DEPTH
+    if requested % multiple:
+        raise SpisonetError(
+            f"--cube_size {requested} does not suit the network: give a multiple of {multiple}."
+        )
+    fitting = min(requested, box // multiple * multiple)
+    if fitting < 2 * multiple:
+        raise SpisonetError(
+            f"The box of {box} voxels is too small: the network needs {2 * multiple} or more."
+        )
+    return fitting
+
+
+def _require_same_run(config: ReconstructConfig) -> None:
+    path = config.output_dir / JOB_FILE
+    if not path.is_file():
+        raise SpisonetError(f"There is no run to resume in {config.output_dir}: it holds no {JOB_FILE}.")
+    before = json.loads(path.read_text(encoding="utf-8"))["config"]
+    for name, value in config.model_dump(mode="json").items():
+        if name not in NOT_COMPARED_ON_RESUME and before.get(name) != value:
+            raise SpisonetError(
+                f"--{name} was {before.get(name)} in the run in {config.output_dir} and is {value} now; "
+                "repeat the same command line to resume it."
+            )
+
+
+def _correct(config: ReconstructConfig, task: Task) -> dict[str, Any]:
+    volumes, box, folder = task.volumes, task.maps.half1.box, config.output_dir
+    log.info("Device: %s", describe_device(task.device))
+    if task.cube_size != config.cube_size:
+        log.info(
+            "The box of %d voxels takes cubes of %d instead of %d.", box, task.cube_size, config.cube_size
+        )
+    weight, limit_angstrom = _measured_weight(config, task)
+    limit_shell = box * task.maps.half1.voxel_size_angstrom / limit_angstrom
+    scales = [measure_grey_scale(v.data, task.mask) for v in volumes]
+    halves = [scale.normalise(v.data) for v, scale in zip(volumes, scales, strict=True)]
+    together = build_measurement(halves, weight, limit_shell, task.mask, task.device, config.positivity)
+    hidden = together.hidden_fraction
+    log.info("Corrected up to %.2f Å, where %.0f %% was not measured.", limit_angstrom, 100 * hidden)
+
+    names = output_names(volumes)
+    split = config.independent or len(volumes) == 1
+    predictions, losses = [], {}
+    for index in range(len(volumes) if split else 1):
+        measurement = together.half(index) if split else together
+        name = names[index] if split else "both halves"
+        suffix = f"_{names[index]}" if split else ""
+        prediction, losses[name] = _learn(config, task, measurement, name, suffix, config.seed + index)
+        predictions.append(prediction)
+    corrected = recombine(together, torch.cat(predictions), [v.data for v in volumes], scales)
+
+    label = SHARED_LABEL if not split else INDEPENDENT_LABEL if len(volumes) == 2 else SINGLE_LABEL
+    log.info("Header label: %s", label)
+    for name, volume, result in zip(names, volumes, corrected, strict=True):
+        for path, data in (
+            (folder / f"corrected_{name}.mrc", result.whole),
+            (folder / f"corrected_{name}_filtered.mrc", result.filtered),
+        ):
+            write_volume(path, volume.with_data(data), label)
+            log.info("Wrote %s", path)
+    results = [volume.with_data(result.whole) for volume, result in zip(volumes, corrected, strict=True)]
+    figures = write_figures(folder, volumes, results, task.mask, weight, limit_angstrom, losses)
+    return {
+        "device": str(task.device),
+        "halves_independent": split and len(volumes) == 2,
+        "limit_resolution_angstrom": round(limit_angstrom, 3),
+        "hidden_fraction": round(hidden, 4),
+        "epoch_losses": losses,
+        "corrected_maps": [f"corrected_{name}.mrc" for name in names],
+        "figures": [path.name for path in figures],
+    }
+
+
+def _measured_weight(config: ReconstructConfig, task: Task) -> tuple[NDArray[np.float32], float]:
+    """Return the Fourier weight and the resolution limit in Å, measuring what was not given."""
+    first, limit, weight = task.maps.half1, task.limit_resolution_angstrom, task.weight_rfft
+    box_angstrom = first.box * first.voxel_size_angstrom
+    if task.maps.half2 is None:
+        # Without a second half the user's 3D FSC is all that is known.
+        assert weight is not None
+        return weight, limit or box_angstrom / known_limit_shell(weight, FSC_THRESHOLD)
+    if weight is None:
+        log.info("No --aniso_file: computing the 3D FSC of the half maps.")
+        fsc3d = estimate_fsc3d(
+            first.data,
+            task.maps.half2.data,
+            task.mask,
+            first.voxel_size_angstrom,
+            limit,
+            CONE_ANGLE_DEGREES,
+            torch.get_num_threads(),
+        )
+        weight = np.clip(fsc3d.fsc_rfft, 0.0, 1.0)
+        cube = first.with_data(centred_from_half(weight, first.box))
+        write_volume(config.output_dir / "FSC3D.mrc", cube, "spisonet: conical 3D FSC")
+        if task.reference_shell is not None:
+            weight = np.maximum(weight, soft_lowpass_weights(first.box, task.reference_shell, EDGE_SHELLS))
+    if limit is None:
+        masked = [v.data if task.mask is None else v.data * task.mask for v in task.volumes]
+        fsc = fourier_shell_correlation(rfft3(masked[0]), rfft3(masked[1]), first.box)
+        limit = resolution_at_threshold(fsc, FSC_THRESHOLD, box_angstrom)
+    if box_angstrom / limit < MIN_LIMIT_SHELL:
+        raise SpisonetError(
+            f"The half maps do not correlate beyond {limit:.1f} Å, so there is nothing to learn from; "
+            "check that they are two halves of one refinement, or give --limit_res."
+        )
+    return weight, limit
+
+
+def _learn(
+    config: ReconstructConfig, task: Task, measurement: Measurement, name: str, suffix: str, seed: int
+) -> tuple[torch.Tensor, list[float]]:
+    """Train (or take) a network for a measurement; return its prediction and the epochs' losses."""
+    torch.manual_seed(seed)
+    network = UNet(config.filter_base)
+    if task.pretrained is not None:
+        network.load_state_dict(task.pretrained.state_dict())
+    objective = _objective(config, task, measurement)
+    batch_size = min(config.batch_size or DEFAULT_BATCH_SIZE, config.n_subvolume)
+    options = TrainingOptions(
+        epochs=config.epochs,
+        crops_per_epoch=config.n_subvolume,
+        batch_size=batch_size,
+        n_parts=min(config.acc_batches, batch_size),
+        learning_rate=config.learning_rate or DEFAULT_LEARNING_RATE[config.objective],
+        seed=seed,
+    )
+    trainer = Trainer(network, objective, options, task.device, _tile_size(config, network, task.device))
+    if config.epochs:
+        log.info("Training on %s: %d updates of %d crops.", name, options.n_updates, batch_size)
+        trainer.train(name, config.output_dir / f"checkpoint{suffix}.safetensors", config.resume)
+        path = config.output_dir / f"network{suffix}.safetensors"
+        save_network(path, trainer.average, {"trained_on": name})
+        log.info("Wrote %s", path)
+    return trainer.predict(objective.network_input()), trainer.epoch_losses
+
+
+def _objective(config: ReconstructConfig, task: Task, measurement: Measurement) -> Objective:
+    if config.objective == "ei":
+        return EquivarianceObjective(measurement, task.cube_size, config.alpha, config.beta)
+    return ReplayObjective(measurement, task.cube_size)
+
+
+def _tile_size(config: ReconstructConfig, network: UNet, device: torch.device) -> int:
+    if config.predict_crop_size is None:
+        return largest_tile(network, device)
+    whole = -(-config.predict_crop_size // TILE_MULTIPLE) * TILE_MULTIPLE
+    return max(whole, 2 * MARGIN + TILE_MULTIPLE)
+
+
+def output_names(volumes: list[Volume]) -> list[str]:
+    """Names for the corrected maps: the inputs' without folder and suffix, made distinct."""
+    names = [volume.name.rsplit("/", 1)[-1].split(".mrc")[0].split(".map")[0] for volume in volumes]
+    if len(set(names)) < len(names):
+        return [f"{name}_half{index}" for index, name in enumerate(names, start=1)]
+    return names

@@ -1,0 +1,137 @@
+"""Rotations of space: the cube's, random ones, and those of particle orientations.
+
+A rotation is a 3 × 3 matrix that acts on column vectors ``(x, y, z)`` and has determinant +1.
+"""
+
+from __future__ import annotations
+
+from itertools import permutations, product
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+
+def cube_rotations() -> NDArray[np.float64]:
+    """Rotations that carry a cubic grid onto itself.
+
+    Returns
+    -------
+    ndarray
+        ``(24, 3, 3)`` signed permutation matrices of determinant +1, the identity first.
+    """
+    matrices = []
+    for order in permutations(range(3)):
+        for signs in product((1.0, -1.0), repeat=3):
+            matrix = np.zeros((3, 3))
+            matrix[np.arange(3), order] = signs
+            if np.linalg.det(matrix) > 0:
+                matrices.append(matrix)
+    return np.stack(matrices)
+
+
+def random_rotations(n: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Draw rotations evenly from SO(3) (its Haar measure).
+
+    Parameters
+    ----------
+    n : int
+        How many.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    ndarray
+        ``(n, 3, 3)``.
+
+    References
+    ----------
+    Shoemake (1992) Graphics Gems III, 124-132: a normalised Gaussian 4-vector is a uniform unit
+    quaternion.
+    """
+    quaternion = rng.normal(size=(n, 4))
+    quaternion /= np.linalg.norm(quaternion, axis=1, keepdims=True)
+    w, x, y, z = quaternion.T
+    rows = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+    ]
+    return cast("NDArray[np.float64]", np.moveaxis(np.array(rows), -1, 0))
+
+
+def relion_rotation_matrices(rot: ArrayLike, tilt: ArrayLike, psi: ArrayLike) -> NDArray[np.float64]:
+    """Matrices of RELION's Euler angles, as its ``Euler_angles2matrix`` makes them.
+
+    Parameters
+    ----------
+    rot, tilt, psi : array_like
+        Angles in degrees, ``(n,)`` or scalars.
+
+    Returns
+    -------
+    ndarray
+        ``(n, 3, 3)`` matrices ``A = Rz(-psi) Ry(-tilt) Rz(-rot)`` that carry a point of the map
+        to the frame of the particle's image, whose z axis is the direction of projection.
+
+    References
+    ----------
+    Heymann, Chagoyen & Belnap (2005) J. Struct. Biol. 151, 196-207 (ZYZ convention).
+    """
+    angles = np.broadcast_arrays(*(np.atleast_1d(np.radians(np.asarray(a, float))) for a in (rot, tilt, psi)))
+    (cos_rot, cos_tilt, cos_psi), (sin_rot, sin_tilt, sin_psi) = np.cos(angles), np.sin(angles)
+    rows = [
+        [
+            cos_psi * cos_tilt * cos_rot - sin_psi * sin_rot,
+            cos_psi * cos_tilt * sin_rot + sin_psi * cos_rot,
+            -cos_psi * sin_tilt,
+        ],
+        [
+            -sin_psi * cos_tilt * cos_rot - cos_psi * sin_rot,
+            -sin_psi * cos_tilt * sin_rot + cos_psi * cos_rot,
+            sin_psi * sin_tilt,
+        ],
+        [sin_tilt * cos_rot, sin_tilt * sin_rot, cos_tilt],
+    ]
+    return cast("NDArray[np.float64]", np.moveaxis(np.array(rows), -1, 0))
+
+
+def rotation_vector_matrices(vectors: ArrayLike) -> NDArray[np.float64]:
+    """Matrices of rotation vectors (axis times angle in radians), by Rodrigues' formula.
+
+    Parameters
+    ----------
+    vectors : array_like
+        ``(n, 3)``, each ``(x, y, z)``.
+
+    Returns
+    -------
+    ndarray
+        ``(n, 3, 3)``.
+    """
+    vectors = np.asarray(vectors, dtype=np.float64).reshape(-1, 3)
+    angle = np.linalg.norm(vectors, axis=1)
+    x, y, z = (vectors / np.where(angle > 0, angle, 1.0)[:, None]).T
+    zero = np.zeros_like(x)
+    cross = np.moveaxis(np.array([[zero, -z, y], [z, zero, -x], [-y, x, zero]]), -1, 0)
+    sine, versine = np.sin(angle)[:, None, None], (1 - np.cos(angle))[:, None, None]
+    return cast("NDArray[np.float64]", np.eye(3) + sine * cross + versine * (cross @ cross))
+
+
+def view_directions(rotations: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Directions of projection in the frame of the map.
+
+    Parameters
+    ----------
+    rotations : ndarray
+        ``(n, 3, 3)`` matrices that carry the map to the image frame.
+
+    Returns
+    -------
+    ndarray
+        ``(n, 3)`` unit vectors ``(x, y, z)``: the image's z axis, which is the third row.
+    """
+    return np.asarray(rotations[:, 2, :], dtype=np.float64)

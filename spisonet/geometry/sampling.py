@@ -1,0 +1,159 @@
+"""View distributions and how densely they sample Fourier space.
+
+By the projection-slice theorem an image fills the plane through DC that is normal to its view
+direction. A direction and its opposite fill the same plane, so directions are axes here.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MAX_EXACT_VIEWS = 30_000
+BINS_PER_FACE_EDGE = 101  # 0.9 degrees; a slab is 1.8 degrees to either side at 32 Fourier voxels
+CHUNK_ELEMENTS = 1 << 17  # fits a core's cache, and is too small for BLAS to start threads of its own
+
+
+class AxisGrid:
+    """Nearly even axes: a grid on three faces of a cube, whose opposite faces are the same axes.
+
+    The lines of the grid are evenly spaced in angle, ``90 / (nodes_per_edge - 1)`` degrees.
+    Neighbouring faces share the nodes of their common edge, so bilinear interpolation is
+    continuous over all directions.
+
+    Attributes
+    ----------
+    directions : ndarray
+        ``(3 * nodes_per_edge ** 2, 3)`` unit vectors ``(x, y, z)`` of the nodes; those on edges
+        occur more than once.
+    """
+
+    def __init__(self, nodes_per_edge: int) -> None:
+        self.nodes_per_edge = nodes_per_edge
+        steps = np.tan(np.linspace(-np.pi / 4, np.pi / 4, nodes_per_edge))
+        u, v = (side.ravel() for side in np.meshgrid(steps, steps, indexing="ij"))
+        faces = [np.roll(np.stack([np.ones_like(u), u, v], axis=1), axis, axis=1) for axis in range(3)]
+        nodes = np.concatenate(faces)
+        self.directions = nodes / np.linalg.norm(nodes, axis=1, keepdims=True)
+
+    def _face_coordinates(
+        self, vectors: NDArray[np.floating]
+    ) -> tuple[NDArray[np.intp], NDArray[np.floating], NDArray[np.floating]]:
+        face = np.argmax(np.abs(vectors), axis=1)
+        major, u, v = (np.take_along_axis(vectors, ((face + i) % 3)[:, None], axis=1)[:, 0] for i in range(3))
+        major = np.where(major == 0, 1, major)
+        u, v = ((np.arctan(side / major) * 2 / np.pi + 0.5) * (self.nodes_per_edge - 1) for side in (u, v))
+        return face, u, v
+
+    def nearest(self, vectors: NDArray[np.floating]) -> NDArray[np.intp]:
+        """Index of the node nearest to each of ``(m, 3)`` vectors, on the face they cross."""
+        face, u, v = self._face_coordinates(vectors)
+        edge = self.nodes_per_edge
+        row, column = np.rint(u).astype(np.intp), np.rint(v).astype(np.intp)
+        return cast("NDArray[np.intp]", (face * edge + row) * edge + column)
+
+    def bilinear(self, vectors: NDArray[np.floating]) -> tuple[NDArray[np.intp], NDArray[np.floating]]:
+        """Nodes and weights that interpolate a function of the axis.
+
+        Parameters
+        ----------
+        vectors : ndarray
+            ``(m, 3)`` vectors of any length; the zero vector gets some node.
+
+        Returns
+        -------
+        indices, weights : ndarray
+            ``(4, m)`` each; the weights of a vector sum to 1.
+        """
+        face, u, v = self._face_coordinates(vectors)
+        edge = self.nodes_per_edge
+        u0 = np.clip(u.astype(np.intp), 0, edge - 2)
+        v0 = np.clip(v.astype(np.intp), 0, edge - 2)
+        fu, fv = u - u0, v - v0
+        corner = (face * edge + u0) * edge + v0
+        indices = np.stack([corner, corner + 1, corner + edge, corner + edge + 1])
+        weights = np.stack([(1 - fu) * (1 - fv), (1 - fu) * fv, fu * (1 - fv), fu * fv])
+        return indices, weights
+
+
+def symmetric_directions(
+    directions: NDArray[np.floating], symmetry: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    """View directions of a particle set and of all its symmetry mates.
+
+    Parameters
+    ----------
+    directions : ndarray
+        ``(n, 3)`` unit vectors in the frame of the map.
+    symmetry : ndarray
+        ``(s, 3, 3)`` rotations of the point group.
+
+    Returns
+    -------
+    ndarray
+        ``(n * s, 3)``.
+    """
+    return cast("NDArray[np.float64]", np.einsum("sij,nj->nsi", symmetry, directions).reshape(-1, 3))
+
+
+def sampling_density(
+    directions: NDArray[np.floating], frequencies: NDArray[np.floating]
+) -> NDArray[np.float32]:
+    """How often the views fill each Fourier voxel, relative to an even distribution.
+
+    ``D(k) = 2 |k| mean over views v of max(0, 1 - |k · v|)``: a slice is a slab of triangular
+    profile whose half-width is one Fourier voxel. For even views D is 1 everywhere beyond the
+    first voxel.
+
+    Parameters
+    ----------
+    directions : ndarray
+        ``(n, 3)`` unit view directions ``(x, y, z)`` in the frame of the map. More than 30,000 are
+        binned to 0.9 degrees first.
+    frequencies : ndarray
+        ``(m, 3)`` vectors k ``(x, y, z)`` in Fourier voxels.
+
+    Returns
+    -------
+    ndarray
+        ``(m,)`` float32; 1 within one Fourier voxel of DC, through which every slice passes.
+    """
+    weights = np.full(len(directions), 1 / len(directions))
+    if len(directions) > MAX_EXACT_VIEWS:
+        directions, weights = _binned(directions)
+    views = np.ascontiguousarray(directions.T, dtype=np.float32)
+    view_weights = weights.astype(np.float32)
+    frequencies = np.ascontiguousarray(frequencies, dtype=np.float32)
+
+    def mean_profile(chunk: NDArray[np.float32]) -> NDArray[np.float32]:
+        profile = chunk @ views
+        np.abs(profile, out=profile)
+        np.subtract(1, profile, out=profile)
+        np.maximum(profile, 0, out=profile)
+        return cast("NDArray[np.float32]", profile @ view_weights)
+
+    rows = max(1, CHUNK_ELEMENTS // len(view_weights))
+    chunks = [frequencies[start : start + rows] for start in range(0, len(frequencies), rows)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        density = np.concatenate(list(pool.map(mean_profile, chunks)))
+    radius = np.linalg.norm(frequencies, axis=1)
+    return cast("NDArray[np.float32]", np.where(radius <= 1, np.float32(1), 2 * radius * density))
+
+
+def _binned(directions: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean direction of each occupied bin and the share of the views in it."""
+    grid = AxisGrid(BINS_PER_FACE_EDGE)
+    bins = grid.nearest(directions)
+    sign = np.sign(np.sum(directions * grid.directions[bins], axis=1))
+    n_bins = len(grid.directions)
+    sums = np.stack([np.bincount(bins, sign * directions[:, axis], n_bins) for axis in range(3)], axis=1)
+    counts = np.bincount(bins, minlength=n_bins)
+    used = counts > 0
+    means = sums[used] / np.linalg.norm(sums[used], axis=1, keepdims=True)
+    return means, counts[used] / len(directions)

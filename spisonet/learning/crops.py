@@ -1,0 +1,71 @@
+"""Batches of randomly placed and oriented crops, drawn on the device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from spisonet.geometry.rotations import random_rotations
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from spisonet.learning.measurement import Measurement
+
+
+@dataclass(frozen=True)
+class CropBatch:
+    """Where and how a batch of crops lies in the volume.
+
+    Attributes
+    ----------
+    rotations : Tensor
+        ``(batch, 3, 3)``: the crop shows the volume turned by this rotation.
+    positions : Tensor
+        ``(batch, edge, edge, edge, 3)`` volume coordinates ``(x, y, z)`` of the crops' voxels.
+    inputs, targets : Tensor
+        ``(batch,)`` half that gives the input, and half that gives the target (the other, if any).
+    """
+
+    rotations: Tensor
+    positions: Tensor
+    inputs: Tensor
+    targets: Tensor
+
+
+def draw_crops(measurement: Measurement, rotations: Tensor, edge: int, rng: np.random.Generator) -> CropBatch:
+    """Draw one crop for every rotation, around random crop centres of the measurement.
+
+    Centres are shifted by up to half a voxel, so that crops do not sit on the grid.
+
+    Parameters
+    ----------
+    measurement : Measurement
+        Says where crops may be centred and how many halves there are.
+    rotations : Tensor
+        ``(batch, 3, 3)``.
+    edge : int
+        Crop edge in voxels.
+    rng : numpy.random.Generator
+        Source of all randomness.
+    """
+    device, batch = rotations.device, rotations.shape[0]
+    axis = torch.arange(edge, device=device, dtype=torch.float32) - (edge - 1) / 2
+    z, y, x = torch.meshgrid(axis, axis, axis, indexing="ij")
+    offsets = torch.stack([x, y, z], dim=-1)
+    chosen = rng.integers(0, len(measurement.crop_centres), batch)
+    shifts = torch.from_numpy(rng.random((batch, 3)) - 0.5).float().to(device)
+    centres = measurement.crop_centres[torch.from_numpy(chosen).to(device)]
+    centres = centres + shifts
+    # The crop shows R v, so its voxel at offset o reads the volume at R^T o.
+    positions = torch.einsum("bji,zyxj->bzyxi", rotations, offsets) + centres[:, None, None, None]
+    inputs = torch.from_numpy(rng.integers(0, measurement.n_halves, batch)).to(device)
+    return CropBatch(rotations, positions, inputs, targets=measurement.n_halves - 1 - inputs)
+
+
+def draw_rotations(batch: int, rng: np.random.Generator, device: torch.device) -> Tensor:
+    """Draw rotations ``(batch, 3, 3)``, uniform over SO(3)."""
+    return torch.from_numpy(random_rotations(batch, rng)).float().to(device)

@@ -1,0 +1,104 @@
+"""Choice of the device, and what it can hold."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from typing import TYPE_CHECKING
+
+import torch
+
+from spisonet.errors import SpisonetError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LINUX_MEMORY_FILE = "/proc/meminfo"
+
+
+def choose_device(device: str | None = None, gpu_ids: str | None = None) -> torch.device:
+    """Find the device that the user asked for, or the best one there is.
+
+    Parameters
+    ----------
+    device : str, optional
+        ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+    gpu_ids : str, optional
+        CUDA indices as published command lines give them, ``0`` or ``0,1,2,3``; training uses one
+        process and the first of them.
+
+    Raises
+    ------
+    SpisonetError
+        If the device does not exist here.
+    """
+    n_gpus = torch.cuda.device_count()
+    if gpu_ids is not None:
+        if device is not None:
+            raise SpisonetError("Give --device or --gpuID, not both.")
+        return torch.device("cuda", _first_gpu(gpu_ids, n_gpus))
+    if device is None:
+        if n_gpus:
+            return torch.device("cuda", 0)
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise SpisonetError(f"--device {device} is unknown; use cpu, cuda, cuda:1 or mps.") from error
+    if chosen.type == "cuda":
+        return torch.device("cuda", _first_gpu(str(chosen.index or 0), n_gpus))
+    if chosen.type not in ("cpu", "mps") or (chosen.type == "mps" and not torch.backends.mps.is_available()):
+        raise SpisonetError(f"--device {device} does not exist on this machine.")
+    return chosen
+
+
+def _first_gpu(gpu_ids: str, n_gpus: int) -> int:
+    indices = []
+    for word in gpu_ids.split(","):
+        if not word.strip().isdigit():
+            raise SpisonetError(f"--gpuID {gpu_ids} is not a list of GPU numbers such as 0 or 0,1.")
+        indices.append(int(word))
+    missing = [str(index) for index in indices if index >= n_gpus]
+    if missing:
+        there = f"this machine shows {n_gpus}" if n_gpus else "this machine shows none (use --device cpu)"
+        raise SpisonetError(f"GPU {', '.join(missing)} of --gpuID {gpu_ids} does not exist: {there}.")
+    return indices[0]
+
+
+def available_devices() -> Iterator[torch.device]:
+    """Yield every device that can be computed on: the CPU, CUDA devices, MPS."""
+    yield torch.device("cpu")
+    for index in range(torch.cuda.device_count()):
+        yield torch.device("cuda", index)
+    if torch.backends.mps.is_available():
+        yield torch.device("mps")
+
+
+def use_cpu_threads(requested: int) -> int:
+    """Use `requested` CPU threads, at most those this process may run on; return the number."""
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = max(1, min(requested, there))
+    torch.set_num_threads(threads)
+    return threads
+
+
+def free_memory_bytes(device: torch.device) -> int:
+    """Memory that is free on the device, in bytes (for the CPU, what the system calls available)."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    try:
+        with open(LINUX_MEMORY_FILE, encoding="ascii") as lines:
+            kib = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
+        return kib * 1024
+    except (OSError, StopIteration):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+
+
+def describe_device(device: torch.device) -> str:
+    """Name a device with its free memory."""
+    name = (
+        torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads"
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return f"{device} ({name}, {free_memory_bytes(device) / 2**30:.1f} GiB free)"

@@ -1,0 +1,84 @@
+"""A measurement: data and a Fourier weight that says what the data know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from spisonet.learning.spectra import apply_filter, irfft3, rfft3
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One object as it was measured, once or twice, on one device.
+
+    Attributes
+    ----------
+    data : Tensor
+        ``(n_halves, z, y, x)`` densities with unit variance and a solvent of zero, limited to
+        `band_rfft`: one map, or two with independent noise.
+    weight_rfft : Tensor
+        ``(z, y, x // 2 + 1)`` weight ``M(k)`` in 0..1, zero outside the band.
+    band_rfft : Tensor
+        ``(z, y, x // 2 + 1)`` low-pass in 0..1 of what is to be learned at all.
+    band_fraction : float
+        Where the band ends, as a fraction of Nyquist.
+    crop_centres : Tensor
+        ``(n, 3)`` voxel coordinates ``(x, y, z)`` around which training crops may be drawn.
+    support : Tensor or None
+        ``(z, y, x)`` soft mask outside which there is only solvent.
+    positivity : bool
+        Whether nothing inside the support is less dense than the solvent.
+    """
+
+    data: Tensor
+    weight_rfft: Tensor
+    band_rfft: Tensor
+    band_fraction: float
+    crop_centres: Tensor
+    support: Tensor | None
+    positivity: bool
+
+    @property
+    def n_halves(self) -> int:
+        """1, or 2 when noise can be told from signal."""
+        return int(self.data.shape[0])
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """``(z, y, x)``."""
+        z, y, x = self.data.shape[-3:]
+        return z, y, x
+
+    @property
+    def hidden_fraction(self) -> float:
+        """Fraction of the band that the measurement does not know."""
+        known = (self.weight_rfft * self.band_rfft).sum()
+        return float(1.0 - known / self.band_rfft.sum())
+
+    @property
+    def weighted_data(self) -> Tensor:
+        """The data as far as they are known, ``M y``: what the network is given."""
+        return apply_filter(self.data, self.weight_rfft)
+
+    def constrain(self, densities: Tensor) -> Tensor:
+        """Project densities ``(n_halves, z, y, x)`` on what is known of the object in real space.
+
+        With a support, the outside is solvent; with positivity, the inside is not below it.
+        """
+        if self.support is None:
+            return densities
+        return (densities.clamp(min=0.0) if self.positivity else densities) * self.support
+
+    def fill(self, prediction: Tensor) -> Tensor:
+        """Put a prediction where the measurement knows little: ``M y + (1 - M) p`` in the band."""
+        missing = (1.0 - self.weight_rfft) * self.band_rfft
+        spectrum = rfft3(self.data) * self.weight_rfft + rfft3(self.constrain(prediction)) * missing
+        return irfft3(spectrum, self.shape)
+
+    def half(self, index: int) -> Measurement:
+        """Return the measurement by one half alone."""
+        return replace(self, data=self.data[index : index + 1])

@@ -1,0 +1,213 @@
+"""What the network is asked to learn.
+
+An objective owns the data it draws batches from. The trainer calls `refresh` with the current
+averaged network whenever `refresh_interval` updates have passed, and `loss` for every batch.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+from torch.nn import functional
+
+from spisonet.geometry.rotations import cube_rotations
+from spisonet.learning.crops import draw_crops, draw_rotations
+from spisonet.learning.spectra import (
+    FourierWeight,
+    OversampledVolumes,
+    apply_filter,
+    frequency_points_rfft,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    from torch import Tensor
+
+    from spisonet.learning.measurement import Measurement
+
+MIN_REFRESH_INTERVAL = 10
+MAX_REFRESH_COST = 0.2  # of the time spent on updates
+FORWARD_AND_BACKWARD = 3  # cost of an update in forward passes
+
+
+class Objective(Protocol):
+    """What the trainer needs of an objective."""
+
+    def refresh_interval(self, batch_size: int) -> int:
+        """Return the number of updates between two refreshes; 0 for never."""
+
+    def refresh(self, predict: Callable[[Tensor], Tensor]) -> None:
+        """Renew what depends on the network's own prediction.
+
+        `predict` maps volumes ``(n, z, y, x)`` to the network's answer for them.
+        """
+
+    def loss(self, network: Callable[[Tensor], Tensor], n_crops: int, rng: np.random.Generator) -> Tensor:
+        """Mean loss over a new random batch, differentiable."""
+
+    def network_input(self) -> Tensor:
+        """Whole volumes ``(n_halves, z, y, x)`` in the form that the trained network corrects."""
+
+
+class ReplayObjective:
+    """Filled-map replay: hide again, in turned copies of the map, what the measurement lacks.
+
+    The map is filled with the network's own prediction where it was not measured, turned at
+    random, and filtered by the measurement's weight ``M`` as it stands: the network sees a turned
+    particle as the same microscope session would have recorded it. The target is the turned raw
+    data of the other half (of the same one if there is only one). The residual counts only where
+    the turned data are known, ``R M``, in two parts: what the input still held (``M``) and what was
+    hidden from it (``1 - M``). The prediction is never a target, so errors in it are not confirmed
+    by the loss.
+
+    Parameters
+    ----------
+    measurement : Measurement
+        Data and weight.
+    cube_size : int
+        Crop edge in voxels.
+    missing_weight : float
+        Weight of the hidden part of the residual relative to the visible part.
+
+    References
+    ----------
+    Wiedemann & Heckel (2024) Nat. Commun. 15, 8255 (DeepDeWedge), for refilling and the split loss;
+    Lehtinen et al. (2018) Noise2Noise, arXiv:1803.04189.
+    """
+
+    def __init__(self, measurement: Measurement, cube_size: int, missing_weight: float = 20.0) -> None:
+        self._measurement = measurement
+        self._cube_size = cube_size
+        device = measurement.data.device
+        self._weight = FourierWeight(measurement.weight_rfft.cpu().numpy(), measurement.shape[0], device)
+        self._points = frequency_points_rfft(cube_size, device)
+        self._input_weight = self._weight.at(self._points)
+        visible = self._input_weight
+        self._residual_weight = torch.sqrt(visible**2 + missing_weight * (1.0 - visible) ** 2)
+        self._targets = OversampledVolumes(measurement.data, measurement.band_fraction)
+        self._inputs = self._targets
+
+    def refresh_interval(self, batch_size: int) -> int:
+        """Refill often, but never spend more than a fifth of the training on it."""
+        n_voxels = self._measurement.data.numel()
+        update = FORWARD_AND_BACKWARD * batch_size * self._cube_size**3
+        return max(MIN_REFRESH_INTERVAL, math.ceil(n_voxels / update / MAX_REFRESH_COST))
+
+    def refresh(self, predict: Callable[[Tensor], Tensor]) -> None:
+        """Fill the map with the network's prediction."""
+        filled = self._measurement.fill(predict(self.network_input()))
+        self._inputs = OversampledVolumes(filled, self._measurement.band_fraction)
+
+    def loss(self, network: Callable[[Tensor], Tensor], n_crops: int, rng: np.random.Generator) -> Tensor:
+        """Mean squared residual, weighted in Fourier space."""
+        rotations = draw_rotations(n_crops, rng, self._points.device)
+        crops = draw_crops(self._measurement, rotations, self._cube_size, rng)
+        inputs = apply_filter(self._inputs.at(crops.positions, crops.inputs), self._input_weight)
+        targets = self._targets.at(crops.positions, crops.targets)
+        # The weight of the turned map at frequency k is M(R^T k).
+        known = self._weight.at(torch.einsum("bji,zyxj->bzyxi", rotations, self._points))
+        residual = network(inputs) - targets
+        return apply_filter(residual, known * self._residual_weight).square().mean()
+
+    def network_input(self) -> Tensor:
+        """Return the data weighted by what is known, ``M y``."""
+        return self._measurement.weighted_data
+
+
+class EquivarianceObjective:
+    """The three losses of spIsoNet: consistency, equivariance and noise2noise.
+
+    With two crops ``x1, x2`` of the same place in the two halves (in random order),
+    ``p_i = f(x_i)``, ``A v = F⁻¹(M F v)``, ``R`` one of the 24 rotations of the cube and
+    ``q = f(A R p1)``::
+
+        L = alpha |q - R p1| + |A p1 - x1| + beta (alpha |q - R p2| + |A p1 - x2|)
+
+    where ``|.|`` is the mean absolute value. With one half the beta term is absent.
+
+    Parameters
+    ----------
+    measurement : Measurement
+        Data and weight.
+    cube_size : int
+        Crop edge in voxels.
+    alpha, beta : float
+        Weights of the equivariance and of the noise2noise losses.
+
+    References
+    ----------
+    Liu, Hu & Zhou (2025) Nat. Methods 22, 113-123 (spIsoNet).
+    """
+
+    def __init__(self, measurement: Measurement, cube_size: int, alpha: float, beta: float) -> None:
+        self._measurement = measurement
+        self._cube_size = cube_size
+        self._alpha, self._beta = alpha, beta
+        device = measurement.data.device
+        weight = FourierWeight(measurement.weight_rfft.cpu().numpy(), measurement.shape[0], device)
+        self._weight = weight.at(frequency_points_rfft(cube_size, device))
+        corners = (measurement.crop_centres.round().long() - cube_size // 2).cpu()
+        highest = torch.tensor(measurement.shape[::-1]) - cube_size
+        self._corners = torch.unique(torch.minimum(corners.clamp(min=0), highest), dim=0)
+        self._rotations = cube_rotations()
+
+    def refresh_interval(self, batch_size: int) -> int:
+        """Return 0: nothing depends on an earlier prediction."""
+        return 0
+
+    def refresh(self, predict: Callable[[Tensor], Tensor]) -> None:
+        """Do nothing."""
+
+    def loss(self, network: Callable[[Tensor], Tensor], n_crops: int, rng: np.random.Generator) -> Tensor:
+        """Mean absolute residuals, summed as published."""
+        first, second = self._crop_pairs(n_crops, rng)
+        chosen = rng.integers(0, len(self._rotations), n_crops)
+        prediction1 = network(first)
+        turned1 = self._turn(prediction1, chosen)
+        again = network(apply_filter(turned1, self._weight))
+        seen = apply_filter(prediction1, self._weight)
+        loss = self._alpha * functional.l1_loss(again, turned1) + functional.l1_loss(seen, first)
+        if self._measurement.n_halves == 1:
+            return loss
+        turned2 = self._turn(network(second), chosen)
+        return loss + self._beta * (
+            self._alpha * functional.l1_loss(again, turned2) + functional.l1_loss(seen, second)
+        )
+
+    def network_input(self) -> Tensor:
+        """Return the data as they are."""
+        return self._measurement.data
+
+    def _crop_pairs(self, n_crops: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        data, edge = self._measurement.data, self._cube_size
+        corners = self._corners[torch.from_numpy(rng.integers(0, len(self._corners), n_crops))].tolist()
+        cubes = torch.stack([data[:, z : z + edge, y : y + edge, x : x + edge] for x, y, z in corners])
+        order = torch.from_numpy(rng.integers(0, data.shape[0], n_crops))
+        index = torch.arange(n_crops)
+        return cubes[index, order], cubes[index, data.shape[0] - 1 - order]
+
+    def _turn(self, cubes: Tensor, chosen: np.ndarray) -> Tensor:
+        return torch.stack(
+            [turn_cube(cube, self._rotations[which]) for cube, which in zip(cubes, chosen, strict=True)]
+        )
+
+
+def turn_cube(cube: Tensor, rotation: np.ndarray) -> Tensor:
+    """Turn a cube ``(z, y, x)`` about its centre by one of the 24 rotations of the cube, exactly.
+
+    Parameters
+    ----------
+    cube : Tensor
+        Equal edges.
+    rotation : ndarray
+        ``(3, 3)`` signed permutation that acts on ``(x, y, z)``.
+    """
+    # (R v)(p) = v(R^T p); reversing both axes of R makes it act on (z, y, x).
+    matrix = rotation[::-1, ::-1].round().astype(int)
+    source = [int(abs(row).argmax()) for row in matrix]
+    flipped = [axis for axis, row in enumerate(matrix) if row.sum() < 0]
+    return cube.permute(*source).flip(flipped)

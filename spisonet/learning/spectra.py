@@ -1,0 +1,141 @@
+"""Fourier transforms, resampling and weights on the device, always in float32.
+
+Frequencies are in cycles per voxel and ordered ``(x, y, z)`` where they are points, as rotations
+act on them; arrays are ``(..., z, y, x)``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import scipy.fft
+import torch
+from torch.nn import functional
+
+from spisonet.fourier.grids import centred_from_half
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+SPATIAL = (-3, -2, -1)
+BAND_FRACTION = 0.5  # a grid is fine enough for trilinear sampling if the band ends here (of Nyquist)
+MAX_OVERSAMPLING = 2.0
+
+
+def rfft3(volumes: Tensor) -> Tensor:
+    """Half spectra of the last three axes."""
+    return cast("Tensor", torch.fft.rfftn(volumes.float(), dim=SPATIAL))
+
+
+def irfft3(spectra: Tensor, shape: tuple[int, int, int]) -> Tensor:
+    """Real volumes of `shape` from half spectra of the last three axes."""
+    return cast("Tensor", torch.fft.irfftn(spectra, s=shape, dim=SPATIAL))
+
+
+def apply_filter(volumes: Tensor, weights_rfft: Tensor) -> Tensor:
+    """Multiply the spectra of `volumes` by real half-spectrum weights."""
+    z, y, x = volumes.shape[-3:]
+    return irfft3(rfft3(volumes) * weights_rfft, (z, y, x))
+
+
+def frequency_points_rfft(edge: int, device: torch.device) -> Tensor:
+    """Frequencies of a cube's half spectrum, ``(edge, edge, edge // 2 + 1, 3)`` as ``(x, y, z)``."""
+    full, half = torch.fft.fftfreq(edge, device=device), torch.fft.rfftfreq(edge, device=device)
+    kz, ky, kx = torch.meshgrid(full, full, half, indexing="ij")
+    return torch.stack([kx, ky, kz], dim=-1)
+
+
+class FourierWeight:
+    """A Fourier weight that can be read at any frequency.
+
+    The weight is kept as a centred cube of odd edge, so that DC is a voxel and the field is exactly
+    symmetric about it; between voxels it is interpolated linearly, and it is zero outside the box.
+
+    Parameters
+    ----------
+    weight_rfft : ndarray
+        ``(n, n, n // 2 + 1)`` half spectrum, DC at index 0.
+    n : int
+        Box in voxels.
+    device : torch.device
+        Where to keep it.
+    """
+
+    def __init__(self, weight_rfft: NDArray[np.float32], n: int, device: torch.device) -> None:
+        centred = centred_from_half(weight_rfft, n)
+        if n % 2 == 0:
+            centred = np.pad(centred, ((0, 1),) * 3, mode="wrap")
+        self._field = torch.from_numpy(np.ascontiguousarray(centred)).to(device)[None, None]
+        self._points_to_grid = n / (centred.shape[0] // 2)
+
+    def at(self, points: Tensor) -> Tensor:
+        """Weight at frequencies ``(..., 3)`` given as ``(x, y, z)`` in cycles per voxel."""
+        grid = (points * self._points_to_grid).reshape(1, 1, 1, -1, 3)
+        values = functional.grid_sample(self._field, grid, align_corners=True, padding_mode="zeros")
+        return values.reshape(points.shape[:-1])
+
+
+class OversampledVolumes:
+    """Band-limited volumes on a grid fine enough to be sampled trilinearly anywhere.
+
+    The volumes are zero-padded in Fourier space and divided by the transfer function of trilinear
+    interpolation, ``sinc²(kx) sinc²(ky) sinc²(kz)``, so that sampling between voxels neither blurs
+    nor adds images of the spectrum that matter.
+
+    Parameters
+    ----------
+    volumes : Tensor
+        ``(n_volumes, z, y, x)``.
+    band_fraction : float
+        Where the volumes' band ends, as a fraction of Nyquist.
+    """
+
+    def __init__(self, volumes: Tensor, band_fraction: float) -> None:
+        factor = min(max(band_fraction / BAND_FRACTION, 1.0), MAX_OVERSAMPLING)
+        self.shape = tuple(volumes.shape[-3:])
+        fine = [scipy.fft.next_fast_len(round(factor * n), real=True) for n in self.shape]
+        spectra = rfft3(volumes)
+        padded = spectra.new_zeros(volumes.shape[0], fine[0], fine[1], fine[2] // 2 + 1)
+        low_z, low_y = (self.shape[0] + 1) // 2, (self.shape[1] + 1) // 2
+        high_z, high_y, n_x = self.shape[0] - low_z, self.shape[1] - low_y, spectra.shape[-1]
+        for source_z, target_z in (
+            (slice(0, low_z),) * 2,
+            (slice(low_z, None), slice(fine[0] - high_z, None)),
+        ):
+            for source_y, target_y in (
+                (slice(0, low_y),) * 2,
+                (slice(low_y, None), slice(fine[1] - high_y, None)),
+            ):
+                padded[:, target_z, target_y, :n_x] = spectra[:, source_z, source_y]
+        for axis, (edge, frequency) in enumerate(
+            zip(fine, (torch.fft.fftfreq, torch.fft.fftfreq, torch.fft.rfftfreq), strict=True)
+        ):
+            transfer = torch.sinc(frequency(edge, device=volumes.device)) ** 2
+            padded /= transfer.reshape([-1 if a == axis else 1 for a in range(3)])
+        scale = float(np.prod(fine)) / float(np.prod(self.shape))
+        self._fine = irfft3(padded, (fine[0], fine[1], fine[2])) * scale
+        step = [2 * f / (n * (f - 1)) for f, n in zip(fine, self.shape, strict=True)]
+        self._voxels_to_grid = torch.tensor(step[::-1], device=volumes.device)
+
+    def at(self, positions: Tensor, which: Tensor) -> Tensor:
+        """Sample volume ``which[b]`` at ``positions[b]``; zero outside the box.
+
+        Parameters
+        ----------
+        positions : Tensor
+            ``(batch, z, y, x, 3)`` voxel coordinates ``(x, y, z)``.
+        which : Tensor
+            ``(batch,)`` indices of volumes.
+
+        Returns
+        -------
+        Tensor
+            ``(batch, z, y, x)``.
+        """
+        grid = positions * self._voxels_to_grid - 1.0
+        sampled = functional.grid_sample(
+            self._fine[which][:, None], grid, align_corners=True, padding_mode="zeros"
+        )
+        return sampled[:, 0]
