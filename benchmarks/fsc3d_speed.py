@@ -86,7 +86,8 @@ def main() -> None:
         # The peak is the largest of all children so far; the cases grow.
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024**2
         print(
-            f"{case.box:>4} {case.limit_res_angstrom:>10g} {wall:>9.2f} {cpu:>8.2f} {peak:>10.2f} {case.budget_seconds:>11g}"
+            f"{case.box:>4} {case.limit_res_angstrom:>10g} {wall:>9.2f} {cpu:>8.2f} {peak:>10.2f} "
+            f"{case.budget_seconds:>11g}"
         )
 
 

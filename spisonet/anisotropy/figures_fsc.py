@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -27,6 +27,7 @@ BLUE, ORANGE, GREY = "#1f5f99", "#c8501e", "0.45"
 COLOUR_MAP = "viridis"
 NICE_RESOLUTIONS = (50, 20, 10, 8, 6, 5, 4, 3.5, 3, 2.5, 2, 1.8, 1.6, 1.4, 1.2, 1, 0.8, 0.6)
 LABEL_DISTANCE = 0.075
+CONTOUR_BLUR_VOXELS = 2.5
 
 
 def write_fsc3d_figure(path: Path, fsc3d: Fsc3d, metrics: Fsc3dMetrics) -> None:
@@ -56,7 +57,7 @@ def write_fsc3d_figure(path: Path, fsc3d: Fsc3d, metrics: Fsc3dMetrics) -> None:
         image, cax=figure.add_subplot(bottom[3]), ticks=[0, FSC_HALF_MAPS, FSC_SPHERICITY, 1]
     )
     bar.ax.set_yticklabels(["0", f"{FSC_HALF_MAPS}", f"{FSC_SPHERICITY}", "1"], fontsize=8)
-    bar.set_label("FSC", fontsize=9)
+    bar.set_label(f"FSC (contours: {FSC_SPHERICITY} solid, {FSC_HALF_MAPS} dotted)", fontsize=8)
     figure.text(0.065, 0.955, _headline(metrics), fontsize=11, fontweight="bold")
     with atomic_path(path) as temporary:
         canvas.print_figure(temporary, dpi=DPI)
@@ -65,8 +66,9 @@ def write_fsc3d_figure(path: Path, fsc3d: Fsc3d, metrics: Fsc3dMetrics) -> None:
 def _headline(metrics: Fsc3dMetrics) -> str:
     directional = metrics.directional_0143_angstrom
     return (
-        f"{metrics.resolution_0143_angstrom:.2f} Å overall, {directional.min():.2f} to {directional.max():.2f} Å "
-        f"by direction    sphericity {metrics.sphericity:.2f}    cFAR {metrics.cfar:.2f}"
+        f"{metrics.resolution_0143_angstrom:.2f} Å overall, "
+        f"{directional.min():.2f} to {directional.max():.2f} Å by direction    "
+        f"sphericity {metrics.sphericity:.2f}    cFAR {metrics.cfar:.2f}"
     )
 
 
@@ -118,7 +120,7 @@ def _draw_curves(axes: Axes, fsc3d: Fsc3d, metrics: Fsc3dMetrics) -> None:
     axes.axhline(0, color="0.7", linewidth=0.6, zorder=0)
     axes.set(xlim=(0, whole[-1]), ylim=(-0.12, 1.03), ylabel="FSC")
     axes.set_title("Correlation of the half maps", fontsize=10, loc="left")
-    axes.legend(fontsize=8, frameon=False, loc="lower left")
+    axes.legend(fontsize=8, frameon=False, loc="upper right")
     _label_resolutions(axes, 0, whole[-1])
 
 
@@ -167,7 +169,7 @@ def _draw_slices(panels: list[Axes], fsc3d: Fsc3d) -> AxesImage:
         panel.contour(
             frequency,
             frequency,
-            values,
+            _smoothed(values),
             levels=[FSC_HALF_MAPS, FSC_SPHERICITY],
             colors=["white", "white"],
             linewidths=[0.7, 1.1],
@@ -183,6 +185,14 @@ def _draw_slices(panels: list[Axes], fsc3d: Fsc3d) -> AxesImage:
         panel.set_xticks(positions, labels, fontsize=8)
         panel.set_yticks(positions, labels, fontsize=8)
     return image
+
+
+def _smoothed(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Blur a square slice by a Gaussian, for contours that follow the 3D FSC and not its noise."""
+    distance = np.subtract.outer(np.arange(len(values)), np.arange(len(values)))
+    weights: NDArray[np.float64] = np.exp(-((distance / CONTOUR_BLUR_VOXELS) ** 2) / 2)
+    weights /= weights.sum(axis=1, keepdims=True)
+    return cast("NDArray[np.float32]", (weights @ values @ weights.T).astype(np.float32))
 
 
 def _label_resolutions(axes: Axes, low: float, high: float) -> None:

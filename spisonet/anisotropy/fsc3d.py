@@ -50,7 +50,7 @@ log = logging.getLogger("spisonet")
 CFAR_CONE_DEGREES = 20.0
 LOWEST_LIMIT_SHELL = 3
 # Curves along single directions go on beyond the limit, so that the best of them can end.
-REACH_BEYOND_LIMIT = 1.25
+REACH_BEYOND_LIMIT = 1.2
 
 
 @dataclass(frozen=True)
@@ -169,18 +169,18 @@ def estimate_fsc3d(
     halves = (half1, half2)
     masked = halves if mask is None else tuple(half * mask for half in halves)
     spectra = [rfft3(half, workers) for half in masked]
-    global_fsc = fourier_shell_correlation(*spectra, n, workers)
+    global_fsc = fourier_shell_correlation(spectra[0], spectra[1], n, workers)
     random_spectra, from_shell = None, None
     if phase_seed is not None:
         if mask is None:
             raise ValueError("Phase randomisation needs a mask.")
         unmasked = [rfft3(half, workers) for half in halves]
-        from_shell = randomisation_shell(fourier_shell_correlation(*unmasked, n, workers))
+        from_shell = randomisation_shell(fourier_shell_correlation(unmasked[0], unmasked[1], n, workers))
         generator = np.random.default_rng(phase_seed)
         random_spectra = [
             rfft3(mask * randomise_phases(half, from_shell, generator, workers), workers) for half in halves
         ]
-        random_fsc = fourier_shell_correlation(*random_spectra, n, workers)
+        random_fsc = fourier_shell_correlation(random_spectra[0], random_spectra[1], n, workers)
         beyond = slice(from_shell + SHELLS_UNCORRECTED, None)
         global_fsc[beyond] = corrected_fsc(global_fsc[beyond], random_fsc[beyond])
     limit_shell = _limit_shell(global_fsc, limit_resolution_angstrom, box_angstrom)
@@ -309,7 +309,7 @@ def _write_volumes(path: Path, thresholded: Path, header: Volume, cube: NDArray[
     # A Fourier volume has no place in the map's space.
     header = replace(header, origin_angstrom=(0.0, 0.0, 0.0), nstart=(0, 0, 0), labels=())
     write_volume(path, header.with_data(cube), "spisonet: conical 3D FSC")
-    binary = header.with_data(cube >= FSC_HALF_MAPS)
+    binary = header.with_data((cube >= FSC_HALF_MAPS).astype(np.float32))
     write_volume(thresholded, binary, f"spisonet: conical 3D FSC at {FSC_HALF_MAPS} or above")
 
 

@@ -6,36 +6,41 @@ one interval, so its sums are convolutions along the rings: products in the Four
 ring angle, whose cost does not depend on how many voxels a cone holds.
 
 The cells blur the border of a cone by about half a degree. Against the voxel-by-voxel sum, with
-cones of 10 degrees on maps of 128 voxels whose FSC falls to 0, the FSC of the binned shells deviates
-by ACCURACY.
+cones of 10 degrees on noisy maps of 96 and 128 voxels, the FSC of the binned shells deviates by 0.01
+r.m.s. and by less than 0.05 at 99.9 % of the voxels (0.004 and 0.015 with cones of 20 degrees). For
+comparison, at shell 48 the FSC of pure noise in a cone of 10 degrees has a standard deviation of 0.07.
+Maps of up to 65 voxels have no binned shells.
 """
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
 import scipy.fft
 
-from spisonet.fourier.grids import crop_to_odd_rfft, embed_odd_rfft
+from spisonet.fourier.grids import embed_odd_rfft
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
+    Float = TypeVar("Float", bound=np.floating)
+
 EXACT_SHELL = 32
 N_RINGS = 120  # over a hemisphere, so cells of 0.75 degrees
 N_SECTORS = 4 * N_RINGS
-SHELLS_PER_GROUP = 8
 
 # OpenBLAS starts threads of its own for products of more than 2**18 multiplications; they would
 # fight with ours, so every matrix product here stays below.
 BLOCK_ELEMENTS = 2**18 // 3
 RING_COLUMNS = 2**18 // N_RINGS**2 // 2  # complex
+SHELLS_PER_GROUP = RING_COLUMNS  # three columns each, so three full blocks
 PATCH_SAMPLES = 64
+FEWEST_IN_CONE = 30
 # Voxels exactly on the border of a cone, as the lattice has them at 45 or 90 degrees, are inside.
 BORDER_TOLERANCE = 1e-9
 
@@ -74,16 +79,25 @@ class ShellSamples:
         """Return where the samples of one shell lie."""
         return slice(int(self.starts[shell]), int(self.starts[shell + 1]))
 
-    def directions(self, samples: slice, dtype: type[np.floating] = np.float64) -> NDArray[np.floating]:
+    def frequencies(self, samples: slice) -> NDArray[np.int32]:
+        """Return the integer frequencies ``(3, n)`` in ``(z, y, x)`` of samples."""
+        size, width = self.odd_shape[1:]
+        flat = self.index[samples].astype(np.int32)
+        column = flat // np.int32(width)
+        z = column // np.int32(size)
+        frequencies = np.stack([z, column - z * size, flat - column * width])
+        frequencies[:2] -= (frequencies[:2] > self.limit_shell) * np.int32(size)
+        return frequencies
+
+    def directions(self, samples: slice) -> NDArray[np.float64]:
         """Return unit vectors ``(n, 3)`` in ``(z, y, x)`` of samples other than DC; all have ``x >= 0``."""
-        size = self.odd_shape[0]
-        column, kx = np.divmod(self.index[samples].astype(np.int32), np.int32(self.limit_shell + 1))
-        kz, ky = np.divmod(column, np.int32(size))
-        vectors = np.empty((len(column), 3), dtype=dtype)
-        for axis, frequency in enumerate((kz, ky, kx)):
-            vectors[:, axis] = np.where(frequency > self.limit_shell, frequency - size, frequency)
-        vectors /= np.sqrt(np.einsum("ij,ij->i", vectors, vectors))[:, None]
-        return vectors
+        return _directions(self.frequencies(samples), np.float64)
+
+
+def _directions(frequencies: NDArray[np.int32], dtype: type[Float]) -> NDArray[Float]:
+    vectors = frequencies.astype(dtype)
+    vectors /= np.sqrt((vectors**2).sum(axis=0))
+    return vectors.T
 
 
 def shell_samples(
@@ -122,7 +136,6 @@ def shell_samples(
     order = np.argsort(shell, kind="stable")
     index = index[order]
     starts = np.concatenate([[0], np.cumsum(np.bincount(shell, minlength=limit_shell + 1))])
-    bands = [crop_to_odd_rfft(spectrum, n, limit_shell).reshape(-1) for spectrum in (spectrum1, spectrum2)]
     samples = ShellSamples(
         limit_shell,
         index,
@@ -133,12 +146,19 @@ def shell_samples(
 
     def fill(shell: int) -> None:
         inside = samples.of_shell(shell)
-        part1, part2 = (_scaled(band[index[inside]]) for band in bands)
-        samples.values[inside, 0] = part1.real * part2.real + part1.imag * part2.imag
-        samples.values[inside, 1] = part1.real**2 + part1.imag**2
-        samples.values[inside, 2] = part2.real**2 + part2.imag**2
+        frequencies = samples.frequencies(inside)
+        z, y = frequencies[:2] + (frequencies[:2] < 0) * np.int32(n)
+        stored = (z * np.int32(n) + y) * np.int32(n // 2 + 1) + frequencies[2]
+        part1, part2 = (_scaled(spectrum.reshape(-1)[stored]) for spectrum in (spectrum1, spectrum2))
+        values = samples.values[inside].T
+        values[0] = part1.real * part2.real + part1.imag * part2.imag
+        values[1] = part1.real**2 + part1.imag**2
+        values[2] = part2.real**2 + part2.imag**2
+        if 2 * shell >= n:
+            # A Nyquist voxel of an even box stands for +n / 2 and -n / 2, which share its power.
+            values[:, np.abs(frequencies).max(axis=0) * 2 == n] /= 2
         if shell > EXACT_SHELL:
-            samples.cells[inside] = _ring_cells(samples.directions(inside, np.float32))
+            samples.cells[inside] = _ring_cells(_directions(frequencies, np.float32))
 
     with ThreadPoolExecutor(workers) as pool:
         list(pool.map(fill, range(limit_shell + 1)))
@@ -249,7 +269,8 @@ def directional_fsc(
     axes_zyx : ndarray
         ``(n_axes, 3)`` unit vectors in ``(z, y, x)``; their sign does not matter.
     cone_angles_degrees : tuple of float
-        Half-angles of the cones. Where a low shell has no voxel within a cone, the nearest is taken.
+        Half-angles of the cones. At low shells, where a cone holds few voxels or none, the nearest
+        30 are taken instead, so that a curve does not end in their noise.
     workers : int
         Threads.
 
@@ -273,10 +294,9 @@ def directional_fsc(
         rows = max(1, BLOCK_ELEMENTS // len(values))
         for first in range(0, len(axes), rows):
             dots = np.abs(axes[first : first + rows] @ directions)
-            nearest = dots.max(axis=1, keepdims=True)
             for cone, of_cone in zip(cones, curves, strict=True):
-                members = dots >= np.minimum(np.cos(cone), nearest) - BORDER_TOLERANCE
-                of_cone[first : first + rows, shell] = _correlation(members.astype(np.float32) @ values)
+                members = _members(dots, float(np.cos(cone))).astype(np.float32)
+                of_cone[first : first + rows, shell] = _correlation(members @ values)
 
     def binned(shells: range) -> None:
         spectra = _ring_spectra(samples, shells)
@@ -288,6 +308,17 @@ def directional_fsc(
 
     _for_each_shell(samples.limit_shell, exact, binned, workers)
     return curves
+
+
+def _members(dots: NDArray[np.float64], cosine: float) -> NDArray[np.bool_]:
+    """Tell which samples are in the cone of each axis: those within it, but at least the nearest few."""
+    members = dots >= cosine - BORDER_TOLERANCE
+    fewest = min(FEWEST_IN_CONE, dots.shape[1])
+    few = np.flatnonzero(np.count_nonzero(members, axis=1) < fewest)
+    if few.size:
+        farthest = np.partition(dots[few], -fewest, axis=1)[:, -fewest]
+        members[few] = dots[few] >= farthest[:, None] - BORDER_TOLERANCE
+    return members
 
 
 def _for_each_shell(

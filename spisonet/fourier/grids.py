@@ -69,46 +69,21 @@ def centred_from_half(half: NDArray[np.float32], n: int) -> NDArray[np.float32]:
     full = np.empty((n, n, n), dtype=np.float32)
     n_half = n // 2 + 1
     full[..., :n_half] = half
-    negative = -np.arange(n) % n
-    full[..., n_half:] = half[negative][:, negative][..., n - np.arange(n_half, n)]
+    mates = half[..., (n - 1) // 2 : 0 : -1]
+    # Frequency 0 is its own negative; the others are reversed.
+    negative = ((slice(0, 1), slice(0, 1)), (slice(1, None), slice(None, 0, -1)))
+    for z, z_mate in negative:
+        for y, y_mate in negative:
+            full[z, y, n_half:] = mates[z_mate, y_mate]
     return np.fft.fftshift(full)
-
-
-def crop_to_odd_rfft(spectrum_rfft: NDArray[np.complex64], n: int, radius: int) -> NDArray[np.complex64]:
-    """Crop a half spectrum to the odd box of ``2 * radius + 1`` voxels that holds all ``|k| <= radius``.
-
-    An odd box has no Nyquist plane, so every voxel has one Friedel mate and one direction. Where
-    `radius` is the Nyquist frequency of an even box, each Nyquist voxel stands for both ``+n / 2``
-    and ``-n / 2`` and its power is split between them.
-
-    Parameters
-    ----------
-    spectrum_rfft : ndarray of complex64
-        ``(n, n, n // 2 + 1)``, DC at index 0.
-    n : int
-        Box in voxels.
-    radius : int
-        Largest frequency to keep, in Fourier voxels, at most ``n // 2``.
-
-    Returns
-    -------
-    ndarray of complex64
-        ``(2 * radius + 1, 2 * radius + 1, radius + 1)``, DC at index 0.
-    """
-    kept = _odd_frequencies(radius) % n
-    cropped = spectrum_rfft[kept[:, None], kept[None, :], : radius + 1]
-    if 2 * radius == n:
-        half_power = np.float32(np.sqrt(0.5))
-        for plane in (np.s_[radius : radius + 2], np.s_[:, radius : radius + 2], np.s_[..., radius]):
-            cropped[plane] *= half_power
-    return cropped
 
 
 def embed_odd_rfft(values: NDArray[np.float32], n: int) -> NDArray[np.float32]:
     """Put a Friedel-symmetric filter of an odd box into a box of `n` voxels, with 0 outside.
 
-    The inverse of `crop_to_odd_rfft` for filters: a Nyquist voxel of an even box becomes the mean
-    of the two frequencies it stands for, so that the result is Friedel-symmetric too.
+    An odd box has no Nyquist plane, so each voxel is one frequency. A Nyquist voxel of an even box
+    stands for both ``+n / 2`` and ``-n / 2`` and becomes the mean of the two, so that the result is
+    Friedel-symmetric too.
 
     Parameters
     ----------
@@ -125,15 +100,10 @@ def embed_odd_rfft(values: NDArray[np.float32], n: int) -> NDArray[np.float32]:
     radius = values.shape[2] - 1
     if 2 * radius == n:
         return _folded_nyquist(values)
-    kept = _odd_frequencies(radius) % n
+    kept = np.fft.ifftshift(np.arange(-radius, radius + 1)) % n
     embedded = np.zeros((n, n, n // 2 + 1), dtype=np.float32)
     embedded[kept[:, None], kept[None, :], : radius + 1] = values
     return embedded
-
-
-def _odd_frequencies(radius: int) -> NDArray[np.int64]:
-    """Return the frequencies of an odd box in FFT order: ``0 .. radius, -radius .. -1``."""
-    return cast("NDArray[np.int64]", np.fft.ifftshift(np.arange(-radius, radius + 1)))
 
 
 def _folded_nyquist(values: NDArray[np.float32]) -> NDArray[np.float32]:

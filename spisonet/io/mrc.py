@@ -89,7 +89,8 @@ def read_volume(path: Path, apix: float | None = None) -> Volume:
             warnings.simplefilter("ignore")
             with mrcfile.open(path, mode="r", permissive=True) as mrc:
                 data, header = mrc.data, mrc.header
-                voxel_size, labels = mrc.voxel_size, tuple(mrc.get_labels())
+                voxel_size = mrc.voxel_size
+                labels = tuple(text for label in mrc.get_labels() if (text := label.strip()))
                 if data is None:
                     raise SpisonetError(f"{path} is not a readable MRC file; it may be truncated.")
                 axes = tuple(int(header[axis]) for axis in ("mapc", "mapr", "maps"))

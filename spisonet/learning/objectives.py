@@ -140,7 +140,7 @@ class EquivarianceObjective:
 
     References
     ----------
-    Liu, Hu & Zhou (2025) Nat. Methods 22, 113-123 (spIsoNet).
+    Liu, Fan, Hu & Zhou (2025) Nat. Methods 22, 113-123 (spIsoNet).
     """
 
     def __init__(self, measurement: Measurement, cube_size: int, alpha: float, beta: float) -> None:

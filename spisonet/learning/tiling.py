@@ -33,8 +33,8 @@ def predict_volume(
     """Apply a network to a volume of any size.
 
     A volume that fits into one tile is predicted at once. Otherwise tiles overlap by twice the
-    margin and are blended by raised-cosine windows that vanish at the tiles' faces; outside the
-    volume there are zeros.
+    margin and are blended by raised-cosine windows that leave out the outer half of the margin;
+    outside the volume there are zeros.
 
     Parameters
     ----------
@@ -86,13 +86,13 @@ class _AxisTiles:
         return cls([i * stride for i in range(n_tiles)], tile_size, margin, after)
 
     def window(self, device: torch.device) -> Tensor:
-        """Blending weights; complementary where neighbours overlap by twice the margin."""
+        """Weigh a tile's voxels; the weights of neighbours add to one where they overlap."""
         if len(self.starts) == 1:
             return torch.ones(self.tile, device=device)
-        overlap = self.tile - self.starts[1]
+        margin = (self.tile - self.starts[1]) / 2
         distance = torch.arange(self.tile, device=device) + 0.5
-        edge = torch.minimum(distance, self.tile - distance) / overlap
-        return torch.sin(torch.pi / 2 * edge.clamp(max=1.0)) ** 2
+        edge = torch.minimum(distance, self.tile - distance) / margin - 0.5
+        return torch.sin(torch.pi / 2 * edge.clamp(0.0, 1.0)) ** 2
 
 
 def largest_tile(network: UNet, device: torch.device) -> int:

@@ -6,7 +6,7 @@ import subprocess
 import mrcfile
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
@@ -33,6 +33,7 @@ def test_cube_rotations_are_a_group_of_24_without_mirrors():
 
 
 @given(seed=st.integers(0, 2**32 - 1))
+@settings(deadline=None)
 def test_random_rotations_are_proper(seed):
     matrices = random_rotations(5, np.random.default_rng(seed))
     np.testing.assert_allclose(
@@ -51,6 +52,7 @@ def test_random_rotations_are_uniform():
 
 
 @given(rot=angles, tilt=angles, psi=angles)
+@settings(deadline=None)
 def test_relion_angles_are_zyz(rot, tilt, psi):
     (matrix,) = relion_rotation_matrices(rot, tilt, psi)
     # SciPy's matrix carries the image frame to the map; RELION's is its inverse.
@@ -64,6 +66,7 @@ def test_relion_angles_are_zyz(rot, tilt, psi):
 
 
 @given(vector=st.tuples(*[st.floats(-10, 10)] * 3))
+@settings(deadline=None)
 def test_rotation_vectors(vector):
     (matrix,) = rotation_vector_matrices([vector])
     np.testing.assert_allclose(matrix, Rotation.from_rotvec(vector).as_matrix(), atol=1e-9)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spisonet.errors import SpisonetError
@@ -46,6 +46,7 @@ def test_groups_are_closed_and_proper(name):
 
 
 @given(n=st.integers(1, 99), letter=st.sampled_from("CDcd"))
+@settings(deadline=None)
 def test_cyclic_and_dihedral_orders(n, letter):
     group = symmetry_rotations(f"{letter}{n}")
     assert len(group) == n * (2 if letter in "Dd" else 1)

@@ -1,0 +1,29 @@
+"""Markers that skip visibly, and one hypothesis profile."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("spisonet", deadline=None)
+settings.load_profile("spisonet")
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "hemagglutinin"
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip RELION's tests where it is absent, unless its presence is required."""
+    if item.get_closest_marker("relion") and shutil.which("relion_refine") is None:
+        if os.environ.get("SPISONET_REQUIRE_RELION"):
+            pytest.fail("RELION is required (SPISONET_REQUIRE_RELION) but not on PATH")
+        pytest.skip("RELION is not on PATH")
+
+
+@pytest.fixture
+def example() -> Path:
+    """Folder with the demonstration's half1, half2, mask and truth."""
+    return EXAMPLE

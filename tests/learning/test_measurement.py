@@ -1,0 +1,40 @@
+"""Filling and constraining a measurement."""
+
+from __future__ import annotations
+
+import torch
+
+from spisonet.learning.spectra import rfft3
+
+
+def test_fill_keeps_what_was_measured_and_takes_the_rest(measurement_factory):
+    measurement = measurement_factory()
+    prediction = torch.randn_like(measurement.data)
+    filled = rfft3(measurement.fill(prediction))
+    known = (measurement.weight_rfft == 1) & (measurement.band_rfft == 1)
+    unknown = (measurement.weight_rfft == 0) & (measurement.band_rfft == 1)
+    data, constrained = rfft3(measurement.data), rfft3(measurement.constrain(prediction))
+    scale = data.abs().max()
+    assert ((filled - data)[:, known].abs() / scale).max() < 1e-5
+    assert ((filled - constrained)[:, unknown].abs() / scale).max() < 1e-4
+
+
+def test_constrain_is_a_projection_on_support_and_positivity(measurement_factory):
+    measurement = measurement_factory()
+    once = measurement.constrain(torch.randn_like(measurement.data))
+    torch.testing.assert_close(measurement.constrain(once), once)
+    assert once.min() >= 0
+    assert once[:, measurement.support == 0].abs().max() == 0
+
+
+def test_half_shares_everything_but_the_data(measurement_factory):
+    measurement = measurement_factory()
+    second = measurement.half(1)
+    assert second.n_halves == 1
+    torch.testing.assert_close(second.data[0], measurement.data[1])
+    assert second.weight_rfft is measurement.weight_rfft
+
+
+def test_hidden_fraction_counts_the_missing_cone(measurement_factory):
+    # A double cone with cos(angle) > 0.7 covers 30 % of the sphere.
+    assert abs(measurement_factory(n=40).hidden_fraction - 0.3) < 0.04

@@ -1,0 +1,84 @@
+"""What the objectives reward."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from spisonet.learning.objectives import EquivarianceObjective, ReplayObjective
+
+
+def identity(crops: torch.Tensor) -> torch.Tensor:
+    return crops
+
+
+def test_replay_of_a_complete_noiseless_map_has_no_residual(measurement_factory):
+    measurement = measurement_factory(noise=0.0)
+    complete = torch.where(measurement.band_rfft > 0, 1.0, 0.0)
+    from dataclasses import replace
+
+    objective = ReplayObjective(replace(measurement, weight_rfft=complete), 16)
+    whole = objective.loss(identity, 8, np.random.default_rng(0))
+    hidden = ReplayObjective(measurement, 16).loss(identity, 8, np.random.default_rng(0))
+    assert whole < 1e-2 * hidden
+
+
+def test_replay_residual_does_not_count_what_the_turned_map_lacks(measurement_factory):
+    measurement = measurement_factory(noise=0.0)
+    objective = ReplayObjective(measurement, 16)
+    before = objective.loss(identity, 8, np.random.default_rng(0)).item()
+    # Whatever is filled in only changes the input; the targets stay the measured data.
+    objective.refresh(lambda volumes: volumes)
+    seen = []
+
+    def record(crops: torch.Tensor) -> torch.Tensor:
+        seen.append(crops)
+        return crops
+
+    objective.loss(record, 8, np.random.default_rng(0))
+    objective.refresh(lambda volumes: 5 * torch.ones_like(volumes) * measurement.support)
+    objective.loss(record, 8, np.random.default_rng(0))
+    assert before > 0
+    assert not torch.allclose(seen[0], seen[1])
+
+
+def test_replay_hides_from_the_input_what_the_measurement_lacks(measurement_factory):
+    measurement = measurement_factory(n=32)
+    inputs = []
+
+    def record(crops: torch.Tensor) -> torch.Tensor:
+        inputs.append(crops)
+        return crops
+
+    ReplayObjective(measurement, 32).loss(record, 4, np.random.default_rng(0))
+    spectrum = torch.fft.rfftn(inputs[0], dim=(-3, -2, -1)).abs()
+    hidden = (measurement.weight_rfft == 0) & (measurement.band_rfft == 1)
+    known = (measurement.weight_rfft == 1) & (measurement.band_rfft == 1)
+    assert spectrum[:, hidden].max() < 0.02 * spectrum[:, known].max()
+
+
+def test_refresh_interval_bounds_the_cost_of_refills(measurement_factory):
+    objective = ReplayObjective(measurement_factory(n=40), 8)
+    interval = objective.refresh_interval(batch_size=4)
+    assert 2 * 40**3 <= 0.2 * interval * 3 * 4 * 8**3 + 1e-6
+
+
+def test_equivariance_losses_are_the_published_sum(measurement_factory):
+    """With f = identity and M = 1 only the noise2noise terms are left, |x1 - x2| each."""
+    from dataclasses import replace
+
+    measurement = measurement_factory()
+    complete = replace(measurement, weight_rfft=torch.ones_like(measurement.weight_rfft))
+    alpha, beta = 0.7, 0.5
+    rng = np.random.default_rng(0)
+    loss = EquivarianceObjective(complete, 16, alpha, beta).loss(identity, 64, rng).item()
+    difference = (complete.data[0] - complete.data[1]).abs().mean().item()
+    assert loss == pytest.approx(beta * (1 + alpha) * difference, rel=0.1)
+    single = EquivarianceObjective(complete.half(0), 16, alpha, beta).loss(identity, 8, rng).item()
+    assert single == pytest.approx(0.0, abs=1e-5)
+
+
+def test_equivariance_crops_stay_inside_the_box(measurement_factory):
+    objective = EquivarianceObjective(measurement_factory(n=20), 16, 1.0, 0.5)
+    assert torch.isfinite(objective.loss(identity, 32, np.random.default_rng(0)))

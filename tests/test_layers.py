@@ -1,0 +1,57 @@
+"""Dependencies point down only."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+LAYERS = ["io", "geometry", "fourier", "learning", "anisotropy", "cli"]
+ALLOWED = {
+    "io": {"io"},
+    "geometry": {"geometry", "io"},
+    "fourier": {"fourier", "geometry", "io"},
+    "learning": {"learning", "fourier", "geometry", "io"},
+    "anisotropy": {"anisotropy", "learning", "fourier", "geometry", "io"},
+    "cli": {"cli", "anisotropy", "io"},
+}
+
+
+def imported_packages(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("spisonet."):
+            found.add(node.module.split(".")[1])
+    return found - {"errors"}
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_a_layer_imports_only_what_is_below_it(layer):
+    for path in (ROOT / "spisonet" / layer).rglob("*.py"):
+        assert imported_packages(path) <= ALLOWED[layer], path
+
+
+def test_only_learning_and_reconstruct_need_torch():
+    for layer in ("io", "geometry", "fourier", "cli"):
+        for path in (ROOT / "spisonet" / layer).rglob("*.py"):
+            assert "import torch" not in path.read_text(encoding="utf-8"), path
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; from spisonet.cli.main import main\n"
+        "try: main(['reconstruct', '--help'])\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'numpy', 'scipy', 'torch', 'pandas', 'matplotlib'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip().endswith("[]")
+
+
+def test_every_module_has_a_place():
+    packages = {p.name for p in (ROOT / "spisonet").iterdir() if p.is_dir() and (p / "__init__.py").is_file()}
+    assert packages == set(LAYERS)
