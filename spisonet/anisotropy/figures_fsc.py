@@ -9,7 +9,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from spisonet.anisotropy.fsc_metrics import FSC_HALF_MAPS, FSC_SPHERICITY, resolution_histogram
-from spisonet.fourier.grids import centred_from_half
 from spisonet.io.atomic import atomic_path
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from spisonet.anisotropy.fsc3d import Fsc3d, Fsc3dMetrics
 
 SIZE_INCHES = (11.0, 7.6)
-DPI = 120
+DPI = 110
 BLUE, ORANGE, GREY = "#1f5f99", "#c8501e", "0.45"
 COLOUR_MAP = "viridis"
 NICE_RESOLUTIONS = (50, 20, 10, 8, 6, 5, 4, 3.5, 3, 2.5, 2, 1.8, 1.6, 1.4, 1.2, 1, 0.8, 0.6)
@@ -50,7 +49,7 @@ def write_fsc3d_figure(path: Path, fsc3d: Fsc3d, metrics: Fsc3dMetrics) -> None:
     _draw_curves(figure.add_subplot(top[0]), fsc3d, metrics)
     _draw_histogram(figure.add_subplot(top[1]), metrics)
     bottom = figure.add_gridspec(
-        1, 4, left=0.065, right=0.94, bottom=0.075, top=0.455, width_ratios=(1, 1, 1, 0.045), wspace=0.28
+        1, 4, left=0.065, right=0.94, bottom=0.075, top=0.455, width_ratios=(1, 1, 1, 0.045), wspace=0.16
     )
     image = _draw_slices([figure.add_subplot(bottom[column]) for column in range(3)], fsc3d)
     bar = figure.colorbar(
@@ -60,7 +59,7 @@ def write_fsc3d_figure(path: Path, fsc3d: Fsc3d, metrics: Fsc3dMetrics) -> None:
     bar.set_label(f"FSC (contours: {FSC_SPHERICITY} solid, {FSC_HALF_MAPS} dotted)", fontsize=8)
     figure.text(0.065, 0.955, _headline(metrics), fontsize=11, fontweight="bold")
     with atomic_path(path) as temporary:
-        canvas.print_figure(temporary, dpi=DPI)
+        canvas.print_figure(temporary, dpi=DPI, pil_kwargs={"compress_level": 1})
 
 
 def _headline(metrics: Fsc3dMetrics) -> str:
@@ -119,8 +118,8 @@ def _draw_curves(axes: Axes, fsc3d: Fsc3d, metrics: Fsc3dMetrics) -> None:
     )
     axes.axhline(0, color="0.7", linewidth=0.6, zorder=0)
     axes.set(xlim=(0, whole[-1]), ylim=(-0.12, 1.03), ylabel="FSC")
-    axes.set_title("Correlation of the half maps", fontsize=10, loc="left")
-    axes.legend(fontsize=8, frameon=False, loc="upper right")
+    _add_title(axes, "Correlation of the half maps")
+    axes.legend(fontsize=8, facecolor="white", edgecolor="none", framealpha=0.85, loc="upper right")
     _label_resolutions(axes, 0, whole[-1])
 
 
@@ -137,23 +136,19 @@ def _draw_histogram(axes: Axes, metrics: Fsc3dMetrics) -> None:
     low = min(edges[0], 1 / metrics.resolution_0143_angstrom) - margin
     high = max(edges[-1], 1 / metrics.resolution_0143_angstrom) + margin
     axes.set(xlim=(low, high), ylabel="directions (%)")
-    axes.set_title(
-        f"Resolution of {len(directional)} directions (FSC {FSC_HALF_MAPS})", fontsize=10, loc="left"
-    )
+    _add_title(axes, f"Resolution of {len(directional)} directions (FSC {FSC_HALF_MAPS})")
     axes.legend(fontsize=8, frameon=False)
     _label_resolutions(axes, low, high)
 
 
 def _draw_slices(panels: list[Axes], fsc3d: Fsc3d) -> AxesImage:
-    cube = centred_from_half(fsc3d.fsc_rfft, fsc3d.box)
-    centre = fsc3d.box // 2
-    shown = min(int(np.ceil(1.06 * fsc3d.limit_shell)) + 1, centre - 1 if fsc3d.box % 2 == 0 else centre)
-    window = slice(centre - shown, centre + shown + 1)
+    shown = min(int(np.ceil(1.06 * fsc3d.limit_shell)) + 1, (fsc3d.box - 1) // 2)
     reach = (shown + 0.5) / fsc3d.box_angstrom
+    half = fsc3d.fsc_rfft
     planes = {
-        ("XY", "x", "y"): cube[centre, window, window],
-        ("XZ", "x", "z"): cube[window, centre, window],
-        ("YZ", "y", "z"): cube[window, window, centre],
+        ("XY", "x", "y"): _centred_slice(half[0], shown),
+        ("XZ", "x", "z"): _centred_slice(half[:, 0], shown),
+        ("YZ", "y", "z"): _centred_slice(half[:, :, 0], shown),
     }
     for panel, ((plane, across, up), values) in zip(panels, planes.items(), strict=True):
         image = panel.imshow(
@@ -175,7 +170,7 @@ def _draw_slices(panels: list[Axes], fsc3d: Fsc3d) -> AxesImage:
             linewidths=[0.7, 1.1],
             linestyles=["dotted", "solid"],
         )
-        panel.set_title(f"3D FSC, central {plane} slice", fontsize=10, loc="left")
+        _add_title(panel, f"3D FSC, central {plane} slice")
         panel.set_xlabel(f"k{across}: resolution (Å)", fontsize=9)
         panel.set_ylabel(f"k{up}", fontsize=9, labelpad=1)
         ticks = _resolution_ticks(0, reach, distance=0.2)
@@ -183,8 +178,15 @@ def _draw_slices(panels: list[Axes], fsc3d: Fsc3d) -> AxesImage:
         positions = [-1 / t for t in reversed(ticks)] + [0] + [1 / t for t in ticks]
         labels = [f"{t:g}" for t in reversed(ticks)] + ["∞"] + [f"{t:g}" for t in ticks]
         panel.set_xticks(positions, labels, fontsize=8)
-        panel.set_yticks(positions, labels, fontsize=8)
+        panel.set_yticks([])
+    panels[0].set_yticks(positions, labels, fontsize=8)
     return image
+
+
+def _centred_slice(plane: NDArray[np.float32], shown: int) -> NDArray[np.float32]:
+    """Slice of ``2 * shown + 1`` voxels with DC in its middle, from a plane with DC at index 0."""
+    right = plane[np.arange(-shown, shown + 1), : shown + 1]
+    return np.concatenate([right[::-1, :0:-1], right], axis=1)
 
 
 def _smoothed(values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -193,6 +195,11 @@ def _smoothed(values: NDArray[np.float32]) -> NDArray[np.float32]:
     weights: NDArray[np.float64] = np.exp(-((distance / CONTOUR_BLUR_VOXELS) ** 2) / 2)
     weights /= weights.sum(axis=1, keepdims=True)
     return cast("NDArray[np.float32]", (weights @ values @ weights.T).astype(np.float32))
+
+
+def _add_title(axes: Axes, text: str) -> None:
+    # A true title is placed by measuring every label, a fifth of the drawing time.
+    axes.text(0, 1.03, text, transform=axes.transAxes, fontsize=10)
 
 
 def _label_resolutions(axes: Axes, low: float, high: float) -> None:

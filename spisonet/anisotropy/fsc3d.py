@@ -6,7 +6,7 @@ import logging
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -35,15 +35,12 @@ from spisonet.fourier.phases import (
 from spisonet.fourier.shells import fourier_shell_correlation, resolution_at_threshold
 from spisonet.io.atomic import prepare_output_file
 from spisonet.io.config import write_json
-from spisonet.io.mrc import write_volume
+from spisonet.io.mrc import Volume, write_volume
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
     from spisonet.anisotropy.config import Fsc3dConfig
-    from spisonet.io.mrc import Volume
 
 log = logging.getLogger("spisonet")
 
@@ -267,7 +264,7 @@ def run_fsc3d(config: Fsc3dConfig) -> None:
     """
     if config.phase_randomise and config.mask is None:
         raise SpisonetError("--phase_randomise needs --mask: without a mask there is nothing to correct.")
-    with ThreadPoolExecutor(1) as background:
+    with ThreadPoolExecutor(2) as background:
         # Importing the plotting library takes as long as the transforms, which leave a core to it.
         figures = background.submit(import_module, "spisonet.anisotropy.figures_fsc")
         maps = read_half_maps(config.h, config.h2, config.mask, config.apix)
@@ -290,10 +287,17 @@ def run_fsc3d(config: Fsc3dConfig) -> None:
         )
         metrics = summarise_fsc3d(fsc3d)
         drawing = background.submit(figures.result().write_fsc3d_figure, figure, fsc3d, metrics)
-        cube = _output_cube(fsc3d, config.keep_highres)
-        _write_volumes(config.o, thresholded, maps.half1, cube)
+        # A Fourier volume has no place in the map's space, but the map's voxel size.
+        cube = Volume(_output_cube(fsc3d, config.keep_highres), maps.half1.voxel_size_angstrom)
+        binary = cube.with_data((cube.data >= FSC_HALF_MAPS).astype(np.float32))
+        label = "spisonet: conical 3D FSC"
+        writing = background.submit(
+            write_volume, thresholded, binary, f"{label}, 1 at {FSC_HALF_MAPS} or above"
+        )
+        write_volume(config.o, cube, label)
         write_json(table, _record(config, fsc3d, metrics))
-        drawing.result()
+        for task in (drawing, writing):
+            task.result()
     _log_summary(fsc3d, metrics)
     log.info("Written: %s, %s, %s and %s.", config.o, thresholded.name, table.name, figure.name)
 
@@ -303,14 +307,6 @@ def _output_cube(fsc3d: Fsc3d, keep_highres: bool) -> NDArray[np.float32]:
     if keep_highres:
         half[shell_index_rfft((fsc3d.box,) * 3) > fsc3d.limit_shell] = 1
     return centred_from_half(half, fsc3d.box)
-
-
-def _write_volumes(path: Path, thresholded: Path, header: Volume, cube: NDArray[np.float32]) -> None:
-    # A Fourier volume has no place in the map's space.
-    header = replace(header, origin_angstrom=(0.0, 0.0, 0.0), nstart=(0, 0, 0), labels=())
-    write_volume(path, header.with_data(cube), "spisonet: conical 3D FSC")
-    binary = header.with_data((cube >= FSC_HALF_MAPS).astype(np.float32))
-    write_volume(thresholded, binary, f"spisonet: conical 3D FSC at {FSC_HALF_MAPS} or above")
 
 
 def _record(config: Fsc3dConfig, fsc3d: Fsc3d, metrics: Fsc3dMetrics) -> dict[str, object]:

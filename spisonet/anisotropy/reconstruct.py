@@ -19,10 +19,11 @@ from spisonet.anisotropy.preparation import (
     build_measurement,
     include_reference,
     known_limit_shell,
+    mask_leakage_guard,
     measure_grey_scale,
     read_weight,
 )
-from spisonet.anisotropy.recombination import recombine
+from spisonet.anisotropy.recombination import CorrectedMap, recombine
 from spisonet.anisotropy.report import write_report
 from spisonet.errors import SpisonetError
 from spisonet.fourier.filters import soft_lowpass_weights
@@ -33,7 +34,7 @@ from spisonet.io.config import JOB_FILE, write_job_record
 from spisonet.io.logs import log_to_folder
 from spisonet.io.mrc import Volume, read_volume, require_same_grid, write_volume
 from spisonet.learning.checkpoint import load_network, save_network
-from spisonet.learning.devices import choose_device, describe_device, use_cpu_threads
+from spisonet.learning.devices import choose_device, describe_device, keep_freed_memory, use_cpu_threads
 from spisonet.learning.objectives import EquivarianceObjective, Objective, ReplayObjective
 from spisonet.learning.tiling import MARGIN, TILE_MULTIPLE, largest_tile
 from spisonet.learning.trainer import Trainer, TrainingOptions
@@ -112,6 +113,7 @@ def run_reconstruct(config: ReconstructConfig) -> None:
     """
     started = time.monotonic()
     use_cpu_threads(config.ncpus)
+    keep_freed_memory()
     task = _read_task(config)
     if config.resume:
         _require_same_run(config)
@@ -199,22 +201,26 @@ def _correct(config: ReconstructConfig, task: Task) -> dict[str, Any]:
         )
     weight, limit_angstrom = _measured_weight(config, task)
     limit_shell = box * task.maps.half1.voxel_size_angstrom / limit_angstrom
-    scales = [measure_grey_scale(v.data, task.mask) for v in volumes]
-    halves = [scale.normalise(v.data) for v, scale in zip(volumes, scales, strict=True)]
-    together = build_measurement(halves, weight, limit_shell, task.mask, task.device, config.positivity)
-    hidden = together.hidden_fraction
-    log.info("Corrected up to %.2f Å, where %.0f %% was not measured.", limit_angstrom, 100 * hidden)
-
     names = output_names(volumes)
     split = config.independent or len(volumes) == 1
-    predictions, losses = [], {}
-    for index in range(len(volumes) if split else 1):
-        measurement = together.half(index) if split else together
-        name = names[index] if split else "both halves"
-        suffix = f"_{names[index]}" if split else ""
-        prediction, losses[name] = _learn(config, task, measurement, name, suffix, config.seed + index)
-        predictions.append(prediction)
-    corrected = recombine(together, torch.cat(predictions), [v.data for v in volumes], scales)
+    # A unit is what one network sees: both halves, or one half and nothing of the other.
+    units = [[index] for index in range(len(volumes))] if split else [[0, 1]]
+    corrected: list[CorrectedMap] = []
+    losses, used_weights, hidden = {}, [], []
+    for unit in units:
+        members = [volumes[index] for index in unit]
+        scales = [measure_grey_scale(volume.data, task.mask) for volume in members]
+        densities = [scale.normalise(volume.data) for volume, scale in zip(members, scales, strict=True)]
+        known = weight if task.mask is None else weight * mask_leakage_guard(densities, task.mask)
+        measurement = build_measurement(
+            densities, known, limit_shell, task.mask, task.device, config.positivity
+        )
+        hidden.append(measurement.hidden_fraction)
+        used_weights.append(measurement.weight_rfft.cpu().numpy())
+        name, suffix = ("both halves", "") if not split else (names[unit[0]], f"_{names[unit[0]]}")
+        log.info("%s: %.0f %% was not measured up to %.2f Å.", name, 100 * hidden[-1], limit_angstrom)
+        prediction, losses[name] = _learn(config, task, measurement, name, suffix, config.seed + unit[0])
+        corrected += recombine(measurement, prediction, [v.data for v in members], scales)
 
     label = SHARED_LABEL if not split else INDEPENDENT_LABEL if len(volumes) == 2 else SINGLE_LABEL
     log.info("Header label: %s", label)
@@ -226,12 +232,12 @@ def _correct(config: ReconstructConfig, task: Task) -> dict[str, Any]:
             write_volume(path, volume.with_data(data), label)
             log.info("Wrote %s", path)
     results = [volume.with_data(result.whole) for volume, result in zip(volumes, corrected, strict=True)]
-    figures = write_figures(folder, volumes, results, task.mask, weight, limit_angstrom, losses)
+    figures = write_figures(folder, volumes, results, task.mask, used_weights[0], limit_angstrom, losses)
     return {
         "device": str(task.device),
         "halves_independent": split and len(volumes) == 2,
         "limit_resolution_angstrom": round(limit_angstrom, 3),
-        "hidden_fraction": round(hidden, 4),
+        "hidden_fraction": round(float(np.mean(hidden)), 4),
         "epoch_losses": losses,
         "corrected_maps": [f"corrected_{name}.mrc" for name in names],
         "figures": [path.name for path in figures],

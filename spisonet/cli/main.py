@@ -69,6 +69,9 @@ def main(arguments: list[str] | None = None) -> None:
         log.addHandler(handler)
     try:
         app(join_boolean_values(words, boolean_names(list(COMMANDS))))
+    except SystemExit as done:
+        if done.code:  # Typer ends a successful command with exit status 0
+            raise
     except SpisonetError as error:
         typer.echo(f"spisonet: {error}", err=True)
         sys.exit(1)

@@ -15,7 +15,8 @@ Maps of up to 65 voxels have no binned shells.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
@@ -69,6 +70,7 @@ class ShellSamples:
     starts: NDArray[np.int64]
     values: NDArray[np.float32]
     cells: NDArray[np.intp]
+    _ring_spectra: dict[int, NDArray[np.complex64]] = field(default_factory=dict, repr=False)
 
     @property
     def odd_shape(self) -> tuple[int, int, int]:
@@ -92,6 +94,32 @@ class ShellSamples:
     def directions(self, samples: slice) -> NDArray[np.float64]:
         """Return unit vectors ``(n, 3)`` in ``(z, y, x)`` of samples other than DC; all have ``x >= 0``."""
         return _directions(self.frequencies(samples), np.float64)
+
+    def ring_spectra(self, first_shell: int) -> NDArray[np.complex64]:
+        """Return the Fourier transform over azimuth of the binned sums of a group of shells.
+
+        Parameters
+        ----------
+        first_shell : int
+            First of `SHELLS_PER_GROUP` shells (fewer at the limit).
+
+        Returns
+        -------
+        ndarray of complex64
+            ``(frequency, block, ring, column)``; the columns are the three sums of each shell in
+            turn, split into blocks of `RING_COLUMNS`, with 0 where the group has fewer shells.
+        """
+        if first_shell not in self._ring_spectra:
+            binned = np.zeros((3 * SHELLS_PER_GROUP, N_RINGS, N_SECTORS), dtype=np.float32)
+            last_shell = min(first_shell + SHELLS_PER_GROUP - 1, self.limit_shell)
+            for number, shell in enumerate(range(first_shell, last_shell + 1)):
+                inside = self.of_shell(shell)
+                for quantity, weights in enumerate(self.values[inside].T.astype(np.float64)):
+                    sums = np.bincount(self.cells[inside], weights, N_RINGS * N_SECTORS)
+                    binned[3 * number + quantity] = sums.reshape(N_RINGS, N_SECTORS)
+            spectra = scipy.fft.rfft(binned).reshape(-1, RING_COLUMNS, N_RINGS, N_SECTORS // 2 + 1)
+            self._ring_spectra[first_shell] = np.ascontiguousarray(spectra.transpose(3, 0, 2, 1))
+        return self._ring_spectra[first_shell]
 
 
 def _directions(frequencies: NDArray[np.int32], dtype: type[Float]) -> NDArray[Float]:
@@ -241,7 +269,7 @@ def conical_fsc_of_samples(
     kernels = [_ring_kernel(cone)] if limit_shell > EXACT_SHELL else []
 
     def binned(shells: range) -> None:
-        sums = _back_to_cells(_along_rings(kernels[0], _ring_spectra(samples, shells)))
+        sums = _back_to_cells(_along_rings(kernels[0], samples.ring_spectra(shells.start)))
         for number, shell in enumerate(shells):
             inside = samples.of_shell(shell)
             of_cells = _correlation(sums[3 * number : 3 * number + 3].T)
@@ -279,7 +307,7 @@ def directional_fsc(
     ndarray of float32
         ``(n_cones, n_axes, samples.limit_shell + 1)``, 1 at DC.
     """
-    cones = np.deg2rad(cone_angles_degrees)
+    cones = [float(np.deg2rad(angle)) for angle in cone_angles_degrees]
     axes = np.where(axes_zyx[:, 2:] < 0, -axes_zyx, axes_zyx).astype(np.float64)
     ring, sector = np.divmod(_ring_cells(axes), N_SECTORS)
     frequency = np.arange(N_SECTORS // 2 + 1)[:, None]
@@ -295,11 +323,11 @@ def directional_fsc(
         for first in range(0, len(axes), rows):
             dots = np.abs(axes[first : first + rows] @ directions)
             for cone, of_cone in zip(cones, curves, strict=True):
-                members = _members(dots, float(np.cos(cone))).astype(np.float32)
+                members = _members(dots, np.cos(cone)).astype(np.float32)
                 of_cone[first : first + rows, shell] = _correlation(members @ values)
 
     def binned(shells: range) -> None:
-        spectra = _ring_spectra(samples, shells)
+        spectra = samples.ring_spectra(shells.start)
         for kernel, of_cone in zip(kernels, curves, strict=True):
             at_axes = _along_rings(kernel, spectra)[:, :, ring]
             sums = np.einsum("mbac,ma->abc", at_axes, phase).real.reshape(len(axes), -1)
@@ -403,37 +431,19 @@ def _band_and_turn(
     return band, np.minimum(turn - np.floor(turn), np.nextafter(turn.dtype.type(1), turn.dtype.type(0)))
 
 
-def _ring_spectra(samples: ShellSamples, shells: range) -> NDArray[np.complex64]:
-    """Fourier transform over azimuth of the binned sums of some shells.
-
-    Returns
-    -------
-    ndarray of complex64
-        ``(frequency, block, ring, column)``; the columns are the three sums of each shell in turn,
-        split into blocks of `RING_COLUMNS` and padded with 0.
-    """
-    binned = np.zeros((-(-3 * len(shells) // RING_COLUMNS) * RING_COLUMNS, N_RINGS, N_SECTORS), np.float32)
-    for number, shell in enumerate(shells):
-        inside = samples.of_shell(shell)
-        for quantity, weights in enumerate(samples.values[inside].T.astype(np.float64)):
-            sums = np.bincount(samples.cells[inside], weights, N_RINGS * N_SECTORS)
-            binned[3 * number + quantity] = sums.reshape(N_RINGS, N_SECTORS)
-    spectra = scipy.fft.rfft(binned).reshape(-1, RING_COLUMNS, N_RINGS, N_SECTORS // 2 + 1)
-    return np.ascontiguousarray(spectra.transpose(3, 0, 2, 1))
-
-
 def _along_rings(kernel: NDArray[np.float32], spectra: NDArray[np.complex64]) -> NDArray[np.complex64]:
     """Sum over cones: multiply by the real `kernel`, which sees a complex column as two."""
     return (kernel[:, None] @ spectra.view(np.float32)).view(np.complex64)
 
 
 def _back_to_cells(spectra: NDArray[np.complex64]) -> NDArray[np.float32]:
-    """Invert the transform of `_ring_spectra`, ``(column, cell)``."""
+    """Invert the transform of `ShellSamples.ring_spectra`, ``(column, cell)``."""
     columns = spectra.transpose(1, 3, 2, 0).reshape(-1, N_RINGS, N_SECTORS // 2 + 1)
     cells = scipy.fft.irfft(columns, n=N_SECTORS).reshape(len(columns), -1)
     return cast("NDArray[np.float32]", cells)
 
 
+@lru_cache(maxsize=2)
 def _ring_kernel(cone: float) -> NDArray[np.float32]:
     """Fourier transform over azimuth of the part of each ring that a cone covers.
 

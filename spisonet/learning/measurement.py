@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spisonet.learning.spectra import apply_filter, irfft3, rfft3
@@ -78,7 +78,3 @@ class Measurement:
         missing = (1.0 - self.weight_rfft) * self.band_rfft
         spectrum = rfft3(self.data) * self.weight_rfft + rfft3(self.constrain(prediction)) * missing
         return irfft3(spectrum, self.shape)
-
-    def half(self, index: int) -> Measurement:
-        """Return the measurement by one half alone."""
-        return replace(self, data=self.data[index : index + 1])

@@ -5,14 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import spisonet.fourier.directional as directional
+from spisonet.fourier import directional
 from spisonet.fourier.directional import (
     conical_fsc,
     conical_fsc_of_samples,
     directional_fsc,
     shell_samples,
 )
-from spisonet.fourier.grids import centred_from_half, half_from_centred, rfft3, shell_index_rfft
+from spisonet.fourier.grids import centred_from_half, half_from_centred, irfft3, rfft3, shell_index_rfft
 from spisonet.fourier.phases import corrected_fsc, randomisation_shell, randomise_phases
 from spisonet.fourier.shells import fourier_shell_correlation
 
@@ -105,7 +105,7 @@ def test_curves_agree_with_the_volume(monkeypatch: pytest.MonkeyPatch, exact_she
     axes = np.eye(3)
     curves = directional_fsc(samples, np.concatenate([axes, -axes]), (30.0, 45.0), workers=2)
     assert curves.shape == (2, 6, limit + 1)
-    np.testing.assert_allclose(curves[:, :3], curves[:, 3:], atol=0.02)
+    np.testing.assert_allclose(curves[:, :3], curves[:, 3:], atol=0.06 if exact_shell == 5 else 1e-6)
     # From shell 6 on a cone of 30 degrees holds more than the fewest voxels allowed.
     on_axes = np.stack([fsc[: limit + 1, 0, 0], fsc[0, : limit + 1, 0], fsc[0, 0, : limit + 1]])
     np.testing.assert_allclose(curves[0, :3, 7:], on_axes[:, 7:], atol=0.03 if exact_shell == 5 else 1e-5)
@@ -167,17 +167,21 @@ def test_phase_randomisation_removes_what_the_mask_causes() -> None:
     generator = np.random.default_rng(4)
     axis = np.arange(n) - n // 2
     radius = np.sqrt(axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2)
-    mask = (radius < 7).astype(np.float32)  # a sharp edge, and a DC offset inside it
-    halves = [generator.standard_normal((n, n, n), dtype=np.float32) + np.float32(2) for _ in range(2)]
+    mask = (radius < 10).astype(np.float32)  # its sharp edge spreads the low shells over the others
+    common = rfft3(generator.standard_normal((n, n, n), dtype=np.float32))
+    common[shell_index_rfft((n, n, n)) > 3] = 0
+    noise = [generator.standard_normal((n, n, n), dtype=np.float32) for _ in range(2)]
+    halves = [12 * irfft3(common, (n, n, n)) + part for part in noise]
     from_shell = randomisation_shell(fourier_shell_correlation(*(rfft3(half) for half in halves), n))
-    assert from_shell == 1
+    assert from_shell == 4
     masked = fourier_shell_correlation(*(rfft3(half * mask) for half in halves), n)
     random = fourier_shell_correlation(
         *(rfft3(mask * randomise_phases(half, from_shell, generator)) for half in halves), n
     )
     corrected = corrected_fsc(masked, random)
-    assert masked[3:8].mean() > 0.3
-    assert abs(corrected[3:8].mean()) < 0.15
+    assert masked[6:10].min() > 0.15
+    assert abs(corrected[6:20].mean()) < 0.05
+    np.testing.assert_allclose(corrected[6:20], 0, atol=0.25)
 
 
 def test_correction_formula() -> None:

@@ -27,14 +27,6 @@ def test_constrain_is_a_projection_on_support_and_positivity(measurement_factory
     assert once[:, measurement.support == 0].abs().max() == 0
 
 
-def test_half_shares_everything_but_the_data(measurement_factory):
-    measurement = measurement_factory()
-    second = measurement.half(1)
-    assert second.n_halves == 1
-    torch.testing.assert_close(second.data[0], measurement.data[1])
-    assert second.weight_rfft is measurement.weight_rfft
-
-
 def test_hidden_fraction_counts_the_missing_cone(measurement_factory):
     # A double cone with cos(angle) > 0.7 covers 30 % of the sphere.
     assert abs(measurement_factory(n=40).hidden_fraction - 0.3) < 0.04

@@ -43,7 +43,7 @@ def test_resumed_run_ends_with_the_same_network(measurement_factory, tmp_path):
     whole = trainer_for(measurement, options())
     whole.train("whole", tmp_path / "whole.safetensors", resume=False)
 
-    class Stopped(Exception):
+    class StoppedError(Exception):
         pass
 
     broken = trainer_for(measurement, options())
@@ -54,11 +54,11 @@ def test_resumed_run_ends_with_the_same_network(measurement_factory, tmp_path):
         nonlocal updates
         updates += 1
         if updates == 7:
-            raise Stopped
+            raise StoppedError
         return original()
 
     broken._update = stop_in_the_second_epoch
-    with pytest.raises(Stopped):
+    with pytest.raises(StoppedError):
         broken.train("broken", tmp_path / "broken.safetensors", resume=False)
     resumed = trainer_for(measurement, options())
     resumed.train("resumed", tmp_path / "broken.safetensors", resume=True)

@@ -1,0 +1,95 @@
+"""From maps to a measurement."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spisonet.anisotropy.preparation import (
+    GreyScale,
+    build_measurement,
+    include_reference,
+    known_limit_shell,
+    mask_leakage_guard,
+    measure_grey_scale,
+)
+from spisonet.fourier.filters import soft_lowpass_weights
+from spisonet.fourier.grids import frequency_axes_rfft, irfft3, radius_rfft, rfft3
+
+N = 32
+
+
+def ball(n: int, radius: float) -> np.ndarray:
+    axis = np.arange(n) - n // 2
+    r2 = axis[:, None, None] ** 2 + axis[None, :, None] ** 2 + axis[None, None, :] ** 2
+    return (r2 < radius**2).astype(np.float32)
+
+
+@given(st.floats(-1e3, 1e3), st.floats(1e-3, 1e3))
+def test_grey_scale_round_trip(solvent, deviation):
+    scale = GreyScale(solvent, deviation)
+    grey = np.linspace(-2, 2, 11, dtype=np.float32) * deviation + solvent
+    np.testing.assert_allclose(scale.restore(scale.normalise(grey)), grey, rtol=1e-4, atol=1e-3 * deviation)
+
+
+@pytest.mark.parametrize("with_mask", [True, False])
+def test_the_solvent_becomes_zero(with_mask):
+    volume = 7.0 + 3.0 * ball(N, 8) + np.random.default_rng(0).normal(scale=0.1, size=(N,) * 3)
+    scale = measure_grey_scale(volume.astype(np.float32), ball(N, 10) if with_mask else None)
+    assert scale.solvent == pytest.approx(7.0, abs=0.02)
+    assert scale.normalise(volume.astype(np.float32)).std() == pytest.approx(1.0, rel=1e-3)
+
+
+def test_leakage_guard_finds_what_the_mask_put_into_an_empty_cone():
+    rng = np.random.default_rng(0)
+    mask = ball(N, 9)
+    kz, _, _ = frequency_axes_rfft((N, N, N))
+    radius = radius_rfft((N, N, N))
+    cone = (np.abs(kz) > 0.8 * radius) & (radius > 5) & (radius < N / 2)
+    spectrum = rfft3((rng.normal(size=(N, N, N)) * mask).astype(np.float32))
+    empty_cone = irfft3(np.where(cone, 1e-4, 1).astype(np.float32) * spectrum, (N,) * 3)
+    guard = mask_leakage_guard([empty_cone.astype(np.float32)], mask)
+    inner_cone = (np.abs(kz) > 0.95 * radius) & (radius > 8) & (radius < 14)
+    measured = (np.abs(kz) < 0.5 * radius) & (radius > 5) & (radius < 14)
+    assert guard[inner_cone].mean() < 0.1
+    assert guard[measured].mean() > 0.75
+
+
+def test_leakage_guard_leaves_noisy_maps_alone():
+    noise = np.random.default_rng(1).normal(size=(N, N, N)).astype(np.float32)
+    assert mask_leakage_guard([noise], ball(N, 9)).mean() > 0.98
+
+
+def test_reference_gives_the_low_resolutions_only():
+    rng = np.random.default_rng(0)
+    volume, reference = (rng.normal(size=(N, N, N)).astype(np.float32) for _ in range(2))
+    mixed, own, other = (rfft3(v) for v in (include_reference(volume, 3 * reference, 6.0), volume, reference))
+    radius = radius_rfft((N, N, N))
+    low, high = (radius <= 6) & (radius > 0), radius > 10
+    ratio = np.abs(mixed[low]) / np.abs(other[low])
+    np.testing.assert_allclose(ratio, ratio.mean(), rtol=1e-3)
+    assert ratio.mean() == pytest.approx(1.0, abs=0.1)
+    np.testing.assert_allclose(mixed[high], own[high], atol=1e-2)
+    assert mixed[0, 0, 0] == pytest.approx(own[0, 0, 0], rel=1e-4)
+
+
+def test_measurement_is_limited_to_the_band():
+    rng = np.random.default_rng(0)
+    halves = [rng.normal(size=(N, N, N)).astype(np.float32) for _ in range(2)]
+    weight = np.ones((N, N, N // 2 + 1), np.float32)
+    measurement = build_measurement(halves, weight, 8.0, None, torch.device("cpu"), positivity=True)
+    radius = radius_rfft((N, N, N))
+    assert np.abs(rfft3(measurement.data[0].numpy()))[radius > 11.01].max() < 1e-2
+    assert measurement.weight_rfft.numpy()[radius > 11.01].max() == 0
+    assert measurement.support is None
+    assert not measurement.positivity
+    centres = measurement.crop_centres - N // 2
+    assert (centres.square().sum(dim=1) <= (N / 2) ** 2).all()
+
+
+def test_known_limit_is_where_the_weight_ends():
+    weight = soft_lowpass_weights(N, 9.0, 0)
+    assert known_limit_shell(weight, 0.143) == 9.0

@@ -1,0 +1,329 @@
+"""The ``reconstruct`` command: outputs, independence, resumption, bad input."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import mrcfile
+import numpy as np
+import pytest
+
+from spisonet.cli.main import main
+from spisonet.fourier.grids import radius_rfft, rfft3
+from spisonet.io.mrc import read_volume, write_volume
+from spisonet.learning.checkpoint import save_network
+from spisonet.learning.unet import UNet
+
+QUICK = ["--limit_res", "6", "--epochs", "2", "--n_subvolume", "8", "--cube_size", "16", "--filter_base", "4"]
+SCRIPT = Path(sys.executable).parent / "spisonet.py"
+
+
+def reconstruct(case, out: Path, *more: str) -> Path:
+    main(["reconstruct", *case.inputs, *QUICK, "--output_dir", str(out), *more])
+    return out
+
+
+def failure(words: list[str], capsys) -> str:
+    with pytest.raises(SystemExit) as stopped:
+        main(["reconstruct", *words])
+    message = capsys.readouterr().err.strip()
+    assert stopped.value.code == 1
+    assert "\n" not in message
+    assert message.endswith(".")
+    return message
+
+
+@pytest.fixture
+def done(small_case, tmp_path):
+    """A finished run."""
+    return small_case, reconstruct(small_case, tmp_path / "out")
+
+
+def test_a_run_leaves_maps_figures_weights_and_records(done):
+    _, out = done
+    names = {path.name for path in out.iterdir()}
+    assert names == {
+        "corrected_half1.mrc",
+        "corrected_half1_filtered.mrc",
+        "corrected_half2.mrc",
+        "corrected_half2_filtered.mrc",
+        "checkpoint.safetensors",
+        "network.safetensors",
+        "slices.png",
+        "fourier.png",
+        "fsc.png",
+        "loss.png",
+        "report.html",
+        "job.json",
+        "run.log",
+    }
+    record = json.loads((out / "job.json").read_text())
+    assert record["status"] == "finished"
+    assert record["halves_independent"] is False
+    assert record["config"]["limit_res"] == 6.0
+    assert len(record["epoch_losses"]["both halves"]) == 2
+    assert "NOT independent" in (out / "run.log").read_text()
+    assert "NOT independent" in (out / "report.html").read_text()
+
+
+def test_header_geometry_and_grey_scale_are_the_inputs(done):
+    case, out = done
+    before, after = read_volume(case.half1), read_volume(out / "corrected_half1.mrc")
+    assert after.voxel_size_angstrom == pytest.approx(before.voxel_size_angstrom)
+    assert after.origin_angstrom == before.origin_angstrom
+    assert after.nstart == before.nstart
+    assert after.labels[0] == "made by a test"
+    assert "NOT independent" in after.labels[-1]
+    assert after.data.mean() == pytest.approx(before.data.mean(), abs=0.01 * before.data.std())
+    assert after.data.std() == pytest.approx(before.data.std(), rel=0.2)
+
+
+def test_beyond_the_limit_nothing_is_touched_and_what_was_measured_is_kept(done):
+    case, out = done
+    before, after = read_volume(case.half2).data, read_volume(out / "corrected_half2.mrc").data
+    n = before.shape[0]
+    radius, own, new = radius_rfft((n, n, n)), rfft3(before), rfft3(after)
+    beyond = radius > n * 2.0 / 6 + 3.01
+    scale = np.abs(own[beyond]).max()
+    assert np.abs(new - own)[beyond].max() < 1e-3 * scale
+    weight = np.fft.ifftshift(read_volume(case.fsc3d).data)[..., : n // 2 + 1]
+    kept = (weight > 0.9) & (radius < n * 2.0 / 6) & (radius > 0)
+    assert np.linalg.norm((new - own)[kept]) < 0.3 * np.linalg.norm(own[kept])
+    filtered = rfft3(read_volume(out / "corrected_half2_filtered.mrc").data)
+    assert np.abs(filtered[beyond]).max() < 1e-3 * scale
+
+
+def test_inputs_are_not_modified(small_case, tmp_path):
+    before = {path: path.read_bytes() for path in small_case.folder.glob("*.mrc")}
+    reconstruct(small_case, tmp_path / "out")
+    assert all(path.read_bytes() == content for path, content in before.items())
+
+
+def test_an_independent_half_does_not_see_the_other_half(small_case, tmp_path):
+    first = reconstruct(small_case, tmp_path / "first", "--independent")
+    volume = read_volume(small_case.half1)
+    noise = np.random.default_rng(9).normal(size=volume.data.shape)
+    write_volume(small_case.half1, volume.with_data(noise))
+    second = reconstruct(small_case, tmp_path / "second", "--independent", "True")
+    halves = [read_volume(out / "corrected_half2.mrc") for out in (first, second)]
+    np.testing.assert_array_equal(halves[0].data, halves[1].data)
+    assert "this half alone" in halves[0].labels[-1]
+    record = json.loads((first / "job.json").read_text())
+    assert record["halves_independent"] is True
+    changed = [read_volume(out / "corrected_half1.mrc").data for out in (first, second)]
+    assert not np.array_equal(*changed)
+
+
+def test_the_same_seed_gives_the_same_map(small_case, tmp_path):
+    maps = [
+        read_volume(reconstruct(small_case, tmp_path / name, "--seed", seed) / "corrected_half1.mrc").data
+        for name, seed in (("a", "1"), ("b", "1"), ("c", "2"))
+    ]
+    np.testing.assert_array_equal(maps[0], maps[1])
+    assert not np.array_equal(maps[0], maps[2])
+
+
+def test_a_killed_run_resumes_to_the_same_map(small_case, tmp_path):
+    words = [*small_case.inputs, *QUICK, "--epochs", "4", "--n_subvolume", "24"]
+    whole = reconstruct(small_case, tmp_path / "whole", "--epochs", "4", "--n_subvolume", "24")
+    out = tmp_path / "killed"
+    command = [str(SCRIPT), "reconstruct", *words, "--output_dir", str(out)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    log = out / "run.log"
+    while process.poll() is None and not (log.is_file() and "epoch 1 of 4" in log.read_text()):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed"
+    assert not (out / "corrected_half1.mrc").exists()
+    subprocess.run([*command, "--resume"], check=True, stdout=subprocess.DEVNULL)
+    for name in ("corrected_half1.mrc", "corrected_half2.mrc"):
+        np.testing.assert_array_equal(read_volume(out / name).data, read_volume(whole / name).data)
+
+
+def test_ctrl_c_leaves_a_resumable_run(small_case, tmp_path):
+    out = tmp_path / "out"
+    words = [*small_case.inputs, *QUICK, "--epochs", "200", "--output_dir", str(out)]
+    process = subprocess.Popen(
+        [str(SCRIPT), "reconstruct", *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    log = out / "run.log"
+    while process.poll() is None and not (log.is_file() and "epoch 1 of" in log.read_text()):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate()
+    assert process.returncode == 130
+    assert errors == "spisonet: interrupted.\n"
+    assert json.loads((out / "job.json").read_text())["status"] == "interrupted"
+    assert (out / "checkpoint.safetensors").is_file()
+    assert not list(out.glob("corrected*"))
+    assert not list(out.glob(".*"))
+
+
+def test_resuming_another_command_line_is_refused(done, capsys):
+    case, out = done
+    words = [*case.inputs, *QUICK, "--output_dir", str(out), "--resume", "--seed", "5"]
+    assert "--seed was 0" in failure(words, capsys)
+    elsewhere = [*case.inputs, *QUICK, "--output_dir", str(out.parent / "none"), "--resume"]
+    assert "no run to resume" in failure(elsewhere, capsys)
+
+
+def test_prediction_only_with_pretrained_weights(done, tmp_path):
+    case, out = done
+    again = tmp_path / "again"
+    weights = ["--pretrained_model", str(out / "network.safetensors")]
+    main(["reconstruct", *case.inputs, *QUICK, "--epochs", "0", *weights, "--output_dir", str(again)])
+    first, second = (read_volume(folder / "corrected_half1.mrc").data for folder in (out, again))
+    np.testing.assert_allclose(first, second, atol=1e-5 * first.std())
+    assert not (again / "network.safetensors").exists()
+
+
+@pytest.mark.parametrize("objective", ["ei", "replay"])
+def test_objectives_and_accumulation(small_case, tmp_path, objective):
+    out = reconstruct(
+        small_case, tmp_path / "out", "--objective", objective, "--alpha", "1", "--beta", "0.5",
+        "--acc_batches", "2", "--predict_crop_size", "50",
+    )  # fmt: skip
+    assert np.isfinite(read_volume(out / "corrected_half1.mrc").data).all()
+
+
+def test_one_half_alone(small_case, tmp_path):
+    words = [str(small_case.half1), "--aniso_file", str(small_case.fsc3d), "--mask", str(small_case.mask)]
+    main(["reconstruct", *words, *QUICK[2:], "--output_dir", str(tmp_path / "out")])
+    assert "this map alone" in read_volume(tmp_path / "out" / "corrected_half1.mrc").labels[-1]
+
+
+def test_without_aniso_file_mask_and_limit(small_case, tmp_path):
+    out = tmp_path / "out"
+    main(["reconstruct", str(small_case.half1), str(small_case.half2), *QUICK[2:], "--output_dir", str(out)])
+    assert read_volume(out / "FSC3D.mrc").data.max() <= 1
+    assert (out / "corrected_half2.mrc").is_file()
+
+
+@pytest.mark.parametrize("n", [21, 32])
+def test_odd_boxes_and_cubes_larger_than_the_box(make_small_case, tmp_path, n):
+    case = make_small_case(n)
+    out = tmp_path / "out"
+    main(["reconstruct", *case.inputs, *QUICK, "--cube_size", "64", "--output_dir", str(out)])
+    assert read_volume(out / "corrected_half1.mrc").box == n
+
+
+def test_low_resolution_reference(small_case, tmp_path):
+    out = reconstruct(
+        small_case, tmp_path / "out", "--reference", str(small_case.half2), "--ref_resolution", "16"
+    )
+    assert (out / "corrected_half1.mrc").is_file()
+
+
+def test_halves_of_one_name_do_not_overwrite_each_other(small_case, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    second = other / "half1.mrc"
+    second.write_bytes(small_case.half2.read_bytes())
+    words = [str(small_case.half1), str(second), "--aniso_file", str(small_case.fsc3d)]
+    main(["reconstruct", *words, *QUICK, "--output_dir", str(tmp_path / "out")])
+    assert (tmp_path / "out" / "corrected_half1_half2.mrc").is_file()
+
+
+def write_like(path: Path, like: Path, change) -> str:
+    """Write a changed copy of a map."""
+    volume = read_volume(like)
+    write_volume(path, volume.with_data(change(volume.data)))
+    return str(path)
+
+
+def with_nan(data):
+    broken = data.copy()
+    broken[3, 3, 3] = np.nan
+    return broken
+
+
+def raw_mrc(path: Path, data: np.ndarray, voxel_size: float = 2.0) -> str:
+    with mrcfile.new(path) as mrc:
+        mrc.set_data(data.astype(np.float32))
+        mrc.voxel_size = voxel_size
+    return str(path)
+
+
+BAD_INPUT = {
+    "missing file": (lambda c, t: [str(t / "no.mrc"), str(c.half2)], "does not exist"),
+    "not an MRC": (lambda c, t: [str(Path(__file__)), str(c.half2)], "not a readable MRC"),
+    "2D": (lambda c, t: [raw_mrc(t / "2d.mrc", np.eye(24)), str(c.half2)], "not a 3D map"),
+    "non-cubic": (
+        lambda c, t: [raw_mrc(t / "b.mrc", np.random.default_rng(0).normal(size=(24, 24, 20))), str(c.half2)],
+        "not cubic",
+    ),
+    "other box": (
+        lambda c, t: [str(c.half1), raw_mrc(t / "s.mrc", np.random.default_rng(0).normal(size=(20,) * 3))],
+        "box of 20",
+    ),
+    "other voxel size": (
+        lambda c, t: [str(c.half1), raw_mrc(t / "v.mrc", read_volume(c.half2).data, 3.0)],
+        "voxels of 3",
+    ),
+    "NaN": (lambda c, t: [write_like(t / "n.mrc", c.half1, with_nan), str(c.half2)], "NaN"),
+    "constant": (lambda c, t: [write_like(t / "c.mrc", c.half1, np.zeros_like), str(c.half2)], "constant"),
+    "same half twice": (lambda c, t: [str(c.half1), str(c.half1)], "same map"),
+    "no voxel size": (
+        lambda c, t: [raw_mrc(t / "z.mrc", read_volume(c.half1).data, 0.0), str(c.half2)],
+        "--apix",
+    ),
+    "empty mask": (
+        lambda c, t: [str(c.half1), str(c.half2), "--mask", write_like(t / "m.mrc", c.mask, lambda d: -d)],
+        "empty",
+    ),
+    "beyond Nyquist": (lambda c, t: [str(c.half1), str(c.half2), "--limit_res", "3.5"], "Nyquist"),
+    "3D FSC of another box": (
+        lambda c, t: [
+            str(c.half1), str(c.half2), "--aniso_file",
+            raw_mrc(t / "f.mrc", np.random.default_rng(0).uniform(size=(20,) * 3)),
+        ],
+        "box of 20",
+    ),
+    "cube size": (lambda c, t: [str(c.half1), str(c.half2), "--cube_size", "30"], "multiple of 8"),
+    "one half without a 3D FSC": (lambda c, t: [str(c.half1)], "--aniso_file"),
+    "epochs 0": (lambda c, t: [str(c.half1), str(c.half2), "--epochs", "0"], "--pretrained_model"),
+    "GPU": (
+        lambda c, t: [str(c.half1), str(c.half2), "--gpuID", "0,1,2,93", "--acc_batches", "2"],
+        "93 of --gpuID 0,1,2,93 does not exist",
+    ),
+    "device": (lambda c, t: [str(c.half1), str(c.half2), "--device", "abacus"], "--device abacus is unknown"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case_name", BAD_INPUT)
+def test_bad_input_is_one_sentence_and_writes_nothing(case_name, small_case, tmp_path, capsys):
+    words, expected = BAD_INPUT[case_name]
+    out = tmp_path / "out"
+    assert expected in failure([*words(small_case, tmp_path), "--output_dir", str(out)], capsys)
+    assert not out.exists()
+
+
+def test_bad_weights_are_refused(small_case, tmp_path, capsys):
+    save_network(tmp_path / "wide.safetensors", UNet(8), {})
+    (tmp_path / "pickle.pt").write_bytes(b"\x80\x04N.")
+    out = ["--output_dir", str(tmp_path / "out")]
+    for name, expected in (("wide.safetensors", "base width 8"), ("pickle.pt", "not a safetensors file")):
+        words = [*small_case.inputs, *QUICK, "--pretrained_model", str(tmp_path / name), *out]
+        assert expected in failure(words, capsys)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unwritable_output_folder_is_named(small_case, tmp_path, capsys):
+    (tmp_path / "file").write_text("in the way")
+    words = [*small_case.inputs, *QUICK, "--output_dir", str(tmp_path / "file" / "out")]
+    assert "cannot be written" in failure(words, capsys)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_named(tmp_path):
+    from spisonet.errors import SpisonetError
+    from spisonet.io.atomic import atomic_path
+
+    with pytest.raises(SpisonetError, match="No space left"), atomic_path(tmp_path / "x"):
+        with open("/dev/full", "w", encoding="ascii") as device:
+            device.write("0" * 100_000)
