@@ -12,8 +12,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 LAYERS = ["io", "geometry", "fourier", "learning", "anisotropy", "cli"]
 ALLOWED = {
-    "io": {"io"},
-    "geometry": {"geometry", "io"},
+    "io": {"io", "geometry"},
+    "geometry": {"geometry"},
     "fourier": {"fourier", "geometry", "io"},
     "learning": {"learning", "fourier", "geometry", "io"},
     "anisotropy": {"anisotropy", "learning", "fourier", "geometry", "io"},

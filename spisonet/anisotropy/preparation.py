@@ -10,7 +10,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from spisonet.errors import SpisonetError
-from spisonet.fourier.filters import soft_lowpass_weights
+from spisonet.fourier.filters import shell_curve_to_rfft, soft_lowpass_weights
 from spisonet.fourier.grids import centred_from_half, half_from_centred, irfft3, radius_rfft, rfft3
 from spisonet.io.mrc import read_volume, require_same_grid
 from spisonet.learning.measurement import Measurement
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from spisonet.anisotropy.knowledge import Knowledge
     from spisonet.io.mrc import Volume
 
 EDGE_SHELLS = 3  # width of the low-pass edge at the resolution limit
@@ -148,10 +149,33 @@ def include_reference(
     return irfft3(mixed.astype(np.complex64), map_data.shape)
 
 
+def correction_band(known: Knowledge, limit_shell: float) -> NDArray[np.float32]:
+    """Share in 0..1 of every Fourier coefficient that is corrected; the rest stays the input's.
+
+    Everything up to `limit_shell` in shells where something can be learned, then a soft edge.
+
+    Parameters
+    ----------
+    known : Knowledge
+        What is known of the map.
+    limit_shell : float
+        Resolution limit in Fourier voxels.
+
+    Returns
+    -------
+    ndarray
+        ``(n, n, n // 2 + 1)``; 1 at DC.
+    """
+    n = len(known.weight_rfft)
+    band = soft_lowpass_weights(n, limit_shell, EDGE_SHELLS) * shell_curve_to_rfft(known.learnable, n)
+    band[0, 0, 0] = 1.0
+    return band
+
+
 def build_measurement(
     halves: list[NDArray[np.float32]],
     weight_rfft: NDArray[np.float32],
-    limit_shell: float,
+    band_rfft: NDArray[np.float32],
     mask: NDArray[np.float32] | None,
     device: torch.device,
     positivity: bool,
@@ -164,8 +188,8 @@ def build_measurement(
         One or two normalised maps ``(n, n, n)``.
     weight_rfft : ndarray
         ``(n, n, n // 2 + 1)`` in 0..1.
-    limit_shell : float
-        Shell up to which everything is learned; the band ends softly three shells on.
+    band_rfft : ndarray
+        ``(n, n, n // 2 + 1)`` share in 0..1 of what is learned.
     mask : ndarray or None
         Soft mask.
     device : torch.device
@@ -174,15 +198,15 @@ def build_measurement(
         Whether the prediction may not be below the solvent.
     """
     n = halves[0].shape[0]
-    band = soft_lowpass_weights(n, limit_shell, EDGE_SHELLS)
-    weight = np.where(band > 0, weight_rfft, 0).astype(np.float32)
+    weight = np.where(band_rfft > 0, weight_rfft, 0).astype(np.float32)
     weight[0, 0, 0] = 1.0
-    filtered = np.stack([irfft3((rfft3(half) * band).astype(np.complex64), half.shape) for half in halves])
+    filtered = [irfft3((rfft3(half) * band_rfft).astype(np.complex64), half.shape) for half in halves]
+    last_shell = float(radius_rfft((n, n, n))[band_rfft > 0].max(initial=1.0))
     return Measurement(
-        data=torch.from_numpy(filtered).to(device),
+        data=torch.from_numpy(np.stack(filtered)).to(device),
         weight_rfft=torch.from_numpy(weight).to(device),
-        band_rfft=torch.from_numpy(band).to(device),
-        band_fraction=min(1.0, (limit_shell + EDGE_SHELLS) / (n / 2)),
+        band_rfft=torch.from_numpy(band_rfft).to(device),
+        band_fraction=min(1.0, last_shell / (n / 2)),
         crop_centres=torch.from_numpy(_crop_centres(n, mask)).to(device),
         support=None if mask is None else torch.from_numpy(np.clip(mask, 0.0, 1.0)).to(device),
         positivity=positivity and mask is not None,
@@ -199,11 +223,3 @@ def _crop_centres(n: int, mask: NDArray[np.float32] | None) -> NDArray[np.float3
     else:
         inside = mask > min(MASK_THRESHOLD, float(mask.max()) / 2)
     return np.ascontiguousarray(np.argwhere(inside)[:, ::-1], dtype=np.float32)
-
-
-def known_limit_shell(weight_rfft: NDArray[np.float32], threshold: float) -> float:
-    """Last shell whose mean weight is at least `threshold`; the limit of a map without a second half."""
-    radius = np.rint(radius_rfft((weight_rfft.shape[0],) * 3)).astype(int)
-    means = np.bincount(radius.ravel(), weights=weight_rfft.ravel()) / np.bincount(radius.ravel())
-    known = np.flatnonzero(means[: weight_rfft.shape[0] // 2 + 1] >= threshold)
-    return float(known[-1])

@@ -12,13 +12,13 @@ import numpy as np
 import torch
 
 from spisonet.anisotropy.figures import write_figures
-from spisonet.anisotropy.fsc3d import estimate_fsc3d
 from spisonet.anisotropy.inputs import HalfMaps, checked_limit_resolution, read_half_maps
+from spisonet.anisotropy.knowledge import Knowledge, known_from_halves, known_from_weight
 from spisonet.anisotropy.preparation import (
     EDGE_SHELLS,
     build_measurement,
+    correction_band,
     include_reference,
-    known_limit_shell,
     mask_leakage_guard,
     measure_grey_scale,
     read_weight,
@@ -27,8 +27,7 @@ from spisonet.anisotropy.recombination import CorrectedMap, recombine
 from spisonet.anisotropy.report import write_report
 from spisonet.errors import SpisonetError
 from spisonet.fourier.filters import soft_lowpass_weights
-from spisonet.fourier.grids import centred_from_half, rfft3
-from spisonet.fourier.shells import fourier_shell_correlation, resolution_at_threshold
+from spisonet.fourier.grids import centred_from_half
 from spisonet.io.atomic import prepare_output_folder
 from spisonet.io.config import JOB_FILE, write_job_record
 from spisonet.io.logs import log_to_folder
@@ -48,9 +47,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("spisonet")
 
-CONE_ANGLE_DEGREES = 10.0
-FSC_THRESHOLD = 0.143
-MIN_LIMIT_SHELL = 3
 DEFAULT_BATCH_SIZE = 4
 DEFAULT_LEARNING_RATE = {"replay": 1e-3, "ei": 3e-4}
 NOT_COMPARED_ON_RESUME = {"resume", "ncpus", "device", "gpuID"}
@@ -199,8 +195,12 @@ def _correct(config: ReconstructConfig, task: Task) -> dict[str, Any]:
         log.info(
             "The box of %d voxels takes cubes of %d instead of %d.", box, task.cube_size, config.cube_size
         )
-    weight, limit_angstrom = _measured_weight(config, task)
-    limit_shell = box * task.maps.half1.voxel_size_angstrom / limit_angstrom
+    known = _find_knowledge(config, task)
+    limit_angstrom = known.limit_resolution_angstrom
+    band = correction_band(known, box * task.maps.half1.voxel_size_angstrom / limit_angstrom)
+    something_to_learn = bool(known.learnable[1:].any())
+    if not something_to_learn:
+        log.warning("The half maps do not correlate in any shell: nothing is learned, nothing is changed.")
     names = output_names(volumes)
     split = config.independent or len(volumes) == 1
     # A unit is what one network sees: both halves, or one half and nothing of the other.
@@ -211,15 +211,17 @@ def _correct(config: ReconstructConfig, task: Task) -> dict[str, Any]:
         members = [volumes[index] for index in unit]
         scales = [measure_grey_scale(volume.data, task.mask) for volume in members]
         densities = [scale.normalise(volume.data) for volume, scale in zip(members, scales, strict=True)]
-        known = weight if task.mask is None else weight * mask_leakage_guard(densities, task.mask)
-        measurement = build_measurement(
-            densities, known, limit_shell, task.mask, task.device, config.positivity
-        )
+        weight = known.weight_rfft
+        if task.mask is not None:
+            weight = weight * mask_leakage_guard(densities, task.mask)
+        measurement = build_measurement(densities, weight, band, task.mask, task.device, config.positivity)
         hidden.append(measurement.hidden_fraction)
         used_weights.append(measurement.weight_rfft.cpu().numpy())
         name, suffix = ("both halves", "") if not split else (names[unit[0]], f"_{names[unit[0]]}")
         log.info("%s: %.0f %% was not measured up to %.2f Å.", name, 100 * hidden[-1], limit_angstrom)
-        prediction, losses[name] = _learn(config, task, measurement, name, suffix, config.seed + unit[0])
+        prediction = measurement.data
+        if something_to_learn:
+            prediction, losses[name] = _learn(config, task, measurement, name, suffix, config.seed + unit[0])
         corrected += recombine(measurement, prediction, [v.data for v in members], scales)
 
     label = SHARED_LABEL if not split else INDEPENDENT_LABEL if len(volumes) == 2 else SINGLE_LABEL
@@ -244,40 +246,21 @@ def _correct(config: ReconstructConfig, task: Task) -> dict[str, Any]:
     }
 
 
-def _measured_weight(config: ReconstructConfig, task: Task) -> tuple[NDArray[np.float32], float]:
-    """Return the Fourier weight and the resolution limit in Å, measuring what was not given."""
-    first, limit, weight = task.maps.half1, task.limit_resolution_angstrom, task.weight_rfft
-    box_angstrom = first.box * first.voxel_size_angstrom
-    if task.maps.half2 is None:
-        # Without a second half the user's 3D FSC is all that is known.
-        assert weight is not None
-        return weight, limit or box_angstrom / known_limit_shell(weight, FSC_THRESHOLD)
-    if weight is None:
-        log.info("No --aniso_file: computing the 3D FSC of the half maps.")
-        fsc3d = estimate_fsc3d(
-            first.data,
-            task.maps.half2.data,
-            task.mask,
-            first.voxel_size_angstrom,
-            limit,
-            CONE_ANGLE_DEGREES,
-            torch.get_num_threads(),
-        )
-        weight = np.clip(fsc3d.fsc_rfft, 0.0, 1.0)
-        cube = first.with_data(centred_from_half(weight, first.box))
+def _find_knowledge(config: ReconstructConfig, task: Task) -> Knowledge:
+    """Find the Fourier weight, the signal per shell and the limit from what may be looked at."""
+    first, workers = task.maps.half1, torch.get_num_threads()
+    # Independent halves with a given weight must not meet, not even in an FSC.
+    if task.weight_rfft is not None and (task.maps.half2 is None or config.independent):
+        voxel_size = first.voxel_size_angstrom
+        return known_from_weight(task.weight_rfft, voxel_size, task.limit_resolution_angstrom)
+    known = known_from_halves(task.maps, task.weight_rfft, task.limit_resolution_angstrom, workers)
+    if task.weight_rfft is None:
+        cube = first.with_data(centred_from_half(known.weight_rfft, first.box))
         write_volume(config.output_dir / "FSC3D.mrc", cube, "spisonet: conical 3D FSC")
         if task.reference_shell is not None:
-            weight = np.maximum(weight, soft_lowpass_weights(first.box, task.reference_shell, EDGE_SHELLS))
-    if limit is None:
-        masked = [v.data if task.mask is None else v.data * task.mask for v in task.volumes]
-        fsc = fourier_shell_correlation(rfft3(masked[0]), rfft3(masked[1]), first.box)
-        limit = resolution_at_threshold(fsc, FSC_THRESHOLD, box_angstrom)
-    if box_angstrom / limit < MIN_LIMIT_SHELL:
-        raise SpisonetError(
-            f"The half maps do not correlate beyond {limit:.1f} Å, so there is nothing to learn from; "
-            "check that they are two halves of one refinement, or give --limit_res."
-        )
-    return weight, limit
+            low = soft_lowpass_weights(first.box, task.reference_shell, EDGE_SHELLS)
+            known = replace(known, weight_rfft=np.maximum(known.weight_rfft, low))
+    return known
 
 
 def _learn(

@@ -49,7 +49,11 @@ def _runner(target: str) -> Callable[[CommandConfig], None]:
     module, function = target.split(":")
 
     def run(config: CommandConfig) -> None:
-        getattr(import_module(module), function)(config)  # heavy imports happen here, not for --help
+        try:
+            getattr(import_module(module), function)(config)  # heavy imports happen here, not for --help
+        except KeyboardInterrupt as error:
+            typer.echo("spisonet: interrupted.", err=True)
+            raise typer.Exit(EXIT_INTERRUPTED) from error
 
     return run
 
@@ -75,6 +79,3 @@ def main(arguments: list[str] | None = None) -> None:
     except SpisonetError as error:
         typer.echo(f"spisonet: {error}", err=True)
         sys.exit(1)
-    except KeyboardInterrupt:
-        typer.echo("spisonet: interrupted.", err=True)
-        sys.exit(EXIT_INTERRUPTED)

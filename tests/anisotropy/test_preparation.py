@@ -8,11 +8,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spisonet.anisotropy.knowledge import Knowledge, known_from_weight
 from spisonet.anisotropy.preparation import (
     GreyScale,
     build_measurement,
+    correction_band,
     include_reference,
-    known_limit_shell,
     mask_leakage_guard,
     measure_grey_scale,
 )
@@ -80,7 +81,9 @@ def test_measurement_is_limited_to_the_band():
     rng = np.random.default_rng(0)
     halves = [rng.normal(size=(N, N, N)).astype(np.float32) for _ in range(2)]
     weight = np.ones((N, N, N // 2 + 1), np.float32)
-    measurement = build_measurement(halves, weight, 8.0, None, torch.device("cpu"), positivity=True)
+    known = Knowledge(weight, np.ones(N // 2 + 1), 10.0)
+    band = correction_band(known, 8.0)
+    measurement = build_measurement(halves, weight, band, None, torch.device("cpu"), positivity=True)
     radius = radius_rfft((N, N, N))
     assert np.abs(rfft3(measurement.data[0].numpy()))[radius > 11.01].max() < 1e-2
     assert measurement.weight_rfft.numpy()[radius > 11.01].max() == 0
@@ -90,6 +93,19 @@ def test_measurement_is_limited_to_the_band():
     assert (centres.square().sum(dim=1) <= (N / 2) ** 2).all()
 
 
-def test_known_limit_is_where_the_weight_ends():
-    weight = soft_lowpass_weights(N, 9.0, 0)
-    assert known_limit_shell(weight, 0.143) == 9.0
+def test_the_limit_of_a_given_weight_is_where_it_ends():
+    weight = soft_lowpass_weights(N, 8.0, 0)
+    assert known_from_weight(weight, 2.0, None).limit_resolution_angstrom == pytest.approx(N * 2.0 / 8)
+    assert known_from_weight(weight, 2.0, 9.0).limit_resolution_angstrom == 9.0
+
+
+def test_shells_that_do_not_correlate_are_not_corrected():
+    signal = np.concatenate([np.ones(6), np.full(5, 0.1), np.zeros(N // 2 - 10)])
+    known = Knowledge(np.ones((N, N, N // 2 + 1), np.float32), signal, 2.0)
+    assert known.learnable[:5].tolist() == [1.0] * 5
+    assert 0.4 < known.learnable[8] < 0.6
+    assert known.learnable[13:].max() == 0
+    radius = radius_rfft((N, N, N))
+    band = correction_band(known, N / 2)
+    assert band[radius >= 13].max() == 0
+    assert band[(radius <= 4)].min() == 1

@@ -33,7 +33,7 @@ def test_the_package_of_the_scripts_name_in_the_current_folder_does_no_harm(tmp_
         ["reconstruct", "none1.mrc", "none2.mrc"],
         ["fsc3d", "none1.mrc", "none2.mrc", "mask.mrc", "--ncpus", "16", "--limit_res", "3.5"],
         ["whitening", "none.mrc", "-o", "o.mrc", "--mask", "m.mrc", "--high_res", "3", "--low_res", "10"],
-        ["combine_map", "none.mrc", "b.mrc", "c.mrc", "10", "--mask_file", "m.mrc"],
+        ["combine_map", "none.mrc", "none.mrc", "c.mrc", "10", "--mask_file", "m.mrc"],
         ["angular_whiten", "none.mrc", "out.mrc", "10", "3.5"],
         ["fsd3d", "none.star", "256", "--sym", "c3", "--low_res", "10", "--high_res", "3", "--apix", "1.31"],
     ],

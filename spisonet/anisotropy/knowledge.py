@@ -1,0 +1,116 @@
+"""What is known of a map at each spatial frequency, before anything is learned."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spisonet.anisotropy.fsc3d import estimate_fsc3d
+from spisonet.anisotropy.preparation import measure_grey_scale
+from spisonet.errors import SpisonetError
+from spisonet.fourier.grids import rfft3
+from spisonet.fourier.shells import (
+    fourier_shell_correlation,
+    resolution_at_threshold,
+    shell_counts,
+    shell_sums,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from spisonet.anisotropy.inputs import HalfMaps
+
+log = logging.getLogger("spisonet")
+
+CONE_ANGLE_DEGREES = 10.0
+FSC_THRESHOLD = 0.143
+NO_CORRELATION = 0.05  # shells with a smaller FSC are left as they are
+MIN_LIMIT_SHELL = 3
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """Fourier weight, signal per shell, and resolution limit.
+
+    Attributes
+    ----------
+    weight_rfft : ndarray
+        ``(n, n, n // 2 + 1)`` weight in 0..1 of every coefficient.
+    shell_signal : ndarray
+        ``(n // 2 + 1,)`` FSC of the half maps or, where none may be taken, mean weight of a shell.
+    limit_resolution_angstrom : float
+        Up to where to correct.
+    """
+
+    weight_rfft: NDArray[np.float32]
+    shell_signal: NDArray[np.float64]
+    limit_resolution_angstrom: float
+
+    @property
+    def learnable(self) -> NDArray[np.float64]:
+        """Share in 0..1 of each shell that is corrected.
+
+        Where the half maps do not correlate nothing can be learned, and the input is left alone:
+        0 below an FSC of 0.05, 1 from 0.143 on, of the curve averaged over three shells.
+        """
+        padded = np.pad(self.shell_signal, 1, mode="edge")
+        smooth = (padded[:-2] + padded[1:-1] + padded[2:]) / 3
+        return np.clip((smooth - NO_CORRELATION) / (FSC_THRESHOLD - NO_CORRELATION), 0.0, 1.0)
+
+
+def known_from_weight(
+    weight_rfft: NDArray[np.float32], voxel_size_angstrom: float, limit_resolution_angstrom: float | None
+) -> Knowledge:
+    """Take what a given weight says; no half map is looked at.
+
+    Without a limit, the correction ends at the last shell whose mean weight is 0.143.
+    """
+    n = len(weight_rfft)
+    means = shell_sums(weight_rfft, n) / shell_counts(n)
+    if limit_resolution_angstrom is None:
+        last = int(np.flatnonzero(means >= min(FSC_THRESHOLD, float(means.max())))[-1])
+        limit_resolution_angstrom = n * voxel_size_angstrom / max(last, 1)
+    return Knowledge(weight_rfft, means, limit_resolution_angstrom)
+
+
+def known_from_halves(
+    maps: HalfMaps,
+    weight_rfft: NDArray[np.float32] | None,
+    limit_resolution_angstrom: float | None,
+    workers: int,
+) -> Knowledge:
+    """Measure what two half maps know: their FSC, and their conical 3D FSC if no weight is given.
+
+    Without a limit, the correction ends where the FSC falls to 0.143.
+
+    Raises
+    ------
+    SpisonetError
+        If the half maps correlate in less than three shells and no limit is given.
+    """
+    assert maps.half2 is not None
+    mask = None if maps.mask is None else maps.mask.data
+    halves = []
+    for volume in (maps.half1, maps.half2):
+        densities = measure_grey_scale(volume.data, mask).normalise(volume.data)
+        halves.append(densities if mask is None else densities * mask)
+    n, voxel_size = maps.half1.box, maps.half1.voxel_size_angstrom
+    fsc = fourier_shell_correlation(rfft3(halves[0], workers), rfft3(halves[1], workers), n)
+    if limit_resolution_angstrom is None:
+        limit_resolution_angstrom = resolution_at_threshold(fsc, FSC_THRESHOLD, n * voxel_size)
+        if n * voxel_size / limit_resolution_angstrom < MIN_LIMIT_SHELL:
+            raise SpisonetError(
+                f"The half maps do not correlate beyond {limit_resolution_angstrom:.1f} Å, so there is "
+                "nothing to learn from; check that they are two halves of one refinement, or give --limit_res."
+            )
+    if weight_rfft is None:
+        log.info("No --aniso_file: computing the 3D FSC of the half maps.")
+        estimate = estimate_fsc3d(
+            halves[0], halves[1], None, voxel_size, limit_resolution_angstrom, CONE_ANGLE_DEGREES, workers
+        )
+        weight_rfft = np.clip(estimate.fsc_rfft, 0.0, 1.0)
+    return Knowledge(weight_rfft, fsc, limit_resolution_angstrom)
