@@ -119,7 +119,7 @@ def _draw_curves(axes: Axes, fsc3d: Fsc3d, metrics: Fsc3dMetrics) -> None:
     axes.axhline(0, color="0.7", linewidth=0.6, zorder=0)
     axes.set(xlim=(0, whole[-1]), ylim=(-0.12, 1.03), ylabel="FSC")
     _add_title(axes, "Correlation of the half maps")
-    axes.legend(fontsize=8, facecolor="white", edgecolor="none", framealpha=0.85, loc="upper right")
+    axes.legend(fontsize=8, facecolor="white", edgecolor="none", framealpha=0.85, loc="lower left")
     _label_resolutions(axes, 0, whole[-1])
 
 

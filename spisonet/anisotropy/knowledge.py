@@ -105,7 +105,7 @@ def known_from_halves(
         if n * voxel_size / limit_resolution_angstrom < MIN_LIMIT_SHELL:
             raise SpisonetError(
                 f"The half maps do not correlate beyond {limit_resolution_angstrom:.1f} Å, so there is "
-                "nothing to learn from; check that they are two halves of one refinement, or give --limit_res."
+                "nothing to learn from; check that they are halves of one refinement, or give --limit_res."
             )
     if weight_rfft is None:
         log.info("No --aniso_file: computing the 3D FSC of the half maps.")
