@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from spisonet.anisotropy.inputs import checked_limit_resolution, read_mask
 from spisonet.errors import SpisonetError
 from spisonet.fourier.filters import combine_volumes, equalise_power_over_directions, flatten_amplitudes
 from spisonet.io.atomic import prepare_output_file
@@ -15,11 +14,10 @@ from spisonet.io.mrc import Volume, read_volume, require_same_grid, write_volume
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from spisonet.anisotropy.config import AngularWhitenConfig, CombineMapConfig, WhiteningConfig
-
-RELATIVE_LIMIT_TOLERANCE = 1e-3  # a limit typed with three digits may mean Nyquist itself
 
 log = logging.getLogger(__name__)
 
@@ -32,10 +30,10 @@ def run_whitening(config: WhiteningConfig) -> None:
     SpisonetError
         If an input cannot be used, the resolutions leave no shell, or the output cannot be written.
     """
-    prepare_output_file(config.o, config.h1, config.mask)
     volume = read_volume(config.h1, config.apix)
     mask = _read_mask(config.mask, volume, config.apix)
     low_shell, high_shell = _band(volume, config.low_res, config.high_res)
+    prepare_output_file(config.o, config.h1, config.mask)
     whitened = flatten_amplitudes(volume.data, low_shell, high_shell, mask)
     _write(config.o, volume, whitened, f"whitened {config.low_res:g} to {config.high_res:g} A")
 
@@ -48,9 +46,9 @@ def run_angular_whiten(config: AngularWhitenConfig) -> None:
     SpisonetError
         If the input cannot be used, the resolutions leave no shell, or the output cannot be written.
     """
-    prepare_output_file(config.out_name, config.in_name)
     volume = read_volume(config.in_name, config.apix)
     _band(volume, config.low_res, config.high_res)
+    prepare_output_file(config.out_name, config.in_name)
     equalised = equalise_power_over_directions(
         volume.data, volume.voxel_size_angstrom, config.low_res, config.high_res
     )
@@ -67,24 +65,18 @@ def run_combine_map(config: CombineMapConfig) -> None:
         If an input cannot be used, the threshold is not within the maps' resolutions, or the
         output cannot be written.
     """
-    prepare_output_file(config.out_map, config.low_map, config.high_map, config.mask_file)
     high = read_volume(config.high_map, config.apix)
     low = read_volume(config.low_map, config.apix)
     require_same_grid(high, low)
     mask = _read_mask(config.mask_file, high, config.apix)
     shell = _shell(high, "THRESHOLD_RES", config.threshold_res)
+    prepare_output_file(config.out_map, config.low_map, config.high_map, config.mask_file)
     combined = combine_volumes(low.data, high.data, shell, mask)
     _write(config.out_map, high, combined, f"low resolutions to {config.threshold_res:g} A of another map")
 
 
 def _read_mask(path: Path | None, volume: Volume, apix: float | None) -> NDArray[np.float32] | None:
-    if path is None:
-        return None
-    mask = read_volume(path, apix)
-    require_same_grid(volume, mask)
-    if not np.any(mask.data > 0):
-        raise SpisonetError(f"The mask {path} is empty: it has no voxel above 0.")
-    return mask.data
+    return None if path is None else read_mask(path, volume, apix).data
 
 
 def _band(volume: Volume, low_res: float, high_res: float) -> tuple[float, float]:
@@ -98,12 +90,8 @@ def _band(volume: Volume, low_res: float, high_res: float) -> tuple[float, float
 
 def _shell(volume: Volume, name: str, resolution_angstrom: float) -> float:
     """Radius in Fourier voxels of a resolution that the map holds."""
-    voxel_size, box_angstrom = volume.voxel_size_angstrom, volume.box * volume.voxel_size_angstrom
-    if resolution_angstrom < 2 * voxel_size * (1 - RELATIVE_LIMIT_TOLERANCE):
-        raise SpisonetError(
-            f"{name} {resolution_angstrom:g} Å is beyond Nyquist: the voxels of {volume.name} "
-            f"({voxel_size:g} Å) hold nothing finer than {2 * voxel_size:g} Å."
-        )
+    box_angstrom = volume.box * volume.voxel_size_angstrom
+    resolution_angstrom = checked_limit_resolution(resolution_angstrom, volume.voxel_size_angstrom, name)
     if resolution_angstrom > box_angstrom:
         raise SpisonetError(
             f"{name} {resolution_angstrom:g} Å is coarser than the box of {volume.name} ({box_angstrom:g} Å)."

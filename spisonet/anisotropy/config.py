@@ -85,7 +85,7 @@ class ReconstructConfig(CommandConfig):
     )
     epochs: int = Field(30, ge=0, description="Training epochs; 0 only predicts (needs --pretrained_model).")
     n_subvolume: int = Field(1000, ge=1, description="Subvolumes (crops) an epoch.")
-    cube_size: int = Field(64, ge=8, description="Edge of the training cubes in voxels, a multiple of 8.")
+    cube_size: int = Field(64, ge=16, description="Edge of the training cubes in voxels, a multiple of 8.")
     predict_crop_size: int | None = Field(
         None, ge=1, description="Edge of the prediction tiles in voxels [default: what fits into memory]."
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
+from spisonet.anisotropy.fsc3d import without_solvent
 from spisonet.fourier.grids import centred_from_half, rfft3
 from spisonet.fourier.shells import fourier_shell_correlation
 from spisonet.io.atomic import atomic_path
@@ -140,7 +141,7 @@ def _draw_fsc(
     n, voxel_size = inputs[0].box, inputs[0].voxel_size_angstrom
 
     def spectrum(volume: Volume) -> NDArray[np.complex64]:
-        return rfft3(volume.data if mask is None else volume.data * mask)
+        return rfft3(volume.data if mask is None else without_solvent(volume.data, mask) * mask)
 
     curves = {}
     if len(inputs) == 2:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
@@ -62,18 +62,47 @@ def read_half_maps(
     """
     half1 = read_volume(path1, apix)
     half2 = None if path2 is None else read_volume(path2, apix)
-    mask_volume = None if mask is None else read_volume(mask, apix)
-    require_same_grid(half1, *(volume for volume in (half2, mask_volume) if volume is not None))
+    if half2 is not None:
+        require_same_grid(half1, half2)
+    mask_volume = None if mask is None else read_mask(mask, half1, apix)
     if half2 is not None and np.array_equal(half1.data, half2.data):
         raise SpisonetError(
             f"Half 1 and half 2 are the same map ({path1} and {path2}); give the two independent halves."
         )
-    if mask_volume is not None and not np.any(mask_volume.data > 0):
-        raise SpisonetError(f"The mask {mask} is empty: it has no voxel above 0.")
     return HalfMaps(half1, half2, mask_volume)
 
 
-def checked_limit_resolution(limit_res: float | None, voxel_size_angstrom: float) -> float | None:
+def read_mask(path: Path, like: Volume, apix: float | None = None) -> Volume:
+    """Read a mask for a map, with its values brought into 0..1.
+
+    Parameters
+    ----------
+    path : Path
+        Soft or binary mask.
+    like : Volume
+        The map it belongs to.
+    apix : float, optional
+        Voxel size in Å that overrides the header's.
+
+    Raises
+    ------
+    SpisonetError
+        If it cannot be read, has another grid, or has no voxel above 0.
+    """
+    mask = read_volume(path, apix)
+    require_same_grid(like, mask)
+    if not np.any(mask.data > 0):
+        raise SpisonetError(f"The mask {path} is empty: it has no voxel above 0.")
+    return mask.with_data(np.clip(mask.data, 0.0, 1.0))
+
+
+@overload
+def checked_limit_resolution(limit_res: None, voxel_size_angstrom: float, option: str = ...) -> None: ...
+@overload
+def checked_limit_resolution(limit_res: float, voxel_size_angstrom: float, option: str = ...) -> float: ...
+def checked_limit_resolution(
+    limit_res: float | None, voxel_size_angstrom: float, option: str = "--limit_res"
+) -> float | None:
     """Check a resolution limit against the sampling of the map.
 
     Parameters
@@ -82,6 +111,8 @@ def checked_limit_resolution(limit_res: float | None, voxel_size_angstrom: float
         Resolution limit in Å; None passes through.
     voxel_size_angstrom : float
         Voxel size in Å.
+    option : str
+        What to call the limit in the message.
 
     Returns
     -------
@@ -98,7 +129,7 @@ def checked_limit_resolution(limit_res: float | None, voxel_size_angstrom: float
     nyquist_angstrom = 2 * voxel_size_angstrom
     if limit_res < nyquist_angstrom * (1 - RELATIVE_LIMIT_TOLERANCE):
         raise SpisonetError(
-            f"--limit_res {limit_res:g} Å is beyond Nyquist: voxels of {voxel_size_angstrom:g} Å "
+            f"{option} {limit_res:g} Å is beyond Nyquist: voxels of {voxel_size_angstrom:g} Å "
             f"hold nothing finer than {nyquist_angstrom:g} Å."
         )
     return max(limit_res, nyquist_angstrom)

@@ -55,11 +55,13 @@ class Knowledge:
         """Share in 0..1 of each shell that is corrected.
 
         Where the half maps do not correlate nothing can be learned, and the input is left alone:
-        0 below an FSC of 0.05, 1 from 0.143 on, of the curve averaged over three shells.
+        0 below an FSC of 0.05, 1 from 0.143 on, of the curve averaged over three shells; 0 also where
+        the weight has ended, since nothing says there what was measured.
         """
         padded = np.pad(self.shell_signal, 1, mode="edge")
         smooth = (padded[:-2] + padded[1:-1] + padded[2:]) / 3
-        return np.clip((smooth - NO_CORRELATION) / (FSC_THRESHOLD - NO_CORRELATION), 0.0, 1.0)
+        share = np.clip((smooth - NO_CORRELATION) / (FSC_THRESHOLD - NO_CORRELATION), 0.0, 1.0)
+        return np.where(shell_sums(self.weight_rfft, len(self.weight_rfft)) > 0, share, 0.0)
 
 
 def known_from_weight(

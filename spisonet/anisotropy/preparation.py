@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from spisonet.anisotropy.knowledge import Knowledge
     from spisonet.io.mrc import Volume
 
-EDGE_SHELLS = 3  # width of the low-pass edge at the resolution limit
+EDGE_SHELLS = 3  # over which a reference gives way to the map
+BAND_EDGE = 1.0  # shells over which the correction ends
 MASK_THRESHOLD = 0.5
+MAX_WEIGHT = 1.01  # resampled volumes may overshoot a little
 LEAKAGE_SMOOTHING = 0.7  # Fourier voxels: enough to average speckle, too little to blur a cone's edge
 
 
@@ -68,6 +70,11 @@ def measure_grey_scale(volume: NDArray[np.float32], mask: NDArray[np.float32] | 
     return GreyScale(solvent, float(volume.std(dtype=np.float64)))
 
 
+def is_brighter_than_solvent(densities: NDArray[np.float32], mask: NDArray[np.float32] | None) -> bool:
+    """Tell whether what is inside the mask is denser than the solvent, whose level is zero."""
+    return mask is not None and float((densities * mask).sum(dtype=np.float64)) > 0
+
+
 def read_weight(path: Path, like: Volume) -> NDArray[np.float32]:
     """Read a 3D FSC (or a sampling density) as the half spectrum of a Fourier weight.
 
@@ -87,10 +94,14 @@ def read_weight(path: Path, like: Volume) -> NDArray[np.float32]:
     Raises
     ------
     SpisonetError
-        If it cannot be read or has another box.
+        If it cannot be read, has another box, or is not a weight in 0..1.
     """
     cube = read_volume(path, like.voxel_size_angstrom)
     require_same_grid(like, cube)
+    if cube.data.max() > MAX_WEIGHT:
+        raise SpisonetError(
+            f"{path} holds values up to {cube.data.max():g}; a Fourier weight is within 0 to 1."
+        )
     if cube.data.max() <= 0:
         raise SpisonetError(f"{path} holds no value above 0, so it says that nothing was measured.")
     return half_from_centred(np.clip(cube.data, 0.0, 1.0))
@@ -152,7 +163,8 @@ def include_reference(
 def correction_band(known: Knowledge, limit_shell: float) -> NDArray[np.float32]:
     """Share in 0..1 of every Fourier coefficient that is corrected; the rest stays the input's.
 
-    Everything up to `limit_shell` in shells where something can be learned, then a soft edge.
+    Everything in the shells where something can be learned, with a soft edge that ends at
+    `limit_shell`: what is finer than the limit is not touched.
 
     Parameters
     ----------
@@ -167,7 +179,8 @@ def correction_band(known: Knowledge, limit_shell: float) -> NDArray[np.float32]
         ``(n, n, n // 2 + 1)``; 1 at DC.
     """
     n = len(known.weight_rfft)
-    band = soft_lowpass_weights(n, limit_shell, EDGE_SHELLS) * shell_curve_to_rfft(known.learnable, n)
+    inside = soft_lowpass_weights(n, limit_shell - BAND_EDGE, BAND_EDGE)
+    band = inside * shell_curve_to_rfft(known.learnable, n)
     band[0, 0, 0] = 1.0
     return band
 

@@ -19,6 +19,7 @@ from spisonet.anisotropy.preparation import (
     build_measurement,
     correction_band,
     include_reference,
+    is_brighter_than_solvent,
     mask_leakage_guard,
     measure_grey_scale,
     read_weight,
@@ -40,6 +41,8 @@ from spisonet.learning.trainer import Trainer, TrainingOptions
 from spisonet.learning.unet import DEPTH, UNet
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from spisonet.anisotropy.config import ReconstructConfig
@@ -48,9 +51,15 @@ if TYPE_CHECKING:
 log = logging.getLogger("spisonet")
 
 DEFAULT_BATCH_SIZE = 4
+SMALLEST_CUBE = 16
+FSC3D_FILE = "FSC3D.mrc"
+RESULT_PATTERNS = ("corrected_*.mrc", "network*.safetensors", "checkpoint*.safetensors")
 DEFAULT_LEARNING_RATE = {"replay": 1e-3, "ei": 3e-4}
 NOT_COMPARED_ON_RESUME = {"resume", "ncpus", "device", "gpuID"}
-SHARED_LABEL = "spisonet: halves corrected by one shared network, NOT independent: no FSC between them"
+# Header labels hold 79 characters.
+SHARED_LABEL = "spisonet: both halves corrected by one network: NOT independent, no FSC between"
+LINKED_LABEL = "spisonet: halves share start weights or a reference: NOT independent"
+MEASURED_LABEL = "spisonet: own network per half; joint 3D FSC weight and limit"
 INDEPENDENT_LABEL = "spisonet: each half corrected by a network that saw this half alone"
 SINGLE_LABEL = "spisonet: anisotropy corrected from this map alone"
 
@@ -111,17 +120,26 @@ def run_reconstruct(config: ReconstructConfig) -> None:
     use_cpu_threads(config.ncpus)
     keep_freed_memory()
     task = _read_task(config)
+    known = _find_knowledge(config, task)
     if config.resume:
         _require_same_run(config)
     prepare_output_folder(config.output_dir)
+    if not config.resume:
+        _remove_old_results(config.output_dir)
     with log_to_folder(config.output_dir):
         write_job_record(config.output_dir, config, status="running")
         try:
-            outcome = _correct(config, task)
+            outcome = _correct(config, task, known)
         except KeyboardInterrupt:
             write_job_record(config.output_dir, config, status="interrupted")
             log.info("Interrupted: repeat the command with --resume to continue from the last epoch.")
             raise
+        except torch.OutOfMemoryError as error:
+            write_job_record(config.output_dir, config, status="failed")
+            raise SpisonetError(
+                f"{task.device} ran out of memory: give a smaller --batch_size, --predict_crop_size, "
+                "--cube_size or --filter_base, or a larger --acc_batches."
+            ) from error
         except Exception:
             write_job_record(config.output_dir, config, status="failed")
             raise
@@ -137,6 +155,7 @@ def _read_task(config: ReconstructConfig) -> Task:
     if config.i2 is None and config.aniso_file is None:
         raise SpisonetError("One map alone does not tell its anisotropy: give half map 2 or --aniso_file.")
     device = choose_device(config.device, config.gpuID)
+    _require_new_outputs(config)
     maps = read_half_maps(config.i1, config.i2, config.mask, config.apix)
     voxel_size = maps.half1.voxel_size_angstrom
     limit = checked_limit_resolution(config.limit_res, voxel_size)
@@ -149,7 +168,8 @@ def _read_task(config: ReconstructConfig) -> Task:
     if config.reference is not None:
         reference = read_volume(config.reference, config.apix)
         require_same_grid(maps.half1, reference)
-        reference_shell = maps.half1.box * voxel_size / config.ref_resolution
+        finest = checked_limit_resolution(config.ref_resolution, voxel_size, "--ref_resolution")
+        reference_shell = maps.half1.box * voxel_size / finest
         half1, *others = (
             volume.with_data(include_reference(volume.data, reference.data, reference_shell))
             for volume in (maps.half1, maps.half2)
@@ -168,11 +188,29 @@ def _fitting_cube_size(requested: int, box: int) -> int:
             f"--cube_size {requested} does not suit the network: give a multiple of {multiple}."
         )
     fitting = min(requested, box // multiple * multiple)
-    if fitting < 2 * multiple:
+    if fitting < SMALLEST_CUBE:
         raise SpisonetError(
-            f"The box of {box} voxels is too small: the network needs {2 * multiple} or more."
+            f"The box of {box} voxels is too small: the network needs {SMALLEST_CUBE} or more."
         )
     return fitting
+
+
+def _require_new_outputs(config: ReconstructConfig) -> None:
+    """Refuse an output folder in which a result would replace an input."""
+    inputs = (config.i1, config.i2, config.aniso_file, config.mask, config.reference, config.pretrained_model)
+    for path in inputs:
+        if path is None or path.resolve().parent != config.output_dir.resolve():
+            continue
+        replaced = any(path.match(pattern) for pattern in RESULT_PATTERNS)
+        if replaced or (path.name == FSC3D_FILE and config.aniso_file is None):
+            raise SpisonetError(f"{path} would be replaced by a result: give another --output_dir.")
+
+
+def _remove_old_results(folder: Path) -> None:
+    """Remove what an earlier run left, so that nothing of it can be taken for this run's."""
+    for pattern in RESULT_PATTERNS:
+        for path in folder.glob(pattern):
+            path.unlink()
 
 
 def _require_same_run(config: ReconstructConfig) -> None:
@@ -188,14 +226,16 @@ def _require_same_run(config: ReconstructConfig) -> None:
             )
 
 
-def _correct(config: ReconstructConfig, task: Task) -> dict[str, Any]:
+def _correct(config: ReconstructConfig, task: Task, known: Knowledge) -> dict[str, Any]:
     volumes, box, folder = task.volumes, task.maps.half1.box, config.output_dir
     log.info("Device: %s", describe_device(task.device))
     if task.cube_size != config.cube_size:
         log.info(
             "The box of %d voxels takes cubes of %d instead of %d.", box, task.cube_size, config.cube_size
         )
-    known = _find_knowledge(config, task)
+    if config.aniso_file is None:
+        cube = volumes[0].with_data(centred_from_half(known.weight_rfft, box))
+        write_volume(folder / FSC3D_FILE, cube, "spisonet: conical 3D FSC")
     limit_angstrom = known.limit_resolution_angstrom
     band = correction_band(known, box * task.maps.half1.voxel_size_angstrom / limit_angstrom)
     something_to_learn = bool(known.learnable[1:].any())
@@ -214,7 +254,10 @@ def _correct(config: ReconstructConfig, task: Task) -> dict[str, Any]:
         weight = known.weight_rfft
         if task.mask is not None:
             weight = weight * mask_leakage_guard(densities, task.mask)
-        measurement = build_measurement(densities, weight, band, task.mask, task.device, config.positivity)
+        positivity = config.positivity and all(is_brighter_than_solvent(d, task.mask) for d in densities)
+        if config.positivity and task.mask is not None and not positivity:
+            log.info("The density inside the mask is not above the solvent: positivity is not imposed.")
+        measurement = build_measurement(densities, weight, band, task.mask, task.device, positivity)
         hidden.append(measurement.hidden_fraction)
         used_weights.append(measurement.weight_rfft.cpu().numpy())
         name, suffix = ("both halves", "") if not split else (names[unit[0]], f"_{names[unit[0]]}")
@@ -224,7 +267,7 @@ def _correct(config: ReconstructConfig, task: Task) -> dict[str, Any]:
             prediction, losses[name] = _learn(config, task, measurement, name, suffix, config.seed + unit[0])
         corrected += recombine(measurement, prediction, [v.data for v in members], scales)
 
-    label = SHARED_LABEL if not split else INDEPENDENT_LABEL if len(volumes) == 2 else SINGLE_LABEL
+    label = _label(config, split, len(volumes))
     log.info("Header label: %s", label)
     for name, volume, result in zip(names, volumes, corrected, strict=True):
         for path, data in (
@@ -237,7 +280,8 @@ def _correct(config: ReconstructConfig, task: Task) -> dict[str, Any]:
     figures = write_figures(folder, volumes, results, task.mask, used_weights[0], limit_angstrom, losses)
     return {
         "device": str(task.device),
-        "halves_independent": split and len(volumes) == 2,
+        "halves_independent": label in (INDEPENDENT_LABEL, MEASURED_LABEL),
+        "label": label,
         "limit_resolution_angstrom": round(limit_angstrom, 3),
         "hidden_fraction": round(float(np.mean(hidden)), 4),
         "epoch_losses": losses,
@@ -248,19 +292,26 @@ def _correct(config: ReconstructConfig, task: Task) -> dict[str, Any]:
 
 def _find_knowledge(config: ReconstructConfig, task: Task) -> Knowledge:
     """Find the Fourier weight, the signal per shell and the limit from what may be looked at."""
-    first, workers = task.maps.half1, torch.get_num_threads()
+    first, given = task.maps.half1, task.weight_rfft
     # Independent halves with a given weight must not meet, not even in an FSC.
-    if task.weight_rfft is not None and (task.maps.half2 is None or config.independent):
-        voxel_size = first.voxel_size_angstrom
-        return known_from_weight(task.weight_rfft, voxel_size, task.limit_resolution_angstrom)
-    known = known_from_halves(task.maps, task.weight_rfft, task.limit_resolution_angstrom, workers)
-    if task.weight_rfft is None:
-        cube = first.with_data(centred_from_half(known.weight_rfft, first.box))
-        write_volume(config.output_dir / "FSC3D.mrc", cube, "spisonet: conical 3D FSC")
-        if task.reference_shell is not None:
-            low = soft_lowpass_weights(first.box, task.reference_shell, EDGE_SHELLS)
-            known = replace(known, weight_rfft=np.maximum(known.weight_rfft, low))
+    if given is not None and (task.maps.half2 is None or config.independent):
+        return known_from_weight(given, first.voxel_size_angstrom, task.limit_resolution_angstrom)
+    known = known_from_halves(task.maps, given, task.limit_resolution_angstrom, torch.get_num_threads())
+    if given is None and task.reference_shell is not None:
+        low = soft_lowpass_weights(first.box, task.reference_shell, EDGE_SHELLS)
+        known = replace(known, weight_rfft=np.maximum(known.weight_rfft, low))
     return known
+
+
+def _label(config: ReconstructConfig, split: bool, n_maps: int) -> str:
+    """Say in one header label how far the corrected halves are independent."""
+    if n_maps == 1:
+        return SINGLE_LABEL
+    if not split:
+        return SHARED_LABEL
+    if config.pretrained_model is not None or config.reference is not None:
+        return LINKED_LABEL
+    return INDEPENDENT_LABEL if config.aniso_file is not None else MEASURED_LABEL
 
 
 def _learn(
@@ -281,7 +332,14 @@ def _learn(
         learning_rate=config.learning_rate or DEFAULT_LEARNING_RATE[config.objective],
         seed=seed,
     )
-    trainer = Trainer(network, objective, options, task.device, _tile_size(config, network, task.device))
+    trainer = Trainer(
+        network,
+        objective,
+        options,
+        task.device,
+        _tile_size(config, network, task.device),
+        measurement.fingerprint,
+    )
     if config.epochs:
         log.info("Training on %s: %d updates of %d crops.", name, options.n_updates, batch_size)
         trainer.train(name, config.output_dir / f"checkpoint{suffix}.safetensors", config.resume)

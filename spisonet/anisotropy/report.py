@@ -52,12 +52,13 @@ def write_report(folder: Path, config: ReconstructConfig, outcome: dict[str, Any
         "Program": f"spisonet {__version__}, on {outcome['device']}",
     }
     if outcome["halves_independent"]:
-        note = (
-            "Each half was corrected by a network that saw this half alone. The 3D FSC that says what was "
-            "measured comes from both halves unless it was given."
-        )
+        note = "Each half was corrected by a network that saw this half alone."
+        if config.aniso_file is None:
+            note += " The 3D FSC that says what was measured, and the limit, come from both halves."
     elif config.i2 is None:
         note = "One map was corrected; nothing here tells signal from noise independently."
+    elif config.independent:
+        note = "The halves share start weights or a reference, so the corrected halves are NOT independent."
     else:
         note = (
             "One network learned from both halves, so the corrected halves are NOT independent: an FSC "

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
 POSITIONAL_SUFFIX = "_positional"
+BOOLEAN_WORDS = ("true", "false")
 
 
 def add_command(app: typer.Typer, model: type[CommandConfig], run: Callable[[CommandConfig], None]) -> None:
@@ -108,9 +109,11 @@ def join_boolean_values(arguments: list[str], booleans: set[str]) -> list[str]:
             joined.append(word)
             continue
         following = arguments[index + 1] if index + 1 < len(arguments) else ""
-        if not value and following.lower() in ("true", "false"):
+        if not value and following.lower() in BOOLEAN_WORDS:
             value = following
             next(words)
+        if value and value.lower() not in BOOLEAN_WORDS:
+            raise SpisonetError(f"{word}: give True or False.")
         joined.append(f"--no-{plain}" if value.lower() == "false" else f"--{plain}")
     return joined
 

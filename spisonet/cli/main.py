@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import typer
 
@@ -28,6 +28,18 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Correct the anisotropy of cryo-EM maps: restore the Fourier regions that were not measured.",
 )
+
+
+class TerminalHandler(logging.StreamHandler[TextIO]):
+    """Write to whatever standard output is now: a progress bar puts its own in its place."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]
+        """Standard output."""
+        return sys.stdout
 
 
 def _version(show: bool) -> None:
@@ -68,7 +80,7 @@ def main(arguments: list[str] | None = None) -> None:
     log = logging.getLogger("spisonet")
     log.setLevel(logging.INFO)
     if not log.handlers:
-        handler = logging.StreamHandler(sys.stdout)
+        handler = TerminalHandler()
         handler.setFormatter(logging.Formatter("%(message)s"))
         log.addHandler(handler)
     try:

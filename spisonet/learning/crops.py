@@ -11,6 +11,7 @@ from spisonet.geometry.rotations import random_rotations
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from spisonet.learning.measurement import Measurement
@@ -26,14 +27,14 @@ class CropBatch:
         ``(batch, 3, 3)``: the crop shows the volume turned by this rotation.
     positions : Tensor
         ``(batch, edge, edge, edge, 3)`` volume coordinates ``(x, y, z)`` of the crops' voxels.
-    inputs, targets : Tensor
+    inputs, targets : ndarray of int
         ``(batch,)`` half that gives the input, and half that gives the target (the other, if any).
     """
 
     rotations: Tensor
     positions: Tensor
-    inputs: Tensor
-    targets: Tensor
+    inputs: NDArray[np.int64]
+    targets: NDArray[np.int64]
 
 
 def draw_crops(measurement: Measurement, rotations: Tensor, edge: int, rng: np.random.Generator) -> CropBatch:
@@ -62,7 +63,7 @@ def draw_crops(measurement: Measurement, rotations: Tensor, edge: int, rng: np.r
     centres = centres + shifts
     # The crop shows R v, so its voxel at offset o reads the volume at R^T o.
     positions = torch.einsum("bji,zyxj->bzyxi", rotations, offsets) + centres[:, None, None, None]
-    inputs = torch.from_numpy(rng.integers(0, measurement.n_halves, batch)).to(device)
+    inputs = rng.integers(0, measurement.n_halves, batch)
     return CropBatch(rotations, positions, inputs, targets=measurement.n_halves - 1 - inputs)
 
 

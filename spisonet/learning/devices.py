@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import sys
 import warnings
@@ -15,13 +16,16 @@ from spisonet.errors import SpisonetError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+log = logging.getLogger("spisonet")
+
 LINUX_MEMORY_FILE = "/proc/meminfo"
+CGROUP_MEMORY_FILE = "/sys/fs/cgroup/memory.max"
 # Parameters of glibc's mallopt (malloc.h).
 MALLOPT_TRIM_THRESHOLD, MALLOPT_TOP_PAD, MALLOPT_MMAP_MAX = -1, -2, -4
 
 
 def choose_device(device: str | None = None, gpu_ids: str | None = None) -> torch.device:
-    """Find the device that the user asked for, or the best one there is.
+    """Find the device that the user asked for, or else the first CUDA device or the CPU.
 
     Parameters
     ----------
@@ -40,32 +44,32 @@ def choose_device(device: str | None = None, gpu_ids: str | None = None) -> torc
     if gpu_ids is not None:
         if device is not None:
             raise SpisonetError("Give --device or --gpuID, not both.")
-        return torch.device("cuda", _first_gpu(gpu_ids, n_gpus))
+        return torch.device("cuda", _first_gpu(f"--gpuID {gpu_ids}", gpu_ids, n_gpus))
     if device is None:
-        if n_gpus:
-            return torch.device("cuda", 0)
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        return torch.device("cuda", 0) if n_gpus else torch.device("cpu")
     try:
         chosen = torch.device(device)
     except RuntimeError as error:
         raise SpisonetError(f"--device {device} is unknown; use cpu, cuda, cuda:1 or mps.") from error
     if chosen.type == "cuda":
-        return torch.device("cuda", _first_gpu(str(chosen.index or 0), n_gpus))
+        return torch.device("cuda", _first_gpu(f"--device {device}", str(chosen.index or 0), n_gpus))
     if chosen.type not in ("cpu", "mps") or (chosen.type == "mps" and not torch.backends.mps.is_available()):
         raise SpisonetError(f"--device {device} does not exist on this machine.")
     return chosen
 
 
-def _first_gpu(gpu_ids: str, n_gpus: int) -> int:
+def _first_gpu(option: str, gpu_ids: str, n_gpus: int) -> int:
     indices = []
     for word in gpu_ids.split(","):
         if not word.strip().isdigit():
-            raise SpisonetError(f"--gpuID {gpu_ids} is not a list of GPU numbers such as 0 or 0,1.")
+            raise SpisonetError(f"{option} is not a list of GPU numbers such as 0 or 0,1.")
         indices.append(int(word))
     missing = [str(index) for index in indices if index >= n_gpus]
     if missing:
         there = f"this machine shows {n_gpus}" if n_gpus else "this machine shows none (use --device cpu)"
-        raise SpisonetError(f"GPU {', '.join(missing)} of --gpuID {gpu_ids} does not exist: {there}.")
+        raise SpisonetError(f"GPU {', '.join(missing)} of {option} does not exist: {there}.")
+    if len(indices) > 1:
+        log.info("Training runs on one GPU: %d of %s.", indices[0], option)
     return indices[0]
 
 
@@ -104,15 +108,19 @@ def keep_freed_memory() -> None:
 
 
 def free_memory_bytes(device: torch.device) -> int:
-    """Memory that is free on the device, in bytes (for the CPU, what the system calls available)."""
+    """Return the free memory of a device in bytes (of the CPU: what system and scheduler leave)."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     try:
         with open(LINUX_MEMORY_FILE, encoding="ascii") as lines:
-            kib = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
-        return kib * 1024
+            available = 1024 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
     except (OSError, StopIteration):
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    try:
+        with open(CGROUP_MEMORY_FILE, encoding="ascii") as limit:
+            return min(available, int(limit.read()))
+    except (OSError, ValueError):  # no limit, or "max"
+        return available
 
 
 def describe_device(device: torch.device) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -58,6 +59,15 @@ class Measurement:
         """Fraction of the band that the measurement does not know."""
         known = (self.weight_rfft * self.band_rfft).sum()
         return float(1.0 - known / self.band_rfft.sum())
+
+    @property
+    def fingerprint(self) -> str:
+        """Short hash of the data and everything that is known of them."""
+        digest = hashlib.blake2b(digest_size=12)
+        for tensor in (self.data, self.weight_rfft, self.band_rfft, self.crop_centres, self.support):
+            if tensor is not None:
+                digest.update(tensor.contiguous().cpu().numpy().tobytes())
+        return digest.hexdigest() + ("+" if self.positivity else "-")
 
     @property
     def weighted_data(self) -> Tensor:

@@ -59,7 +59,7 @@ class ReplayObjective:
     The map is filled with the network's own prediction where it was not measured, turned at
     random, and filtered by the measurement's weight ``M`` as it stands: the network sees a turned
     particle as the same microscope session would have recorded it. The target is the turned raw
-    data of the other half (of the same one if there is only one). The residual counts only where
+    data of the other half, or the turned weighted data of the only one. The residual counts only where
     the turned data are known, ``R M``, in two parts: what the input still held (``M``) and what was
     hidden from it (``1 - M``). The prediction is never a target, so errors in it are not confirmed
     by the loss.
@@ -83,16 +83,20 @@ class ReplayObjective:
         self._measurement = measurement
         self._cube_size = cube_size
         device = measurement.data.device
-        self._weight = FourierWeight(measurement.weight_rfft.cpu().numpy(), measurement.shape[0], device)
+        weight_rfft = measurement.weight_rfft.cpu().numpy()
+        self._weight = FourierWeight(weight_rfft, measurement.shape[0], device, cube_size)
         self._points = frequency_points_rfft(cube_size, device)
         self._input_weight = self._weight.at(self._points)
         visible = self._input_weight
         self._residual_weight = torch.sqrt(visible**2 + missing_weight * (1.0 - visible) ** 2)
-        self._targets = OversampledVolumes(measurement.data, measurement.band_fraction)
+        # Input and target of one map alone share their noise. Its raw data as a target would teach
+        # the network to undo the weight, noise included; the weighted data are the Wiener estimate.
+        targets = measurement.data if measurement.n_halves == 2 else measurement.weighted_data
+        self._targets = OversampledVolumes(targets, measurement.band_fraction)
         self._inputs = self._targets
 
     def refresh_interval(self, batch_size: int) -> int:
-        """Refill often, but never spend more than a fifth of the training on it."""
+        """Refill often, but spend no more than about a fifth of the training on it."""
         n_voxels = self._measurement.data.numel()
         update = FORWARD_AND_BACKWARD * batch_size * self._cube_size**3
         return max(MIN_REFRESH_INTERVAL, math.ceil(n_voxels / update / MAX_REFRESH_COST))
@@ -100,6 +104,7 @@ class ReplayObjective:
     def refresh(self, predict: Callable[[Tensor], Tensor]) -> None:
         """Fill the map with the network's prediction."""
         filled = self._measurement.fill(predict(self.network_input()))
+        self._inputs = self._targets  # frees the old filled map before the new one is oversampled
         self._inputs = OversampledVolumes(filled, self._measurement.band_fraction)
 
     def loss(self, network: Callable[[Tensor], Tensor], n_crops: int, rng: np.random.Generator) -> Tensor:
@@ -148,7 +153,8 @@ class EquivarianceObjective:
         self._cube_size = cube_size
         self._alpha, self._beta = alpha, beta
         device = measurement.data.device
-        weight = FourierWeight(measurement.weight_rfft.cpu().numpy(), measurement.shape[0], device)
+        weight_rfft = measurement.weight_rfft.cpu().numpy()
+        weight = FourierWeight(weight_rfft, measurement.shape[0], device, cube_size)
         self._weight = weight.at(frequency_points_rfft(cube_size, device))
         corners = (measurement.crop_centres.round().long() - cube_size // 2).cpu()
         highest = torch.tensor(measurement.shape[::-1]) - cube_size

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import scipy.fft
 import torch
+from scipy.ndimage import gaussian_filter
 from torch.nn import functional
 
 from spisonet.fourier.grids import centred_from_half
@@ -61,10 +62,18 @@ class FourierWeight:
         Box in voxels.
     device : torch.device
         Where to keep it.
+    edge : int, optional
+        Edge in voxels of the crops that it will be read for. One Fourier voxel of a smaller cube
+        covers several of the box, and the weight is averaged over them.
     """
 
-    def __init__(self, weight_rfft: NDArray[np.float32], n: int, device: torch.device) -> None:
+    def __init__(
+        self, weight_rfft: NDArray[np.float32], n: int, device: torch.device, edge: int | None = None
+    ) -> None:
         centred = centred_from_half(weight_rfft, n)
+        if edge is not None and edge < n:
+            # A Gaussian with the variance of a box of n / edge voxels.
+            centred = gaussian_filter(centred, n / edge / np.sqrt(12), mode="wrap")
         if n % 2 == 0:
             centred = np.pad(centred, ((0, 1),) * 3, mode="wrap")
         self._field = torch.from_numpy(np.ascontiguousarray(centred)).to(device)[None, None]
@@ -114,20 +123,20 @@ class OversampledVolumes:
         ):
             transfer = torch.sinc(frequency(edge, device=volumes.device)) ** 2
             padded /= transfer.reshape([-1 if a == axis else 1 for a in range(3)])
-        scale = float(np.prod(fine)) / float(np.prod(self.shape))
-        self._fine = irfft3(padded, (fine[0], fine[1], fine[2])) * scale
+        padded *= float(np.prod(fine)) / float(np.prod(self.shape))
+        self._fine = irfft3(padded, (fine[0], fine[1], fine[2]))
         step = [2 * f / (n * (f - 1)) for f, n in zip(fine, self.shape, strict=True)]
         self._voxels_to_grid = torch.tensor(step[::-1], device=volumes.device)
 
-    def at(self, positions: Tensor, which: Tensor) -> Tensor:
+    def at(self, positions: Tensor, which: NDArray[np.int64]) -> Tensor:
         """Sample volume ``which[b]`` at ``positions[b]``; zero outside the box.
 
         Parameters
         ----------
         positions : Tensor
             ``(batch, z, y, x, 3)`` voxel coordinates ``(x, y, z)``.
-        which : Tensor
-            ``(batch,)`` indices of volumes.
+        which : ndarray of int
+            ``(batch,)`` indices of volumes (on the host, so that nothing waits for the device).
 
         Returns
         -------
@@ -135,7 +144,11 @@ class OversampledVolumes:
             ``(batch, z, y, x)``.
         """
         grid = positions * self._voxels_to_grid - 1.0
-        sampled = functional.grid_sample(
-            self._fine[which][:, None], grid, align_corners=True, padding_mode="zeros"
-        )
-        return sampled[:, 0]
+        sampled = grid.new_empty(grid.shape[:-1])
+        for index in np.unique(which):
+            members = np.flatnonzero(which == index)
+            # expand() lets all crops of a map share it: a copy per crop would not fit large boxes.
+            shared = self._fine[index].expand(len(members), 1, *self._fine.shape[1:])
+            values = functional.grid_sample(shared, grid[members], align_corners=True, padding_mode="zeros")
+            sampled[members] = values[:, 0]
+        return sampled

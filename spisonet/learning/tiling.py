@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 NETWORK_MULTIPLE = 2**DEPTH
 TILE_MULTIPLE = 16
 MARGIN = 16
-LARGEST_TILE = 256
+LARGEST_TILE = 160
 LIVE_FEATURE_MAPS = 8  # of the base width, at full resolution, while predicting
 MEMORY_SHARE = 0.25
 

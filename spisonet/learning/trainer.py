@@ -77,7 +77,9 @@ class Trainer:
     device : torch.device
         Where to train.
     tile_size : int
-        Tile edge of whole-volume predictions in voxels.
+        Tile edge of whole-volume predictions in voxels; a resumed run keeps its own.
+    fingerprint : str
+        Identifies the data; a checkpoint of other data is refused.
 
     Attributes
     ----------
@@ -94,7 +96,9 @@ class Trainer:
         options: TrainingOptions,
         device: torch.device,
         tile_size: int,
+        fingerprint: str = "",
     ) -> None:
+        self._fingerprint = fingerprint
         layout = torch.contiguous_format if device.type == "mps" else torch.channels_last_3d
         # PyTorch's type hints do not know the memory_format of Module.to.
         self._network = network.to(device).to(memory_format=layout)  # type: ignore[call-overload]
@@ -194,7 +198,11 @@ class Trainer:
                 averaged.lerp_(current, 1 - decay)
 
     def _facts(self) -> dict[str, Any]:
-        return {"options": dataclasses.asdict(self._options), "filter_base": self._network.filter_base}
+        return {
+            "options": dataclasses.asdict(self._options),
+            "filter_base": self._network.filter_base,
+            "data": self._fingerprint,
+        }
 
     def _save(self, path: Path) -> None:
         tensors = {f"network.{name}": value for name, value in self._network.state_dict().items()}
@@ -203,6 +211,7 @@ class Trainer:
             tensors |= {f"optimiser.{index}.{name}": value for name, value in state.items()}
         facts = {
             **self._facts(),
+            "tile_size": self._tile_size,
             "n_updates": self._n_updates,
             "epoch_losses": self.epoch_losses,
             "rng": self._rng.bit_generator.state,
@@ -214,8 +223,8 @@ class Trainer:
         for name, value in self._facts().items():
             if facts.get(name) != value:
                 raise SpisonetError(
-                    f"{path} is of a run with other options ({name}: {facts.get(name)}, now {value}); "
-                    "repeat the same command line to resume it."
+                    f"{path} is of a run with other {name} ({facts.get(name)}, now {value}); "
+                    "repeat the same command line on the same files to resume it."
                 )
         groups: dict[str, dict[str, Tensor]] = {"network": {}, "average": {}, "optimiser": {}}
         for name, tensor in tensors.items():
@@ -228,5 +237,6 @@ class Trainer:
             index, _, key = name.partition(".")
             state.setdefault(int(index), {})[key] = tensor
         self._optimiser.load_state_dict({**self._optimiser.state_dict(), "state": state})
+        self._tile_size = facts["tile_size"]
         self._n_updates, self.epoch_losses = facts["n_updates"], facts["epoch_losses"]
         self._rng.bit_generator.state = facts["rng"]

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import mrcfile
@@ -243,7 +244,8 @@ def with_nan(data):
 
 
 def raw_mrc(path: Path, data: np.ndarray, voxel_size: float = 2.0) -> str:
-    with mrcfile.new(path) as mrc:
+    with warnings.catch_warnings(), mrcfile.new(path) as mrc:
+        warnings.simplefilter("ignore")  # mrcfile warns of NaN
         mrc.set_data(data.astype(np.float32))
         mrc.voxel_size = voxel_size
     return str(path)

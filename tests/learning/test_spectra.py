@@ -36,7 +36,7 @@ def test_oversampled_volumes_follow_the_trigonometric_interpolation(n, fraction)
     volume = band_limited(n, int(fraction * n / 2), seed=n)
     fine = OversampledVolumes(torch.from_numpy(volume)[None], fraction)
     points = np.random.default_rng(1).uniform(2, n - 3, size=(200, 3))
-    sampled = fine.at(torch.from_numpy(points).float().reshape(1, 1, 1, 200, 3), torch.tensor([0]))
+    sampled = fine.at(torch.from_numpy(points).float().reshape(1, 1, 1, 200, 3), np.array([0]))
     error = sampled.numpy().ravel() - exact_values(volume, points)
     assert np.sqrt(np.mean(error**2)) < 0.12 * volume.std()
 
@@ -48,7 +48,7 @@ def test_plain_trilinear_interpolation_is_worse_than_oversampling():
     grid = torch.from_numpy(2 * points / 23 - 1).float()
     plain = torch.nn.functional.grid_sample(torch.from_numpy(volume)[None, None], grid, align_corners=True)
     fine = OversampledVolumes(torch.from_numpy(volume)[None], 0.75).at(
-        torch.from_numpy(points).float(), torch.tensor([0])
+        torch.from_numpy(points).float(), np.array([0])
     )
     errors = [np.std(values.numpy().ravel() - exact) for values in (plain, fine)]
     assert errors[1] < 0.3 * errors[0]
@@ -57,7 +57,7 @@ def test_plain_trilinear_interpolation_is_worse_than_oversampling():
 def test_oversampled_volumes_are_zero_outside_the_box():
     fine = OversampledVolumes(torch.ones(1, 8, 8, 8), 0.5)
     outside = torch.full((1, 1, 1, 1, 3), -3.0)
-    assert fine.at(outside, torch.tensor([0])).item() == 0
+    assert fine.at(outside, np.array([0])).item() == 0
 
 
 @pytest.mark.parametrize("n", [16, 17])
