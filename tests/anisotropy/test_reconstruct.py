@@ -89,7 +89,7 @@ def test_beyond_the_limit_nothing_is_touched_and_what_was_measured_is_kept(done)
     before, after = read_volume(case.half2).data, read_volume(out / "corrected_half2.mrc").data
     n = before.shape[0]
     radius, own, new = radius_rfft((n, n, n)), rfft3(before), rfft3(after)
-    beyond = radius > n * 2.0 / 6 + 3.01
+    beyond = radius > n * 2.0 / 6
     scale = np.abs(own[beyond]).max()
     assert np.abs(new - own)[beyond].max() < 1e-3 * scale
     weight = np.fft.ifftshift(read_volume(case.fsc3d).data)[..., : n // 2 + 1]
@@ -213,11 +213,70 @@ def test_odd_boxes_and_cubes_larger_than_the_box(make_small_case, tmp_path, n):
     assert read_volume(out / "corrected_half1.mrc").box == n
 
 
-def test_low_resolution_reference(small_case, tmp_path):
-    out = reconstruct(
-        small_case, tmp_path / "out", "--reference", str(small_case.half2), "--ref_resolution", "16"
-    )
-    assert (out / "corrected_half1.mrc").is_file()
+def test_low_resolution_reference_takes_the_place_of_the_map(small_case, tmp_path):
+    """Low resolutions that come from the other half map arrive, scaled, in the corrected map."""
+    words = ["--reference", str(small_case.half2), "--ref_resolution", "16", "--independent"]
+    out = reconstruct(small_case, tmp_path / "out", *words)
+    result = read_volume(out / "corrected_half1.mrc")
+    radius = radius_rfft(result.data.shape)
+    low = (radius > 0) & (radius <= 3)
+    after, reference = (rfft3(v.data)[low] for v in (result, read_volume(small_case.half2)))
+    norm = np.linalg.norm(after) * np.linalg.norm(reference)
+    assert np.real(np.vdot(after, reference)) / norm > 0.999
+    assert "NOT independent" in result.labels[-1]
+
+
+def test_shared_start_weights_are_not_called_independent(done, tmp_path):
+    case, out = done
+    weights = ["--pretrained_model", str(out / "network.safetensors"), "--independent"]
+    again = reconstruct(case, tmp_path / "again", *weights)
+    assert json.loads((again / "job.json").read_text())["halves_independent"] is False
+    assert "NOT independent" in read_volume(again / "corrected_half1.mrc").labels[-1]
+
+
+def test_the_correction_ends_where_the_given_weight_ends(small_case, tmp_path):
+    """Shells of which the 3D FSC says nothing stay the input's, whatever the limit."""
+    weight = read_volume(small_case.fsc3d)
+    n = weight.box
+    axis = np.arange(n) - n // 2
+    r2 = axis[:, None, None] ** 2 + axis[None, :, None] ** 2 + axis[None, None, :] ** 2
+    write_volume(small_case.fsc3d, weight.with_data(np.where(r2 > 5.4**2, 0, weight.data)))
+    out = reconstruct(small_case, tmp_path / "out")
+    before, after = (rfft3(read_volume(p).data) for p in (small_case.half1, out / "corrected_half1.mrc"))
+    radius = radius_rfft((n, n, n))
+    untouched = radius >= 6
+    assert np.abs(after - before)[untouched].max() < 1e-3 * np.abs(before[untouched]).max()
+    assert np.abs(after - before)[(radius < 5) & (radius > 1)].max() > 1e-3 * np.abs(before[untouched]).max()
+
+
+def test_dark_particles_are_corrected_without_positivity(small_case, tmp_path):
+    for path in (small_case.half1, small_case.half2):
+        volume = read_volume(path)
+        write_volume(path, volume.with_data(-volume.data))
+    out = reconstruct(small_case, tmp_path / "out")
+    assert "positivity is not imposed" in (out / "run.log").read_text()
+
+
+def test_a_fresh_run_removes_the_results_of_an_earlier_one(small_case, tmp_path):
+    out = reconstruct(small_case, tmp_path / "out", "--independent")
+    reconstruct(small_case, out)
+    assert not list(out.glob("checkpoint_*"))
+    assert (out / "checkpoint.safetensors").is_file()
+
+
+def test_resuming_on_other_data_is_refused(small_case, tmp_path, capsys):
+    out = reconstruct(small_case, tmp_path / "out")
+    volume = read_volume(small_case.half1)
+    write_volume(small_case.half1, volume.with_data(volume.data * volume.data))
+    words = [*small_case.inputs, *QUICK, "--output_dir", str(out), "--resume"]
+    assert "other data" in failure(words, capsys)
+
+
+def test_results_do_not_replace_inputs(done, capsys):
+    case, out = done
+    words = [*case.inputs, *QUICK, "--pretrained_model", str(out / "network.safetensors")]
+    assert "would be replaced" in failure([*words, "--output_dir", str(out)], capsys)
+    assert (out / "network.safetensors").is_file()
 
 
 def test_halves_of_one_name_do_not_overwrite_each_other(small_case, tmp_path):
@@ -286,6 +345,18 @@ BAD_INPUT = {
         ],
         "box of 20",
     ),
+    "weight above 1": (
+        lambda c, t: [
+            str(c.half1), str(c.half2), "--aniso_file", write_like(t / "w.mrc", c.fsc3d, lambda d: 9 * d),
+        ],
+        "within 0 to 1",
+    ),
+    "reference beyond Nyquist": (
+        lambda c, t: [str(c.half1), str(c.half2), "--reference", str(c.half2), "--ref_resolution", "2"],
+        "--ref_resolution 2 Å is beyond Nyquist",
+    ),
+    "boolean": (lambda c, t: [str(c.half1), str(c.half2), "--independent=no"], "give True or False"),
+    "small cube": (lambda c, t: [str(c.half1), str(c.half2), "--cube_size", "8"], "--cube_size"),
     "cube size": (lambda c, t: [str(c.half1), str(c.half2), "--cube_size", "30"], "multiple of 8"),
     "one half without a 3D FSC": (lambda c, t: [str(c.half1)], "--aniso_file"),
     "epochs 0": (lambda c, t: [str(c.half1), str(c.half2), "--epochs", "0"], "--pretrained_model"),

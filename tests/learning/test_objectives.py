@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from spisonet.learning.crops import draw_rotations
 from spisonet.learning.objectives import EquivarianceObjective, ReplayObjective
+from spisonet.learning.spectra import apply_filter
+
+CPU = torch.device("cpu")
 
 
 def identity(crops: torch.Tensor) -> torch.Tensor:
@@ -16,8 +22,6 @@ def identity(crops: torch.Tensor) -> torch.Tensor:
 def test_replay_of_a_complete_noiseless_map_has_no_residual(measurement_factory):
     measurement = measurement_factory(noise=0.0)
     complete = torch.where(measurement.band_rfft > 0, 1.0, 0.0)
-    from dataclasses import replace
-
     objective = ReplayObjective(replace(measurement, weight_rfft=complete), 16)
     whole = objective.loss(identity, 8, np.random.default_rng(0))
     hidden = ReplayObjective(measurement, 16).loss(identity, 8, np.random.default_rng(0))
@@ -25,22 +29,44 @@ def test_replay_of_a_complete_noiseless_map_has_no_residual(measurement_factory)
 
 
 def test_replay_residual_does_not_count_what_the_turned_map_lacks(measurement_factory):
-    measurement = measurement_factory(noise=0.0)
+    """An error where the turned map was not measured costs next to nothing; elsewhere it costs."""
+    measurement = measurement_factory(n=32, noise=0.0)
+    objective = ReplayObjective(measurement, 32)
+
+    def costs(filter_of_error: str) -> float:
+        rng, positions = np.random.default_rng(0), objective._points
+        # The objective draws its rotations first, so they can be drawn again here.
+        rotations = draw_rotations(2, np.random.default_rng(0), CPU)
+        known = objective._weight.at(torch.einsum("bji,zyxj->bzyxi", rotations, positions))
+        inside = positions.norm(dim=-1) < 0.25
+        chosen = inside & (known < 0.01 if filter_of_error == "unknown" else known > 0.99)
+        noise = torch.randn(2, 32, 32, 32, generator=torch.Generator().manual_seed(0))
+        error = apply_filter(noise, chosen.float())
+        without = objective.loss(identity, 2, np.random.default_rng(0))
+        return (objective.loss(lambda crops: crops + 3 * error, 2, rng) - without).item()
+
+    assert abs(costs("unknown")) < 0.02 * costs("known")
+
+
+def test_replay_targets_are_measured_data_whatever_is_filled_in(measurement_factory):
+    measurement = measurement_factory()
     objective = ReplayObjective(measurement, 16)
-    before = objective.loss(identity, 8, np.random.default_rng(0)).item()
-    # Whatever is filled in only changes the input; the targets stay the measured data.
-    objective.refresh(lambda volumes: volumes)
-    seen = []
+    residuals = []
+    for level in (0.0, 5.0):
+        objective.refresh(lambda volumes, level=level: level * torch.ones_like(volumes))
+        residuals.append(objective.loss(torch.zeros_like, 8, np.random.default_rng(0)).item())
+    assert residuals[0] == residuals[1]
 
-    def record(crops: torch.Tensor) -> torch.Tensor:
-        seen.append(crops)
-        return crops
 
-    objective.loss(record, 8, np.random.default_rng(0))
-    objective.refresh(lambda volumes: 5 * torch.ones_like(volumes) * measurement.support)
-    objective.loss(record, 8, np.random.default_rng(0))
-    assert before > 0
-    assert not torch.allclose(seen[0], seen[1])
+def test_one_half_is_not_taught_to_amplify_its_noise(measurement_factory):
+    """With one map the target is M y, not y: to undo the weight altogether does not pay."""
+    measurement = measurement_factory(n_halves=1)
+    halved = replace(measurement, weight_rfft=0.5 * measurement.weight_rfft)
+    objective = ReplayObjective(halved, 16)
+    weighted, raw = (
+        objective.loss(lambda crops, g=gain: g * crops, 16, np.random.default_rng(0)) for gain in (2.0, 4.0)
+    )
+    assert weighted < raw
 
 
 def test_replay_hides_from_the_input_what_the_measurement_lacks(measurement_factory):
@@ -66,8 +92,6 @@ def test_refresh_interval_bounds_the_cost_of_refills(measurement_factory):
 
 def test_equivariance_losses_are_the_published_sum(measurement_factory):
     """With f = identity and M = 1 only the noise2noise terms are left, |x1 - x2| each."""
-    from dataclasses import replace
-
     measurement = measurement_factory()
     complete = replace(measurement, weight_rfft=torch.ones_like(measurement.weight_rfft))
     alpha, beta = 0.7, 0.5
