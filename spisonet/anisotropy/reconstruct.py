@@ -125,7 +125,7 @@ def run_reconstruct(config: ReconstructConfig) -> None:
         _require_same_run(config)
     prepare_output_folder(config.output_dir)
     if not config.resume:
-        _remove_old_results(config.output_dir)
+        _remove_old_results(config.output_dir, output_names(task.volumes))
     with log_to_folder(config.output_dir):
         write_job_record(config.output_dir, config, status="running")
         try:
@@ -206,11 +206,11 @@ def _require_new_outputs(config: ReconstructConfig) -> None:
             raise SpisonetError(f"{path} would be replaced by a result: give another --output_dir.")
 
 
-def _remove_old_results(folder: Path) -> None:
-    """Remove what an earlier run left, so that nothing of it can be taken for this run's."""
-    for pattern in RESULT_PATTERNS:
-        for path in folder.glob(pattern):
-            path.unlink()
+def _remove_old_results(folder: Path, names: list[str]) -> None:
+    """Remove an earlier run's state and its maps of the same names, so that none is taken for this run's."""
+    maps = [folder / f"corrected_{name}{suffix}.mrc" for name in names for suffix in ("", "_filtered")]
+    for path in [*folder.glob("checkpoint*.safetensors"), *maps]:
+        path.unlink(missing_ok=True)
 
 
 def _require_same_run(config: ReconstructConfig) -> None:
