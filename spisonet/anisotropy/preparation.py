@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from spisonet.io.mrc import Volume
 
 EDGE_SHELLS = 3  # over which a reference gives way to the map
-BAND_EDGE = 1.0  # shells over which the correction ends
+BAND_EDGE = 0.5  # shells over which the correction ends
 MASK_THRESHOLD = 0.5
 MAX_WEIGHT = 1.01  # resampled volumes may overshoot a little
 LEAKAGE_SMOOTHING = 0.7  # Fourier voxels: enough to average speckle, too little to blur a cone's edge
