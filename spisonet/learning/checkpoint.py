@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from spisonet.errors import SpisonetError
 from spisonet.io.atomic import atomic_path
@@ -30,10 +30,8 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) 
     """
     contiguous = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
     with atomic_path(path) as temporary:
-        try:
-            save_file(contiguous, temporary, metadata={"spisonet": json.dumps(facts)})
-        except SafetensorError as error:
-            raise SpisonetError(f"{path} cannot be written: {error}.") from error
+        # Written by us and not by save_file, which makes files that only their owner can read.
+        temporary.write_bytes(save(contiguous, metadata={"spisonet": json.dumps(facts)}))
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
