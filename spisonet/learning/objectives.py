@@ -84,7 +84,7 @@ class ReplayObjective:
         self._cube_size = cube_size
         device = measurement.data.device
         weight_rfft = measurement.weight_rfft.cpu().numpy()
-        self._weight = FourierWeight(weight_rfft, measurement.shape[0], device, cube_size)
+        self._weight = FourierWeight(weight_rfft, measurement.shape[0], device)
         self._points = frequency_points_rfft(cube_size, device)
         self._input_weight = self._weight.at(self._points)
         visible = self._input_weight
@@ -154,7 +154,7 @@ class EquivarianceObjective:
         self._alpha, self._beta = alpha, beta
         device = measurement.data.device
         weight_rfft = measurement.weight_rfft.cpu().numpy()
-        weight = FourierWeight(weight_rfft, measurement.shape[0], device, cube_size)
+        weight = FourierWeight(weight_rfft, measurement.shape[0], device)
         self._weight = weight.at(frequency_points_rfft(cube_size, device))
         corners = (measurement.crop_centres.round().long() - cube_size // 2).cpu()
         highest = torch.tensor(measurement.shape[::-1]) - cube_size

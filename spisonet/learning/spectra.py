@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import scipy.fft
 import torch
-from scipy.ndimage import gaussian_filter
 from torch.nn import functional
 
 from spisonet.fourier.grids import centred_from_half
@@ -62,18 +61,10 @@ class FourierWeight:
         Box in voxels.
     device : torch.device
         Where to keep it.
-    edge : int, optional
-        Edge in voxels of the crops that it will be read for. One Fourier voxel of a smaller cube
-        covers several of the box, and the weight is averaged over them.
     """
 
-    def __init__(
-        self, weight_rfft: NDArray[np.float32], n: int, device: torch.device, edge: int | None = None
-    ) -> None:
+    def __init__(self, weight_rfft: NDArray[np.float32], n: int, device: torch.device) -> None:
         centred = centred_from_half(weight_rfft, n)
-        if edge is not None and edge < n:
-            # A Gaussian with the variance of a box of n / edge voxels.
-            centred = gaussian_filter(centred, n / edge / np.sqrt(12), mode="wrap")
         if n % 2 == 0:
             centred = np.pad(centred, ((0, 1),) * 3, mode="wrap")
         self._field = torch.from_numpy(np.ascontiguousarray(centred)).to(device)[None, None]
