@@ -32,7 +32,7 @@ def test_training_lowers_the_loss_and_fills_the_gap(measurement_factory, tmp_pat
     objective = ReplayObjective(measurement, 16)
     loss_before = np.mean([objective.loss(lambda x: x, 4, np.random.default_rng(s)).item() for s in range(5)])
     trainer.train("test", tmp_path / "checkpoint.safetensors", resume=False)
-    assert trainer.epoch_losses[-1] < 0.95 * loss_before
+    assert trainer.epoch_losses[-1] < 0.8 * loss_before
     filled = measurement.fill(trainer.predict(objective.network_input()))
     hidden = (measurement.weight_rfft == 0) & (measurement.band_rfft > 0.5)
     assert rfft3(filled)[:, hidden].abs().square().sum() > 0
