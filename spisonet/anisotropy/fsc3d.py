@@ -22,6 +22,7 @@ from spisonet.anisotropy.fsc_metrics import (
     resolution_histogram,
     sphericity,
 )
+from spisonet.anisotropy.grey_scale import solvent_level
 from spisonet.anisotropy.inputs import checked_limit_resolution, read_half_maps
 from spisonet.errors import SpisonetError
 from spisonet.fourier.directional import conical_fsc_of_samples, directional_fsc, shell_samples
@@ -135,9 +136,7 @@ def without_solvent(volume: NDArray[np.float32], mask: NDArray[np.float32]) -> N
     volume, mask : ndarray of float32
         ``(n, n, n)``; the solvent is where the mask is 0.
     """
-    outside = 1.0 - np.clip(mask, 0.0, 1.0)
-    weight = float(outside.sum(dtype=np.float64))
-    level = float((volume * outside).sum(dtype=np.float64)) / weight if weight else 0.0
+    level = solvent_level(volume, mask)
     if abs(level) < SOLVENT_TOLERANCE * float(volume.std()):
         return volume
     return (volume - level).astype(np.float32)

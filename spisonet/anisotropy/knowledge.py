@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spisonet.anisotropy.fsc3d import estimate_fsc3d
-from spisonet.anisotropy.preparation import measure_grey_scale
+from spisonet.anisotropy.grey_scale import solvent_level
 from spisonet.errors import SpisonetError
 from spisonet.fourier.grids import rfft3
 from spisonet.fourier.shells import (
@@ -98,7 +98,7 @@ def known_from_halves(
     mask = None if maps.mask is None else maps.mask.data
     halves = []
     for volume in (maps.half1, maps.half2):
-        densities = measure_grey_scale(volume.data, mask).normalise(volume.data)
+        densities = volume.data - np.float32(solvent_level(volume.data, mask))
         halves.append(densities if mask is None else densities * mask)
     n, voxel_size = maps.half1.box, maps.half1.voxel_size_angstrom
     fsc = fourier_shell_correlation(rfft3(halves[0], workers), rfft3(halves[1], workers), n)

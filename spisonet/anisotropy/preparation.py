@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
 
+from spisonet.anisotropy.grey_scale import particle_region
 from spisonet.errors import SpisonetError
 from spisonet.fourier.filters import shell_curve_to_rfft, soft_lowpass_weights
 from spisonet.fourier.grids import centred_from_half, half_from_centred, irfft3, radius_rfft, rfft3
@@ -25,54 +25,9 @@ if TYPE_CHECKING:
 
 EDGE_SHELLS = 3  # over which a reference gives way to the map
 BAND_EDGE = 0.5  # shells over which the correction ends
-MASK_THRESHOLD = 0.5
+REFERENCE_THRESHOLD = 0.5
 MAX_WEIGHT = 1.01  # resampled volumes may overshoot a little
 LEAKAGE_SMOOTHING = 0.7  # Fourier voxels: enough to average speckle, too little to blur a cone's edge
-
-
-@dataclass(frozen=True)
-class GreyScale:
-    """The affine map between a map's grey values and normalised densities.
-
-    Attributes
-    ----------
-    solvent : float
-        Grey value of the solvent; normalised, it is 0.
-    deviation : float
-        Standard deviation of the whole box; normalised, it is 1.
-    """
-
-    solvent: float
-    deviation: float
-
-    def normalise(self, grey: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Grey values to normalised densities."""
-        return ((grey - self.solvent) / self.deviation).astype(np.float32)
-
-    def restore(self, normalised: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Normalised densities to grey values."""
-        return (normalised * self.deviation + self.solvent).astype(np.float32)
-
-
-def measure_grey_scale(volume: NDArray[np.float32], mask: NDArray[np.float32] | None) -> GreyScale:
-    """Find the solvent level and the spread of a map.
-
-    The solvent is what lies outside the mask or, without a mask, outside the inscribed sphere.
-    """
-    if mask is None:
-        axis = np.arange(volume.shape[0], dtype=np.float32) - volume.shape[0] // 2
-        radius2 = axis[:, None, None] ** 2 + axis[None, :, None] ** 2 + axis[None, None, :] ** 2
-        outside = (radius2 > (volume.shape[0] / 2) ** 2).astype(np.float32)
-    else:
-        outside = 1.0 - np.clip(mask, 0.0, 1.0)
-    weight = float(outside.sum(dtype=np.float64))
-    solvent = float((volume * outside).sum(dtype=np.float64) / weight) if weight > 0 else float(volume.mean())
-    return GreyScale(solvent, float(volume.std(dtype=np.float64)))
-
-
-def is_brighter_than_solvent(densities: NDArray[np.float32], mask: NDArray[np.float32] | None) -> bool:
-    """Tell whether what is inside the mask is denser than the solvent, whose level is zero."""
-    return mask is not None and float((densities * mask).sum(dtype=np.float64)) > 0
 
 
 def read_weight(path: Path, like: Volume) -> NDArray[np.float32]:
@@ -152,7 +107,7 @@ def include_reference(
     n = map_data.shape[0]
     low = soft_lowpass_weights(n, shell, EDGE_SHELLS)
     spectrum, other = rfft3(map_data), rfft3(reference)
-    inside = low > MASK_THRESHOLD
+    inside = low > REFERENCE_THRESHOLD
     inside[0, 0, 0] = False
     scale = float(np.linalg.norm(spectrum[inside]) / max(float(np.linalg.norm(other[inside])), 1e-30))
     mixed = spectrum * (1 - low) + other * low * scale
@@ -215,24 +170,14 @@ def build_measurement(
     weight[0, 0, 0] = 1.0
     filtered = [irfft3((rfft3(half) * band_rfft).astype(np.complex64), half.shape) for half in halves]
     last_shell = float(radius_rfft((n, n, n))[band_rfft > 0].max(initial=1.0))
+    # Voxels (x, y, z).
+    centres = np.ascontiguousarray(np.argwhere(particle_region(n, mask))[:, ::-1], dtype=np.float32)
     return Measurement(
         data=torch.from_numpy(np.stack(filtered)).to(device),
         weight_rfft=torch.from_numpy(weight).to(device),
         band_rfft=torch.from_numpy(band_rfft).to(device),
         band_fraction=min(1.0, last_shell / (n / 2)),
-        crop_centres=torch.from_numpy(_crop_centres(n, mask)).to(device),
+        crop_centres=torch.from_numpy(centres).to(device),
         support=None if mask is None else torch.from_numpy(np.clip(mask, 0.0, 1.0)).to(device),
         positivity=positivity and mask is not None,
     )
-
-
-def _crop_centres(n: int, mask: NDArray[np.float32] | None) -> NDArray[np.float32]:
-    """Voxels ``(x, y, z)`` inside the mask or, without one, inside the inscribed sphere."""
-    if mask is None:
-        axis = np.arange(n, dtype=np.float32) - n // 2
-        inside = (
-            axis[:, None, None] ** 2 + axis[None, :, None] ** 2 + axis[None, None, :] ** 2 <= (n / 2) ** 2
-        )
-    else:
-        inside = mask > min(MASK_THRESHOLD, float(mask.max()) / 2)
-    return np.ascontiguousarray(np.argwhere(inside)[:, ::-1], dtype=np.float32)

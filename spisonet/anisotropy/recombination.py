@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from spisonet.anisotropy.preparation import GreyScale
+    from spisonet.anisotropy.grey_scale import GreyScale
     from spisonet.learning.measurement import Measurement
 
 

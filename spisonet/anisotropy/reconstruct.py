@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from spisonet.anisotropy.figures import write_figures
+from spisonet.anisotropy.grey_scale import is_brighter_than_solvent, measure_grey_scale
 from spisonet.anisotropy.inputs import HalfMaps, checked_limit_resolution, read_half_maps
 from spisonet.anisotropy.knowledge import Knowledge, known_from_halves, known_from_weight
 from spisonet.anisotropy.preparation import (
@@ -19,9 +20,7 @@ from spisonet.anisotropy.preparation import (
     build_measurement,
     correction_band,
     include_reference,
-    is_brighter_than_solvent,
     mask_leakage_guard,
-    measure_grey_scale,
     read_weight,
 )
 from spisonet.anisotropy.recombination import CorrectedMap, recombine
@@ -249,7 +248,7 @@ def _correct(config: ReconstructConfig, task: Task, known: Knowledge) -> dict[st
     losses, used_weights, hidden = {}, [], []
     for unit in units:
         members = [volumes[index] for index in unit]
-        scales = [measure_grey_scale(volume.data, task.mask) for volume in members]
+        scales = [measure_grey_scale(volume.data, task.mask, band) for volume in members]
         densities = [scale.normalise(volume.data) for volume, scale in zip(members, scales, strict=True)]
         weight = known.weight_rfft
         if task.mask is not None:

@@ -19,8 +19,8 @@ class Measurement:
     Attributes
     ----------
     data : Tensor
-        ``(n_halves, z, y, x)`` densities with unit variance and a solvent of zero, limited to
-        `band_rfft`: one map, or two with independent noise.
+        ``(n_halves, z, y, x)`` densities with a solvent of zero and, where crops are drawn, a
+        root mean square of 1, limited to `band_rfft`: one map, or two with independent noise.
     weight_rfft : Tensor
         ``(z, y, x // 2 + 1)`` weight ``M(k)`` in 0..1, zero outside the band.
     band_rfft : Tensor

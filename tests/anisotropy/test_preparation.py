@@ -5,17 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from spisonet.anisotropy.knowledge import Knowledge, known_from_weight
 from spisonet.anisotropy.preparation import (
-    GreyScale,
     build_measurement,
     correction_band,
     include_reference,
     mask_leakage_guard,
-    measure_grey_scale,
 )
 from spisonet.fourier.filters import soft_lowpass_weights
 from spisonet.fourier.grids import frequency_axes_rfft, irfft3, radius_rfft, rfft3
@@ -27,21 +23,6 @@ def ball(n: int, radius: float) -> np.ndarray:
     axis = np.arange(n) - n // 2
     r2 = axis[:, None, None] ** 2 + axis[None, :, None] ** 2 + axis[None, None, :] ** 2
     return (r2 < radius**2).astype(np.float32)
-
-
-@given(st.floats(-1e3, 1e3), st.floats(1e-3, 1e3))
-def test_grey_scale_round_trip(solvent, deviation):
-    scale = GreyScale(solvent, deviation)
-    grey = np.linspace(-2, 2, 11, dtype=np.float32) * deviation + solvent
-    np.testing.assert_allclose(scale.restore(scale.normalise(grey)), grey, rtol=1e-4, atol=1e-3 * deviation)
-
-
-@pytest.mark.parametrize("with_mask", [True, False])
-def test_the_solvent_becomes_zero(with_mask):
-    volume = 7.0 + 3.0 * ball(N, 8) + np.random.default_rng(0).normal(scale=0.1, size=(N,) * 3)
-    scale = measure_grey_scale(volume.astype(np.float32), ball(N, 10) if with_mask else None)
-    assert scale.solvent == pytest.approx(7.0, abs=0.02)
-    assert scale.normalise(volume.astype(np.float32)).std() == pytest.approx(1.0, rel=1e-3)
 
 
 def test_leakage_guard_finds_what_the_mask_put_into_an_empty_cone():
