@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,8 +11,10 @@ import numpy as np
 
 from spisonet.anisotropy.fsc3d import estimate_fsc3d
 from spisonet.anisotropy.grey_scale import solvent_level
+from spisonet.anisotropy.view_model import FIRST_SHELL, fit_view_model
 from spisonet.errors import SpisonetError
-from spisonet.fourier.grids import rfft3
+from spisonet.fourier.filters import soft_lowpass_weights
+from spisonet.fourier.grids import irfft3, rfft3
 from spisonet.fourier.shells import (
     fourier_shell_correlation,
     resolution_at_threshold,
@@ -30,6 +33,8 @@ CONE_ANGLE_DEGREES = 10.0
 FSC_THRESHOLD = 0.143
 NO_CORRELATION = 0.05  # shells with a smaller FSC are left as they are
 MIN_LIMIT_SHELL = 3
+SMALLEST_NOISE_SHARE = 1e-3
+EDGE_SHELLS = 3  # over which a reference gives way to the map
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,11 @@ class Knowledge:
     Attributes
     ----------
     weight_rfft : ndarray
-        ``(n, n, n // 2 + 1)`` weight in 0..1 of every coefficient.
+        ``(n, n, n // 2 + 1)`` weight in 0..1 of every coefficient of the particle: the FSC that half
+        maps have without the solvent's noise.
+    consistency_rfft : ndarray or None
+        ``(n, n, n // 2 + 1)`` weight in 0..1 of every coefficient of the whole box; None where the half
+        maps may not meet, so that nothing but `weight_rfft` is known.
     shell_signal : ndarray
         ``(n // 2 + 1,)`` FSC of the half maps or, where none may be taken, mean weight of a shell.
     limit_resolution_angstrom : float
@@ -47,6 +56,7 @@ class Knowledge:
     """
 
     weight_rfft: NDArray[np.float32]
+    consistency_rfft: NDArray[np.float32] | None
     shell_signal: NDArray[np.float64]
     limit_resolution_angstrom: float
 
@@ -64,6 +74,12 @@ class Knowledge:
         return np.where(shell_sums(self.weight_rfft, len(self.weight_rfft)) > 0, share, 0.0)
 
 
+def reference_share(n: int, shell: float) -> NDArray[np.float32]:
+    """Share ``(n, n, n // 2 + 1)`` in 0..1 that a reference has of a map; 0 where `shell` is 0."""
+    share = soft_lowpass_weights(n, shell, EDGE_SHELLS)
+    return share if shell else np.zeros_like(share)
+
+
 def known_from_weight(
     weight_rfft: NDArray[np.float32], voxel_size_angstrom: float, limit_resolution_angstrom: float | None
 ) -> Knowledge:
@@ -76,7 +92,7 @@ def known_from_weight(
     if limit_resolution_angstrom is None:
         last = int(np.flatnonzero(means >= min(FSC_THRESHOLD, float(means.max())))[-1])
         limit_resolution_angstrom = n * voxel_size_angstrom / max(last, 1)
-    return Knowledge(weight_rfft, means, limit_resolution_angstrom)
+    return Knowledge(weight_rfft, None, means, limit_resolution_angstrom)
 
 
 def known_from_halves(
@@ -84,10 +100,14 @@ def known_from_halves(
     weight_rfft: NDArray[np.float32] | None,
     limit_resolution_angstrom: float | None,
     workers: int,
+    shared_up_to_shell: float = 0.0,
 ) -> Knowledge:
-    """Measure what two half maps know: their FSC, and their conical 3D FSC if no weight is given.
+    """Measure what two half maps know: their FSC, their 3D FSC if none is given, and their views.
 
-    Without a limit, the correction ends where the FSC falls to 0.143.
+    A coefficient is known no better than the 3D FSC says, and no better than the view distribution
+    says that explains the half maps (`view_model`). Without a limit, the correction ends where the
+    FSC falls to 0.143. Up to `shared_up_to_shell` the halves hold the same reference, which counts as
+    known and says nothing of the views.
 
     Raises
     ------
@@ -96,10 +116,8 @@ def known_from_halves(
     """
     assert maps.half2 is not None
     mask = None if maps.mask is None else maps.mask.data
-    halves = []
-    for volume in (maps.half1, maps.half2):
-        densities = volume.data - np.float32(solvent_level(volume.data, mask))
-        halves.append(densities if mask is None else densities * mask)
+    whole = [v.data - np.float32(solvent_level(v.data, mask)) for v in (maps.half1, maps.half2)]
+    halves = whole if mask is None else [densities * mask for densities in whole]
     n, voxel_size = maps.half1.box, maps.half1.voxel_size_angstrom
     fsc = fourier_shell_correlation(rfft3(halves[0], workers), rfft3(halves[1], workers), n)
     if limit_resolution_angstrom is None:
@@ -115,4 +133,31 @@ def known_from_halves(
             halves[0], halves[1], None, voxel_size, limit_resolution_angstrom, CONE_ANGLE_DEGREES, workers
         )
         weight_rfft = np.clip(estimate.fsc_rfft, 0.0, 1.0)
-    return Knowledge(weight_rfft, fsc, limit_resolution_angstrom)
+    reference = reference_share(n, shared_up_to_shell)
+    weight_rfft = np.maximum(weight_rfft, reference)
+    first_shell = FIRST_SHELL
+    if shared_up_to_shell:
+        first_shell = max(first_shell, math.ceil(shared_up_to_shell) + EDGE_SHELLS + 1)
+    last_shell = min(round(n * voxel_size / limit_resolution_angstrom) + 1, n // 2)
+    if last_shell < first_shell:
+        return Knowledge(weight_rfft, None, fsc, limit_resolution_angstrom)
+    ssnr = fit_view_model(whole[0], whole[1], first_shell, last_shell).ssnr_rfft(n)
+    inside = ssnr / _noise_inside(whole, mask, last_shell)
+    return Knowledge(
+        np.minimum(weight_rfft, np.maximum(inside / (1 + inside), reference)),
+        np.minimum(weight_rfft, np.maximum(ssnr / (1 + ssnr), reference)),
+        fsc,
+        limit_resolution_angstrom,
+    )
+
+
+def _noise_inside(
+    halves: list[NDArray[np.float32]], mask: NDArray[np.float32] | None, last_shell: int
+) -> float:
+    """Share of the half maps' noise, up to a shell, that is inside the mask."""
+    if mask is None:
+        return 1.0
+    n = mask.shape[0]
+    spectrum = rfft3(halves[0] - halves[1]) * soft_lowpass_weights(n, last_shell, 1.0)
+    noise = np.square(irfft3(spectrum.astype(np.complex64), mask.shape), dtype=np.float64)
+    return max(float((noise * mask**2).sum() / noise.sum()), SMALLEST_NOISE_SHARE)

@@ -9,6 +9,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from spisonet.anisotropy.grey_scale import particle_region
+from spisonet.anisotropy.knowledge import reference_share
 from spisonet.errors import SpisonetError
 from spisonet.fourier.filters import shell_curve_to_rfft, soft_lowpass_weights
 from spisonet.fourier.grids import centred_from_half, half_from_centred, irfft3, radius_rfft, rfft3
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from spisonet.anisotropy.knowledge import Knowledge
     from spisonet.io.mrc import Volume
 
-EDGE_SHELLS = 3  # over which a reference gives way to the map
 BAND_EDGE = 0.5  # shells over which the correction ends
 REFERENCE_THRESHOLD = 0.5
 MAX_WEIGHT = 1.01  # resampled volumes may overshoot a little
@@ -105,7 +105,7 @@ def include_reference(
     The reference is scaled to the map by the amplitudes that both have there.
     """
     n = map_data.shape[0]
-    low = soft_lowpass_weights(n, shell, EDGE_SHELLS)
+    low = reference_share(n, shell)
     spectrum, other = rfft3(map_data), rfft3(reference)
     inside = low > REFERENCE_THRESHOLD
     inside[0, 0, 0] = False
@@ -143,6 +143,7 @@ def correction_band(known: Knowledge, limit_shell: float) -> NDArray[np.float32]
 def build_measurement(
     halves: list[NDArray[np.float32]],
     weight_rfft: NDArray[np.float32],
+    consistency_rfft: NDArray[np.float32] | None,
     band_rfft: NDArray[np.float32],
     mask: NDArray[np.float32] | None,
     device: torch.device,
@@ -156,6 +157,8 @@ def build_measurement(
         One or two normalised maps ``(n, n, n)``.
     weight_rfft : ndarray
         ``(n, n, n // 2 + 1)`` in 0..1.
+    consistency_rfft : ndarray or None
+        ``(n, n, n // 2 + 1)`` in 0..1, weight of the whole box.
     band_rfft : ndarray
         ``(n, n, n // 2 + 1)`` share in 0..1 of what is learned.
     mask : ndarray or None
@@ -166,15 +169,20 @@ def build_measurement(
         Whether the prediction may not be below the solvent.
     """
     n = halves[0].shape[0]
-    weight = np.where(band_rfft > 0, weight_rfft, 0).astype(np.float32)
-    weight[0, 0, 0] = 1.0
+
+    def on_device(weight_rfft: NDArray[np.float32]) -> torch.Tensor:
+        weight = np.where(band_rfft > 0, weight_rfft, 0).astype(np.float32)
+        weight[0, 0, 0] = 1.0
+        return torch.from_numpy(weight).to(device)
+
     filtered = [irfft3((rfft3(half) * band_rfft).astype(np.complex64), half.shape) for half in halves]
     last_shell = float(radius_rfft((n, n, n))[band_rfft > 0].max(initial=1.0))
     # Voxels (x, y, z).
     centres = np.ascontiguousarray(np.argwhere(particle_region(n, mask))[:, ::-1], dtype=np.float32)
     return Measurement(
         data=torch.from_numpy(np.stack(filtered)).to(device),
-        weight_rfft=torch.from_numpy(weight).to(device),
+        weight_rfft=on_device(weight_rfft),
+        consistency_rfft=None if consistency_rfft is None else on_device(consistency_rfft),
         band_rfft=torch.from_numpy(band_rfft).to(device),
         band_fraction=min(1.0, last_shell / (n / 2)),
         crop_centres=torch.from_numpy(centres).to(device),

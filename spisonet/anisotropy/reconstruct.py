@@ -14,9 +14,8 @@ import torch
 from spisonet.anisotropy.figures import write_figures
 from spisonet.anisotropy.grey_scale import is_brighter_than_solvent, measure_grey_scale
 from spisonet.anisotropy.inputs import HalfMaps, checked_limit_resolution, read_half_maps
-from spisonet.anisotropy.knowledge import Knowledge, known_from_halves, known_from_weight
+from spisonet.anisotropy.knowledge import Knowledge, known_from_halves, known_from_weight, reference_share
 from spisonet.anisotropy.preparation import (
-    EDGE_SHELLS,
     build_measurement,
     correction_band,
     include_reference,
@@ -26,7 +25,6 @@ from spisonet.anisotropy.preparation import (
 from spisonet.anisotropy.recombination import CorrectedMap, recombine
 from spisonet.anisotropy.report import write_report
 from spisonet.errors import SpisonetError
-from spisonet.fourier.filters import soft_lowpass_weights
 from spisonet.fourier.grids import centred_from_half
 from spisonet.io.atomic import prepare_output_folder
 from spisonet.io.config import JOB_FILE, write_job_record
@@ -81,8 +79,8 @@ class Task:
         Network to start from.
     device : torch.device
         Where to work.
-    reference_shell : float or None
-        Shell up to which the reference took the place of the maps.
+    reference_shell : float
+        Shell up to which the reference took the place of the maps; 0 without one.
     """
 
     maps: HalfMaps
@@ -91,7 +89,7 @@ class Task:
     cube_size: int
     pretrained: UNet | None
     device: torch.device
-    reference_shell: float | None
+    reference_shell: float
 
     @property
     def volumes(self) -> list[Volume]:
@@ -163,7 +161,7 @@ def _read_task(config: ReconstructConfig) -> Task:
     pretrained = None
     if config.pretrained_model is not None:
         pretrained = load_network(config.pretrained_model, config.filter_base)
-    reference_shell = None
+    reference_shell = 0.0
     if config.reference is not None:
         reference = read_volume(config.reference, config.apix)
         require_same_grid(maps.half1, reference)
@@ -175,8 +173,6 @@ def _read_task(config: ReconstructConfig) -> Task:
             if volume is not None
         )
         maps = replace(maps, half1=half1, half2=others[0] if others else None)
-        if weight is not None:
-            weight = np.maximum(weight, soft_lowpass_weights(maps.half1.box, reference_shell, EDGE_SHELLS))
     return Task(maps, weight, limit, cube_size, pretrained, device, reference_shell)
 
 
@@ -251,12 +247,14 @@ def _correct(config: ReconstructConfig, task: Task, known: Knowledge) -> dict[st
         scales = [measure_grey_scale(volume.data, task.mask, band) for volume in members]
         densities = [scale.normalise(volume.data) for volume, scale in zip(members, scales, strict=True)]
         weight = known.weight_rfft
-        if task.mask is not None:
+        if task.mask is not None and known.consistency_rfft is None:
             weight = weight * mask_leakage_guard(densities, task.mask)
         positivity = config.positivity and all(is_brighter_than_solvent(d, task.mask) for d in densities)
         if config.positivity and task.mask is not None and not positivity:
             log.info("The density inside the mask is not above the solvent: positivity is not imposed.")
-        measurement = build_measurement(densities, weight, band, task.mask, task.device, positivity)
+        measurement = build_measurement(
+            densities, weight, known.consistency_rfft, band, task.mask, task.device, positivity
+        )
         hidden.append(measurement.hidden_fraction)
         used_weights.append(measurement.weight_rfft.cpu().numpy())
         name, suffix = ("both halves", "") if not split else (names[unit[0]], f"_{names[unit[0]]}")
@@ -294,12 +292,10 @@ def _find_knowledge(config: ReconstructConfig, task: Task) -> Knowledge:
     first, given = task.maps.half1, task.weight_rfft
     # Independent halves with a given weight must not meet, not even in an FSC.
     if given is not None and (task.maps.half2 is None or config.independent):
+        given = np.maximum(given, reference_share(first.box, task.reference_shell))
         return known_from_weight(given, first.voxel_size_angstrom, task.limit_resolution_angstrom)
-    known = known_from_halves(task.maps, given, task.limit_resolution_angstrom, torch.get_num_threads())
-    if given is None and task.reference_shell is not None:
-        low = soft_lowpass_weights(first.box, task.reference_shell, EDGE_SHELLS)
-        known = replace(known, weight_rfft=np.maximum(known.weight_rfft, low))
-    return known
+    limit, threads = task.limit_resolution_angstrom, torch.get_num_threads()
+    return known_from_halves(task.maps, given, limit, threads, task.reference_shell)
 
 
 def _label(config: ReconstructConfig, split: bool, n_maps: int) -> str:

@@ -103,7 +103,9 @@ def symmetric_directions(
 
 
 def sampling_density(
-    directions: NDArray[np.floating], frequencies: NDArray[np.floating]
+    directions: NDArray[np.floating],
+    frequencies: NDArray[np.floating],
+    shares: NDArray[np.floating] | None = None,
 ) -> NDArray[np.float32]:
     """How often the views fill each Fourier voxel, relative to an even distribution.
 
@@ -118,14 +120,17 @@ def sampling_density(
         binned to 0.9 degrees first.
     frequencies : ndarray
         ``(m, 3)`` vectors k ``(x, y, z)`` in Fourier voxels.
+    shares : ndarray, optional
+        ``(n,)`` share of the views in each direction, 1 in all; even if not given. With shares,
+        nothing is binned.
 
     Returns
     -------
     ndarray
         ``(m,)`` float32; 1 within one Fourier voxel of DC, through which every slice passes.
     """
-    weights = np.full(len(directions), 1 / len(directions))
-    if len(directions) > MAX_EXACT_VIEWS:
+    weights = np.full(len(directions), 1 / len(directions)) if shares is None else shares
+    if shares is None and len(directions) > MAX_EXACT_VIEWS:
         directions, weights = _binned(directions)
     views = np.ascontiguousarray(directions.T, dtype=np.float32)
     view_weights = weights.astype(np.float32)

@@ -11,6 +11,8 @@ from spisonet.learning.spectra import apply_filter, irfft3, rfft3
 if TYPE_CHECKING:
     from torch import Tensor
 
+CONSTRAINT_ITERATIONS = 10
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -23,6 +25,9 @@ class Measurement:
         root mean square of 1, limited to `band_rfft`: one map, or two with independent noise.
     weight_rfft : Tensor
         ``(z, y, x // 2 + 1)`` weight ``M(k)`` in 0..1, zero outside the band.
+    consistency_rfft : Tensor or None
+        ``(z, y, x // 2 + 1)`` weight of the data of the whole box, solvent noise included, if it is
+        known as sharply as filling with constraints needs it.
     band_rfft : Tensor
         ``(z, y, x // 2 + 1)`` low-pass in 0..1 of what is to be learned at all.
     band_fraction : float
@@ -37,6 +42,7 @@ class Measurement:
 
     data: Tensor
     weight_rfft: Tensor
+    consistency_rfft: Tensor | None
     band_rfft: Tensor
     band_fraction: float
     crop_centres: Tensor
@@ -64,7 +70,14 @@ class Measurement:
     def fingerprint(self) -> str:
         """Short hash of the data and everything that is known of them."""
         digest = hashlib.blake2b(digest_size=12)
-        for tensor in (self.data, self.weight_rfft, self.band_rfft, self.crop_centres, self.support):
+        for tensor in (
+            self.data,
+            self.weight_rfft,
+            self.consistency_rfft,
+            self.band_rfft,
+            self.crop_centres,
+            self.support,
+        ):
             if tensor is not None:
                 digest.update(tensor.contiguous().cpu().numpy().tobytes())
         return digest.hexdigest() + ("+" if self.positivity else "-")
@@ -84,7 +97,25 @@ class Measurement:
         return (densities.clamp(min=0.0) if self.positivity else densities) * self.support
 
     def fill(self, prediction: Tensor) -> Tensor:
-        """Put a prediction where the measurement knows little: ``M y + (1 - M) p`` in the band."""
-        missing = (1.0 - self.weight_rfft) * self.band_rfft
-        spectrum = rfft3(self.data) * self.weight_rfft + rfft3(self.constrain(prediction)) * missing
-        return irfft3(spectrum, self.shape)
+        """Put a prediction where the measurement knows little, in accord with what is known of the object.
+
+        Repeats ``x = M y + (1 - M) P x``, beginning with the prediction, where ``P`` is `constrain`.
+        Once is all that a weight bears which is not sharp: repeated, a little weight on the emptiness
+        of an unmeasured direction empties it.
+
+        Parameters
+        ----------
+        prediction : Tensor
+            ``(n_halves, z, y, x)``.
+
+        References
+        ----------
+        Fienup (1982) Appl. Opt. 21, 2758-2769 (error reduction).
+        """
+        repeated = self.consistency_rfft is not None and self.support is not None
+        weight = self.weight_rfft if self.consistency_rfft is None else self.consistency_rfft
+        known, missing = rfft3(self.data) * weight, (1.0 - weight) * self.band_rfft
+        filled = prediction
+        for _ in range(CONSTRAINT_ITERATIONS if repeated else 1):
+            filled = irfft3(known + rfft3(self.constrain(filled)) * missing, self.shape)
+        return filled

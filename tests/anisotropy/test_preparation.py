@@ -62,9 +62,9 @@ def test_measurement_is_limited_to_the_band():
     rng = np.random.default_rng(0)
     halves = [rng.normal(size=(N, N, N)).astype(np.float32) for _ in range(2)]
     weight = np.ones((N, N, N // 2 + 1), np.float32)
-    known = Knowledge(weight, np.ones(N // 2 + 1), 10.0)
+    known = Knowledge(weight, None, np.ones(N // 2 + 1), 10.0)
     band = correction_band(known, 8.0)
-    measurement = build_measurement(halves, weight, band, None, torch.device("cpu"), positivity=True)
+    measurement = build_measurement(halves, weight, None, band, None, torch.device("cpu"), positivity=True)
     radius = radius_rfft((N, N, N))
     assert np.abs(rfft3(measurement.data[0].numpy()))[radius > 8].max() < 1e-2
     assert measurement.weight_rfft.numpy()[radius > 8].max() == 0
@@ -82,7 +82,7 @@ def test_the_limit_of_a_given_weight_is_where_it_ends():
 
 def test_shells_that_do_not_correlate_are_not_corrected():
     signal = np.concatenate([np.ones(6), np.full(5, 0.1), np.zeros(N // 2 - 10)])
-    known = Knowledge(np.ones((N, N, N // 2 + 1), np.float32), signal, 2.0)
+    known = Knowledge(np.ones((N, N, N // 2 + 1), np.float32), None, signal, 2.0)
     assert known.learnable[:5].tolist() == [1.0] * 5
     assert 0.4 < known.learnable[8] < 0.6
     assert known.learnable[13:].max() == 0

@@ -1,0 +1,166 @@
+"""How well each Fourier coefficient was measured, from two half maps and the geometry of projections.
+
+A conical 3D FSC is an average over its cone, weighted by power: at the border of an unmeasured region
+it says far too much. The half maps know more. Views fill planes (projection-slice theorem), so the
+signal-to-noise ratio of a map made of projections is
+
+    SSNR(k) = q(|k|) D(k),    D(k) = 2 |k| sum over views v of f(v) max(0, 1 - |k · v|),
+
+with a curve ``q`` and a view distribution ``f >= 0`` of one number per view direction, and these few
+numbers are found from all coefficients together by maximum likelihood.
+
+The likelihood needs no idea of the local power, which regularised reconstructions attenuate to nothing
+where little was measured. With ``u, w = (F1 ± F2) / √2`` of a pair of coefficients with FSC ``M``, the
+variances of ``u`` and ``w`` are as ``1 + M`` to ``1 - M``, and ``R = |u|² / (|u|² + |w|²)`` has the density
+
+    p(R) = (1 - M²)⁻¹ (R / (1 + M) + (1 - R) / (1 - M))⁻².
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import torch
+
+from spisonet.fourier.grids import frequency_axes_rfft, radius_rfft, rfft3
+from spisonet.geometry.sampling import AxisGrid, sampling_density
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+NODES_PER_EDGE = 17  # 5.6 degrees between view directions
+SHARPEST_SLAB = 1 / math.radians(90 / (NODES_PER_EDGE - 1))  # Fourier voxels: slabs as wide as the grid
+FIRST_SHELL = 3  # closer to DC every slab covers most directions
+SAMPLES_PER_SHELL = 3000
+UPDATES = 300
+LEARNING_RATE = 0.5  # of logarithms; views that the data refuse have to fall by orders of magnitude
+HIGHEST_FSC = 0.9995
+SMALLEST_SHARE = 1e-6
+
+
+@dataclass(frozen=True)
+class ViewModel:
+    """A view distribution and a curve that explain how two half maps correlate.
+
+    Attributes
+    ----------
+    directions : ndarray
+        ``(v, 3)`` unit view directions ``(x, y, z)``.
+    shares : ndarray
+        ``(v,)`` share of the views in each direction; the sum is 1.
+    shell_ssnr : ndarray
+        ``(last_shell + 1,)`` spectral signal-to-noise ratio of one half map, whole box, if the views
+        were even.
+    """
+
+    directions: NDArray[np.float64]
+    shares: NDArray[np.float64]
+    shell_ssnr: NDArray[np.float64]
+
+    def ssnr_rfft(self, n: int) -> NDArray[np.float32]:
+        """SSNR of a half map's coefficients, ``(n, n, n // 2 + 1)``; 0 beyond the last shell."""
+        last = len(self.shell_ssnr) - 1
+        radius = radius_rfft((n, n, n))
+        inside = np.rint(radius) <= last
+        kz, ky, kx = np.broadcast_arrays(*frequency_axes_rfft((n, n, n)))
+        frequencies = np.stack([kx[inside], ky[inside], kz[inside]], axis=1)
+        used = self.shares > SMALLEST_SHARE * self.shares.max()
+        density = _slab_density(self.directions[used], self.shares[used], frequencies)
+        curve = np.exp(np.interp(radius[inside], np.arange(last + 1), np.log(self.shell_ssnr)))
+        ssnr = np.zeros(radius.shape, dtype=np.float32)
+        ssnr[inside] = curve * density
+        return ssnr
+
+
+def fit_view_model(
+    half1: NDArray[np.float32], half2: NDArray[np.float32], first_shell: int, last_shell: int
+) -> ViewModel:
+    """Find the view distribution that best explains how two half maps correlate.
+
+    Parameters
+    ----------
+    half1, half2 : ndarray
+        ``(n, n, n)`` half maps, not masked: a mask leaks signal into unmeasured directions.
+    first_shell, last_shell : int
+        Shells to look at, from `FIRST_SHELL` on.
+
+    Returns
+    -------
+    ViewModel
+        The fit; the same input gives the same model.
+    """
+    grid = AxisGrid(NODES_PER_EDGE)
+    one_sided = grid.directions * np.sign(grid.directions @ (1, 1e-3, 1e-6))[:, None]
+    nodes = np.unique(one_sided.round(9), axis=0)  # faces share the nodes of their common edges
+    frequencies, ratio = _samples(half1, half2, first_shell, last_shell)
+    shell = np.rint(np.linalg.norm(frequencies, axis=1)).astype(np.int64)
+    cells = grid.nearest(frequencies)
+    n_shells = last_shell + 1 - first_shell
+    flat = torch.from_numpy((shell - first_shell) * len(grid.directions) + cells)
+    r = torch.from_numpy(ratio)
+
+    # Beyond the sharpest slab all shells see the same slabs, so they share a matrix.
+    edges = np.minimum(np.arange(first_shell, last_shell + 1), math.ceil(SHARPEST_SLAB))
+    radii, which = np.unique(edges, return_inverse=True)
+    dots = np.abs(grid.directions @ nodes.T)
+    slabs = torch.from_numpy(np.stack([_slab(dots, min(float(k), SHARPEST_SLAB)) for k in radii]))
+    which_slab = torch.from_numpy(which)
+
+    log_share = torch.zeros(len(nodes), requires_grad=True)
+    log_ssnr = torch.zeros(n_shells, requires_grad=True)
+    optimiser = torch.optim.Adam([log_share, log_ssnr], lr=LEARNING_RATE)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, UPDATES)
+    for _ in range(UPDATES):
+        density = (slabs @ torch.softmax(log_share, dim=0))[which_slab]
+        ssnr = torch.exp(log_ssnr)[:, None] * density
+        fsc = (ssnr / (1 + ssnr)).clamp(max=HIGHEST_FSC).reshape(-1)[flat]
+        likelihood = -torch.log1p(-fsc.square()) - 2 * torch.log(r / (1 + fsc) + (1 - r) / (1 - fsc))
+        optimiser.zero_grad()
+        (-likelihood.mean()).backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        schedule.step()
+    shares = torch.softmax(log_share.detach().double(), dim=0).numpy()
+    curve = torch.exp(log_ssnr.detach().double()).numpy()
+    return ViewModel(nodes, shares, np.concatenate([np.full(first_shell, curve[0]), curve]))
+
+
+def _samples(
+    half1: NDArray[np.float32], half2: NDArray[np.float32], first_shell: int, last_shell: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Frequencies ``(m, 3)`` ``(x, y, z)`` and the ratios ``R`` of some coefficients of every shell."""
+    n = half1.shape[0]
+    kz, ky, kx = frequency_axes_rfft((n, n, n))
+    shell = np.rint(radius_rfft((n, n, n))).astype(np.int32)
+    shell[(kx == 0) & ((ky < 0) | ((ky == 0) & (kz < 0)))] = 0  # Friedel mates of others
+    for axis in (kz, ky, kx):
+        shell[np.broadcast_to(2 * np.abs(axis) == n, shell.shape)] = 0  # stand for two directions each
+    rng = np.random.default_rng(0)
+    chosen = []
+    for wanted in range(first_shell, last_shell + 1):
+        members = np.flatnonzero(shell == wanted)
+        chosen.append(
+            members if len(members) <= SAMPLES_PER_SHELL else rng.choice(members, SAMPLES_PER_SHELL, False)
+        )
+    index = np.concatenate(chosen)
+    first, second = (rfft3(half).reshape(-1)[index] for half in (half1, half2))
+    total = 2 * (np.abs(first) ** 2 + np.abs(second) ** 2)
+    ratio = np.abs(first + second) ** 2 / np.maximum(total, np.finfo(np.float32).tiny)
+    points = np.stack([np.broadcast_to(k, shell.shape).reshape(-1)[index] for k in (kx, ky, kz)], axis=1)
+    return points, np.clip(ratio, 0, 1).astype(np.float32)
+
+
+def _slab(dots: NDArray[np.float64], radius: float) -> NDArray[np.float32]:
+    """Density that a view puts at a radius, from ``|cos|`` of the angle between view and frequency."""
+    return cast("NDArray[np.float32]", (2 * radius * np.maximum(0, 1 - radius * dots)).astype(np.float32))
+
+
+def _slab_density(
+    directions: NDArray[np.float64], shares: NDArray[np.float64], frequencies: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Density of the views with slabs no sharper than the grid of view directions resolves."""
+    radius = np.linalg.norm(frequencies, axis=1, keepdims=True)
+    shrunk = frequencies * np.minimum(1, SHARPEST_SLAB / np.maximum(radius, 1))
+    return sampling_density(directions, shrunk, shares)
