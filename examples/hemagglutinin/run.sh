@@ -4,8 +4,7 @@ set -eu
 data=$(dirname "$0")
 out=${1:-demo_output}
 mkdir -p "$out"
-# No mask here: these half maps are empty where nothing was measured, and a mask would leak into the void.
-spisonet.py fsc3d "$data/half1.mrc" "$data/half2.mrc" --limit_res 6.5 -o "$out/FSC3D.mrc"
+spisonet.py fsc3d "$data/half1.mrc" "$data/half2.mrc" "$data/mask.mrc" --limit_res 6.5 -o "$out/FSC3D.mrc"
 spisonet.py reconstruct "$data/half1.mrc" "$data/half2.mrc" --aniso_file "$out/FSC3D.mrc" \
     --mask "$data/mask.mrc" --limit_res 6.5 --filter_base 16 --cube_size 32 --epochs 4 --n_subvolume 400 \
     --output_dir "$out/corrected"

@@ -39,11 +39,10 @@ def recombine(
     inputs: list[NDArray[np.float32]],
     scales: list[GreyScale],
 ) -> list[CorrectedMap]:
-    """Corrected maps ``M y + (1 - M) p`` within the band and the input beyond it.
+    """Corrected maps: the filled measurement within the band and the input beyond it.
 
-    A coefficient is kept as far as the half maps agree on it: where the 3D FSC is 1 the output is
-    the measurement, where it is 0 the prediction under the real-space constraints. With the FSC of
-    half maps as ``M``, ``M y`` is the Wiener estimate of the signal in one half.
+    A coefficient is kept as far as the half maps agree on it: where the weight is 1 the output is the
+    measurement, where it is 0 the prediction under the real-space constraints (`Measurement.fill`).
 
     Parameters
     ----------

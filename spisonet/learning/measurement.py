@@ -11,7 +11,7 @@ from spisonet.learning.spectra import apply_filter, irfft3, rfft3
 if TYPE_CHECKING:
     from torch import Tensor
 
-CONSTRAINT_ITERATIONS = 10
+CONSTRAINT_ITERATIONS = 20
 
 
 @dataclass(frozen=True)

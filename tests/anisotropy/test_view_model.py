@@ -1,0 +1,101 @@
+"""The view distribution and the weight that two half maps themselves tell."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from spisonet.anisotropy.view_model import FIRST_SHELL, fit_view_model
+from spisonet.fourier.grids import frequency_axes_rfft, irfft3, radius_rfft, rfft3
+from spisonet.geometry.sampling import sampling_density
+
+LAST_SHELL = 14
+
+
+def simulate(n: int, views: np.ndarray, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Two half maps of white signal with the noise that these views leave, and the true FSC."""
+    rng = np.random.default_rng(seed)
+    shape = (n, n, n)
+    kz, ky, kx = (np.broadcast_to(k, (n, n, n // 2 + 1)) for k in frequency_axes_rfft(shape))
+    radius = radius_rfft(shape)
+    density = sampling_density(views, np.stack([kx, ky, kz], -1).reshape(-1, 3)).reshape(radius.shape)
+    ssnr = 100.0 * np.exp(-radius / 3) * density
+    signal = rfft3(rng.normal(size=shape).astype(np.float32))
+    halves = []
+    for _ in range(2):
+        noise = rfft3(rng.normal(size=shape).astype(np.float32)) / np.sqrt(np.maximum(ssnr, 1e-8))
+        # Attenuated where little was measured, as a regularised reconstruction is.
+        halves.append(irfft3(((signal + noise) * ssnr / (ssnr + 0.1)).astype(np.complex64), shape))
+    return halves[0], halves[1], ssnr / (1 + ssnr)
+
+
+def top_views(spread_degrees: float, n: int = 2000, seed: int = 1) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    views = np.array([0, 0, 1.0]) + np.tan(np.radians(spread_degrees)) * rng.normal(size=(n, 3))
+    return views / np.linalg.norm(views, axis=1, keepdims=True)
+
+
+def modelled_fsc(half1: np.ndarray, half2: np.ndarray, first_shell: int = FIRST_SHELL) -> np.ndarray:
+    ssnr = fit_view_model(half1, half2, first_shell, LAST_SHELL).ssnr_rfft(half1.shape[0])
+    return ssnr / (1 + ssnr)
+
+
+@pytest.mark.parametrize("n", [36, 33])
+def test_the_true_fsc_is_found_coefficient_by_coefficient(n):
+    half1, half2, truth = simulate(n, top_views(8))
+    found = modelled_fsc(half1, half2)
+    radius = radius_rfft((n, n, n))
+    band = (radius >= 4) & (radius <= LAST_SHELL)
+    assert np.corrcoef(found[band], truth[band])[0, 1] > 0.97
+    assert found[band & (truth < 0.01)].mean() < 0.03
+    for low, high in ((0.1, 0.3), (0.3, 0.6), (0.6, 0.9), (0.9, 1.0)):
+        members = band & (truth >= low) & (truth < high)
+        assert found[members].mean() == pytest.approx(truth[members].mean(), abs=0.07)
+
+
+def test_the_views_are_found():
+    half1, half2, _ = simulate(36, top_views(8))
+    model = fit_view_model(half1, half2, FIRST_SHELL, LAST_SHELL)
+    tilt = np.degrees(np.arccos(np.abs(model.directions[:, 2])))
+    assert model.shares.sum() == pytest.approx(1)
+    assert model.shares[tilt < 25].sum() > 0.95
+
+
+def test_a_common_filter_changes_nothing():
+    half1, half2, _ = simulate(32, top_views(10))
+    kz, _, _ = frequency_axes_rfft((32, 32, 32))
+    filtered = [irfft3(rfft3(half) * np.exp(-np.abs(kz) / 4), half.shape) for half in (half1, half2)]
+    np.testing.assert_allclose(modelled_fsc(*filtered), modelled_fsc(half1, half2), atol=0.02)
+
+
+def test_noise_alone_knows_nothing():
+    rng = np.random.default_rng(3)
+    half1, half2 = (rng.normal(size=(32, 32, 32)).astype(np.float32) for _ in range(2))
+    found = modelled_fsc(half1, half2)
+    radius = radius_rfft((32, 32, 32))
+    assert found[(radius >= 5) & (radius <= LAST_SHELL)].mean() < 0.05
+
+
+def test_even_views_make_an_even_weight():
+    rng = np.random.default_rng(4)
+    views = rng.normal(size=(5000, 3))
+    half1, half2, truth = simulate(36, views / np.linalg.norm(views, axis=1, keepdims=True))
+    found = modelled_fsc(half1, half2)
+    radius = radius_rfft((36, 36, 36))
+    band = (radius >= 5) & (radius <= LAST_SHELL)
+    assert np.sqrt(np.mean((found[band] - truth[band]) ** 2)) < 0.08
+
+
+def test_the_same_input_gives_the_same_model():
+    half1, half2, _ = simulate(24, top_views(10))
+    first, again = (fit_view_model(half1, half2, FIRST_SHELL, 10) for _ in range(2))
+    np.testing.assert_array_equal(first.shares, again.shares)
+
+
+def test_shells_of_a_common_reference_can_be_left_out():
+    half1, half2, truth = simulate(36, top_views(8))
+    radius = radius_rfft((36, 36, 36))
+    common = np.where(radius < 4.5, rfft3(half1), rfft3(half2)).astype(np.complex64)
+    found = modelled_fsc(half1, irfft3(common, half1.shape), first_shell=5)
+    band = (radius >= 6) & (radius <= LAST_SHELL)
+    assert np.corrcoef(found[band], truth[band])[0, 1] > 0.95
