@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.ndimage import maximum_filter
 
 from spisonet.anisotropy.fsc3d import estimate_fsc3d
 from spisonet.anisotropy.grey_scale import solvent_level
 from spisonet.anisotropy.view_model import FIRST_SHELL, fit_view_model
 from spisonet.errors import SpisonetError
 from spisonet.fourier.filters import soft_lowpass_weights
-from spisonet.fourier.grids import irfft3, rfft3
+from spisonet.fourier.grids import centred_from_half, half_from_centred, irfft3, rfft3, shell_index_rfft
 from spisonet.fourier.shells import (
     fourier_shell_correlation,
     resolution_at_threshold,
@@ -104,10 +105,10 @@ def known_from_halves(
 ) -> Knowledge:
     """Measure what two half maps know: their FSC, their 3D FSC if none is given, and their views.
 
-    A coefficient is known no better than the 3D FSC says, and no better than the view distribution
-    says that explains the half maps (`view_model`). Without a limit, the correction ends where the
-    FSC falls to 0.143. Up to `shared_up_to_shell` the halves hold the same reference, which counts as
-    known and says nothing of the views.
+    How well a coefficient is known follows from the view distribution that explains the half maps
+    (`view_model`); it is at most what the 3D FSC says there or at a neighbouring coefficient. Without a
+    limit, the correction ends where the FSC falls to 0.143. Up to `shared_up_to_shell` the halves hold
+    the same reference, which counts as known and says nothing of the views.
 
     Raises
     ------
@@ -134,21 +135,30 @@ def known_from_halves(
         )
         weight_rfft = np.clip(estimate.fsc_rfft, 0.0, 1.0)
     reference = reference_share(n, shared_up_to_shell)
-    weight_rfft = np.maximum(weight_rfft, reference)
     first_shell = FIRST_SHELL
     if shared_up_to_shell:
         first_shell = max(first_shell, math.ceil(shared_up_to_shell) + EDGE_SHELLS + 1)
     last_shell = min(round(n * voxel_size / limit_resolution_angstrom) + 1, n // 2)
     if last_shell < first_shell:
-        return Knowledge(weight_rfft, None, fsc, limit_resolution_angstrom)
+        return Knowledge(np.maximum(weight_rfft, reference), None, fsc, limit_resolution_angstrom)
     ssnr = fit_view_model(whole[0], whole[1], first_shell, last_shell).ssnr_rfft(n)
     inside = ssnr / _noise_inside(whole, mask, last_shell)
-    return Knowledge(
-        np.minimum(weight_rfft, np.maximum(inside / (1 + inside), reference)),
-        np.minimum(weight_rfft, np.maximum(ssnr / (1 + ssnr), reference)),
-        fsc,
-        limit_resolution_angstrom,
+    highest = _highest_nearby(weight_rfft)
+    weight, consistency = (
+        np.maximum(np.minimum(snr / (1 + snr), highest), reference) for snr in (inside, ssnr)
     )
+    return Knowledge(weight, consistency, fsc, limit_resolution_angstrom)
+
+
+def _highest_nearby(weight_rfft: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Maximum of a weight over each coefficient and its neighbours, within the shells that it covers.
+
+    A cone near DC holds so few coefficients that single values of a 3D FSC are far too low.
+    """
+    n = len(weight_rfft)
+    highest = half_from_centred(maximum_filter(centred_from_half(weight_rfft, n), 3, mode="wrap"))
+    covered = np.append(shell_sums(weight_rfft, n) > 0, np.zeros(n, dtype=bool))
+    return np.where(covered[shell_index_rfft((n, n, n))], highest, 0)
 
 
 def _noise_inside(
