@@ -1,0 +1,180 @@
+"""Half maps with preferred orientation and known truth, simulated from atomic models.
+
+With ``X`` the density of the model, each half map is ``g (X + noise / sqrt(ssnr))`` in Fourier space,
+``ssnr(k) = ssnr0(|k|) D(k)``, ``g = ssnr / (ssnr + 0.1)``. ``ssnr0`` falls from a peak to 1 at the
+resolution of the case, and ``D`` is the density with which the central slices of the views sample
+Fourier space, so directions that no view samples are empty, as after perfect alignment and a
+regularised reconstruction.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import gemmi
+import numpy as np
+from scipy import ndimage
+
+from spisonet.fourier.grids import centred_from_half, frequency_axes_rfft, irfft3, radius_rfft, rfft3
+from spisonet.fourier.shells import shell_counts, shell_sums
+from spisonet.geometry.sampling import sampling_density
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+REGULARISATION = 0.1
+N_VIEWS = 3000
+SPREAD_DEGREES = 8.0
+ATOMIC_B = 20.0
+MASK_SOFTNESS_ANGSTROM = 6.0
+MASK_LEVEL = 0.08
+
+
+@dataclass(frozen=True)
+class Case:
+    """A particle, how it is sampled, and how well it is seen.
+
+    Attributes
+    ----------
+    name : str
+        What to call it.
+    model : str
+        File name of the coordinates.
+    box : int
+        Voxels.
+    voxel_size : float
+        Å.
+    resolution : float
+        Where the signal-to-noise ratio of evenly spread views falls to 1, in Å.
+    tilt : float
+        Rotation of the model about x before imaging, in degrees.
+    views : str
+        ``top``, ``side``, ``two`` (two clusters) or ``even``.
+    peak : float
+        Signal-to-noise ratio at the lowest resolution.
+    """
+
+    name: str
+    model: str
+    box: int
+    voxel_size: float
+    resolution: float
+    tilt: float = 0.0
+    views: str = "top"
+    peak: float = 300.0
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """Volumes ``(n, n, n)`` of a simulated case, and its centred Fourier fields.
+
+    Attributes
+    ----------
+    truth, half1, half2, mask : ndarray
+        Densities and soft mask.
+    sampling, ssnr : ndarray
+        Sampling density relative to even views, and signal-to-noise ratio; DC at ``n // 2``.
+    """
+
+    truth: NDArray[np.float32]
+    half1: NDArray[np.float32]
+    half2: NDArray[np.float32]
+    mask: NDArray[np.float32]
+    sampling: NDArray[np.float32]
+    ssnr: NDArray[np.float32]
+
+
+def simulate(case: Case, models: Path, seed: int) -> Simulated:
+    """Simulate the two half maps of a case.
+
+    Parameters
+    ----------
+    case : Case
+        What to simulate.
+    models : Path
+        Folder of the coordinate files.
+    seed : int
+        Of views and noise.
+    """
+    rng = np.random.default_rng(seed)
+    n = case.box
+    truth = _density(case, models)
+    if case.tilt:
+        truth = ndimage.rotate(truth, case.tilt, axes=(0, 1), reshape=False, order=3)
+    truth = (truth / truth.std()).astype(np.float32)
+    radius = radius_rfft((n, n, n))
+    kz, ky, kx = (np.broadcast_to(k, radius.shape) for k in frequency_axes_rfft((n, n, n)))
+    frequencies = np.stack([kx, ky, kz], axis=-1).reshape(-1, 3)
+    sampling = sampling_density(_views(case.views, rng), frequencies).reshape(radius.shape)
+    spectrum = rfft3(truth)
+    power = shell_sums(np.abs(spectrum) ** 2, n) / shell_counts(n)
+    power_rfft = power[np.minimum(np.rint(radius).astype(int), n // 2)]
+    relative = radius / (n * case.voxel_size) * case.resolution
+    ssnr = case.peak * np.exp(-np.log(case.peak) * relative**2) * sampling
+    halves = []
+    for _ in range(2):
+        noise = rfft3(rng.normal(size=truth.shape).astype(np.float32)) / n**1.5
+        noisy = spectrum + noise * np.sqrt(power_rfft / np.maximum(ssnr, 1e-6))
+        halves.append(irfft3((noisy * ssnr / (ssnr + REGULARISATION)).astype(np.complex64), truth.shape))
+    return Simulated(
+        truth,
+        halves[0],
+        halves[1],
+        _mask(truth, case.voxel_size),
+        centred_from_half(sampling, n),
+        centred_from_half(ssnr.astype(np.float32), n),
+    )
+
+
+def _density(case: Case, models: Path) -> NDArray[np.float32]:
+    structure = gemmi.read_structure(str(models / case.model))
+    structure.setup_entities()
+    if structure.assemblies:
+        structure.transform_to_assembly(structure.assemblies[0].name, gemmi.HowToNameCopiedChain.AddNumber)
+    structure.remove_alternative_conformations()
+    structure.remove_waters()
+    structure.remove_hydrogens()
+    edge = case.box * case.voxel_size
+    atoms = [atom for chain in structure[0] for residue in chain for atom in residue]
+    positions = np.array([atom.pos.tolist() for atom in atoms])
+    shift = edge / 2 - (positions.max(axis=0) + positions.min(axis=0)) / 2
+    for atom, position in zip(atoms, positions + shift, strict=True):
+        atom.pos = gemmi.Position(*position)
+        atom.b_iso = ATOMIC_B
+        atom.aniso = gemmi.SMat33f(0, 0, 0, 0, 0, 0)
+    structure.cell = gemmi.UnitCell(edge, edge, edge, 90, 90, 90)
+    structure.spacegroup_hm = "P 1"
+    calculator = gemmi.DensityCalculatorE()
+    calculator.d_min = 2 * case.voxel_size
+    calculator.rate = 1.0
+    finest = max(0.8 * case.resolution, 2 * case.voxel_size)
+    calculator.blur = 8 * np.pi**2 * (finest / 4) ** 2
+    calculator.grid.set_unit_cell(structure.cell)
+    calculator.grid.set_size(case.box, case.box, case.box)
+    calculator.add_model_density_to_grid(structure[0])
+    return np.ascontiguousarray(np.array(calculator.grid, dtype=np.float32).transpose(2, 1, 0))
+
+
+def _views(kind: str, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Draw unit view directions ``(n, 3)`` ``(x, y, z)``."""
+    centres = {
+        "top": [(0, 0, 1)],
+        "side": [(1, 0, 0)],
+        "two": [(0, 0, 1), (0.77, 0, 0.64)],
+        "even": [(0, 0, 0)],
+    }
+    around = np.array(centres[kind], dtype=np.float64)[rng.integers(0, len(centres[kind]), N_VIEWS)]
+    width = 1.0 if kind == "even" else np.tan(np.radians(SPREAD_DEGREES))
+    views = around + width * rng.normal(size=(N_VIEWS, 3))
+    return views / np.linalg.norm(views, axis=1, keepdims=True)
+
+
+def _mask(truth: NDArray[np.float32], voxel_size: float) -> NDArray[np.float32]:
+    sigma = MASK_SOFTNESS_ANGSTROM / voxel_size
+    soft = ndimage.gaussian_filter(truth, sigma)
+    inside = ndimage.binary_dilation(soft > MASK_LEVEL * soft.max(), iterations=max(1, int(sigma)))
+    edge = 1.05 * ndimage.gaussian_filter(inside.astype(np.float32), sigma)
+    return np.clip(edge, 0, 1)
