@@ -145,9 +145,9 @@ def project(folder: Path, case: Case) -> np.ndarray:
         mask.data,
         torch.device("cpu"),
         positivity=True,
+        noise_inside=known.noise_inside,
     )
-    start = measurement.fill(measurement.weighted_data)
-    return recombine(measurement, start, [half1.data], [scale])[0].whole
+    return recombine(measurement, measurement.weighted_data, [half1.data], [scale])[0].whole
 
 
 def table(rows: list[dict]) -> str:

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.ndimage import maximum_filter
+from scipy.ndimage import gaussian_filter, maximum_filter
 
 from spisonet.anisotropy.fsc3d import estimate_fsc3d
 from spisonet.anisotropy.grey_scale import solvent_level
 from spisonet.anisotropy.view_model import FIRST_SHELL, fit_view_model
 from spisonet.errors import SpisonetError
-from spisonet.fourier.filters import soft_lowpass_weights
+from spisonet.fourier.filters import shell_curve_to_rfft, soft_lowpass_weights
 from spisonet.fourier.grids import centred_from_half, half_from_centred, irfft3, rfft3, shell_index_rfft
 from spisonet.fourier.shells import (
     fourier_shell_correlation,
@@ -34,7 +34,8 @@ CONE_ANGLE_DEGREES = 10.0
 FSC_THRESHOLD = 0.143
 NO_CORRELATION = 0.05  # shells with a smaller FSC are left as they are
 MIN_LIMIT_SHELL = 3
-SMALLEST_NOISE_SHARE = 1e-3
+VOID_POWER = 0.1  # of a shell's where it is measured
+VOID_SMOOTHING = 0.7  # Fourier voxels
 EDGE_SHELLS = 3  # over which a reference gives way to the map
 
 
@@ -45,21 +46,22 @@ class Knowledge:
     Attributes
     ----------
     weight_rfft : ndarray
-        ``(n, n, n // 2 + 1)`` weight in 0..1 of every coefficient of the particle: the FSC that half
-        maps have without the solvent's noise.
+        ``(n, n, n // 2 + 1)`` weight in 0..1 of every coefficient, as blunt as a 3D FSC is.
     consistency_rfft : ndarray or None
-        ``(n, n, n // 2 + 1)`` weight in 0..1 of every coefficient of the whole box; None where the half
-        maps may not meet, so that nothing but `weight_rfft` is known.
+        ``(n, n, n // 2 + 1)`` the same from a view model, sharp; None where the half maps may not meet.
     shell_signal : ndarray
         ``(n // 2 + 1,)`` FSC of the half maps or, where none may be taken, mean weight of a shell.
     limit_resolution_angstrom : float
         Up to where to correct.
+    noise_inside : float
+        Share in 0..1 of the noise of the box that is inside the mask.
     """
 
     weight_rfft: NDArray[np.float32]
     consistency_rfft: NDArray[np.float32] | None
     shell_signal: NDArray[np.float64]
     limit_resolution_angstrom: float
+    noise_inside: float = 1.0
 
     @property
     def learnable(self) -> NDArray[np.float64]:
@@ -105,10 +107,11 @@ def known_from_halves(
 ) -> Knowledge:
     """Measure what two half maps know: their FSC, their 3D FSC if none is given, and their views.
 
-    How well a coefficient is known follows from the view distribution that explains the half maps
-    (`view_model`); it is at most what the 3D FSC says there or at a neighbouring coefficient. Without a
-    limit, the correction ends where the FSC falls to 0.143. Up to `shared_up_to_shell` the halves hold
-    the same reference, which counts as known and says nothing of the views.
+    The sharp weight follows from the view distribution that explains the half maps (`view_model`);
+    it is at most what the 3D FSC says there or at a neighbouring coefficient, and next to nothing where
+    the maps hold next to no power. Without a limit, the correction ends where the FSC falls to 0.143. Up
+    to `shared_up_to_shell` the halves hold the same reference, which counts as known and says nothing of
+    the views.
 
     Raises
     ------
@@ -142,12 +145,14 @@ def known_from_halves(
     if last_shell < first_shell:
         return Knowledge(np.maximum(weight_rfft, reference), None, fsc, limit_resolution_angstrom)
     ssnr = fit_view_model(whole[0], whole[1], first_shell, last_shell).ssnr_rfft(n)
-    inside = ssnr / _noise_inside(whole, mask, last_shell)
-    highest = _highest_nearby(weight_rfft)
-    weight, consistency = (
-        np.maximum(np.minimum(snr / (1 + snr), highest), reference) for snr in (inside, ssnr)
+    sharp = np.minimum(ssnr / (1 + ssnr), _highest_nearby(weight_rfft)) * _void_guard(whole, ssnr)
+    return Knowledge(
+        np.maximum(weight_rfft, reference),
+        np.maximum(sharp, reference),
+        fsc,
+        limit_resolution_angstrom,
+        _noise_inside(whole, mask, last_shell),
     )
-    return Knowledge(weight, consistency, fsc, limit_resolution_angstrom)
 
 
 def _highest_nearby(weight_rfft: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -161,13 +166,31 @@ def _highest_nearby(weight_rfft: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.where(covered[shell_index_rfft((n, n, n))], highest, 0)
 
 
+def _void_guard(halves: list[NDArray[np.float32]], ssnr: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Share in 0..1 of every coefficient that is more than leakage into a void.
+
+    Regularisation empties directions that few views show, and a window in real space, such as RELION's on
+    the corners of the box, leaks signal into them that is the same in both halves. Coefficients
+    with less than a tenth of the power that the shell has where it is measured are such leakage.
+    """
+    n = halves[0].shape[0]
+    power = sum((np.abs(rfft3(half)) ** 2 for half in halves), np.zeros_like(ssnr))
+    power = half_from_centred(gaussian_filter(centred_from_half(power, n), VOID_SMOOTHING, mode="wrap"))
+    measured = ssnr / (1 + ssnr)
+    typical = shell_sums(power * measured, n) / np.maximum(shell_sums(measured, n), np.finfo(np.float32).tiny)
+    ratio = power / np.maximum(VOID_POWER * shell_curve_to_rfft(typical, n), np.finfo(np.float32).tiny)
+    guard: NDArray[np.float32] = np.minimum(ratio, 1).astype(np.float32)
+    return guard
+
+
 def _noise_inside(
     halves: list[NDArray[np.float32]], mask: NDArray[np.float32] | None, last_shell: int
 ) -> float:
-    """Share of the half maps' noise, up to a shell, that is inside the mask."""
+    """Share of the half maps' noise, up to a shell, that is inside the mask; 1 without noise or mask."""
     if mask is None:
         return 1.0
     n = mask.shape[0]
     spectrum = rfft3(halves[0] - halves[1]) * soft_lowpass_weights(n, last_shell, 1.0)
     noise = np.square(irfft3(spectrum.astype(np.complex64), mask.shape), dtype=np.float64)
-    return max(float((noise * mask**2).sum() / noise.sum()), SMALLEST_NOISE_SHARE)
+    total = float(noise.sum())
+    return float((noise * mask**2).sum()) / total if total > 0 else 1.0

@@ -148,6 +148,7 @@ def build_measurement(
     mask: NDArray[np.float32] | None,
     device: torch.device,
     positivity: bool,
+    noise_inside: float = 1.0,
 ) -> Measurement:
     """Put normalised maps and their weight on the device.
 
@@ -167,6 +168,8 @@ def build_measurement(
         Where the engine works.
     positivity : bool
         Whether the prediction may not be below the solvent.
+    noise_inside : float
+        Share in 0..1 of the noise of the box that is inside the mask.
     """
     n = halves[0].shape[0]
 
@@ -183,6 +186,7 @@ def build_measurement(
         data=torch.from_numpy(np.stack(filtered)).to(device),
         weight_rfft=on_device(weight_rfft),
         consistency_rfft=None if consistency_rfft is None else on_device(consistency_rfft),
+        noise_inside=noise_inside,
         band_rfft=torch.from_numpy(band_rfft).to(device),
         band_fraction=min(1.0, last_shell / (n / 2)),
         crop_centres=torch.from_numpy(centres).to(device),

@@ -56,7 +56,7 @@ NOT_COMPARED_ON_RESUME = {"resume", "ncpus", "device", "gpuID"}
 # Header labels hold 79 characters.
 SHARED_LABEL = "spisonet: both halves corrected by one network: NOT independent, no FSC between"
 LINKED_LABEL = "spisonet: halves share start weights or a reference: NOT independent"
-MEASURED_LABEL = "spisonet: own network per half; joint 3D FSC weight and limit"
+MEASURED_LABEL = "spisonet: own network per half; weight and limit measured on both halves"
 INDEPENDENT_LABEL = "spisonet: each half corrected by a network that saw this half alone"
 SINGLE_LABEL = "spisonet: anisotropy corrected from this map alone"
 
@@ -247,16 +247,26 @@ def _correct(config: ReconstructConfig, task: Task, known: Knowledge) -> dict[st
         scales = [measure_grey_scale(volume.data, task.mask, band) for volume in members]
         densities = [scale.normalise(volume.data) for volume, scale in zip(members, scales, strict=True)]
         weight = known.weight_rfft
-        if task.mask is not None and known.consistency_rfft is None:
+        if task.mask is not None:
             weight = weight * mask_leakage_guard(densities, task.mask)
         positivity = config.positivity and all(is_brighter_than_solvent(d, task.mask) for d in densities)
         if config.positivity and task.mask is not None and not positivity:
             log.info("The density inside the mask is not above the solvent: positivity is not imposed.")
         measurement = build_measurement(
-            densities, weight, known.consistency_rfft, band, task.mask, task.device, positivity
+            densities,
+            weight,
+            known.consistency_rfft,
+            band,
+            task.mask,
+            task.device,
+            positivity,
+            known.noise_inside,
         )
         hidden.append(measurement.hidden_fraction)
-        used_weights.append(measurement.weight_rfft.cpu().numpy())
+        kept = (
+            measurement.weight_rfft if measurement.consistency_rfft is None else measurement.consistency_rfft
+        )
+        used_weights.append(kept.cpu().numpy())
         name, suffix = ("both halves", "") if not split else (names[unit[0]], f"_{names[unit[0]]}")
         log.info("%s: %.0f %% was not measured up to %.2f Å.", name, 100 * hidden[-1], limit_angstrom)
         prediction = measurement.data

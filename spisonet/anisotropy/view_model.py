@@ -113,6 +113,8 @@ def fit_view_model(
     log_ssnr = torch.zeros(n_shells, requires_grad=True)
     optimiser = torch.optim.Adam([log_share, log_ssnr], lr=LEARNING_RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, UPDATES)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # sums in one order, so that the model does not depend on the machine
     for _ in range(UPDATES):
         density = (slabs @ torch.softmax(log_share, dim=0))[which_slab]
         ssnr = torch.exp(log_ssnr)[:, None] * density
@@ -122,6 +124,7 @@ def fit_view_model(
         (-likelihood.mean()).backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         schedule.step()
+    torch.set_num_threads(threads)
     shares = torch.softmax(log_share.detach().double(), dim=0).numpy()
     curve = torch.exp(log_ssnr.detach().double()).numpy()
     return ViewModel(nodes, shares, np.concatenate([np.full(first_shell, curve[0]), curve]))
@@ -147,7 +150,8 @@ def _samples(
     index = np.concatenate(chosen)
     first, second = (rfft3(half).reshape(-1)[index] for half in (half1, half2))
     total = 2 * (np.abs(first) ** 2 + np.abs(second) ** 2)
-    ratio = np.abs(first + second) ** 2 / np.maximum(total, np.finfo(np.float32).tiny)
+    # A pair without power says nothing; 1/2 is what noise has on average.
+    ratio = np.divide(np.abs(first + second) ** 2, total, out=np.full_like(total, 0.5), where=total > 0)
     points = np.stack([np.broadcast_to(k, shell.shape).reshape(-1)[index] for k in (kx, ky, kz)], axis=1)
     return points, np.clip(ratio, 0, 1).astype(np.float32)
 

@@ -62,6 +62,7 @@ def _training_step_seconds(device: torch.device) -> float:
         data=torch.from_numpy(rng.normal(size=(2, BOX, BOX, BOX))).float().to(device),
         weight_rfft=torch.full(shape, 0.5, device=device),
         consistency_rfft=None,
+        noise_inside=1.0,
         band_rfft=torch.ones(shape, device=device),
         band_fraction=1.0,
         crop_centres=torch.full((1, 3), BOX / 2, device=device),

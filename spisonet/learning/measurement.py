@@ -6,6 +6,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import torch
+
 from spisonet.learning.spectra import apply_filter, irfft3, rfft3
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ class Measurement:
     consistency_rfft : Tensor or None
         ``(z, y, x // 2 + 1)`` weight of the data of the whole box, solvent noise included, if it is
         known as sharply as filling with constraints needs it.
+    noise_inside : float
+        Share in 0..1 of the noise of the box that is inside the support.
     band_rfft : Tensor
         ``(z, y, x // 2 + 1)`` low-pass in 0..1 of what is to be learned at all.
     band_fraction : float
@@ -43,6 +47,7 @@ class Measurement:
     data: Tensor
     weight_rfft: Tensor
     consistency_rfft: Tensor | None
+    noise_inside: float
     band_rfft: Tensor
     band_fraction: float
     crop_centres: Tensor
@@ -63,7 +68,8 @@ class Measurement:
     @property
     def hidden_fraction(self) -> float:
         """Fraction of the band that the measurement does not know."""
-        known = (self.weight_rfft * self.band_rfft).sum()
+        weight = self.weight_rfft if self.consistency_rfft is None else self.consistency_rfft
+        known = (weight * self.band_rfft).sum()
         return float(1.0 - known / self.band_rfft.sum())
 
     @property
@@ -99,9 +105,12 @@ class Measurement:
     def fill(self, prediction: Tensor) -> Tensor:
         """Put a prediction where the measurement knows little, in accord with what is known of the object.
 
-        Repeats ``x = M y + (1 - M) P x``, beginning with the prediction, where ``P`` is `constrain`.
-        Once is all that a weight bears which is not sharp: repeated, a little weight on the emptiness
-        of an unmeasured direction empties it.
+        Repeats ``x = M y + (1 - M) ((1 - a) P x + a p)`` from the prediction ``p``, where ``P`` is
+        `constrain` and ``a`` the share of the noise inside the support. Where ``M = S / (1 + S)`` varies
+        slowly, this ends inside the support at ``(S y + a p) / (S + a)``, the Wiener estimate about the
+        prediction for the noise that is there; without ``a``, at ``y`` with all its noise.
+        A weight that is not sharp bears no repetition: a little of it on the emptiness of an
+        unmeasured direction would empty it.
 
         Parameters
         ----------
@@ -115,7 +124,9 @@ class Measurement:
         repeated = self.consistency_rfft is not None and self.support is not None
         weight = self.weight_rfft if self.consistency_rfft is None else self.consistency_rfft
         known, missing = rfft3(self.data) * weight, (1.0 - weight) * self.band_rfft
-        filled = prediction
-        for _ in range(CONSTRAINT_ITERATIONS if repeated else 1):
-            filled = irfft3(known + rfft3(self.constrain(filled)) * missing, self.shape)
+        expected = self.constrain(prediction)
+        filled = irfft3(known + rfft3(expected) * missing, self.shape)
+        for _ in range(CONSTRAINT_ITERATIONS if repeated else 0):
+            mixed = torch.lerp(self.constrain(filled), expected, self.noise_inside)
+            filled = irfft3(known + rfft3(mixed) * missing, self.shape)
         return filled

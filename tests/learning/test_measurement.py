@@ -36,6 +36,26 @@ def test_repeated_filling_agrees_better_with_data_and_support(measurement_factor
     assert ((rfft3(filled) - data)[:, known].abs() / data.abs().max()).max() < 1e-5
 
 
+def test_filling_ends_at_the_wiener_estimate_inside_the_support(measurement_factory):
+    base = measurement_factory(n=32)
+    ssnr, share = 0.1, 0.2
+    noise = torch.randn(1, 32, 32, 32, generator=torch.Generator().manual_seed(0))
+    everywhere = torch.ones_like(base.band_rfft)
+    measurement = replace(
+        base,
+        data=noise,
+        band_rfft=everywhere,
+        consistency_rfft=everywhere * ssnr / (1 + ssnr),
+        noise_inside=share,
+        positivity=False,
+    )
+    prediction = 0.5 * base.support[None]
+    filled = measurement.fill(prediction)
+    inside = base.support > 0
+    expected = (ssnr * noise + share * prediction) / (ssnr + share)
+    torch.testing.assert_close(filled[:, inside], expected[:, inside], atol=0.05, rtol=0.05)
+
+
 def test_constrain_is_a_projection_on_support_and_positivity(measurement_factory):
     measurement = measurement_factory()
     once = measurement.constrain(torch.randn_like(measurement.data))

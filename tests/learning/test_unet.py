@@ -1,0 +1,35 @@
+"""Shapes and kinds of the networks."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from spisonet.learning.unet import PublishedUNet, UNet
+
+
+@pytest.mark.parametrize("kind", [UNet, PublishedUNet])
+@pytest.mark.parametrize("edge", [16, 24])
+def test_a_prediction_has_the_shape_of_its_input(kind, edge):
+    volumes = torch.randn(2, 1, edge, edge, edge)
+    prediction = kind(4)(volumes)
+    assert prediction.shape == volumes.shape
+    assert prediction.dtype == torch.float32
+
+
+def test_an_untrained_network_of_ours_returns_its_input():
+    volumes = torch.randn(1, 1, 16, 16, 16)
+    assert torch.equal(UNet(4)(volumes), volumes)
+
+
+def test_the_published_network_has_the_published_layers():
+    network = PublishedUNet(64)
+    widths = sorted(
+        {layer.num_features for layer in network.modules() if isinstance(layer, torch.nn.BatchNorm3d)}
+    )
+    assert widths == [64, 128, 256, 320]
+    convolutions = [
+        m for m in network.modules() if isinstance(m, torch.nn.Conv3d) and m.kernel_size == (3, 3, 3)
+    ]
+    assert len(convolutions) == 3 * 7  # four levels down, three up
+    assert sum(p.numel() for p in network.parameters()) == pytest.approx(23.8e6, rel=0.05)
