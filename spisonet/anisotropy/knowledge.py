@@ -178,7 +178,8 @@ def _void_guard(halves: list[NDArray[np.float32]], ssnr: NDArray[np.float32]) ->
     power = half_from_centred(gaussian_filter(centred_from_half(power, n), VOID_SMOOTHING, mode="wrap"))
     measured = ssnr / (1 + ssnr)
     typical = shell_sums(power * measured, n) / np.maximum(shell_sums(measured, n), np.finfo(np.float32).tiny)
-    ratio = power / np.maximum(VOID_POWER * shell_curve_to_rfft(typical, n), np.finfo(np.float32).tiny)
+    expected = VOID_POWER * shell_curve_to_rfft(typical, n)
+    ratio = np.divide(power, expected, out=np.ones_like(power), where=expected > 0)
     guard: NDArray[np.float32] = np.minimum(ratio, 1).astype(np.float32)
     return guard
 

@@ -35,7 +35,7 @@ from spisonet.learning.devices import choose_device, describe_device, keep_freed
 from spisonet.learning.objectives import EquivarianceObjective, Objective, ReplayObjective
 from spisonet.learning.tiling import MARGIN, TILE_MULTIPLE, largest_tile
 from spisonet.learning.trainer import Trainer, TrainingOptions
-from spisonet.learning.unet import DEPTH, UNet
+from spisonet.learning.unet import DEPTH, Network, PublishedUNet, UNet
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,6 +51,7 @@ DEFAULT_BATCH_SIZE = 4
 SMALLEST_CUBE = 16
 FSC3D_FILE = "FSC3D.mrc"
 RESULT_PATTERNS = ("corrected_*.mrc", "network*.safetensors", "checkpoint*.safetensors")
+NETWORKS: dict[str, type[Network]] = {"replay": UNet, "ei": PublishedUNet}
 DEFAULT_LEARNING_RATE = {"replay": 1e-3, "ei": 3e-4}
 NOT_COMPARED_ON_RESUME = {"resume", "ncpus", "device", "gpuID"}
 # Header labels hold 79 characters.
@@ -75,7 +76,7 @@ class Task:
         The user's resolution limit.
     cube_size : int
         Edge of the training cubes in voxels, fitting the box.
-    pretrained : UNet or None
+    pretrained : Network or None
         Network to start from.
     device : torch.device
         Where to work.
@@ -87,7 +88,7 @@ class Task:
     weight_rfft: NDArray[np.float32] | None
     limit_resolution_angstrom: float | None
     cube_size: int
-    pretrained: UNet | None
+    pretrained: Network | None
     device: torch.device
     reference_shell: float
 
@@ -161,6 +162,11 @@ def _read_task(config: ReconstructConfig) -> Task:
     pretrained = None
     if config.pretrained_model is not None:
         pretrained = load_network(config.pretrained_model, config.filter_base)
+        if not isinstance(pretrained, NETWORKS[config.objective]):
+            raise SpisonetError(
+                f"{config.pretrained_model} is a network of another objective than {config.objective}: "
+                "give the --objective that it was trained with."
+            )
     reference_shell = 0.0
     if config.reference is not None:
         reference = read_volume(config.reference, config.apix)
@@ -324,7 +330,7 @@ def _learn(
 ) -> tuple[torch.Tensor, list[float]]:
     """Train (or take) a network for a measurement; return its prediction and the epochs' losses."""
     torch.manual_seed(seed)
-    network = UNet(config.filter_base)
+    network: Network = NETWORKS[config.objective](config.filter_base)
     if task.pretrained is not None:
         network.load_state_dict(task.pretrained.state_dict())
     objective = _objective(config, task, measurement)
@@ -336,6 +342,7 @@ def _learn(
         n_parts=min(config.acc_batches, batch_size),
         learning_rate=config.learning_rate or DEFAULT_LEARNING_RATE[config.objective],
         seed=seed,
+        published=config.objective == "ei",
     )
     trainer = Trainer(
         network,
@@ -360,7 +367,7 @@ def _objective(config: ReconstructConfig, task: Task, measurement: Measurement) 
     return ReplayObjective(measurement, task.cube_size)
 
 
-def _tile_size(config: ReconstructConfig, network: UNet, device: torch.device) -> int:
+def _tile_size(config: ReconstructConfig, network: Network, device: torch.device) -> int:
     if config.predict_crop_size is None:
         return largest_tile(network, device)
     whole = -(-config.predict_crop_size // TILE_MULTIPLE) * TILE_MULTIPLE

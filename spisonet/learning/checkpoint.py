@@ -10,14 +10,16 @@ from safetensors.torch import save
 
 from spisonet.errors import SpisonetError
 from spisonet.io.atomic import atomic_path
-from spisonet.learning.unet import UNet
+from spisonet.learning.unet import PublishedUNet, UNet
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import Tensor
 
-ARCHITECTURE = "unet-3-levels"
+    from spisonet.learning.unet import Network
+
+NETWORKS = {network.architecture: network for network in (UNet, PublishedUNet)}
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
@@ -58,13 +60,13 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, json.loads(metadata["spisonet"])
 
 
-def save_network(path: Path, network: UNet, facts: dict[str, Any]) -> None:
+def save_network(path: Path, network: Network, facts: dict[str, Any]) -> None:
     """Write the weights of a trained network, with what is needed to use them again."""
-    architecture = {"architecture": ARCHITECTURE, "filter_base": network.filter_base}
+    architecture = {"architecture": network.architecture, "filter_base": network.filter_base}
     save_tensors(path, network.state_dict(), {**facts, **architecture})
 
 
-def load_network(path: Path, filter_base: int) -> UNet:
+def load_network(path: Path, filter_base: int) -> Network:
     """Read network weights.
 
     Parameters
@@ -80,14 +82,14 @@ def load_network(path: Path, filter_base: int) -> UNet:
         If the file holds another network.
     """
     tensors, facts = load_tensors(path)
-    if facts.get("architecture") != ARCHITECTURE:
+    if facts.get("architecture") not in NETWORKS:
         raise SpisonetError(f"{path} does not hold the weights of a spisonet network.")
     if facts.get("filter_base") != filter_base:
         raise SpisonetError(
             f"{path} holds a network of base width {facts.get('filter_base')}, not {filter_base}; "
             f"give --filter_base {facts.get('filter_base')}."
         )
-    network = UNet(filter_base)
+    network = NETWORKS[facts["architecture"]](filter_base)
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from spisonet.learning.unet import UNet
+    from spisonet.learning.unet import Network
 
 NETWORK_MULTIPLE = 2**DEPTH
 TILE_MULTIPLE = 16
@@ -95,7 +95,7 @@ class _AxisTiles:
         return torch.sin(torch.pi / 2 * edge.clamp(0.0, 1.0)) ** 2
 
 
-def largest_tile(network: UNet, device: torch.device) -> int:
+def largest_tile(network: Network, device: torch.device) -> int:
     """Tile edge in voxels whose prediction fits well into the device's free memory."""
     voxel_bytes = 4 * LIVE_FEATURE_MAPS * network.filter_base
     voxels = MEMORY_SHARE * free_memory_bytes(device) / voxel_bytes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 from dataclasses import dataclass
@@ -14,7 +15,6 @@ from spisonet.errors import SpisonetError
 from spisonet.learning.checkpoint import load_tensors, save_tensors
 from spisonet.learning.progress import TrainingProgress
 from spisonet.learning.tiling import predict_volume
-from spisonet.learning.unet import UNet
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from spisonet.learning.objectives import Objective
+    from spisonet.learning.unet import Network
 
 WARMUP_UPDATES = 30
 LONGEST_AVERAGE = 1000  # updates
@@ -43,6 +44,8 @@ class TrainingOptions:
         Peak of the schedule: a linear warm-up, then half a cosine to zero.
     seed : int
         Of every random choice.
+    published : bool
+        As spIsoNet trains: a constant rate, no averaging of weights, no limit to gradients, all in float32.
     """
 
     epochs: int
@@ -51,6 +54,7 @@ class TrainingOptions:
     n_parts: int
     learning_rate: float
     seed: int
+    published: bool = False
 
     @property
     def updates_per_epoch(self) -> int:
@@ -68,7 +72,7 @@ class Trainer:
 
     Parameters
     ----------
-    network : UNet
+    network : Network
         Start weights.
     objective : Objective
         What to learn.
@@ -83,7 +87,7 @@ class Trainer:
 
     Attributes
     ----------
-    average : UNet
+    average : Network
         Exponential running average of the weights: the network to use.
     epoch_losses : list of float
         Mean loss of every finished epoch.
@@ -91,7 +95,7 @@ class Trainer:
 
     def __init__(
         self,
-        network: UNet,
+        network: Network,
         objective: Objective,
         options: TrainingOptions,
         device: torch.device,
@@ -102,8 +106,8 @@ class Trainer:
         layout = torch.contiguous_format if device.type == "mps" else torch.channels_last_3d
         # PyTorch's type hints do not know the memory_format of Module.to.
         self._network = network.to(device).to(memory_format=layout)  # type: ignore[call-overload]
-        self.average = UNet(network.filter_base).to(device).to(memory_format=layout)  # type: ignore[call-overload]
-        self.average.load_state_dict(network.state_dict())
+        self._network.train()
+        self.average = copy.deepcopy(self._network).eval()
         self.average.requires_grad_(requires_grad=False)
         self._layout, self._device, self._tile_size = layout, device, tile_size
         self._objective, self._options = objective, options
@@ -155,9 +159,9 @@ class Trainer:
                 [predict_volume(lambda v: self._apply(self.average, v), v, self._tile_size) for v in volumes]
             )
 
-    def _apply(self, network: UNet, volumes: Tensor) -> Tensor:
-        on_cuda = self._device.type == "cuda"
-        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=on_cuda):
+    def _apply(self, network: Network, volumes: Tensor) -> Tensor:
+        mixed = self._device.type == "cuda" and not self._options.published
+        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=mixed):
             prediction: Tensor = network(volumes.contiguous(memory_format=self._layout))
         return prediction
 
@@ -179,27 +183,36 @@ class Trainer:
                 f"Training stopped: the loss became {total} at update {self._n_updates + 1}; "
                 "lower --learning_rate and check the maps for extreme values."
             )
-        torch.nn.utils.clip_grad_norm_(self._network.parameters(), MAX_GRADIENT_NORM)
+        if not options.published:
+            torch.nn.utils.clip_grad_norm_(self._network.parameters(), MAX_GRADIENT_NORM)
         self._optimiser.step()
         self._n_updates += 1
         self._average_weights()
         return total
 
     def _schedule(self) -> float:
+        if self._options.published:
+            return 1.0
         warmup = min(1.0, (self._n_updates + 1) / WARMUP_UPDATES)
         return warmup * 0.5 * (1 + math.cos(math.pi * self._n_updates / self._options.n_updates))
 
     def _average_weights(self) -> None:
         horizon = min(LONGEST_AVERAGE, max(1.0, AVERAGE_FRACTION * self._options.n_updates))
         decay = min(1 - 1 / horizon, self._n_updates / (self._n_updates + 9))
+        if self._options.published:
+            decay = 0.0
         with torch.no_grad():
             pairs = zip(self.average.parameters(), self._network.parameters(), strict=True)
             for averaged, current in pairs:
                 averaged.lerp_(current, 1 - decay)
+            # What batch normalisation has seen is an average already.
+            for averaged, current in zip(self.average.buffers(), self._network.buffers(), strict=True):
+                averaged.copy_(current)
 
     def _facts(self) -> dict[str, Any]:
         return {
             "options": dataclasses.asdict(self._options),
+            "architecture": self._network.architecture,
             "filter_base": self._network.filter_base,
             "data": self._fingerprint,
         }

@@ -1,8 +1,9 @@
-"""The U-Net that predicts what a measurement lacks."""
+"""The U-Nets that predict what a measurement lacks: ours, and spIsoNet's."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+import itertools
+from typing import TYPE_CHECKING, ClassVar, cast
 
 import torch
 from torch import nn
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 
 DEPTH = 3
 NEGATIVE_SLOPE = 0.1
+PUBLISHED_SLOPE = 0.01
+PUBLISHED_WIDTHS = (1, 2, 4, 5)  # times the base: 64, 128, 256, 320
 
 
 class ConvBlock(nn.Sequential):
@@ -37,6 +40,8 @@ class UNet(nn.Module):
     filter_base : int
         Channels of the first level; each of the three deeper levels has twice those above it.
     """
+
+    architecture: ClassVar[str] = "unet-3-levels"
 
     def __init__(self, filter_base: int = 32) -> None:
         super().__init__()
@@ -75,3 +80,63 @@ class UNet(nn.Module):
             features = decoder(torch.cat([skipped.pop(), raiser(features)], dim=1))
         prediction: Tensor = volumes.float() + self.last(features).float()
         return prediction
+
+
+class PublishedConvBlock(nn.Sequential):
+    """Three 3³ convolutions, each with batch normalisation and a leaky rectifier."""
+
+    def __init__(self, n_in: int, n_out: int) -> None:
+        layers: list[nn.Module] = []
+        for channels in (n_in, n_out, n_out):
+            layers += [
+                nn.Conv3d(channels, n_out, 3, padding=1),
+                nn.BatchNorm3d(n_out),
+                nn.LeakyReLU(PUBLISHED_SLOPE, inplace=True),
+            ]
+        super().__init__(*layers)
+
+
+class PublishedUNet(nn.Module):
+    """The U-Net of spIsoNet, for comparison.
+
+    Batch normalisation, strided convolutions between levels, widths in the ratio 1 : 2 : 4 : 5, and a
+    global residual.
+
+    Parameters
+    ----------
+    filter_base : int
+        Channels of the first level (64 as published).
+
+    References
+    ----------
+    Liu, Fan, Hu & Zhou (2025) Nat. Methods 22, 113-123 (spIsoNet).
+    """
+
+    architecture: ClassVar[str] = "spisonet-1"
+
+    def __init__(self, filter_base: int = 64) -> None:
+        super().__init__()
+        self.filter_base = filter_base
+        widths = [filter_base * factor for factor in PUBLISHED_WIDTHS]
+        pairs = list(itertools.pairwise(widths))
+        self.first = PublishedConvBlock(1, widths[0])
+        self.lowers = nn.ModuleList(nn.Conv3d(upper, upper, 2, stride=2) for upper, _ in pairs)
+        self.encoders = nn.ModuleList(PublishedConvBlock(upper, lower) for upper, lower in pairs)
+        self.raisers = nn.ModuleList(nn.ConvTranspose3d(b, a, 2, stride=2) for a, b in reversed(pairs))
+        self.decoders = nn.ModuleList(PublishedConvBlock(2 * a, a) for a, _ in reversed(pairs))
+        self.last = nn.Conv3d(filter_base, 1, 1)
+
+    def forward(self, volumes: Tensor) -> Tensor:
+        """Predict whole densities ``(batch, 1, z, y, x)`` with edges that are multiples of 8."""
+        skipped: list[Tensor] = []
+        features = self.first(volumes)
+        for lower, encoder in zip(self.lowers, self.encoders, strict=True):
+            skipped.append(features)
+            features = encoder(lower(features))
+        for raiser, decoder in zip(self.raisers, self.decoders, strict=True):
+            features = decoder(torch.cat([skipped.pop(), raiser(features)], dim=1))
+        prediction: Tensor = volumes.float() + self.last(features).float()
+        return prediction
+
+
+Network = UNet | PublishedUNet

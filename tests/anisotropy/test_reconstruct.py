@@ -18,7 +18,7 @@ from spisonet.cli.main import main
 from spisonet.fourier.grids import radius_rfft, rfft3
 from spisonet.io.mrc import read_volume, write_volume
 from spisonet.learning.checkpoint import save_network
-from spisonet.learning.unet import UNet
+from spisonet.learning.unet import PublishedUNet, UNet
 
 QUICK = ["--limit_res", "6", "--epochs", "2", "--n_subvolume", "8", "--cube_size", "16", "--filter_base", "4"]
 SCRIPT = Path(sys.executable).parent / "spisonet.py"
@@ -382,7 +382,12 @@ def test_bad_weights_are_refused(small_case, tmp_path, capsys):
     save_network(tmp_path / "wide.safetensors", UNet(8), {})
     (tmp_path / "pickle.pt").write_bytes(b"\x80\x04N.")
     out = ["--output_dir", str(tmp_path / "out")]
-    for name, expected in (("wide.safetensors", "base width 8"), ("pickle.pt", "not a safetensors file")):
+    save_network(tmp_path / "published.safetensors", PublishedUNet(4), {})
+    for name, expected in (
+        ("wide.safetensors", "base width 8"),
+        ("pickle.pt", "not a safetensors file"),
+        ("published.safetensors", "another objective than replay"),
+    ):
         words = [*small_case.inputs, *QUICK, "--pretrained_model", str(tmp_path / name), *out]
         assert expected in failure(words, capsys)
     assert not (tmp_path / "out").exists()

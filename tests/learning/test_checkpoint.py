@@ -10,13 +10,15 @@ from safetensors.torch import save_file
 
 from spisonet.errors import SpisonetError
 from spisonet.learning.checkpoint import load_network, load_tensors, save_network, save_tensors
-from spisonet.learning.unet import UNet
+from spisonet.learning.unet import PublishedUNet, UNet
 
 
-def test_network_round_trip(tmp_path):
-    network = UNet(4)
+@pytest.mark.parametrize("kind", [UNet, PublishedUNet])
+def test_network_round_trip(tmp_path, kind):
+    network = kind(4)
     save_network(tmp_path / "n.safetensors", network, {"note": "x"})
     loaded = load_network(tmp_path / "n.safetensors", 4)
+    assert isinstance(loaded, kind)
     for name, value in network.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], value)
 

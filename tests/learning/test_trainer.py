@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from spisonet.errors import SpisonetError
-from spisonet.learning.objectives import ReplayObjective
+from spisonet.learning.objectives import EquivarianceObjective, ReplayObjective
 from spisonet.learning.spectra import rfft3
 from spisonet.learning.trainer import Trainer, TrainingOptions
-from spisonet.learning.unet import UNet
+from spisonet.learning.unet import PublishedUNet, UNet
 
 CPU = torch.device("cpu")
 
@@ -120,3 +120,20 @@ def test_rate_warms_up_and_decays_to_zero(measurement_factory):
     assert rates[0] < 0.05
     assert max(rates) > 0.95
     assert rates[-1] < 1e-3
+
+
+def test_the_published_training_neither_averages_nor_decays(measurement_factory, tmp_path):
+    measurement = measurement_factory()
+    chosen = options(epochs=1, published=True)
+    torch.manual_seed(0)
+    objective = EquivarianceObjective(measurement, 16, 1.0, 0.5)
+    trainer = Trainer(PublishedUNet(4), objective, chosen, CPU, tile_size=64)
+    trainer.train("test", tmp_path / "checkpoint.safetensors", resume=False)
+    assert {group["lr"] for group in trainer._optimiser.param_groups} == {chosen.learning_rate}
+    for name, value in trainer._network.state_dict().items():
+        assert torch.equal(trainer.average.state_dict()[name], value), name
+    assert not trainer.average.training
+    again = Trainer(PublishedUNet(4), objective, chosen, CPU, tile_size=64)
+    again.train("resumed", tmp_path / "checkpoint.safetensors", resume=True)
+    predictions = [t.predict(measurement.data) for t in (trainer, again)]
+    torch.testing.assert_close(*predictions)
