@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.ndimage import gaussian_filter, maximum_filter
 
 from spisonet.anisotropy.fsc3d import estimate_fsc3d
 from spisonet.anisotropy.grey_scale import solvent_level
+from spisonet.anisotropy.guards import highest_nearby, noise_inside_mask, void_guard
 from spisonet.anisotropy.view_model import FIRST_SHELL, fit_view_model
 from spisonet.errors import SpisonetError
-from spisonet.fourier.filters import shell_curve_to_rfft, soft_lowpass_weights
-from spisonet.fourier.grids import centred_from_half, half_from_centred, irfft3, rfft3, shell_index_rfft
+from spisonet.fourier.filters import soft_lowpass_weights
+from spisonet.fourier.grids import rfft3
 from spisonet.fourier.shells import (
     fourier_shell_correlation,
     resolution_at_threshold,
@@ -34,8 +34,6 @@ CONE_ANGLE_DEGREES = 10.0
 FSC_THRESHOLD = 0.143
 NO_CORRELATION = 0.05  # shells with a smaller FSC are left as they are
 MIN_LIMIT_SHELL = 3
-VOID_POWER = 0.1  # of a shell's where it is measured
-VOID_SMOOTHING = 0.7  # Fourier voxels
 EDGE_SHELLS = 3  # over which a reference gives way to the map
 
 
@@ -121,9 +119,11 @@ def known_from_halves(
     assert maps.half2 is not None
     mask = None if maps.mask is None else maps.mask.data
     whole = [v.data - np.float32(solvent_level(v.data, mask)) for v in (maps.half1, maps.half2)]
+    spectra = [rfft3(densities, workers) for densities in whole]
     halves = whole if mask is None else [densities * mask for densities in whole]
+    masked = spectra if mask is None else [rfft3(densities, workers) for densities in halves]
     n, voxel_size = maps.half1.box, maps.half1.voxel_size_angstrom
-    fsc = fourier_shell_correlation(rfft3(halves[0], workers), rfft3(halves[1], workers), n)
+    fsc = fourier_shell_correlation(masked[0], masked[1], n)
     if limit_resolution_angstrom is None:
         limit_resolution_angstrom = resolution_at_threshold(fsc, FSC_THRESHOLD, n * voxel_size)
         if n * voxel_size / limit_resolution_angstrom < MIN_LIMIT_SHELL:
@@ -144,54 +144,12 @@ def known_from_halves(
     last_shell = min(round(n * voxel_size / limit_resolution_angstrom) + 1, n // 2)
     if last_shell < first_shell:
         return Knowledge(np.maximum(weight_rfft, reference), None, fsc, limit_resolution_angstrom)
-    ssnr = fit_view_model(whole[0], whole[1], first_shell, last_shell).ssnr_rfft(n)
-    sharp = np.minimum(ssnr / (1 + ssnr), _highest_nearby(weight_rfft)) * _void_guard(whole, ssnr)
+    ssnr = fit_view_model(spectra[0], spectra[1], first_shell, last_shell).ssnr_rfft(n)
+    sharp = np.minimum(ssnr / (1 + ssnr), highest_nearby(weight_rfft)) * void_guard(spectra, ssnr)
     return Knowledge(
         np.maximum(weight_rfft, reference),
         np.maximum(sharp, reference),
         fsc,
         limit_resolution_angstrom,
-        _noise_inside(whole, mask, last_shell),
+        noise_inside_mask(spectra[0] - spectra[1], mask, last_shell),
     )
-
-
-def _highest_nearby(weight_rfft: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Maximum of a weight over each coefficient and its neighbours, within the shells that it covers.
-
-    A cone near DC holds so few coefficients that single values of a 3D FSC are far too low.
-    """
-    n = len(weight_rfft)
-    highest = half_from_centred(maximum_filter(centred_from_half(weight_rfft, n), 3, mode="wrap"))
-    covered = np.append(shell_sums(weight_rfft, n) > 0, np.zeros(n, dtype=bool))
-    return np.where(covered[shell_index_rfft((n, n, n))], highest, 0)
-
-
-def _void_guard(halves: list[NDArray[np.float32]], ssnr: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Share in 0..1 of every coefficient that is more than leakage into a void.
-
-    Regularisation empties directions that few views show, and a window in real space, such as RELION's on
-    the corners of the box, leaks signal into them that is the same in both halves. Coefficients
-    with less than a tenth of the power that the shell has where it is measured are such leakage.
-    """
-    n = halves[0].shape[0]
-    power = sum((np.abs(rfft3(half)) ** 2 for half in halves), np.zeros_like(ssnr))
-    power = half_from_centred(gaussian_filter(centred_from_half(power, n), VOID_SMOOTHING, mode="wrap"))
-    measured = ssnr / (1 + ssnr)
-    typical = shell_sums(power * measured, n) / np.maximum(shell_sums(measured, n), np.finfo(np.float32).tiny)
-    expected = VOID_POWER * shell_curve_to_rfft(typical, n)
-    ratio = np.divide(power, expected, out=np.ones_like(power), where=expected > 0)
-    guard: NDArray[np.float32] = np.minimum(ratio, 1).astype(np.float32)
-    return guard
-
-
-def _noise_inside(
-    halves: list[NDArray[np.float32]], mask: NDArray[np.float32] | None, last_shell: int
-) -> float:
-    """Share of the half maps' noise, up to a shell, that is inside the mask; 1 without noise or mask."""
-    if mask is None:
-        return 1.0
-    n = mask.shape[0]
-    spectrum = rfft3(halves[0] - halves[1]) * soft_lowpass_weights(n, last_shell, 1.0)
-    noise = np.square(irfft3(spectrum.astype(np.complex64), mask.shape), dtype=np.float64)
-    total = float(noise.sum())
-    return float((noise * mask**2).sum()) / total if total > 0 else 1.0

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from scipy.ndimage import gaussian_filter
 
 from spisonet.anisotropy.grey_scale import particle_region
 from spisonet.anisotropy.knowledge import reference_share
 from spisonet.errors import SpisonetError
 from spisonet.fourier.filters import shell_curve_to_rfft, soft_lowpass_weights
-from spisonet.fourier.grids import centred_from_half, half_from_centred, irfft3, radius_rfft, rfft3
+from spisonet.fourier.grids import half_from_centred, irfft3, radius_rfft, rfft3
 from spisonet.io.mrc import read_volume, require_same_grid
 from spisonet.learning.measurement import Measurement
 
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 BAND_EDGE = 0.5  # shells over which the correction ends
 REFERENCE_THRESHOLD = 0.5
 MAX_WEIGHT = 1.01  # resampled volumes may overshoot a little
-LEAKAGE_SMOOTHING = 0.7  # Fourier voxels: enough to average speckle, too little to blur a cone's edge
 
 
 def read_weight(path: Path, like: Volume) -> NDArray[np.float32]:
@@ -60,41 +58,6 @@ def read_weight(path: Path, like: Volume) -> NDArray[np.float32]:
     if cube.data.max() <= 0:
         raise SpisonetError(f"{path} holds no value above 0, so it says that nothing was measured.")
     return half_from_centred(np.clip(cube.data, 0.0, 1.0))
-
-
-def mask_leakage_guard(maps: list[NDArray[np.float32]], mask: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Fraction of a masked map's power that is not leaked in from other directions.
-
-    A mask spreads every Fourier coefficient over its neighbours. Where a map holds next to nothing,
-    as in the unmeasured cone of a regularised reconstruction, its masked transform holds what leaked
-    in from measured directions, and the masked half maps correlate there although nothing was
-    measured. A mask takes power away wherever a map has power of its own, so local power that the
-    mask added is leakage.
-
-    Parameters
-    ----------
-    maps : list of ndarray
-        ``(n, n, n)`` densities with a solvent of zero.
-    mask : ndarray
-        ``(n, n, n)``.
-
-    Returns
-    -------
-    ndarray
-        ``(n, n, n // 2 + 1)`` in 0..1: ``min(1, <|F(y)|²> / <|F(m y)|²>)`` with local averages.
-    """
-    n = mask.shape[0]
-
-    def local_power(volumes: list[NDArray[np.float32]]) -> NDArray[np.float32]:
-        power = np.zeros((n, n, n // 2 + 1), dtype=np.float32)
-        for volume in volumes:
-            power += np.abs(rfft3(volume)) ** 2
-        smooth = gaussian_filter(centred_from_half(power, n), LEAKAGE_SMOOTHING, mode="wrap")
-        return cast("NDArray[np.float32]", smooth)
-
-    unmasked, masked = local_power(maps), local_power([volume * mask for volume in maps])
-    ratio = np.divide(unmasked, masked, out=np.ones_like(masked), where=masked > 0)
-    return half_from_centred(np.clip(ratio, 0.0, 1.0))
 
 
 def include_reference(

@@ -13,13 +13,13 @@ import torch
 
 from spisonet.anisotropy.figures import write_figures
 from spisonet.anisotropy.grey_scale import is_brighter_than_solvent, measure_grey_scale
+from spisonet.anisotropy.guards import mask_leakage_guard
 from spisonet.anisotropy.inputs import HalfMaps, checked_limit_resolution, read_half_maps
 from spisonet.anisotropy.knowledge import Knowledge, known_from_halves, known_from_weight, reference_share
 from spisonet.anisotropy.preparation import (
     build_measurement,
     correction_band,
     include_reference,
-    mask_leakage_guard,
     read_weight,
 )
 from spisonet.anisotropy.recombination import CorrectedMap, recombine
@@ -269,10 +269,7 @@ def _correct(config: ReconstructConfig, task: Task, known: Knowledge) -> dict[st
             known.noise_inside,
         )
         hidden.append(measurement.hidden_fraction)
-        kept = (
-            measurement.weight_rfft if measurement.consistency_rfft is None else measurement.consistency_rfft
-        )
-        used_weights.append(kept.cpu().numpy())
+        used_weights.append(measurement.filling_weight_rfft.cpu().numpy())
         name, suffix = ("both halves", "") if not split else (names[unit[0]], f"_{names[unit[0]]}")
         log.info("%s: %.0f %% was not measured up to %.2f Å.", name, 100 * hidden[-1], limit_angstrom)
         prediction = measurement.data

@@ -18,6 +18,8 @@ variances of ``u`` and ``w`` are as ``1 + M`` to ``1 - M``, and ``R = |u|² / (|
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
@@ -25,10 +27,12 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import torch
 
-from spisonet.fourier.grids import frequency_axes_rfft, radius_rfft, rfft3
+from spisonet.fourier.grids import frequency_axes_rfft, radius_rfft, shell_index_rfft
 from spisonet.geometry.sampling import AxisGrid, sampling_density
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
 NODES_PER_EDGE = 17  # 5.6 degrees between view directions
@@ -64,7 +68,7 @@ class ViewModel:
         """SSNR of a half map's coefficients, ``(n, n, n // 2 + 1)``; 0 beyond the last shell."""
         last = len(self.shell_ssnr) - 1
         radius = radius_rfft((n, n, n))
-        inside = np.rint(radius) <= last
+        inside = shell_index_rfft((n, n, n)) <= last
         kz, ky, kx = np.broadcast_arrays(*frequency_axes_rfft((n, n, n)))
         frequencies = np.stack([kx[inside], ky[inside], kz[inside]], axis=1)
         used = self.shares > SMALLEST_SHARE * self.shares.max()
@@ -76,14 +80,15 @@ class ViewModel:
 
 
 def fit_view_model(
-    half1: NDArray[np.float32], half2: NDArray[np.float32], first_shell: int, last_shell: int
+    spectrum1: NDArray[np.complex64], spectrum2: NDArray[np.complex64], first_shell: int, last_shell: int
 ) -> ViewModel:
     """Find the view distribution that best explains how two half maps correlate.
 
     Parameters
     ----------
-    half1, half2 : ndarray
-        ``(n, n, n)`` half maps, not masked: a mask leaks signal into unmeasured directions.
+    spectrum1, spectrum2 : ndarray
+        ``(n, n, n // 2 + 1)`` half spectra of the half maps, not masked: a mask leaks signal into
+        unmeasured directions.
     first_shell, last_shell : int
         Shells to look at, from `FIRST_SHELL` on.
 
@@ -95,7 +100,7 @@ def fit_view_model(
     grid = AxisGrid(NODES_PER_EDGE)
     one_sided = grid.directions * np.sign(grid.directions @ (1, 1e-3, 1e-6))[:, None]
     nodes = np.unique(one_sided.round(9), axis=0)  # faces share the nodes of their common edges
-    frequencies, ratio = _samples(half1, half2, first_shell, last_shell)
+    frequencies, ratio = _samples(spectrum1, spectrum2, first_shell, last_shell)
     shell = np.rint(np.linalg.norm(frequencies, axis=1)).astype(np.int64)
     cells = grid.nearest(frequencies)
     n_shells = last_shell + 1 - first_shell
@@ -113,42 +118,50 @@ def fit_view_model(
     log_ssnr = torch.zeros(n_shells, requires_grad=True)
     optimiser = torch.optim.Adam([log_share, log_ssnr], lr=LEARNING_RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, UPDATES)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # sums in one order, so that the model does not depend on the machine
-    for _ in range(UPDATES):
-        density = (slabs @ torch.softmax(log_share, dim=0))[which_slab]
-        ssnr = torch.exp(log_ssnr)[:, None] * density
-        fsc = (ssnr / (1 + ssnr)).clamp(max=HIGHEST_FSC).reshape(-1)[flat]
-        likelihood = -torch.log1p(-fsc.square()) - 2 * torch.log(r / (1 + fsc) + (1 - r) / (1 - fsc))
-        optimiser.zero_grad()
-        (-likelihood.mean()).backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        schedule.step()
-    torch.set_num_threads(threads)
+    with _one_thread():
+        for _ in range(UPDATES):
+            density = (slabs @ torch.softmax(log_share, dim=0))[which_slab]
+            ssnr = torch.exp(log_ssnr)[:, None] * density
+            fsc = (ssnr / (1 + ssnr)).clamp(max=HIGHEST_FSC).reshape(-1)[flat]
+            likelihood = -torch.log1p(-fsc.square()) - 2 * torch.log(r / (1 + fsc) + (1 - r) / (1 - fsc))
+            optimiser.zero_grad()
+            (-likelihood.mean()).backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            schedule.step()
     shares = torch.softmax(log_share.detach().double(), dim=0).numpy()
     curve = torch.exp(log_ssnr.detach().double()).numpy()
     return ViewModel(nodes, shares, np.concatenate([np.full(first_shell, curve[0]), curve]))
 
 
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Add up in one order, so that the model does not depend on the machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def _samples(
-    half1: NDArray[np.float32], half2: NDArray[np.float32], first_shell: int, last_shell: int
+    spectrum1: NDArray[np.complex64], spectrum2: NDArray[np.complex64], first_shell: int, last_shell: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Frequencies ``(m, 3)`` ``(x, y, z)`` and the ratios ``R`` of some coefficients of every shell."""
-    n = half1.shape[0]
+    n = len(spectrum1)
     kz, ky, kx = frequency_axes_rfft((n, n, n))
-    shell = np.rint(radius_rfft((n, n, n))).astype(np.int32)
+    shell = shell_index_rfft((n, n, n))
     shell[(kx == 0) & ((ky < 0) | ((ky == 0) & (kz < 0)))] = 0  # Friedel mates of others
     for axis in (kz, ky, kx):
         shell[np.broadcast_to(2 * np.abs(axis) == n, shell.shape)] = 0  # stand for two directions each
     rng = np.random.default_rng(0)
-    chosen = []
-    for wanted in range(first_shell, last_shell + 1):
-        members = np.flatnonzero(shell == wanted)
-        chosen.append(
-            members if len(members) <= SAMPLES_PER_SHELL else rng.choice(members, SAMPLES_PER_SHELL, False)
-        )
-    index = np.concatenate(chosen)
-    first, second = (rfft3(half).reshape(-1)[index] for half in (half1, half2))
+    by_shell = np.argsort(shell, axis=None, kind="stable")
+    borders = np.searchsorted(shell.reshape(-1)[by_shell], np.arange(first_shell, last_shell + 2))
+    shells = [by_shell[start:end] for start, end in itertools.pairwise(borders)]
+    index = np.concatenate(
+        [m if len(m) <= SAMPLES_PER_SHELL else rng.choice(m, SAMPLES_PER_SHELL, False) for m in shells]
+    )
+    first, second = (spectrum.reshape(-1)[index] for spectrum in (spectrum1, spectrum2))
     total = 2 * (np.abs(first) ** 2 + np.abs(second) ** 2)
     # A pair without power says nothing; 1/2 is what noise has on average.
     ratio = np.divide(np.abs(first + second) ** 2, total, out=np.full_like(total, 0.5), where=total > 0)

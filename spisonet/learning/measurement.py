@@ -66,10 +66,14 @@ class Measurement:
         return z, y, x
 
     @property
+    def filling_weight_rfft(self) -> Tensor:
+        """The sharpest weight that is known: how far a coefficient is kept when the rest is filled."""
+        return self.weight_rfft if self.consistency_rfft is None else self.consistency_rfft
+
+    @property
     def hidden_fraction(self) -> float:
         """Fraction of the band that the measurement does not know."""
-        weight = self.weight_rfft if self.consistency_rfft is None else self.consistency_rfft
-        known = (weight * self.band_rfft).sum()
+        known = (self.filling_weight_rfft * self.band_rfft).sum()
         return float(1.0 - known / self.band_rfft.sum())
 
     @property
@@ -86,7 +90,8 @@ class Measurement:
         ):
             if tensor is not None:
                 digest.update(tensor.contiguous().cpu().numpy().tobytes())
-        return digest.hexdigest() + ("+" if self.positivity else "-")
+        digest.update(repr((self.noise_inside, self.positivity)).encode())
+        return digest.hexdigest()
 
     @property
     def weighted_data(self) -> Tensor:
@@ -122,7 +127,7 @@ class Measurement:
         Fienup (1982) Appl. Opt. 21, 2758-2769 (error reduction).
         """
         repeated = self.consistency_rfft is not None and self.support is not None
-        weight = self.weight_rfft if self.consistency_rfft is None else self.consistency_rfft
+        weight = self.filling_weight_rfft
         known, missing = rfft3(self.data) * weight, (1.0 - weight) * self.band_rfft
         expected = self.constrain(prediction)
         filled = irfft3(known + rfft3(expected) * missing, self.shape)

@@ -7,42 +7,11 @@ import pytest
 import torch
 
 from spisonet.anisotropy.knowledge import Knowledge, known_from_weight
-from spisonet.anisotropy.preparation import (
-    build_measurement,
-    correction_band,
-    include_reference,
-    mask_leakage_guard,
-)
+from spisonet.anisotropy.preparation import build_measurement, correction_band, include_reference
 from spisonet.fourier.filters import soft_lowpass_weights
-from spisonet.fourier.grids import frequency_axes_rfft, irfft3, radius_rfft, rfft3
+from spisonet.fourier.grids import radius_rfft, rfft3
 
 N = 32
-
-
-def ball(n: int, radius: float) -> np.ndarray:
-    axis = np.arange(n) - n // 2
-    r2 = axis[:, None, None] ** 2 + axis[None, :, None] ** 2 + axis[None, None, :] ** 2
-    return (r2 < radius**2).astype(np.float32)
-
-
-def test_leakage_guard_finds_what_the_mask_put_into_an_empty_cone():
-    rng = np.random.default_rng(0)
-    mask = ball(N, 9)
-    kz, _, _ = frequency_axes_rfft((N, N, N))
-    radius = radius_rfft((N, N, N))
-    cone = (np.abs(kz) > 0.8 * radius) & (radius > 5) & (radius < N / 2)
-    spectrum = rfft3((rng.normal(size=(N, N, N)) * mask).astype(np.float32))
-    empty_cone = irfft3(np.where(cone, 1e-4, 1).astype(np.float32) * spectrum, (N,) * 3)
-    guard = mask_leakage_guard([empty_cone.astype(np.float32)], mask)
-    inner_cone = (np.abs(kz) > 0.95 * radius) & (radius > 8) & (radius < 14)
-    measured = (np.abs(kz) < 0.5 * radius) & (radius > 5) & (radius < 14)
-    assert guard[inner_cone].mean() < 0.1
-    assert guard[measured].mean() > 0.75
-
-
-def test_leakage_guard_leaves_noisy_maps_alone():
-    noise = np.random.default_rng(1).normal(size=(N, N, N)).astype(np.float32)
-    assert mask_leakage_guard([noise], ball(N, 9)).mean() > 0.98
 
 
 def test_reference_gives_the_low_resolutions_only():
