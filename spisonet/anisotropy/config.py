@@ -64,7 +64,9 @@ class ReconstructConfig(CommandConfig):
         False, description="Train on each half alone, so that the corrected halves stay independent."
     )
     gpuID: str | None = Field(  # noqa: N815 - the published name
-        None, description="GPU to use, as in 0 [default: the first, or the CPU if there is none]."
+        None,
+        description="GPUs to use, as in 0 or 0,1; several train together "
+        "[default: the first, or the CPU if there is none].",
     )
     alpha: float = Field(1.0, ge=0, description="Weight of the equivariance loss (objective ei).")
     beta: float = Field(0.5, ge=0, description="Weight of the noise2noise loss (objective ei).")
@@ -89,8 +91,15 @@ class ReconstructConfig(CommandConfig):
     predict_crop_size: int | None = Field(
         None, ge=1, description="Edge of the prediction tiles in voxels [default: what fits into memory]."
     )
-    batch_size: int | None = Field(None, ge=1, description="Subvolumes an update [default: 4].")
-    acc_batches: int = Field(1, ge=1, description="Parts in which a batch is computed, to save memory.")
+    batch_size: int | None = Field(
+        None, ge=1, description="Subvolumes an update, over all GPUs [default: 4 for each]."
+    )
+    acc_batches: int = Field(
+        1, ge=1, description="Parts in which a batch is computed; more are used if the memory demands it."
+    )
+    memory_limit: float | None = Field(
+        None, gt=0, description="Gigabytes of the device's memory to use [default: what is free]."
+    )
     learning_rate: float | None = Field(
         None, gt=0, description="Peak learning rate [default: 1e-3; 3e-4 for objective ei]."
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,93 +14,61 @@ import torch
 from spisonet.anisotropy.figures import write_figures
 from spisonet.anisotropy.grey_scale import is_brighter_than_solvent, measure_grey_scale
 from spisonet.anisotropy.guards import mask_leakage_guard
-from spisonet.anisotropy.inputs import HalfMaps, checked_limit_resolution, read_half_maps
 from spisonet.anisotropy.knowledge import Knowledge, known_from_halves, known_from_weight, reference_share
 from spisonet.anisotropy.preparation import (
     build_measurement,
     correction_band,
-    include_reference,
-    read_weight,
 )
 from spisonet.anisotropy.recombination import CorrectedMap, recombine
 from spisonet.anisotropy.report import write_report
+from spisonet.anisotropy.task import FSC3D_FILE, NETWORKS, Task, read_task
 from spisonet.errors import SpisonetError
 from spisonet.fourier.grids import centred_from_half
 from spisonet.io.atomic import prepare_output_folder
 from spisonet.io.config import JOB_FILE, write_job_record
 from spisonet.io.logs import log_to_folder
-from spisonet.io.mrc import Volume, read_volume, require_same_grid, write_volume
-from spisonet.learning.checkpoint import load_network, save_network
-from spisonet.learning.devices import choose_device, describe_device, keep_freed_memory, use_cpu_threads
+from spisonet.io.mrc import Volume, write_volume
+from spisonet.learning.checkpoint import save_network
+from spisonet.learning.devices import (
+    choose_devices,
+    computes_in_bfloat16,
+    describe_device,
+    keep_freed_memory,
+    use_cpu_threads,
+)
+from spisonet.learning.lesson import Lesson, attend, dismiss, teach
+from spisonet.learning.memory import GIGABYTE, Memory, is_out_of_memory
 from spisonet.learning.objectives import EquivarianceObjective, Objective, ReplayObjective
-from spisonet.learning.tiling import MARGIN, TILE_MULTIPLE, largest_tile
-from spisonet.learning.trainer import Trainer, TrainingOptions
-from spisonet.learning.unet import DEPTH, Network, PublishedUNet, UNet
+from spisonet.learning.processes import (
+    joined,
+    local_count,
+    local_rank,
+    run_in_processes,
+    started_by_torchrun,
+)
+from spisonet.learning.tiling import MARGIN, TILE_MULTIPLE
+from spisonet.learning.trainer import TrainingOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
-
-    from numpy.typing import NDArray
 
     from spisonet.anisotropy.config import ReconstructConfig
     from spisonet.learning.measurement import Measurement
+    from spisonet.learning.processes import Processes
+    from spisonet.learning.unet import Network
 
 log = logging.getLogger("spisonet")
 
 DEFAULT_BATCH_SIZE = 4
-SMALLEST_CUBE = 16
-FSC3D_FILE = "FSC3D.mrc"
-RESULT_PATTERNS = ("corrected_*.mrc", "network*.safetensors", "checkpoint*.safetensors")
-NETWORKS: dict[str, type[Network]] = {"replay": UNet, "ei": PublishedUNet}
 DEFAULT_LEARNING_RATE = {"replay": 1e-3, "ei": 3e-4}
-NOT_COMPARED_ON_RESUME = {"resume", "ncpus", "device", "gpuID"}
+NOT_COMPARED_ON_RESUME = {"resume", "ncpus", "device", "gpuID", "memory_limit"}
 # Header labels hold 79 characters.
 SHARED_LABEL = "spisonet: both halves corrected by one network: NOT independent, no FSC between"
 LINKED_LABEL = "spisonet: halves share start weights or a reference: NOT independent"
 MEASURED_LABEL = "spisonet: own network per half; weight and limit measured on both halves"
 INDEPENDENT_LABEL = "spisonet: each half corrected by a network that saw this half alone"
 SINGLE_LABEL = "spisonet: anisotropy corrected from this map alone"
-
-
-@dataclass(frozen=True)
-class Task:
-    """What a run works on, read and checked.
-
-    Attributes
-    ----------
-    maps : HalfMaps
-        Half maps (with the reference's low resolutions, if one is given) and mask.
-    weight_rfft : ndarray or None
-        ``(n, n, n // 2 + 1)`` Fourier weight from the user's file.
-    limit_resolution_angstrom : float or None
-        The user's resolution limit.
-    cube_size : int
-        Edge of the training cubes in voxels, fitting the box.
-    pretrained : Network or None
-        Network to start from.
-    device : torch.device
-        Where to work.
-    reference_shell : float
-        Shell up to which the reference took the place of the maps; 0 without one.
-    """
-
-    maps: HalfMaps
-    weight_rfft: NDArray[np.float32] | None
-    limit_resolution_angstrom: float | None
-    cube_size: int
-    pretrained: Network | None
-    device: torch.device
-    reference_shell: float
-
-    @property
-    def volumes(self) -> list[Volume]:
-        """The one or two maps to correct."""
-        return [v for v in (self.maps.half1, self.maps.half2) if v is not None]
-
-    @property
-    def mask(self) -> NDArray[np.float32] | None:
-        """Mask densities, if there is a mask."""
-        return None if self.maps.mask is None else self.maps.mask.data
 
 
 def run_reconstruct(config: ReconstructConfig) -> None:
@@ -114,10 +82,28 @@ def run_reconstruct(config: ReconstructConfig) -> None:
     SpisonetError
         If an input or option is unusable (nothing is written then), or if training fails.
     """
-    started = time.monotonic()
-    use_cpu_threads(config.ncpus)
+    devices = choose_devices(config.device, config.gpuID, local_count())
+    if len(devices) > 1 and not started_by_torchrun():
+        run_in_processes(run_reconstruct, config, len(devices))
+        return
+    if len(devices) < local_count():
+        raise SpisonetError(f"torchrun started {local_count()} processes for {len(devices)} GPUs.")
+    device = devices[local_rank()]
+    use_cpu_threads(max(1, config.ncpus // local_count()))
     keep_freed_memory()
-    task = _read_task(config)
+    memory = Memory(device, None if config.memory_limit is None else config.memory_limit * GIGABYTE)
+    memory.enforce()
+    with joined(device) as processes:
+        if processes.is_main:
+            _run(config, memory, processes)
+            dismiss(processes)
+        else:
+            attend(device, processes)
+
+
+def _run(config: ReconstructConfig, memory: Memory, processes: Processes) -> None:
+    started = time.monotonic()
+    task = read_task(config, memory)
     known = _find_knowledge(config, task)
     if config.resume:
         _require_same_run(config)
@@ -127,84 +113,23 @@ def run_reconstruct(config: ReconstructConfig) -> None:
     with log_to_folder(config.output_dir):
         write_job_record(config.output_dir, config, status="running")
         try:
-            outcome = _correct(config, task, known)
+            outcome = _correct(config, task, known, processes)
         except KeyboardInterrupt:
             write_job_record(config.output_dir, config, status="interrupted")
             log.info("Interrupted: repeat the command with --resume to continue from the last epoch.")
             raise
-        except torch.OutOfMemoryError as error:
+        except Exception as error:
             write_job_record(config.output_dir, config, status="failed")
-            raise SpisonetError(
-                f"{task.device} ran out of memory: give a smaller --batch_size, --predict_crop_size, "
-                "--cube_size or --filter_base, or a larger --acc_batches."
-            ) from error
-        except Exception:
-            write_job_record(config.output_dir, config, status="failed")
+            if is_out_of_memory(error):
+                raise SpisonetError(
+                    f"{memory.device} ran out of memory even with one crop at a time: "
+                    "give a smaller --cube_size or --filter_base."
+                ) from error
             raise
         seconds = round(time.monotonic() - started, 1)
         write_job_record(config.output_dir, config, status="finished", seconds=seconds, **outcome)
         report = write_report(config.output_dir, config, outcome)
         log.info("Finished in %.0f s. Report: %s", seconds, report)
-
-
-def _read_task(config: ReconstructConfig) -> Task:
-    if config.epochs == 0 and config.pretrained_model is None:
-        raise SpisonetError("--epochs 0 only predicts, so it needs --pretrained_model.")
-    if config.i2 is None and config.aniso_file is None:
-        raise SpisonetError("One map alone does not tell its anisotropy: give half map 2 or --aniso_file.")
-    device = choose_device(config.device, config.gpuID)
-    _require_new_outputs(config)
-    maps = read_half_maps(config.i1, config.i2, config.mask, config.apix)
-    voxel_size = maps.half1.voxel_size_angstrom
-    limit = checked_limit_resolution(config.limit_res, voxel_size)
-    cube_size = _fitting_cube_size(config.cube_size, maps.half1.box)
-    weight = None if config.aniso_file is None else read_weight(config.aniso_file, maps.half1)
-    pretrained = None
-    if config.pretrained_model is not None:
-        pretrained = load_network(config.pretrained_model, config.filter_base)
-        if not isinstance(pretrained, NETWORKS[config.objective]):
-            raise SpisonetError(
-                f"{config.pretrained_model} is a network of another objective than {config.objective}: "
-                "give the --objective that it was trained with."
-            )
-    reference_shell = 0.0
-    if config.reference is not None:
-        reference = read_volume(config.reference, config.apix)
-        require_same_grid(maps.half1, reference)
-        finest = checked_limit_resolution(config.ref_resolution, voxel_size, "--ref_resolution")
-        reference_shell = maps.half1.box * voxel_size / finest
-        half1, *others = (
-            volume.with_data(include_reference(volume.data, reference.data, reference_shell))
-            for volume in (maps.half1, maps.half2)
-            if volume is not None
-        )
-        maps = replace(maps, half1=half1, half2=others[0] if others else None)
-    return Task(maps, weight, limit, cube_size, pretrained, device, reference_shell)
-
-
-def _fitting_cube_size(requested: int, box: int) -> int:
-    multiple: int = 2**DEPTH
-    if requested % multiple:
-        raise SpisonetError(
-            f"--cube_size {requested} does not suit the network: give a multiple of {multiple}."
-        )
-    fitting = min(requested, box // multiple * multiple)
-    if fitting < SMALLEST_CUBE:
-        raise SpisonetError(
-            f"The box of {box} voxels is too small: the network needs {SMALLEST_CUBE} or more."
-        )
-    return fitting
-
-
-def _require_new_outputs(config: ReconstructConfig) -> None:
-    """Refuse an output folder in which a result would replace an input."""
-    inputs = (config.i1, config.i2, config.aniso_file, config.mask, config.reference, config.pretrained_model)
-    for path in inputs:
-        if path is None or path.resolve().parent != config.output_dir.resolve():
-            continue
-        replaced = any(path.match(pattern) for pattern in RESULT_PATTERNS)
-        if replaced or (path.name == FSC3D_FILE and config.aniso_file is None):
-            raise SpisonetError(f"{path} would be replaced by a result: give another --output_dir.")
 
 
 def _remove_old_results(folder: Path, names: list[str]) -> None:
@@ -227,9 +152,12 @@ def _require_same_run(config: ReconstructConfig) -> None:
             )
 
 
-def _correct(config: ReconstructConfig, task: Task, known: Knowledge) -> dict[str, Any]:
+def _correct(config: ReconstructConfig, task: Task, known: Knowledge, processes: Processes) -> dict[str, Any]:
     volumes, box, folder = task.volumes, task.maps.half1.box, config.output_dir
-    log.info("Device: %s", describe_device(task.device))
+    device = task.memory.device
+    log.info("Device: %s", describe_device(device))
+    if processes.count > 1:
+        log.info("%d processes train together.", processes.count)
     if task.cube_size != config.cube_size:
         log.info(
             "The box of %d voxels takes cubes of %d instead of %d.", box, task.cube_size, config.cube_size
@@ -264,7 +192,7 @@ def _correct(config: ReconstructConfig, task: Task, known: Knowledge) -> dict[st
             known.consistency_rfft,
             band,
             task.mask,
-            task.device,
+            device,
             positivity,
             known.noise_inside,
         )
@@ -274,22 +202,24 @@ def _correct(config: ReconstructConfig, task: Task, known: Knowledge) -> dict[st
         log.info("%s: %.0f %% was not measured up to %.2f Å.", name, 100 * hidden[-1], limit_angstrom)
         prediction = measurement.data
         if something_to_learn:
-            prediction, losses[name] = _learn(config, task, measurement, name, suffix, config.seed + unit[0])
+            lesson = _lesson(config, task, measurement, name, config.seed + unit[0], processes)
+            checkpoint = folder / f"checkpoint{suffix}.safetensors"
+            trainer, prediction = teach(lesson, device, processes, checkpoint, config.resume)
+            losses[name] = trainer.epoch_losses
+            if config.epochs:
+                path = folder / f"network{suffix}.safetensors"
+                save_network(path, trainer.average, {"trained_on": name})
+                log.info("Wrote %s", path)
         corrected += recombine(measurement, prediction, [v.data for v in members], scales)
 
     label = _label(config, split, len(volumes))
     log.info("Header label: %s", label)
-    for name, volume, result in zip(names, volumes, corrected, strict=True):
-        for path, data in (
-            (folder / f"corrected_{name}.mrc", result.whole),
-            (folder / f"corrected_{name}_filtered.mrc", result.filtered),
-        ):
-            write_volume(path, volume.with_data(data), label)
-            log.info("Wrote %s", path)
+    _write_maps(folder, names, volumes, corrected, label)
     results = [volume.with_data(result.whole) for volume, result in zip(volumes, corrected, strict=True)]
     figures = write_figures(folder, volumes, results, task.mask, used_weights[0], limit_angstrom, losses)
     return {
-        "device": str(task.device),
+        "device": str(device),
+        "processes": processes.count,
         "halves_independent": label in (INDEPENDENT_LABEL, MEASURED_LABEL),
         "label": label,
         "limit_resolution_angstrom": round(limit_angstrom, 3),
@@ -298,6 +228,18 @@ def _correct(config: ReconstructConfig, task: Task, known: Knowledge) -> dict[st
         "corrected_maps": [f"corrected_{name}.mrc" for name in names],
         "figures": [path.name for path in figures],
     }
+
+
+def _write_maps(
+    folder: Path, names: list[str], volumes: list[Volume], corrected: list[CorrectedMap], label: str
+) -> None:
+    for name, volume, result in zip(names, volumes, corrected, strict=True):
+        for path, data in (
+            (folder / f"corrected_{name}.mrc", result.whole),
+            (folder / f"corrected_{name}_filtered.mrc", result.filtered),
+        ):
+            write_volume(path, volume.with_data(data), label)
+            log.info("Wrote %s", path)
 
 
 def _find_knowledge(config: ReconstructConfig, task: Task) -> Knowledge:
@@ -322,51 +264,47 @@ def _label(config: ReconstructConfig, split: bool, n_maps: int) -> str:
     return INDEPENDENT_LABEL if config.aniso_file is not None else MEASURED_LABEL
 
 
-def _learn(
-    config: ReconstructConfig, task: Task, measurement: Measurement, name: str, suffix: str, seed: int
-) -> tuple[torch.Tensor, list[float]]:
-    """Train (or take) a network for a measurement; return its prediction and the epochs' losses."""
+def _lesson(
+    config: ReconstructConfig,
+    task: Task,
+    measurement: Measurement,
+    name: str,
+    seed: int,
+    processes: Processes,
+) -> Lesson:
+    """Say what a network is to learn from a measurement, and how."""
     torch.manual_seed(seed)
+    published, memory = config.objective == "ei", task.memory
     network: Network = NETWORKS[config.objective](config.filter_base)
     if task.pretrained is not None:
         network.load_state_dict(task.pretrained.state_dict())
-    objective = _objective(config, task, measurement)
-    batch_size = min(config.batch_size or DEFAULT_BATCH_SIZE, config.n_subvolume)
+    make_objective: Callable[[Measurement], Objective] = partial(
+        EquivarianceObjective, cube_size=task.cube_size, alpha=config.alpha, beta=config.beta
+    )
+    if not published:
+        oversampling = memory.largest_oversampling(measurement.data.numel(), measurement.n_halves)
+        make_objective = partial(ReplayObjective, cube_size=task.cube_size, max_oversampling=oversampling)
+    batch_size = config.batch_size or DEFAULT_BATCH_SIZE * processes.count
+    batch_size = max(processes.count, min(batch_size, config.n_subvolume))
+    bytes_per_value = 2 if computes_in_bfloat16(memory.device) and not published else 4
+    n_parts = memory.parts_of_batch(network, processes.share(batch_size), task.cube_size, bytes_per_value)
     options = TrainingOptions(
         epochs=config.epochs,
         crops_per_epoch=config.n_subvolume,
         batch_size=batch_size,
-        n_parts=min(config.acc_batches, batch_size),
+        n_parts=max(n_parts, config.acc_batches),
         learning_rate=config.learning_rate or DEFAULT_LEARNING_RATE[config.objective],
         seed=seed,
-        published=config.objective == "ei",
-    )
-    trainer = Trainer(
-        network,
-        objective,
-        options,
-        task.device,
-        _tile_size(config, network, task.device),
-        measurement.fingerprint,
+        published=published,
     )
     if config.epochs:
         log.info("Training on %s: %d updates of %d crops.", name, options.n_updates, batch_size)
-        trainer.train(name, config.output_dir / f"checkpoint{suffix}.safetensors", config.resume)
-        path = config.output_dir / f"network{suffix}.safetensors"
-        save_network(path, trainer.average, {"trained_on": name})
-        log.info("Wrote %s", path)
-    return trainer.predict(objective.network_input()), trainer.epoch_losses
+    return Lesson(name, measurement, make_objective, network, options, _tile_size(config, network, memory))
 
 
-def _objective(config: ReconstructConfig, task: Task, measurement: Measurement) -> Objective:
-    if config.objective == "ei":
-        return EquivarianceObjective(measurement, task.cube_size, config.alpha, config.beta)
-    return ReplayObjective(measurement, task.cube_size)
-
-
-def _tile_size(config: ReconstructConfig, network: Network, device: torch.device) -> int:
+def _tile_size(config: ReconstructConfig, network: Network, memory: Memory) -> int:
     if config.predict_crop_size is None:
-        return largest_tile(network, device)
+        return memory.largest_tile(network)
     whole = -(-config.predict_crop_size // TILE_MULTIPLE) * TILE_MULTIPLE
     return max(whole, 2 * MARGIN + TILE_MULTIPLE)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from spisonet.geometry.rotations import random_rotations
+from spisonet.learning.devices import to_device
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -28,7 +29,8 @@ class CropBatch:
     positions : Tensor
         ``(batch, edge, edge, edge, 3)`` volume coordinates ``(x, y, z)`` of the crops' voxels.
     inputs, targets : ndarray of int
-        ``(batch,)`` half that gives the input, and half that gives the target (the other, if any).
+        ``(batch,)`` half that gives the input, in ascending order, and half that gives the target (the
+        other, if any).
     """
 
     rotations: Tensor
@@ -57,16 +59,15 @@ def draw_crops(measurement: Measurement, rotations: Tensor, edge: int, rng: np.r
     axis = torch.arange(edge, device=device, dtype=torch.float32) - (edge - 1) / 2
     z, y, x = torch.meshgrid(axis, axis, axis, indexing="ij")
     offsets = torch.stack([x, y, z], dim=-1)
-    chosen = rng.integers(0, len(measurement.crop_centres), batch)
-    shifts = torch.from_numpy(rng.random((batch, 3)) - 0.5).float().to(device)
-    centres = measurement.crop_centres[torch.from_numpy(chosen).to(device)]
-    centres = centres + shifts
+    chosen = to_device(rng.integers(0, len(measurement.crop_centres), batch), device)
+    shifts = to_device(rng.random((batch, 3), dtype=np.float32) - np.float32(0.5), device)
+    centres = measurement.crop_centres[chosen] + shifts
     # The crop shows R v, so its voxel at offset o reads the volume at R^T o.
     positions = torch.einsum("bji,zyxj->bzyxi", rotations, offsets) + centres[:, None, None, None]
-    inputs = rng.integers(0, measurement.n_halves, batch)
+    inputs = np.sort(rng.integers(0, measurement.n_halves, batch))
     return CropBatch(rotations, positions, inputs, targets=measurement.n_halves - 1 - inputs)
 
 
 def draw_rotations(batch: int, rng: np.random.Generator, device: torch.device) -> Tensor:
     """Draw rotations ``(batch, 3, 3)``, uniform over SO(3)."""
-    return torch.from_numpy(random_rotations(batch, rng)).float().to(device)
+    return to_device(random_rotations(batch, rng).astype(np.float32), device)

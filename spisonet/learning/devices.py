@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import ctypes
-import logging
 import os
 import sys
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -16,7 +15,7 @@ from spisonet.errors import SpisonetError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-log = logging.getLogger("spisonet")
+    from numpy.typing import NDArray
 
 LINUX_MEMORY_FILE = "/proc/meminfo"
 CGROUP_MEMORY_FILE = "/sys/fs/cgroup/memory.max"
@@ -24,16 +23,24 @@ CGROUP_MEMORY_FILE = "/sys/fs/cgroup/memory.max"
 MALLOPT_TRIM_THRESHOLD, MALLOPT_TOP_PAD, MALLOPT_MMAP_MAX = -1, -2, -4
 
 
-def choose_device(device: str | None = None, gpu_ids: str | None = None) -> torch.device:
-    """Find the device that the user asked for, or else the first CUDA device or the CPU.
+def choose_devices(
+    device: str | None = None, gpu_ids: str | None = None, processes_here: int = 1
+) -> list[torch.device]:
+    """Find the devices that the user asked for, or else CUDA devices, or the CPU.
 
     Parameters
     ----------
     device : str, optional
         ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
     gpu_ids : str, optional
-        CUDA indices as published command lines give them, ``0`` or ``0,1,2,3``; training uses one
-        process and the first of them.
+        CUDA indices as published command lines give them, ``0`` or ``0,1,2,3``.
+    processes_here : int
+        Processes on this machine that share the devices, if `gpu_ids` does not say how many.
+
+    Returns
+    -------
+    list of torch.device
+        One for each process; several processes may share the CPU but no GPU.
 
     Raises
     ------
@@ -44,21 +51,25 @@ def choose_device(device: str | None = None, gpu_ids: str | None = None) -> torc
     if gpu_ids is not None:
         if device is not None:
             raise SpisonetError("Give --device or --gpuID, not both.")
-        return torch.device("cuda", _first_gpu(f"--gpuID {gpu_ids}", gpu_ids, n_gpus))
+        return _gpus(f"--gpuID {gpu_ids}", gpu_ids, n_gpus)
+    if device is None and n_gpus:
+        return _gpus(f"{processes_here} processes", ",".join(map(str, range(processes_here))), n_gpus)
     if device is None:
-        return torch.device("cuda", 0) if n_gpus else torch.device("cpu")
+        return [torch.device("cpu")] * processes_here
     try:
         chosen = torch.device(device)
     except RuntimeError as error:
         raise SpisonetError(f"--device {device} is unknown; use cpu, cuda, cuda:1 or mps.") from error
     if chosen.type == "cuda":
-        return torch.device("cuda", _first_gpu(f"--device {device}", str(chosen.index or 0), n_gpus))
+        first = chosen.index or 0
+        indices = range(first, first + processes_here)
+        return _gpus(f"--device {device}", ",".join(map(str, indices)), n_gpus)
     if chosen.type not in ("cpu", "mps") or (chosen.type == "mps" and not torch.backends.mps.is_available()):
         raise SpisonetError(f"--device {device} does not exist on this machine.")
-    return chosen
+    return [chosen] * processes_here
 
 
-def _first_gpu(option: str, gpu_ids: str, n_gpus: int) -> int:
+def _gpus(option: str, gpu_ids: str, n_gpus: int) -> list[torch.device]:
     indices = []
     for word in gpu_ids.split(","):
         if not word.strip().isdigit():
@@ -68,9 +79,32 @@ def _first_gpu(option: str, gpu_ids: str, n_gpus: int) -> int:
     if missing:
         there = f"this machine shows {n_gpus}" if n_gpus else "this machine shows none (use --device cpu)"
         raise SpisonetError(f"GPU {', '.join(missing)} of {option} does not exist: {there}.")
-    if len(indices) > 1:
-        log.info("Training runs on one GPU: %d of %s.", indices[0], option)
-    return indices[0]
+    if len(set(indices)) < len(indices):
+        raise SpisonetError(f"{option} names a GPU twice.")
+    return [torch.device("cuda", index) for index in indices]
+
+
+def to_device(array: NDArray[Any], device: torch.device) -> torch.Tensor:
+    """Copy an array to a device without making the host wait for it."""
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
+def computes_in_bfloat16(device: torch.device) -> bool:
+    """Whether convolutions in bf16 are much faster on a device: CUDA, and CPUs with matrix units (AMX)."""
+    if device.type == "cpu":
+        if not hasattr(torch.cpu, "get_capabilities"):  # an older PyTorch
+            return False
+        return bool(torch.cpu.get_capabilities().get("amx_bf16", False))
+    return device.type == "cuda"
+
+
+def empty_cache(device: torch.device) -> None:
+    """Give back the memory that PyTorch keeps for later."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()
 
 
 def available_devices() -> Iterator[torch.device]:

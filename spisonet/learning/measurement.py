@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from spisonet.learning.spectra import apply_filter, irfft3, rfft3
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
 CONSTRAINT_ITERATIONS = 20
+SURROUNDINGS = 16  # voxels
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,14 @@ class Measurement:
     crop_centres: Tensor
     support: Tensor | None
     positivity: bool
+
+    def to(self, device: torch.device | str) -> Measurement:
+        """Return the same measurement on another device."""
+        moved: dict[str, Any] = {
+            name: value.to(device) if isinstance(value, torch.Tensor) else value
+            for name, value in vars(self).items()
+        }
+        return Measurement(**moved)
 
     @property
     def n_halves(self) -> int:
@@ -106,6 +117,23 @@ class Measurement:
         if self.support is None:
             return densities
         return (densities.clamp(min=0.0) if self.positivity else densities) * self.support
+
+    def within_support(self, function: Callable[[Tensor], Tensor], volumes: Tensor) -> Tensor:
+        """Apply a network to volumes ``(n, z, y, x)`` where its answer counts; zero elsewhere.
+
+        That is the box around the support, with some surroundings for the network to look at.
+        """
+        if self.support is None:
+            return function(volumes)
+        region = [slice(None)]
+        for axis, n in enumerate(self.shape):
+            others = [other for other in range(3) if other != axis]
+            inside = torch.nonzero(self.support.amax(dim=others) > 0)
+            first, last = (int(inside[0]), int(inside[-1])) if len(inside) else (0, n - 1)
+            region.append(slice(max(0, first - SURROUNDINGS), last + 1 + SURROUNDINGS))
+        result = torch.zeros_like(volumes)
+        result[tuple(region)] = function(volumes[tuple(region)])
+        return result
 
     def fill(self, prediction: Tensor) -> Tensor:
         """Put a prediction where the measurement knows little, in accord with what is known of the object.

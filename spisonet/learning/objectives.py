@@ -15,6 +15,7 @@ from torch.nn import functional
 from spisonet.geometry.rotations import cube_rotations
 from spisonet.learning.crops import draw_crops, draw_rotations
 from spisonet.learning.spectra import (
+    MAX_OVERSAMPLING,
     FourierWeight,
     OversampledVolumes,
     apply_filter,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from spisonet.learning.measurement import Measurement
 
 MIN_REFRESH_INTERVAL = 10
+MISSING_WEIGHT = 20.0
 MAX_REFRESH_COST = 0.2  # of the time spent on updates
 FORWARD_AND_BACKWARD = 3  # cost of an update in forward passes
 
@@ -72,6 +74,8 @@ class ReplayObjective:
         Crop edge in voxels.
     missing_weight : float
         Weight of the hidden part of the residual relative to the visible part.
+    max_oversampling : float
+        How much finer the grid may be that turned crops are read from; a coarser one saves memory.
 
     References
     ----------
@@ -79,7 +83,13 @@ class ReplayObjective:
     Lehtinen et al. (2018) Noise2Noise, arXiv:1803.04189.
     """
 
-    def __init__(self, measurement: Measurement, cube_size: int, missing_weight: float = 20.0) -> None:
+    def __init__(
+        self,
+        measurement: Measurement,
+        cube_size: int,
+        missing_weight: float = MISSING_WEIGHT,
+        max_oversampling: float = MAX_OVERSAMPLING,
+    ) -> None:
         self._measurement = measurement
         self._cube_size = cube_size
         device = measurement.data.device
@@ -92,7 +102,8 @@ class ReplayObjective:
         # Input and target of one map alone share their noise. Its raw data as a target would teach
         # the network to undo the weight, noise included; the weighted data are the Wiener estimate.
         targets = measurement.data if measurement.n_halves == 2 else measurement.weighted_data
-        self._targets = OversampledVolumes(targets, measurement.band_fraction)
+        self._max_oversampling = max_oversampling
+        self._targets = OversampledVolumes(targets, measurement.band_fraction, max_oversampling)
         self._inputs = self._targets
 
     def refresh_interval(self, batch_size: int) -> int:
@@ -103,9 +114,10 @@ class ReplayObjective:
 
     def refresh(self, predict: Callable[[Tensor], Tensor]) -> None:
         """Fill the map with the network's prediction."""
-        filled = self._measurement.fill(predict(self.network_input()))
+        prediction = self._measurement.within_support(predict, self.network_input())
+        filled = self._measurement.fill(prediction)
         self._inputs = self._targets  # frees the old filled map before the new one is oversampled
-        self._inputs = OversampledVolumes(filled, self._measurement.band_fraction)
+        self._inputs = OversampledVolumes(filled, self._measurement.band_fraction, self._max_oversampling)
 
     def loss(self, network: Callable[[Tensor], Tensor], n_crops: int, rng: np.random.Generator) -> Tensor:
         """Mean squared residual, weighted in Fourier space."""

@@ -27,10 +27,12 @@ class TrainingProgress:
         Crops in the whole run.
     n_done : int
         Crops already done when the run was resumed.
+    shown : bool
+        False in all but one of the processes that train together.
     """
 
-    def __init__(self, title: str, n_crops: int, n_done: int = 0) -> None:
-        self._title = title
+    def __init__(self, title: str, n_crops: int, n_done: int = 0, shown: bool = True) -> None:
+        self._title, self._shown = title, shown
         self._start = time.monotonic()
         self._n_done, self._n_crops, self._n_at_start = n_done, n_crops, n_done
         self._bar = Progress(
@@ -40,7 +42,7 @@ class TrainingProgress:
             TextColumn("{task.fields[rate]:.1f} crops/s  loss {task.fields[loss]:.4f}"),
             TimeRemainingColumn(),
             console=Console(file=sys.stderr),
-            disable=not sys.stderr.isatty(),
+            disable=not (shown and sys.stderr.isatty()),
             transient=True,
         )
         self._task = self._bar.add_task(title, total=n_crops, completed=n_done, rate=0.0, loss=float("nan"))
@@ -68,6 +70,8 @@ class TrainingProgress:
 
     def epoch(self, epoch: int, n_epochs: int, loss: float) -> None:
         """Write an epoch's mean loss to the log."""
+        if not self._shown:
+            return
         left = (self._n_crops - self._n_done) / max(self.rate, 1e-9)
         log.info(
             "%s: epoch %d of %d, loss %.4f, %.1f crops/s, %.0f s left",

@@ -6,6 +6,7 @@ act on them; arrays are ``(..., z, y, x)``.
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -90,32 +91,19 @@ class OversampledVolumes:
         ``(n_volumes, z, y, x)``.
     band_fraction : float
         Where the volumes' band ends, as a fraction of Nyquist.
+    max_oversampling : float
+        Largest ratio of the fine grid's edge to the volumes'.
     """
 
-    def __init__(self, volumes: Tensor, band_fraction: float) -> None:
-        factor = min(max(band_fraction / BAND_FRACTION, 1.0), MAX_OVERSAMPLING)
+    def __init__(
+        self, volumes: Tensor, band_fraction: float, max_oversampling: float = MAX_OVERSAMPLING
+    ) -> None:
+        factor = max(1.0, min(band_fraction / BAND_FRACTION, max_oversampling))
         self.shape = tuple(volumes.shape[-3:])
         fine = [scipy.fft.next_fast_len(round(factor * n), real=True) for n in self.shape]
-        spectra = rfft3(volumes)
-        padded = spectra.new_zeros(volumes.shape[0], fine[0], fine[1], fine[2] // 2 + 1)
-        low_z, low_y = (self.shape[0] + 1) // 2, (self.shape[1] + 1) // 2
-        high_z, high_y, n_x = self.shape[0] - low_z, self.shape[1] - low_y, spectra.shape[-1]
-        for source_z, target_z in (
-            (slice(0, low_z),) * 2,
-            (slice(low_z, None), slice(fine[0] - high_z, None)),
-        ):
-            for source_y, target_y in (
-                (slice(0, low_y),) * 2,
-                (slice(low_y, None), slice(fine[1] - high_y, None)),
-            ):
-                padded[:, target_z, target_y, :n_x] = spectra[:, source_z, source_y]
-        for axis, (edge, frequency) in enumerate(
-            zip(fine, (torch.fft.fftfreq, torch.fft.fftfreq, torch.fft.rfftfreq), strict=True)
-        ):
-            transfer = torch.sinc(frequency(edge, device=volumes.device)) ** 2
-            padded /= transfer.reshape([-1 if a == axis else 1 for a in range(3)])
-        padded *= float(np.prod(fine)) / float(np.prod(self.shape))
-        self._fine = irfft3(padded, (fine[0], fine[1], fine[2]))
+        self._fine = volumes.new_empty(len(volumes), *fine)
+        for volume, oversampled in zip(volumes, self._fine, strict=True):  # one by one, to save memory
+            oversampled.copy_(_oversample(volume, fine))
         step = [2 * f / (n * (f - 1)) for f, n in zip(fine, self.shape, strict=True)]
         self._voxels_to_grid = torch.tensor(step[::-1], device=volumes.device)
 
@@ -127,7 +115,8 @@ class OversampledVolumes:
         positions : Tensor
             ``(batch, z, y, x, 3)`` voxel coordinates ``(x, y, z)``.
         which : ndarray of int
-            ``(batch,)`` indices of volumes (on the host, so that nothing waits for the device).
+            ``(batch,)`` indices of volumes, equal ones side by side (on the host, so that nothing waits
+            for the device).
 
         Returns
         -------
@@ -135,11 +124,35 @@ class OversampledVolumes:
             ``(batch, z, y, x)``.
         """
         grid = positions * self._voxels_to_grid - 1.0
-        sampled = grid.new_empty(grid.shape[:-1])
-        for index in np.unique(which):
-            members = np.flatnonzero(which == index)
+        borders = [0, *(np.flatnonzero(np.diff(which)) + 1), len(which)]
+        sampled = []
+        for start, end in itertools.pairwise(borders):
             # expand() lets all crops of a map share it: a copy per crop would not fit large boxes.
-            shared = self._fine[index].expand(len(members), 1, *self._fine.shape[1:])
-            values = functional.grid_sample(shared, grid[members], align_corners=True, padding_mode="zeros")
-            sampled[members] = values[:, 0]
-        return sampled
+            shared = self._fine[which[start]].expand(end - start, 1, *self._fine.shape[1:])
+            values = functional.grid_sample(shared, grid[start:end], align_corners=True, padding_mode="zeros")
+            sampled.append(values[:, 0])
+        return torch.cat(sampled)
+
+
+def _oversample(volume: Tensor, fine: list[int]) -> Tensor:
+    """Put a volume on a finer grid, compensated for the trilinear interpolation that will read it."""
+    spectrum = rfft3(volume)
+    padded = spectrum.new_zeros(fine[0], fine[1], fine[2] // 2 + 1)
+    n_z, n_y, n_x = spectrum.shape
+    low_z, low_y = (n_z + 1) // 2, (n_y + 1) // 2
+    for source_z, target_z in (
+        (slice(0, low_z), slice(0, low_z)),
+        (slice(low_z, None), slice(fine[0] - n_z + low_z, None)),
+    ):
+        for source_y, target_y in (
+            (slice(0, low_y), slice(0, low_y)),
+            (slice(low_y, None), slice(fine[1] - n_y + low_y, None)),
+        ):
+            padded[target_z, target_y, :n_x] = spectrum[source_z, source_y]
+    for axis, (edge, frequency) in enumerate(
+        zip(fine, (torch.fft.fftfreq, torch.fft.fftfreq, torch.fft.rfftfreq), strict=True)
+    ):
+        transfer = torch.sinc(frequency(edge, device=volume.device)) ** 2
+        padded /= transfer.reshape([-1 if a == axis else 1 for a in range(3)])
+    padded *= float(np.prod(fine)) / volume.numel()
+    return irfft3(padded, (fine[0], fine[1], fine[2]))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
-from spisonet.learning.devices import free_memory_bytes
+from spisonet.learning.processes import ALONE
 from spisonet.learning.unet import DEPTH
 
 if TYPE_CHECKING:
@@ -17,53 +17,67 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from spisonet.learning.unet import Network
+    from spisonet.learning.processes import Processes
 
 NETWORK_MULTIPLE = 2**DEPTH
 TILE_MULTIPLE = 16
 MARGIN = 16
-LARGEST_TILE = 160
-LIVE_FEATURE_MAPS = 8  # of the base width, at full resolution, while predicting
-MEMORY_SHARE = 0.25
+SMALLEST_TILE, LARGEST_TILE = 64, 160
 
 
-def predict_volume(
-    network: Callable[[Tensor], Tensor], volume: Tensor, tile_size: int, margin: int = MARGIN
+def clip_tile(edge: int) -> int:
+    """Edge of the largest usable tile that is not larger than `edge`, or else of the smallest."""
+    return min(max(edge // TILE_MULTIPLE * TILE_MULTIPLE, SMALLEST_TILE), LARGEST_TILE)
+
+
+def predict_volumes(
+    network: Callable[[Tensor], Tensor],
+    volumes: Tensor,
+    tile_size: int,
+    margin: int = MARGIN,
+    processes: Processes = ALONE,
 ) -> Tensor:
-    """Apply a network to a volume of any size.
+    """Apply a network to volumes of any size.
 
-    A volume that fits into one tile is predicted at once. Otherwise tiles overlap by twice the
+    Volumes that fit into one tile are predicted at once. Otherwise tiles overlap by twice the
     margin and are blended by raised-cosine windows that leave out the outer half of the margin;
-    outside the volume there are zeros.
+    outside the volumes there are zeros. The tiles are shared among the processes.
 
     Parameters
     ----------
     network : callable
         Maps ``(1, 1, z, y, x)`` to the same shape.
-    volume : Tensor
-        ``(z, y, x)``.
+    volumes : Tensor
+        ``(n, z, y, x)``.
     tile_size : int
         Tile edge in voxels, a multiple of 16 and more than twice the margin.
     margin : int
         Width in voxels that a tile gives away on each side.
+    processes : Processes
+        Who takes part; all of them get the whole answer.
 
     Returns
     -------
     Tensor
-        ``(z, y, x)``; the identity network returns its input.
+        ``(n, z, y, x)``; the identity network returns its input.
     """
-    axes = [_AxisTiles.cover(n, tile_size, margin) for n in volume.shape]
-    padded = functional.pad(volume, [p for axis in reversed(axes) for p in (axis.before, axis.after)])
-    total, weights = torch.zeros_like(padded), torch.zeros_like(padded)
-    window = torch.ones(1, 1, 1, device=volume.device)
+    axes = [_AxisTiles.cover(n, tile_size, margin) for n in volumes.shape[1:]]
+    padded = functional.pad(volumes, [p for axis in reversed(axes) for p in (axis.before, axis.after)])
+    total, weights = torch.zeros_like(padded), torch.zeros_like(padded[0])
+    window = torch.ones(1, 1, 1, device=volumes.device)
     for index, axis in enumerate(axes):
-        window = window * axis.window(volume.device).reshape([-1 if a == index else 1 for a in range(3)])
-    for corner in itertools.product(*(axis.starts for axis in axes)):
+        window = window * axis.window(volumes.device).reshape([-1 if a == index else 1 for a in range(3)])
+    pieces = itertools.product(range(len(volumes)), *(axis.starts for axis in axes))
+    for number, (which, *corner) in enumerate(pieces):
         part = tuple(slice(start, start + axis.tile) for start, axis in zip(corner, axes, strict=True))
-        total[part] += network(padded[part][None, None])[0, 0] * window
-        weights[part] += window
-    inside = tuple(slice(axis.before, axis.before + n) for axis, n in zip(axes, volume.shape, strict=True))
-    return total[inside] / weights[inside]
+        if which == 0:
+            weights[part] += window
+        if number % processes.count == processes.rank:
+            total[which][part] += network(padded[which][part][None, None])[0, 0] * window
+    processes.add_up(total)
+    sizes = zip(axes, volumes.shape[1:], strict=True)
+    inside = (slice(None), *(slice(axis.before, axis.before + n) for axis, n in sizes))
+    return (total / weights)[inside]
 
 
 @dataclass(frozen=True)
@@ -93,11 +107,3 @@ class _AxisTiles:
         distance = torch.arange(self.tile, device=device) + 0.5
         edge = torch.minimum(distance, self.tile - distance) / margin - 0.5
         return torch.sin(torch.pi / 2 * edge.clamp(0.0, 1.0)) ** 2
-
-
-def largest_tile(network: Network, device: torch.device) -> int:
-    """Tile edge in voxels whose prediction fits well into the device's free memory."""
-    voxel_bytes = 4 * LIVE_FEATURE_MAPS * network.filter_base
-    voxels = MEMORY_SHARE * free_memory_bytes(device) / voxel_bytes
-    edge = int(voxels ** (1 / 3)) // TILE_MULTIPLE * TILE_MULTIPLE
-    return min(max(edge, 4 * TILE_MULTIPLE), LARGEST_TILE)

@@ -1,33 +1,44 @@
-"""Train a network on an objective: averaged weights, a decaying rate, and exact resumption."""
+"""Train a network on an objective, in one process or several: averaged weights, exact resumption."""
 
 from __future__ import annotations
 
 import copy
 import dataclasses
+import logging
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from spisonet.errors import SpisonetError
 from spisonet.learning.checkpoint import load_tensors, save_tensors
+from spisonet.learning.devices import computes_in_bfloat16, empty_cache
+from spisonet.learning.memory import is_out_of_memory
+from spisonet.learning.processes import ALONE
 from spisonet.learning.progress import TrainingProgress
-from spisonet.learning.tiling import predict_volume
+from spisonet.learning.tiling import clip_tile, predict_volumes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from torch import Tensor
 
     from spisonet.learning.objectives import Objective
+    from spisonet.learning.processes import Processes
     from spisonet.learning.unet import Network
+
+log = logging.getLogger("spisonet")
 
 WARMUP_UPDATES = 30
 LONGEST_AVERAGE = 1000  # updates
 AVERAGE_FRACTION = 0.2  # of the run
 MAX_GRADIENT_NORM = 1.0
+UPDATES_WORTH_COMPILING = 1000
+UPDATES_PER_READING = 10
 
 
 @dataclass(frozen=True)
@@ -37,9 +48,9 @@ class TrainingOptions:
     Attributes
     ----------
     epochs, crops_per_epoch, batch_size : int
-        An epoch ends with a checkpoint; an update uses one batch.
+        An epoch ends with a checkpoint; an update uses one batch, which the processes share.
     n_parts : int
-        Parts in which a batch is computed; more save memory.
+        Parts in which a process computes its share of a batch; more save memory.
     learning_rate : float
         Peak of the schedule: a linear warm-up, then half a cosine to zero.
     seed : int
@@ -84,6 +95,8 @@ class Trainer:
         Tile edge of whole-volume predictions in voxels; a resumed run keeps its own.
     fingerprint : str
         Identifies the data; a checkpoint of other data is refused.
+    processes : Processes
+        Who trains; each draws its own crops, and all hold the same weights.
 
     Attributes
     ----------
@@ -101,6 +114,7 @@ class Trainer:
         device: torch.device,
         tile_size: int,
         fingerprint: str = "",
+        processes: Processes = ALONE,
     ) -> None:
         self._fingerprint = fingerprint
         layout = torch.contiguous_format if device.type == "mps" else torch.channels_last_3d
@@ -110,20 +124,29 @@ class Trainer:
         self.average = copy.deepcopy(self._network).eval()
         self.average.requires_grad_(requires_grad=False)
         self._layout, self._device, self._tile_size = layout, device, tile_size
-        self._objective, self._options = objective, options
-        self._optimiser = torch.optim.AdamW(self._network.parameters(), lr=options.learning_rate)
+        self._objective, self._options, self._processes = objective, options, processes
+        self._mixed = computes_in_bfloat16(device) and not options.published
+        self._compiled: Callable[[Tensor], Tensor] | None = None
+        if device.type == "cuda" and not options.published and options.n_updates >= UPDATES_WORTH_COMPILING:
+            self._compiled = torch.compile(self._network, dynamic=False)
+        self._n_parts = options.n_parts
+        self._optimiser = torch.optim.AdamW(
+            self._network.parameters(), lr=options.learning_rate, fused=device.type != "mps"
+        )
         self._rng = np.random.default_rng(options.seed)
         self._n_updates = 0
         self.epoch_losses: list[float] = []
 
-    def train(self, title: str, checkpoint: Path, resume: bool) -> None:
+    def train(self, title: str, checkpoint: Path | None, resume: bool) -> None:
         """Train to the end, writing `checkpoint` before the first and after every epoch.
+
+        All processes train together; only the main one needs a checkpoint.
 
         Parameters
         ----------
         title : str
             What to call the run in the log.
-        checkpoint : Path
+        checkpoint : Path or None
             Training state.
         resume : bool
             Continue from `checkpoint` if it is there.
@@ -133,62 +156,122 @@ class Trainer:
         SpisonetError
             If the loss becomes NaN or infinite, or the checkpoint is of another run.
         """
-        options = self._options
-        if resume and checkpoint.is_file():
+        options, size = self._options, self._options.batch_size
+        if checkpoint is not None and resume and checkpoint.is_file():
             self._restore(checkpoint)
-        else:
+        elif checkpoint is not None:
             self._save(checkpoint)
-        size = options.batch_size
-        with TrainingProgress(title, options.n_updates * size, self._n_updates * size) as progress:
+        if self._processes.count > 1:
+            self._set_state(*self._processes.broadcast(self._state()))
+        # Reading a loss makes the host wait for the device.
+        interval = 1 if self._device.type == "cpu" else UPDATES_PER_READING
+        refresh_interval = self._objective.refresh_interval(size)
+        with TrainingProgress(
+            title, options.n_updates * size, self._n_updates * size, shown=self._processes.is_main
+        ) as progress:
             while self._n_updates < options.n_updates:
-                losses = []
+                epoch = len(self.epoch_losses)
+                # Every epoch has random numbers of its own, so that a run can be resumed at any of them.
+                self._rng = np.random.default_rng([options.seed, epoch, self._processes.rank])
+                losses, read = [], 0.0
                 for step in range(options.updates_per_epoch):
-                    interval = self._objective.refresh_interval(size)
-                    if interval and step % interval == 0:
+                    if refresh_interval and step % refresh_interval == 0:
                         self._objective.refresh(self.predict)
                     losses.append(self._update())
-                    progress.update(size, losses[-1])
-                self.epoch_losses.append(float(np.mean(losses)))
-                self._save(checkpoint)
-                progress.epoch(len(self.epoch_losses), options.epochs, self.epoch_losses[-1])
+                    if len(losses) == interval or step == options.updates_per_epoch - 1:
+                        mean = self._mean_loss(losses)
+                        read += mean * len(losses)
+                        progress.update(size * len(losses), mean)
+                        losses.clear()
+                self.epoch_losses.append(read / options.updates_per_epoch)
+                if checkpoint is not None:
+                    self._save(checkpoint)
+                progress.epoch(epoch + 1, options.epochs, self.epoch_losses[-1])
 
     def predict(self, volumes: Tensor) -> Tensor:
-        """Apply the averaged network to whole volumes ``(n, z, y, x)``."""
-        with torch.no_grad():
-            return torch.stack(
-                [predict_volume(lambda v: self._apply(self.average, v), v, self._tile_size) for v in volumes]
-            )
+        """Apply the averaged network to whole volumes ``(n, z, y, x)``; all processes take part."""
+        while True:
+            try:
+                with torch.no_grad():
+                    return predict_volumes(
+                        lambda v: self._apply(self.average, v),
+                        volumes,
+                        self._tile_size,
+                        processes=self._processes,
+                    )
+            except (RuntimeError, MemoryError) as error:
+                smaller = clip_tile(self._tile_size // 2)
+                # The others would go on with the larger tiles.
+                alone = self._processes.count == 1
+                if not (is_out_of_memory(error) and alone and smaller < self._tile_size):
+                    raise
+            self._tile_size = smaller
+            log.info("Out of memory: predicting in tiles of %d voxels from now on.", smaller)
+            empty_cache(self._device)
 
-    def _apply(self, network: Network, volumes: Tensor) -> Tensor:
-        mixed = self._device.type == "cuda" and not self._options.published
-        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=mixed):
-            prediction: Tensor = network(volumes.contiguous(memory_format=self._layout))
-        return prediction
+    def _apply(self, network: Callable[[Tensor], Tensor], volumes: Tensor) -> Tensor:
+        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._mixed):
+            return network(volumes.contiguous(memory_format=self._layout))
 
-    def _update(self) -> float:
+    def _update(self) -> Tensor:
+        """Change the weights once; return this process's share of the mean loss, on the device."""
         options = self._options
         for group in self._optimiser.param_groups:
             group["lr"] = options.learning_rate * self._schedule()
-        self._optimiser.zero_grad(set_to_none=True)
-        total = 0.0
-        for part in np.array_split(np.arange(options.batch_size), min(options.n_parts, options.batch_size)):
-            share = len(part) / options.batch_size
-            loss = share * self._objective.loss(
-                lambda crops: self._apply(self._network, crops[:, None])[:, 0], len(part), self._rng
-            )
-            loss.backward()  # type: ignore[no-untyped-call]
-            total += loss.item()
-        if not math.isfinite(total):
-            raise SpisonetError(
-                f"Training stopped: the loss became {total} at update {self._n_updates + 1}; "
-                "lower --learning_rate and check the maps for extreme values."
-            )
+        loss = self._find_gradients()
+        self._processes.add_up_gradients(self._network.parameters())
         if not options.published:
             torch.nn.utils.clip_grad_norm_(self._network.parameters(), MAX_GRADIENT_NORM)
         self._optimiser.step()
         self._n_updates += 1
         self._average_weights()
+        return loss
+
+    def _find_gradients(self) -> Tensor:
+        """Gradients over this process's crops, in smaller parts if the device runs out of memory."""
+        random_state = self._rng.bit_generator.state
+        n_crops = self._processes.share(self._options.batch_size)
+        while True:
+            self._optimiser.zero_grad(set_to_none=True)
+            self._rng.bit_generator.state = random_state
+            try:
+                return self._add_up_parts(n_crops)
+            except Exception as error:
+                if is_out_of_memory(error) and self._n_parts < n_crops:
+                    self._n_parts = min(2 * self._n_parts, n_crops)
+                    log.info("Out of memory: computing each batch in %d parts from now on.", self._n_parts)
+                elif self._compiled is not None and not is_out_of_memory(error):
+                    self._compiled = None
+                    log.debug("The compiled network failed, going on without: %s", error)
+                else:
+                    raise
+            empty_cache(self._device)  # here, where the failed attempt's tensors are gone
+
+    def _add_up_parts(self, n_crops: int) -> Tensor:
+        network = self._compiled or self._network
+        total = torch.zeros((), device=self._device)
+        for part in np.array_split(np.arange(n_crops), min(self._n_parts, max(n_crops, 1))):
+            if not len(part):
+                continue
+            share = len(part) / self._options.batch_size
+            loss = share * self._objective.loss(
+                lambda crops: self._apply(network, crops[:, None])[:, 0], len(part), self._rng
+            )
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.detach()
         return total
+
+    def _mean_loss(self, losses: list[Tensor]) -> float:
+        """Read the mean of some updates' losses over all processes, and stop if it is not finite."""
+        total = torch.stack(losses).sum()
+        self._processes.add_up(total)
+        mean = total.item() / len(losses)
+        if not math.isfinite(mean):
+            raise SpisonetError(
+                f"Training stopped: the loss became {mean} at update {self._n_updates}; "
+                "lower --learning_rate and check the maps for extreme values."
+            )
+        return mean
 
     def _schedule(self) -> float:
         if self._options.published:
@@ -202,22 +285,24 @@ class Trainer:
         if self._options.published:
             decay = 0.0
         with torch.no_grad():
-            pairs = zip(self.average.parameters(), self._network.parameters(), strict=True)
-            for averaged, current in pairs:
-                averaged.lerp_(current, 1 - decay)
+            average_in = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+            average_in(list(self.average.parameters()), list(self._network.parameters()), self._n_updates)
             # What batch normalisation has seen is an average already.
             for averaged, current in zip(self.average.buffers(), self._network.buffers(), strict=True):
                 averaged.copy_(current)
 
     def _facts(self) -> dict[str, Any]:
+        options = dataclasses.asdict(self._options)
+        del options["n_parts"]  # changes with the memory, and nothing else with it
         return {
-            "options": dataclasses.asdict(self._options),
+            "options": options,
             "architecture": self._network.architecture,
             "filter_base": self._network.filter_base,
             "data": self._fingerprint,
         }
 
-    def _save(self, path: Path) -> None:
+    def _state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Everything that the training has changed, as tensors on the CPU and JSON-serialisable facts."""
         tensors = {f"network.{name}": value for name, value in self._network.state_dict().items()}
         tensors |= {f"average.{name}": value for name, value in self.average.state_dict().items()}
         for index, state in self._optimiser.state_dict()["state"].items():
@@ -227,9 +312,30 @@ class Trainer:
             "tile_size": self._tile_size,
             "n_updates": self._n_updates,
             "epoch_losses": self.epoch_losses,
-            "rng": self._rng.bit_generator.state,
         }
-        save_tensors(path, tensors, facts)
+        return {name: tensor.detach().cpu() for name, tensor in tensors.items()}, facts
+
+    def _set_state(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+        groups: dict[str, dict[str, Tensor]] = {"network": {}, "average": {}, "optimiser": {}}
+        for name, tensor in tensors.items():
+            kind, _, rest = name.partition(".")
+            groups[kind][rest] = tensor
+        self._network.load_state_dict(groups["network"])
+        self.average.load_state_dict(groups["average"])
+        parameters = list(self._network.parameters())
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in groups["optimiser"].items():
+            index, _, key = name.partition(".")
+            parameter = parameters[int(index)]
+            # The fused optimiser walks through memory, so its state has to lie there as the weights do.
+            alike = torch.empty_like(parameter).copy_(tensor) if tensor.shape == parameter.shape else tensor
+            state.setdefault(int(index), {})[key] = alike.detach()
+        self._optimiser.load_state_dict({**self._optimiser.state_dict(), "state": state})
+        self._tile_size = facts["tile_size"]
+        self._n_updates, self.epoch_losses = facts["n_updates"], facts["epoch_losses"]
+
+    def _save(self, path: Path) -> None:
+        save_tensors(path, *self._state())
 
     def _restore(self, path: Path) -> None:
         tensors, facts = load_tensors(path)
@@ -239,17 +345,4 @@ class Trainer:
                     f"{path} is of a run with other {name} ({facts.get(name)}, now {value}); "
                     "repeat the same command line on the same files to resume it."
                 )
-        groups: dict[str, dict[str, Tensor]] = {"network": {}, "average": {}, "optimiser": {}}
-        for name, tensor in tensors.items():
-            kind, _, rest = name.partition(".")
-            groups[kind][rest] = tensor
-        self._network.load_state_dict(groups["network"])
-        self.average.load_state_dict(groups["average"])
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in groups["optimiser"].items():
-            index, _, key = name.partition(".")
-            state.setdefault(int(index), {})[key] = tensor
-        self._optimiser.load_state_dict({**self._optimiser.state_dict(), "state": state})
-        self._tile_size = facts["tile_size"]
-        self._n_updates, self.epoch_losses = facts["n_updates"], facts["epoch_losses"]
-        self._rng.bit_generator.state = facts["rng"]
+        self._set_state(tensors, facts)

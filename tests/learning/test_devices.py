@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from spisonet.errors import SpisonetError
-from spisonet.learning.devices import choose_device, describe_device, free_memory_bytes, use_cpu_threads
+from spisonet.learning.devices import choose_devices, describe_device, free_memory_bytes, use_cpu_threads
 
 NO_GPU = not torch.cuda.is_available()
 
@@ -14,27 +14,28 @@ NO_GPU = not torch.cuda.is_available()
 @pytest.mark.parametrize("ids", ["0,1,2,97", "97"])
 def test_missing_gpus_are_named(ids):
     with pytest.raises(SpisonetError, match=r"GPU .*97 of --gpuID .* does not exist: this machine shows"):
-        choose_device(None, ids)
+        choose_devices(None, ids)
 
 
 @pytest.mark.parametrize("ids", ["B2,B3", "None", "", "-1"])
 def test_words_are_no_gpu_numbers(ids):
     with pytest.raises(SpisonetError, match="not a list of GPU numbers"):
-        choose_device(None, ids)
+        choose_devices(None, ids)
 
 
 def test_unknown_devices_are_refused():
     with pytest.raises(SpisonetError, match="unknown"):
-        choose_device("quantum")
+        choose_devices("quantum")
     with pytest.raises(SpisonetError, match="not both"):
-        choose_device("cpu", "0")
+        choose_devices("cpu", "0")
     with pytest.raises(SpisonetError, match="does not exist"):
-        choose_device("cuda:97")
+        choose_devices("cuda:97")
 
 
 @pytest.mark.skipif(not NO_GPU, reason="this machine has a GPU")
 def test_without_a_gpu_the_cpu_is_used():
-    assert choose_device().type in ("cpu", "mps")
+    assert choose_devices() == [torch.device("cpu")]
+    assert choose_devices("cpu", processes_here=2) == [torch.device("cpu")] * 2
 
 
 def test_the_cpu_describes_itself():

@@ -1,0 +1,115 @@
+"""What fits into the memory of a device, and what to do when it did not."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from spisonet.learning.devices import free_memory_bytes
+from spisonet.learning.tiling import clip_tile
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from spisonet.learning.unet import Network
+
+GIGABYTE = 1e9
+PROBE_EDGE = 16
+TEMPORARY_VOLUMES = 3  # while one volume is oversampled: its spectrum, the result and a workspace
+LIVE_FEATURE_MAPS = 8  # of the base width, at full resolution, while predicting
+BACKWARD_FACTOR = 1.5  # peak of a step over what the forward pass keeps: gradients, workspaces
+CROP_BYTES_PER_VOXEL = 100  # positions, spectra and weights of a crop, float32
+BATCH_SHARE, TILE_SHARE, VOLUME_SHARE = 0.25, 0.25, 0.5  # of the memory that is free when training starts
+
+
+@dataclass(frozen=True)
+class Memory:
+    """The memory of a device that a run may use.
+
+    Attributes
+    ----------
+    device : torch.device
+        Whose memory.
+    limit_bytes : float or None
+        What the run may use in all; None for what is free.
+    """
+
+    device: torch.device
+    limit_bytes: float | None = None
+
+    @property
+    def free_bytes(self) -> float:
+        """What is left for the run now."""
+        free = float(free_memory_bytes(self.device))
+        if self.limit_bytes is None:
+            return free
+        return max(0.0, min(free, self.limit_bytes - self._used_bytes()))
+
+    def enforce(self) -> None:
+        """Let a GPU refuse to give the run more than its limit."""
+        if self.limit_bytes is not None and self.device.type == "cuda":
+            total = torch.cuda.get_device_properties(self.device).total_memory
+            torch.cuda.set_per_process_memory_fraction(min(1.0, self.limit_bytes / total), self.device)
+
+    def parts_of_batch(self, network: Network, n_crops: int, cube_size: int, bytes_per_value: int) -> int:
+        """In how many parts a batch of crops is to be computed so that each fits.
+
+        Parameters
+        ----------
+        network : Network
+            On the CPU.
+        n_crops : int
+            Crops of the batch.
+        cube_size : int
+            Their edge in voxels.
+        bytes_per_value : int
+            2 where the network runs in bf16, 4 elsewhere.
+        """
+        kept = saved_values_per_voxel(network) * bytes_per_value * BACKWARD_FACTOR
+        crop = cube_size**3 * (kept + CROP_BYTES_PER_VOXEL)
+        fitting = int(max(1, BATCH_SHARE * self.free_bytes // crop))
+        return -(-n_crops // fitting)
+
+    def largest_oversampling(self, n_voxels: int, n_halves: int) -> float:
+        """Ratio of edges by which volumes of `n_voxels` in all may be oversampled, inputs and targets."""
+        volumes = 2 + TEMPORARY_VOLUMES / n_halves
+        return float((VOLUME_SHARE * self.free_bytes / (4 * volumes * n_voxels)) ** (1 / 3))
+
+    def largest_tile(self, network: Network) -> int:
+        """Edge in voxels of the largest tile that can be predicted at once."""
+        voxels = TILE_SHARE * self.free_bytes / (4 * LIVE_FEATURE_MAPS * network.filter_base)
+        return clip_tile(int(voxels ** (1 / 3)))
+
+    def _used_bytes(self) -> float:
+        if self.device.type == "cuda":
+            return float(torch.cuda.memory_reserved(self.device))
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return float(peak if sys.platform == "darwin" else 1024 * peak)
+
+
+def saved_values_per_voxel(network: Network) -> float:
+    """Numbers that the network keeps for its backward pass, per voxel of its input."""
+    sizes: dict[int, int] = {}
+
+    def count(tensor: Tensor) -> Tensor:
+        if not isinstance(tensor, torch.nn.Parameter):
+            sizes[tensor.untyped_storage().data_ptr()] = tensor.numel()
+        return tensor
+
+    was_training = network.training
+    probe = torch.zeros(1, 1, PROBE_EDGE, PROBE_EDGE, PROBE_EDGE)
+    with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+        network.eval()(probe)
+    network.train(was_training)
+    return sum(sizes.values()) / PROBE_EDGE**3
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that a device, or the host, had no memory left."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    )

@@ -1,0 +1,167 @@
+"""The processes that train one network together: one alone, or one for every device under ``torchrun``."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import logging
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+import torch.distributed
+from torch.distributed.elastic.multiprocessing import SignalException
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, record
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+from spisonet.errors import SpisonetError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from torch import Tensor
+
+log = logging.getLogger("spisonet")
+
+T = TypeVar("T")
+PARENT_DEATH_SIGNAL = 1  # prctl's PR_SET_PDEATHSIG
+
+
+@dataclass(frozen=True)
+class Processes:
+    """One process among those that work together.
+
+    Attributes
+    ----------
+    rank : int
+        Number of this process; the main process, which reads and writes files, is 0.
+    count : int
+        How many there are.
+    """
+
+    rank: int = 0
+    count: int = 1
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process reads and writes files."""
+        return self.rank == 0
+
+    def share(self, n: int) -> int:
+        """How many of `n` equal pieces of work are this process's."""
+        return n // self.count + (self.rank < n % self.count)
+
+    def broadcast(self, value: T) -> T:
+        """Give every process the main process's value."""
+        if self.count == 1:
+            return value
+        values = [value]
+        torch.distributed.broadcast_object_list(values, src=0)
+        return values[0]
+
+    def add_up(self, tensor: Tensor) -> None:
+        """Replace a tensor by its sum over all processes."""
+        if self.count > 1:
+            torch.distributed.all_reduce(tensor)
+
+    def add_up_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
+        """Replace the gradients by their sums over all processes, in one message."""
+        if self.count == 1:
+            return
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        together = torch.cat([gradient.reshape(-1) for gradient in gradients])
+        torch.distributed.all_reduce(together)
+        pieces = torch.split(together, [gradient.numel() for gradient in gradients])
+        for gradient, piece in zip(gradients, pieces, strict=True):
+            gradient.copy_(piece.view_as(gradient))
+
+
+ALONE = Processes()
+
+
+def started_by_torchrun() -> bool:
+    """Whether this process is one of several that ``torchrun`` has started."""
+    return torch.distributed.is_torchelastic_launched() and int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def local_rank() -> int:
+    """Return the number of this process among those on this machine."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def local_count() -> int:
+    """Return the number of processes on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
+@contextlib.contextmanager
+def joined(device: torch.device) -> Iterator[Processes]:
+    """Meet the other processes that ``torchrun`` has started, if it has; part from them at the end."""
+    if not started_by_torchrun():
+        yield ALONE
+        return
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    torch.distributed.init_process_group(backend)
+    try:
+        yield Processes(torch.distributed.get_rank(), torch.distributed.get_world_size())
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+def run_in_processes(function: Callable[[T], None], argument: T, count: int) -> None:
+    """Run ``function(argument)`` in several new processes that can join each other.
+
+    Free ports are found by the operating system. If one process fails or this one is interrupted, all
+    of them end, and none but them.
+
+    Parameters
+    ----------
+    function : callable
+        Importable by name.
+    argument
+        Picklable.
+    count : int
+        Number of processes.
+
+    Raises
+    ------
+    SpisonetError
+        If a process fails; with its message.
+    """
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=count,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        max_restarts=0,
+        monitor_interval=0.1,
+    )
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    try:
+        elastic_launch(config, _run_one)(function, argument, log.level)
+    except SignalException as stop:
+        if stop.sigval == signal.SIGINT:
+            raise KeyboardInterrupt from stop
+        sys.exit(128 + stop.sigval)
+    except ChildFailedError as failure:
+        _, first = failure.get_first_failure()
+        raise SpisonetError(first.message.removeprefix(f"{SpisonetError.__name__}: ")) from failure
+
+
+@record
+def _run_one(function: Callable[[T], None], argument: T, log_level: int) -> None:
+    # A session of its own keeps a terminal's Ctrl-C for the parent, which passes it on once; and if the
+    # parent is killed, the child goes with it.
+    os.setsid()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGTERM)
+    if int(os.environ["RANK"]) == 0:
+        handler = logging.StreamHandler(sys.stdout)
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        log.addHandler(handler)
+        log.setLevel(log_level)
+    function(argument)
