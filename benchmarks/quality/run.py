@@ -1,12 +1,14 @@
 """Correct simulated maps whose truth is known, by several methods, and score the results.
 
-    python benchmarks/quality/run.py --models FOLDER --out FOLDER [--profile small]
+    python benchmarks/quality/run.py --models FOLDER --out FOLDER [--profile cpu|gpu] [...]
 
-FOLDER of the models holds the coordinates named in `SMALL` and `FINE` (PDB entries). Needs gemmi. Prints a
-Markdown table, mean and standard deviation over the seeds, and writes every figure to scores.json.
-Methods: ``input``; ``projection``, the engine's repeated projection on data, mask and positivity
-without a network; ``replay``, the default of ``reconstruct``; ``ei``, the three losses of spIsoNet with
-our network and our way to keep what was measured.
+FOLDER of the models holds the coordinates named in `SMALL` and `FINE` (PDB entries). Needs gemmi. Prints
+Markdown tables, mean and standard deviation over the seeds, and writes every figure to scores.json as it
+comes; a run that was stopped goes on where it was. The methods are those of ``methods.py``.
+
+The profile ``cpu`` ends within 30 minutes on two cores: four particles, with several kinds of views and
+noise levels. ``small`` is top views of all four, trained longer. ``gpu`` takes all particles, views and
+noise levels at the resolutions at which helices and strands show.
 """
 
 from __future__ import annotations
@@ -14,23 +16,15 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
+from methods import METHODS, correct
 from score import SCORES, score
-from simulate import Case, Simulated, simulate
-
-from spisonet.anisotropy.grey_scale import measure_grey_scale
-from spisonet.anisotropy.inputs import HalfMaps
-from spisonet.anisotropy.knowledge import known_from_halves
-from spisonet.anisotropy.preparation import build_measurement, correction_band
-from spisonet.anisotropy.recombination import recombine
-from spisonet.io.mrc import Volume, read_volume, write_volume
+from simulate import Case, simulate
 
 # At these resolutions a small network learns within minutes on a CPU.
 SMALL = (
@@ -48,7 +42,42 @@ FINE = (
 )
 VIEWS = ("top", "side", "two")
 PEAKS = (100.0, 300.0, 1000.0)
-METHODS = ("input", "projection", "replay", "ei")
+DEFAULT_METHODS = ("input", "projection", "published", "replay")
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Which cases a run takes, and how much it trains."""
+
+    cases: tuple[Case, ...]
+    seeds: tuple[int, ...]
+    crops: int
+    filter_base: int
+    cube_size: int
+
+
+PROFILES = {
+    "cpu": Profile(
+        (
+            SMALL[0],
+            replace(SMALL[1], views="two"),
+            replace(SMALL[2], views="side", peak=100.0),
+            replace(SMALL[3], peak=1000.0),
+        ),
+        seeds=(1, 2),
+        crops=600,
+        filter_base=16,
+        cube_size=32,
+    ),
+    "small": Profile(SMALL, seeds=(1,), crops=2000, filter_base=16, cube_size=32),
+    "gpu": Profile(
+        tuple(replace(c, views=v, peak=p) for c, v, p in itertools.product(FINE, VIEWS, PEAKS)),
+        seeds=(1, 2, 3),
+        crops=8000,
+        filter_base=32,
+        cube_size=64,
+    ),
+}
 
 
 def main() -> None:
@@ -56,98 +85,44 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--profile", choices=("small", "fine"), default="small")
+    parser.add_argument("--profile", choices=PROFILES, default="cpu")
     parser.add_argument("--cases", nargs="*", help="particles [default: all]")
-    parser.add_argument("--views", nargs="*", choices=VIEWS, default=["top"])
-    parser.add_argument("--peaks", nargs="*", type=float, default=[300.0], help=f"of {PEAKS}")
-    parser.add_argument("--seeds", nargs="*", type=int, default=[1])
-    parser.add_argument("--methods", nargs="*", choices=METHODS, default=list(METHODS))
-    parser.add_argument("--crops", type=int, default=2000)
-    parser.add_argument("--filter_base", type=int, default=16)
-    parser.add_argument("--cube_size", type=int, default=32)
+    parser.add_argument("--views", nargs="*", choices=VIEWS, help="of the profile's cases [default: all]")
+    parser.add_argument("--seeds", nargs="*", type=int, help="[default: the profile's]")
+    parser.add_argument("--methods", nargs="*", choices=METHODS, default=DEFAULT_METHODS)
+    parser.add_argument("--crops", type=int, help="[default: the profile's]")
     args = parser.parse_args()
-    rows = []
-    particles = SMALL if args.profile == "small" else FINE
-    chosen = [case for case in particles if not args.cases or case.name in args.cases]
-    for base, views, peak in itertools.product(chosen, args.views, args.peaks):
-        case = replace(base, views=views, peak=peak)
-        for seed in args.seeds:
-            simulated = simulate(case, args.models, seed)
-            folder = args.out / f"{case.name}_{views}_{peak:g}_{seed}".replace(" ", "_")
-            write_inputs(folder, case, simulated)
-            for method in args.methods:
-                corrected, seconds = correct(method, folder, case, simulated, args)
-                scores = score(corrected, simulated, case.voxel_size, case.resolution)
-                rows.append(
-                    {"case": case.name, "views": views, "peak": peak, "seed": seed, "method": method}
-                    | {"seconds": seconds}
-                    | scores
-                )
-                print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
-                (args.out / "scores.json").write_text(json.dumps(rows, indent=1))
-    print(table(rows))
+    profile = PROFILES[args.profile]
+    crops = args.crops or profile.crops
+    args.out.mkdir(parents=True, exist_ok=True)
+    record = args.out / "scores.json"
+    rows = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else []
+    done = {identity(row) for row in rows}
+    for case, seed in itertools.product(profile.cases, args.seeds or profile.seeds):
+        if (args.cases and case.name not in args.cases) or (args.views and case.views not in args.views):
+            continue
+        simulated = None
+        for method in args.methods:
+            row = {"case": case.name, "views": case.views, "peak": case.peak, "seed": seed, "method": method}
+            row |= {"box": case.box, "crops": crops}
+            if identity(row) in done:
+                continue
+            simulated = simulated or simulate(case, args.models, seed)
+            folder = args.out / "_".join(map(str, asdict(case).values())).replace(" ", "_") / str(seed)
+            start = time.perf_counter()
+            corrected = correct(
+                method, case, simulated, folder, crops, profile.filter_base, profile.cube_size
+            )
+            row |= {"seconds": time.perf_counter() - start}
+            rows.append(row | score(corrected, simulated, case.voxel_size, case.resolution))
+            print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
+            record.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+    print(table(rows), gains(rows), sep="\n\n")
 
 
-def write_inputs(folder: Path, case: Case, simulated: Simulated) -> None:
-    """Write what the commands read."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in ("half1", "half2", "mask"):
-        path = folder / f"{name}.mrc"
-        write_volume(path, Volume(getattr(simulated, name), case.voxel_size, name=str(path)))
-
-
-def correct(
-    method: str, folder: Path, case: Case, simulated: Simulated, args: argparse.Namespace
-) -> tuple[np.ndarray, float]:
-    """Return half map 1 as a method corrects it, and the seconds that took."""
-    start = time.perf_counter()
-    if method == "input":
-        return simulated.half1, 0.0
-    if method == "projection":
-        return project(folder, case), time.perf_counter() - start
-    command = [
-        "spisonet.py",
-        "reconstruct",
-        *(str(folder / f"half{i}.mrc") for i in (1, 2)),
-        "--mask",
-        str(folder / "mask.mrc"),
-        "--limit_res",
-        str(case.resolution),
-        "--objective",
-        method,
-        "--filter_base",
-        str(args.filter_base),
-        "--cube_size",
-        str(args.cube_size),
-        "--epochs",
-        "4",
-        "--n_subvolume",
-        str(args.crops // 4),
-        "--output_dir",
-        str(folder / method),
-    ]
-    subprocess.run(command, check=True, capture_output=True)
-    return read_volume(folder / method / "corrected_half1.mrc").data, time.perf_counter() - start
-
-
-def project(folder: Path, case: Case) -> np.ndarray:
-    """Fill half map 1 by repeated projection, with the weight that ``reconstruct`` would use."""
-    half1, half2, mask = (read_volume(folder / f"{name}.mrc") for name in ("half1", "half2", "mask"))
-    threads = torch.get_num_threads()
-    known = known_from_halves(HalfMaps(half1, half2, mask), None, case.resolution, threads)
-    band = correction_band(known, case.box * case.voxel_size / case.resolution)
-    scale = measure_grey_scale(half1.data, mask.data, band)
-    measurement = build_measurement(
-        [scale.normalise(half1.data)],
-        known.weight_rfft,
-        known.consistency_rfft,
-        band,
-        mask.data,
-        torch.device("cpu"),
-        positivity=True,
-        noise_inside=known.noise_inside,
-    )
-    return recombine(measurement, measurement.weighted_data, [half1.data], [scale])[0].whole
+def identity(row: dict) -> tuple:
+    """Tell one run from another."""
+    return tuple(row[name] for name in ("case", "views", "peak", "seed", "method", "box", "crops"))
 
 
 def table(rows: list[dict]) -> str:
@@ -156,10 +131,11 @@ def table(rows: list[dict]) -> str:
         "| case | views | peak | method | " + " | ".join(SCORES) + " | s |",
         "|---" * (len(SCORES) + 5) + "|",
     ]
-    for key, group in itertools.groupby(
-        sorted(rows, key=lambda r: (r["case"], r["views"], r["peak"], METHODS.index(r["method"]))),
-        key=lambda r: (r["case"], r["views"], r["peak"], r["method"]),
-    ):
+
+    def key(row: dict) -> tuple:
+        return row["case"], row["box"], row["views"], row["peak"], METHODS.index(row["method"])
+
+    for (case, _, views, peak, method), group in itertools.groupby(sorted(rows, key=key), key=key):
         runs = list(group)
         cells = []
         for name in SCORES:
@@ -167,7 +143,28 @@ def table(rows: list[dict]) -> str:
             cells.append(f"{values.mean():.3f}" + (f" ± {values.std(ddof=1):.3f}" if len(runs) > 1 else ""))
         seconds = np.mean([run["seconds"] for run in runs])
         lines.append(
-            f"| {key[0]} | {key[1]} | {key[2]:g} | {key[3]} | " + " | ".join(cells) + f" | {seconds:.0f} |"
+            f"| {case} | {views} | {peak:g} | {METHODS[method]} | {' | '.join(cells)} | {seconds:.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def gains(rows: list[dict]) -> str:
+    """Markdown: what each method gains over the input on average, and its worst figures."""
+    lines = [
+        "| method | runs | mean gain in blank | smallest | lowest change of sampled | power up to | s |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    inputs = {identity(row)[:4]: row for row in rows if row["method"] == "input"}
+    for method in METHODS:
+        runs = [row for row in rows if row["method"] == method and identity(row)[:4] in inputs]
+        if not runs:
+            continue
+        before = [inputs[identity(row)[:4]] for row in runs]
+        blank = [a["blank"] - b["blank"] for a, b in zip(runs, before, strict=True)]
+        sampled = [a["sampled"] - b["sampled"] for a, b in zip(runs, before, strict=True)]
+        lines.append(
+            f"| {method} | {len(runs)} | {np.mean(blank):.3f} | {min(blank):.3f} | {min(sampled):+.4f} | "
+            f"{max(row['power'] for row in runs):.2f} | {np.mean([row['seconds'] for row in runs]):.0f} |"
         )
     return "\n".join(lines)
 

@@ -66,6 +66,11 @@ class Case:
     views: str = "top"
     peak: float = 300.0
 
+    @property
+    def limit_shell(self) -> float:
+        """The resolution in Fourier voxels."""
+        return self.box * self.voxel_size / self.resolution
+
 
 @dataclass(frozen=True)
 class Simulated:

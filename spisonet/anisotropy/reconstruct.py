@@ -89,7 +89,7 @@ def run_reconstruct(config: ReconstructConfig) -> None:
     if len(devices) < local_count():
         raise SpisonetError(f"torchrun started {local_count()} processes for {len(devices)} GPUs.")
     device = devices[local_rank()]
-    use_cpu_threads(max(1, config.ncpus // local_count()))
+    use_cpu_threads(config.ncpus, local_count())
     keep_freed_memory()
     memory = Memory(device, None if config.memory_limit is None else config.memory_limit * GIGABYTE)
     memory.enforce()

@@ -116,10 +116,10 @@ def available_devices() -> Iterator[torch.device]:
         yield torch.device("mps")
 
 
-def use_cpu_threads(requested: int) -> int:
-    """Use `requested` CPU threads, at most those this process may run on; return the number."""
+def use_cpu_threads(requested: int, processes_here: int = 1) -> int:
+    """Use `requested` CPU threads, at most those that there are, for all processes; return this one's."""
     there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = max(1, min(requested, there))
+    threads = max(1, min(requested, there) // processes_here)
     torch.set_num_threads(threads)
     return threads
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from spisonet.learning.processes import ALONE
 from spisonet.learning.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -48,6 +49,16 @@ class Lesson:
     options: TrainingOptions
     tile_size: int
 
+    def prepare(self, device: torch.device, processes: Processes = ALONE) -> tuple[Trainer, Objective]:
+        """Make the trainer of this process, and its objective."""
+        measurement = self.measurement.to(device)
+        objective = self.make_objective(measurement)
+        fingerprint = measurement.fingerprint
+        trainer = Trainer(
+            self.network, objective, self.options, device, self.tile_size, fingerprint, processes
+        )
+        return trainer, objective
+
 
 def teach(
     lesson: Lesson, device: torch.device, processes: Processes, checkpoint: Path, resume: bool
@@ -59,7 +70,7 @@ def teach(
     Trainer
         With the trained network.
     Tensor
-        ``(n_halves, z, y, x)`` its answer to the measurement; zero outside the support.
+        ``(n_halves, z, y, x)`` its answer to the measurement.
     """
     if processes.count > 1:
         processes.broadcast(replace(lesson, measurement=lesson.measurement.to("cpu")))
@@ -81,17 +92,7 @@ def dismiss(processes: Processes) -> None:
 def _train(
     lesson: Lesson, device: torch.device, processes: Processes, checkpoint: Path | None, resume: bool
 ) -> tuple[Trainer, Tensor]:
-    measurement = lesson.measurement.to(device)
-    objective = lesson.make_objective(measurement)
-    trainer = Trainer(
-        lesson.network,
-        objective,
-        lesson.options,
-        device,
-        lesson.tile_size,
-        measurement.fingerprint,
-        processes,
-    )
+    trainer, objective = lesson.prepare(device, processes)
     if lesson.options.epochs:
         trainer.train(lesson.title, checkpoint, resume)
-    return trainer, measurement.within_support(trainer.predict, objective.network_input())
+    return trainer, objective.answer(trainer.predict)

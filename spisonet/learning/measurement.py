@@ -82,6 +82,11 @@ class Measurement:
         return self.weight_rfft if self.consistency_rfft is None else self.consistency_rfft
 
     @property
+    def can_fill_repeatedly(self) -> bool:
+        """Whether a support and a sharp weight are there, which filling again and again needs."""
+        return self.consistency_rfft is not None and self.support is not None
+
+    @property
     def hidden_fraction(self) -> float:
         """Fraction of the band that the measurement does not know."""
         known = (self.filling_weight_rfft * self.band_rfft).sum()
@@ -154,12 +159,11 @@ class Measurement:
         ----------
         Fienup (1982) Appl. Opt. 21, 2758-2769 (error reduction).
         """
-        repeated = self.consistency_rfft is not None and self.support is not None
         weight = self.filling_weight_rfft
         known, missing = rfft3(self.data) * weight, (1.0 - weight) * self.band_rfft
         expected = self.constrain(prediction)
         filled = irfft3(known + rfft3(expected) * missing, self.shape)
-        for _ in range(CONSTRAINT_ITERATIONS if repeated else 0):
+        for _ in range(CONSTRAINT_ITERATIONS if self.can_fill_repeatedly else 0):
             mixed = torch.lerp(self.constrain(filled), expected, self.noise_inside)
             filled = irfft3(known + rfft3(mixed) * missing, self.shape)
         return filled

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
 import torch
 from torch.nn import functional
 
@@ -21,11 +22,11 @@ from spisonet.learning.spectra import (
     apply_filter,
     frequency_points_rfft,
 )
+from spisonet.learning.turning import TurnedCopies
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import numpy as np
     from torch import Tensor
 
     from spisonet.learning.measurement import Measurement
@@ -34,6 +35,7 @@ MIN_REFRESH_INTERVAL = 10
 MISSING_WEIGHT = 20.0
 MAX_REFRESH_COST = 0.2  # of the time spent on updates
 FORWARD_AND_BACKWARD = 3  # cost of an update in forward passes
+ANSWER_PASSES, TURNS_A_PASS, TURNS_SEED = 4, 4, 0
 
 
 class Objective(Protocol):
@@ -51,8 +53,8 @@ class Objective(Protocol):
     def loss(self, network: Callable[[Tensor], Tensor], n_crops: int, rng: np.random.Generator) -> Tensor:
         """Mean loss over a new random batch, differentiable."""
 
-    def network_input(self) -> Tensor:
-        """Whole volumes ``(n_halves, z, y, x)`` in the form that the trained network corrects."""
+    def answer(self, predict: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return the trained network's prediction of the measured object, ``(n_halves, z, y, x)``."""
 
 
 class ReplayObjective:
@@ -114,8 +116,7 @@ class ReplayObjective:
 
     def refresh(self, predict: Callable[[Tensor], Tensor]) -> None:
         """Fill the map with the network's prediction."""
-        prediction = self._measurement.within_support(predict, self.network_input())
-        filled = self._measurement.fill(prediction)
+        filled = self._measurement.fill(self._first_answer(predict))
         self._inputs = self._targets  # frees the old filled map before the new one is oversampled
         self._inputs = OversampledVolumes(filled, self._measurement.band_fraction, self._max_oversampling)
 
@@ -130,9 +131,28 @@ class ReplayObjective:
         residual = network(inputs) - targets
         return apply_filter(residual, known * self._residual_weight).square().mean()
 
-    def network_input(self) -> Tensor:
-        """Return the data weighted by what is known, ``M y``."""
-        return self._measurement.weighted_data
+    def answer(self, predict: Callable[[Tensor], Tensor]) -> Tensor:
+        """Predict the map, then some times what it shows once it is filled.
+
+        Each time the map is filled with the prediction and the network asked about turned copies of it
+        (`TurnedCopies`): copies of the filled map are what it was trained on, and turning averages out its
+        errors. Without a support, and where the weight is too blunt for filling again and again, the first
+        prediction is the answer.
+        """
+        prediction, measurement = self._first_answer(predict), self._measurement
+        if not measurement.can_fill_repeatedly:
+            return prediction
+        self._inputs = self._targets  # frees the filled map of the training
+        copies = TurnedCopies(measurement, self._weight, self._max_oversampling)
+        rng = np.random.default_rng(TURNS_SEED)
+        for _ in range(ANSWER_PASSES):
+            rotations = draw_rotations(TURNS_A_PASS, rng, measurement.data.device)
+            prediction = copies.answer(predict, measurement.fill(prediction), rotations)
+        return prediction
+
+    def _first_answer(self, predict: Callable[[Tensor], Tensor]) -> Tensor:
+        """Answer to the data weighted by what is known, ``M y``."""
+        return self._measurement.within_support(predict, self._measurement.weighted_data)
 
 
 class EquivarianceObjective:
@@ -196,9 +216,9 @@ class EquivarianceObjective:
             self._alpha * functional.l1_loss(again, turned2) + functional.l1_loss(seen, second)
         )
 
-    def network_input(self) -> Tensor:
-        """Return the data as they are."""
-        return self._measurement.data
+    def answer(self, predict: Callable[[Tensor], Tensor]) -> Tensor:
+        """Predict from the data as they are."""
+        return self._measurement.within_support(predict, self._measurement.data)
 
     def _crop_pairs(self, n_crops: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         data, edge = self._measurement.data, self._cube_size

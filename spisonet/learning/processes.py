@@ -8,13 +8,14 @@ import logging
 import os
 import signal
 import sys
+import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 import torch.distributed
 from torch.distributed.elastic.multiprocessing import SignalException
-from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, record
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from spisonet.errors import SpisonetError
@@ -103,10 +104,15 @@ def joined(device: torch.device) -> Iterator[Processes]:
     if not started_by_torchrun():
         yield ALONE
         return
-    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    backend = "gloo"
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+        backend = "cpu:gloo,cuda:nccl"
     torch.distributed.init_process_group(backend)
     try:
         yield Processes(torch.distributed.get_rank(), torch.distributed.get_world_size())
+        # A process that parts while another still talks to it can abort at its end.
+        torch.distributed.barrier()
     finally:
         torch.distributed.destroy_process_group()
 
@@ -135,6 +141,7 @@ def run_in_processes(function: Callable[[T], None], argument: T, count: int) -> 
         min_nodes=1,
         max_nodes=1,
         nproc_per_node=count,
+        run_id=uuid.uuid4().hex,
         rdzv_backend="c10d",
         rdzv_endpoint="localhost:0",
         max_restarts=0,
@@ -149,14 +156,17 @@ def run_in_processes(function: Callable[[T], None], argument: T, count: int) -> 
         sys.exit(128 + stop.sigval)
     except ChildFailedError as failure:
         _, first = failure.get_first_failure()
-        raise SpisonetError(first.message.removeprefix(f"{SpisonetError.__name__}: ")) from failure
+        # A Python error comes with its traceback, a killed process with a sentence only.
+        said: Any = first.message
+        sentence = said["message"] if isinstance(said, dict) else said
+        raise SpisonetError(sentence.removeprefix(f"{SpisonetError.__name__}: ")) from failure
 
 
-@record
 def _run_one(function: Callable[[T], None], argument: T, log_level: int) -> None:
     # A session of its own keeps a terminal's Ctrl-C for the parent, which passes it on once; and if the
     # parent is killed, the child goes with it.
     os.setsid()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that either ends it in good order
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGTERM)
     if int(os.environ["RANK"]) == 0:

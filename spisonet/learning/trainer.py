@@ -137,7 +137,13 @@ class Trainer:
         self._n_updates = 0
         self.epoch_losses: list[float] = []
 
-    def train(self, title: str, checkpoint: Path | None, resume: bool) -> None:
+    def train(
+        self,
+        title: str,
+        checkpoint: Path | None,
+        resume: bool,
+        after_epoch: Callable[[], None] | None = None,
+    ) -> None:
         """Train to the end, writing `checkpoint` before the first and after every epoch.
 
         All processes train together; only the main one needs a checkpoint.
@@ -150,6 +156,8 @@ class Trainer:
             Training state.
         resume : bool
             Continue from `checkpoint` if it is there.
+        after_epoch : callable, optional
+            Called after every epoch.
 
         Raises
         ------
@@ -187,6 +195,8 @@ class Trainer:
                 if checkpoint is not None:
                     self._save(checkpoint)
                 progress.epoch(epoch + 1, options.epochs, self.epoch_losses[-1])
+                if after_epoch is not None:
+                    after_epoch()
 
     def predict(self, volumes: Tensor) -> Tensor:
         """Apply the averaged network to whole volumes ``(n, z, y, x)``; all processes take part."""

@@ -8,6 +8,7 @@ import pytest
 from spisonet.anisotropy.view_model import FIRST_SHELL, fit_view_model
 from spisonet.fourier.grids import frequency_axes_rfft, irfft3, radius_rfft, rfft3
 from spisonet.geometry.sampling import sampling_density
+from tests.anisotropy.simulation import even_views, views_about_z
 
 LAST_SHELL = 14
 
@@ -29,12 +30,6 @@ def simulate(n: int, views: np.ndarray, seed: int = 0) -> tuple[np.ndarray, np.n
     return halves[0], halves[1], ssnr / (1 + ssnr)
 
 
-def top_views(spread_degrees: float, n: int = 2000, seed: int = 1) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    views = np.array([0, 0, 1.0]) + np.tan(np.radians(spread_degrees)) * rng.normal(size=(n, 3))
-    return views / np.linalg.norm(views, axis=1, keepdims=True)
-
-
 def modelled_fsc(half1: np.ndarray, half2: np.ndarray, first_shell: int = FIRST_SHELL) -> np.ndarray:
     ssnr = fit_view_model(rfft3(half1), rfft3(half2), first_shell, LAST_SHELL).ssnr_rfft(half1.shape[0])
     return ssnr / (1 + ssnr)
@@ -42,7 +37,7 @@ def modelled_fsc(half1: np.ndarray, half2: np.ndarray, first_shell: int = FIRST_
 
 @pytest.mark.parametrize("n", [36, 33])
 def test_the_true_fsc_is_found_coefficient_by_coefficient(n):
-    half1, half2, truth = simulate(n, top_views(8))
+    half1, half2, truth = simulate(n, views_about_z(8))
     found = modelled_fsc(half1, half2)
     radius = radius_rfft((n, n, n))
     band = (radius >= 4) & (radius <= LAST_SHELL)
@@ -54,7 +49,7 @@ def test_the_true_fsc_is_found_coefficient_by_coefficient(n):
 
 
 def test_the_views_are_found():
-    half1, half2, _ = simulate(36, top_views(8))
+    half1, half2, _ = simulate(36, views_about_z(8))
     model = fit_view_model(rfft3(half1), rfft3(half2), FIRST_SHELL, LAST_SHELL)
     tilt = np.degrees(np.arccos(np.abs(model.directions[:, 2])))
     assert model.shares.sum() == pytest.approx(1)
@@ -62,7 +57,7 @@ def test_the_views_are_found():
 
 
 def test_a_common_filter_changes_nothing():
-    half1, half2, _ = simulate(32, top_views(10))
+    half1, half2, _ = simulate(32, views_about_z(10))
     kz, _, _ = frequency_axes_rfft((32, 32, 32))
     filtered = [irfft3(rfft3(half) * np.exp(-np.abs(kz) / 4), half.shape) for half in (half1, half2)]
     np.testing.assert_allclose(modelled_fsc(*filtered), modelled_fsc(half1, half2), atol=0.02)
@@ -77,9 +72,7 @@ def test_noise_alone_knows_nothing():
 
 
 def test_even_views_make_an_even_weight():
-    rng = np.random.default_rng(4)
-    views = rng.normal(size=(5000, 3))
-    half1, half2, truth = simulate(36, views / np.linalg.norm(views, axis=1, keepdims=True))
+    half1, half2, truth = simulate(36, even_views(5000))
     found = modelled_fsc(half1, half2)
     radius = radius_rfft((36, 36, 36))
     band = (radius >= 5) & (radius <= LAST_SHELL)
@@ -87,13 +80,13 @@ def test_even_views_make_an_even_weight():
 
 
 def test_the_same_input_gives_the_same_model():
-    half1, half2, _ = simulate(24, top_views(10))
+    half1, half2, _ = simulate(24, views_about_z(10))
     first, again = (fit_view_model(rfft3(half1), rfft3(half2), FIRST_SHELL, 10) for _ in range(2))
     np.testing.assert_array_equal(first.shares, again.shares)
 
 
 def test_shells_of_a_common_reference_can_be_left_out():
-    half1, half2, truth = simulate(36, top_views(8))
+    half1, half2, truth = simulate(36, views_about_z(8))
     radius = radius_rfft((36, 36, 36))
     common = np.where(radius < 4.5, rfft3(half1), rfft3(half2)).astype(np.complex64)
     found = modelled_fsc(half1, irfft3(common, half1.shape), first_shell=5)

@@ -67,3 +67,27 @@ def test_constrain_is_a_projection_on_support_and_positivity(measurement_factory
 def test_hidden_fraction_counts_the_missing_cone(measurement_factory):
     # A double cone with cos(angle) > 0.7 covers 30 % of the sphere.
     assert abs(measurement_factory(n=40).hidden_fraction - 0.3) < 0.04
+
+
+def test_a_network_is_applied_where_its_answer_counts(measurement_factory):
+    measurement = measurement_factory(n=64)
+    seen = []
+
+    def record(volumes):
+        seen.append(volumes.shape)
+        return 2 * volumes
+
+    small = torch.zeros(64, 64, 64)
+    small[20:30, 25:30, 5:40] = 0.5
+    answer = replace(measurement, support=small).within_support(record, measurement.data)
+    assert seen == [(2, 10 + 32, 5 + 32, 5 + 35 + 16)]
+    inside = small > 0
+    torch.testing.assert_close(answer[:, inside], 2 * measurement.data[:, inside])
+    assert answer[:, :4].abs().max() == 0
+    replace(measurement, support=None).within_support(record, measurement.data)
+    assert seen[-1] == measurement.data.shape
+
+
+def test_moving_a_measurement_changes_nothing(measurement_factory):
+    measurement = measurement_factory()
+    assert measurement.to("cpu").fingerprint == measurement.fingerprint

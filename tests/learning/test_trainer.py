@@ -33,7 +33,7 @@ def test_training_lowers_the_loss_and_fills_the_gap(measurement_factory, tmp_pat
     loss_before = np.mean([objective.loss(lambda x: x, 4, np.random.default_rng(s)).item() for s in range(5)])
     trainer.train("test", tmp_path / "checkpoint.safetensors", resume=False)
     assert trainer.epoch_losses[-1] < 0.8 * loss_before
-    filled = measurement.fill(trainer.predict(objective.network_input()))
+    filled = measurement.fill(objective.answer(trainer.predict))
     hidden = (measurement.weight_rfft == 0) & (measurement.band_rfft > 0.5)
     assert rfft3(filled)[:, hidden].abs().square().sum() > 0
 
@@ -103,9 +103,6 @@ def test_divergence_stops_with_a_clear_sentence(measurement_factory, tmp_path):
         def loss(self, network, n_crops, rng):
             return network(torch.zeros(n_crops, 16, 16, 16)).sum() * float("nan")
 
-        def network_input(self):
-            return torch.zeros(1, 16, 16, 16)
-
     trainer._objective = Diverging()
     with pytest.raises(SpisonetError, match="loss became nan at update 1"):
         trainer.train("test", tmp_path / "c.safetensors", resume=False)
@@ -137,3 +134,101 @@ def test_the_published_training_neither_averages_nor_decays(measurement_factory,
     again.train("resumed", tmp_path / "checkpoint.safetensors", resume=True)
     predictions = [t.predict(measurement.data) for t in (trainer, again)]
     torch.testing.assert_close(*predictions)
+
+
+class Hungry:
+    """Needs memory for every crop, and records what it was asked for."""
+
+    def __init__(self, most: int, error: Exception) -> None:
+        self.most, self.error, self.asked, self.drawn = most, error, [], []
+
+    def loss(self, network, n_crops, rng):
+        self.asked.append(n_crops)
+        drawn = rng.random()
+        if n_crops > self.most:
+            raise self.error
+        self.drawn.append(drawn)
+        return network(torch.ones(n_crops, 16, 16, 16)).mean()
+
+
+def test_out_of_memory_means_smaller_parts_of_the_same_batch(measurement_factory):
+    weights = []
+    for most in (4, 1):
+        trainer = trainer_for(measurement_factory(), options(batch_size=4))
+        hungry = Hungry(most, torch.OutOfMemoryError("CUDA out of memory"))
+        trainer._objective = hungry
+        trainer._update()
+        weights.append(torch.cat([p.ravel() for p in trainer._network.parameters()]))
+    assert hungry.asked == [4, 2, 1, 1, 1, 1]
+    assert hungry.drawn[0] == np.random.default_rng(options().seed).random()
+    torch.testing.assert_close(weights[0], weights[1], rtol=1e-5, atol=1e-7)
+
+
+def test_one_crop_that_does_not_fit_is_an_error(measurement_factory):
+    trainer = trainer_for(measurement_factory(), options(batch_size=2))
+    trainer._objective = Hungry(0, torch.OutOfMemoryError("CUDA out of memory"))
+    with pytest.raises(torch.OutOfMemoryError):
+        trainer._update()
+
+
+def test_other_errors_are_not_tried_again(measurement_factory):
+    trainer = trainer_for(measurement_factory(), options(batch_size=2))
+    trainer._objective = Hungry(0, RuntimeError("shapes do not match"))
+    with pytest.raises(RuntimeError, match="shapes"):
+        trainer._update()
+    assert trainer._objective.asked == [2]
+
+
+def test_a_network_that_cannot_be_compiled_trains_uncompiled(measurement_factory):
+    measurement = measurement_factory()
+    plain, broken = (trainer_for(measurement, options()) for _ in range(2))
+
+    def fail(volumes):
+        raise RuntimeError("no compiler")
+
+    broken._compiled = fail
+    for trainer in (plain, broken):
+        trainer._update()
+    assert broken._compiled is None
+    for one, other in zip(plain._network.parameters(), broken._network.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_prediction_falls_back_to_smaller_tiles(measurement_factory):
+    trainer = trainer_for(measurement_factory(), options())
+    trainer._tile_size = 160
+    sizes = []
+
+    def hungry(network, volumes):
+        sizes.append(volumes.shape[-1])
+        if volumes.shape[-1] > 64:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return volumes
+
+    trainer._apply = hungry
+    volumes = torch.randn(1, 100, 100, 100)
+    torch.testing.assert_close(trainer.predict(volumes), volumes, rtol=0, atol=1e-5)
+    assert sizes[0] == 104
+    assert set(sizes[1:]) == {80} or set(sizes[2:]) == {64}
+
+
+def test_bfloat16_gives_nearly_the_prediction_of_float32(measurement_factory, tmp_path):
+    measurement = measurement_factory(n=32, noise=0.05)
+    predictions = []
+    for mixed in (False, True):
+        trainer = trainer_for(measurement, options(epochs=1, crops_per_epoch=200, batch_size=4), width=8)
+        trainer._mixed = mixed
+        trainer.train("test", tmp_path / f"{mixed}.safetensors", resume=False)
+        predictions.append(trainer.predict(measurement.weighted_data))
+    full, half = predictions
+    assert full.dtype == half.dtype == torch.float32
+    assert (full - half).norm() < 0.05 * full.norm()
+    change = [p - measurement.weighted_data for p in predictions]
+    assert torch.nn.functional.cosine_similarity(change[0].ravel(), change[1].ravel(), dim=0) > 0.9
+
+
+def test_every_epoch_is_told(measurement_factory, tmp_path):
+    trainer = trainer_for(measurement_factory(), options(epochs=3))
+    seen = []
+    trainer.train("test", None, resume=False, after_epoch=lambda: seen.append(len(trainer.epoch_losses)))
+    assert seen == [1, 2, 3]

@@ -1,0 +1,166 @@
+"""The methods that the quality benchmark compares: each corrects half map 1 of a simulated case.
+
+``input``
+    Half map 1 as it is.
+``projection``
+    The engine's repeated projection on data, mask and positivity, without a network.
+``published``
+    spIsoNet's recipe: its three losses, 24 rotations and batch-norm U-Net, constant rate, float32; the
+    masked conical 3D FSC as its filter, densities normalised over the box; the plain prediction with the
+    rotationally averaged amplitudes of the input.
+``ei``
+    The same losses and network as ``reconstruct --objective ei`` runs them: with our weights, and what
+    was measured kept as we keep it.
+``replay``
+    The default of ``reconstruct``.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from spisonet.anisotropy.grey_scale import measure_grey_scale
+from spisonet.anisotropy.inputs import HalfMaps
+from spisonet.anisotropy.knowledge import Knowledge, known_from_halves
+from spisonet.anisotropy.preparation import build_measurement, correction_band
+from spisonet.anisotropy.recombination import recombine
+from spisonet.fourier.filters import shell_curve_to_rfft
+from spisonet.fourier.grids import irfft3, rfft3
+from spisonet.fourier.shells import shell_sums
+from spisonet.io.mrc import Volume, read_volume, write_volume
+from spisonet.learning.devices import choose_devices, keep_freed_memory
+from spisonet.learning.memory import Memory
+from spisonet.learning.objectives import EquivarianceObjective
+from spisonet.learning.trainer import Trainer, TrainingOptions
+from spisonet.learning.unet import PublishedUNet
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from simulate import Case, Simulated
+
+    from spisonet.learning.measurement import Measurement
+
+METHODS = ("input", "projection", "published", "ei", "replay")
+EPOCHS = 4
+PUBLISHED_RATE, PUBLISHED_BATCH = 3e-4, 4
+PUBLISHED_ALPHA, PUBLISHED_BETA = 1.0, 0.5
+
+
+def correct(
+    method: str, case: Case, simulated: Simulated, folder: Path, crops: int, filter_base: int, cube_size: int
+) -> NDArray[np.float32]:
+    """Return half map 1 as a method corrects it."""
+    if method == "input":
+        return simulated.half1
+    if method == "projection":
+        return _projection(case, simulated)
+    if method == "published":
+        return _published(case, simulated, crops, filter_base, cube_size)
+    return _command(method, case, simulated, folder, crops, filter_base, cube_size)
+
+
+def _command(
+    objective: str,
+    case: Case,
+    simulated: Simulated,
+    folder: Path,
+    crops: int,
+    filter_base: int,
+    cube_size: int,
+) -> NDArray[np.float32]:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("half1", "half2", "mask"):
+        path = folder / f"{name}.mrc"
+        write_volume(path, Volume(getattr(simulated, name), case.voxel_size, name=str(path)))
+    command = [
+        *(str(Path(sys.executable).parent / "spisonet.py"), "reconstruct"),
+        *(str(folder / "half1.mrc"), str(folder / "half2.mrc"), "--mask", str(folder / "mask.mrc")),
+        *("--limit_res", str(case.resolution), "--objective", objective),
+        *("--filter_base", str(filter_base), "--cube_size", str(cube_size)),
+        *("--epochs", str(EPOCHS), "--n_subvolume", str(crops // EPOCHS)),
+        *("--output_dir", str(folder / objective)),
+    ]
+    subprocess.run(command, check=True, capture_output=True)
+    return read_volume(folder / objective / "corrected_half1.mrc").data
+
+
+def knowledge(case: Case, simulated: Simulated) -> Knowledge:
+    """Measure what the half maps know, as ``reconstruct`` does without ``--aniso_file``."""
+    volumes = (Volume(v, case.voxel_size) for v in (simulated.half1, simulated.half2, simulated.mask))
+    return known_from_halves(HalfMaps(*volumes), None, case.resolution, torch.get_num_threads())
+
+
+def _projection(case: Case, simulated: Simulated) -> NDArray[np.float32]:
+    known = knowledge(case, simulated)
+    band = correction_band(known, case.limit_shell)
+    scale = measure_grey_scale(simulated.half1, simulated.mask, band)
+    measurement = build_measurement(
+        [scale.normalise(simulated.half1)],
+        known.weight_rfft,
+        known.consistency_rfft,
+        band,
+        simulated.mask,
+        torch.device("cpu"),
+        positivity=True,
+        noise_inside=0.0,  # there is no prediction to hold the result to
+    )
+    return recombine(measurement, measurement.weighted_data, [simulated.half1], [scale])[0].whole
+
+
+def published_measurement(case: Case, simulated: Simulated, device: torch.device) -> Measurement:
+    """Return what spIsoNet learns from: normalised over the box, filtered by the masked 3D FSC as it is."""
+    known = knowledge(case, simulated)
+    halves = [simulated.half1, simulated.half2]
+    measurement = build_measurement(
+        halves,
+        known.weight_rfft,
+        None,
+        correction_band(known, case.limit_shell),
+        simulated.mask,
+        device,
+        positivity=False,
+    )
+    data = measurement.data
+    mean, deviation = data.mean(dim=(1, 2, 3), keepdim=True), data.std(dim=(1, 2, 3), keepdim=True)
+    return replace(measurement, data=(data - mean) / deviation)
+
+
+def published_trainer(
+    measurement: Measurement, device: torch.device, epochs: int, crops: int, filter_base: int, cube_size: int
+) -> Trainer:
+    """Train as spIsoNet does, `crops` an epoch."""
+    keep_freed_memory()
+    torch.manual_seed(0)
+    network = PublishedUNet(filter_base)
+    objective = EquivarianceObjective(measurement, cube_size, PUBLISHED_ALPHA, PUBLISHED_BETA)
+    options = TrainingOptions(
+        epochs, crops, PUBLISHED_BATCH, 1, learning_rate=PUBLISHED_RATE, seed=0, published=True
+    )
+    return Trainer(network, objective, options, device, Memory(device).largest_tile(network))
+
+
+def _published(
+    case: Case, simulated: Simulated, crops: int, filter_base: int, cube_size: int
+) -> NDArray[np.float32]:
+    device = choose_devices()[0]
+    measurement = published_measurement(case, simulated, device)
+    trainer = published_trainer(measurement, device, EPOCHS, crops // EPOCHS, filter_base, cube_size)
+    with tempfile.TemporaryDirectory() as folder:
+        trainer.train("published", Path(folder) / "checkpoint.safetensors", resume=False)
+    predicted = rfft3(trainer.predict(measurement.data)[0].cpu().numpy())
+    # The corrected map gets the amplitudes of the input, averaged over each shell inside the mask.
+    n = len(simulated.half1)
+    mine, its = (
+        np.sqrt(shell_sums(np.abs(rfft3(volume * simulated.mask)) ** 2, n))
+        for volume in (irfft3(predicted, (n, n, n)), simulated.half1)
+    )
+    gain = np.divide(its, mine, out=np.zeros_like(its), where=mine > 0)
+    return irfft3((predicted * shell_curve_to_rfft(gain, n)).astype(np.complex64), (n, n, n))

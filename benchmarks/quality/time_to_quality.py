@@ -1,0 +1,189 @@
+"""Time until a held-out cone is predicted as well as by spIsoNet's recipe at its end.
+
+    python benchmarks/quality/time_to_quality.py --models FOLDER [--box 256] [--published_epochs 30] [...]
+
+A cone of directions that were measured (30° about x, of top views along z) is removed from data and
+weights of both half maps, each recipe trains on the rest, and after every epoch its prediction from half
+map 1 is compared with the raw half map 2 inside that cone, shell by shell. Both run one after the other on
+the same device. Needs gemmi. Prints every epoch, and the ratio of the times.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from methods import PUBLISHED_BATCH, knowledge, published_measurement, published_trainer
+from simulate import Case, Simulated, simulate
+
+from spisonet.anisotropy.grey_scale import measure_grey_scale
+from spisonet.anisotropy.guards import mask_leakage_guard
+from spisonet.anisotropy.preparation import build_measurement, correction_band
+from spisonet.fourier.grids import frequency_axes_rfft, radius_rfft, shell_index_rfft
+from spisonet.learning.devices import choose_devices, describe_device, keep_freed_memory
+from spisonet.learning.lesson import Lesson
+from spisonet.learning.memory import Memory
+from spisonet.learning.objectives import ReplayObjective
+from spisonet.learning.spectra import apply_filter, rfft3
+from spisonet.learning.trainer import Trainer, TrainingOptions
+from spisonet.learning.unet import UNet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+    from spisonet.learning.measurement import Measurement
+
+CONE_DEGREES = 30.0
+FIRST_SHELL_ANGSTROM = 25.0
+FEWEST = 8
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """A measurement without a cone, and what to find in it."""
+
+    measurement: Measurement
+    cone: Tensor
+    raw: Tensor
+    shells: Tensor
+
+    @classmethod
+    def make(cls, measurement: Measurement, case: Case) -> HeldOut:
+        """Take a cone about x out of a measurement."""
+        n = case.box
+        _, _, kx = frequency_axes_rfft((n, n, n))
+        radius = radius_rfft((n, n, n))
+        along = np.abs(np.broadcast_to(kx, radius.shape)) >= np.cos(np.radians(CONE_DEGREES)) * radius
+        first, last = n * case.voxel_size / FIRST_SHELL_ANGSTROM, case.limit_shell - 1
+        shell = shell_index_rfft((n, n, n))
+        device = measurement.data.device
+        cone = torch.from_numpy(along & (radius > 0)).to(device)
+        seen = torch.from_numpy(np.where((shell >= first) & (shell <= last), shell, 0)).to(device)
+        rest = (~cone).float()
+        consistency = measurement.consistency_rfft
+        hidden = replace(
+            measurement,
+            data=apply_filter(measurement.data, rest),
+            weight_rfft=measurement.weight_rfft * rest,
+            consistency_rfft=None if consistency is None else consistency * rest,
+        )
+        return cls(hidden, cone, rfft3(measurement.data[1]), seen)
+
+    def score(self, predicted: Tensor) -> float:
+        """Mean FSC over the shells of a prediction from half map 1 and the raw half map 2 in the cone."""
+        inside = self.cone & (self.shells > 0)
+        shells, found, raw = self.shells[inside], rfft3(predicted)[inside], self.raw[inside]
+
+        def sums(values: Tensor) -> Tensor:
+            return torch.zeros(int(shells.max()) + 1, device=values.device).index_add_(0, shells, values)
+
+        cross = sums((found * raw.conj()).real)
+        power = sums(found.abs() ** 2) * sums(raw.abs() ** 2)
+        enough = sums(torch.ones_like(shells, dtype=torch.float32)) >= FEWEST
+        return float((cross[enough] / power[enough].sqrt().clamp(min=1e-20)).mean())
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--models", type=Path, required=True)
+    parser.add_argument("--model", default="ribosome30s_4v4r.pdb")
+    parser.add_argument("--box", type=int, default=256)
+    parser.add_argument("--voxel_size", type=float, default=1.2)
+    parser.add_argument("--resolution", type=float, default=3.6)
+    parser.add_argument("--published_epochs", type=int, default=30)
+    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--crops", type=int, default=1000, help="an epoch")
+    parser.add_argument("--published_base", type=int, default=64)
+    parser.add_argument("--filter_base", type=int, default=32)
+    parser.add_argument("--cube_size", type=int, default=64)
+    args = parser.parse_args()
+    keep_freed_memory()
+    device = choose_devices()[0]
+    case = Case("held-out cone", args.model, args.box, args.voxel_size, args.resolution)
+    simulated = simulate(case, args.models, seed=1)
+    print(f"{describe_device(device)}, PyTorch {torch.__version__}", flush=True)
+
+    held = HeldOut.make(published_measurement(case, simulated, device), case)
+    trainer = published_trainer(
+        held.measurement, device, args.published_epochs, args.crops, args.published_base, args.cube_size
+    )
+    published = watch("published", trainer, held, lambda: trainer.predict(held.measurement.data)[0])
+
+    held = HeldOut.make(our_measurement(case, simulated, device), case)
+    lesson = Lesson(
+        "ours",
+        held.measurement,
+        lambda m: ReplayObjective(m, args.cube_size),
+        UNet(args.filter_base),
+        TrainingOptions(args.epochs, args.crops, PUBLISHED_BATCH, 1, learning_rate=1e-3, seed=0),
+        Memory(device).largest_tile(UNet(args.filter_base)),
+    )
+    ours_trainer, objective = lesson.prepare(device)
+
+    def ours_prediction() -> Tensor:
+        return held.measurement.fill(objective.answer(ours_trainer.predict))[0]
+
+    ours = watch("ours", ours_trainer, held, ours_prediction)
+    goal = published[-1][1]
+    reached = [seconds for seconds, score in ours if score >= goal]
+    print(f"\nPublished recipe: {goal:.3f} after {published[-1][0]:.0f} s.")
+    if reached:
+        print(
+            f"Ours reaches that after {reached[0]:.0f} s: {published[-1][0] / reached[0]:.1f} times as fast."
+        )
+    else:
+        print(f"Ours does not reach that: {max(score for _, score in ours):.3f}.")
+
+
+def our_measurement(case: Case, simulated: Simulated, device: torch.device) -> Measurement:
+    """Prepare a measurement as ``reconstruct`` does."""
+    known = knowledge(case, simulated)
+    band = correction_band(known, case.limit_shell)
+    halves = [
+        measure_grey_scale(half, simulated.mask, band).normalise(half)
+        for half in (simulated.half1, simulated.half2)
+    ]
+    return build_measurement(
+        halves,
+        known.weight_rfft * mask_leakage_guard(halves, simulated.mask),
+        known.consistency_rfft,
+        band,
+        simulated.mask,
+        device,
+        positivity=True,
+        noise_inside=known.noise_inside,
+    )
+
+
+def watch(
+    name: str, trainer: Trainer, held: HeldOut, predict: Callable[[], Tensor]
+) -> list[tuple[float, float]]:
+    """Train, and return seconds of training and score of the held-out cone after every epoch."""
+    progress: list[tuple[float, float]] = []
+    start, paused = time.perf_counter(), 0.0
+
+    def look() -> None:
+        nonlocal paused
+        if held.raw.is_cuda:
+            torch.cuda.synchronize()
+        now = time.perf_counter()
+        progress.append((now - start - paused, held.score(predict())))
+        print(f"{name}: {progress[-1][0]:.1f} s, {progress[-1][1]:.4f}", flush=True)
+        paused += time.perf_counter() - now
+
+    with tempfile.TemporaryDirectory() as folder:
+        trainer.train(name, Path(folder) / "checkpoint.safetensors", resume=False, after_epoch=look)
+    return progress
+
+
+if __name__ == "__main__":
+    main()
