@@ -63,10 +63,11 @@ def main() -> None:
             trainer = make_trainer(measurement, device, args, batch_size, published, mixed)
             if device.type == "cuda":
                 torch.cuda.reset_peak_memory_stats(device)
+            seconds = timed(trainer._update, device, args.updates)
+            trainer._compiled = None  # the counter sees what is not compiled
             with FlopCounterMode(display=False) as counter:
                 trainer._find_gradients()
             operations = counter.get_total_flops()
-            seconds = timed(trainer._update, device, args.updates)
             peak = torch.cuda.max_memory_allocated(device) / 1e9 if device.type == "cuda" else float("nan")
             rate = operations / seconds
             cells = [

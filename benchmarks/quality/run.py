@@ -122,7 +122,12 @@ def main() -> None:
 
 def identity(row: dict) -> tuple:
     """Tell one run from another."""
-    return tuple(row[name] for name in ("case", "views", "peak", "seed", "method", "box", "crops"))
+    return *sample(row), row["method"], row["crops"]
+
+
+def sample(row: dict) -> tuple:
+    """Tell one pair of half maps from another."""
+    return tuple(row[name] for name in ("case", "box", "views", "peak", "seed"))
 
 
 def table(rows: list[dict]) -> str:
@@ -133,9 +138,10 @@ def table(rows: list[dict]) -> str:
     ]
 
     def key(row: dict) -> tuple:
-        return row["case"], row["box"], row["views"], row["peak"], METHODS.index(row["method"])
+        case = row["case"], row["box"], row["views"], row["peak"]
+        return *case, row["crops"], METHODS.index(row["method"])
 
-    for (case, _, views, peak, method), group in itertools.groupby(sorted(rows, key=key), key=key):
+    for (case, _, views, peak, crops, method), group in itertools.groupby(sorted(rows, key=key), key=key):
         runs = list(group)
         cells = []
         for name in SCORES:
@@ -143,7 +149,8 @@ def table(rows: list[dict]) -> str:
             cells.append(f"{values.mean():.3f}" + (f" ± {values.std(ddof=1):.3f}" if len(runs) > 1 else ""))
         seconds = np.mean([run["seconds"] for run in runs])
         lines.append(
-            f"| {case} | {views} | {peak:g} | {METHODS[method]} | {' | '.join(cells)} | {seconds:.0f} |"
+            f"| {case} | {views} | {peak:g} | {METHODS[method]}, {crops} crops | {' | '.join(cells)} "
+            f"| {seconds:.0f} |"
         )
     return "\n".join(lines)
 
@@ -154,12 +161,12 @@ def gains(rows: list[dict]) -> str:
         "| method | runs | mean gain in blank | smallest | lowest change of sampled | power up to | s |",
         "|---|---|---|---|---|---|---|",
     ]
-    inputs = {identity(row)[:4]: row for row in rows if row["method"] == "input"}
+    inputs = {sample(row): row for row in rows if row["method"] == "input"}
     for method in METHODS:
-        runs = [row for row in rows if row["method"] == method and identity(row)[:4] in inputs]
+        runs = [row for row in rows if row["method"] == method and sample(row) in inputs]
         if not runs:
             continue
-        before = [inputs[identity(row)[:4]] for row in runs]
+        before = [inputs[sample(row)] for row in runs]
         blank = [a["blank"] - b["blank"] for a, b in zip(runs, before, strict=True)]
         sampled = [a["sampled"] - b["sampled"] for a, b in zip(runs, before, strict=True)]
         lines.append(

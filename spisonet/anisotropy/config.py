@@ -92,7 +92,9 @@ class ReconstructConfig(CommandConfig):
         None, ge=1, description="Edge of the prediction tiles in voxels [default: what fits into memory]."
     )
     batch_size: int | None = Field(
-        None, ge=1, description="Subvolumes an update, over all GPUs [default: 4 for each]."
+        None,
+        ge=1,
+        description="Subvolumes an update, over all GPUs [default: 2 for each; 4 for objective ei].",
     )
     acc_batches: int = Field(
         1, ge=1, description="Parts in which a batch is computed; more are used if the memory demands it."
@@ -101,7 +103,7 @@ class ReconstructConfig(CommandConfig):
         None, gt=0, description="Gigabytes of the device's memory to use [default: what is free]."
     )
     learning_rate: float | None = Field(
-        None, gt=0, description="Peak learning rate [default: 1e-3; 3e-4 for objective ei]."
+        None, gt=0, description="Peak learning rate [default: 2e-3; 3e-4 for objective ei]."
     )
     filter_base: int = Field(32, ge=1, description="Base width of the U-Net.")
     objective: Literal["replay", "ei"] = Field(

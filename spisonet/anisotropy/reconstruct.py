@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import time
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +35,7 @@ from spisonet.learning.devices import (
     choose_devices,
     computes_in_bfloat16,
     describe_device,
+    empty_cache,
     keep_freed_memory,
     use_cpu_threads,
 )
@@ -53,6 +56,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from spisonet.anisotropy.config import ReconstructConfig
     from spisonet.learning.measurement import Measurement
     from spisonet.learning.processes import Processes
@@ -60,8 +65,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("spisonet")
 
-DEFAULT_BATCH_SIZE = 4
-DEFAULT_LEARNING_RATE = {"replay": 1e-3, "ei": 3e-4}
+DEFAULT_BATCH_SIZE = {"replay": 2, "ei": 4}  # for each process
+DEFAULT_LEARNING_RATE = {"replay": 2e-3, "ei": 3e-4}  # for that batch in one process
 NOT_COMPARED_ON_RESUME = {"resume", "ncpus", "device", "gpuID", "memory_limit"}
 # Header labels hold 79 characters.
 SHARED_LABEL = "spisonet: both halves corrected by one network: NOT independent, no FSC between"
@@ -69,6 +74,36 @@ LINKED_LABEL = "spisonet: halves share start weights or a reference: NOT indepen
 MEASURED_LABEL = "spisonet: own network per half; weight and limit measured on both halves"
 INDEPENDENT_LABEL = "spisonet: each half corrected by a network that saw this half alone"
 SINGLE_LABEL = "spisonet: anisotropy corrected from this map alone"
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What one network sees: both halves, or one half and nothing of the other.
+
+    Attributes
+    ----------
+    name, suffix : str
+        What to call it, and its files.
+    members : list of Volume
+        The half maps.
+    seed : int
+        Of its random choices.
+    """
+
+    name: str
+    suffix: str
+    members: list[Volume]
+    seed: int
+
+
+@dataclass(frozen=True)
+class UnitOutcome:
+    """What became of a unit: corrected maps, weight that was used, share that was hidden, losses."""
+
+    corrected: list[CorrectedMap]
+    weight_rfft: NDArray[np.float32]
+    hidden_fraction: float
+    epoch_losses: list[float]
 
 
 def run_reconstruct(config: ReconstructConfig) -> None:
@@ -167,67 +202,83 @@ def _correct(config: ReconstructConfig, task: Task, known: Knowledge, processes:
         write_volume(folder / FSC3D_FILE, cube, "spisonet: conical 3D FSC")
     limit_angstrom = known.limit_resolution_angstrom
     band = correction_band(known, box * task.maps.half1.voxel_size_angstrom / limit_angstrom)
-    something_to_learn = bool(known.learnable[1:].any())
-    if not something_to_learn:
+    if not known.learnable[1:].any():
         log.warning("The half maps do not correlate in any shell: nothing is learned, nothing is changed.")
     names = output_names(volumes)
     split = config.independent or len(volumes) == 1
-    # A unit is what one network sees: both halves, or one half and nothing of the other.
-    units = [[index] for index in range(len(volumes))] if split else [[0, 1]]
-    corrected: list[CorrectedMap] = []
-    losses, used_weights, hidden = {}, [], []
-    for unit in units:
-        members = [volumes[index] for index in unit]
-        scales = [measure_grey_scale(volume.data, task.mask, band) for volume in members]
-        densities = [scale.normalise(volume.data) for volume, scale in zip(members, scales, strict=True)]
-        weight = known.weight_rfft
-        if task.mask is not None:
-            weight = weight * mask_leakage_guard(densities, task.mask)
-        positivity = config.positivity and all(is_brighter_than_solvent(d, task.mask) for d in densities)
-        if config.positivity and task.mask is not None and not positivity:
-            log.info("The density inside the mask is not above the solvent: positivity is not imposed.")
-        measurement = build_measurement(
-            densities,
-            weight,
-            known.consistency_rfft,
-            band,
-            task.mask,
-            device,
-            positivity,
-            known.noise_inside,
-        )
-        hidden.append(measurement.hidden_fraction)
-        used_weights.append(measurement.filling_weight_rfft.cpu().numpy())
-        name, suffix = ("both halves", "") if not split else (names[unit[0]], f"_{names[unit[0]]}")
-        log.info("%s: %.0f %% was not measured up to %.2f Å.", name, 100 * hidden[-1], limit_angstrom)
-        prediction = measurement.data
-        if something_to_learn:
-            lesson = _lesson(config, task, measurement, name, config.seed + unit[0], processes)
-            checkpoint = folder / f"checkpoint{suffix}.safetensors"
-            trainer, prediction = teach(lesson, device, processes, checkpoint, config.resume)
-            losses[name] = trainer.epoch_losses
-            if config.epochs:
-                path = folder / f"network{suffix}.safetensors"
-                save_network(path, trainer.average, {"trained_on": name})
-                log.info("Wrote %s", path)
-        corrected += recombine(measurement, prediction, [v.data for v in members], scales)
+    units = [Unit("both halves", "", volumes, config.seed)]
+    if split:
+        units = [
+            Unit(name, f"_{name}", [volume], config.seed + index)
+            for index, (name, volume) in enumerate(zip(names, volumes, strict=True))
+        ]
+    # One after the other, so that the memory of the first is free again for the second.
+    outcomes = [_correct_unit(config, task, known, band, unit, processes) for unit in units]
+    corrected = [result for outcome in outcomes for result in outcome.corrected]
+    losses = {unit.name: outcome.epoch_losses for unit, outcome in zip(units, outcomes, strict=True)}
 
     label = _label(config, split, len(volumes))
     log.info("Header label: %s", label)
     _write_maps(folder, names, volumes, corrected, label)
     results = [volume.with_data(result.whole) for volume, result in zip(volumes, corrected, strict=True)]
-    figures = write_figures(folder, volumes, results, task.mask, used_weights[0], limit_angstrom, losses)
+    figures = write_figures(
+        folder, volumes, results, task.mask, outcomes[0].weight_rfft, limit_angstrom, losses
+    )
     return {
         "device": str(device),
         "processes": processes.count,
         "halves_independent": label in (INDEPENDENT_LABEL, MEASURED_LABEL),
         "label": label,
         "limit_resolution_angstrom": round(limit_angstrom, 3),
-        "hidden_fraction": round(float(np.mean(hidden)), 4),
+        "hidden_fraction": round(float(np.mean([outcome.hidden_fraction for outcome in outcomes])), 4),
         "epoch_losses": losses,
         "corrected_maps": [f"corrected_{name}.mrc" for name in names],
         "figures": [path.name for path in figures],
     }
+
+
+def _correct_unit(
+    config: ReconstructConfig,
+    task: Task,
+    known: Knowledge,
+    band: NDArray[np.float32],
+    unit: Unit,
+    processes: Processes,
+) -> UnitOutcome:
+    device = task.memory.device
+    empty_cache(device)
+    scales = [measure_grey_scale(volume.data, task.mask, band) for volume in unit.members]
+    densities = [scale.normalise(volume.data) for volume, scale in zip(unit.members, scales, strict=True)]
+    weight = known.weight_rfft
+    if task.mask is not None:
+        weight = weight * mask_leakage_guard(densities, task.mask)
+    positivity = config.positivity and all(is_brighter_than_solvent(d, task.mask) for d in densities)
+    if config.positivity and task.mask is not None and not positivity:
+        log.info("The density inside the mask is not above the solvent: positivity is not imposed.")
+    measurement = build_measurement(
+        densities,
+        weight,
+        known.consistency_rfft,
+        band,
+        task.mask,
+        device,
+        positivity,
+        known.noise_inside,
+    )
+    hidden, limit = measurement.hidden_fraction, known.limit_resolution_angstrom
+    log.info("%s: %.0f %% was not measured up to %.2f Å.", unit.name, 100 * hidden, limit)
+    prediction, losses = measurement.data, []
+    if known.learnable[1:].any():
+        lesson = _lesson(config, task, measurement, unit, processes)
+        checkpoint = config.output_dir / f"checkpoint{unit.suffix}.safetensors"
+        trainer, prediction = teach(lesson, device, processes, checkpoint, config.resume)
+        losses = trainer.epoch_losses
+        if config.epochs:
+            path = config.output_dir / f"network{unit.suffix}.safetensors"
+            save_network(path, trainer.average, {"trained_on": unit.name})
+            log.info("Wrote %s", path)
+    corrected = recombine(measurement, prediction, [v.data for v in unit.members], scales)
+    return UnitOutcome(corrected, measurement.filling_weight_rfft.cpu().numpy(), hidden, losses)
 
 
 def _write_maps(
@@ -268,12 +319,11 @@ def _lesson(
     config: ReconstructConfig,
     task: Task,
     measurement: Measurement,
-    name: str,
-    seed: int,
+    unit: Unit,
     processes: Processes,
 ) -> Lesson:
     """Say what a network is to learn from a measurement, and how."""
-    torch.manual_seed(seed)
+    torch.manual_seed(unit.seed)
     published, memory = config.objective == "ei", task.memory
     network: Network = NETWORKS[config.objective](config.filter_base)
     if task.pretrained is not None:
@@ -284,22 +334,28 @@ def _lesson(
     if not published:
         oversampling = memory.largest_oversampling(measurement.data.numel(), measurement.n_halves)
         make_objective = partial(ReplayObjective, cube_size=task.cube_size, max_oversampling=oversampling)
-    batch_size = config.batch_size or DEFAULT_BATCH_SIZE * processes.count
+    usual_batch = DEFAULT_BATCH_SIZE[config.objective]
+    batch_size = config.batch_size or usual_batch * processes.count
     batch_size = max(processes.count, min(batch_size, config.n_subvolume))
     bytes_per_value = 2 if computes_in_bfloat16(memory.device) and not published else 4
     n_parts = memory.parts_of_batch(network, processes.share(batch_size), task.cube_size, bytes_per_value)
+    rate = DEFAULT_LEARNING_RATE[config.objective]
+    if not published:
+        rate *= math.sqrt(batch_size / usual_batch)  # the steps of larger batches are less noisy
     options = TrainingOptions(
         epochs=config.epochs,
         crops_per_epoch=config.n_subvolume,
         batch_size=batch_size,
         n_parts=max(n_parts, config.acc_batches),
-        learning_rate=config.learning_rate or DEFAULT_LEARNING_RATE[config.objective],
-        seed=seed,
+        learning_rate=config.learning_rate or rate,
+        seed=unit.seed,
         published=published,
     )
     if config.epochs:
-        log.info("Training on %s: %d updates of %d crops.", name, options.n_updates, batch_size)
-    return Lesson(name, measurement, make_objective, network, options, _tile_size(config, network, memory))
+        log.info("Training on %s: %d updates of %d crops.", unit.name, options.n_updates, batch_size)
+    return Lesson(
+        unit.name, measurement, make_objective, network, options, _tile_size(config, network, memory)
+    )
 
 
 def _tile_size(config: ReconstructConfig, network: Network, memory: Memory) -> int:

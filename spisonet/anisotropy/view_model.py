@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import torch
 
-from spisonet.fourier.grids import frequency_axes_rfft, radius_rfft, shell_index_rfft
+from spisonet.fourier.grids import frequency_axes_rfft, shell_index_rfft
 from spisonet.geometry.sampling import AxisGrid, sampling_density
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 NODES_PER_EDGE = 17  # 5.6 degrees between view directions
 SHARPEST_SLAB = 1 / math.radians(90 / (NODES_PER_EDGE - 1))  # Fourier voxels: slabs as wide as the grid
+DENSITY_NODES_PER_EDGE = 91  # 1 degree
 FIRST_SHELL = 3  # closer to DC every slab covers most directions
 SAMPLES_PER_SHELL = 3000
 UPDATES = 300
@@ -67,15 +68,19 @@ class ViewModel:
     def ssnr_rfft(self, n: int) -> NDArray[np.float32]:
         """SSNR of a half map's coefficients, ``(n, n, n // 2 + 1)``; 0 beyond the last shell."""
         last = len(self.shell_ssnr) - 1
-        radius = radius_rfft((n, n, n))
-        inside = shell_index_rfft((n, n, n)) <= last
-        kz, ky, kx = np.broadcast_arrays(*frequency_axes_rfft((n, n, n)))
-        frequencies = np.stack([kx[inside], ky[inside], kz[inside]], axis=1)
+        log_curve = np.log(self.shell_ssnr)
         used = self.shares > SMALLEST_SHARE * self.shares.max()
-        density = _slab_density(self.directions[used], self.shares[used], frequencies)
-        curve = np.exp(np.interp(radius[inside], np.arange(last + 1), np.log(self.shell_ssnr)))
-        ssnr = np.zeros(radius.shape, dtype=np.float32)
-        ssnr[inside] = curve * density
+        density = _SlabDensity(self.directions[used], self.shares[used])
+        shell = shell_index_rfft((n, n, n))
+        kz, ky, kx = frequency_axes_rfft((n, n, n))
+        ssnr = np.zeros(shell.shape, dtype=np.float32)
+        for plane, z in enumerate(kz.ravel()):  # plane by plane, to save memory
+            rows, columns = np.nonzero(shell[plane] <= last)
+            if len(rows):
+                x, y = kx.ravel()[columns], ky.ravel()[rows]
+                points = np.stack([x, y, np.full_like(x, z)], axis=1)
+                curve = np.exp(np.interp(np.linalg.norm(points, axis=1), np.arange(last + 1), log_curve))
+                ssnr[plane, rows, columns] = curve * density.at(points)
         return ssnr
 
 
@@ -174,10 +179,19 @@ def _slab(dots: NDArray[np.float64], radius: float) -> NDArray[np.float32]:
     return cast("NDArray[np.float32]", (2 * radius * np.maximum(0, 1 - radius * dots)).astype(np.float32))
 
 
-def _slab_density(
-    directions: NDArray[np.float64], shares: NDArray[np.float64], frequencies: NDArray[np.float32]
-) -> NDArray[np.float32]:
+class _SlabDensity:
     """Density of the views with slabs no sharper than the grid of view directions resolves."""
-    radius = np.linalg.norm(frequencies, axis=1, keepdims=True)
-    shrunk = frequencies * np.minimum(1, SHARPEST_SLAB / np.maximum(radius, 1))
-    return sampling_density(directions, shrunk, shares)
+
+    def __init__(self, directions: NDArray[np.float64], shares: NDArray[np.float64]) -> None:
+        self._directions, self._shares = directions, shares
+        # Beyond the sharpest slab the density depends on the direction only.
+        self._grid = AxisGrid(DENSITY_NODES_PER_EDGE)
+        self._far = sampling_density(directions, SHARPEST_SLAB * self._grid.directions, shares)
+
+    def at(self, frequencies: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Density at frequencies ``(m, 3)`` ``(x, y, z)``, ``(m,)``."""
+        near = np.linalg.norm(frequencies, axis=1) < SHARPEST_SLAB
+        nodes, weights = self._grid.bilinear(frequencies)
+        density = (self._far[nodes] * weights).sum(axis=0).astype(np.float32)
+        density[near] = sampling_density(self._directions, frequencies[near], self._shares)
+        return cast("NDArray[np.float32]", density)

@@ -146,7 +146,7 @@ def sampling_density(
     rows = max(1, CHUNK_ELEMENTS // len(view_weights))
     chunks = [frequencies[start : start + rows] for start in range(0, len(frequencies), rows)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        density = np.concatenate(list(pool.map(mean_profile, chunks)))
+        density = np.concatenate([np.empty(0, np.float32), *pool.map(mean_profile, chunks)])
     radius = np.linalg.norm(frequencies, axis=1)
     return cast("NDArray[np.float32]", np.where(radius <= 1, np.float32(1), 2 * radius * density))
 

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-CONSTRAINT_ITERATIONS = 20
+CONSTRAINT_ITERATIONS = 30
 SURROUNDINGS = 16  # voxels
+EDGE_OF_SUPPORT = 0.02  # soft masks fade out over many voxels
 
 
 @dataclass(frozen=True)
@@ -133,20 +134,21 @@ class Measurement:
         region = [slice(None)]
         for axis, n in enumerate(self.shape):
             others = [other for other in range(3) if other != axis]
-            inside = torch.nonzero(self.support.amax(dim=others) > 0)
+            inside = torch.nonzero(self.support.amax(dim=others) > EDGE_OF_SUPPORT)
             first, last = (int(inside[0]), int(inside[-1])) if len(inside) else (0, n - 1)
             region.append(slice(max(0, first - SURROUNDINGS), last + 1 + SURROUNDINGS))
         result = torch.zeros_like(volumes)
         result[tuple(region)] = function(volumes[tuple(region)])
         return result
 
-    def fill(self, prediction: Tensor) -> Tensor:
+    def fill(self, prediction: Tensor, hold: float | None = None) -> Tensor:
         """Put a prediction where the measurement knows little, in accord with what is known of the object.
 
         Repeats ``x = M y + (1 - M) ((1 - a) P x + a p)`` from the prediction ``p``, where ``P`` is
-        `constrain` and ``a`` the share of the noise inside the support. Where ``M = S / (1 + S)`` varies
-        slowly, this ends inside the support at ``(S y + a p) / (S + a)``, the Wiener estimate about the
-        prediction for the noise that is there; without ``a``, at ``y`` with all its noise.
+        `constrain` and ``a`` is `hold`, by default the share of the noise inside the support. Where
+        ``M = S / (1 + S)`` varies slowly, this ends inside the support at ``(S y + a p) / (S + a)``, the
+        Wiener estimate about the prediction for the noise that is there; without ``a``, at ``y`` with all
+        its noise.
         A weight that is not sharp bears no repetition: a little of it on the emptiness of an
         unmeasured direction would empty it.
 
@@ -154,16 +156,19 @@ class Measurement:
         ----------
         prediction : Tensor
             ``(n_halves, z, y, x)``.
+        hold : float, optional
+            How far the result is held to the prediction, 0..1.
 
         References
         ----------
         Fienup (1982) Appl. Opt. 21, 2758-2769 (error reduction).
         """
+        hold = self.noise_inside if hold is None else hold
         weight = self.filling_weight_rfft
         known, missing = rfft3(self.data) * weight, (1.0 - weight) * self.band_rfft
         expected = self.constrain(prediction)
         filled = irfft3(known + rfft3(expected) * missing, self.shape)
         for _ in range(CONSTRAINT_ITERATIONS if self.can_fill_repeatedly else 0):
-            mixed = torch.lerp(self.constrain(filled), expected, self.noise_inside)
+            mixed = torch.lerp(self.constrain(filled), expected, hold)
             filled = irfft3(known + rfft3(mixed) * missing, self.shape)
         return filled

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from spisonet.learning.devices import free_memory_bytes
+from spisonet.learning.processes import local_count
 from spisonet.learning.tiling import clip_tile
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from spisonet.learning.unet import Network
 
 GIGABYTE = 1e9
+# Of PyTorch's CPU allocator, of the CUDA driver, and of cuFFT and cuDNN.
+OUT_OF_MEMORY_WORDS = ("can't allocate memory", "out of memory", "ALLOC_FAILED")
 PROBE_EDGE = 16
 TEMPORARY_VOLUMES = 3  # while one volume is oversampled: its spectrum, the result and a workspace
 LIVE_FEATURE_MAPS = 8  # of the base width, at full resolution, while predicting
@@ -45,6 +48,8 @@ class Memory:
     def free_bytes(self) -> float:
         """What is left for the run now."""
         free = float(free_memory_bytes(self.device))
+        if self.device.type == "cpu":
+            free /= local_count()
         if self.limit_bytes is None:
             return free
         return max(0.0, min(free, self.limit_bytes - self._used_bytes()))
@@ -86,7 +91,7 @@ class Memory:
 
     def _used_bytes(self) -> float:
         if self.device.type == "cuda":
-            return float(torch.cuda.memory_reserved(self.device))
+            return float(torch.cuda.memory_allocated(self.device))
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return float(peak if sys.platform == "darwin" else 1024 * peak)
 
@@ -110,6 +115,6 @@ def saved_values_per_voxel(network: Network) -> float:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that a device, or the host, had no memory left."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-    )
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY_WORDS)

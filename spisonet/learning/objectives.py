@@ -107,6 +107,10 @@ class ReplayObjective:
         self._max_oversampling = max_oversampling
         self._targets = OversampledVolumes(targets, measurement.band_fraction, max_oversampling)
         self._inputs = self._targets
+        self._projected = measurement.weighted_data
+        if measurement.can_fill_repeatedly:
+            projected = measurement.fill(measurement.weighted_data, hold=0.0)
+            self._projected = apply_filter(projected, measurement.weight_rfft)
 
     def refresh_interval(self, batch_size: int) -> int:
         """Refill often, but spend no more than about a fifth of the training on it."""
@@ -132,9 +136,9 @@ class ReplayObjective:
         return apply_filter(residual, known * self._residual_weight).square().mean()
 
     def answer(self, predict: Callable[[Tensor], Tensor]) -> Tensor:
-        """Predict the map, then some times what it shows once it is filled.
+        """Predict the map, then some times what it shows once it is filled, and take the mean.
 
-        Each time the map is filled with the prediction and the network asked about turned copies of it
+        Each time the map is filled with the last prediction and the network asked about turned copies of it
         (`TurnedCopies`): copies of the filled map are what it was trained on, and turning averages out its
         errors. Without a support, and where the weight is too blunt for filling again and again, the first
         prediction is the answer.
@@ -142,17 +146,19 @@ class ReplayObjective:
         prediction, measurement = self._first_answer(predict), self._measurement
         if not measurement.can_fill_repeatedly:
             return prediction
+        total = prediction
         self._inputs = self._targets  # frees the filled map of the training
         copies = TurnedCopies(measurement, self._weight, self._max_oversampling)
         rng = np.random.default_rng(TURNS_SEED)
         for _ in range(ANSWER_PASSES):
             rotations = draw_rotations(TURNS_A_PASS, rng, measurement.data.device)
             prediction = copies.answer(predict, measurement.fill(prediction), rotations)
-        return prediction
+            total = total + prediction
+        return total / (1 + ANSWER_PASSES)
 
     def _first_answer(self, predict: Callable[[Tensor], Tensor]) -> Tensor:
-        """Answer to the data weighted by what is known, ``M y``."""
-        return self._measurement.within_support(predict, self._measurement.weighted_data)
+        """Answer to the map filled without a network, filtered as in training."""
+        return self._measurement.within_support(predict, self._projected)
 
 
 class EquivarianceObjective:

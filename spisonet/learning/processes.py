@@ -109,12 +109,10 @@ def joined(device: torch.device) -> Iterator[Processes]:
         torch.cuda.set_device(device)
         backend = "cpu:gloo,cuda:nccl"
     torch.distributed.init_process_group(backend)
-    try:
-        yield Processes(torch.distributed.get_rank(), torch.distributed.get_world_size())
-        # A process that parts while another still talks to it can abort at its end.
-        torch.distributed.barrier()
-    finally:
-        torch.distributed.destroy_process_group()
+    yield Processes(torch.distributed.get_rank(), torch.distributed.get_world_size())
+    # In good order only: after an error the others may wait for this process, and NCCL would wait for them.
+    torch.distributed.barrier()  # one that parts while another still talks to it can abort at its end
+    torch.distributed.destroy_process_group()
 
 
 def run_in_processes(function: Callable[[T], None], argument: T, count: int) -> None:

@@ -127,8 +127,10 @@ class Trainer:
         self._objective, self._options, self._processes = objective, options, processes
         self._mixed = computes_in_bfloat16(device) and not options.published
         self._compiled: Callable[[Tensor], Tensor] | None = None
-        if device.type == "cuda" and not options.published and options.n_updates >= UPDATES_WORTH_COMPILING:
-            self._compiled = torch.compile(self._network, dynamic=False)
+        if device.type == "cuda":
+            torch.backends.cudnn.benchmark = True  # crops are all of one size
+            if options.n_updates >= UPDATES_WORTH_COMPILING:
+                self._compiled = torch.compile(self._network, dynamic=False)
         self._n_parts = options.n_parts
         self._optimiser = torch.optim.AdamW(
             self._network.parameters(), lr=options.learning_rate, fused=device.type != "mps"
@@ -192,6 +194,7 @@ class Trainer:
                         progress.update(size * len(losses), mean)
                         losses.clear()
                 self.epoch_losses.append(read / options.updates_per_epoch)
+                self._share_buffers()
                 if checkpoint is not None:
                     self._save(checkpoint)
                 progress.epoch(epoch + 1, options.epochs, self.epoch_losses[-1])
@@ -252,7 +255,8 @@ class Trainer:
                     log.info("Out of memory: computing each batch in %d parts from now on.", self._n_parts)
                 elif self._compiled is not None and not is_out_of_memory(error):
                     self._compiled = None
-                    log.debug("The compiled network failed, going on without: %s", error)
+                    log.info("The network could not be compiled, which costs speed only.")
+                    log.debug("%s", error)
                 else:
                     raise
             empty_cache(self._device)  # here, where the failed attempt's tensors are gone
@@ -301,9 +305,17 @@ class Trainer:
             for averaged, current in zip(self.average.buffers(), self._network.buffers(), strict=True):
                 averaged.copy_(current)
 
+    def _share_buffers(self) -> None:
+        """Average over all processes what batch normalisation has seen in each."""
+        for network in (self._network, self.average):
+            for buffer in network.buffers():
+                if buffer.is_floating_point():
+                    self._processes.add_up(buffer)
+                    buffer.div_(self._processes.count)
+
     def _facts(self) -> dict[str, Any]:
         options = dataclasses.asdict(self._options)
-        del options["n_parts"]  # changes with the memory, and nothing else with it
+        del options["n_parts"]  # depends on the memory
         return {
             "options": options,
             "architecture": self._network.architecture,
@@ -320,6 +332,7 @@ class Trainer:
         facts = {
             **self._facts(),
             "tile_size": self._tile_size,
+            "n_parts": self._n_parts,
             "n_updates": self._n_updates,
             "epoch_losses": self.epoch_losses,
         }
@@ -341,7 +354,7 @@ class Trainer:
             alike = torch.empty_like(parameter).copy_(tensor) if tensor.shape == parameter.shape else tensor
             state.setdefault(int(index), {})[key] = alike.detach()
         self._optimiser.load_state_dict({**self._optimiser.state_dict(), "state": state})
-        self._tile_size = facts["tile_size"]
+        self._tile_size, self._n_parts = facts["tile_size"], facts["n_parts"]
         self._n_updates, self.epoch_losses = facts["n_updates"], facts["epoch_losses"]
 
     def _save(self, path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from spisonet.learning.measurement import EDGE_OF_SUPPORT
 from spisonet.learning.spectra import (
     MAX_OVERSAMPLING,
     FourierWeight,
@@ -52,7 +53,7 @@ class TurnedCopies:
     ) -> None:
         assert measurement.support is not None
         self._band_fraction, self._max_oversampling = measurement.band_fraction, max_oversampling
-        inside = torch.nonzero(measurement.support > 0).float()
+        inside = torch.nonzero(measurement.support > EDGE_OF_SUPPORT).float()
         if len(inside) == 0:
             inside = torch.tensor([[0.0, 0.0, 0.0]], device=measurement.data.device)
         first, last = inside.amin(dim=0), inside.amax(dim=0)

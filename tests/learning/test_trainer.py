@@ -8,7 +8,6 @@ import torch
 
 from spisonet.errors import SpisonetError
 from spisonet.learning.objectives import EquivarianceObjective, ReplayObjective
-from spisonet.learning.spectra import rfft3
 from spisonet.learning.trainer import Trainer, TrainingOptions
 from spisonet.learning.unet import PublishedUNet, UNet
 
@@ -25,7 +24,7 @@ def trainer_for(measurement, chosen: TrainingOptions, width: int = 4) -> Trainer
     return Trainer(UNet(width), ReplayObjective(measurement, 16), chosen, CPU, tile_size=64)
 
 
-def test_training_lowers_the_loss_and_fills_the_gap(measurement_factory, tmp_path):
+def test_training_lowers_the_loss(measurement_factory, tmp_path):
     measurement = measurement_factory(n=32, noise=0.05)
     chosen = options(epochs=2, crops_per_epoch=240, batch_size=4)
     trainer = trainer_for(measurement, chosen, width=8)
@@ -33,9 +32,6 @@ def test_training_lowers_the_loss_and_fills_the_gap(measurement_factory, tmp_pat
     loss_before = np.mean([objective.loss(lambda x: x, 4, np.random.default_rng(s)).item() for s in range(5)])
     trainer.train("test", tmp_path / "checkpoint.safetensors", resume=False)
     assert trainer.epoch_losses[-1] < 0.8 * loss_before
-    filled = measurement.fill(objective.answer(trainer.predict))
-    hidden = (measurement.weight_rfft == 0) & (measurement.band_rfft > 0.5)
-    assert rfft3(filled)[:, hidden].abs().square().sum() > 0
 
 
 def test_resumed_run_ends_with_the_same_network(measurement_factory, tmp_path):
@@ -209,7 +205,8 @@ def test_prediction_falls_back_to_smaller_tiles(measurement_factory):
     volumes = torch.randn(1, 100, 100, 100)
     torch.testing.assert_close(trainer.predict(volumes), volumes, rtol=0, atol=1e-5)
     assert sizes[0] == 104
-    assert set(sizes[1:]) == {80} or set(sizes[2:]) == {64}
+    assert sizes[1] == 80
+    assert set(sizes[2:]) == {64}
 
 
 def test_bfloat16_gives_nearly_the_prediction_of_float32(measurement_factory, tmp_path):
