@@ -15,7 +15,7 @@ import torch
 
 from spisonet import __version__
 from spisonet.errors import SpisonetError
-from spisonet.learning.devices import available_devices, describe_device
+from spisonet.learning.devices import available_devices, computes_in_bfloat16, describe_device
 from spisonet.learning.measurement import Measurement
 from spisonet.learning.objectives import ReplayObjective
 from spisonet.learning.trainer import Trainer, TrainingOptions
@@ -31,6 +31,7 @@ BOX = 32
 CUBE_SIZE = 16
 FILTER_BASE = 8
 SEED = 0
+LARGEST_BFLOAT16_ERROR = 0.1
 
 
 def run_check(config: CommandConfig) -> None:
@@ -48,11 +49,40 @@ def run_check(config: CommandConfig) -> None:
         try:
             seconds = _training_step_seconds(device)
             log.info("%s: training works (%.0f ms)", describe_device(device), 1000 * seconds)
+            if computes_in_bfloat16(device):
+                _compare_bfloat16(device)
         except (RuntimeError, SpisonetError) as error:
             log.error("%s: training fails: %s", device, error)
             failed.append(str(device))
     if failed:
         raise SpisonetError(f"Training does not work on {', '.join(failed)}.")
+
+
+def _compare_bfloat16(device: torch.device) -> None:
+    """Compare prediction and gradients in bf16 with float32; releases of cuDNN got them wrong.
+
+    Raises
+    ------
+    SpisonetError
+        If they differ by more than rounding explains.
+    """
+    torch.manual_seed(SEED)
+    network = UNet(FILTER_BASE).to(device)
+    torch.nn.init.normal_(network.last.weight)  # an untrained network would return its input
+    volumes = torch.randn(2, 1, BOX, BOX, BOX, device=device)
+    answers = []
+    for mixed in (False, True):
+        network.zero_grad()
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=mixed):
+            change = network(volumes) - volumes
+        change.square().mean().backward()
+        gradients = torch.cat([p.grad.reshape(-1) for p in network.parameters() if p.grad is not None])
+        answers.append((change.detach(), gradients))
+    for name, full, half in zip(("prediction", "gradients"), *answers, strict=True):
+        error = float((full - half).norm() / full.norm())
+        log.info("%s: %s in bf16 differ from float32 by %.1f %%", device, name, 100 * error)
+        if not error < LARGEST_BFLOAT16_ERROR:
+            raise SpisonetError(f"the {name} in bf16 are wrong by {100 * error:.0f} %: update PyTorch.")
 
 
 def _training_step_seconds(device: torch.device) -> float:
