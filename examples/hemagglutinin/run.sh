@@ -1,5 +1,5 @@
 #!/bin/sh
-# Correct the hemagglutinin trimer seen from the top only. About three minutes on two CPU cores.
+# Correct the hemagglutinin trimer seen from the top only. About two minutes on two CPU cores.
 set -eu
 data=$(dirname "$0")
 out=${1:-demo_output}

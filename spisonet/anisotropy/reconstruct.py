@@ -49,6 +49,7 @@ from spisonet.learning.processes import (
     run_in_processes,
     started_by_torchrun,
 )
+from spisonet.learning.spectra import useful_oversampling
 from spisonet.learning.tiling import MARGIN, TILE_MULTIPLE
 from spisonet.learning.trainer import TrainingOptions
 
@@ -333,6 +334,8 @@ def _lesson(
     )
     if not published:
         oversampling = memory.largest_oversampling(measurement.data.numel(), measurement.n_halves)
+        if oversampling < useful_oversampling(measurement.band_fraction):
+            log.info("To save memory, crops are read from a grid %.2f times as fine.", max(1, oversampling))
         make_objective = partial(ReplayObjective, cube_size=task.cube_size, max_oversampling=oversampling)
     usual_batch = DEFAULT_BATCH_SIZE[config.objective]
     batch_size = config.batch_size or usual_batch * processes.count

@@ -78,6 +78,11 @@ class FourierWeight:
         return values.reshape(points.shape[:-1])
 
 
+def useful_oversampling(band_fraction: float) -> float:
+    """How much finer a grid should be to be read trilinearly, if a band ends at this fraction of Nyquist."""
+    return max(1.0, min(band_fraction / BAND_FRACTION, MAX_OVERSAMPLING))
+
+
 class OversampledVolumes:
     """Band-limited volumes on a grid fine enough to be sampled trilinearly anywhere.
 
@@ -98,7 +103,7 @@ class OversampledVolumes:
     def __init__(
         self, volumes: Tensor, band_fraction: float, max_oversampling: float = MAX_OVERSAMPLING
     ) -> None:
-        factor = max(1.0, min(band_fraction / BAND_FRACTION, max_oversampling))
+        factor = max(1.0, min(useful_oversampling(band_fraction), max_oversampling))
         self.shape = tuple(volumes.shape[-3:])
         fine = [scipy.fft.next_fast_len(round(factor * n), real=True) for n in self.shape]
         self._fine = volumes.new_empty(len(volumes), *fine)
