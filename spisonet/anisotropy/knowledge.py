@@ -124,6 +124,7 @@ def known_from_halves(
     masked = spectra if mask is None else [rfft3(densities, workers) for densities in halves]
     n, voxel_size = maps.half1.box, maps.half1.voxel_size_angstrom
     fsc = fourier_shell_correlation(masked[0], masked[1], n)
+    del masked  # large maps leave little room
     if limit_resolution_angstrom is None:
         limit_resolution_angstrom = resolution_at_threshold(fsc, FSC_THRESHOLD, n * voxel_size)
         if n * voxel_size / limit_resolution_angstrom < MIN_LIMIT_SHELL:

@@ -36,7 +36,6 @@ from spisonet.learning.devices import (
     computes_in_bfloat16,
     describe_device,
     empty_cache,
-    keep_freed_memory,
     use_cpu_threads,
 )
 from spisonet.learning.lesson import Lesson, attend, dismiss, teach
@@ -126,7 +125,6 @@ def run_reconstruct(config: ReconstructConfig) -> None:
         raise SpisonetError(f"torchrun started {local_count()} processes for {len(devices)} GPUs.")
     device = devices[local_rank()]
     use_cpu_threads(config.ncpus, local_count())
-    keep_freed_memory()
     memory = Memory(device, None if config.memory_limit is None else config.memory_limit * GIGABYTE)
     memory.enforce()
     with joined(device) as processes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from spisonet.learning.devices import keep_freed_memory
 from spisonet.learning.processes import ALONE
 from spisonet.learning.trainer import Trainer
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from spisonet.learning.processes import Processes
     from spisonet.learning.trainer import TrainingOptions
     from spisonet.learning.unet import Network
+
+LARGE_MAPS_BYTES = 2**28  # of which the C library should rather give back what is freed
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,8 @@ class Lesson:
 
     def prepare(self, device: torch.device, processes: Processes = ALONE) -> tuple[Trainer, Objective]:
         """Make the trainer of this process, and its objective."""
+        if self.measurement.data.nbytes < LARGE_MAPS_BYTES:
+            keep_freed_memory()
         measurement = self.measurement.to(device)
         objective = self.make_objective(measurement)
         fingerprint = measurement.fingerprint

@@ -116,7 +116,7 @@ class Measurement:
         return apply_filter(self.data, self.weight_rfft)
 
     def constrain(self, densities: Tensor) -> Tensor:
-        """Project densities ``(n_halves, z, y, x)`` on what is known of the object in real space.
+        """Project densities ``(..., z, y, x)`` on what is known of the object in real space.
 
         With a support, the outside is solvent; with positivity, the inside is not below it.
         """
@@ -164,11 +164,15 @@ class Measurement:
         Fienup (1982) Appl. Opt. 21, 2758-2769 (error reduction).
         """
         hold = self.noise_inside if hold is None else hold
+        halves = zip(self.data, prediction, strict=True)  # one after the other, to save memory
+        return torch.stack([self._fill_half(data, expected, hold) for data, expected in halves])
+
+    def _fill_half(self, data: Tensor, prediction: Tensor, hold: float) -> Tensor:
         weight = self.filling_weight_rfft
-        known, missing = rfft3(self.data) * weight, (1.0 - weight) * self.band_rfft
+        known, missing = rfft3(data) * weight, (1.0 - weight) * self.band_rfft
         expected = self.constrain(prediction)
-        filled = irfft3(known + rfft3(expected) * missing, self.shape)
+        filled = irfft3((rfft3(expected) * missing).add_(known), self.shape)
         for _ in range(CONSTRAINT_ITERATIONS if self.can_fill_repeatedly else 0):
             mixed = torch.lerp(self.constrain(filled), expected, hold)
-            filled = irfft3(known + rfft3(mixed) * missing, self.shape)
+            filled = irfft3((rfft3(mixed) * missing).add_(known), self.shape)
         return filled
