@@ -22,9 +22,7 @@ import torch
 from methods import PUBLISHED_BATCH, knowledge, published_measurement, published_trainer
 from simulate import Case, Simulated, simulate
 
-from spisonet.anisotropy.grey_scale import measure_grey_scale
-from spisonet.anisotropy.guards import mask_leakage_guard
-from spisonet.anisotropy.preparation import build_measurement, correction_band
+from spisonet.anisotropy.preparation import correction_band, prepare_measurement
 from spisonet.fourier.grids import frequency_axes_rfft, radius_rfft, shell_index_rfft
 from spisonet.learning.devices import choose_devices, describe_device, keep_freed_memory
 from spisonet.learning.lesson import Lesson
@@ -151,20 +149,8 @@ def our_measurement(case: Case, simulated: Simulated, device: torch.device) -> M
     """Prepare a measurement as ``reconstruct`` does."""
     known = knowledge(case, simulated)
     band = correction_band(known, case.limit_shell)
-    halves = [
-        measure_grey_scale(half, simulated.mask, band).normalise(half)
-        for half in (simulated.half1, simulated.half2)
-    ]
-    return build_measurement(
-        halves,
-        known.weight_rfft * mask_leakage_guard(halves, simulated.mask),
-        known.consistency_rfft,
-        band,
-        simulated.mask,
-        device,
-        positivity=True,
-        noise_inside=known.noise_inside,
-    )
+    halves = [simulated.half1, simulated.half2]
+    return prepare_measurement(halves, known, band, simulated.mask, device, positivity=True)[0]
 
 
 @dataclass(frozen=True)

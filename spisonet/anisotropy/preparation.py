@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from spisonet.anisotropy.grey_scale import particle_region
+from spisonet.anisotropy.grey_scale import is_brighter_than_solvent, measure_grey_scale, particle_region
+from spisonet.anisotropy.guards import mask_leakage_guard
 from spisonet.anisotropy.knowledge import reference_share
 from spisonet.errors import SpisonetError
 from spisonet.fourier.filters import shell_curve_to_rfft, soft_lowpass_weights
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from spisonet.anisotropy.grey_scale import GreyScale
     from spisonet.anisotropy.knowledge import Knowledge
     from spisonet.io.mrc import Volume
 
@@ -101,6 +103,54 @@ def correction_band(known: Knowledge, limit_shell: float) -> NDArray[np.float32]
     band = inside * shell_curve_to_rfft(known.learnable, n)
     band[0, 0, 0] = 1.0
     return band
+
+
+def prepare_measurement(
+    maps: list[NDArray[np.float32]],
+    known: Knowledge,
+    band_rfft: NDArray[np.float32],
+    mask: NDArray[np.float32] | None,
+    device: torch.device,
+    positivity: bool,
+) -> tuple[Measurement, list[GreyScale]]:
+    """Normalise one or two maps and put them on the device with what is known of them.
+
+    Parameters
+    ----------
+    maps : list of ndarray
+        ``(n, n, n)`` in grey values.
+    known : Knowledge
+        Their weights.
+    band_rfft : ndarray
+        ``(n, n, n // 2 + 1)`` share in 0..1 of what is learned.
+    mask : ndarray or None
+        Soft mask.
+    device : torch.device
+        Where the engine works.
+    positivity : bool
+        Whether the prediction may not be below the solvent, if the maps are not.
+
+    Returns
+    -------
+    Measurement
+        For the engine.
+    list of GreyScale
+        Of each map.
+    """
+    scales = [measure_grey_scale(volume, mask, band_rfft) for volume in maps]
+    densities = [scale.normalise(volume) for volume, scale in zip(maps, scales, strict=True)]
+    weight = known.weight_rfft if mask is None else known.weight_rfft * mask_leakage_guard(densities, mask)
+    measurement = build_measurement(
+        densities,
+        weight,
+        known.consistency_rfft,
+        band_rfft,
+        mask,
+        device,
+        positivity and all(is_brighter_than_solvent(d, mask) for d in densities),
+        known.noise_inside,
+    )
+    return measurement, scales
 
 
 def build_measurement(

@@ -14,13 +14,8 @@ import numpy as np
 import torch
 
 from spisonet.anisotropy.figures import write_figures
-from spisonet.anisotropy.grey_scale import is_brighter_than_solvent, measure_grey_scale
-from spisonet.anisotropy.guards import mask_leakage_guard
 from spisonet.anisotropy.knowledge import Knowledge, known_from_halves, known_from_weight, reference_share
-from spisonet.anisotropy.preparation import (
-    build_measurement,
-    correction_band,
-)
+from spisonet.anisotropy.preparation import correction_band, prepare_measurement
 from spisonet.anisotropy.recombination import CorrectedMap, recombine
 from spisonet.anisotropy.report import write_report
 from spisonet.anisotropy.task import FSC3D_FILE, NETWORKS, Task, read_task
@@ -246,24 +241,10 @@ def _correct_unit(
 ) -> UnitOutcome:
     device = task.memory.device
     empty_cache(device)
-    scales = [measure_grey_scale(volume.data, task.mask, band) for volume in unit.members]
-    densities = [scale.normalise(volume.data) for volume, scale in zip(unit.members, scales, strict=True)]
-    weight = known.weight_rfft
-    if task.mask is not None:
-        weight = weight * mask_leakage_guard(densities, task.mask)
-    positivity = config.positivity and all(is_brighter_than_solvent(d, task.mask) for d in densities)
-    if config.positivity and task.mask is not None and not positivity:
+    maps = [volume.data for volume in unit.members]
+    measurement, scales = prepare_measurement(maps, known, band, task.mask, device, config.positivity)
+    if config.positivity and task.mask is not None and not measurement.positivity:
         log.info("The density inside the mask is not above the solvent: positivity is not imposed.")
-    measurement = build_measurement(
-        densities,
-        weight,
-        known.consistency_rfft,
-        band,
-        task.mask,
-        device,
-        positivity,
-        known.noise_inside,
-    )
     hidden, limit = measurement.hidden_fraction, known.limit_resolution_angstrom
     log.info("%s: %.0f %% was not measured up to %.2f Å.", unit.name, 100 * hidden, limit)
     prediction, losses = measurement.data, []
@@ -276,7 +257,7 @@ def _correct_unit(
             path = config.output_dir / f"network{unit.suffix}.safetensors"
             save_network(path, trainer.average, {"trained_on": unit.name})
             log.info("Wrote %s", path)
-    corrected = recombine(measurement, prediction, [v.data for v in unit.members], scales)
+    corrected = recombine(measurement, prediction, maps, scales)
     return UnitOutcome(corrected, measurement.filling_weight_rfft.cpu().numpy(), hidden, losses)
 
 

@@ -24,8 +24,6 @@ class CropBatch:
 
     Attributes
     ----------
-    rotations : Tensor
-        ``(batch, 3, 3)``: the crop shows the volume turned by this rotation.
     positions : Tensor
         ``(batch, edge, edge, edge, 3)`` volume coordinates ``(x, y, z)`` of the crops' voxels.
     inputs, targets : ndarray of int
@@ -33,7 +31,6 @@ class CropBatch:
         other, if any).
     """
 
-    rotations: Tensor
     positions: Tensor
     inputs: NDArray[np.int64]
     targets: NDArray[np.int64]
@@ -65,7 +62,7 @@ def draw_crops(measurement: Measurement, rotations: Tensor, edge: int, rng: np.r
     # The crop shows R v, so its voxel at offset o reads the volume at R^T o.
     positions = torch.einsum("bji,zyxj->bzyxi", rotations, offsets) + centres[:, None, None, None]
     inputs = np.sort(rng.integers(0, measurement.n_halves, batch))
-    return CropBatch(rotations, positions, inputs, targets=measurement.n_halves - 1 - inputs)
+    return CropBatch(positions, inputs, targets=measurement.n_halves - 1 - inputs)
 
 
 def draw_rotations(batch: int, rng: np.random.Generator, device: torch.device) -> Tensor:
