@@ -1,8 +1,8 @@
-"""Entry point of the console scripts.
+"""Entry points of the console scripts.
 
 A script named ``spisonet.py`` puts its own folder first on ``sys.path``, where it shadows the
-package ``spisonet``. This module has another name, so it is found, and takes the folder away
-before the package is imported.
+package ``spisonet``, also for the scripts beside it. This module has another name, so it is found, and
+takes the folder away before the package is imported.
 """
 
 import sys
@@ -11,8 +11,20 @@ from pathlib import Path
 
 def main() -> None:
     """Run the ``spisonet`` command line."""
-    script_folder = Path(sys.argv[0]).resolve().parent
-    sys.path[:] = [entry for entry in sys.path if entry and Path(entry).resolve() != script_folder]
+    _forget_script_folder()
     from spisonet.cli.main import main as run  # noqa: PLC0415 - only importable once sys.path is clean
 
     run()
+
+
+def relion_reconstruct() -> None:
+    """Run what RELION calls for an external reconstruction."""
+    _forget_script_folder()
+    from relion_external.reconstruct import main as run  # noqa: PLC0415
+
+    run()
+
+
+def _forget_script_folder() -> None:
+    script_folder = Path(sys.argv[0]).resolve().parent
+    sys.path[:] = [entry for entry in sys.path if entry and Path(entry).resolve() != script_folder]

@@ -75,9 +75,12 @@ class Knowledge:
         return np.where(shell_sums(self.weight_rfft, len(self.weight_rfft)) > 0, share, 0.0)
 
 
-def reference_share(n: int, shell: float) -> NDArray[np.float32]:
-    """Share ``(n, n, n // 2 + 1)`` in 0..1 that a reference has of a map; 0 where `shell` is 0."""
-    share = soft_lowpass_weights(n, shell, EDGE_SHELLS)
+def reference_share(n: int, shell: float, edge_shells: float = EDGE_SHELLS) -> NDArray[np.float32]:
+    """Share ``(n, n, n // 2 + 1)`` in 0..1 that a reference has of a map.
+
+    It is 1 up to `shell` and falls to 0 within `edge_shells`; without a reference (`shell` 0) it is 0.
+    """
+    share = soft_lowpass_weights(n, shell, edge_shells)
     return share if shell else np.zeros_like(share)
 
 

@@ -9,7 +9,6 @@ import torch
 
 from spisonet.anisotropy.grey_scale import is_brighter_than_solvent, measure_grey_scale, particle_region
 from spisonet.anisotropy.guards import mask_leakage_guard
-from spisonet.anisotropy.knowledge import reference_share
 from spisonet.errors import SpisonetError
 from spisonet.fourier.filters import shell_curve_to_rfft, soft_lowpass_weights
 from spisonet.fourier.grids import half_from_centred, irfft3, radius_rfft, rfft3
@@ -63,14 +62,19 @@ def read_weight(path: Path, like: Volume) -> NDArray[np.float32]:
 
 
 def include_reference(
-    map_data: NDArray[np.float32], reference: NDArray[np.float32], shell: float
+    map_data: NDArray[np.float32], reference: NDArray[np.float32], low: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Replace the low resolutions of a map, up to `shell`, by those of a reference.
+    """Replace the low resolutions of a map by those of a reference.
 
     The reference is scaled to the map by the amplitudes that both have there.
+
+    Parameters
+    ----------
+    map_data, reference : ndarray
+        ``(n, n, n)``.
+    low : ndarray
+        ``(n, n, n // 2 + 1)`` share of the reference, see `reference_share`.
     """
-    n = map_data.shape[0]
-    low = reference_share(n, shell)
     spectrum, other = rfft3(map_data), rfft3(reference)
     inside = low > REFERENCE_THRESHOLD
     inside[0, 0, 0] = False

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
-import math
 import time
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from spisonet.anisotropy.knowledge import Knowledge, known_from_halves, known_fr
 from spisonet.anisotropy.preparation import correction_band, prepare_measurement
 from spisonet.anisotropy.recombination import CorrectedMap, recombine
 from spisonet.anisotropy.report import write_report
-from spisonet.anisotropy.task import FSC3D_FILE, NETWORKS, Task, read_task
+from spisonet.anisotropy.task import FSC3D_FILE, Task, read_task
 from spisonet.errors import SpisonetError
 from spisonet.fourier.grids import centred_from_half
 from spisonet.io.atomic import prepare_output_folder
@@ -28,14 +27,12 @@ from spisonet.io.mrc import Volume, write_volume
 from spisonet.learning.checkpoint import save_network
 from spisonet.learning.devices import (
     choose_devices,
-    computes_in_bfloat16,
     describe_device,
     empty_cache,
     use_cpu_threads,
 )
-from spisonet.learning.lesson import Lesson, attend, dismiss, teach
+from spisonet.learning.lesson import attend, dismiss, teach
 from spisonet.learning.memory import GIGABYTE, Memory, is_out_of_memory
-from spisonet.learning.objectives import EquivarianceObjective, Objective, ReplayObjective
 from spisonet.learning.processes import (
     joined,
     local_count,
@@ -43,25 +40,18 @@ from spisonet.learning.processes import (
     run_in_processes,
     started_by_torchrun,
 )
-from spisonet.learning.spectra import useful_oversampling
-from spisonet.learning.tiling import MARGIN, TILE_MULTIPLE
-from spisonet.learning.trainer import TrainingOptions
+from spisonet.learning.recipe import Recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from spisonet.anisotropy.config import ReconstructConfig
-    from spisonet.learning.measurement import Measurement
     from spisonet.learning.processes import Processes
-    from spisonet.learning.unet import Network
 
 log = logging.getLogger("spisonet")
 
-DEFAULT_BATCH_SIZE = {"replay": 2, "ei": 4}  # for each process
-DEFAULT_LEARNING_RATE = {"replay": 2e-3, "ei": 3e-4}  # for that batch in one process
 NOT_COMPARED_ON_RESUME = {"resume", "ncpus", "device", "gpuID", "memory_limit"}
 # Header labels hold 79 characters.
 SHARED_LABEL = "spisonet: both halves corrected by one network: NOT independent, no FSC between"
@@ -249,7 +239,9 @@ def _correct_unit(
     log.info("%s: %.0f %% was not measured up to %.2f Å.", unit.name, 100 * hidden, limit)
     prediction, losses = measurement.data, []
     if known.learnable[1:].any():
-        lesson = _lesson(config, task, measurement, unit, processes)
+        lesson = _recipe(config, task, unit).lesson(
+            unit.name, measurement, task.memory, processes.count, task.pretrained
+        )
         checkpoint = config.output_dir / f"checkpoint{unit.suffix}.safetensors"
         trainer, prediction = teach(lesson, device, processes, checkpoint, config.resume)
         losses = trainer.epoch_losses
@@ -295,56 +287,10 @@ def _label(config: ReconstructConfig, split: bool, n_maps: int) -> str:
     return INDEPENDENT_LABEL if config.aniso_file is not None else MEASURED_LABEL
 
 
-def _lesson(
-    config: ReconstructConfig,
-    task: Task,
-    measurement: Measurement,
-    unit: Unit,
-    processes: Processes,
-) -> Lesson:
-    """Say what a network is to learn from a measurement, and how."""
-    torch.manual_seed(unit.seed)
-    published, memory = config.objective == "ei", task.memory
-    network: Network = NETWORKS[config.objective](config.filter_base)
-    if task.pretrained is not None:
-        network.load_state_dict(task.pretrained.state_dict())
-    make_objective: Callable[[Measurement], Objective] = partial(
-        EquivarianceObjective, cube_size=task.cube_size, alpha=config.alpha, beta=config.beta
-    )
-    if not published:
-        oversampling = memory.largest_oversampling(measurement.data.numel(), measurement.n_halves)
-        if oversampling < useful_oversampling(measurement.band_fraction):
-            log.info("To save memory, crops are read from a grid %.2f times as fine.", max(1, oversampling))
-        make_objective = partial(ReplayObjective, cube_size=task.cube_size, max_oversampling=oversampling)
-    usual_batch = DEFAULT_BATCH_SIZE[config.objective]
-    batch_size = config.batch_size or usual_batch * processes.count
-    batch_size = max(processes.count, min(batch_size, config.n_subvolume))
-    bytes_per_value = 2 if computes_in_bfloat16(memory.device) and not published else 4
-    n_parts = memory.parts_of_batch(network, processes.share(batch_size), task.cube_size, bytes_per_value)
-    rate = DEFAULT_LEARNING_RATE[config.objective]
-    if not published:
-        rate *= math.sqrt(batch_size / usual_batch)  # the steps of larger batches are less noisy
-    options = TrainingOptions(
-        epochs=config.epochs,
-        crops_per_epoch=config.n_subvolume,
-        batch_size=batch_size,
-        n_parts=max(n_parts, config.acc_batches),
-        learning_rate=config.learning_rate or rate,
-        seed=unit.seed,
-        published=published,
-    )
-    if config.epochs:
-        log.info("Training on %s: %d updates of %d crops.", unit.name, options.n_updates, batch_size)
-    return Lesson(
-        unit.name, measurement, make_objective, network, options, _tile_size(config, network, memory)
-    )
-
-
-def _tile_size(config: ReconstructConfig, network: Network, memory: Memory) -> int:
-    if config.predict_crop_size is None:
-        return memory.largest_tile(network)
-    whole = -(-config.predict_crop_size // TILE_MULTIPLE) * TILE_MULTIPLE
-    return max(whole, 2 * MARGIN + TILE_MULTIPLE)
+def _recipe(config: ReconstructConfig, task: Task, unit: Unit) -> Recipe:
+    names = {field.name for field in dataclasses.fields(Recipe)} - {"cube_size", "seed"}
+    choices = {name: getattr(config, name) for name in names}
+    return Recipe(**choices, cube_size=task.cube_size, seed=unit.seed)
 
 
 def output_names(volumes: list[Volume]) -> list[str]:

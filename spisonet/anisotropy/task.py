@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from spisonet.anisotropy.inputs import HalfMaps, checked_limit_resolution, read_half_maps
+from spisonet.anisotropy.knowledge import reference_share
 from spisonet.anisotropy.preparation import include_reference, read_weight
 from spisonet.errors import SpisonetError
 from spisonet.io.mrc import Volume, read_volume, require_same_grid
 from spisonet.learning.checkpoint import load_network
-from spisonet.learning.unet import DEPTH, Network, PublishedUNet, UNet
+from spisonet.learning.recipe import NETWORKS, fitting_cube_size
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,11 +19,10 @@ if TYPE_CHECKING:
 
     from spisonet.anisotropy.config import ReconstructConfig
     from spisonet.learning.memory import Memory
+    from spisonet.learning.unet import Network
 
-SMALLEST_CUBE = 16
 FSC3D_FILE = "FSC3D.mrc"
 RESULT_PATTERNS = ("corrected_*.mrc", "network*.safetensors", "checkpoint*.safetensors")
-NETWORKS: dict[str, type[Network]] = {"replay": UNet, "ei": PublishedUNet}
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def read_task(config: ReconstructConfig, memory: Memory) -> Task:
     maps = read_half_maps(config.i1, config.i2, config.mask, config.apix)
     voxel_size = maps.half1.voxel_size_angstrom
     limit = checked_limit_resolution(config.limit_res, voxel_size)
-    cube_size = _fitting_cube_size(config.cube_size, maps.half1.box)
+    cube_size = fitting_cube_size(config.cube_size, maps.half1.box)
     weight = None if config.aniso_file is None else read_weight(config.aniso_file, maps.half1)
     pretrained = None
     if config.pretrained_model is not None:
@@ -98,27 +98,14 @@ def read_task(config: ReconstructConfig, memory: Memory) -> Task:
         require_same_grid(maps.half1, reference)
         finest = checked_limit_resolution(config.ref_resolution, voxel_size, "--ref_resolution")
         reference_shell = maps.half1.box * voxel_size / finest
+        low = reference_share(maps.half1.box, reference_shell)
         half1, *others = (
-            volume.with_data(include_reference(volume.data, reference.data, reference_shell))
+            volume.with_data(include_reference(volume.data, reference.data, low))
             for volume in (maps.half1, maps.half2)
             if volume is not None
         )
         maps = replace(maps, half1=half1, half2=others[0] if others else None)
     return Task(maps, weight, limit, cube_size, pretrained, memory, reference_shell)
-
-
-def _fitting_cube_size(requested: int, box: int) -> int:
-    multiple: int = 2**DEPTH
-    if requested % multiple:
-        raise SpisonetError(
-            f"--cube_size {requested} does not suit the network: give a multiple of {multiple}."
-        )
-    fitting = min(requested, box // multiple * multiple)
-    if fitting < SMALLEST_CUBE:
-        raise SpisonetError(
-            f"The box of {box} voxels is too small: the network needs {SMALLEST_CUBE} or more."
-        )
-    return fitting
 
 
 def _require_new_outputs(config: ReconstructConfig) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from spisonet.errors import SpisonetError
 from spisonet.geometry.rotations import relion_rotation_matrices, rotation_vector_matrices
+from spisonet.io.star import StarFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -108,14 +109,8 @@ def _read_relion(path: Path) -> ParticleOrientations:
 def _particle_tables(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the table of particles and that of optics groups (without rows before RELION 3.1)."""
     import pandas as pd  # noqa: PLC0415 - slow to import
-    import starfile  # noqa: PLC0415
 
-    try:
-        blocks = starfile.read(path, always_dict=True)
-    except Exception as error:  # the parser lets through whatever a broken file provokes
-        raise SpisonetError(f"{path} is not a readable STAR file.") from error
-    # A block that is not a loop, such as data_general, comes as a dictionary.
-    tables = {name: table for name, table in blocks.items() if isinstance(table, pd.DataFrame)}
+    tables = StarFile(path).tables
     if not tables:
         raise SpisonetError(f"{path} is not a particle STAR file: it holds no table.")
     optics = tables.get("optics", pd.DataFrame())

@@ -66,7 +66,7 @@ class Lesson:
 
 
 def teach(
-    lesson: Lesson, device: torch.device, processes: Processes, checkpoint: Path, resume: bool
+    lesson: Lesson, device: torch.device, processes: Processes, checkpoint: Path | None, resume: bool
 ) -> tuple[Trainer, Tensor]:
     """Train with all processes; called in the main one while the others `attend`.
 

@@ -1,0 +1,126 @@
+"""Everything that the correction of one call looks at, read and checked."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from relion_external.call import read_backprojection
+from relion_external.options import read_settings
+from relion_external.refinement import Refinement, read_refinement
+from spisonet.errors import SpisonetError
+from spisonet.geometry.rotations import view_directions
+from spisonet.geometry.sampling import symmetric_directions
+from spisonet.geometry.symmetry import symmetry_rotations
+from spisonet.io.mrc import read_volume
+from spisonet.io.particles import read_particle_orientations
+from spisonet.misalignment.assessment import Assessment, assess, reason_to_wait
+from spisonet.misalignment.prior import Prior, spherical_mask
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from relion_external.call import ReconstructCall
+    from spisonet.misalignment.backprojection import Backprojection
+    from spisonet.misalignment.settings import MisalignmentSettings
+
+log = logging.getLogger("spisonet")
+
+KEEP_LOWRES_OPTION = "--keep_lowres"
+
+
+@dataclass(frozen=True)
+class CallInputs:
+    """A call, the refinement that it belongs to, its sums, and what they say."""
+
+    call: ReconstructCall
+    refinement: Refinement
+    settings: MisalignmentSettings
+    sums: Backprojection
+    voxel_size_angstrom: float
+    assessment: Assessment
+
+    @property
+    def reason_to_wait(self) -> str | None:
+        """Why this call is better left alone, or None."""
+        if self.refinement.split_halves and self.call.half is None:
+            return "the last iteration joins the halves, and its map is RELION's own"
+        return reason_to_wait(self.assessment, self.settings, self.refinement.healpix_order)
+
+    def prior(self) -> Prior:
+        """Read what is known besides the sums.
+
+        Raises
+        ------
+        SpisonetError
+            If a mask or reference cannot be used.
+        """
+        n, voxel_size, refinement = self.call.box, self.voxel_size_angstrom, self.refinement
+        diameter = refinement.particle_diameter_angstrom
+        mask = spherical_mask(n, n if diameter is None else diameter / voxel_size)
+        if refinement.mask is not None:
+            mask = _read_map(refinement.mask, n, voxel_size).clip(0, 1)
+        initial, resolution = None, refinement.initial_low_pass_angstrom
+        if self._keeps_low_resolutions():
+            if refinement.initial_map is None or resolution is None:
+                log.warning("The initial reference or its --ini_high is not known: it is not kept.")
+            else:
+                initial = _read_map(refinement.initial_map, n, voxel_size)
+        views = None
+        if self.settings.fsd3d:
+            if refinement.particles is None:
+                raise SpisonetError("ISONET_3DFSD needs the particles' STAR file of the last iteration.")
+            views = self._views(refinement.particles)
+        return Prior(mask, refinement.symmetry, initial, resolution or float("inf"), views)
+
+    def _keeps_low_resolutions(self) -> bool:
+        if self.refinement.has(KEEP_LOWRES_OPTION):
+            return True
+        chosen = self.settings.keep_lowres
+        return self.assessment.views_are_uneven if chosen is None else chosen
+
+    def _views(self, path: Path) -> NDArray[np.float64]:
+        particles = read_particle_orientations(path)
+        rotations = particles.rotations
+        if self.call.half is not None and particles.random_subset is not None:
+            rotations = rotations[particles.random_subset == self.call.half]
+        mates = symmetry_rotations(self.refinement.symmetry)
+        return symmetric_directions(view_directions(rotations), mates)
+
+
+def _read_map(path: Path, n: int, voxel_size_angstrom: float) -> NDArray[np.float32]:
+    volume = read_volume(path, voxel_size_angstrom)
+    if volume.box != n:
+        raise SpisonetError(f"{path} has a box of {volume.box} voxels where the reference has {n}.")
+    return volume.data
+
+
+def settings_of(call: ReconstructCall) -> MisalignmentSettings:
+    """Read the settings that hold for a call: project folder, job folder, environment."""
+    return read_settings(os.environ, (Path(), call.folder))
+
+
+def read_inputs(
+    call: ReconstructCall, refinement: Refinement, sums: Backprojection, settings: MisalignmentSettings
+) -> CallInputs:
+    """Assess the sums of a call.
+
+    Raises
+    ------
+    SpisonetError
+        If the pixel size is not known.
+    """
+    voxel_size = refinement.pixel_size_angstrom
+    if voxel_size is None or voxel_size <= 0:
+        raise SpisonetError("neither the call nor the model file of the last iteration has a pixel size.")
+    assessment = assess(sums, call.fsc, voxel_size, settings.fsc_05)
+    return CallInputs(call, refinement, settings, sums, voxel_size, assessment)
+
+
+def read_all(call: ReconstructCall) -> CallInputs:
+    """Read everything anew, as the worker does."""
+    return read_inputs(call, read_refinement(call), read_backprojection(call), settings_of(call))

@@ -1,0 +1,95 @@
+"""Start a worker, watch it, and leave none behind."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, TextIO
+
+from spisonet.errors import SpisonetError
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+MPI_VARIABLES = ("OMPI_", "PMIX_", "PMI_", "MPI_")
+POLL_SECONDS = 1.0
+GRACE_SECONDS = 5.0
+
+
+def run_worker(module: str, *words: str, timeout: float) -> None:
+    """Run a module of this installation in a process of its own, which ends when this one does.
+
+    Raises
+    ------
+    SpisonetError
+        If it fails, is killed, or does not end within `timeout` seconds.
+    """
+    # What RELION's MPI tells its ranks would make a worker's libraries wait for ranks that never come.
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(MPI_VARIABLES)}
+    worker = subprocess.Popen([sys.executable, "-P", "-m", module, *words], env=environment)
+
+    def stop(number: int, _: FrameType | None) -> None:
+        _end(worker)
+        sys.exit(128 + number)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        status = worker.wait(timeout)
+    except subprocess.TimeoutExpired as error:
+        raise SpisonetError(f"the training did not end within {timeout:g} s.") from error
+    finally:
+        _end(worker)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if status < 0:
+        raise SpisonetError(f"the training was killed by signal {-status}.")
+    if status:
+        raise SpisonetError("the training failed.")
+
+
+class _StandardError(logging.StreamHandler[TextIO]):
+    """Write to whatever standard error is now."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+        self.setFormatter(logging.Formatter("spisonet: %(message)s"))
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]
+        """Standard error."""
+        return sys.stderr
+
+
+def log_to_standard_error() -> None:
+    """Show what the ``spisonet`` logger says in RELION's ``run.err``."""
+    logger = logging.getLogger("spisonet")
+    logger.setLevel(logging.INFO)
+    if not any(isinstance(handler, _StandardError) for handler in logger.handlers):
+        logger.addHandler(_StandardError())
+
+
+def end_with_parent() -> None:
+    """Let this process end within a second of its parent."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(POLL_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _end(worker: subprocess.Popen[bytes]) -> None:
+    if worker.poll() is None:
+        worker.terminate()
+        try:
+            worker.wait(GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            worker.kill()
+            worker.wait()

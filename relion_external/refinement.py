@@ -1,0 +1,177 @@
+"""What a refinement's own files say of it: mask, pixel size, symmetry, sampling, command line, version."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spisonet.errors import SpisonetError
+from spisonet.io.star import StarFile
+
+if TYPE_CHECKING:
+    from relion_external.call import ReconstructCall
+
+VERSION = re.compile(r"^#.*version\s+(\d+(?:\.\d+)*)")
+COMMAND = re.compile(r"^#\s+(--.*)$")
+NO_FILE = ("None", "")
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """A refinement as it stood before the iteration that is being reconstructed.
+
+    Attributes
+    ----------
+    version : tuple of int
+        Of RELION, such as ``(3, 1, 3)``; empty if its files do not tell.
+    command : list of str
+        The words of the refine command.
+    mask : Path or None
+        Solvent mask.
+    split_halves : bool
+        Whether two random halves are refined apart.
+    converged : bool
+        Whether the next iteration is the last.
+    symmetry : str
+        Point group.
+    healpix_order : int or None
+        Of the orientational sampling.
+    pixel_size_angstrom, particle_diameter_angstrom : float or None
+        As far as known.
+    initial_low_pass_angstrom : float or None
+        ``--ini_high``.
+    particles : Path or None
+        The particles' STAR file of the previous iteration.
+    initial_map : Path or None
+        The map of iteration 0 that belongs to this half and class.
+    """
+
+    version: tuple[int, ...]
+    command: list[str]
+    mask: Path | None
+    split_halves: bool
+    converged: bool
+    symmetry: str
+    healpix_order: int | None
+    pixel_size_angstrom: float | None
+    particle_diameter_angstrom: float | None
+    initial_low_pass_angstrom: float | None
+    particles: Path | None
+    initial_map: Path | None
+
+    @property
+    def grids(self) -> bool:
+        """Whether RELION itself would iterate the gridding weights.
+
+        Until 3.1 it does unless told to skip; from 4 on it skips unless told not to.
+        """
+        if self.version and self.version[0] < 4:
+            return "--skip_gridding" not in self.command
+        return "--dont_skip_gridding" in self.command
+
+    def has(self, option: str) -> bool:
+        """Whether the refine command holds an option, RELION's or ours."""
+        return option in self.command
+
+
+def read_refinement(call: ReconstructCall) -> Refinement:
+    """Read the files that RELION wrote for the previous iteration of a call's refinement.
+
+    Raises
+    ------
+    SpisonetError
+        If there is no optimiser file of the previous iteration.
+    """
+    optimiser_path = _previous(call, "optimiser.star")
+    if optimiser_path is None:
+        raise SpisonetError(f"{call.folder} holds no optimiser file of iteration {call.iteration - 1}.")
+    version, command = read_header(optimiser_path)
+    optimiser = StarFile(optimiser_path)
+    models = ("half1_model.star", "half2_model.star", "model.star")
+    model_path = next((p for name in models if (p := _previous(call, name)) is not None), None)
+    sampling_path, particles = _previous(call, "sampling.star"), _previous(call, "data.star")
+    sampling = None if sampling_path is None else StarFile(sampling_path)
+    pixel_size, order = call.pixel_size_angstrom, None
+    if pixel_size is None and model_path is not None:
+        pixel_size = _number(StarFile(model_path), "rlnPixelSize")
+    if sampling is not None:
+        order = _number(sampling, "rlnHealpixOrder")
+    mask = str(optimiser.value("rlnSolventMaskName", "None")).strip('"')
+    ini_high = option_value(command, "--ini_high") or _first_option(call, "--ini_high")
+    return Refinement(
+        version=version or ((4,) if call.pixel_size_angstrom is not None else (3, 1)),
+        command=command,
+        mask=None if mask in NO_FILE else Path(mask),
+        split_halves=bool(int(optimiser.value("rlnDoSplitRandomHalves", 0))),
+        converged=bool(int(optimiser.value("rlnHasConverged", 0))),
+        symmetry=str(sampling.value("rlnSymmetryGroup", "C1")) if sampling else "C1",
+        healpix_order=None if order is None else int(order),
+        pixel_size_angstrom=pixel_size,
+        particle_diameter_angstrom=call.particle_diameter_angstrom
+        or _number(optimiser, "rlnParticleDiameter"),
+        initial_low_pass_angstrom=None if ini_high is None else float(ini_high),
+        particles=particles,
+        initial_map=_initial_map(call),
+    )
+
+
+def read_header(path: Path) -> tuple[tuple[int, ...], list[str]]:
+    """Return RELION's version and the words of the command from the comments of an optimiser file."""
+    version: tuple[int, ...] = ()
+    command: list[str] = []
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for line in file:
+            if not line.startswith("#") and line.strip():
+                break
+            if (found := VERSION.match(line)) and "optimiser" in line:
+                version = tuple(int(part) for part in found[1].split("."))
+            elif found := COMMAND.match(line):
+                command = _words(found[1])
+    return version, command
+
+
+def _words(line: str) -> list[str]:
+    try:
+        return shlex.split(line)
+    except ValueError:  # an unpaired quotation mark
+        return line.split()
+
+
+def option_value(command: list[str], name: str) -> str | None:
+    """Return the value of an option."""
+    for word, following in itertools.pairwise(command):
+        if word == name:
+            return following
+    return None
+
+
+def _first_option(call: ReconstructCall, name: str) -> str | None:
+    """Look an option up in the command that began the refinement, before any continuation."""
+    first = _any_root(call, 0, "optimiser.star")
+    return None if first is None else option_value(read_header(first)[1], name)
+
+
+def _previous(call: ReconstructCall, what: str) -> Path | None:
+    """Find a file of the previous iteration; a continuation may begin with one of another root."""
+    path = call.named(call.iteration - 1, what)
+    return path if path.is_file() else _any_root(call, call.iteration - 1, what)
+
+
+def _any_root(call: ReconstructCall, iteration: int, what: str) -> Path | None:
+    found = list(call.folder.glob(f"*_it{iteration:03d}_{what}"))
+    return max(found, key=lambda path: path.stat().st_mtime, default=None)
+
+
+def _initial_map(call: ReconstructCall) -> Path | None:
+    names = [f"{call.half_name}_{call.part}.mrc" if call.half else f"{call.part}.mrc"]
+    own = call.named(0, names[0])
+    return own if own.is_file() else _any_root(call, 0, names[0])
+
+
+def _number(star: StarFile, label: str) -> float | None:
+    value = star.value(label)
+    return None if value is None else float(value)

@@ -1,0 +1,220 @@
+"""The summary of a refinement's corrections: resolution, directions and views, by iteration."""
+
+from __future__ import annotations
+
+import json
+import os
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from relion_external.workspace import CORRECTED, IterationRecord, Workspace, read_records
+from spisonet import __version__
+from spisonet.anisotropy.fsc3d import estimate_fsc3d, summarise_fsc3d
+from spisonet.errors import SpisonetError
+from spisonet.geometry.rotations import view_directions
+from spisonet.io.atomic import atomic_path
+from spisonet.io.config import write_json
+from spisonet.io.mrc import Volume, read_volume, write_volume
+from spisonet.io.particles import read_particle_orientations
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from relion_external.call import ReconstructCall
+    from relion_external.refinement import Refinement
+    from spisonet.misalignment.backprojection import Backprojection
+
+CONE_ANGLE_DEGREES = 20.0
+NEAR_DEGREES = 30.0
+TABLE_FILE, PAGE_FILE = "summary.json", "summary.html"
+STYLE = (
+    "body{font-family:sans-serif;max-width:70em;margin:2em auto;padding:0 1em;color:#222}"
+    "table{border-collapse:collapse}td,th{padding:.2em .8em;border-bottom:1px solid #ddd;text-align:right}"
+    "td.what{text-align:left}.note{background:#fff3d6;padding:.6em 1em}svg{max-width:100%;height:auto}"
+    "figure{display:inline-block;margin:1em 1em 1em 0}figcaption{color:#555;max-width:30em}"
+)
+JOINT_NOTE = (
+    "Both halves were corrected by one network in some iterations (ISONET_JOINT), so they are NOT "
+    "independent: the FSC of this refinement overestimates its resolution."
+)
+KEPT_NOTE = (
+    "The corrected maps serve the alignment alone. The final half maps and their FSC are RELION's own, from "
+    "the particles at their final poses."
+)
+
+
+def write_summary(
+    call: ReconstructCall, refinement: Refinement, workspace: Workspace, sums: Backprojection
+) -> None:
+    """Bring the summary of a job up to date; half 1 does it, with what both halves left before.
+
+    Parameters
+    ----------
+    call : ReconstructCall
+        Of this iteration.
+    refinement : Refinement
+        As it stood before.
+    workspace : Workspace
+        Where the summary goes.
+    sums : Backprojection
+        Of this half, whose map without correction is kept until the next iteration.
+    """
+    voxel_size = refinement.pixel_size_angstrom
+    if voxel_size is None:
+        return
+    if call.half is not None:
+        write_volume(workspace.plain(call.iteration, call.half), Volume(sums.reconstruct(), voxel_size))
+    if call.half == 2:
+        return
+    before = call.iteration - 1
+    facts = _view_facts(call, before)
+    pair = [workspace.plain(before, half) for half in (1, 2)]
+    if all(path.is_file() for path in pair):
+        facts |= _direction_facts(pair, refinement, voxel_size)
+    for path in pair:
+        path.unlink(missing_ok=True)
+    if facts:
+        write_json(workspace.directions(before), facts)
+    _write_table_and_page(call, workspace)
+
+
+def _direction_facts(pair: list[Path], refinement: Refinement, voxel_size: float) -> dict[str, Any]:
+    """Directional FSC of two half maps, in a few numbers."""
+    half1, half2 = (read_volume(path, voxel_size).data for path in pair)
+    mask = None
+    if refinement.mask is not None:
+        mask = read_volume(refinement.mask, voxel_size).data
+    try:
+        fsc = estimate_fsc3d(
+            half1, half2, mask, voxel_size, None, CONE_ANGLE_DEGREES, len(os.sched_getaffinity(0))
+        )
+    except SpisonetError:  # nothing correlates yet
+        return {}
+    metrics = summarise_fsc3d(fsc)
+    best, worst = (float(f(metrics.directional_0143_angstrom)) for f in (np.min, np.max))
+    return {
+        "resolution": metrics.resolution_0143_angstrom,
+        "best_direction": best,
+        "worst_direction": worst,
+        "sphericity": metrics.sphericity,
+        "cfar": metrics.cfar,
+    }
+
+
+def _view_facts(call: ReconstructCall, iteration: int) -> dict[str, Any]:
+    """Where the particles are seen from after an iteration, and how far that moved since the last."""
+    path = call.named(iteration, "data.star")
+    if not path.is_file():
+        return {}
+    views = view_directions(read_particle_orientations(path).rotations)
+    _, vectors = np.linalg.eigh(views.T @ views)
+    axis = vectors[:, -1] * (1 if vectors[2, -1] >= 0 else -1)
+    angles = np.degrees(np.arccos(np.minimum(np.abs(views @ axis), 1)))
+    facts = {
+        "preferred_axis": [round(float(component), 3) for component in axis],
+        "median_angle": float(np.median(angles)),
+        "share_near_axis": float(np.mean(angles < NEAR_DEGREES)),
+    }
+    before = call.named(iteration - 1, "data.star")
+    if before.is_file():
+        others = view_directions(read_particle_orientations(before).rotations)
+        if len(others) == len(views):
+            cosine = np.clip(np.einsum("ij,ij->i", views, others), -1, 1)
+            facts["median_change"] = float(np.degrees(np.median(np.arccos(cosine))))
+    return facts
+
+
+def _write_table_and_page(call: ReconstructCall, workspace: Workspace) -> None:
+    records = read_records(call.folder)
+    rows: dict[tuple[int, str], dict[str, Any]] = {}
+    for record in records:
+        row = rows.setdefault((record.iteration, record.part), {"corrections": []})
+        row["corrections"].append(record)
+    for (iteration, part), row in rows.items():
+        path = workspace.directions(iteration, part)
+        if path.is_file():
+            row.update(json.loads(path.read_text(encoding="utf-8")))
+    table = [
+        {"iteration": iteration, "part": part, **row, "corrections": [vars(r) for r in row["corrections"]]}
+        for (iteration, part), row in sorted(rows.items())
+    ]
+    write_json(workspace.folder / TABLE_FILE, {"program": "spisonet", "version": __version__, "rows": table})
+    with atomic_path(workspace.folder / PAGE_FILE) as temporary:
+        temporary.write_text(_page(call.root, rows, records), encoding="utf-8")
+
+
+COLUMNS = (
+    ("resolution", "FSC 0.143, Å", 2),
+    ("best_direction", "best direction, Å", 1),
+    ("worst_direction", "worst direction, Å", 1),
+    ("sphericity", "sphericity", 3),
+    ("cfar", "cFAR", 3),
+    ("median_angle", "median angle of views from their axis, °", 1),
+    ("share_near_axis", f"share within {NEAR_DEGREES:.0f}°", 3),
+    ("median_change", "views moved by, °", 1),
+)
+
+
+def _page(root: str, rows: dict[tuple[int, str], dict[str, Any]], records: list[IterationRecord]) -> str:
+    header = "".join(f"<th>{escape(title)}</th>" for _, title, _ in COLUMNS)
+    body = []
+    for (iteration, part), row in sorted(rows.items()):
+        cells = "".join(
+            f"<td>{row[name]:.{digits}f}</td>" if row.get(name) is not None else "<td></td>"
+            for name, _, digits in COLUMNS
+        )
+        what = "<br>".join(escape(_short(record)) for record in row["corrections"])
+        body.append(
+            f"<tr><td>{iteration}</td><td>{escape(part)}</td>{cells}<td class='what'>{what}</td></tr>"
+        )
+    figures = "".join(
+        _chart([(i, row[name]) for (i, _), row in sorted(rows.items()) if row.get(name) is not None], title)
+        for name, title in (
+            ("resolution", "Resolution of the plain half maps, Å"),
+            ("sphericity", "Sphericity of their 3D FSC"),
+            ("median_angle", "Median angle of the views from their axis, °"),
+            ("median_change", "Change of the views since the last iteration, °"),
+        )
+    )
+    notes = [KEPT_NOTE, *([JOINT_NOTE] if any(r.facts.get("joint") for r in records) else [])]
+    note = "".join(f"<p class='note'>{escape(text)}</p>" for text in notes)
+    return (
+        "<!doctype html><html lang='en'><meta charset='utf-8'>"
+        f"<title>spisonet: {escape(root)}</title><style>{STYLE}</style>"
+        f"<h1>Corrections of {escape(root)}</h1>{note}{figures}<table><tr><th>iteration</th><th></th>{header}"
+        f"<th>correction</th></tr>{''.join(body)}</table><p>spisonet {__version__}</p></html>"
+    )
+
+
+def _short(record: IterationRecord) -> str:
+    who = record.half or "all"
+    if record.outcome != CORRECTED:
+        return f"{who}: {record.outcome} ({record.reason.rstrip('.')})"
+    inferred = 100 * record.facts["inferred"]
+    return f"{who}: corrected in {record.facts['seconds']:.0f} s, {inferred:.0f} % inferred"
+
+
+def _chart(points: list[tuple[int, float]], title: str) -> str:
+    """Line chart of a figure by iteration, as SVG."""
+    if len(points) < 2:
+        return ""
+    width, height, left, base = 360, 170, 45, 145
+    x, y = (np.array(values, dtype=float) for values in zip(*points, strict=True))
+    low, high = float(y.min()), float(y.max())
+    span = high - low or 1.0
+    px = left + (x - x[0]) / max(x[-1] - x[0], 1) * (width - left - 15)
+    py = base - (y - low) / span * (base - 20)
+    line = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(px, py, strict=True))
+    dots = "".join(f"<circle cx='{a:.1f}' cy='{b:.1f}' r='2.5'/>" for a, b in zip(px, py, strict=True))
+    return (
+        f"<figure><svg viewBox='0 0 {width} {height}' width='{width}' role='img' font-size='11'>"
+        f"<path d='M{left},15V{base}H{width - 10}' fill='none' stroke='#999'/>"
+        f"<text x='{left - 5}' y='24' text-anchor='end'>{high:.3g}</text>"
+        f"<text x='{left - 5}' y='{base}' text-anchor='end'>{low:.3g}</text>"
+        f"<text x='{left}' y='{height - 8}'>{int(x[0])}</text>"
+        f"<text x='{width - 15}' y='{height - 8}' text-anchor='end'>iteration {int(x[-1])}</text>"
+        f"<polyline points='{line}' fill='none' stroke='#1f5fa8' stroke-width='1.5'/>"
+        f"<g fill='#1f5fa8'>{dots}</g></svg><figcaption>{escape(title)}</figcaption></figure>"
+    )

@@ -1,0 +1,67 @@
+"""What a refinement knows of its particle besides one iteration's sums."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.ndimage import affine_transform
+
+from spisonet.geometry.symmetry import symmetry_rotations
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+EDGE_VOXELS = 5.0
+
+
+@dataclass(frozen=True)
+class Prior:
+    """What a refinement knows of its particle besides this iteration's sums.
+
+    Attributes
+    ----------
+    mask : ndarray
+        ``(n, n, n)`` soft mask.
+    symmetry : str
+        Point group.
+    initial_map : ndarray or None
+        ``(n, n, n)`` reference that the refinement began with, if its low resolutions are to be kept.
+    initial_resolution_angstrom : float
+        Up to where.
+    views : ndarray or None
+        ``(m, 3)`` view directions, if weights are to be taken from them.
+    """
+
+    mask: NDArray[np.float32]
+    symmetry: str = "C1"
+    initial_map: NDArray[np.float32] | None = None
+    initial_resolution_angstrom: float = np.inf
+    views: NDArray[np.float64] | None = None
+
+
+def noise_inside(mask: NDArray[np.float32]) -> float:
+    """Share of the noise of a map, spread evenly over the inscribed sphere, that a mask lets through."""
+    return float(min(1.0, (mask**2).sum(dtype=np.float64) / (np.pi / 6 * mask.size)))
+
+
+def spherical_mask(n: int, diameter_voxels: float) -> NDArray[np.float32]:
+    """Soft mask ``(n, n, n)`` of a particle's diameter, for a refinement without a mask of its own."""
+    axis = np.arange(n, dtype=np.float32) - n // 2
+    radius = np.sqrt((axis**2)[:, None, None] + (axis**2)[None, :, None] + (axis**2)[None, None, :])
+    edge = np.clip((radius - min(diameter_voxels, n) / 2) / EDGE_VOXELS + 1, 0, 1)
+    return np.asarray(0.5 + 0.5 * np.cos(np.pi * edge), dtype=np.float32)
+
+
+def symmetrised(volume: NDArray[np.float32], symmetry: str) -> NDArray[np.float32]:
+    """Average a map over a point group whose axes go through voxel ``n // 2``."""
+    rotations = symmetry_rotations(symmetry)
+    if len(rotations) == 1:
+        return volume
+    centre = np.full(3, volume.shape[0] // 2)
+    total = np.zeros(volume.shape)
+    for rotation in rotations:
+        matrix = rotation[::-1, ::-1]  # (x, y, z) to (z, y, x)
+        total += affine_transform(volume, matrix, offset=centre - matrix @ centre, order=3)
+    return np.asarray(total / len(rotations), dtype=np.float32)

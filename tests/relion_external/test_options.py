@@ -1,0 +1,63 @@
+"""Settings from the environment and from spisonet.toml."""
+
+from __future__ import annotations
+
+import pytest
+
+from relion_external.options import option_names, read_settings
+from spisonet.errors import SpisonetError
+
+PUBLISHED = (
+    "BETA ALPHA START_HEALPIX START_RESOLUTION RETRAIN_EACH_ITER EPOCHS ACC_BATCHES KEEP_LOWRES WHITENING "
+    "WHITENING_LOW FSC_WEIGHTING FSC_05 3DFSD ANGULAR_WHITEN LOWPASS"
+)
+
+
+def test_every_published_name_is_known():
+    assert {name.lower() for name in PUBLISHED.split()} <= set(option_names())
+
+
+def test_the_environment_outranks_the_job_and_the_job_the_project(tmp_path):
+    project, job = tmp_path, tmp_path / "job"
+    job.mkdir()
+    (project / "spisonet.toml").write_text("epochs = 3\nbeta = 0.25\n3dfsd = true\nkeep_lowres = false\n")
+    (job / "spisonet.toml").write_text("epochs = 7\n")
+    found = read_settings({"ISONET_BETA": "2", "PATH": "/bin", "ISONET_DEVICE": "None"}, (project, job))
+    assert (found.epochs, found.beta, found.fsd3d, found.keep_lowres, found.device) == (
+        7,
+        2,
+        True,
+        False,
+        None,
+    )
+
+
+@pytest.mark.parametrize("text", ["True", "true", "1"])
+def test_switches_are_read_as_published(text):
+    assert read_settings({"ISONET_WHITENING": text, "ISONET_3DFSD": text}, ()).whitening
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "complaint"),
+    [
+        ("ISONET_EPOCHES", "2", "ISONET_EPOCHES is not a known option; did you mean EPOCHS"),
+        ("ISONET_EPOCHS", "many", "ISONET_EPOCHS: .*'many'"),
+        ("ISONET_WHITENING_LOW", "-1", "ISONET_WHITENING_LOW: .*greater than 0"),
+        ("ISONET_3DFSD", "perhaps", "3DFSD"),
+    ],
+)
+def test_mistakes_are_named(variable, value, complaint):
+    with pytest.raises(SpisonetError, match=complaint):
+        read_settings({variable: value}, ())
+
+
+def test_mistakes_in_a_file_name_the_file(tmp_path):
+    path = tmp_path / "spisonet.toml"
+    for content, complaint in (
+        ("keep_lowers = true", "keep_lowers is not a known option; did you mean KEEP_LOWRES"),
+        ("epochs = -1", "epochs in .*spisonet.toml"),
+        ("epochs = ", "not a readable TOML"),
+    ):
+        path.write_text(content)
+        with pytest.raises(SpisonetError, match=complaint):
+            read_settings({}, (tmp_path,))

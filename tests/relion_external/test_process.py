@@ -1,0 +1,97 @@
+"""Workers end when they should, and never stay behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from relion_external.process import run_worker
+from spisonet.errors import SpisonetError
+
+SLEEPER = (
+    "import os, pathlib, sys, time\npathlib.Path(sys.argv[1]).write_text(str(os.getpid()))\ntime.sleep(60)"
+)
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """Make a module that workers can run."""
+
+    def make(source: str) -> str:
+        (tmp_path / "worker_of_a_test.py").write_text(source)
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        return "worker_of_a_test"
+
+    return make
+
+
+def wait_for(condition, seconds=10.0):
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert condition()
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    status = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[0]
+    return status != "Z"
+
+
+def test_a_worker_that_ends_well_is_no_error(module, tmp_path):
+    name = module("import os, sys; open(sys.argv[1], 'w').write(str(sorted(os.environ)))")
+    os.environ["OMPI_COMM_WORLD_RANK"] = "1"
+    try:
+        run_worker(name, str(tmp_path / "out"), timeout=20)
+    finally:
+        del os.environ["OMPI_COMM_WORLD_RANK"]
+    assert "OMPI" not in (tmp_path / "out").read_text()
+
+
+@pytest.mark.parametrize(
+    ("source", "complaint"),
+    [
+        ("import sys; sys.exit(3)", "failed"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "killed by signal 9"),
+        ("import time; time.sleep(60)", "did not end within"),
+    ],
+)
+def test_a_worker_that_ends_badly_is_an_error(module, source, complaint):
+    start = time.monotonic()
+    with pytest.raises(SpisonetError, match=complaint):
+        run_worker(module(source), timeout=1.5)
+    assert time.monotonic() - start < 20
+
+
+def start_parent(name: str, pid_file: Path) -> tuple[subprocess.Popen[bytes], int]:
+    """Start a process that runs a worker; return it and the worker's number."""
+    code = (
+        "import sys; from relion_external.process import run_worker; run_worker(*sys.argv[1:3], timeout=60)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code, name, str(pid_file)])
+    wait_for(lambda: pid_file.is_file() and pid_file.read_text() != "")
+    return parent, int(pid_file.read_text())
+
+
+def test_an_interrupted_parent_takes_its_worker_along(module, tmp_path):
+    parent, worker = start_parent(module(SLEEPER), tmp_path / "pid")
+    parent.send_signal(signal.SIGTERM)
+    assert parent.wait(20) == 128 + signal.SIGTERM
+    wait_for(lambda: not alive(worker))
+
+
+def test_a_worker_notices_that_its_parent_was_killed(module, tmp_path):
+    watching = "from relion_external.process import end_with_parent\nend_with_parent()\n"
+    parent, worker = start_parent(module(watching + SLEEPER), tmp_path / "pid")
+    parent.kill()
+    parent.wait()
+    wait_for(lambda: not alive(worker))

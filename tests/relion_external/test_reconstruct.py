@@ -1,0 +1,263 @@
+"""The program that RELION calls: its map, its fallback, its lines."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from relion_external.halves import FileLock
+from relion_external.reconstruct import main
+from relion_external.workspace import read_records
+from spisonet.io.mrc import read_volume, write_volume
+from tests.relion_external.conftest import COMMAND, uneven_sums
+
+SMALL = {
+    "ISONET_EPOCHS": "1",
+    "ISONET_N_SUBVOLUME": "4",
+    "ISONET_FILTER_BASE": "4",
+    "ISONET_CUBE_SIZE": "16",
+    "ISONET_DEVICE": "cpu",
+}
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    for name, value in SMALL.items():
+        monkeypatch.setenv(name, value)
+
+
+def call(star: Path) -> int:
+    try:
+        main([str(star)])
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+def plain(sums, gridding: bool = True) -> np.ndarray:
+    return sums.reconstruct(gridding=gridding)
+
+
+def test_a_call_is_corrected_and_leaves_little_behind(make_job, capfd):
+    job = make_job()
+    star = job.write_call(3)
+    before = {path: path.read_bytes() for path in job.folder.iterdir() if path.is_file()}
+    assert call(star) == 0
+    result = read_volume(job.result(3), 4.0).data
+    assert np.isfinite(result).all()
+    assert not np.allclose(result, plain(uneven_sums()), atol=1e-3 * result.max())
+    line = capfd.readouterr().out
+    assert "iteration 3 half1 class001: corrected in" in line
+    assert "inferred" in line
+    # RELION's own files are as they were.
+    assert all(path.read_bytes() == content for path, content in before.items())
+    assert not (job.folder / "run_it003_half1_class001_external_reconstruct_out.star").exists()
+    names = {path.name for path in (job.folder / "spisonet").iterdir()}
+    assert "it003_half1_class001.mrc" not in names
+    (record,) = read_records(job.folder)
+    assert record.outcome == "corrected"
+    assert json.loads((job.folder / "spisonet" / "summary.json").read_text())["rows"][0]["iteration"] == 3
+
+
+@pytest.mark.parametrize("version", ["4.0", "5.0"])
+def test_newer_versions_are_served_alike(make_job, version, capfd, monkeypatch):
+    monkeypatch.setenv("ISONET_EPOCHS", "0")
+    job = make_job(version)
+    assert call(job.write_call(1234, "_half2_class001")) == 0  # there is no iteration 1233
+    assert "NOT corrected" in capfd.readouterr().out
+    job.write_iteration(1233)
+    assert call(job.write_call(1234, "_half2_class001")) == 0
+    assert "iteration 1234 half2 class001: corrected" in capfd.readouterr().out
+
+
+def test_even_views_get_relions_own_map(make_job, capfd):
+    job, even = make_job(), uneven_sums(opening=0.0)
+    assert call(job.write_call(3, sums=even)) == 0
+    assert read_volume(job.result(3), 4.0).data == pytest.approx(plain(even), abs=1e-6)
+    assert "left alone, because the views are even" in capfd.readouterr().out
+
+
+def test_the_last_iteration_is_relions_own(make_job, capfd):
+    job = make_job()
+    job.write_iteration(2, f"{COMMAND} --skip_gridding")
+    assert call(job.write_call(3, "_class001")) == 0
+    assert read_volume(job.result(3, "_class001"), 4.0).data == pytest.approx(
+        plain(uneven_sums(), gridding=False), abs=1e-6
+    )
+    assert "left alone" in capfd.readouterr().out
+
+
+def test_classes_of_a_classification_are_corrected(make_job, capfd, monkeypatch):
+    monkeypatch.setenv("ISONET_EPOCHS", "0")
+    job = make_job()
+    job.write_iteration(2, rlnDoSplitRandomHalves=0)
+    assert call(job.write_call(3, "_class002")) == 0
+    assert "iteration 3 class002: corrected" in capfd.readouterr().out
+
+
+def failing(job, capfd, reason: str):
+    star = job.write_call(3)
+    job.result(3).write_bytes(b"of an earlier run")
+    assert call(star) == 0
+    streams = capfd.readouterr()
+    assert "NOT corrected, because" in streams.out
+    assert reason in streams.out
+    assert reason in streams.err
+    assert read_volume(job.result(3), 4.0).data == pytest.approx(plain(uneven_sums()), abs=1e-6)
+    os.environ["ISONET_STRICT"] = "True"
+    try:
+        assert call(job.write_call(3)) == 1
+    finally:
+        del os.environ["ISONET_STRICT"]
+    assert not job.result(3).exists()
+    assert reason in capfd.readouterr().err
+
+
+def test_a_misspelt_option_costs_the_correction_and_nothing_else(make_job, capfd, monkeypatch):
+    monkeypatch.setenv("ISONET_EPOCHES", "3")
+    failing(make_job(), capfd, "did you mean EPOCHS")
+
+
+def test_a_mask_of_another_box_is_named(make_job, capfd):
+    job = make_job()
+    volume = read_volume(job.project / "mask.mrc")
+    write_volume(job.project / "mask.mrc", volume.with_data(volume.data[:24, :24, :24]))
+    failing(job, capfd, "box of 24 voxels where the reference has 32")
+
+
+def test_a_training_that_fails_is_replaced(make_job, capfd, monkeypatch):
+    monkeypatch.setenv("ISONET_EPOCHS", "1")
+    monkeypatch.setenv("ISONET_LEARNING_RATE", "1e30")
+    failing(make_job(), capfd, "the loss became nan")
+
+
+def test_a_missing_gpu_is_no_reason_to_stop(make_job, capfd, monkeypatch):
+    monkeypatch.setenv("ISONET_DEVICE", "cuda:7")
+    failing(make_job(), capfd, "does not exist")
+
+
+@pytest.mark.parametrize(
+    ("damage", "complaint"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes()[:5000]), "not a readable MRC file"),
+        (lambda path: path.unlink(), "does not exist"),
+    ],
+)
+def test_without_its_arrays_a_call_fails_in_one_sentence(make_job, capfd, damage, complaint):
+    job = make_job()
+    star = job.write_call(3)
+    damage(job.folder / "run_it003_half1_class001_external_reconstruct_weight.mrc")
+    assert call(star) == 1
+    error = capfd.readouterr().err.strip()
+    assert complaint in error
+    assert len(error.splitlines()) == 1
+    assert not job.result(3).exists()
+
+
+def test_a_second_program_on_the_same_call_does_no_harm(make_job, capfd):
+    job = make_job()
+    star = job.write_call(3)
+    (job.folder / "spisonet").mkdir()
+    lock = FileLock(job.folder / "spisonet" / ".half1_class001.lock")
+    assert lock.acquire(wait=False)
+    assert call(star) == 1
+    lock.release()
+    assert "at work" in capfd.readouterr().err
+
+
+def program(star: Path, limit_bytes: int | None = None) -> subprocess.Popen[str]:
+    words = [sys.executable, "-P", "-m", "relion_external.reconstruct", str(star)]
+    if limit_bytes is not None:
+        words = ["prlimit", f"--fsize={limit_bytes}", *words]
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_a_full_disk_is_an_error_and_leaves_no_half_map(make_job):
+    job = make_job()
+    process = program(job.write_call(3), limit_bytes=20_000)
+    _, error = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "cannot be written" in error
+    assert not job.result(3).exists()
+    assert not list(job.folder.glob(".*partial*"))
+
+
+def test_a_worker_killed_in_mid_training_is_replaced_by_the_plain_map(make_job, monkeypatch):
+    monkeypatch.setenv("ISONET_N_SUBVOLUME", "100000")
+    job = make_job()
+    process = program(job.write_call(3))
+    worker = find_child(process.pid)
+    time.sleep(1)
+    os.kill(worker, 9)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "NOT corrected, because the training was killed by signal 9" in out
+    assert read_volume(job.result(3), 4.0).data == pytest.approx(plain(uneven_sums()), abs=1e-6)
+
+
+def find_child(parent: int) -> int:
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+        if children:
+            return int(children[0])
+        time.sleep(0.1)
+    raise AssertionError("no worker was started")
+
+
+def test_warm_starts_take_the_last_iterations_weights(make_job, capfd, monkeypatch):
+    monkeypatch.setenv("ISONET_RETRAIN_EACH_ITER", "False")
+    job = make_job()
+    assert call(job.write_call(3)) == 0
+    weights = job.folder / "spisonet" / "network_half1_class001.safetensors"
+    assert weights.is_file()
+    job.write_iteration(3)
+    assert call(job.write_call(4)) == 0
+    assert capfd.readouterr().out.count("corrected in") == 2
+
+
+def test_joint_halves_say_that_they_are_not_independent(make_job, monkeypatch):
+    monkeypatch.setenv("ISONET_JOINT", "True")
+    job = make_job()
+    stars = [job.write_call(3, f"_half{half}_class001", uneven_sums(half)) for half in (1, 2)]
+    processes = [program(star) for star in stars]
+    outputs = [process.communicate(timeout=180) for process in processes]
+    assert all("BOTH HALVES BY ONE NETWORK" in out for out, _ in outputs), outputs
+    records = read_records(job.folder)
+    assert [record.facts["joint"] for record in records] == [True, True]
+    job.write_iteration(3)
+    assert call(job.write_call(4, "_class001")) == 0
+    assert "NOT independent" in (job.folder / "spisonet" / "summary.html").read_text()
+
+
+def test_weights_from_the_views_need_the_particles(make_job, capfd, monkeypatch):
+    monkeypatch.setenv("ISONET_3DFSD", "True")
+    monkeypatch.setenv("ISONET_EPOCHS", "0")
+    job = make_job()
+    assert call(job.write_call(3)) == 0
+    assert "corrected" in capfd.readouterr().out
+    (job.folder / "run_it002_data.star").unlink()
+    assert call(job.write_call(3)) == 0
+    assert "NOT corrected" in capfd.readouterr().out
+
+
+def test_help_names_every_option(capsys):
+    main(["--help"])
+    text = capsys.readouterr().out
+    assert "ISONET_KEEP_LOWRES" in text
+    assert "--check" in text
+
+
+def test_anything_else_is_refused(capfd):
+    for words in (["a.star"], ["a.star", "b.star"]):
+        with pytest.raises(SystemExit) as stop:
+            main(words)
+        assert stop.value.code == 1
+    assert capfd.readouterr().err.count("\n") == 2
