@@ -6,7 +6,9 @@ to RELION.
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 import sys
 import time
 from contextlib import nullcontext
@@ -27,7 +29,7 @@ from spisonet.io.mrc import Volume, write_volume
 from spisonet.learning.checkpoint import load_network, save_network
 from spisonet.learning.devices import choose_devices, use_cpu_threads
 from spisonet.learning.memory import GIGABYTE, Memory
-from spisonet.learning.recipe import Recipe, fitting_cube_size
+from spisonet.learning.recipe import NETWORKS, Recipe, fitting_cube_size
 from spisonet.misalignment.regularisation import Regularised, regularise
 
 if TYPE_CHECKING:
@@ -38,6 +40,11 @@ if TYPE_CHECKING:
     from spisonet.misalignment.backprojection import Backprojection
 
 
+log = logging.getLogger("spisonet")
+
+OPTION = re.compile(r"--([A-Za-z_]+)")
+
+
 def main() -> None:
     """Correct the call whose STAR file is the only argument."""
     log_to_standard_error()
@@ -46,7 +53,9 @@ def main() -> None:
     try:
         _correct(call)
     except SpisonetError as error:
-        write_json(Workspace(call).facts, {ERROR: str(error)})
+        # The engine speaks of the command line's options.
+        reason = OPTION.sub(lambda match: f"ISONET_{match[1].upper()}", str(error))
+        write_json(Workspace(call).facts, {ERROR: reason})
         sys.exit(1)
 
 
@@ -65,18 +74,22 @@ def _correct(call: ReconstructCall) -> None:
         joint = JointWork(workspace.folder, call, inputs.refinement.has("--sequential_halves_recons"))
         with joint as partner_star:
             if partner_star is not None and call.half == 1:
-                partner = read_call(partner_star)
                 with lock:
-                    mine, its = _regularise(inputs, memory, [read_backprojection(partner)])
-                _write(its, Workspace(partner), inputs, started, joint=True)
+                    partner = read_backprojection(read_call(partner_star))
+                    mine, its = _regularise(inputs, memory, [partner])
+                _write(mine, workspace.result, inputs, started, joint=True)
+                _write(its, workspace.for_partner, inputs, started, joint=True)
                 joint.done()
-                _write(mine, workspace, inputs, started, joint=True)
+                _keep_network(mine, workspace, inputs, joint=True)
                 return
             if partner_star is not None and joint.wait_for_result():
+                workspace.for_partner.with_suffix(".facts.json").replace(workspace.facts)
+                workspace.for_partner.replace(workspace.result)
                 return
     with lock:
         (result,) = _regularise(inputs, memory, [])
-    _write(result, workspace, inputs, started, joint=False)
+    _write(result, workspace.result, inputs, started, joint=False)
+    _keep_network(result, workspace, inputs, joint=False)
 
 
 def _device(option: str | None, half: int | None) -> torch.device:
@@ -105,10 +118,7 @@ def _regularise(inputs: CallInputs, memory: Memory, others: list[Backprojection]
         alpha=settings.alpha,
         beta=settings.beta,
     )
-    before = Workspace(call).network
-    start: Network | None = None
-    if not settings.retrain_each_iter and before.is_file():
-        start = load_network(before, settings.filter_base)
+    start = None if settings.retrain_each_iter else _last_network(inputs, joint=bool(others))
     halves = [inputs.sums, *others]
     return regularise(
         halves,
@@ -122,14 +132,31 @@ def _regularise(inputs: CallInputs, memory: Memory, others: list[Backprojection]
     )
 
 
-def _write(
-    result: Regularised, workspace: Workspace, inputs: CallInputs, started: float, joint: bool
-) -> None:
-    if result.network is not None:
-        save_network(workspace.network, result.network, {"trained_on": str(inputs.call.star)})
+def _last_network(inputs: CallInputs, joint: bool) -> Network | None:
+    """Return the network of the last iteration; never one of joint work for a half alone."""
+    path = Workspace(inputs.call).network(1, joint)
+    if not path.is_file():
+        return None
+    try:
+        network = load_network(path, inputs.settings.filter_base)
+    except SpisonetError as error:
+        log.info("Training starts from scratch: %s", error)
+        return None
+    return network if isinstance(network, NETWORKS[inputs.settings.objective]) else None
+
+
+def _keep_network(result: Regularised, workspace: Workspace, inputs: CallInputs, joint: bool) -> None:
+    """Keep the weights for the next iteration, if it starts from them, and drop the last ones."""
+    if inputs.settings.retrain_each_iter or result.network is None:
+        return
+    save_network(workspace.network(0, joint), result.network, {"trained_on": str(inputs.call.star)})
+    workspace.network(1, joint).unlink(missing_ok=True)
+
+
+def _write(result: Regularised, path: Path, inputs: CallInputs, started: float, joint: bool) -> None:
     if not np.isfinite(result.reference).all() or not result.reference.any():
         raise SpisonetError("the regularised reference is empty or not finite.")
-    write_volume(workspace.result, Volume(result.reference, inputs.voxel_size_angstrom))
+    write_volume(path, Volume(result.reference, inputs.voxel_size_angstrom))
     facts = {
         "seconds": time.monotonic() - started,
         "loss": result.losses[-1] if result.losses else None,
@@ -139,8 +166,9 @@ def _write(
         "inferred": result.inferred_share,
         "direction": result.inferred_angle_degrees,
         "joint": joint,
+        "kept": inputs.refinement.initial_low_pass_angstrom if inputs.keeps_low_resolutions else None,
     }
-    write_json(workspace.facts, facts)
+    write_json(path.with_suffix(".facts.json"), facts)
 
 
 if __name__ == "__main__":

@@ -126,7 +126,7 @@ class JointWork:
         self._thread.start()
         partner = self._partner()
         if partner is None:
-            log.info("The other half shows no sign of life: this one is corrected alone.")
+            log.info("The other half does not take part: this one is corrected alone.")
         return partner
 
     def __exit__(

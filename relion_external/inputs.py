@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("spisonet")
 
 KEEP_LOWRES_OPTION = "--keep_lowres"
+FINEST_KEPT_UNASKED_ANGSTROM = 20.0
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ class CallInputs:
         """Why this call is better left alone, or None."""
         if self.refinement.split_halves and self.call.half is None:
             return "the last iteration joins the halves, and its map is RELION's own"
+        if self.call.part.startswith("body"):
+            return "bodies of a multi-body refinement have masks and frames of their own"
         return reason_to_wait(self.assessment, self.settings, self.refinement.healpix_order)
 
     def prior(self) -> Prior:
@@ -65,9 +68,9 @@ class CallInputs:
         if refinement.mask is not None:
             mask = _read_map(refinement.mask, n, voxel_size).clip(0, 1)
         initial, resolution = None, refinement.initial_low_pass_angstrom
-        if self._keeps_low_resolutions():
-            if refinement.initial_map is None or resolution is None:
-                log.warning("The initial reference or its --ini_high is not known: it is not kept.")
+        if self.keeps_low_resolutions:
+            if refinement.initial_map is None:
+                log.warning("The initial reference is not there any more: it is not kept.")
             else:
                 initial = _read_map(refinement.initial_map, n, voxel_size)
         views = None
@@ -77,11 +80,21 @@ class CallInputs:
             views = self._views(refinement.particles)
         return Prior(mask, refinement.symmetry, initial, resolution or float("inf"), views)
 
-    def _keeps_low_resolutions(self) -> bool:
+    @property
+    def keeps_low_resolutions(self) -> bool:
+        """Whether the reference keeps the low resolutions that the refinement began with.
+
+        Unasked only for halves, which begin with one reference anyway, and only while it is coarse.
+        """
+        resolution = self.refinement.initial_low_pass_angstrom
+        if resolution is None:
+            return False
         if self.refinement.has(KEEP_LOWRES_OPTION):
             return True
-        chosen = self.settings.keep_lowres
-        return self.assessment.views_are_uneven if chosen is None else chosen
+        if self.settings.keep_lowres is not None:
+            return self.settings.keep_lowres
+        coarse = resolution >= FINEST_KEPT_UNASKED_ANGSTROM
+        return self.call.half is not None and coarse and self.assessment.views_are_uneven
 
     def _views(self, path: Path) -> NDArray[np.float64]:
         particles = read_particle_orientations(path)
@@ -99,9 +112,14 @@ def _read_map(path: Path, n: int, voxel_size_angstrom: float) -> NDArray[np.floa
     return volume.data
 
 
+def settings_folders(call: ReconstructCall) -> tuple[Path, Path]:
+    """Folders whose settings hold for a call: the project's and, above it in rank, the job's."""
+    return Path(), call.folder
+
+
 def settings_of(call: ReconstructCall) -> MisalignmentSettings:
-    """Read the settings that hold for a call: project folder, job folder, environment."""
-    return read_settings(os.environ, (Path(), call.folder))
+    """Read the settings that hold for a call."""
+    return read_settings(os.environ, settings_folders(call))
 
 
 def read_inputs(

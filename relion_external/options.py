@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import tomllib
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from spisonet.errors import SpisonetError
 from spisonet.misalignment.settings import MisalignmentSettings
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+log = logging.getLogger("spisonet")
+
 PREFIX = "ISONET_"
+MISSPELT = 0.6  # likeness of names from which one counts as another's misspelling
 SETTINGS_FILE = "spisonet.toml"
 # Of older versions of spIsoNet, and of the systems that users set up for it; they change nothing here.
 WITHOUT_MEANING = {"ISONET_START_EPOCHS", "ISONET_COMBINE"}
@@ -44,7 +48,11 @@ def read_settings(environment: Mapping[str, str], folders: Iterable[Path]) -> Mi
                 sources[_field(name.lower(), "")] = f"{name} in {path}"
     for variable, text in environment.items():
         if variable.startswith(PREFIX) and variable not in WITHOUT_MEANING:
-            field = _field(variable.removeprefix(PREFIX).lower(), variable)
+            name = variable.removeprefix(PREFIX).lower()
+            if not difflib.get_close_matches(name, option_names(), n=1, cutoff=MISSPELT):
+                log.warning("%s is no option of this program; it may be another's.", variable)
+                continue
+            field = _field(name, variable)
             if text.strip() in ("", "None"):
                 continue
             chosen[field] = text.strip()
@@ -56,6 +64,21 @@ def read_settings(environment: Mapping[str, str], folders: Iterable[Path]) -> Mi
         name = str(first["loc"][0]) if first["loc"] else ""
         where = sources.get(option_names().get(name, name), name)
         raise SpisonetError(f"{where}: {first['msg'].lower()} (it is {first['input']!r}).") from error
+
+
+def is_strict(environment: Mapping[str, str], folders: Iterable[Path]) -> bool:
+    """Tell whether failures are errors, even if other choices cannot be read."""
+    chosen: object = environment.get(f"{PREFIX}STRICT") or None
+    for folder in () if chosen is not None else folders:
+        path = folder / SETTINGS_FILE
+        try:
+            chosen = _read_toml(path).get("strict", chosen) if path.is_file() else chosen
+        except SpisonetError:
+            continue
+    try:
+        return chosen is not None and TypeAdapter(bool).validate_python(chosen)
+    except ValidationError:
+        return False
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

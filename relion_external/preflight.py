@@ -16,6 +16,7 @@ from relion_external.options import SETTINGS_FILE, read_settings
 from relion_external.refinement import option_value, read_header
 from spisonet.errors import SpisonetError
 from spisonet.io.mrc import read_volume
+from spisonet.misalignment.settings import MisalignmentSettings
 
 VARIABLE = "RELION_EXTERNAL_RECONSTRUCT_EXECUTABLE"
 EXECUTABLE = "spisonet-relion-reconstruct"
@@ -53,10 +54,10 @@ def check(words: list[str]) -> int:
     """
     found = Findings()
     folder, command, job_version = _subject(words)
-    _check_settings(folder, found)
+    settings = _check_settings(folder, found)
     _check_variable(found)
     version = _check_relion(job_version, found)
-    _check_device(found)
+    _check_device(settings, found)
     if command:
         _check_command(command, version, found)
         _check_grids(command, found)
@@ -91,18 +92,19 @@ def _subject(words: list[str]) -> tuple[Path | None, list[str], tuple[int, ...]]
     return (Path(root).parent if root else None), command, ()
 
 
-def _check_settings(folder: Path | None, found: Findings) -> None:
+def _check_settings(folder: Path | None, found: Findings) -> MisalignmentSettings:
     folders = [Path(), *([folder] if folder is not None else [])]
     try:
         settings = read_settings(os.environ, folders)
     except SpisonetError as error:
         found.errors.append(str(error))
-        return
+        return MisalignmentSettings.model_validate({})
     changed = {n: v for n, v in settings.model_dump().items() if v != type(settings).model_fields[n].default}
     chosen = ", ".join(f"{name.upper()}={value}" for name, value in changed.items()) or "all at their default"
     found.good.append(f"settings from the environment and {SETTINGS_FILE}: {chosen}")
     if settings.joint:
         found.warnings.append("ISONET_JOINT: the halves will NOT be independent, and their FSC too high")
+    return settings
 
 
 def _check_variable(found: Findings) -> None:
@@ -146,9 +148,13 @@ def _version_of(program: str) -> tuple[int, ...]:
     return tuple(int(part) for part in match[1].split(".")) if match else ()
 
 
-def _check_device(found: Findings) -> None:
+def _check_device(settings: MisalignmentSettings, found: Findings) -> None:
     devices = importlib.import_module("spisonet.learning.devices")  # PyTorch is slow to import
-    device = devices.choose_devices()[0]
+    try:
+        device = devices.choose_devices(settings.device)[0]
+    except SpisonetError as error:
+        found.errors.append(str(error).replace("--device", "ISONET_DEVICE"))
+        return
     if device.type == "cpu":
         found.warnings.append("no GPU: training on the CPU; lower ISONET_N_SUBVOLUME and ISONET_FILTER_BASE")
     else:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
 MPI_VARIABLES = ("OMPI_", "PMIX_", "PMI_", "MPI_")
+PARENT_VARIABLE = "SPISONET_PARENT"
 POLL_SECONDS = 1.0
 GRACE_SECONDS = 5.0
 
@@ -31,6 +32,7 @@ def run_worker(module: str, *words: str, timeout: float) -> None:
     """
     # What RELION's MPI tells its ranks would make a worker's libraries wait for ranks that never come.
     environment = {k: v for k, v in os.environ.items() if not k.startswith(MPI_VARIABLES)}
+    environment[PARENT_VARIABLE] = str(os.getpid())
     worker = subprocess.Popen([sys.executable, "-P", "-m", module, *words], env=environment)
 
     def stop(number: int, _: FrameType | None) -> None:
@@ -74,8 +76,8 @@ def log_to_standard_error() -> None:
 
 
 def end_with_parent() -> None:
-    """Let this process end within a second of its parent."""
-    parent = os.getppid()
+    """Let this process end within a second of its parent, even if that has died already."""
+    parent = int(os.environ.pop(PARENT_VARIABLE, os.getppid()))
 
     def watch() -> None:
         while os.getppid() == parent:

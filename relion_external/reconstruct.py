@@ -17,9 +17,10 @@ import numpy as np
 
 from relion_external.call import ReconstructCall, read_backprojection, read_call
 from relion_external.halves import FileLock
-from relion_external.inputs import read_inputs, settings_of
-from relion_external.preflight import check
-from relion_external.process import log_to_standard_error, run_worker
+from relion_external.inputs import read_inputs, settings_folders, settings_of
+from relion_external.options import PREFIX, is_strict, option_names
+from relion_external.preflight import EXECUTABLE, check
+from relion_external.process import end_with_parent, log_to_standard_error, run_worker
 from relion_external.refinement import Refinement, read_refinement
 from relion_external.summary import write_summary
 from relion_external.workspace import CORRECTED, ERROR, WAITED, IterationRecord, Workspace
@@ -27,6 +28,7 @@ from spisonet import __version__
 from spisonet.errors import SpisonetError
 from spisonet.io.atomic import atomic_path
 from spisonet.io.mrc import read_volume
+from spisonet.misalignment.settings import MisalignmentSettings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,8 +38,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("spisonet")
 
-EXECUTABLE = "spisonet-relion-reconstruct"
-STRICT_VARIABLE = "ISONET_STRICT"
 HELP = f"""\
 {EXECUTABLE} X_external_reconstruct.star
     Reconstruct and correct one iteration; RELION calls it so.
@@ -66,6 +66,7 @@ def main(arguments: list[str] | None = None) -> None:
         elif words[0] == "--check":
             sys.exit(check(words[1:]))
         elif len(words) == 1:
+            end_with_parent()
             reconstruct(Path(words[0]))
         else:
             raise SpisonetError(f"RELION passes one STAR file; there are {len(words)} arguments.")
@@ -84,62 +85,84 @@ def reconstruct(star: Path) -> None:
     """
     call = read_call(star)
     workspace = Workspace(call)
-    workspace.prepare()
-    lock = FileLock(workspace.lock)
-    if not lock.acquire(wait=False):
-        raise SpisonetError(f"Another {EXECUTABLE} is at work on {star}.")
+    lock, reason = _lock(workspace, star)
     try:
-        _serve(call, workspace)
+        _serve(call, workspace, reason)
     finally:
-        lock.release()
+        if lock is not None:
+            lock.release()
 
 
-def _serve(call: ReconstructCall, workspace: Workspace) -> None:
-    # RELION would take what an earlier run left for this iteration's.
-    for stale in (call.result, call.result_star):
-        stale.unlink(missing_ok=True)
+def _serve(call: ReconstructCall, workspace: Workspace, obstacle: str) -> None:
+    """Serve a call that this program has for itself or, if there is an obstacle, with the plain map."""
+    if not obstacle:
+        # RELION would take what an earlier run left for this iteration's.
+        for stale in (call.result, call.result_star):
+            stale.unlink(missing_ok=True)
     sums = read_backprojection(call)
-    refinement, why = _refinement(call)
-    record = IterationRecord(call.iteration, call.half_name, call.part, reason=why)
+    record = IterationRecord(call.iteration, call.half_name, call.part)
+    refinement, unknown = _refinement(call)
     corrected = None
-    strict = os.environ.get(STRICT_VARIABLE, "").lower() in ("1", "true", "yes")
-    keep = False
     try:
-        if refinement is None:
-            raise SpisonetError(why)
-        settings = settings_of(call)
-        strict, keep = strict or settings.strict, settings.keep_files
-        inputs = read_inputs(call, refinement, sums, settings)
-        waiting = inputs.reason_to_wait
-        record.facts = {
-            "resolution": inputs.assessment.resolution_angstrom,
-            "sparse": inputs.assessment.sparse_share,
-        }
-        if waiting is not None:
-            record.outcome, record.reason = WAITED, waiting
-        else:
-            workspace.clear()
-            try:
-                run_worker("relion_external.correction", str(call.star), timeout=settings.timeout)
-            except SpisonetError as error:
-                raise SpisonetError(workspace.read_facts().get(ERROR, str(error))) from error
-            corrected = read_volume(workspace.result, inputs.voxel_size_angstrom).data
-            record.facts |= workspace.read_facts()
-            record.outcome = CORRECTED
+        if obstacle or refinement is None:
+            raise SpisonetError(obstacle or unknown)
+        corrected = _correct(call, refinement, sums, settings_of(call), workspace, record)
     except Exception as error:
         record.reason = str(error) or type(error).__name__
-        if strict:
+        if is_strict(os.environ, settings_folders(call)):
             raise SpisonetError(f"{call.title}: {record.reason}") from error
     if corrected is None:
-        corrected = sums.reconstruct(gridding=refinement is None or refinement.grids)
+        gridding = call.pixel_size_angstrom is None if refinement is None else refinement.grids
+        corrected = sums.reconstruct(gridding=gridding)
     _give(call, corrected)
     _say(record.line())
     if record.outcome not in (CORRECTED, WAITED):
         log.warning("%s", record.line().removeprefix("spisonet: "))
-    if refinement is not None:
+    if refinement is not None and not obstacle:
         _keep_record(record, workspace, call, refinement, sums)
-    if not keep:
+
+
+def _lock(workspace: Workspace, star: Path) -> tuple[FileLock | None, str]:
+    """Make sure that no other program serves this call; return the lock, or why there is none."""
+    try:
+        workspace.prepare()
+        lock = FileLock(workspace.lock)
+        if lock.acquire(wait=False):
+            return lock, ""
+    except (SpisonetError, OSError) as error:
+        return None, str(error)
+    return None, f"another {EXECUTABLE} is at work on {star}"
+
+
+def _correct(
+    call: ReconstructCall,
+    refinement: Refinement,
+    sums: Backprojection,
+    settings: MisalignmentSettings,
+    workspace: Workspace,
+    record: IterationRecord,
+) -> NDArray[np.float32] | None:
+    """Let a worker correct the map; None if it is better left alone."""
+    inputs = read_inputs(call, refinement, sums, settings)
+    waiting = inputs.reason_to_wait
+    record.facts = {
+        "resolution": inputs.assessment.resolution_angstrom,
+        "sparse": inputs.assessment.sparse_share,
+    }
+    if waiting is not None:
+        record.outcome, record.reason = WAITED, waiting
+        return None
+    workspace.clear()
+    try:
+        run_worker("relion_external.correction", str(call.star), timeout=settings.timeout)
+    except SpisonetError as error:
+        raise SpisonetError(workspace.read_facts().get(ERROR, str(error))) from error
+    corrected = read_volume(workspace.result, inputs.voxel_size_angstrom).data
+    record.facts |= workspace.read_facts()
+    record.outcome = CORRECTED
+    if not settings.keep_files:
         workspace.clear()
+    return corrected
 
 
 def _refinement(call: ReconstructCall) -> tuple[Refinement | None, str]:
@@ -170,6 +193,7 @@ def _keep_record(
 ) -> None:
     """Keep the summary; RELION has its map, so nothing here may fail."""
     try:
+        workspace.forget_later_iterations()
         workspace.write_record(record)
         write_summary(call, refinement, workspace, sums)
     except Exception as error:  # noqa: BLE001
@@ -177,9 +201,6 @@ def _keep_record(
 
 
 def _options() -> str:
-    from relion_external.options import PREFIX, option_names  # noqa: PLC0415
-    from spisonet.misalignment.settings import MisalignmentSettings  # noqa: PLC0415
-
     lines = []
     for name, field in option_names().items():
         info = MisalignmentSettings.model_fields[field]

@@ -34,8 +34,6 @@ class Refinement:
         Solvent mask.
     split_halves : bool
         Whether two random halves are refined apart.
-    converged : bool
-        Whether the next iteration is the last.
     symmetry : str
         Point group.
     healpix_order : int or None
@@ -54,7 +52,6 @@ class Refinement:
     command: list[str]
     mask: Path | None
     split_halves: bool
-    converged: bool
     symmetry: str
     healpix_order: int | None
     pixel_size_angstrom: float | None
@@ -107,13 +104,12 @@ def read_refinement(call: ReconstructCall) -> Refinement:
         command=command,
         mask=None if mask in NO_FILE else Path(mask),
         split_halves=bool(int(optimiser.value("rlnDoSplitRandomHalves", 0))),
-        converged=bool(int(optimiser.value("rlnHasConverged", 0))),
         symmetry=str(sampling.value("rlnSymmetryGroup", "C1")) if sampling else "C1",
         healpix_order=None if order is None else int(order),
         pixel_size_angstrom=pixel_size,
         particle_diameter_angstrom=call.particle_diameter_angstrom
         or _number(optimiser, "rlnParticleDiameter"),
-        initial_low_pass_angstrom=None if ini_high is None else float(ini_high),
+        initial_low_pass_angstrom=_positive(ini_high),
         particles=particles,
         initial_map=_initial_map(call),
     )
@@ -170,6 +166,12 @@ def _initial_map(call: ReconstructCall) -> Path | None:
     names = [f"{call.half_name}_{call.part}.mrc" if call.half else f"{call.part}.mrc"]
     own = call.named(0, names[0])
     return own if own.is_file() else _any_root(call, 0, names[0])
+
+
+def _positive(text: str | None) -> float | None:
+    """Read an option that RELION takes as absent unless it is above 0."""
+    value = 0.0 if text is None else float(text)
+    return value if value > 0 else None
 
 
 def _number(star: StarFile, label: str) -> float | None:

@@ -65,11 +65,14 @@ def write_summary(
     if voxel_size is None:
         return
     if call.half is not None:
-        write_volume(workspace.plain(call.iteration, call.half), Volume(sums.reconstruct(), voxel_size))
+        write_volume(
+            workspace.plain(call.iteration, call.half),
+            Volume(sums.reconstruct(regularised=False), voxel_size),
+        )
     if call.half == 2:
         return
     before = call.iteration - 1
-    facts = _view_facts(call, before)
+    facts = _view_facts(call, workspace, before)
     pair = [workspace.plain(before, half) for half in (1, 2)]
     if all(path.is_file() for path in pair):
         facts |= _direction_facts(pair, refinement, voxel_size)
@@ -103,12 +106,14 @@ def _direction_facts(pair: list[Path], refinement: Refinement, voxel_size: float
     }
 
 
-def _view_facts(call: ReconstructCall, iteration: int) -> dict[str, Any]:
+def _view_facts(call: ReconstructCall, workspace: Workspace, iteration: int) -> dict[str, Any]:
     """Where the particles are seen from after an iteration, and how far that moved since the last."""
-    path = call.named(iteration, "data.star")
-    if not path.is_file():
+    path, kept = call.named(iteration, "data.star"), workspace.views(iteration)
+    if not path.is_file() or kept.is_file():  # another class has been here
         return {}
     views = view_directions(read_particle_orientations(path).rotations)
+    with atomic_path(kept) as temporary:
+        np.save(temporary, views.astype(np.float32))
     _, vectors = np.linalg.eigh(views.T @ views)
     axis = vectors[:, -1] * (1 if vectors[2, -1] >= 0 else -1)
     angles = np.degrees(np.arccos(np.minimum(np.abs(views @ axis), 1)))
@@ -117,9 +122,10 @@ def _view_facts(call: ReconstructCall, iteration: int) -> dict[str, Any]:
         "median_angle": float(np.median(angles)),
         "share_near_axis": float(np.mean(angles < NEAR_DEGREES)),
     }
-    before = call.named(iteration - 1, "data.star")
+    before = workspace.views(iteration - 1)
     if before.is_file():
-        others = view_directions(read_particle_orientations(before).rotations)
+        others = np.load(before)
+        before.unlink()
         if len(others) == len(views):
             cosine = np.clip(np.einsum("ij,ij->i", views, others), -1, 1)
             facts["median_change"] = float(np.degrees(np.median(np.arccos(cosine))))
@@ -169,8 +175,17 @@ def _page(root: str, rows: dict[tuple[int, str], dict[str, Any]], records: list[
         body.append(
             f"<tr><td>{iteration}</td><td>{escape(part)}</td>{cells}<td class='what'>{what}</td></tr>"
         )
+    parts = sorted({part for _, part in rows})
     figures = "".join(
-        _chart([(i, row[name]) for (i, _), row in sorted(rows.items()) if row.get(name) is not None], title)
+        _chart(
+            [
+                (i, row[name])
+                for (i, p), row in sorted(rows.items())
+                if p == part and row.get(name) is not None
+            ],
+            f"{title} ({part})" if len(parts) > 1 else title,
+        )
+        for part in parts
         for name, title in (
             ("resolution", "Resolution of the plain half maps, Å"),
             ("sphericity", "Sphericity of their 3D FSC"),

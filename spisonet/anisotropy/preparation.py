@@ -62,7 +62,10 @@ def read_weight(path: Path, like: Volume) -> NDArray[np.float32]:
 
 
 def include_reference(
-    map_data: NDArray[np.float32], reference: NDArray[np.float32], low: NDArray[np.float32]
+    map_data: NDArray[np.float32],
+    reference: NDArray[np.float32],
+    low: NDArray[np.float32],
+    weight_rfft: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
     """Replace the low resolutions of a map by those of a reference.
 
@@ -74,11 +77,14 @@ def include_reference(
         ``(n, n, n)``.
     low : ndarray
         ``(n, n, n // 2 + 1)`` share of the reference, see `reference_share`.
+    weight_rfft : ndarray, optional
+        ``(n, n, n // 2 + 1)`` weight that the map has been filtered by already, if any.
     """
     spectrum, other = rfft3(map_data), rfft3(reference)
     inside = low > REFERENCE_THRESHOLD
     inside[0, 0, 0] = False
-    scale = float(np.linalg.norm(spectrum[inside]) / max(float(np.linalg.norm(other[inside])), 1e-30))
+    alike = other if weight_rfft is None else other * weight_rfft
+    scale = float(np.linalg.norm(spectrum[inside]) / max(float(np.linalg.norm(alike[inside])), 1e-30))
     mixed = spectrum * (1 - low) + other * low * scale
     mixed[0, 0, 0] = spectrum[0, 0, 0]
     return irfft3(mixed.astype(np.complex64), map_data.shape)

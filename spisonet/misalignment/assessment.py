@@ -69,11 +69,10 @@ def assess(
         Stop where the FSC is 0.5, not 0.143.
     """
     n = sums.box
-    known = shell_sums(sums.measurement_weight(), n) / shell_counts(n)
-    signal = fsc if fsc.any() else known
+    signal = fsc if fsc.any() else shell_sums(sums.measurement_weight(), n) / shell_counts(n)
     below = np.flatnonzero(signal[1 : sums.last_shell] < FSC_LIMITS[fsc_05])
     limit = int(below[0]) if len(below) else sums.last_shell - 1
-    weight, shell = sums.gathered_weight(), shell_index_rfft((n, n, n))
+    weight, shell = sums.gathered_weight, shell_index_rfft((n, n, n))
     mean = shell_sums(weight, n) / shell_counts(n)
     inside = (shell >= FIRST_SHELL) & (shell <= limit)
     sparse = weight[inside] < SPARSE * mean[shell[inside]]

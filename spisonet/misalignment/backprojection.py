@@ -6,6 +6,7 @@ The steps agree with ``relion_external_reconstruct`` of RELION 3.1.3, with and w
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -71,12 +72,16 @@ class Backprojection:
         inside = self._inside()
         weight = np.where(inside, self.weight_rfft, 0).astype(np.float64)
         if regularised:
-            shell = np.rint(radius_rfft((n, n, n)) / padding).astype(int)
-            tau2 = self.tau2[np.minimum(shell, len(self.tau2) - 1)]
+            tau2 = self._tau2_at(radius_rfft((n, n, n)) / padding)
             prior = padding**3 * self.tau2_fudge * tau2
             from_data = np.divide(1, TAU2_FLOOR * weight, out=np.zeros_like(weight), where=weight > 1e-20)
             weight += np.where(inside, np.divide(1, prior, out=from_data, where=tau2 > 0), 0)
         return weight
+
+    def _tau2_at(self, radius: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Prior power at radii in voxels of the map; RELION rounds halves up."""
+        shell = np.floor(radius + 0.5).astype(int)
+        return cast("NDArray[np.float64]", self.tau2[np.minimum(shell, len(self.tau2) - 1)])
 
     def _floored(self, weight: NDArray[np.float64]) -> NDArray[np.float64]:
         """Lift weights that are next to nothing to a share of their shell's mean."""
@@ -137,6 +142,7 @@ class Backprojection:
         radius = np.sqrt((axis**2)[:, None, None] + (axis**2)[None, :, None] + (axis**2)[None, None, :])
         return np.asarray(volume / np.sinc(radius / (n * self.padding)) ** 2, dtype=np.float32)
 
+    @cached_property
     def gathered_weight(self) -> NDArray[np.float64]:
         """Weight of unpadded sums, ``(box, box, box // 2 + 1)``.
 
@@ -156,8 +162,7 @@ class Backprojection:
             ``(box, box, box // 2 + 1)``, 0 where the sums have ended.
         """
         radius = radius_rfft((self.box,) * 3)
-        tau2 = self.tau2[np.minimum(np.rint(radius).astype(int), len(self.tau2) - 1)] * self.tau2_fudge
-        signal = self.gathered_weight() * tau2
+        signal = self.gathered_weight * self._tau2_at(radius) * self.tau2_fudge
         return np.asarray(np.where(radius < self.last_shell, signal / (1 + signal), 0), dtype=np.float32)
 
 

@@ -113,7 +113,7 @@ def regularise(
         shell = min(round(box * voxel_size_angstrom / prior.initial_resolution_angstrom), limit)
         low = reference_share(box, max(shell - 1, 1), INITIAL_EDGE_SHELLS)
         low_map = symmetrised(prior.initial_map, prior.symmetry)
-        maps = [include_reference(volume, low_map, low) for volume in maps]
+        maps = [include_reference(volume, low_map, low, weight) for volume in maps]
         weight = np.maximum(weight, low)
     known = Knowledge(
         weight, weight, assessment.shell_signal, assessment.resolution_angstrom, noise_inside(prior.mask)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from relion_external.options import option_names, read_settings
+from relion_external.options import is_strict, option_names, read_settings
 from spisonet.errors import SpisonetError
 
 PUBLISHED = (
@@ -49,6 +49,19 @@ def test_switches_are_read_as_published(text):
 def test_mistakes_are_named(variable, value, complaint):
     with pytest.raises(SpisonetError, match=complaint):
         read_settings({variable: value}, ())
+
+
+def test_another_programs_variable_is_left_to_it():
+    assert read_settings({"ISONET_HOME": "/opt/isonet"}, ()).epochs == 5
+
+
+def test_strictness_is_known_even_if_other_choices_are_not(tmp_path):
+    assert is_strict({"ISONET_STRICT": "on", "ISONET_EPOCHES": "1"}, ())
+    assert not is_strict({"ISONET_STRICT": "False"}, ())
+    assert not is_strict({}, (tmp_path,))
+    (tmp_path / "spisonet.toml").write_text("strict = true\nepochess = 3\n")
+    assert is_strict({}, (tmp_path,))
+    assert not is_strict({"ISONET_STRICT": "0"}, (tmp_path,))
 
 
 def test_mistakes_in_a_file_name_the_file(tmp_path):

@@ -40,10 +40,9 @@ def wait_for(condition, seconds=10.0):
 
 def alive(pid: int) -> bool:
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        status = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
         return False
-    status = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[0]
     return status != "Z"
 
 

@@ -19,7 +19,7 @@ from spisonet.io.mrc import read_volume, write_volume
 from tests.relion_external.conftest import COMMAND, uneven_sums
 
 SMALL = {
-    "ISONET_EPOCHS": "1",
+    "ISONET_EPOCHS": "0",
     "ISONET_N_SUBVOLUME": "4",
     "ISONET_FILTER_BASE": "4",
     "ISONET_CUBE_SIZE": "16",
@@ -45,7 +45,8 @@ def plain(sums, gridding: bool = True) -> np.ndarray:
     return sums.reconstruct(gridding=gridding)
 
 
-def test_a_call_is_corrected_and_leaves_little_behind(make_job, capfd):
+def test_a_call_is_corrected_and_leaves_little_behind(make_job, capfd, monkeypatch):
+    monkeypatch.setenv("ISONET_EPOCHS", "1")
     job = make_job()
     star = job.write_call(3)
     before = {path: path.read_bytes() for path in job.folder.iterdir() if path.is_file()}
@@ -60,18 +61,20 @@ def test_a_call_is_corrected_and_leaves_little_behind(make_job, capfd):
     assert all(path.read_bytes() == content for path, content in before.items())
     assert not (job.folder / "run_it003_half1_class001_external_reconstruct_out.star").exists()
     names = {path.name for path in (job.folder / "spisonet").iterdir()}
-    assert "it003_half1_class001.mrc" not in names
+    assert "run_it003_half1_class001.mrc" not in names
     (record,) = read_records(job.folder)
     assert record.outcome == "corrected"
+    assert record.facts["kept"] == 30
     assert json.loads((job.folder / "spisonet" / "summary.json").read_text())["rows"][0]["iteration"] == 3
 
 
 @pytest.mark.parametrize("version", ["4.0", "5.0"])
-def test_newer_versions_are_served_alike(make_job, version, capfd, monkeypatch):
-    monkeypatch.setenv("ISONET_EPOCHS", "0")
+def test_newer_versions_are_served_alike(make_job, version, capfd):
     job = make_job(version)
     assert call(job.write_call(1234, "_half2_class001")) == 0  # there is no iteration 1233
     assert "NOT corrected" in capfd.readouterr().out
+    found = read_volume(job.result(1234, "_half2_class001"), 4.0).data
+    assert found == pytest.approx(plain(uneven_sums(), gridding=False), abs=1e-6)
     job.write_iteration(1233)
     assert call(job.write_call(1234, "_half2_class001")) == 0
     assert "iteration 1234 half2 class001: corrected" in capfd.readouterr().out
@@ -94,12 +97,51 @@ def test_the_last_iteration_is_relions_own(make_job, capfd):
     assert "left alone" in capfd.readouterr().out
 
 
-def test_classes_of_a_classification_are_corrected(make_job, capfd, monkeypatch):
-    monkeypatch.setenv("ISONET_EPOCHS", "0")
+def test_classes_of_a_classification_are_corrected(make_job, capfd):
     job = make_job()
     job.write_iteration(2, rlnDoSplitRandomHalves=0)
     assert call(job.write_call(3, "_class002")) == 0
     assert "iteration 3 class002: corrected" in capfd.readouterr().out
+    (record,) = read_records(job.folder)
+    assert record.facts["kept"] is None  # classes that share a start must be free to part
+
+
+def test_bodies_get_relions_own_maps(make_job, capfd):
+    job = make_job()
+    assert call(job.write_call(3, "_half1_body002")) == 0
+    assert "left alone, because bodies" in capfd.readouterr().out
+    assert read_volume(job.result(3, "_half1_body002"), 4.0).data == pytest.approx(
+        plain(uneven_sums()), abs=1e-6
+    )
+
+
+def test_a_half_does_not_depend_on_the_other(make_job):
+    job = make_job()
+    star = job.write_call(3)
+    assert call(star) == 0
+    alone = read_volume(job.result(3), 4.0).data
+    job.write_call(3, "_half2_class001", uneven_sums(7))
+    assert call(job.write_call(3)) == 0
+    assert np.array_equal(read_volume(job.result(3), 4.0).data, alone)
+
+
+@pytest.mark.parametrize("value", ["0", "-1"])
+def test_no_initial_low_pass_means_nothing_to_keep(make_job, value):
+    job = make_job()
+    for iteration in (0, 2):
+        job.write_iteration(iteration, COMMAND.replace("--ini_high 30", f"--ini_high {value}"))
+    assert call(job.write_call(3)) == 0
+    (record,) = read_records(job.folder)
+    assert (record.outcome, record.facts["kept"]) == ("corrected", None)
+
+
+def test_a_continuation_forgets_what_it_does_anew(make_job):
+    job = make_job()
+    for iteration in (3, 4):
+        job.write_iteration(iteration)
+    for iteration in (3, 4, 5, 3):
+        assert call(job.write_call(iteration)) == 0
+    assert [record.iteration for record in read_records(job.folder)] == [3]
 
 
 def failing(job, capfd, reason: str):
@@ -161,15 +203,20 @@ def test_without_its_arrays_a_call_fails_in_one_sentence(make_job, capfd, damage
     assert not job.result(3).exists()
 
 
-def test_a_second_program_on_the_same_call_does_no_harm(make_job, capfd):
+def test_a_second_program_on_the_same_call_does_no_harm(make_job, capfd, monkeypatch):
     job = make_job()
     star = job.write_call(3)
     (job.folder / "spisonet").mkdir()
-    lock = FileLock(job.folder / "spisonet" / ".half1_class001.lock")
+    lock = FileLock(job.folder / "spisonet" / ".run_half1_class001.lock")
     assert lock.acquire(wait=False)
-    assert call(star) == 1
-    lock.release()
+    job.result(3).write_bytes(b"what the first has just written")
+    assert call(star) == 0
     assert "at work" in capfd.readouterr().err
+    assert read_volume(job.result(3), 4.0).data == pytest.approx(plain(uneven_sums()), abs=1e-6)
+    monkeypatch.setenv("ISONET_STRICT", "on")
+    assert call(star) == 1
+    assert job.result(3).is_file()
+    lock.release()
 
 
 def program(star: Path, limit_bytes: int | None = None) -> subprocess.Popen[str]:
@@ -190,6 +237,7 @@ def test_a_full_disk_is_an_error_and_leaves_no_half_map(make_job):
 
 
 def test_a_worker_killed_in_mid_training_is_replaced_by_the_plain_map(make_job, monkeypatch):
+    monkeypatch.setenv("ISONET_EPOCHS", "1")
     monkeypatch.setenv("ISONET_N_SUBVOLUME", "100000")
     job = make_job()
     process = program(job.write_call(3))
@@ -213,14 +261,23 @@ def find_child(parent: int) -> int:
 
 
 def test_warm_starts_take_the_last_iterations_weights(make_job, capfd, monkeypatch):
+    monkeypatch.setenv("ISONET_EPOCHS", "1")
     monkeypatch.setenv("ISONET_RETRAIN_EACH_ITER", "False")
     job = make_job()
     assert call(job.write_call(3)) == 0
-    weights = job.folder / "spisonet" / "network_half1_class001.safetensors"
+    weights = job.folder / "spisonet" / "run_it003_half1_class001_network.safetensors"
     assert weights.is_file()
     job.write_iteration(3)
+    kept = weights.read_bytes()
     assert call(job.write_call(4)) == 0
-    assert capfd.readouterr().out.count("corrected in") == 2
+    warm = read_volume(job.result(4), 4.0).data
+    assert not weights.exists()
+    assert call(job.write_call(4)) == 0  # its start weights are gone
+    assert not np.array_equal(read_volume(job.result(4), 4.0).data, warm)
+    weights.write_bytes(kept)
+    monkeypatch.setenv("ISONET_FILTER_BASE", "6")
+    assert call(job.write_call(4)) == 0
+    assert "NOT" not in capfd.readouterr().out
 
 
 def test_joint_halves_say_that_they_are_not_independent(make_job, monkeypatch):
@@ -239,10 +296,9 @@ def test_joint_halves_say_that_they_are_not_independent(make_job, monkeypatch):
 
 def test_weights_from_the_views_need_the_particles(make_job, capfd, monkeypatch):
     monkeypatch.setenv("ISONET_3DFSD", "True")
-    monkeypatch.setenv("ISONET_EPOCHS", "0")
     job = make_job()
     assert call(job.write_call(3)) == 0
-    assert "corrected" in capfd.readouterr().out
+    assert ": corrected in" in capfd.readouterr().out
     (job.folder / "run_it002_data.star").unlink()
     assert call(job.write_call(3)) == 0
     assert "NOT corrected" in capfd.readouterr().out
