@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-LAYERS = ["io", "geometry", "fourier", "learning", "anisotropy", "cli"]
+LAYERS = ["io", "geometry", "fourier", "learning", "anisotropy", "misalignment", "cli"]
 ALLOWED = {
     "io": {"io", "geometry"},
     "geometry": {"geometry"},
     "fourier": {"fourier", "geometry", "io"},
     "learning": {"learning", "fourier", "geometry", "io"},
     "anisotropy": {"anisotropy", "learning", "fourier", "geometry", "io"},
+    "misalignment": {"misalignment", "anisotropy", "learning", "fourier", "geometry", "io"},
     "cli": {"cli", "anisotropy", "io"},
 }
 
@@ -50,6 +51,17 @@ def test_help_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip().endswith("[]")
+
+
+def test_nothing_of_the_library_knows_of_relions_calls():
+    for path in (ROOT / "spisonet").rglob("*.py"):
+        assert "relion_external" not in path.read_text(encoding="utf-8"), path
+
+
+def test_what_relion_calls_starts_without_torch():
+    code = "import relion_external.reconstruct, sys; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "False"
 
 
 def test_every_module_has_a_place():
