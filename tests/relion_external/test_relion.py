@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +75,7 @@ def project(tmp_path_factory) -> Path:
 
 
 def start(
-    project: Path, job: str, *words: str, mpi: bool = True, **environment: str
+    project: Path, job: str, *words: str, mpi: bool = True, root: str = "run", **environment: str
 ) -> subprocess.Popen[bytes]:
     folder = project / job
     folder.mkdir(exist_ok=True)
@@ -87,7 +88,7 @@ def start(
     program = ["mpirun", "--oversubscribe", "-np", "3", "relion_refine_mpi"] if mpi else ["relion_refine"]
     with (folder / "run.out").open("ab") as out, (folder / "run.err").open("ab") as err:
         return subprocess.Popen(
-            [*program, "--o", f"{job}/run", *words],
+            [*program, "--o", f"{job}/{root}", *words],
             cwd=project, env=variables, stdout=out, stderr=err, start_new_session=True,
         )  # fmt: skip
 
@@ -136,7 +137,8 @@ def run_until(path: Path, process: subprocess.Popen[bytes], seconds: float = 240
     while not path.is_file() and time.monotonic() < end and process.poll() is None:
         time.sleep(0.2)
     time.sleep(1)
-    os.killpg(process.pid, signal.SIGKILL)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert path.is_file()
     return (path.parent / "run.out").read_text(errors="replace")
@@ -147,7 +149,7 @@ def test_a_refinement_is_continued_in_the_middle(project):
     folder = project / "broken"
     before = run_until(folder / "run_it002_optimiser.star", start(project, "broken", *words))
     again = ("--continue", "broken/run_it002_optimiser.star", "--external_reconstruct")
-    out = run_until(folder / "run_ct2_it004_optimiser.star", start(project, "broken", *again))
+    out = run_until(folder / "run_ct2_it004_optimiser.star", start(project, "broken", *again, root="run_ct2"))
     new = lines(out)[len(lines(before)) :]
     assert any(line.startswith("iteration 4 half") for line in new)
     assert not any("NOT corrected" in line for line in new)
