@@ -101,6 +101,7 @@ def _serve(call: ReconstructCall, workspace: Workspace, obstacle: str) -> None:
             stale.unlink(missing_ok=True)
     sums = read_backprojection(call)
     record = IterationRecord(call.iteration, call.half_name, call.part)
+    record.facts = {"last_shell": sums.last_shell}
     refinement, unknown = _refinement(call)
     corrected = None
     try:
@@ -145,7 +146,7 @@ def _correct(
     """Let a worker correct the map; None if it is better left alone."""
     inputs = read_inputs(call, refinement, sums, settings)
     waiting = inputs.reason_to_wait
-    record.facts = {
+    record.facts |= {
         "resolution": inputs.assessment.resolution_angstrom,
         "sparse": inputs.assessment.sparse_share,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from spisonet import __version__
 from spisonet.anisotropy.fsc3d import estimate_fsc3d, summarise_fsc3d
 from spisonet.errors import SpisonetError
 from spisonet.geometry.rotations import view_directions
+from spisonet.geometry.symmetry import symmetry_rotations
 from spisonet.io.atomic import atomic_path
 from spisonet.io.config import write_json
 from spisonet.io.mrc import Volume, read_volume, write_volume
@@ -21,6 +23,8 @@ from spisonet.io.particles import read_particle_orientations
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from relion_external.call import ReconstructCall
     from relion_external.refinement import Refinement
@@ -32,7 +36,8 @@ TABLE_FILE, PAGE_FILE = "summary.json", "summary.html"
 STYLE = (
     "body{font-family:sans-serif;max-width:70em;margin:2em auto;padding:0 1em;color:#222}"
     "table{border-collapse:collapse}td,th{padding:.2em .8em;border-bottom:1px solid #ddd;text-align:right}"
-    "td.what{text-align:left}.note{background:#fff3d6;padding:.6em 1em}svg{max-width:100%;height:auto}"
+    "td.what{text-align:left;min-width:16em}.note{background:#fff3d6;padding:.6em 1em}"
+    "svg{max-width:100%;height:auto}"
     "figure{display:inline-block;margin:1em 1em 1em 0}figcaption{color:#555;max-width:30em}"
 )
 JOINT_NOTE = (
@@ -72,10 +77,11 @@ def write_summary(
     if call.half == 2:
         return
     before = call.iteration - 1
-    facts = _view_facts(call, workspace, before)
+    facts = _view_facts(call, refinement, workspace, before)
     pair = [workspace.plain(before, half) for half in (1, 2)]
-    if all(path.is_file() for path in pair):
-        facts |= _direction_facts(pair, refinement, voxel_size)
+    ends = [r.facts["last_shell"] for r in read_records(call.folder) if r.iteration == before]
+    if ends and all(path.is_file() for path in pair):
+        facts |= _direction_facts(pair, refinement, voxel_size, min(ends))
     for path in pair:
         path.unlink(missing_ok=True)
     if facts:
@@ -83,8 +89,10 @@ def write_summary(
     _write_table_and_page(call, workspace)
 
 
-def _direction_facts(pair: list[Path], refinement: Refinement, voxel_size: float) -> dict[str, Any]:
-    """Directional FSC of two half maps, in a few numbers."""
+def _direction_facts(
+    pair: list[Path], refinement: Refinement, voxel_size: float, last_shell: int
+) -> dict[str, Any]:
+    """Directional FSC of two half maps up to the end of their sums, in a few numbers."""
     half1, half2 = (read_volume(path, voxel_size).data for path in pair)
     mask = None
     if refinement.mask is not None:
@@ -95,10 +103,13 @@ def _direction_facts(pair: list[Path], refinement: Refinement, voxel_size: float
         )
     except SpisonetError:  # nothing correlates yet
         return {}
-    metrics = summarise_fsc3d(fsc)
+    # Beyond, both hold only what the mask leaks there, which correlates.
+    ended = [curves.copy() for curves in (fsc.directional_curves, fsc.cfar_curves)]
+    for curves in ended:
+        curves[:, last_shell:] = 0
+    metrics = summarise_fsc3d(replace(fsc, directional_curves=ended[0], cfar_curves=ended[1]))
     best, worst = (float(f(metrics.directional_0143_angstrom)) for f in (np.min, np.max))
     return {
-        "resolution": metrics.resolution_0143_angstrom,
         "best_direction": best,
         "worst_direction": worst,
         "sphericity": metrics.sphericity,
@@ -106,7 +117,9 @@ def _direction_facts(pair: list[Path], refinement: Refinement, voxel_size: float
     }
 
 
-def _view_facts(call: ReconstructCall, workspace: Workspace, iteration: int) -> dict[str, Any]:
+def _view_facts(
+    call: ReconstructCall, refinement: Refinement, workspace: Workspace, iteration: int
+) -> dict[str, Any]:
     """Where the particles are seen from after an iteration, and how far that moved since the last."""
     path, kept = call.named(iteration, "data.star"), workspace.views(iteration)
     if not path.is_file() or kept.is_file():  # another class has been here
@@ -127,9 +140,21 @@ def _view_facts(call: ReconstructCall, workspace: Workspace, iteration: int) -> 
         others = np.load(before)
         before.unlink()
         if len(others) == len(views):
-            cosine = np.clip(np.einsum("ij,ij->i", views, others), -1, 1)
-            facts["median_change"] = float(np.degrees(np.median(np.arccos(cosine))))
+            # Of the symmetry mates, the nearest.
+            mates = symmetry_rotations(refinement.symmetry)
+            cosine = max_over_mates(views, others, mates)
+            facts["median_change"] = float(np.degrees(np.median(np.arccos(np.clip(cosine, -1, 1)))))
     return facts
+
+
+def max_over_mates(
+    views: NDArray[np.floating], others: NDArray[np.floating], mates: NDArray[np.floating]
+) -> NDArray[np.floating]:
+    """Largest cosine ``(n,)`` between views and the symmetry mates of others, both ``(n, 3)``."""
+    best = np.full(len(views), -1.0)
+    for mate in mates:
+        best = np.maximum(best, np.einsum("ij,ij->i", views, others @ mate.T))
+    return best
 
 
 def _write_table_and_page(call: ReconstructCall, workspace: Workspace) -> None:
@@ -138,6 +163,7 @@ def _write_table_and_page(call: ReconstructCall, workspace: Workspace) -> None:
     for record in records:
         row = rows.setdefault((record.iteration, record.part), {"corrections": []})
         row["corrections"].append(record)
+        row["resolution"] = record.facts.get("resolution")
     for (iteration, part), row in rows.items():
         path = workspace.directions(iteration, part)
         if path.is_file():
@@ -152,7 +178,7 @@ def _write_table_and_page(call: ReconstructCall, workspace: Workspace) -> None:
 
 
 COLUMNS = (
-    ("resolution", "FSC 0.143, Å", 2),
+    ("resolution", "FSC of RELION, Å", 2),
     ("best_direction", "best direction, Å", 1),
     ("worst_direction", "worst direction, Å", 1),
     ("sphericity", "sphericity", 3),
@@ -187,8 +213,8 @@ def _page(root: str, rows: dict[tuple[int, str], dict[str, Any]], records: list[
         )
         for part in parts
         for name, title in (
-            ("resolution", "Resolution of the plain half maps, Å"),
-            ("sphericity", "Sphericity of their 3D FSC"),
+            ("resolution", "Resolution by RELION's FSC, Å"),
+            ("sphericity", "Sphericity of the plain half maps' 3D FSC"),
             ("median_angle", "Median angle of the views from their axis, °"),
             ("median_change", "Change of the views since the last iteration, °"),
         )

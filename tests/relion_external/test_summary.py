@@ -23,6 +23,7 @@ FACTS = {
     "direction": 20.0,
     "joint": False,
     "kept": None,
+    "last_shell": 13,
 }
 
 
