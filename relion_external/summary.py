@@ -79,7 +79,8 @@ def write_summary(
     before = call.iteration - 1
     facts = _view_facts(call, refinement, workspace, before)
     pair = [workspace.plain(before, half) for half in (1, 2)]
-    ends = [r.facts["last_shell"] for r in read_records(call.folder) if r.iteration == before]
+    records = [r for r in read_records(call.folder) if r.iteration == before]
+    ends = [r.facts["last_shell"] for r in records if "last_shell" in r.facts]
     if ends and all(path.is_file() for path in pair):
         facts |= _direction_facts(pair, refinement, voxel_size, min(ends))
     for path in pair:
