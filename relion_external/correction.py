@@ -7,7 +7,6 @@ to RELION.
 from __future__ import annotations
 
 import logging
-import os
 import re
 import sys
 import time
@@ -21,7 +20,7 @@ import torch
 from relion_external.call import read_backprojection, read_call
 from relion_external.halves import GpuLock, JointWork
 from relion_external.inputs import CallInputs, read_all
-from relion_external.process import end_with_parent, log_to_standard_error
+from relion_external.process import available_cores, end_with_parent, log_to_standard_error
 from relion_external.workspace import ERROR, Workspace
 from spisonet.errors import SpisonetError
 from spisonet.io.config import write_json
@@ -63,9 +62,8 @@ def _correct(call: ReconstructCall) -> None:
     started = time.monotonic()
     inputs = read_all(call)
     settings, workspace = inputs.settings, Workspace(call)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     ranks = 1 if call.half is None else 2
-    use_cpu_threads(settings.ncpus or max(1, cores // ranks))
+    use_cpu_threads(settings.ncpus or max(1, available_cores() // ranks))
     device = _device(settings.device, call.half)
     memory = Memory(device, None if settings.memory_limit is None else settings.memory_limit * GIGABYTE)
     memory.enforce()

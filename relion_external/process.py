@@ -75,6 +75,11 @@ def log_to_standard_error() -> None:
         logger.addHandler(_StandardError())
 
 
+def available_cores() -> int:
+    """Count the processors that this process may use; MPI may have bound it to some."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def end_with_parent() -> None:
     """Let this process end within a second of its parent, even if that has died already."""
     parent = int(os.environ.pop(PARENT_VARIABLE, os.getppid()))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from relion_external.process import available_cores
 from relion_external.workspace import CORRECTED, IterationRecord, Workspace, read_records
 from spisonet import __version__
 from spisonet.anisotropy.fsc3d import estimate_fsc3d, summarise_fsc3d
@@ -99,9 +99,7 @@ def _direction_facts(
     if refinement.mask is not None:
         mask = read_volume(refinement.mask, voxel_size).data
     try:
-        fsc = estimate_fsc3d(
-            half1, half2, mask, voxel_size, None, CONE_ANGLE_DEGREES, len(os.sched_getaffinity(0))
-        )
+        fsc = estimate_fsc3d(half1, half2, mask, voxel_size, None, CONE_ANGLE_DEGREES, available_cores())
     except SpisonetError:  # nothing correlates yet
         return {}
     # Beyond, both hold only what the mask leaks there, which correlates.

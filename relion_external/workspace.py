@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from relion_external.call import ReconstructCall
 
 FOLDER = "spisonet"
+RECORDS = "it[0-9][0-9][0-9]*_*.json"  # and figures of directions
 ERROR = "error"  # among the worker's figures
 WAITED, CORRECTED, PLAIN = "waited", "corrected", "plain"
 
@@ -137,7 +138,7 @@ class Workspace:
 
     def forget_later_iterations(self) -> None:
         """Remove the records of iterations that a continuation does anew."""
-        for path in self.folder.glob("it*_*.json"):
+        for path in self.folder.glob(RECORDS):
             if int(path.name[2:].split("_")[0]) > self._call.iteration:
                 path.unlink(missing_ok=True)
 
@@ -145,7 +146,7 @@ class Workspace:
 def read_records(folder: Path) -> list[IterationRecord]:
     """Read all records of a job folder, by iteration."""
     records = []
-    for path in sorted((folder / FOLDER).glob("it*_*.json")):
+    for path in sorted((folder / FOLDER).glob(RECORDS)):
         if path.name.count(".") == 1:  # not those of directions
             records.append(IterationRecord(**json.loads(path.read_text(encoding="utf-8"))))
     return sorted(records, key=lambda record: (record.iteration, record.half, record.part))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spisonet.fourier.grids import irfft3, rfft3
+from spisonet.fourier.grids import distance_from_centre, irfft3, rfft3
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,9 +42,7 @@ class GreyScale:
 
 def inscribed_sphere(n: int) -> NDArray[np.bool_]:
     """Voxels ``(n, n, n)`` within half a box of the centre."""
-    axis = np.arange(n, dtype=np.float32) - n // 2
-    radius2 = axis[:, None, None] ** 2 + axis[None, :, None] ** 2 + axis[None, None, :] ** 2
-    return radius2 <= (n / 2) ** 2
+    return distance_from_centre(n) <= n / 2
 
 
 def particle_region(n: int, mask: NDArray[np.float32] | None) -> NDArray[np.bool_]:

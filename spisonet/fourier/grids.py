@@ -39,6 +39,13 @@ def radius_rfft(shape: tuple[int, ...]) -> NDArray[np.float32]:
     return cast("NDArray[np.float32]", np.sqrt(kz**2 + ky**2 + kx**2))
 
 
+def distance_from_centre(n: int) -> NDArray[np.float32]:
+    """Distance ``(n, n, n)`` of every voxel of a map from voxel ``n // 2``, in voxels."""
+    square = (np.arange(n, dtype=np.float32) - n // 2) ** 2
+    distance = np.sqrt(square[:, None, None] + square[None, :, None] + square[None, None, :])
+    return cast("NDArray[np.float32]", distance)
+
+
 def shell_index_rfft(shape: tuple[int, ...]) -> NDArray[np.int32]:
     """Shell of every half-spectrum voxel: ``round(|k|)``, as RELION counts shells."""
     return np.rint(radius_rfft(shape)).astype(np.int32)

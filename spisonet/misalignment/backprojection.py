@@ -13,7 +13,7 @@ import numpy as np
 import scipy.fft
 from scipy.special import iv, jv
 
-from spisonet.fourier.grids import frequency_axes_rfft, irfft3, radius_rfft
+from spisonet.fourier.grids import distance_from_centre, frequency_axes_rfft, irfft3, radius_rfft
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -62,6 +62,7 @@ class Backprojection:
         """Edge of the padded transform."""
         return len(self.data_rfft)
 
+    @cached_property
     def _inside(self) -> NDArray[np.bool_]:
         limit = round(self.last_shell * self.padding)
         return radius_rfft((self.padded_box,) * 3) ** 2 < limit**2 - 0.5
@@ -69,7 +70,7 @@ class Backprojection:
     def _weight(self, regularised: bool) -> NDArray[np.float64]:
         """Weight of the data and, for a MAP map, that of the prior."""
         n, padding = self.padded_box, self.padding
-        inside = self._inside()
+        inside = self._inside
         weight = np.where(inside, self.weight_rfft, 0).astype(np.float64)
         if regularised:
             tau2 = self._tau2_at(radius_rfft((n, n, n)) / padding)
@@ -85,7 +86,7 @@ class Backprojection:
 
     def _floored(self, weight: NDArray[np.float64]) -> NDArray[np.float64]:
         """Lift weights that are next to nothing to a share of their shell's mean."""
-        inside = self._inside()
+        inside = self._inside
         shell = np.floor(radius_rfft((self.padded_box,) * 3) / self.padding).astype(int)[inside]
         sums, counts = np.bincount(shell, weight[inside]), np.bincount(shell)
         floor = WEIGHT_FLOOR * np.divide(sums, counts, out=np.zeros_like(sums), where=counts > 0)
@@ -109,7 +110,7 @@ class Backprojection:
         Scheres (2012) J. Struct. Biol. 180, 519-530 (the prior); Pipe & Menon (1999) Magn. Reson. Med. 41,
         179-186 (the iteration).
         """
-        weight, inside = self._weight(regularised), self._inside()
+        weight, inside = self._weight(regularised), self._inside
         if gridding:
             spectrum = self.data_rfft * self._gridding_weight(weight, inside)
         else:
@@ -138,9 +139,8 @@ class Backprojection:
         padded = np.fft.fftshift(irfft3(spectrum, (p, p, p))) * np.float32(p**3 / (self.padding**3 * n))
         first = p // 2 - n // 2
         volume = _soft_mask(padded[(slice(first, first + n),) * 3])
-        axis = np.arange(n) - n // 2
-        radius = np.sqrt((axis**2)[:, None, None] + (axis**2)[None, :, None] + (axis**2)[None, None, :])
-        return np.asarray(volume / np.sinc(radius / (n * self.padding)) ** 2, dtype=np.float32)
+        envelope = np.sinc(distance_from_centre(n) / (n * self.padding)) ** 2
+        return np.asarray(volume / envelope, dtype=np.float32)
 
     @cached_property
     def gathered_weight(self) -> NDArray[np.float64]:
@@ -149,9 +149,7 @@ class Backprojection:
         A coarse trilinear kernel is a sum of fine ones where the padding is a whole number, so that sums on
         a padded grid tell what those on the map's own grid would have been.
         """
-        return _gather(
-            np.where(self._inside(), self.weight_rfft, 0).astype(np.float64), self.box, self.padding
-        )
+        return _gather(np.where(self._inside, self.weight_rfft, 0).astype(np.float64), self.box, self.padding)
 
     def measurement_weight(self) -> NDArray[np.float32]:
         """Share ``W / (W + 1 / tau2)`` in 0..1 that the sums have of every coefficient of the MAP map.
@@ -212,8 +210,6 @@ def _blob_transform(distance: NDArray[np.float64]) -> NDArray[np.float64]:
 def _soft_mask(volume: NDArray[np.float32]) -> NDArray[np.float32]:
     """Replace the corners outside the inscribed sphere by their mean, over a cosine edge."""
     n = len(volume)
-    axis = np.arange(n) - n // 2
-    radius = np.sqrt((axis**2)[:, None, None] + (axis**2)[None, :, None] + (axis**2)[None, None, :])
-    outside = 0.5 - 0.5 * np.cos(np.pi * np.clip((radius - n / 2) / EDGE_VOXELS, 0, 1))
+    outside = 0.5 - 0.5 * np.cos(np.pi * np.clip((distance_from_centre(n) - n / 2) / EDGE_VOXELS, 0, 1))
     background = float((volume * outside).sum(dtype=np.float64) / outside.sum())
     return np.asarray(volume + outside * (background - volume), dtype=np.float32)

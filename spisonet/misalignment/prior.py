@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.ndimage import affine_transform
 
+from spisonet.fourier.grids import distance_from_centre
 from spisonet.geometry.symmetry import symmetry_rotations
 
 if TYPE_CHECKING:
@@ -48,9 +49,7 @@ def noise_inside(mask: NDArray[np.float32]) -> float:
 
 def spherical_mask(n: int, diameter_voxels: float) -> NDArray[np.float32]:
     """Soft mask ``(n, n, n)`` of a particle's diameter, for a refinement without a mask of its own."""
-    axis = np.arange(n, dtype=np.float32) - n // 2
-    radius = np.sqrt((axis**2)[:, None, None] + (axis**2)[None, :, None] + (axis**2)[None, None, :])
-    edge = np.clip((radius - min(diameter_voxels, n) / 2) / EDGE_VOXELS + 1, 0, 1)
+    edge = np.clip((distance_from_centre(n) - min(diameter_voxels, n) / 2) / EDGE_VOXELS + 1, 0, 1)
     return np.asarray(0.5 + 0.5 * np.cos(np.pi * edge), dtype=np.float32)
 
 
