@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from relion_external.process import available_cores
-from relion_external.workspace import CORRECTED, IterationRecord, Workspace, read_records
+from relion_external.workspace import CORRECTED, PLAIN, WAITED, IterationRecord, Workspace, read_records
 from spisonet import __version__
 from spisonet.anisotropy.fsc3d import estimate_fsc3d, summarise_fsc3d
 from spisonet.errors import SpisonetError
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 CONE_ANGLE_DEGREES = 20.0
 NEAR_DEGREES = 30.0
 TABLE_FILE, PAGE_FILE = "summary.json", "summary.html"
+SAID = {WAITED: "left alone", PLAIN: "NOT corrected"}
 STYLE = (
     "body{font-family:sans-serif;max-width:70em;margin:2em auto;padding:0 1em;color:#222}"
     "table{border-collapse:collapse}td,th{padding:.2em .8em;border-bottom:1px solid #ddd;text-align:right}"
@@ -44,7 +45,11 @@ JOINT_NOTE = (
     "Both halves were corrected by one network in some iterations (ISONET_JOINT), so they are NOT "
     "independent: the FSC of this refinement overestimates its resolution."
 )
-KEPT_NOTE = (
+INITIAL_NOTE = (
+    "Both halves kept the initial reference's low resolutions in some iterations (ISONET_KEEP_LOWRES): up to "
+    "there they are not independent, as in the first iteration of any refinement from one reference."
+)
+ALIGNMENT_NOTE = (
     "The corrected maps serve the alignment alone. The final half maps and their FSC are RELION's own, from "
     "the particles at their final poses."
 )
@@ -126,9 +131,12 @@ def _view_facts(
     views = view_directions(read_particle_orientations(path).rotations)
     with atomic_path(kept) as temporary:
         np.save(temporary, views.astype(np.float32))
-    _, vectors = np.linalg.eigh(views.T @ views)
+    mates = symmetry_rotations(refinement.symmetry)
+    _, vectors = np.linalg.eigh(sum(mate @ (views.T @ views) @ mate.T for mate in mates))
     axis = vectors[:, -1] * (1 if vectors[2, -1] >= 0 else -1)
-    angles = np.degrees(np.arccos(np.minimum(np.abs(views @ axis), 1)))
+    axes = np.broadcast_to(axis, views.shape)
+    cosine = np.maximum(max_over_mates(views, axes, mates), max_over_mates(views, -axes, mates))
+    angles = np.degrees(np.arccos(np.minimum(cosine, 1)))
     facts = {
         "preferred_axis": [round(float(component), 3) for component in axis],
         "median_angle": float(np.median(angles)),
@@ -140,7 +148,6 @@ def _view_facts(
         before.unlink()
         if len(others) == len(views):
             # Of the symmetry mates, the nearest.
-            mates = symmetry_rotations(refinement.symmetry)
             cosine = max_over_mates(views, others, mates)
             facts["median_change"] = float(np.degrees(np.median(np.arccos(np.clip(cosine, -1, 1)))))
     return facts
@@ -218,7 +225,12 @@ def _page(root: str, rows: dict[tuple[int, str], dict[str, Any]], records: list[
             ("median_change", "Change of the views since the last iteration, °"),
         )
     )
-    notes = [KEPT_NOTE, *([JOINT_NOTE] if any(r.facts.get("joint") for r in records) else [])]
+    notes = [ALIGNMENT_NOTE]
+    notes += [
+        text
+        for name, text in (("kept", INITIAL_NOTE), ("joint", JOINT_NOTE))
+        if any(record.facts.get(name) for record in records)
+    ]
     note = "".join(f"<p class='note'>{escape(text)}</p>" for text in notes)
     return (
         "<!doctype html><html lang='en'><meta charset='utf-8'>"
@@ -231,7 +243,7 @@ def _page(root: str, rows: dict[tuple[int, str], dict[str, Any]], records: list[
 def _short(record: IterationRecord) -> str:
     who = record.half or "all"
     if record.outcome != CORRECTED:
-        return f"{who}: {record.outcome} ({record.reason.rstrip('.')})"
+        return f"{who}: {SAID[record.outcome]} ({record.reason.rstrip('.')})"
     inferred = 100 * record.facts["inferred"]
     return f"{who}: corrected in {record.facts['seconds']:.0f} s, {inferred:.0f} % inferred"
 

@@ -76,6 +76,21 @@ def test_the_page_tells_the_same(three):
     assert "NOT independent" in (three.folder / "spisonet" / "summary.html").read_text()
 
 
+def test_views_are_judged_with_their_symmetry_mates(make_job):
+    job = make_job()
+    sampling = job.folder / "run_it002_sampling.star"
+    sampling.write_text(sampling.read_text().replace("Group C1", "Group C3"))
+    # All views are 20 degrees from z, in one third of the circle: the axis is z for C3.
+    rows = "\n".join(f"{4 * i} 20 0 1" for i in range(20))
+    labels = "_rlnAngleRot #1\n_rlnAngleTilt #2\n_rlnAnglePsi #3\n_rlnRandomSubset #4"
+    (job.folder / "run_it002_data.star").write_text(f"\ndata_particles\n\nloop_\n{labels}\n{rows}\n\n")
+    write(job, 3, 1, kept=30.0)
+    facts = json.loads((job.folder / "spisonet" / "it002_class001.directions.json").read_text())
+    assert facts["preferred_axis"] == pytest.approx([0, 0, 1], abs=1e-3)
+    assert facts["median_angle"] == pytest.approx(20, abs=0.1)
+    assert "ISONET_KEEP_LOWRES" in (job.folder / "spisonet" / "summary.html").read_text()
+
+
 def test_charts_span_their_figures():
     assert _chart([(1, 2.0)], "one point is no curve") == ""
     chart = _chart([(1, 2.0), (2, 8.0), (4, 4.0)], "a <title>")
