@@ -25,6 +25,15 @@ def relion_reconstruct() -> None:
     run()
 
 
+def relion_job() -> None:
+    """Run the External job that the console script is named after."""
+    _forget_script_folder()
+    from relion_external.jobs.definitions import EXECUTABLE_PREFIX  # noqa: PLC0415
+    from relion_external.jobs.run import main as run  # noqa: PLC0415
+
+    run(Path(sys.argv[0]).stem.removeprefix(EXECUTABLE_PREFIX))
+
+
 def _forget_script_folder() -> None:
     script_folder = Path(sys.argv[0]).resolve().parent
     sys.path[:] = [entry for entry in sys.path if entry and Path(entry).resolve() != script_folder]

@@ -22,6 +22,18 @@ POLL_SECONDS = 1.0
 GRACE_SECONDS = 5.0
 
 
+def start_worker(module: str, *words: str) -> subprocess.Popen[bytes]:
+    """Run a module of this installation in a process of its own; there it should call `end_with_parent`."""
+    # What RELION's MPI tells its ranks would make a worker's libraries wait for ranks that never come.
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(MPI_VARIABLES)}
+    environment[PARENT_VARIABLE] = str(os.getpid())
+    environment["PYTHONUNBUFFERED"] = "1"
+    # In a session of its own a terminal's Ctrl-C reaches it through its parent alone.
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", module, *words], env=environment, start_new_session=True
+    )
+
+
 def run_worker(module: str, *words: str, timeout: float) -> None:
     """Run a module of this installation in a process of its own, which ends when this one does.
 
@@ -30,13 +42,10 @@ def run_worker(module: str, *words: str, timeout: float) -> None:
     SpisonetError
         If it fails, is killed, or does not end within `timeout` seconds.
     """
-    # What RELION's MPI tells its ranks would make a worker's libraries wait for ranks that never come.
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(MPI_VARIABLES)}
-    environment[PARENT_VARIABLE] = str(os.getpid())
-    worker = subprocess.Popen([sys.executable, "-P", "-m", module, *words], env=environment)
+    worker = start_worker(module, *words)
 
     def stop(number: int, _: FrameType | None) -> None:
-        _end(worker)
+        end_worker(worker)
         sys.exit(128 + number)
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -45,7 +54,7 @@ def run_worker(module: str, *words: str, timeout: float) -> None:
     except subprocess.TimeoutExpired as error:
         raise SpisonetError(f"the training did not end within {timeout:g} s.") from error
     finally:
-        _end(worker)
+        end_worker(worker)
         for number, handler in before.items():
             signal.signal(number, handler)
     if status < 0:
@@ -92,11 +101,14 @@ def end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _end(worker: subprocess.Popen[bytes]) -> None:
+def end_worker(
+    worker: subprocess.Popen[bytes], number: int = signal.SIGTERM, grace_seconds: float = GRACE_SECONDS
+) -> None:
+    """Ask a worker to end by a signal, and end it if it does not within some time."""
     if worker.poll() is None:
-        worker.terminate()
+        worker.send_signal(number)
         try:
-            worker.wait(GRACE_SECONDS)
+            worker.wait(grace_seconds)
         except subprocess.TimeoutExpired:
             worker.kill()
             worker.wait()

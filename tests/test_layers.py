@@ -53,10 +53,14 @@ def test_help_imports_nothing_heavy():
     assert done.stdout.strip().endswith("[]")
 
 
-def test_nothing_of_the_library_knows_of_relions_calls():
+def test_nothing_below_the_command_line_knows_of_relions_calls():
     for path in (ROOT / "spisonet").rglob("*.py"):
-        assert "import relion_external" not in path.read_text(encoding="utf-8"), path
-        assert "from relion_external" not in path.read_text(encoding="utf-8"), path
+        text = path.read_text(encoding="utf-8")
+        if path.parent.name == "cli":
+            text = text.replace("from relion_external.config import", "")
+        assert "import relion_external" not in text, path
+        assert "from relion_external" not in text, path
+
 
 
 def test_what_relion_calls_starts_without_torch():

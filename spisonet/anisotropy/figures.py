@@ -58,7 +58,7 @@ def write_figures(
         The figures, in reading order.
     """
     drawn = {
-        "slices.png": _draw_slices(inputs[0], corrected[0], limit_angstrom),
+        "slices.png": draw_slices(inputs[0], corrected[0], limit_angstrom),
         "fourier.png": _draw_fourier(inputs[0], corrected[0], weight_rfft, limit_angstrom),
         "fsc.png": _draw_fsc(inputs, corrected, mask, limit_angstrom),
     }
@@ -81,7 +81,8 @@ def central_slices(cube: NDArray[np.float32]) -> list[NDArray[np.float32]]:
     return [cube[middle], cube[:, middle], cube[:, :, middle]]
 
 
-def _draw_slices(before: Volume, after: Volume, limit_angstrom: float) -> Figure:
+def draw_slices(before: Volume, after: Volume, limit_angstrom: float) -> Figure:
+    """Draw central slices of a map before and after it was changed up to a resolution."""
     figure = Figure(figsize=(9.6, 6.6), layout="constrained")
     axes = figure.subplots(2, 3)
     low, high = np.percentile(before.data, CONTRAST_PERCENTILES)
@@ -94,7 +95,7 @@ def _draw_slices(before: Volume, after: Volume, limit_angstrom: float) -> Figure
             axis.set_xlabel(f"{plane[0].lower()} / nm", fontsize=8)
             axis.set_ylabel(f"{plane[1].lower()} / nm", fontsize=8)
             axis.tick_params(labelsize=7)
-    figure.suptitle(f"Central slices, corrected up to {limit_angstrom:.2f} Å (same grey scale)", fontsize=11)
+    figure.suptitle(f"Central slices, changed up to {limit_angstrom:.2f} Å (same grey scale)", fontsize=11)
     return figure
 
 

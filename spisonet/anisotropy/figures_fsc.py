@@ -46,7 +46,9 @@ def write_fsc3d_figure(path: Path, fsc3d: Fsc3d, metrics: Fsc3dMetrics) -> None:
     top = figure.add_gridspec(
         1, 2, left=0.065, right=0.98, bottom=0.575, top=0.90, width_ratios=(1.75, 1), wspace=0.17
     )
-    _draw_curves(figure.add_subplot(top[0]), fsc3d, metrics)
+    curves = figure.add_subplot(top[0])
+    _draw_curves(curves, fsc3d, metrics)
+    _add_title(curves, "Correlation of the half maps")
     _draw_histogram(figure.add_subplot(top[1]), metrics)
     bottom = figure.add_gridspec(
         1, 4, left=0.065, right=0.94, bottom=0.075, top=0.455, width_ratios=(1, 1, 1, 0.045), wspace=0.16
@@ -60,6 +62,27 @@ def write_fsc3d_figure(path: Path, fsc3d: Fsc3d, metrics: Fsc3dMetrics) -> None:
     figure.text(0.065, 0.955, _headline(metrics), fontsize=11, fontweight="bold")
     with atomic_path(path) as temporary:
         canvas.print_figure(temporary, dpi=DPI, pil_kwargs={"compress_level": 1})
+
+
+def write_comparison_figure(path: Path, curves: dict[str, tuple[Fsc3d, Fsc3dMetrics]]) -> None:
+    """Draw the global and directional FSC of several pairs of half maps side by side.
+
+    Parameters
+    ----------
+    path : Path
+        PNG file to write.
+    curves : dict
+        3D FSC and summary by title.
+    """
+    width, height = SIZE_INCHES
+    figure = Figure(figsize=(width, height / 1.9), layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    panels = figure.subplots(1, len(curves), sharey=True, squeeze=False)[0]
+    for panel, (title, (fsc3d, metrics)) in zip(panels, curves.items(), strict=True):
+        _draw_curves(panel, fsc3d, metrics)
+        _add_title(panel, f"{title}: cFAR {metrics.cfar:.2f}, sphericity {metrics.sphericity:.2f}")
+    with atomic_path(path) as temporary:
+        canvas.print_figure(temporary, dpi=DPI)
 
 
 def _headline(metrics: Fsc3dMetrics) -> str:
@@ -118,7 +141,6 @@ def _draw_curves(axes: Axes, fsc3d: Fsc3d, metrics: Fsc3dMetrics) -> None:
     )
     axes.axhline(0, color="0.7", linewidth=0.6, zorder=0)
     axes.set(xlim=(0, whole[-1]), ylim=(-0.12, 1.03), ylabel="FSC")
-    _add_title(axes, "Correlation of the half maps")
     axes.legend(fontsize=8, facecolor="white", edgecolor="none", framealpha=0.85, loc="lower left")
     _label_resolutions(axes, 0, whole[-1])
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 import time
 from dataclasses import dataclass
@@ -16,12 +15,12 @@ from spisonet.anisotropy.figures import write_figures
 from spisonet.anisotropy.knowledge import Knowledge, known_from_halves, known_from_weight, reference_share
 from spisonet.anisotropy.preparation import correction_band, prepare_measurement
 from spisonet.anisotropy.recombination import CorrectedMap, recombine
-from spisonet.anisotropy.report import write_report
+from spisonet.anisotropy.report import REPORT_FILE, write_report
 from spisonet.anisotropy.task import FSC3D_FILE, Task, read_task
 from spisonet.errors import SpisonetError
 from spisonet.fourier.grids import centred_from_half
 from spisonet.io.atomic import prepare_output_folder
-from spisonet.io.config import JOB_FILE, write_job_record
+from spisonet.io.config import JOB_FILE, changed_option, read_job_record, write_job_record
 from spisonet.io.logs import log_to_folder
 from spisonet.io.mrc import Volume, write_volume
 from spisonet.learning.checkpoint import save_network
@@ -52,7 +51,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("spisonet")
 
-NOT_COMPARED_ON_RESUME = {"resume", "ncpus", "device", "gpuID", "memory_limit"}
 # Header labels hold 79 characters.
 SHARED_LABEL = "spisonet: both halves corrected by one network: NOT independent, no FSC between"
 LINKED_LABEL = "spisonet: halves share start weights or a reference: NOT independent"
@@ -147,7 +145,8 @@ def _run(config: ReconstructConfig, memory: Memory, processes: Processes) -> Non
             raise
         seconds = round(time.monotonic() - started, 1)
         write_job_record(config.output_dir, config, status="finished", seconds=seconds, **outcome)
-        report = write_report(config.output_dir, config, outcome)
+        report = config.output_dir / REPORT_FILE
+        write_report(report, config, outcome)
         log.info("Finished in %.0f s. Report: %s", seconds, report)
 
 
@@ -159,16 +158,14 @@ def _remove_old_results(folder: Path, names: list[str]) -> None:
 
 
 def _require_same_run(config: ReconstructConfig) -> None:
-    path = config.output_dir / JOB_FILE
-    if not path.is_file():
+    if not (config.output_dir / JOB_FILE).is_file():
         raise SpisonetError(f"There is no run to resume in {config.output_dir}: it holds no {JOB_FILE}.")
-    before = json.loads(path.read_text(encoding="utf-8"))["config"]
-    for name, value in config.model_dump(mode="json").items():
-        if name not in NOT_COMPARED_ON_RESUME and before.get(name) != value:
-            raise SpisonetError(
-                f"--{name} was {before.get(name)} in the run in {config.output_dir} and is {value} now; "
-                "repeat the same command line to resume it."
-            )
+    record = read_job_record(config.output_dir)
+    if name := changed_option(config, record):
+        raise SpisonetError(
+            f"--{name} was {record['config'].get(name)} in the run in {config.output_dir} and is "
+            f"{getattr(config, name)} now; repeat the same command line to resume it."
+        )
 
 
 def _correct(config: ReconstructConfig, task: Task, known: Knowledge, processes: Processes) -> dict[str, Any]:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, TextIO
 
 import typer
 
+from relion_external.config import COMMANDS as RELION_COMMANDS
 from spisonet import __version__
 from spisonet.anisotropy.config import COMMANDS
 from spisonet.cli.generate import add_command, boolean_names, join_boolean_values
 from spisonet.errors import SpisonetError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from spisonet.io.config import CommandConfig
 
@@ -72,11 +74,15 @@ def _runner(target: str) -> Callable[[CommandConfig], None]:
 
 for _model, _target in COMMANDS.items():
     add_command(app, _model, _runner(_target))
+relion = typer.Typer(no_args_is_help=True, help="Use this program inside RELION's GUI.")
+app.add_typer(relion, name="relion")
+for _model, _target in RELION_COMMANDS.items():
+    add_command(relion, _model, _runner(_target))
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; a fault of the input prints one sentence and exits with 1."""
-    words = sys.argv[1:] if arguments is None else arguments
+@contextmanager
+def _terminal() -> Iterator[None]:
+    """Show the log; a fault of the input prints one sentence and exits with 1."""
     log = logging.getLogger("spisonet")
     log.setLevel(logging.INFO)
     if not log.handlers:
@@ -84,10 +90,26 @@ def main(arguments: list[str] | None = None) -> None:
         handler.setFormatter(logging.Formatter("%(message)s"))
         log.addHandler(handler)
     try:
-        app(join_boolean_values(words, boolean_names(list(COMMANDS))))
-    except SystemExit as done:
-        if done.code:  # Typer ends a successful command with exit status 0
-            raise
+        yield
+    except typer.Exit as done:
+        sys.exit(done.exit_code)
     except SpisonetError as error:
         typer.echo(f"spisonet: {error}", err=True)
         sys.exit(1)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; a fault of the input prints one sentence and exits with 1."""
+    words = sys.argv[1:] if arguments is None else arguments
+    with _terminal():
+        try:
+            app(join_boolean_values(words, boolean_names(list(COMMANDS))))
+        except SystemExit as done:
+            if done.code:  # Typer ends a successful command with exit status 0
+                raise
+
+
+def run_config(config: CommandConfig) -> None:
+    """Run the command of a configuration as the command line does, and return if it succeeds."""
+    with _terminal():
+        _runner(COMMANDS[type(config)])(config)

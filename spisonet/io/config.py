@@ -43,13 +43,15 @@ class CommandLine:
 class CommandConfig(BaseModel):
     """Base of every command's configuration: immutable and strict about unknown fields.
 
-    Class attributes ``command`` and ``examples`` name the command and show it in its help.
+    Class attributes ``command`` and ``examples`` name the command and show it in its help;
+    ``free_on_resume`` names the options that may be others when a run is resumed.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     command: ClassVar[str]
     examples: ClassVar[tuple[str, ...]] = ()
+    free_on_resume: ClassVar[frozenset[str]] = frozenset()
 
     @classmethod
     def from_options(cls, options: dict[str, Any]) -> Self:
@@ -93,6 +95,35 @@ def write_job_record(folder: Path, config: CommandConfig, **outcome: object) -> 
         **outcome,
     }
     write_json(folder / JOB_FILE, record)
+
+
+def read_job_record(folder: Path) -> dict[str, Any]:
+    """Read ``job.json``.
+
+    Raises
+    ------
+    SpisonetError
+        If it is missing or unreadable.
+    """
+    path = folder / JOB_FILE
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        return dict(record, config=dict(record["config"]))
+    except FileNotFoundError as error:
+        raise SpisonetError(f"{folder} holds no {JOB_FILE}: it is no output folder of a run.") from error
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise SpisonetError(f"{path} is not a readable record of a run.") from error
+
+
+def changed_option(config: CommandConfig, record: dict[str, Any]) -> str | None:
+    """Name an option whose value differs between a run and an earlier run's record, if it matters.
+
+    See `CommandConfig.free_on_resume` for those that do not.
+    """
+    for name, value in config.model_dump(mode="json").items():
+        if name not in config.free_on_resume and record["config"].get(name) != value:
+            return name
+    return None
 
 
 def write_json(path: Path, content: object) -> None:

@@ -61,6 +61,23 @@ class Volume:
         return replace(self, data=np.ascontiguousarray(data, dtype=np.float32))
 
 
+def read_box(path: Path) -> int:
+    """Read the edge in voxels of a cubic map from its header.
+
+    Raises
+    ------
+    SpisonetError
+        If the file is missing or not an MRC file.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with mrcfile.open(path, header_only=True, permissive=True) as mrc:
+                return int(mrc.header.nx)
+    except UNREADABLE as error:
+        raise SpisonetError(f"{path} is not a readable MRC file.") from error
+
+
 def read_volume(path: Path, apix: float | None = None) -> Volume:
     """Read a cubic map.
 

@@ -1,0 +1,1 @@
+"""RELION External jobs: this project's commands in RELION's GUI and pipeline."""

@@ -1,0 +1,311 @@
+"""The jobs: which command each runs, what it finds out by itself, and what it gives back to RELION."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from relion_external.jobs.arguments import JobCall, as_options
+from relion_external.jobs.folder import Node, NodeType
+from relion_external.jobs.project import Source, find_source
+from spisonet.anisotropy.config import (
+    AngularWhitenConfig,
+    CombineMapConfig,
+    Fsc3dConfig,
+    Fsd3dConfig,
+    ReconstructConfig,
+    ReportConfig,
+    WhiteningConfig,
+)
+from spisonet.cli.generate import boolean_names
+from spisonet.errors import SpisonetError
+from spisonet.io.config import JOB_FILE, CommandConfig, changed_option, read_job_record
+from spisonet.io.mrc import read_box
+
+EXECUTABLE_PREFIX = "spisonet-job-"
+LOGFILE = Node("logfile.pdf", NodeType.LOGFILE)
+MASK_MEANING = "soft solvent mask [default: that of the refinement]"
+HALF1_MEANING = "half map 1, or the folder of a finished Refine3D or PostProcess job"
+
+Find = Callable[[JobCall, Mapping[str, Any]], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One kind of External job: a thin front of one command.
+
+    Attributes
+    ----------
+    name : str
+        The console script is ``spisonet-job-<name>``.
+    config : type
+        The command's configuration.
+    inputs : dict
+        Meaning of the input nodes that RELION may hand over.
+    offered : tuple of str
+        The parameters that a ready ``job.star`` shows; RELION has room for ten.
+    decided : tuple of str
+        Options of the command that only the job decides.
+    find : callable
+        Finds options from the call, given those that the user chose; None for what remains unknown.
+    nodes : callable
+        Outputs in the job's folder for RELION, besides the logfile; those first that a user looks at first.
+    aliases : dict
+        Options by further names of parameters.
+    automatic : tuple of str
+        Those of the offered parameters that are found, although the command has a default for them.
+    trains : bool
+        The job is long and wants a GPU, and can be continued.
+    after_refinement : bool
+        The input map is half map 1 of a refinement as a rule.
+    """
+
+    name: str
+    config: type[CommandConfig]
+    inputs: Mapping[str, str]
+    offered: tuple[str, ...]
+    decided: tuple[str, ...]
+    find: Find
+    nodes: Callable[[Path], list[Node]]
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    automatic: tuple[str, ...] = ()
+    trains: bool = False
+    after_refinement: bool = False
+
+    @property
+    def executable(self) -> str:
+        """Name of the console script."""
+        return EXECUTABLE_PREFIX + self.name
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """Help of the options that users may choose, by name."""
+        shown = {option: alias for alias, option in self.aliases.items()}
+        return {
+            shown.get(name, name): info.description or ""
+            for name, info in self.config.model_fields.items()
+            if name not in self.decided
+        }
+
+    def configure(self, call: JobCall) -> CommandConfig:
+        """Build the command's configuration from what RELION handed over and what can be found.
+
+        A job that RELION runs again in its folder resumes what it did there, unless an option that matters
+        is another now.
+
+        Raises
+        ------
+        SpisonetError
+            If an input is missing, or a parameter is unknown or its value not allowed.
+        """
+        names = [name for name in self.config.model_fields if name not in self.decided]
+        chosen: dict[str, Any] = {
+            **as_options(call.parameters, names, boolean_names([self.config]), self.aliases)
+        }
+        if "gpuID" in chosen:
+            chosen["gpuID"] = chosen["gpuID"].replace(":", ",")  # as RELION separates them
+        if "ncpus" in self.config.model_fields:
+            chosen.setdefault("ncpus", call.threads)
+        found = {name: value for name, value in self.find(call, chosen).items() if value is not None}
+        config = self.config.from_options(found | chosen)
+        if self.trains and (call.folder / JOB_FILE).is_file():
+            record = read_job_record(call.folder)
+            if record.get("command") == config.command and not changed_option(config, record):
+                return config.model_copy(update={"resume": True})
+        return config
+
+
+def _halves(call: JobCall, chosen: Mapping[str, Any], half2: str) -> tuple[Source, Path, Path]:
+    given = call.require_input("in_3dref", HALF1_MEANING)
+    source = find_source(given)
+    if half2 in chosen:
+        return source, source.half1 or given, Path(chosen[half2])
+    return source, *source.require_halves(given)
+
+
+def _mask(call: JobCall, chosen: Mapping[str, Any], source: Source) -> Path | None:
+    if "in_mask" in call.inputs and "mask" in chosen:
+        raise SpisonetError("The mask is given twice: as --in_mask and as --mask.")
+    return call.inputs.get("in_mask", source.mask)
+
+
+def _map(call: JobCall, meaning: str) -> Path:
+    given = call.require_input("in_3dref", meaning)
+    if given.is_dir():
+        raise SpisonetError(f"{given} is a folder: give one of the maps in it.")
+    return given
+
+
+def _find_fsc3d(call: JobCall, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    source, half1, half2 = _halves(call, chosen, "h2")
+    return {
+        "h": half1,
+        "h2": half2,
+        "mask": _mask(call, chosen, source),
+        "apix": source.pixel_size_angstrom,
+        "o": call.folder / "FSC3D.mrc",
+    }
+
+
+def _find_anisotropy(call: JobCall, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    source, half1, half2 = _halves(call, chosen, "i2")
+    return {
+        "i1": half1,
+        "i2": half2,
+        "mask": _mask(call, chosen, source),
+        "apix": source.pixel_size_angstrom,
+        "aniso_file": source.fsc3d,
+        "limit_res": source.resolution_angstrom,
+        "output_dir": call.folder,
+    }
+
+
+def _find_whitening(call: JobCall, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    given = _map(call, "the map to whiten")
+    source = find_source(given)
+    return {
+        "h1": given,
+        "mask": _mask(call, chosen, source),
+        "apix": source.pixel_size_angstrom,
+        "high_res": source.resolution_angstrom or source.unmasked_resolution_angstrom,
+        "o": call.folder / "whitened.mrc",
+    }
+
+
+def _find_angular_whiten(call: JobCall, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    given = _map(call, "the map to whiten")
+    source = find_source(given)
+    return {
+        "in_name": given,
+        "out_name": call.folder / "angular_whitened.mrc",
+        "low_res": WhiteningConfig.model_fields["low_res"].default,
+        "high_res": source.resolution_angstrom or source.unmasked_resolution_angstrom,
+        "apix": source.pixel_size_angstrom,
+    }
+
+
+def _find_combine_map(call: JobCall, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "high_map": _map(call, "the map that gives the high resolutions"),
+        "out_map": call.folder / "combined.mrc",
+        "mask_file": call.inputs.get("in_mask"),
+    }
+
+
+def _find_fsd3d(call: JobCall, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    source = find_source(call.inputs["in_3dref"]) if "in_3dref" in call.inputs else Source()
+    particles = call.inputs.get("in_parts", source.particles)
+    if particles is None:
+        raise SpisonetError("The job needs Input particles (--in_parts), or a Refine3D job as --in_3dref.")
+    return {
+        "star_file": particles,
+        "map_dim": None if source.half1 is None else read_box(source.half1),
+        "sym": source.symmetry,
+        "apix": source.pixel_size_angstrom,
+        "o": call.folder / "FSD3D.mrc",
+    }
+
+
+def _find_report(call: JobCall, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    given = call.require_input("in_3dref", "a corrected map")
+    return {"folder": given if given.is_dir() else given.parent, "o": call.folder / "report.html"}
+
+
+def _corrected(folder: Path) -> list[Node]:
+    """Corrected maps, as half maps only if an FSC between them means something."""
+    outcome = read_job_record(folder)
+    kind = NodeType.HALF_MAP if outcome["halves_independent"] else NodeType.MAP
+    return [*(Node(name, kind) for name in outcome["corrected_maps"]), Node("FSC3D.mrc", NodeType.MAP)]
+
+
+JOBS = {
+    job.name: job
+    for job in (
+        Job(
+            "fsc3d",
+            Fsc3dConfig,
+            {"in_3dref": HALF1_MEANING, "in_mask": MASK_MEANING},
+            ("half2", "limit_res", "cone_sampling_angle", "phase_randomise", "keep_highres"),
+            ("h", "o"),
+            _find_fsc3d,
+            lambda _: [Node("FSC3D.mrc", NodeType.MAP)],
+            {"half2": "h2"},
+            after_refinement=True,
+        ),
+        Job(
+            "anisotropy",
+            ReconstructConfig,
+            {
+                "in_3dref": f"{HALF1_MEANING}, or FSC3D.mrc of a {EXECUTABLE_PREFIX}fsc3d",
+                "in_mask": MASK_MEANING,
+            },
+            (
+                *("half2", "aniso_file", "limit_res", "independent", "epochs", "n_subvolume"),
+                *("cube_size", "filter_base", "gpuID", "memory_limit"),
+            ),
+            ("i1", "output_dir", "resume"),
+            _find_anisotropy,
+            _corrected,
+            {"half2": "i2"},
+            trains=True,
+            after_refinement=True,
+        ),
+        Job(
+            "whitening",
+            WhiteningConfig,
+            {"in_3dref": "the map to whiten", "in_mask": "where its amplitudes are measured"},
+            ("high_res", "low_res"),
+            ("h1", "o"),
+            _find_whitening,
+            lambda _: [Node("whitened.mrc", NodeType.MAP)],
+            automatic=("high_res",),
+        ),
+        Job(
+            "angular-whiten",
+            AngularWhitenConfig,
+            {"in_3dref": "the map to whiten"},
+            ("low_res", "high_res"),
+            ("in_name", "out_name"),
+            _find_angular_whiten,
+            lambda _: [Node("angular_whitened.mrc", NodeType.MAP)],
+            automatic=("low_res", "high_res"),
+        ),
+        Job(
+            "combine-map",
+            CombineMapConfig,
+            {
+                "in_3dref": "the map that gives the high resolutions and the scale",
+                "in_mask": "where the amplitudes are matched",
+            },
+            ("low_map", "threshold_res"),
+            ("high_map", "out_map"),
+            _find_combine_map,
+            lambda _: [Node("combined.mrc", NodeType.MAP)],
+        ),
+        Job(
+            "fsd3d",
+            Fsd3dConfig,
+            {
+                "in_parts": "particles with orientations",
+                "in_3dref": "their refinement's folder or map, which tells particles, box and symmetry",
+            },
+            ("map_dim", "sym", "low_res", "high_res", "number_subset"),
+            ("star_file", "o"),
+            _find_fsd3d,
+            lambda _: [Node("FSD3D.mrc", NodeType.MAP)],
+            automatic=("map_dim", "sym"),
+            after_refinement=True,
+        ),
+        Job(
+            "report",
+            ReportConfig,
+            {"in_3dref": f"a corrected map of a {EXECUTABLE_PREFIX}anisotropy, or that job's folder"},
+            (),
+            ("folder", "o"),
+            _find_report,
+            lambda _: [],
+        ),
+    )
+}

@@ -1,0 +1,226 @@
+"""What RELION's and this project's own job folders know of a map: halves, mask, resolution and the rest."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from spisonet.errors import SpisonetError
+from spisonet.io.config import JOB_FILE
+from spisonet.io.star import StarFile
+
+POSTPROCESS_FILE = "postprocess.star"
+# How programs tell the halves apart in the names of their maps; RELION's way first.
+HALVES = (
+    *(("half1", "half2"), ("half_1", "half_2"), ("half-1", "half-2"), ("half_map_1", "half_map_2")),
+    *(
+        ("half_A", "half_B"),
+        ("half_map_A", "half_map_B"),
+        ("halfA", "halfB"),
+        ("odd", "even"),
+        ("even", "odd"),
+    ),
+)
+FINISHED = "{prefix}_half1_class001_unfil.mrc"
+REFINED = re.compile(r"^(?P<prefix>run(_ct\d+)?)_(half[12]_)?class\d+(_unfil)?\.mrcs?$")
+NOTHING = ("", "None")
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is known of the map that a job was given.
+
+    Attributes
+    ----------
+    half1, half2 : Path or None
+        Its half maps.
+    mask : Path or None
+        Solvent mask of the job that made it.
+    fsc3d : Path or None
+        3D FSC of the half maps.
+    resolution_angstrom : float or None
+        Where the FSC of the masked half maps falls to 0.143, or the limit that an earlier job used.
+    unmasked_resolution_angstrom : float or None
+        The same of the refinement, which as a rule is less fine.
+    pixel_size_angstrom : float or None
+        Voxel size.
+    symmetry : str or None
+        Point group.
+    particles : Path or None
+        Particles' STAR file.
+    """
+
+    half1: Path | None = None
+    half2: Path | None = None
+    mask: Path | None = None
+    fsc3d: Path | None = None
+    resolution_angstrom: float | None = None
+    unmasked_resolution_angstrom: float | None = None
+    pixel_size_angstrom: float | None = None
+    symmetry: str | None = None
+    particles: Path | None = None
+
+    def require_halves(self, given: Path) -> tuple[Path, Path]:
+        """Return both half maps.
+
+        Raises
+        ------
+        SpisonetError
+            If one was not found.
+        """
+        if self.half1 is None:
+            raise SpisonetError(
+                f"{given} is no half map, and no half maps are known to belong to it: give half map 1, or "
+                "the folder of a finished Refine3D or PostProcess job."
+            )
+        if self.half2 is None:
+            raise SpisonetError(
+                f"Half map 2 was not found beside {self.half1}: give it as the parameter half2."
+            )
+        return self.half1, self.half2
+
+
+def find_source(given: Path) -> Source:
+    """Look at a map, or a job's folder, and at what lies beside it.
+
+    Parameters
+    ----------
+    given : Path
+        A half map; or a map or the folder of a Refine3D, PostProcess or spisonet job.
+
+    Raises
+    ------
+    SpisonetError
+        If a refinement is not finished, or a job's file cannot be read.
+    """
+    folder = given if given.is_dir() else given.parent
+    fsc3d_record = given.with_suffix(".json") if given.is_file() else folder / "FSC3D.json"
+    if (folder / POSTPROCESS_FILE).is_file() and (given.is_dir() or given.name.startswith("postprocess")):
+        return _of_postprocess(folder)
+    if fsc3d_record.is_file() and _json(fsc3d_record).get("command") == "fsc3d":
+        return _of_fsc3d(fsc3d_record)
+    if (folder / JOB_FILE).is_file() and (given.is_dir() or given.name.startswith("corrected_")):
+        return _of_correction(folder)
+    if given.is_dir():
+        return _of_refinement(folder, None)
+    if REFINED.match(given.name):
+        return _of_refinement(folder, given)
+    half2 = second_half(given)
+    return Source(half1=given if half2 else None, half2=half2)
+
+
+def finished_halves(project: Path) -> Path | None:
+    """Return half map 1 of the last refinement of a project that has finished, relative to the project."""
+    pattern = "Refine3D/job*/" + FINISHED.format(prefix="run*")
+    found = max(project.glob(pattern), key=lambda path: path.stat().st_mtime, default=None)
+    return None if found is None else found.relative_to(project)
+
+
+def second_half(half1: Path) -> Path | None:
+    """Find the other half map beside one, by the names that programs give to halves."""
+    for first, second in HALVES:
+        start, found, end = half1.name.rpartition(first)
+        other = half1.with_name(f"{start}{second}{end}")
+        if found and other.is_file():
+            return other
+    return None
+
+
+def _of_refinement(folder: Path, given: Path | None) -> Source:
+    """Read a Refine3D job; of several continuations the last, unless a map of one was given."""
+    if given is not None and "half2" in given.name:
+        raise SpisonetError(f"{given} is half map 2: give half map 1, and half map 2 is found beside it.")
+    prefix = _last_prefix(folder) if given is None else _prefix(given)
+    half1 = folder / FINISHED.format(prefix=prefix)
+    if given is not None and "half1" in given.name:
+        half1 = given
+    model, optimiser, sampling = (
+        StarFile(path) if (path := folder / f"{prefix}_{what}.star").is_file() else None
+        for what in ("model", "optimiser", "sampling")
+    )
+    return Source(
+        half1=half1 if half1.is_file() else None,
+        half2=second_half(half1),
+        mask=_existing(optimiser.value("rlnSolventMaskName")) if optimiser else None,
+        unmasked_resolution_angstrom=_number(model.value("rlnCurrentResolution")) if model else None,
+        pixel_size_angstrom=_number(model.value("rlnPixelSize")) if model else None,
+        symmetry=sampling.value("rlnSymmetryGroup") if sampling else None,
+        particles=_existing(folder / f"{prefix}_data.star"),
+    )
+
+
+def _prefix(refined: Path) -> str:
+    named = REFINED.match(refined.name)
+    assert named is not None
+    return named["prefix"]
+
+
+def _last_prefix(folder: Path) -> str:
+    finished = sorted(folder.glob(FINISHED.format(prefix="run*")), key=lambda path: path.stat().st_mtime)
+    if not finished:
+        raise SpisonetError(
+            f"{folder} holds no unfiltered half maps ({FINISHED.format(prefix='run')}): "
+            "give the folder of a refinement that has finished, or a half map."
+        )
+    return _prefix(finished[-1])
+
+
+def _of_postprocess(folder: Path) -> Source:
+    star = StarFile(folder / POSTPROCESS_FILE)
+    return Source(
+        half1=_existing(star.value("rlnUnfilteredMapHalf1")),
+        half2=_existing(star.value("rlnUnfilteredMapHalf2")),
+        mask=_existing(star.value("rlnMaskName")),
+        resolution_angstrom=_number(star.value("rlnFinalResolution")),
+    )
+
+
+def _of_fsc3d(record: Path) -> Source:
+    found = _json(record)
+    config = found["config"]
+    return Source(
+        half1=_existing(config["h"]),
+        half2=_existing(config["h2"]),
+        mask=_existing(config["mask"]),
+        fsc3d=record.with_suffix(".mrc"),
+        resolution_angstrom=round(found["limit_resolution_angstrom"], 3),
+        pixel_size_angstrom=config["apix"],
+    )
+
+
+def _of_correction(folder: Path) -> Source:
+    """Read a job that corrected half maps; its maps are the halves then."""
+    found = _json(folder / JOB_FILE)
+    maps = [folder / name for name in found.get("corrected_maps", [])]
+    config = found["config"]
+    return Source(
+        half1=maps[0] if maps else None,
+        half2=maps[1] if len(maps) > 1 else None,
+        mask=_existing(config.get("mask")),
+        resolution_angstrom=found.get("limit_resolution_angstrom"),
+        pixel_size_angstrom=config.get("apix"),
+    )
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SpisonetError(f"{path} cannot be read: {error}.") from error
+    return content if isinstance(content, dict) else {}
+
+
+def _existing(name: object) -> Path | None:
+    text = str(name or "").strip('"')
+    return Path(text) if text not in NOTHING and Path(text).is_file() else None
+
+
+def _number(value: object) -> float | None:
+    try:
+        number = float(str(value))
+    except ValueError:
+        return None
+    return number if 0 < number < float("inf") else None

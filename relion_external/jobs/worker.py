@@ -1,0 +1,37 @@
+"""The process that does a job's work: the command itself, and then the logfile."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+
+from relion_external.jobs.definitions import JOBS, LOGFILE
+from relion_external.process import end_with_parent
+from spisonet.cli.main import run_config
+
+
+def main(name: str, folder: Path, text: str) -> None:
+    """Run a command, then draw its logfile.
+
+    Parameters
+    ----------
+    name : str
+        Name in `JOBS`.
+    folder : Path
+        The job's folder.
+    text : str
+        The command's configuration as JSON.
+    """
+    end_with_parent()
+    # A shell's background processes come with this signal ignored, but it is how the parent interrupts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    config = JOBS[name].config.model_validate_json(text)
+    run_config(config)
+    from relion_external.jobs.logfile import write_logfile  # noqa: PLC0415 - slow to import
+
+    write_logfile(folder / LOGFILE.name, config)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), sys.argv[3])

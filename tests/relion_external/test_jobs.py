@@ -1,0 +1,409 @@
+"""External jobs without RELION: words, what is found, the contract on every path."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from relion_external.jobs.arguments import as_options, find_folder, read_call
+from relion_external.jobs.definitions import JOBS
+from relion_external.jobs.folder import Ending, JobFolder, Node, NodeType
+from relion_external.jobs.project import find_source, second_half
+from relion_external.jobs.run import main
+from spisonet.cli.main import main as spisonet
+from spisonet.errors import SpisonetError
+from spisonet.io.mrc import Volume, write_volume
+from spisonet.io.star import StarFile
+from tests.misalignment.sums import blob_map
+
+BOX, PIXEL = 32, 3.0
+JOB = "External/job005/"
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch) -> Path:
+    """A project with a finished refinement, and a new External job."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "default_pipeline.star").touch()
+    refined = tmp_path / "Refine3D" / "job002"
+    refined.mkdir(parents=True)
+    (tmp_path / JOB).mkdir(parents=True)
+    rng = np.random.default_rng(1)
+    truth = blob_map(BOX)
+    for half in (1, 2):
+        noisy = truth + 0.02 * rng.normal(size=truth.shape).astype(np.float32)
+        write_volume(refined / f"run_half{half}_class001_unfil.mrc", Volume(noisy, PIXEL))
+    write_volume(refined / "run_class001.mrc", Volume(truth, PIXEL))
+    axis = np.arange(BOX) - BOX // 2
+    radius = np.sqrt(axis[:, None, None] ** 2 + axis[None, :, None] ** 2 + axis[None, None] ** 2)
+    ball = np.clip(14 - radius, 0, 1).astype(np.float32)
+    write_volume(tmp_path / "mask.mrc", Volume(ball, PIXEL))
+    (refined / "run_model.star").write_text(
+        f"\ndata_model_general\n\n_rlnPixelSize {PIXEL}\n_rlnCurrentResolution 7.5\n\n"
+    )
+    (refined / "run_optimiser.star").write_text(
+        "\ndata_optimiser_general\n\n_rlnSolventMaskName mask.mrc\n_rlnParticleDiameter 80\n\n"
+    )
+    (refined / "run_sampling.star").write_text(
+        "\ndata_sampling_general\n\n_rlnSymmetryGroup C3\n_rlnHealpixOrder 3\n\n"
+    )
+    rows = "\n".join(f"{10 * i} {7 * i % 60} 0" for i in range(20))
+    (refined / "run_data.star").write_text(
+        f"\ndata_particles\n\nloop_\n_rlnAngleRot #1\n_rlnAngleTilt #2\n_rlnAnglePsi #3\n{rows}\n\n"
+    )
+    return tmp_path
+
+
+HALF1 = "Refine3D/job002/run_half1_class001_unfil.mrc"
+
+
+def configure(name: str, *words: str):
+    job = JOBS[name]
+    return job.configure(read_call(["--o", JOB, *words, "--j", "3"], job.inputs))
+
+
+# --- words ---------------------------------------------------------------------------------------------
+
+
+def test_values_with_spaces_come_whole_and_relions_own_words_are_no_parameters(project):
+    (project / "my maps").mkdir()
+    (project / "my maps" / "mask 1.mrc").touch()
+    words = f"--o {JOB} --in_mask my maps/mask 1.mrc --limit-res 3.5 --pipeline_control {JOB} --j 4".split()
+    call = read_call(words, ["in_mask"])
+    assert call.inputs == {"in_mask": Path("my maps/mask 1.mrc")}
+    assert call.parameters == {"limit_res": "3.5"}
+    assert (call.folder, call.threads) == (Path(JOB), 4)
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        ("--in_mask missing.mrc", "Input mask missing.mrc does not exist"),
+        ("--in_mics default_pipeline.star", "no use for Input micrographs"),
+        ("--limit_res 3 --limit_res 4", "--limit_res is given twice"),
+        ("--j none", "no number of threads"),
+    ],
+)
+def test_words_that_mean_nothing_are_named(project, words, part):
+    with pytest.raises(SpisonetError, match=part):
+        read_call(["--o", JOB, *words.split()], ["in_3dref", "in_mask"])
+
+
+def test_the_folder_is_found_however_wrong_the_rest_is():
+    assert find_folder(["nonsense", "--o", JOB]) == Path(JOB)
+    with pytest.raises(SpisonetError, match="External job"):
+        find_folder(["--in_mask", "m.mrc", "--o"])
+
+
+def test_parameters_match_options_whatever_their_capitals():
+    options = as_options(
+        {"gpuid": "0", "independent": "", "epochs": "auto", "half2": "b.mrc", "limit_res": ""},
+        ["gpuID", "independent", "epochs", "i2", "limit_res"],
+        {"independent"},
+        {"half2": "i2"},
+    )
+    assert options == {"gpuID": "0", "independent": "true", "i2": "b.mrc"}
+
+
+@pytest.mark.parametrize("name", ["limitres", "limit-reso", "Limit_Rez"])
+def test_the_nearest_parameter_is_named(project, name):
+    with pytest.raises(SpisonetError, match="no parameter of this job; did you mean limit_res"):
+        configure("anisotropy", "--in_3dref", HALF1, f"--{name}", "3.5")
+
+
+# --- what is found -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("given", [HALF1, "Refine3D/job002/", "Refine3D/job002/run_class001.mrc"])
+def test_a_refinement_tells_halves_mask_voxel_size_and_symmetry(project, given):
+    source = find_source(Path(given))
+    assert source.half1 == Path(HALF1)
+    assert source.half2 == Path(HALF1.replace("half1", "half2"))
+    assert (source.mask, source.pixel_size_angstrom) == (Path("mask.mrc"), PIXEL)
+    assert (source.symmetry, source.unmasked_resolution_angstrom) == ("C3", 7.5)
+    assert source.particles == Path("Refine3D/job002/run_data.star")
+    config = configure("anisotropy", "--in_3dref", given, "--gpuID", "0:1", "--independent")
+    assert (config.i1, config.i2, config.mask) == (source.half1, source.half2, source.mask)
+    assert (config.gpuID, config.independent, config.ncpus, config.limit_res) == ("0,1", True, 3, None)
+    assert (config.output_dir, config.resume) == (Path(JOB), False)
+
+
+def test_of_several_continuations_the_last_finished_is_taken(project):
+    folder = project / "Refine3D" / "job002"
+    for half in (1, 2):
+        data = (folder / f"run_half{half}_class001_unfil.mrc").read_bytes()
+        (folder / f"run_ct12_half{half}_class001_unfil.mrc").write_bytes(data)
+    source = find_source(Path("Refine3D/job002"))
+    assert source.half1 == Path("Refine3D/job002/run_ct12_half1_class001_unfil.mrc")
+
+
+def test_an_unfinished_refinement_is_no_source(project):
+    (project / HALF1).unlink()
+    with pytest.raises(SpisonetError, match="has finished"):
+        find_source(Path("Refine3D/job002"))
+
+
+def test_half_map_2_is_not_taken_for_half_map_1(project):
+    with pytest.raises(SpisonetError, match="half map 2"):
+        find_source(Path(HALF1.replace("half1", "half2")))
+
+
+@pytest.mark.parametrize("names", [("a_half_A.mrc", "a_half_B.mrc"), ("odd.mrc", "even.mrc")])
+def test_other_programs_names_of_halves(tmp_path, names):
+    for name in names:
+        (tmp_path / name).touch()
+    assert second_half(tmp_path / names[0]) == tmp_path / names[1]
+
+
+def test_half_2_can_be_a_parameter_and_is_asked_for_when_missing(project):
+    (project / "one.mrc").write_bytes((project / HALF1).read_bytes())
+    with pytest.raises(SpisonetError, match="no half maps are known to belong to it"):
+        configure("fsc3d", "--in_3dref", "one.mrc")
+    config = configure("fsc3d", "--in_3dref", "one.mrc", "--half2", "two.mrc")
+    assert (config.h, config.h2) == (Path("one.mrc"), Path("two.mrc"))
+
+
+def test_a_postprocess_job_tells_its_resolution(project):
+    folder = project / "PostProcess" / "job003"
+    folder.mkdir(parents=True)
+    (folder / "postprocess.star").write_text(
+        "\ndata_general\n\n_rlnFinalResolution 6.25\n_rlnMaskName mask.mrc\n"
+        f"_rlnUnfilteredMapHalf1 {HALF1}\n_rlnUnfilteredMapHalf2 {HALF1.replace('half1', 'half2')}\n\n"
+    )
+    config = configure("anisotropy", "--in_3dref", "PostProcess/job003/")
+    assert (config.i1, config.mask, config.limit_res) == (Path(HALF1), Path("mask.mrc"), 6.25)
+
+
+def test_whitening_takes_the_refinements_resolution_and_a_parameter_wins(project):
+    given = "Refine3D/job002/run_class001.mrc"
+    assert configure("whitening", "--in_3dref", given).high_res == 7.5
+    assert configure("whitening", "--in_3dref", given, "--high_res", "9").high_res == 9
+    with pytest.raises(SpisonetError, match="is a folder"):
+        configure("whitening", "--in_3dref", "Refine3D/job002/")
+
+
+def test_the_sampling_density_needs_no_parameter_after_a_refinement(project):
+    config = configure("fsd3d", "--in_3dref", "Refine3D/job002/")
+    assert (config.map_dim, config.sym, config.apix) == (BOX, "C3", PIXEL)
+    assert config.star_file == Path("Refine3D/job002/run_data.star")
+    with pytest.raises(SpisonetError, match="needs Input particles"):
+        configure("fsd3d")
+
+
+def test_a_mask_is_not_given_twice(project):
+    with pytest.raises(SpisonetError, match="given twice"):
+        configure("fsc3d", "--in_3dref", HALF1, "--in_mask", "mask.mrc", "--mask", "mask.mrc")
+
+
+def test_a_job_that_is_run_again_resumes_unless_something_that_matters_changed(project):
+    config = configure("anisotropy", "--in_3dref", HALF1)
+    record = {"command": "reconstruct", "config": config.model_dump(mode="json")}
+    (project / JOB / "job.json").write_text(json.dumps(record))
+    assert configure("anisotropy", "--in_3dref", HALF1, "--device", "cpu").resume
+    assert not configure("anisotropy", "--in_3dref", HALF1, "--epochs", "7").resume
+
+
+# --- the folder ----------------------------------------------------------------------------------------
+
+
+def test_nodes_are_written_for_all_versions_if_they_exist(project):
+    (project / JOB / "a.mrc").touch()
+    folder = JobFolder(Path(JOB))
+    folder.write_nodes([Node("a.mrc", NodeType.HALF_MAP), Node("b.mrc", NodeType.MAP)])
+    table = StarFile(Path(JOB) / "RELION_OUTPUT_NODES.star").tables["output_nodes"]
+    assert table.to_numpy().tolist() == [[f"{JOB}a.mrc", "DensityMap.mrc.halfmap", 10]]
+
+
+# --- whole runs ----------------------------------------------------------------------------------------
+
+
+def ending() -> Ending:
+    found = [e for e in Ending if (Path(JOB) / e.value).exists()]
+    assert len(found) == 1
+    return found[0]
+
+
+def run(name: str, *words: str) -> int:
+    with pytest.raises(SystemExit) as left:
+        main(name, ["--o", JOB, *words, "--j", "2"])
+    return int(left.value.code or 0)
+
+
+def test_a_run_leaves_outputs_nodes_note_logfile_and_success_last(project):
+    assert run("fsc3d", "--in_3dref", "Refine3D/job002/", "--limit_res", "8") == 0
+    assert ending() is Ending.SUCCESS
+    folder = project / JOB
+    nodes = StarFile(folder / "RELION_OUTPUT_NODES.star").tables["output_nodes"]
+    assert list(nodes["rlnPipeLineNodeName"]) == [f"{JOB}FSC3D.mrc", f"{JOB}logfile.pdf"]
+    assert (folder / "logfile.pdf").read_bytes().startswith(b"%PDF")
+    assert f"spisonet.py fsc3d {HALF1}" in (folder / "note.txt").read_text()
+    written = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert written["RELION_JOB_EXIT_SUCCESS"] == max(written.values())
+
+
+@pytest.mark.parametrize("name", ["whitening", "angular-whiten", "combine-map", "fsd3d"])
+def test_every_short_job_ends_well(project, name):
+    given = "Refine3D/job002/" if name == "fsd3d" else "Refine3D/job002/run_class001.mrc"
+    more = ["--low_map", HALF1, "--threshold_res", "20"] if name == "combine-map" else []
+    assert run(name, "--in_3dref", given, *more, *(["--low_res", "30"] if "white" in name else [])) == 0
+    assert ending() is Ending.SUCCESS
+    nodes = StarFile(Path(JOB) / "RELION_OUTPUT_NODES.star").tables["output_nodes"]
+    assert len(nodes) == 2
+    assert all(Path(node).is_file() for node in nodes["rlnPipeLineNodeName"])
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        ("--in_3dref Refine3D/job099/", "Input 3D reference Refine3D/job099 does not exist"),
+        ("", "needs Input 3D reference"),
+        (f"--in_3dref {HALF1} --limit_re 8", "did you mean limit_res"),
+        (f"--in_3dref {HALF1} --limit_res fine", "--limit_res"),
+        (f"--in_3dref {HALF1} --limit_res 2", "beyond Nyquist"),
+        ("--in_3dref default_pipeline.star", "no half maps are known to belong to it"),
+    ],
+)
+def test_bad_input_is_a_failure_and_a_sentence(project, capfd, words, part):
+    assert run("fsc3d", *words.split()) == 1
+    assert ending() is Ending.FAILURE
+    lines = capfd.readouterr().err.strip().splitlines()
+    assert part in lines[0]
+    assert all(line.startswith("spisonet: ") and line.endswith((".", "?")) for line in lines)
+    assert not (Path(JOB) / "FSC3D.mrc").exists()
+
+
+def test_a_folder_that_is_not_there_is_a_sentence(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    assert run("fsc3d", "--in_3dref", "x.mrc") == 1
+    assert "is not a folder" in capfd.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_old_ending_does_not_outlive_the_next_run(project):
+    for name in ("RELION_JOB_EXIT_SUCCESS", "RELION_JOB_ABORT_NOW"):
+        (project / JOB / name).touch()
+    assert run("fsc3d") == 1
+    assert ending() is Ending.FAILURE
+    assert not (project / JOB / "RELION_JOB_ABORT_NOW").exists()
+
+
+WORKERS = {
+    "sleeps": "import signal, time\nsignal.signal(signal.SIGINT, signal.default_int_handler)\ntime.sleep(60)",
+    "is killed": "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)",
+    "breaks": "raise ValueError('a defect')",
+}
+STARTER = (
+    "from relion_external.jobs import run\nimport sys\nrun.WORKER = 'worker_of_a_test'\n"
+    "run.POLL_SECONDS = 0.1\nrun.main('fsc3d', sys.argv[1:])"
+)
+
+
+@pytest.fixture
+def started(project):
+    """Start a job whose worker is a stand-in."""
+    processes = []
+
+    def start(kind: str) -> subprocess.Popen[str]:
+        body = WORKERS[kind]
+        mark = f"import pathlib\npathlib.Path('{JOB}started').touch()\n"
+        (project / "worker_of_a_test.py").write_text(mark + body)
+        environment = os.environ | {"PYTHONPATH": f"{project}:{Path(__file__).parents[2]}"}
+        words = [sys.executable, "-c", STARTER, "--o", JOB, "--in_3dref", HALF1]
+        process = subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, text=True)
+        processes.append(process)
+        until = time.monotonic() + 30
+        while not (project / JOB / "started").exists() and time.monotonic() < until:
+            time.sleep(0.05)
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+def test_relions_wish_to_abort_is_followed(started):
+    process = started("sleeps")
+    (Path(JOB) / "RELION_JOB_ABORT_NOW").touch()
+    _, errors = process.communicate(timeout=30)
+    assert ending() is Ending.ABORTED
+    assert process.returncode == 130
+    assert "RELION_JOB_ABORT_NOW was found" in errors
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_ends_in_an_aborted_job(started, number):
+    process = started("sleeps")
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=30)
+    assert ending() is Ending.ABORTED
+    assert f"{number.name} was received" in errors
+
+
+@pytest.mark.parametrize(
+    ("kind", "part"), [("is killed", "the machine's memory was full"), ("breaks", "ValueError: a defect")]
+)
+def test_a_worker_that_dies_is_a_failure(started, kind, part):
+    process = started(kind)
+    _, errors = process.communicate(timeout=30)
+    assert ending() is Ending.FAILURE
+    assert process.returncode == 1
+    assert part in errors
+
+
+# --- loading in a click --------------------------------------------------------------------------------
+
+
+def test_ready_jobs_are_written_with_every_parameter(project):
+    spisonet(["relion", "install-jobs", str(project), "--relion31", "anisotropy"])
+    for name, job in JOBS.items():
+        star = StarFile(project / "spisonet_jobs" / name / "job.star")
+        assert star.value("rlnJobTypeLabel") == "relion.external"
+        table = star.tables["joboptions_values"]
+        values = dict(zip(table["rlnJobOptionVariable"], table["rlnJobOptionValue"], strict=True))
+        assert Path(values["fn_exe"]).is_file()
+        labels = [values[f"param{i}_label"] for i in range(1, len(job.offered) + 1)]
+        assert labels == list(job.offered)
+        assert set(labels) <= set(job.parameters)
+        assert len(labels) <= 10
+        if name in ("fsc3d", "anisotropy", "fsd3d"):
+            assert values["in_3dref"] == HALF1
+        chosen = [
+            w for i, n in enumerate(labels, start=1) for w in (f"--{n}", str(values[f"param{i}_value"]))
+        ]
+        if name in ("fsc3d", "anisotropy"):
+            configure(name, "--in_3dref", HALF1, *chosen)
+    ready = (project / "spisonet_jobs" / "anisotropy" / "job.star").read_text()
+    assert (project / ".gui_externaljob.star").read_text() == ready
+    script = project / "spisonet_jobs" / "slurm_gpu.sh"
+    assert "--gres=gpu" in script.read_text()
+    assert os.access(script, os.X_OK)
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [(["nowhere"], "no RELION project"), ([".", "--relion31", "anisotrop"], "did you mean anisotropy")],
+)
+def test_jobs_are_not_installed_just_anywhere(project, capsys, words, part):
+    with pytest.raises(SystemExit):
+        spisonet(["relion", "install-jobs", *words])
+    assert part in capsys.readouterr().err
+    assert not (project / "spisonet_jobs").exists()
+
+
+def test_jobs_are_listed_and_help_themselves(capsys):
+    spisonet(["relion", "list-jobs"])
+    listed = capsys.readouterr().out
+    assert all(job.executable in listed for job in JOBS.values())
+    with pytest.raises(SystemExit) as left:
+        main("report", ["--help"])
+    assert left.value.code == 0
+    assert "a corrected map" in capsys.readouterr().out

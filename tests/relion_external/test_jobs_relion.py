@@ -1,0 +1,124 @@
+"""External jobs in RELION's own pipeline."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from spisonet.cli.main import main as spisonet
+from spisonet.io.star import StarFile
+
+pytestmark = pytest.mark.relion
+
+FINISHED, FAILED, ABORTED = 2, 3, 4
+EXAMPLE = Path(__file__).parents[2] / "examples" / "hemagglutinin"
+QUICK = {"n_subvolume": "8", "cube_size": "16", "filter_base": "4", "limit_res": "6.5", "device": "cpu"}
+BIN = Path(sys.executable).parent
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch) -> Path:
+    """An empty RELION project with the example's maps."""
+    monkeypatch.chdir(tmp_path)
+    Path("default_pipeline.star").write_text("\ndata_pipeline_general\n\n_rlnPipeLineJobCounter 1\n \n")
+    Path(".gui_projectdir").touch()
+    for name in ("half1", "half2", "mask"):
+        Path(f"{name}.mrc").write_bytes((EXAMPLE / f"{name}.mrc").read_bytes())
+    return tmp_path
+
+
+def pipeliner(*words: str) -> None:
+    subprocess.run(["relion_pipeliner", *words], check=True, capture_output=True, timeout=300)
+
+
+def add(name: str, inputs: dict[str, str], **parameters: str) -> str:
+    """Add a job; return its folder."""
+    options = {"fn_exe": str(BIN / f"spisonet-job-{name}"), **inputs, "nr_threads": "2"}
+    for number, (label, value) in enumerate(parameters.items(), start=1):
+        options |= {f"param{number}_label": label, f"param{number}_value": value}
+    before = int(StarFile(Path("default_pipeline.star")).value("rlnPipeLineJobCounter"))
+    text = ";".join(f"{key} == {value}" for key, value in options.items())
+    pipeliner("--addJob", "External", "--addJobOptions", text)
+    return f"External/job{before:03d}/"
+
+
+def run(job: str) -> None:
+    pipeliner("--RunJobs", job, "--sec_wait_after", "1")
+
+
+def status(job: str) -> int:
+    table = StarFile(Path("default_pipeline.star")).tables["pipeline_processes"]
+    return int(table.loc[table["rlnPipeLineProcessName"] == job, "rlnPipeLineProcessStatus"].iloc[0])
+
+
+def test_a_chain_of_jobs_and_its_graph(project):
+    measured = add("fsc3d", {"in_3dref": "half1.mrc", "in_mask": "mask.mrc"}, limit_res="6.5")
+    run(measured)
+    corrected = add("anisotropy", {"in_3dref": f"{measured}FSC3D.mrc"}, **QUICK, epochs="1", independent="")
+    run(corrected)
+    reported = add("report", {"in_3dref": f"{corrected}corrected_half1.mrc"})
+    run(reported)
+    assert [status(job) for job in (measured, corrected, reported)] == [FINISHED] * 3
+    star = StarFile(Path("default_pipeline.star"))
+    nodes = star.tables["pipeline_nodes"]
+    types = dict(zip(nodes["rlnPipeLineNodeName"], nodes["rlnPipeLineNodeType"], strict=True))
+    assert types[f"{measured}FSC3D.mrc"] == 6
+    assert types[f"{corrected}corrected_half1.mrc"] == types[f"{corrected}corrected_half2.mrc"] == 10
+    assert all(types[f"{job}logfile.pdf"] == 13 for job in (measured, corrected, reported))
+    inputs, outputs = star.tables["pipeline_input_edges"], star.tables["pipeline_output_edges"]
+    edges = set(zip(inputs["rlnPipeLineEdgeFromNode"], inputs["rlnPipeLineEdgeProcess"], strict=True))
+    edges |= set(zip(outputs["rlnPipeLineEdgeProcess"], outputs["rlnPipeLineEdgeToNode"], strict=True))
+    chain = [
+        *("half1.mrc", measured, f"{measured}FSC3D.mrc", corrected),
+        *(f"{corrected}corrected_half1.mrc", reported, f"{reported}logfile.pdf"),
+    ]
+    assert set(itertools.pairwise(chain)) <= edges
+    assert "epoch 1 of 1" in Path(corrected, "run.out").read_text()
+    assert Path(corrected, "run.err").read_text() == ""
+
+
+def test_a_job_that_fails_says_why(project):
+    job = add("anisotropy", {"in_3dref": "half1.mrc"}, **QUICK, epoch="1")
+    run(job)
+    assert status(job) == FAILED
+    assert Path(job, "run.err").read_text() == (
+        "spisonet: epoch is no parameter of this job; did you mean epochs?\n"
+    )
+
+
+def test_a_job_is_aborted_and_continued(project):
+    job = add("anisotropy", {"in_3dref": "half1.mrc", "in_mask": "mask.mrc"}, **QUICK, epochs="40")
+    waiting = subprocess.Popen(
+        ["relion_pipeliner", "--RunJobs", job, "--sec_wait_after", "1"], stdout=subprocess.DEVNULL
+    )
+    output = Path(job, "run.out")
+    until = time.monotonic() + 200
+    while time.monotonic() < until and not (output.is_file() and "epoch 2 of 40" in output.read_text()):
+        time.sleep(0.2)
+    Path(job, "RELION_JOB_ABORT_NOW").touch()  # what the GUI's button does
+    waiting.wait(timeout=100)
+    assert Path(job, "RELION_JOB_EXIT_ABORTED").exists()
+    assert status(job) == ABORTED
+    assert "Continue the job" in Path(job, "run.err").read_text()
+    words = ["--in_3dref", "half1.mrc", "--in_mask", "mask.mrc", "--epochs", "40"]
+    words += [word for name, value in QUICK.items() for word in (f"--{name}", value)]
+    # The GUI's button 'Continue!' runs the same command in the same folder.
+    command = [str(BIN / "spisonet-job-anisotropy"), "--o", job, *words, "--j", "2"]
+    subprocess.run(command, check=True, timeout=400, env=os.environ)
+    assert Path(job, "RELION_JOB_EXIT_SUCCESS").exists()
+    assert not Path(job, "RELION_JOB_EXIT_ABORTED").exists()
+
+
+def test_relion_takes_the_ready_job_files(project):
+    spisonet(["relion", "install-jobs"])
+    path = Path("spisonet_jobs/fsc3d/job.star")
+    path.write_text(path.read_text().replace('in_3dref ""', "in_3dref half1.mrc"))
+    pipeliner("--addJobFromStar", str(path))
+    run("External/job001/")
+    assert status("External/job001/") == FINISHED
