@@ -62,7 +62,6 @@ def test_nothing_below_the_command_line_knows_of_relions_calls():
         assert "from relion_external" not in text, path
 
 
-
 def test_what_relion_calls_starts_without_torch():
     code = "import relion_external.reconstruct, sys; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
