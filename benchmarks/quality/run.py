@@ -7,8 +7,9 @@ Markdown tables, mean and standard deviation over the seeds, and writes every fi
 comes; a run that was stopped goes on where it was. The methods are those of ``methods.py``.
 
 The profile ``cpu`` ends within 30 minutes on two cores: four particles, with several kinds of views and
-noise levels. ``small`` is top views of all four, trained longer. ``gpu`` takes all particles, views and
-noise levels at the resolutions at which helices and strands show.
+noise levels; ``masks`` are the same with masks made from the half maps, as users make them. ``small`` is
+top views of all four, trained longer. ``gpu`` takes all particles, views and noise levels at the
+resolutions at which helices and strands show.
 """
 
 from __future__ import annotations
@@ -56,19 +57,16 @@ class Profile:
     cube_size: int
 
 
+VARIED = (
+    SMALL[0],
+    replace(SMALL[1], views="two"),
+    replace(SMALL[2], views="side", peak=100.0),
+    replace(SMALL[3], peak=1000.0),
+)
+CPU = Profile(VARIED, seeds=(1, 2), crops=600, filter_base=16, cube_size=32)
 PROFILES = {
-    "cpu": Profile(
-        (
-            SMALL[0],
-            replace(SMALL[1], views="two"),
-            replace(SMALL[2], views="side", peak=100.0),
-            replace(SMALL[3], peak=1000.0),
-        ),
-        seeds=(1, 2),
-        crops=600,
-        filter_base=16,
-        cube_size=32,
-    ),
+    "cpu": CPU,
+    "masks": replace(CPU, cases=tuple(replace(case, mask="user") for case in VARIED)),
     "small": Profile(SMALL, seeds=(1,), crops=2000, filter_base=16, cube_size=32),
     "gpu": Profile(
         tuple(replace(c, views=v, peak=p) for c, v, p in itertools.product(FINE, VIEWS, PEAKS)),
@@ -104,7 +102,7 @@ def main() -> None:
         simulated = None
         for method in args.methods:
             row = {"case": case.name, "views": case.views, "peak": case.peak, "seed": seed, "method": method}
-            row |= {"box": case.box, "crops": crops}
+            row |= {"box": case.box, "crops": crops, "mask": case.mask}
             if identity(row) in done:
                 continue
             simulated = simulated or simulate(case, args.models, seed)
@@ -127,21 +125,23 @@ def identity(row: dict) -> tuple:
 
 def sample(row: dict) -> tuple:
     """Tell one pair of half maps from another."""
-    return tuple(row[name] for name in ("case", "box", "views", "peak", "seed"))
+    return tuple(row[name] for name in ("case", "box", "views", "peak", "mask", "seed"))
 
 
 def table(rows: list[dict]) -> str:
     """Markdown: a row for every case and method, mean and standard deviation over the seeds."""
     lines = [
-        "| case | views | peak | method | " + " | ".join(SCORES) + " | s |",
-        "|---" * (len(SCORES) + 5) + "|",
+        "| case | views | peak | mask | method | " + " | ".join(SCORES) + " | s |",
+        "|---" * (len(SCORES) + 6) + "|",
     ]
 
     def key(row: dict) -> tuple:
-        case = row["case"], row["box"], row["views"], row["peak"]
+        case = row["case"], row["box"], row["views"], row["peak"], row["mask"]
         return *case, row["crops"], METHODS.index(row["method"])
 
-    for (case, _, views, peak, crops, method), group in itertools.groupby(sorted(rows, key=key), key=key):
+    for (case, _, views, peak, mask, crops, method), group in itertools.groupby(
+        sorted(rows, key=key), key=key
+    ):
         runs = list(group)
         cells = []
         for name in SCORES:
@@ -149,8 +149,8 @@ def table(rows: list[dict]) -> str:
             cells.append(f"{values.mean():.3f}" + (f" ± {values.std(ddof=1):.3f}" if len(runs) > 1 else ""))
         seconds = np.mean([run["seconds"] for run in runs])
         lines.append(
-            f"| {case} | {views} | {peak:g} | {METHODS[method]}, {crops} crops | {' | '.join(cells)} "
-            f"| {seconds:.0f} |"
+            f"| {case} | {views} | {peak:g} | {mask} | {METHODS[method]}, {crops} crops "
+            f"| {' | '.join(cells)} | {seconds:.0f} |"
         )
     return "\n".join(lines)
 

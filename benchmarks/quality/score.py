@@ -44,7 +44,7 @@ def score(
     sampled = case.sampling > SAMPLED
 
     def transform(volume: NDArray[np.float32]) -> NDArray[np.complex128]:
-        return np.fft.fftshift(np.fft.fftn((volume - volume.mean()) * case.mask))
+        return np.fft.fftshift(np.fft.fftn((volume - volume.mean()) * case.region))
 
     def sums(values: NDArray[np.floating]) -> NDArray[np.float64]:
         return np.bincount(shell.ravel(), values.ravel(), n * 2)
@@ -64,7 +64,7 @@ def score(
     scale2 = power2[band & sampled].sum() / power1[band & sampled].sum()
     matched = np.sqrt(sums(power2) / (sums(power1) + 1e-20))[shell] * found * (shell <= last)
     densities = [np.real(np.fft.ifftn(np.fft.ifftshift(f))) for f in (matched, truth * (shell <= last))]
-    inside = case.mask > 0.5
+    inside = case.region > 0.5
     return {
         "blank": correlation(blank),
         "missing": correlation(case.sampling < MISSING),

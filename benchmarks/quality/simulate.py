@@ -31,6 +31,7 @@ SPREAD_DEGREES = 8.0
 ATOMIC_B = 20.0
 MASK_SOFTNESS_ANGSTROM = 6.0
 MASK_LEVEL = 0.08
+USER_MASK_LEVEL, USER_MASK_DILATION = 0.15, 2
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ class Case:
         ``top``, ``side``, ``two`` (two clusters) or ``even``.
     peak : float
         Signal-to-noise ratio at the lowest resolution.
+    mask : str
+        ``truth``, made from the low-passed truth, or ``user``, made from the smeared half maps.
     """
 
     name: str
@@ -65,6 +68,7 @@ class Case:
     tilt: float = 0.0
     views: str = "top"
     peak: float = 300.0
+    mask: str = "truth"
 
     @property
     def limit_shell(self) -> float:
@@ -78,8 +82,12 @@ class Simulated:
 
     Attributes
     ----------
-    truth, half1, half2, mask : ndarray
-        Densities and soft mask.
+    truth, half1, half2 : ndarray
+        Densities.
+    mask : ndarray
+        Soft mask that a correction is given.
+    region : ndarray
+        Soft mask of the truth, under which results are scored.
     sampling, ssnr : ndarray
         Sampling density relative to even views, and signal-to-noise ratio; DC at ``n // 2``.
     """
@@ -88,6 +96,7 @@ class Simulated:
     half1: NDArray[np.float32]
     half2: NDArray[np.float32]
     mask: NDArray[np.float32]
+    region: NDArray[np.float32]
     sampling: NDArray[np.float32]
     ssnr: NDArray[np.float32]
 
@@ -124,11 +133,13 @@ def simulate(case: Case, models: Path, seed: int) -> Simulated:
         noise = rfft3(rng.normal(size=truth.shape).astype(np.float32)) / n**1.5
         noisy = spectrum + noise * np.sqrt(power_rfft / np.maximum(ssnr, 1e-6))
         halves.append(irfft3((noisy * ssnr / (ssnr + REGULARISATION)).astype(np.complex64), truth.shape))
+    region = _mask(truth, case.voxel_size)
     return Simulated(
         truth,
         halves[0],
         halves[1],
-        _mask(truth, case.voxel_size),
+        _user_mask(halves[0] + halves[1], case.voxel_size) if case.mask == "user" else region,
+        region,
         centred_from_half(sampling, n),
         centred_from_half(ssnr.astype(np.float32), n),
     )
@@ -181,5 +192,18 @@ def _mask(truth: NDArray[np.float32], voxel_size: float) -> NDArray[np.float32]:
     sigma = MASK_SOFTNESS_ANGSTROM / voxel_size
     soft = ndimage.gaussian_filter(truth, sigma)
     inside = ndimage.binary_dilation(soft > MASK_LEVEL * soft.max(), iterations=max(1, int(sigma)))
+    return _softened(inside, sigma)
+
+
+def _user_mask(mean: NDArray[np.float32], voxel_size: float) -> NDArray[np.float32]:
+    """Low-pass the map, threshold it, keep the largest piece, and give it a wider, soft edge."""
+    sigma = MASK_SOFTNESS_ANGSTROM / voxel_size
+    soft = ndimage.gaussian_filter(mean, sigma)
+    pieces, _ = ndimage.label(soft > USER_MASK_LEVEL * soft.max())
+    largest = pieces == np.bincount(pieces.ravel())[1:].argmax() + 1
+    return _softened(ndimage.binary_dilation(largest, iterations=USER_MASK_DILATION), sigma)
+
+
+def _softened(inside: NDArray[np.bool_], sigma: float) -> NDArray[np.float32]:
     edge = 1.05 * ndimage.gaussian_filter(inside.astype(np.float32), sigma)
     return np.clip(edge, 0, 1)

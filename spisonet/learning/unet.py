@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, cast
 
 import torch
@@ -12,28 +13,31 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 DEPTH = 3
-NEGATIVE_SLOPE = 0.1
-PUBLISHED_SLOPE = 0.01
+CONVOLUTIONS, NEGATIVE_SLOPE = 2, 0.1  # a level
+PUBLISHED_CONVOLUTIONS, PUBLISHED_SLOPE = 3, 0.01
 PUBLISHED_WIDTHS = (1, 2, 4, 5)  # times the base: 64, 128, 256, 320
 
 
 class ConvBlock(nn.Sequential):
-    """Two 3³ convolutions, each followed by a leaky rectifier."""
+    """Some 3³ convolutions, each with batch normalisation and a leaky rectifier."""
 
-    def __init__(self, n_in: int, n_out: int) -> None:
-        super().__init__(
-            nn.Conv3d(n_in, n_out, 3, padding=1),
-            nn.LeakyReLU(NEGATIVE_SLOPE, inplace=True),
-            nn.Conv3d(n_out, n_out, 3, padding=1),
-            nn.LeakyReLU(NEGATIVE_SLOPE, inplace=True),
-        )
+    def __init__(self, n_in: int, n_out: int, n_convolutions: int, slope: float) -> None:
+        layers: list[nn.Module] = []
+        for channels in (n_in, *[n_out] * (n_convolutions - 1)):
+            layers += [
+                nn.Conv3d(channels, n_out, 3, padding=1),
+                nn.BatchNorm3d(n_out),
+                nn.LeakyReLU(slope, inplace=True),
+            ]
+        super().__init__(*layers)
 
 
 class UNet(nn.Module):
-    """U-Net with a global residual and no normalisation layers.
+    """U-Net with batch normalisation and a global residual.
 
-    Normalisation is left out so that the answer for a voxel does not depend on the tile it is
-    computed in; the last layer starts at zero, so that an untrained network returns its input.
+    What the normalisation has seen in training is fixed in prediction, so that the answer for a voxel does
+    not depend on the tile it is computed in; the last layer starts at zero, so that an untrained network
+    returns its input.
 
     Parameters
     ----------
@@ -41,18 +45,21 @@ class UNet(nn.Module):
         Channels of the first level; each of the three deeper levels has twice those above it.
     """
 
-    architecture: ClassVar[str] = "unet-3-levels"
+    architecture: ClassVar[str] = "unet-3-levels-2"
 
     def __init__(self, filter_base: int = 32) -> None:
         super().__init__()
         self.filter_base = filter_base
         widths = [filter_base * 2**level for level in range(DEPTH + 1)]
         self.encoders = nn.ModuleList(
-            ConvBlock(n_in, n_out) for n_in, n_out in zip([1, *widths[:-1]], widths, strict=True)
+            ConvBlock(n_in, n_out, CONVOLUTIONS, NEGATIVE_SLOPE)
+            for n_in, n_out in zip([1, *widths[:-1]], widths, strict=True)
         )
         self.pool = nn.AvgPool3d(2)
         self.raisers = nn.ModuleList(nn.ConvTranspose3d(2 * w, w, 2, stride=2) for w in widths[-2::-1])
-        self.decoders = nn.ModuleList(ConvBlock(2 * w, w) for w in widths[-2::-1])
+        self.decoders = nn.ModuleList(
+            ConvBlock(2 * w, w, CONVOLUTIONS, NEGATIVE_SLOPE) for w in widths[-2::-1]
+        )
         self.last = nn.Conv3d(filter_base, 1, 1)
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(cast("Tensor", self.last.bias))
@@ -82,20 +89,6 @@ class UNet(nn.Module):
         return prediction
 
 
-class PublishedConvBlock(nn.Sequential):
-    """Three 3³ convolutions, each with batch normalisation and a leaky rectifier."""
-
-    def __init__(self, n_in: int, n_out: int) -> None:
-        layers: list[nn.Module] = []
-        for channels in (n_in, n_out, n_out):
-            layers += [
-                nn.Conv3d(channels, n_out, 3, padding=1),
-                nn.BatchNorm3d(n_out),
-                nn.LeakyReLU(PUBLISHED_SLOPE, inplace=True),
-            ]
-        super().__init__(*layers)
-
-
 class PublishedUNet(nn.Module):
     """The U-Net of spIsoNet, for comparison.
 
@@ -119,11 +112,12 @@ class PublishedUNet(nn.Module):
         self.filter_base = filter_base
         widths = [filter_base * factor for factor in PUBLISHED_WIDTHS]
         pairs = list(itertools.pairwise(widths))
-        self.first = PublishedConvBlock(1, widths[0])
+        published = partial(ConvBlock, n_convolutions=PUBLISHED_CONVOLUTIONS, slope=PUBLISHED_SLOPE)
+        self.first = published(1, widths[0])
         self.lowers = nn.ModuleList(nn.Conv3d(upper, upper, 2, stride=2) for upper, _ in pairs)
-        self.encoders = nn.ModuleList(PublishedConvBlock(upper, lower) for upper, lower in pairs)
+        self.encoders = nn.ModuleList(published(upper, lower) for upper, lower in pairs)
         self.raisers = nn.ModuleList(nn.ConvTranspose3d(b, a, 2, stride=2) for a, b in reversed(pairs))
-        self.decoders = nn.ModuleList(PublishedConvBlock(2 * a, a) for a, _ in reversed(pairs))
+        self.decoders = nn.ModuleList(published(2 * a, a) for a, _ in reversed(pairs))
         self.last = nn.Conv3d(filter_base, 1, 1)
 
     def forward(self, volumes: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 
 from spisonet.learning import memory as memory_module
 from spisonet.learning.memory import Memory, is_out_of_memory, saved_values_per_voxel
+from spisonet.learning.recipe import DEFAULT_BATCH_SIZE
 from spisonet.learning.tiling import LARGEST_TILE, MARGIN, SMALLEST_TILE
 from spisonet.learning.unet import PublishedUNet, UNet
 
@@ -50,7 +51,7 @@ def test_large_maps_are_oversampled_less_in_little_memory(plenty):
 
 def test_the_defaults_fit_into_8_gigabytes(plenty):
     memory = Memory(CPU, 9e9)  # 1 GB is in use already
-    assert memory.parts_of_batch(UNet(32), 4, 64, 4) == 1
+    assert memory.parts_of_batch(UNet(32), DEFAULT_BATCH_SIZE["replay"], 64, 4) == 1
     assert memory.largest_tile(UNet(32)) >= 96
     assert memory.largest_oversampling(2 * 256**3, 2) >= 1.5
 

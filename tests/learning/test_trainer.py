@@ -26,7 +26,7 @@ def trainer_for(measurement, chosen: TrainingOptions, width: int = 4) -> Trainer
 
 def test_training_lowers_the_loss(measurement_factory, tmp_path):
     measurement = measurement_factory(n=32, noise=0.05)
-    chosen = options(epochs=2, crops_per_epoch=240, batch_size=4)
+    chosen = options(epochs=2, crops_per_epoch=240, batch_size=4, learning_rate=2e-3)
     trainer = trainer_for(measurement, chosen, width=8)
     objective = ReplayObjective(measurement, 16)
     loss_before = np.mean([objective.loss(lambda x: x, 4, np.random.default_rng(s)).item() for s in range(5)])
