@@ -21,8 +21,9 @@ INPUTS = {
     "in_movies": "Input movies",
 }
 FOLDER, THREADS, CONTROL = "o", "j", "pipeline_control"
-# What a user writes into a parameter's value for "as if it were not there".
-DEFAULT_WORDS = ("auto", "default", "none")
+# What a user writes into a parameter's value: as if it were not there, or explicitly nothing.
+DEFAULT_WORDS, NOTHING = ("auto", "default"), "none"
+LIKENESS = 0.3  # of names from which one may be meant by the other
 
 
 @dataclass(frozen=True)
@@ -93,10 +94,11 @@ def read_call(words: list[str], inputs: Iterable[str]) -> JobCall:
     name = ""
     for word in words:
         if word.startswith("--"):
-            name = word.removeprefix("--").replace("-", "_")
+            name, _, value = word.removeprefix("--").partition("=")
+            name = name.replace("-", "_")
             if name in given:
                 raise SpisonetError(f"--{name} is given twice.")
-            given[name] = ""
+            given[name] = value
         elif not name:
             raise SpisonetError(f"{word} is given without the name of a parameter before it.")
         else:
@@ -118,7 +120,7 @@ def read_call(words: list[str], inputs: Iterable[str]) -> JobCall:
 
 def as_options(
     parameters: Mapping[str, str], names: Iterable[str], flags: Container[str], aliases: Mapping[str, str]
-) -> dict[str, str]:
+) -> dict[str, str | None]:
     """Match a job's parameters with the names of a command's options; capitals do not matter.
 
     Parameters
@@ -135,7 +137,7 @@ def as_options(
     Returns
     -------
     dict
-        Value by option; those whose value asks for the default are left out.
+        Value by option, None for the value ``none``; those whose value asks for the default are left out.
 
     Raises
     ------
@@ -144,17 +146,19 @@ def as_options(
     """
     known = {name.lower(): name for name in names}
     known |= {alias.lower(): option for alias, option in aliases.items()}
-    options: dict[str, str] = {}
+    options: dict[str, str | None] = {}
     for name, value in parameters.items():
         option = known.get(name.lower())
         if option is None:
-            nearest = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
+            nearest = difflib.get_close_matches(name.lower(), known, n=1, cutoff=LIKENESS)
             hint = f"did you mean {nearest[0]}?" if nearest else f"it has {', '.join(sorted(known))}."
             raise SpisonetError(f"{name} is no parameter of this job; {hint}")
         if option in options:
             raise SpisonetError(f"{option} is given twice, once as {name}.")
         if not value and option in flags:
             options[option] = "true"
+        elif value.lower() == NOTHING:
+            options[option] = None
         elif value and value.lower() not in DEFAULT_WORDS:
             options[option] = value
     return options

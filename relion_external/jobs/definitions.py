@@ -92,43 +92,63 @@ class Job:
     def configure(self, call: JobCall) -> CommandConfig:
         """Build the command's configuration from what RELION handed over and what can be found.
 
-        A job that RELION runs again in its folder resumes what it did there, unless an option that matters
-        is another now.
+        A job that RELION runs again in its folder resumes what it did there.
 
         Raises
         ------
         SpisonetError
-            If an input is missing, or a parameter is unknown or its value not allowed.
+            If an input is missing, a parameter is unknown or its value not allowed, or if the job has begun
+            with other options.
         """
-        names = [name for name in self.config.model_fields if name not in self.decided]
+        fields = self.config.model_fields
+        names = [name for name in fields if name not in self.decided]
         chosen: dict[str, Any] = {
             **as_options(call.parameters, names, boolean_names([self.config]), self.aliases)
         }
-        if "gpuID" in chosen:
+        if chosen.get("gpuID"):
             chosen["gpuID"] = chosen["gpuID"].replace(":", ",")  # as RELION separates them
-        if "ncpus" in self.config.model_fields:
+        if "ncpus" in fields:
             chosen.setdefault("ncpus", call.threads)
         found = {name: value for name, value in self.find(call, chosen).items() if value is not None}
+        for name in names:
+            if fields[name].is_required() and name not in found | chosen:
+                raise SpisonetError(f"The job needs the parameter {name}: {fields[name].description}")
         config = self.config.from_options(found | chosen)
-        if self.trains and (call.folder / JOB_FILE).is_file():
-            record = read_job_record(call.folder)
-            if record.get("command") == config.command and not changed_option(config, record):
-                return config.model_copy(update={"resume": True})
-        return config
+        return self._resumed(config, call.folder) if self.trains else config
+
+    def _resumed(self, config: CommandConfig, folder: Path) -> CommandConfig:
+        if not (folder / JOB_FILE).is_file() or not any(folder.glob("checkpoint*.safetensors")):
+            return config
+        record = read_job_record(folder)
+        name = changed_option(config, record)
+        if name is not None:
+            raise SpisonetError(
+                f"{name} was {record['config'].get(name)} in this job and is {getattr(config, name)} now: "
+                "start a new job for it; this one can only go on with what it began with."
+            )
+        return config.model_copy(update={"resume": True})
 
 
 def _halves(call: JobCall, chosen: Mapping[str, Any], half2: str) -> tuple[Source, Path, Path]:
     given = call.require_input("in_3dref", HALF1_MEANING)
     source = find_source(given)
-    if half2 in chosen:
+    if chosen.get(half2) is not None:
         return source, source.half1 or given, Path(chosen[half2])
     return source, *source.require_halves(given)
 
 
 def _mask(call: JobCall, chosen: Mapping[str, Any], source: Source) -> Path | None:
-    if "in_mask" in call.inputs and "mask" in chosen:
+    """Return the mask to use: the user's, or that of the job that made the map, which should be there."""
+    if "in_mask" in call.inputs and chosen.get("mask") is not None:
         raise SpisonetError("The mask is given twice: as --in_mask and as --mask.")
-    return call.inputs.get("in_mask", source.mask)
+    if "in_mask" in call.inputs or "mask" in chosen:
+        return call.inputs.get("in_mask")
+    if source.mask is not None and not source.mask.is_file():
+        raise SpisonetError(
+            f"The mask of the job that made the map, {source.mask}, does not exist any more: "
+            "give Input mask (--in_mask), or the parameter mask with the value none."
+        )
+    return source.mask
 
 
 def _map(call: JobCall, meaning: str) -> Path:
@@ -136,6 +156,13 @@ def _map(call: JobCall, meaning: str) -> Path:
     if given.is_dir():
         raise SpisonetError(f"{given} is a folder: give one of the maps in it.")
     return given
+
+
+def _resolution(given: Path, source: Source, chosen: Mapping[str, Any]) -> float | None:
+    found = source.resolution_angstrom or source.unmasked_resolution_angstrom
+    if found is None and "high_res" not in chosen:
+        raise SpisonetError(f"Nothing tells the resolution of {given}: give it as the parameter high_res.")
+    return found
 
 
 def _find_fsc3d(call: JobCall, chosen: Mapping[str, Any]) -> dict[str, Any]:
@@ -150,7 +177,11 @@ def _find_fsc3d(call: JobCall, chosen: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _find_anisotropy(call: JobCall, chosen: Mapping[str, Any]) -> dict[str, Any]:
-    source, half1, half2 = _halves(call, chosen, "i2")
+    given = call.require_input("in_3dref", HALF1_MEANING)
+    source = find_source(given)
+    half1, half2 = given, None
+    if given.is_dir() or source.half1 is not None or not {"aniso_file", "i2"} & set(chosen):
+        source, half1, half2 = _halves(call, chosen, "i2")
     return {
         "i1": half1,
         "i2": half2,
@@ -169,7 +200,7 @@ def _find_whitening(call: JobCall, chosen: Mapping[str, Any]) -> dict[str, Any]:
         "h1": given,
         "mask": _mask(call, chosen, source),
         "apix": source.pixel_size_angstrom,
-        "high_res": source.resolution_angstrom or source.unmasked_resolution_angstrom,
+        "high_res": _resolution(given, source, chosen),
         "o": call.folder / "whitened.mrc",
     }
 
@@ -181,7 +212,7 @@ def _find_angular_whiten(call: JobCall, chosen: Mapping[str, Any]) -> dict[str, 
         "in_name": given,
         "out_name": call.folder / "angular_whitened.mrc",
         "low_res": WhiteningConfig.model_fields["low_res"].default,
-        "high_res": source.resolution_angstrom or source.unmasked_resolution_angstrom,
+        "high_res": _resolution(given, source, chosen),
         "apix": source.pixel_size_angstrom,
     }
 
@@ -195,13 +226,15 @@ def _find_combine_map(call: JobCall, chosen: Mapping[str, Any]) -> dict[str, Any
 
 
 def _find_fsd3d(call: JobCall, chosen: Mapping[str, Any]) -> dict[str, Any]:
-    source = find_source(call.inputs["in_3dref"]) if "in_3dref" in call.inputs else Source()
+    given = call.inputs.get("in_3dref")
+    source = Source() if given is None else find_source(given)
+    shown = given if given is not None and given.is_file() else source.half1
     particles = call.inputs.get("in_parts", source.particles)
     if particles is None:
         raise SpisonetError("The job needs Input particles (--in_parts), or a Refine3D job as --in_3dref.")
     return {
         "star_file": particles,
-        "map_dim": None if source.half1 is None else read_box(source.half1),
+        "map_dim": None if shown is None else read_box(shown),
         "sym": source.symmetry,
         "apix": source.pixel_size_angstrom,
         "o": call.folder / "FSD3D.mrc",
@@ -217,7 +250,8 @@ def _corrected(folder: Path) -> list[Node]:
     """Corrected maps, as half maps only if an FSC between them means something."""
     outcome = read_job_record(folder)
     kind = NodeType.HALF_MAP if outcome["halves_independent"] else NodeType.MAP
-    return [*(Node(name, kind) for name in outcome["corrected_maps"]), Node("FSC3D.mrc", NodeType.MAP)]
+    maps = [Node(name, kind) for name in outcome["corrected_maps"]]
+    return maps if outcome["config"]["aniso_file"] else [*maps, Node("FSC3D.mrc", NodeType.MAP)]
 
 
 JOBS = {

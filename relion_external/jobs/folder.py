@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from spisonet import __version__
 from spisonet.errors import SpisonetError
-from spisonet.io.atomic import atomic_path
+from spisonet.io.atomic import atomic_path, prepare_output_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -67,6 +67,8 @@ class JobFolder:
     def begin(self) -> None:
         """Remove what an earlier run of the job said of its end.
 
+        A wish to abort stays: RELION removes an old one itself, so this one is meant.
+
         Raises
         ------
         SpisonetError
@@ -76,11 +78,9 @@ class JobFolder:
             raise SpisonetError(
                 f"--o {self.path} is not a folder; RELION makes it, and runs jobs in the project folder."
             )
-        try:
-            for name in (ABORT_FILE, *(ending.value for ending in Ending)):
-                (self.path / name).unlink(missing_ok=True)
-        except OSError as error:
-            raise SpisonetError(f"The job folder {self.path} cannot be written: {error.strerror}.") from error
+        prepare_output_folder(self.path)
+        for ending in Ending:
+            (self.path / ending.value).unlink(missing_ok=True)
 
     @property
     def abort_is_asked_for(self) -> bool:
@@ -90,8 +90,12 @@ class JobFolder:
     def note(self, text: str) -> None:
         """Add to the job's ``note.txt``, in which RELION keeps what was run and users what they thought."""
         stamp = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
-        with (self.path / NOTE_FILE).open("a", encoding="utf-8") as file:
-            file.write(f" ++++ spisonet {__version__} on {stamp}:\n{text}\n")
+        path = self.path / NOTE_FILE
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(f" ++++ spisonet {__version__} on {stamp}:\n{text}\n")
+        except OSError as error:
+            raise SpisonetError(f"{path} cannot be written: {error.strerror}.") from error
 
     def write_nodes(self, nodes: Iterable[Node]) -> None:
         """Tell RELION of the outputs that are there, in the form that all its versions read."""
@@ -108,4 +112,6 @@ class JobFolder:
     def end(self, ending: Ending) -> None:
         """Tell RELION that the job is over; nothing may be written after this."""
         with suppress(OSError):  # a folder that cannot be written cannot be told
+            if ending is Ending.ABORTED:
+                (self.path / ABORT_FILE).unlink(missing_ok=True)
             (self.path / ending.value).touch()

@@ -36,6 +36,7 @@ SLURM = """\
 #SBATCH --gres=gpu:1
 #SBATCH --output=XXXoutfileXXX
 #SBATCH --error=XXXerrfileXXX
+#SBATCH --open-mode=append
 # For several GPUs, ask for more in --gres and give the job the parameter gpuID, as in 0,1.
 
 XXXcommandXXX
@@ -136,7 +137,9 @@ def _default(job: Job, name: str) -> str:
     if name in job.automatic:
         return "auto"
     value = job.config.model_fields[job.aliases.get(name, name)].default
-    if value is None or value is PydanticUndefined:
+    if value is PydanticUndefined:
+        return ""
+    if value is None:
         return "auto"
     return ("No", "Yes")[value] if isinstance(value, bool) else str(value)
 
@@ -147,7 +150,10 @@ def _executable(job: Job) -> Path:
     found = beside if beside.is_file() else shutil.which(job.executable)
     if found is None:
         raise SpisonetError(f"{job.executable} is not installed; install spisonet with pip.")
-    return Path(found).absolute()
+    path = Path(found).absolute()
+    if " " in str(path):
+        raise SpisonetError(f"RELION cannot run {path}: install spisonet in a folder without spaces.")
+    return path
 
 
 def _quoted(value: str) -> str:

@@ -25,7 +25,7 @@ from spisonet.anisotropy.config import (
     WhiteningConfig,
 )
 from spisonet.anisotropy.figures import central_slices, draw_slices
-from spisonet.anisotropy.report import caption, facts_of, note_on_independence
+from spisonet.anisotropy.report import caption, comparison_figure, facts_of, note_on_independence
 from spisonet.cli.generate import command_words
 from spisonet.fourier.grids import rfft3
 from spisonet.fourier.shells import shell_counts, shell_sums
@@ -98,6 +98,8 @@ def _(config: Fsc3dConfig) -> Contents:
         "Sphericity": f"{found['sphericity']:.3f}",
         "cFAR": f"{found['cfar']:.3f}",
     }
+    if found["halves_coupled"]:
+        facts["Note"] = "One network has learned from both halves: their FSC is no measure of resolution."
     return Contents("3D FSC of two half maps", facts, [_picture(config.o.with_suffix(".png"))])
 
 
@@ -116,8 +118,8 @@ def _(config: ReportConfig) -> Contents:
         contents.facts[f"FSC 0.143, {when}"] = (
             f"{_range(numbers['resolution_0143_angstrom'], best, worst)}; cFAR {numbers['cfar']:.2f}"
         )
-    pictures = sorted(config.o.parent.glob(f"{config.o.stem}_*.png"))
-    return Contents(contents.title, contents.facts, [*map(_picture, pictures), *contents.pages])
+    compared = [_picture(comparison_figure(config.o))] if found["fsc_by_direction"] else []
+    return Contents(contents.title, contents.facts, [*compared, *contents.pages])
 
 
 @contents_of.register
@@ -154,8 +156,9 @@ def _(config: Fsd3dConfig) -> Contents:
 
 def _correction(title: str, outcome: dict[str, Any], folder: Path) -> Contents:
     config = ReconstructConfig.model_validate(outcome["config"])
+    figures = [folder / name for name in outcome["figures"]]
     facts = facts_of(config, outcome) | {"Note": note_on_independence(config, outcome)}
-    return Contents(title, facts, [_picture(folder / name) for name in outcome["figures"]])
+    return Contents(title, facts, [_picture(path) for path in figures if path.is_file()])
 
 
 def _change(

@@ -6,11 +6,15 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spisonet.errors import SpisonetError
-from spisonet.io.config import JOB_FILE
+from spisonet.io.config import JOB_FILE, read_job_record
+from spisonet.io.mrc import read_box
 from spisonet.io.star import StarFile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 POSTPROCESS_FILE = "postprocess.star"
 # How programs tell the halves apart in the names of their maps; RELION's way first.
@@ -24,8 +28,10 @@ HALVES = (
         ("even", "odd"),
     ),
 )
-FINISHED = "{prefix}_half1_class001_unfil.mrc"
-REFINED = re.compile(r"^(?P<prefix>run(_ct\d+)?)_(half[12]_)?class\d+(_unfil)?\.mrcs?$")
+HALF1 = "{prefix}_half1_class001_unfil.mrc"
+FINISHED = re.compile(r"^(?P<prefix>run(_ct\d+)?)_half1_class001_unfil\.mrc$")
+# Also maps of an iteration, and of one of several classes.
+REFINED = re.compile(r"^(?P<prefix>run(_ct\d+)?(_it\d+)?)_(half[12]_)?class\d+(_unfil)?\.mrc$")
 NOTHING = ("", "None")
 
 
@@ -114,9 +120,14 @@ def find_source(given: Path) -> Source:
 
 def finished_halves(project: Path) -> Path | None:
     """Return half map 1 of the last refinement of a project that has finished, relative to the project."""
-    pattern = "Refine3D/job*/" + FINISHED.format(prefix="run*")
-    found = max(project.glob(pattern), key=lambda path: path.stat().st_mtime, default=None)
+    found = _last_finished(project.glob("Refine3D/job*/*"))
     return None if found is None else found.relative_to(project)
+
+
+def _last_finished(paths: Iterable[Path]) -> Path | None:
+    """Return the newest half map 1 that a refinement has left at its end, not in one of its iterations."""
+    finished = (path for path in paths if FINISHED.match(path.name))
+    return max(finished, key=lambda path: path.stat().st_mtime, default=None)
 
 
 def second_half(half1: Path) -> Path | None:
@@ -130,61 +141,65 @@ def second_half(half1: Path) -> Path | None:
 
 
 def _of_refinement(folder: Path, given: Path | None) -> Source:
-    """Read a Refine3D job; of several continuations the last, unless a map of one was given."""
+    """Read a refinement or classification; of several continuations the last, or that of a map."""
     if given is not None and "half2" in given.name:
         raise SpisonetError(f"{given} is half map 2: give half map 1, and half map 2 is found beside it.")
-    prefix = _last_prefix(folder) if given is None else _prefix(given)
-    half1 = folder / FINISHED.format(prefix=prefix)
-    if given is not None and "half1" in given.name:
-        half1 = given
-    model, optimiser, sampling = (
+    given = given or _last_finished(folder.iterdir())
+    if given is None:
+        raise SpisonetError(
+            f"{folder} holds no unfiltered half maps ({HALF1.format(prefix='run')}): "
+            "give the folder of a refinement that has finished, or a half map."
+        )
+    named = REFINED.match(given.name)
+    assert named is not None
+    prefix = named["prefix"]
+    half1 = given if "half1" in given.name else folder / HALF1.format(prefix=prefix)
+    stars = [
         StarFile(path) if (path := folder / f"{prefix}_{what}.star").is_file() else None
-        for what in ("model", "optimiser", "sampling")
-    )
+        for what in ("model", "half1_model", "optimiser", "sampling")
+    ]
+    model, optimiser, sampling = stars[0] or stars[1], stars[2], stars[3]
+    particles = folder / f"{prefix}_data.star"
     return Source(
         half1=half1 if half1.is_file() else None,
         half2=second_half(half1),
-        mask=_existing(optimiser.value("rlnSolventMaskName")) if optimiser else None,
+        mask=_named(optimiser.value("rlnSolventMaskName")) if optimiser else None,
         unmasked_resolution_angstrom=_number(model.value("rlnCurrentResolution")) if model else None,
         pixel_size_angstrom=_number(model.value("rlnPixelSize")) if model else None,
         symmetry=sampling.value("rlnSymmetryGroup") if sampling else None,
-        particles=_existing(folder / f"{prefix}_data.star"),
+        particles=particles if particles.is_file() else None,
     )
-
-
-def _prefix(refined: Path) -> str:
-    named = REFINED.match(refined.name)
-    assert named is not None
-    return named["prefix"]
-
-
-def _last_prefix(folder: Path) -> str:
-    finished = sorted(folder.glob(FINISHED.format(prefix="run*")), key=lambda path: path.stat().st_mtime)
-    if not finished:
-        raise SpisonetError(
-            f"{folder} holds no unfiltered half maps ({FINISHED.format(prefix='run')}): "
-            "give the folder of a refinement that has finished, or a half map."
-        )
-    return _prefix(finished[-1])
 
 
 def _of_postprocess(folder: Path) -> Source:
     star = StarFile(folder / POSTPROCESS_FILE)
+    half1 = _named(star.value("rlnUnfilteredMapHalf1"))
     return Source(
-        half1=_existing(star.value("rlnUnfilteredMapHalf1")),
-        half2=_existing(star.value("rlnUnfilteredMapHalf2")),
-        mask=_existing(star.value("rlnMaskName")),
+        half1=half1,
+        half2=_named(star.value("rlnUnfilteredMapHalf2")),
+        mask=_named(star.value("rlnMaskName")),
         resolution_angstrom=_number(star.value("rlnFinalResolution")),
+        pixel_size_angstrom=_calibrated_pixel_size(star, half1),
     )
+
+
+def _calibrated_pixel_size(star: StarFile, half1: Path | None) -> float | None:
+    """Find the pixel size that the resolutions of a PostProcess job refer to; users may have corrected it."""
+    curve = star.tables.get("fsc")
+    if curve is None or half1 is None or not {"rlnSpectralIndex", "rlnAngstromResolution"} <= set(curve):
+        return None
+    shell = curve["rlnSpectralIndex"].astype(int)
+    first = curve[shell == 1]
+    return None if first.empty else float(first["rlnAngstromResolution"].iloc[0]) / read_box(half1)
 
 
 def _of_fsc3d(record: Path) -> Source:
     found = _json(record)
     config = found["config"]
     return Source(
-        half1=_existing(config["h"]),
-        half2=_existing(config["h2"]),
-        mask=_existing(config["mask"]),
+        half1=_named(config["h"]),
+        half2=_named(config["h2"]),
+        mask=_named(config["mask"]),
         fsc3d=record.with_suffix(".mrc"),
         resolution_angstrom=round(found["limit_resolution_angstrom"], 3),
         pixel_size_angstrom=config["apix"],
@@ -193,14 +208,16 @@ def _of_fsc3d(record: Path) -> Source:
 
 def _of_correction(folder: Path) -> Source:
     """Read a job that corrected half maps; its maps are the halves then."""
-    found = _json(folder / JOB_FILE)
+    found = read_job_record(folder)
     maps = [folder / name for name in found.get("corrected_maps", [])]
+    if not maps:
+        raise SpisonetError(f"{folder} holds no finished correction.")
     config = found["config"]
     return Source(
-        half1=maps[0] if maps else None,
+        half1=maps[0],
         half2=maps[1] if len(maps) > 1 else None,
-        mask=_existing(config.get("mask")),
-        resolution_angstrom=found.get("limit_resolution_angstrom"),
+        mask=_named(config.get("mask")),
+        resolution_angstrom=found["limit_resolution_angstrom"],
         pixel_size_angstrom=config.get("apix"),
     )
 
@@ -213,9 +230,10 @@ def _json(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _existing(name: object) -> Path | None:
+def _named(name: object) -> Path | None:
+    """Return a file that a record names, whether it is still there or not."""
     text = str(name or "").strip('"')
-    return Path(text) if text not in NOTHING and Path(text).is_file() else None
+    return None if text in NOTHING else Path(text)
 
 
 def _number(value: object) -> float | None:

@@ -28,9 +28,12 @@ def main(name: str, folder: Path, text: str) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     config = JOBS[name].config.model_validate_json(text)
     run_config(config)
-    from relion_external.jobs.logfile import write_logfile  # noqa: PLC0415 - slow to import
+    try:
+        from relion_external.jobs.logfile import write_logfile  # noqa: PLC0415 - slow to import
 
-    write_logfile(folder / LOGFILE.name, config)
+        write_logfile(folder / LOGFILE.name, config)
+    except Exception as error:  # noqa: BLE001 - the maps are there, and count
+        sys.stderr.write(f"spisonet: the results are complete, but not {LOGFILE.name}: {error}\n")
 
 
 if __name__ == "__main__":

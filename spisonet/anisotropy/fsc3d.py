@@ -290,6 +290,8 @@ def run_fsc3d(config: Fsc3dConfig) -> None:
         maps = read_half_maps(config.h, config.h2, config.mask, config.apix)
         if maps.half2 is None:
             raise SpisonetError("fsc3d needs two half maps.")
+        if maps.coupled:
+            log.warning("One network has learned from both halves: their FSC is no measure of resolution.")
         limit = checked_limit_resolution(config.limit_res, maps.half1.voxel_size_angstrom)
         thresholded = config.o.with_name(f"{config.o.stem}_thresholded.mrc")
         table, figure = config.o.with_suffix(".json"), config.o.with_suffix(".png")
@@ -315,7 +317,7 @@ def run_fsc3d(config: Fsc3dConfig) -> None:
             write_volume, thresholded, binary, f"{label}, 1 at {FSC_HALF_MAPS} or above"
         )
         write_volume(config.o, cube, label)
-        write_json(table, _record(config, fsc3d, metrics))
+        write_json(table, _record(config, fsc3d, metrics) | {"halves_coupled": maps.coupled})
         for task in (drawing, writing):
             task.result()
     _log_summary(fsc3d, metrics)

@@ -13,6 +13,7 @@ from spisonet.io.mrc import Volume, read_volume, require_same_grid
 if TYPE_CHECKING:
     from pathlib import Path
 
+COUPLED_WORDS = "NOT independent"  # in the header labels of halves that one network has learned from
 RELATIVE_LIMIT_TOLERANCE = 1e-3  # a limit typed with three digits may mean Nyquist itself
 
 
@@ -33,6 +34,12 @@ class HalfMaps:
     half1: Volume
     half2: Volume | None = None
     mask: Volume | None = None
+
+    @property
+    def coupled(self) -> bool:
+        """Whether the headers say that the halves are not independent."""
+        halves = [half for half in (self.half1, self.half2) if half is not None]
+        return any(COUPLED_WORDS in label for half in halves for label in half.labels)
 
 
 def read_half_maps(

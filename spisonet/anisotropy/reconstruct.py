@@ -12,11 +12,12 @@ import numpy as np
 import torch
 
 from spisonet.anisotropy.figures import write_figures
+from spisonet.anisotropy.inputs import COUPLED_WORDS
 from spisonet.anisotropy.knowledge import Knowledge, known_from_halves, known_from_weight, reference_share
 from spisonet.anisotropy.preparation import correction_band, prepare_measurement
 from spisonet.anisotropy.recombination import CorrectedMap, recombine
 from spisonet.anisotropy.report import REPORT_FILE, write_report
-from spisonet.anisotropy.task import FSC3D_FILE, Task, read_task
+from spisonet.anisotropy.task import FSC3D_FILE, Task, is_of_both_halves, read_task
 from spisonet.errors import SpisonetError
 from spisonet.fourier.grids import centred_from_half
 from spisonet.io.atomic import prepare_output_folder
@@ -52,8 +53,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("spisonet")
 
 # Header labels hold 79 characters.
-SHARED_LABEL = "spisonet: both halves corrected by one network: NOT independent, no FSC between"
-LINKED_LABEL = "spisonet: halves share start weights or a reference: NOT independent"
+SHARED_LABEL = f"spisonet: both halves corrected by one network: {COUPLED_WORDS}, no FSC between"
+LINKED_LABEL = f"spisonet: halves share start weights or a reference: {COUPLED_WORDS}"
 MEASURED_LABEL = "spisonet: own network per half; weight and limit measured on both halves"
 INDEPENDENT_LABEL = "spisonet: each half corrected by a network that saw this half alone"
 SINGLE_LABEL = "spisonet: anisotropy corrected from this map alone"
@@ -171,6 +172,8 @@ def _require_same_run(config: ReconstructConfig) -> None:
 def _correct(config: ReconstructConfig, task: Task, known: Knowledge, processes: Processes) -> dict[str, Any]:
     volumes, box, folder = task.volumes, task.maps.half1.box, config.output_dir
     device = task.memory.device
+    if task.maps.coupled:
+        log.warning("One network has learned from both halves already: what it inferred counts as measured.")
     log.info("Device: %s", describe_device(device))
     if processes.count > 1:
         log.info("%d processes train together.", processes.count)
@@ -210,6 +213,7 @@ def _correct(config: ReconstructConfig, task: Task, known: Knowledge, processes:
         "processes": processes.count,
         "halves_independent": label in (INDEPENDENT_LABEL, MEASURED_LABEL),
         "label": label,
+        "weight_of_both_halves": is_of_both_halves(config.aniso_file),
         "limit_resolution_angstrom": round(limit_angstrom, 3),
         "hidden_fraction": round(float(np.mean([outcome.hidden_fraction for outcome in outcomes])), 4),
         "epoch_losses": losses,
@@ -281,7 +285,7 @@ def _label(config: ReconstructConfig, split: bool, n_maps: int) -> str:
         return SHARED_LABEL
     if config.pretrained_model is not None or config.reference is not None:
         return LINKED_LABEL
-    return INDEPENDENT_LABEL if config.aniso_file is not None else MEASURED_LABEL
+    return MEASURED_LABEL if is_of_both_halves(config.aniso_file) else INDEPENDENT_LABEL
 
 
 def _recipe(config: ReconstructConfig, task: Task, unit: Unit) -> Recipe:
@@ -293,6 +297,7 @@ def _recipe(config: ReconstructConfig, task: Task, unit: Unit) -> Recipe:
 def output_names(volumes: list[Volume]) -> list[str]:
     """Names for the corrected maps: the inputs' without folder and suffix, made distinct."""
     names = [volume.name.rsplit("/", 1)[-1].split(".mrc")[0].split(".map")[0] for volume in volumes]
+    names = ["_".join(name.split()) for name in names]  # STAR files hold no spaces
     if len(set(names)) < len(names):
         return [f"{name}_half{index}" for index, name in enumerate(names, start=1)]
     return names

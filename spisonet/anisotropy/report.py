@@ -71,7 +71,7 @@ def run_report(config: ReportConfig) -> None:
         limit = outcome["limit_resolution_angstrom"]
         curves = {name: _by_direction(pair, limit, workers) for name, pair in pairs.items()}
         numbers = {name: _numbers(metrics) for name, (_, metrics) in curves.items()}
-        figures.insert(0, page.with_name(f"{page.stem}_{COMPARISON}"))
+        figures.insert(0, comparison_figure(page))
         write_comparison_figure(figures[0], curves)
     write_json(
         page.with_suffix(".json"),
@@ -85,6 +85,11 @@ def run_report(config: ReportConfig) -> None:
     )
     write_report(page, run, outcome, figures, numbers)
     log.info("Written: %s", page)
+
+
+def comparison_figure(page: Path) -> Path:
+    """Name the figure of the FSC by direction that belongs to a page."""
+    return page.with_name(f"{page.stem}_{COMPARISON}")
 
 
 def _by_direction(maps: HalfMaps, limit: float, workers: int) -> tuple[Fsc3d, Fsc3dMetrics]:
@@ -164,7 +169,7 @@ def note_on_independence(config: ReconstructConfig, outcome: dict[str, Any]) -> 
     """Say what an FSC between the corrected halves is worth."""
     if outcome["halves_independent"]:
         note = "Each half was corrected by a network that saw this half alone."
-        if config.aniso_file is None:
+        if outcome["weight_of_both_halves"]:
             note += " The 3D FSC that says what was measured, and the limit, come from both halves."
     elif config.i2 is None:
         note = "One map was corrected; nothing here tells signal from noise independently."

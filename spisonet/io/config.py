@@ -121,7 +121,9 @@ def changed_option(config: CommandConfig, record: dict[str, Any]) -> str | None:
     See `CommandConfig.free_on_resume` for those that do not.
     """
     for name, value in config.model_dump(mode="json").items():
-        if name not in config.free_on_resume and record["config"].get(name) != value:
+        # What a record of an older version does not know was the default then.
+        before = record["config"].get(name, type(config).model_fields[name].default)
+        if name not in config.free_on_resume and before != value:
             return name
     return None
 

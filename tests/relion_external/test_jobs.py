@@ -13,14 +13,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from relion_external.jobs import worker
 from relion_external.jobs.arguments import as_options, find_folder, read_call
 from relion_external.jobs.definitions import JOBS
 from relion_external.jobs.folder import Ending, JobFolder, Node, NodeType
-from relion_external.jobs.project import find_source, second_half
+from relion_external.jobs.project import find_source, finished_halves, second_half
 from relion_external.jobs.run import main
 from spisonet.cli.main import main as spisonet
 from spisonet.errors import SpisonetError
-from spisonet.io.mrc import Volume, write_volume
+from spisonet.io.mrc import Volume, read_volume, write_volume
 from spisonet.io.star import StarFile
 from tests.misalignment.sums import blob_map
 
@@ -105,12 +106,19 @@ def test_the_folder_is_found_however_wrong_the_rest_is():
 
 def test_parameters_match_options_whatever_their_capitals():
     options = as_options(
-        {"gpuid": "0", "independent": "", "epochs": "auto", "half2": "b.mrc", "limit_res": ""},
-        ["gpuID", "independent", "epochs", "i2", "limit_res"],
+        {
+            "gpuid": "0",
+            "independent": "",
+            "epochs": "auto",
+            "half2": "b.mrc",
+            "limit_res": "",
+            "mask": "None",
+        },
+        ["gpuID", "independent", "epochs", "i2", "limit_res", "mask"],
         {"independent"},
         {"half2": "i2"},
     )
-    assert options == {"gpuID": "0", "independent": "true", "i2": "b.mrc"}
+    assert options == {"gpuID": "0", "independent": "true", "i2": "b.mrc", "mask": None}
 
 
 @pytest.mark.parametrize("name", ["limitres", "limit-reso", "Limit_Rez"])
@@ -143,6 +151,23 @@ def test_of_several_continuations_the_last_finished_is_taken(project):
         (folder / f"run_ct12_half{half}_class001_unfil.mrc").write_bytes(data)
     source = find_source(Path("Refine3D/job002"))
     assert source.half1 == Path("Refine3D/job002/run_ct12_half1_class001_unfil.mrc")
+
+
+def test_maps_of_an_iteration_are_not_taken_for_a_finished_refinement(project):
+    folder = project / "Refine3D" / "job002"
+    for half in (1, 2):
+        data = (folder / f"run_half{half}_class001_unfil.mrc").read_bytes()
+        (folder / f"run_it012_half{half}_class001_unfil.mrc").write_bytes(data)
+    assert find_source(Path("Refine3D/job002")).half1 == Path(HALF1)
+    assert finished_halves(project) == Path(HALF1)
+    given = Path("Refine3D/job002/run_it012_half1_class001_unfil.mrc")
+    (folder / "run_it012_half1_model.star").write_text("\ndata_model_general\n\n_rlnPixelSize 2.5\n\n")
+    source = find_source(given)  # somebody wants this one
+    assert (source.half1, source.pixel_size_angstrom, source.mask) == (given, 2.5, None)
+    (project / HALF1).unlink()
+    with pytest.raises(SpisonetError, match="has finished"):
+        find_source(Path("Refine3D/job002"))
+    assert finished_halves(project) is None
 
 
 def test_an_unfinished_refinement_is_no_source(project):
@@ -203,12 +228,42 @@ def test_a_mask_is_not_given_twice(project):
         configure("fsc3d", "--in_3dref", HALF1, "--in_mask", "mask.mrc", "--mask", "mask.mrc")
 
 
-def test_a_job_that_is_run_again_resumes_unless_something_that_matters_changed(project):
+def test_a_recorded_mask_that_is_gone_is_not_dropped_in_silence(project):
+    (project / "mask.mrc").unlink()
+    with pytest.raises(SpisonetError, match="mask of the job that made the map"):
+        configure("anisotropy", "--in_3dref", HALF1)
+    assert configure("anisotropy", "--in_3dref", HALF1, "--mask", "none").mask is None
+
+
+def test_one_map_alone_can_be_corrected_with_a_3d_fsc(project):
+    given = "Class3D/job009/run_it025_class002.mrc"
+    path = project / given
+    path.parent.mkdir(parents=True)
+    path.write_bytes((project / HALF1).read_bytes())
+    config = configure("anisotropy", "--in_3dref", given, "--aniso_file", "FSD3D.mrc")
+    assert (config.i1, config.i2, config.aniso_file) == (Path(given), None, Path("FSD3D.mrc"))
+    with pytest.raises(SpisonetError, match="Nothing tells the resolution"):
+        configure("whitening", "--in_3dref", given)
+    with pytest.raises(SpisonetError, match="needs the parameter low_map"):
+        configure("combine-map", "--in_3dref", given)
+    (path.parent / "run_it025_model.star").write_text(
+        f"\ndata_model_general\n\n_rlnPixelSize {PIXEL}\n_rlnCurrentResolution 8.25\n\n"
+    )
+    assert configure("whitening", "--in_3dref", given).high_res == 8.25
+
+
+def test_a_job_that_is_run_again_resumes_and_does_nothing_else(project):
     config = configure("anisotropy", "--in_3dref", HALF1)
     record = {"command": "reconstruct", "config": config.model_dump(mode="json")}
+    del record["config"]["seed"]  # an option that an older version did not have
     (project / JOB / "job.json").write_text(json.dumps(record))
+    assert not configure("anisotropy", "--in_3dref", HALF1, "--epochs", "7").resume  # nothing is lost yet
+    (project / JOB / "checkpoint.safetensors").touch()
     assert configure("anisotropy", "--in_3dref", HALF1, "--device", "cpu").resume
-    assert not configure("anisotropy", "--in_3dref", HALF1, "--epochs", "7").resume
+    with pytest.raises(SpisonetError, match="epochs was 30 in this job and is 7 now: start a new job"):
+        configure("anisotropy", "--in_3dref", HALF1, "--epochs", "7")
+    with pytest.raises(SpisonetError, match="seed was None in this job and is 3 now"):
+        configure("anisotropy", "--in_3dref", HALF1, "--seed=3")
 
 
 # --- the folder ----------------------------------------------------------------------------------------
@@ -250,7 +305,7 @@ def test_a_run_leaves_outputs_nodes_note_logfile_and_success_last(project):
 
 
 @pytest.mark.parametrize("name", ["whitening", "angular-whiten", "combine-map", "fsd3d"])
-def test_every_short_job_ends_well(project, name):
+def test_every_short_job_ends_well_and_changes_its_map(project, name):
     given = "Refine3D/job002/" if name == "fsd3d" else "Refine3D/job002/run_class001.mrc"
     more = ["--low_map", HALF1, "--threshold_res", "20"] if name == "combine-map" else []
     assert run(name, "--in_3dref", given, *more, *(["--low_res", "30"] if "white" in name else [])) == 0
@@ -258,6 +313,12 @@ def test_every_short_job_ends_well(project, name):
     nodes = StarFile(Path(JOB) / "RELION_OUTPUT_NODES.star").tables["output_nodes"]
     assert len(nodes) == 2
     assert all(Path(node).is_file() for node in nodes["rlnPipeLineNodeName"])
+    result = read_volume(Path(nodes["rlnPipeLineNodeName"][0]))
+    before = read_volume(Path("Refine3D/job002/run_class001.mrc"))
+    assert (result.box, result.voxel_size_angstrom) == (BOX, PIXEL)
+    likeness = np.corrcoef(before.data.ravel(), result.data.ravel())[0, 1]
+    assert not np.allclose(before.data, result.data, atol=1e-3 * before.data.std())
+    assert name == "fsd3d" or likeness > 0.3
 
 
 @pytest.mark.parametrize(
@@ -288,11 +349,50 @@ def test_a_folder_that_is_not_there_is_a_sentence(tmp_path, monkeypatch, capfd):
 
 
 def test_an_old_ending_does_not_outlive_the_next_run(project):
-    for name in ("RELION_JOB_EXIT_SUCCESS", "RELION_JOB_ABORT_NOW"):
-        (project / JOB / name).touch()
+    (project / JOB / "RELION_JOB_EXIT_SUCCESS").touch()
     assert run("fsc3d") == 1
     assert ending() is Ending.FAILURE
+
+
+def test_a_job_that_is_aborted_before_it_began_does_nothing(project):
+    (project / JOB / "RELION_JOB_ABORT_NOW").touch()
+    assert run("fsc3d", "--in_3dref", HALF1) == 130
+    assert ending() is Ending.ABORTED
     assert not (project / JOB / "RELION_JOB_ABORT_NOW").exists()
+    assert not (project / JOB / "FSC3D.mrc").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_a_sentence(project, capfd):
+    (project / JOB / "note.txt").mkdir()
+    assert run("fsc3d", "--in_3dref", HALF1) == 1
+    assert ending() is Ending.FAILURE
+    assert "note.txt cannot be written" in capfd.readouterr().err
+
+
+def test_help_in_a_job_is_no_reason_to_leave_relion_waiting(project):
+    assert run("fsc3d", "--in_3dref", HALF1, "--help") == 1
+    assert ending() is Ending.FAILURE
+
+
+def test_a_program_that_cannot_start_is_a_failure(project):
+    code = (
+        "import sys\nsys.modules['relion_external.jobs.run'] = None\n"
+        f"sys.argv = ['spisonet-job-fsc3d', '--o', '{JOB}']\nimport spisonet_launcher\n"
+        "spisonet_launcher.relion_job()"
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert ending() is Ending.FAILURE
+
+
+def test_a_logfile_that_fails_does_not_cost_the_result(project, monkeypatch, capsys):
+    monkeypatch.setattr(worker, "end_with_parent", lambda: None)
+    monkeypatch.setitem(sys.modules, "relion_external.jobs.logfile", None)
+    config = configure("fsc3d", "--in_3dref", HALF1, "--limit_res", "8")
+    worker.main("fsc3d", Path(JOB), config.model_dump_json())
+    assert (Path(JOB) / "FSC3D.mrc").is_file()
+    assert "the results are complete, but not logfile.pdf" in capsys.readouterr().err
 
 
 WORKERS = {
@@ -379,8 +479,11 @@ def test_ready_jobs_are_written_with_every_parameter(project):
         chosen = [
             w for i, n in enumerate(labels, start=1) for w in (f"--{n}", str(values[f"param{i}_value"]))
         ]
-        if name in ("fsc3d", "anisotropy"):
-            configure(name, "--in_3dref", HALF1, *chosen)
+        if name == "combine-map":
+            assert chosen == ["--low_map", "", "--threshold_res", ""]  # for the user to fill in
+        elif name != "report":
+            words = ["--in_3dref", "Refine3D/job002/run_class001.mrc", *(w for w in chosen if w)]
+            assert configure(name, *words).command == job.config.command
     ready = (project / "spisonet_jobs" / "anisotropy" / "job.star").read_text()
     assert (project / ".gui_externaljob.star").read_text() == ready
     script = project / "spisonet_jobs" / "slurm_gpu.sh"

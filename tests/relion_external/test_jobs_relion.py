@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from relion_external.jobs.project import find_source
 from spisonet.cli.main import main as spisonet
+from spisonet.io.mrc import read_volume, write_volume
 from spisonet.io.star import StarFile
 
 pytestmark = pytest.mark.relion
@@ -29,7 +31,8 @@ def project(tmp_path, monkeypatch) -> Path:
     Path("default_pipeline.star").write_text("\ndata_pipeline_general\n\n_rlnPipeLineJobCounter 1\n \n")
     Path(".gui_projectdir").touch()
     for name in ("half1", "half2", "mask"):
-        Path(f"{name}.mrc").write_bytes((EXAMPLE / f"{name}.mrc").read_bytes())
+        # RELION 3.1 cannot read half-precision numbers, which save space in the example.
+        write_volume(Path(f"{name}.mrc"), read_volume(EXAMPLE / f"{name}.mrc"))
     return tmp_path
 
 
@@ -121,3 +124,15 @@ def test_relion_takes_the_ready_job_files(project):
     pipeliner("--addJobFromStar", str(path))
     run("External/job001/")
     assert status("External/job001/") == FINISHED
+
+
+def test_a_postprocess_with_a_calibrated_pixel_size_tells_it(project):
+    words = "--i half1.mrc --i2 half2.mrc --mask mask.mrc --angpix 2.5 --o PostProcess/job002/postprocess"
+    Path("PostProcess/job002").mkdir(parents=True)
+    subprocess.run(["relion_postprocess", *words.split()], check=True, capture_output=True, timeout=60)
+    source = find_source(Path("PostProcess/job002/"))
+    assert (source.half1, source.half2) == (Path("half1.mrc"), Path("half2.mrc"))
+    assert source.mask == Path("mask.mrc")
+    assert source.pixel_size_angstrom == pytest.approx(2.5, rel=1e-4)
+    assert source.resolution_angstrom is not None
+    assert 5 <= source.resolution_angstrom < 10
