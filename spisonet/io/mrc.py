@@ -69,6 +69,8 @@ def read_box(path: Path) -> int:
     SpisonetError
         If the file is missing or not an MRC file.
     """
+    if not path.is_file():
+        raise SpisonetError(f"{path} does not exist.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
