@@ -42,8 +42,8 @@ def mask_leakage_guard(maps: list[NDArray[np.float32]], mask: NDArray[np.float32
         ``(n, n, n // 2 + 1)`` in 0..1: ``min(1, <|F(y)|²> / <|F(m y)|²>)`` with local averages.
     """
     n = mask.shape[0]
-    unmasked = _local_power((rfft3(volume) for volume in maps), n)
-    masked = _local_power((rfft3(volume * mask) for volume in maps), n)
+    unmasked = local_power((rfft3(volume) for volume in maps), n)
+    masked = local_power((rfft3(volume * mask) for volume in maps), n)
     return _at_most_one(unmasked, masked)
 
 
@@ -52,7 +52,8 @@ def void_guard(spectra: list[NDArray[np.complex64]], ssnr_rfft: NDArray[np.float
 
     Regularisation empties directions that few views show, and a window in real space, such as RELION's on
     the corners of the box, leaks signal into them that is the same in both halves. Coefficients
-    with less than a tenth of the power that the shell has where it is measured are such leakage.
+    with less than a tenth of the power that the shell has where it is measured are such leakage; the share
+    is the square of their power over that tenth, because filling again and again adds up what is left.
 
     Parameters
     ----------
@@ -62,10 +63,10 @@ def void_guard(spectra: list[NDArray[np.complex64]], ssnr_rfft: NDArray[np.float
         ``(n, n, n // 2 + 1)`` signal-to-noise ratio that says where a shell is measured.
     """
     n = len(ssnr_rfft)
-    power, measured = _local_power(spectra, n), ssnr_rfft / (1 + ssnr_rfft)
+    power, measured = local_power(spectra, n), ssnr_rfft / (1 + ssnr_rfft)
     sums, weights = shell_sums(power * measured, n), shell_sums(measured, n)
     typical = np.divide(sums, weights, out=np.zeros_like(sums), where=weights > 0)
-    return _at_most_one(power, VOID_POWER * shell_curve_to_rfft(typical, n))
+    return _at_most_one(power, VOID_POWER * shell_curve_to_rfft(typical, n)) ** 2
 
 
 def highest_nearby(weight_rfft: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -101,7 +102,8 @@ def noise_inside_mask(
     return float((noise * mask**2).sum()) / total if total > 0 else 1.0
 
 
-def _local_power(spectra: Iterable[NDArray[np.complex64]], n: int) -> NDArray[np.float32]:
+def local_power(spectra: Iterable[NDArray[np.complex64]], n: int) -> NDArray[np.float32]:
+    """Power ``(n, n, n // 2 + 1)`` of some half spectra, averaged over the speckle."""
     power = np.zeros((n, n, n // 2 + 1), dtype=np.float32)
     for spectrum in spectra:
         power += np.abs(spectrum) ** 2

@@ -10,7 +10,8 @@ with a curve ``q`` and a view distribution ``f >= 0`` of one number per view dir
 numbers are found from all coefficients together by maximum likelihood.
 
 The likelihood needs no idea of the local power, which regularised reconstructions attenuate to nothing
-where little was measured. With ``u, w = (F1 ± F2) / √2`` of a pair of coefficients with FSC ``M``, the
+where little was measured; only such voids count as uncorrelated, since what a window leaks into them is the
+same in both halves. With ``u, w = (F1 ± F2) / √2`` of a pair of coefficients with FSC ``M``, the
 variances of ``u`` and ``w`` are as ``1 + M`` to ``1 - M``, and ``R = |u|² / (|u|² + |w|²)`` has the density
 
     p(R) = (1 - M²)⁻¹ (R / (1 + M) + (1 - R) / (1 - M))⁻².
@@ -27,6 +28,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import torch
 
+from spisonet.anisotropy.guards import local_power
 from spisonet.fourier.grids import frequency_axes_rfft, shell_index_rfft
 from spisonet.geometry.sampling import AxisGrid, sampling_density
 
@@ -44,6 +46,8 @@ UPDATES = 300
 LEARNING_RATE = 0.5  # of logarithms; views that the data refuse have to fall by orders of magnitude
 HIGHEST_FSC = 0.9995
 SMALLEST_SHARE = 1e-6
+VOID_POWER, STRONG_PERCENTILE = 0.03, 90  # a void's power, relative to the shell's strong coefficients
+UNCORRELATED = 0.5  # what noise has for a ratio on average
 
 
 @dataclass(frozen=True)
@@ -168,8 +172,14 @@ def _samples(
     )
     first, second = (spectrum.reshape(-1)[index] for spectrum in (spectrum1, spectrum2))
     total = 2 * (np.abs(first) ** 2 + np.abs(second) ** 2)
-    # A pair without power says nothing; 1/2 is what noise has on average.
-    ratio = np.divide(np.abs(first + second) ** 2, total, out=np.full_like(total, 0.5), where=total > 0)
+    ratio = np.divide(
+        np.abs(first + second) ** 2, total, out=np.full_like(total, UNCORRELATED), where=total > 0
+    )
+    power = local_power((spectrum1, spectrum2), n).reshape(-1)[index]
+    for part in np.split(np.arange(len(index)), np.cumsum([min(len(m), SAMPLES_PER_SHELL) for m in shells])):
+        if len(part):
+            void = power[part] < VOID_POWER * np.percentile(power[part], STRONG_PERCENTILE)
+            ratio[part[void]] = UNCORRELATED
     points = np.stack([np.broadcast_to(k, shell.shape).reshape(-1)[index] for k in (kx, ky, kz)], axis=1)
     return points, np.clip(ratio, 0, 1).astype(np.float32)
 

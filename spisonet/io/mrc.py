@@ -133,7 +133,7 @@ def read_volume(path: Path, apix: float | None = None) -> Volume:
         raise SpisonetError(f"{path} is not cubic: its shape is {data.shape}; pad or crop it to a cube.")
     return Volume(
         data=checked_densities(data, str(path)),
-        voxel_size_angstrom=_voxel_size(path, voxel_size, apix),
+        voxel_size_angstrom=header_voxel_size(path, voxel_size) if apix is None else apix,
         origin_angstrom=(origin[0], origin[1], origin[2]),
         nstart=(nstart[0], nstart[1], nstart[2]),
         labels=labels,
@@ -158,9 +158,14 @@ def checked_densities(data: NDArray[np.generic], name: str) -> NDArray[np.float3
     return densities
 
 
-def _voxel_size(path: Path, header_value: np.generic, apix: float | None) -> float:
-    if apix is not None:
-        return apix
+def header_voxel_size(path: Path, header_value: np.generic) -> float:
+    """Return the voxel size in Å that a header gives.
+
+    Raises
+    ------
+    SpisonetError
+        If there is none, or the voxels are not cubic.
+    """
     x, y, z = (float(header_value[axis]) for axis in "xyz")  # type: ignore[index]
     if not all(np.isfinite((x, y, z))) or min(x, y, z) <= 0:
         raise SpisonetError(f"{path} has no voxel size in its header; give it with --apix.")

@@ -6,21 +6,23 @@ import numpy as np
 import pytest
 
 from spisonet.anisotropy.view_model import FIRST_SHELL, fit_view_model
-from spisonet.fourier.grids import frequency_axes_rfft, irfft3, radius_rfft, rfft3
+from spisonet.fourier.grids import distance_from_centre, frequency_axes_rfft, irfft3, radius_rfft, rfft3
 from spisonet.geometry.sampling import sampling_density
 from tests.anisotropy.simulation import even_views, views_about_z
 
 LAST_SHELL = 14
 
 
-def simulate(n: int, views: np.ndarray, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def simulate(
+    n: int, views: np.ndarray, seed: int = 0, peak: float = 100.0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Two half maps of white signal with the noise that these views leave, and the true FSC."""
     rng = np.random.default_rng(seed)
     shape = (n, n, n)
     kz, ky, kx = (np.broadcast_to(k, (n, n, n // 2 + 1)) for k in frequency_axes_rfft(shape))
     radius = radius_rfft(shape)
     density = sampling_density(views, np.stack([kx, ky, kz], -1).reshape(-1, 3)).reshape(radius.shape)
-    ssnr = 100.0 * np.exp(-radius / 3) * density
+    ssnr = peak * np.exp(-radius / 3) * density
     signal = rfft3(rng.normal(size=shape).astype(np.float32))
     halves = []
     for _ in range(2):
@@ -58,9 +60,25 @@ def test_the_views_are_found():
 
 def test_a_common_filter_changes_nothing():
     half1, half2, _ = simulate(32, views_about_z(10))
-    kz, _, _ = frequency_axes_rfft((32, 32, 32))
-    filtered = [irfft3(rfft3(half) * np.exp(-np.abs(kz) / 4), half.shape) for half in (half1, half2)]
+    _, _, kx = frequency_axes_rfft((32, 32, 32))
+    # Down to 6 % of the power of measured directions; what falls below 3 % counts as a void.
+    filtered = [irfft3(rfft3(half) * np.exp(-kx / 10), half.shape) for half in (half1, half2)]
     np.testing.assert_allclose(modelled_fsc(*filtered), modelled_fsc(half1, half2), atol=0.02)
+
+
+def test_what_a_window_leaks_into_a_void_is_no_measurement():
+    half1, half2, truth = simulate(36, views_about_z(8), peak=1e4)
+    window = 0.5 + 0.5 * np.cos(np.pi * np.clip((distance_from_centre(36) - 13) / 5, 0, 1))
+    windowed = [(half * window).astype(np.float32) for half in (half1, half2)]
+    radius = radius_rfft((36, 36, 36))
+    kz = np.abs(frequency_axes_rfft((36, 36, 36))[0])
+    empty = (kz > 0.9 * radius) & (radius >= 8) & (radius <= LAST_SHELL)
+    first, second = (rfft3(half)[empty] for half in windowed)
+    assert np.vdot(first, second).real > 0.5 * np.sum(np.abs(first) ** 2)  # the half maps agree there
+    found = modelled_fsc(*windowed)
+    assert np.median(truth[empty]) < 0.01
+    assert found[empty].mean() < 0.005
+    assert found[(truth > 0.9) & (radius >= 4) & (radius <= LAST_SHELL)].mean() > 0.85
 
 
 def test_noise_alone_knows_nothing():

@@ -1,0 +1,151 @@
+"""Tomograms on disk: read and written in parts, so that their size does not matter."""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import mrcfile
+import numpy as np
+
+from spisonet.errors import SpisonetError
+from spisonet.io.atomic import atomic_path
+from spisonet.io.mrc import COMPRESSIONS, LABEL_LENGTH, MAX_LABELS, UNREADABLE, header_voxel_size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import DTypeLike, NDArray
+
+SUFFIXES = (".mrc", ".rec", ".map", ".st", ".gz", ".bz2")
+
+
+@dataclass(frozen=True)
+class TomogramFile:
+    """A tomogram on disk.
+
+    Attributes
+    ----------
+    path : Path
+        An MRC file.
+    shape : tuple of int
+        ``(z, y, x)``.
+    voxel_size_angstrom : float
+        Edge of a voxel in Å.
+    """
+
+    path: Path
+    shape: tuple[int, int, int]
+    voxel_size_angstrom: float
+
+    @property
+    def n_voxels(self) -> int:
+        """Number of voxels."""
+        return int(np.prod(self.shape))
+
+    def read(self, *region: slice) -> NDArray[np.float32]:
+        """Read a part ``(z, y, x)``, or everything, as float32.
+
+        Raises
+        ------
+        SpisonetError
+            If the file is damaged, or the part holds NaN or infinite values.
+        """
+        try:
+            with _opened(self.path) as mrc:
+                part = np.array(mrc.data[region or (slice(None),)], dtype=np.float32)
+        except UNREADABLE as error:
+            raise SpisonetError(f"{self.path} is not a readable MRC file: {error}.") from error
+        if not np.isfinite(part).all():
+            raise SpisonetError(f"{self.path} holds NaN or infinite values.")
+        return part
+
+
+def open_tomogram(path: Path, voxel_size_angstrom: float | None = None) -> TomogramFile:
+    """Look at a tomogram's header.
+
+    Parameters
+    ----------
+    path : Path
+        An MRC file, plain or compressed.
+    voxel_size_angstrom : float, optional
+        Voxel size that overrides the header's.
+
+    Raises
+    ------
+    SpisonetError
+        If the file is missing, damaged, no volume, or has no voxel size.
+    """
+    if not path.is_file():
+        raise SpisonetError(f"{path} does not exist.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with _opened(path) as mrc:
+                data, voxel_size = mrc.data, mrc.voxel_size
+                if data is None or data.ndim != 3 or min(data.shape) < 2:
+                    raise SpisonetError(f"{path} is not a tomogram: it is truncated, or no volume.")
+                z, y, x = data.shape
+                axes = tuple(int(mrc.header[axis]) for axis in ("mapc", "mapr", "maps"))
+    except UNREADABLE as error:
+        raise SpisonetError(f"{path} is not a readable MRC file: {error}.") from error
+    if axes not in ((1, 2, 3), (0, 0, 0)):
+        raise SpisonetError(
+            f"{path} has its axes in an order of {axes}; bring it into the order x, y, z first."
+        )
+    size = voxel_size_angstrom or header_voxel_size(path, voxel_size)
+    return TomogramFile(path, (z, y, x), size)
+
+
+@contextmanager
+def written_tomogram(
+    path: Path, like: TomogramFile, label: str, dtype: DTypeLike = np.float32
+) -> Iterator[NDArray[Any]]:
+    """Yield an array on disk for a new tomogram of the same geometry; it appears whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        Output file; its folder exists.
+    like : TomogramFile
+        Whose shape, voxel size, origin, start and labels to take.
+    label : str
+        A header label to add.
+    dtype : dtype
+        Of the voxels.
+
+    Raises
+    ------
+    SpisonetError
+        If it cannot be written.
+    """
+    with atomic_path(path) as temporary:
+        new = mrcfile.new_mmap(temporary, shape=like.shape, mrc_mode=_mode(dtype), overwrite=True)
+        try:
+            with warnings.catch_warnings(), mrcfile.open(like.path, header_only=True, permissive=True) as old:
+                warnings.simplefilter("ignore")
+                new.voxel_size = like.voxel_size_angstrom
+                new.nstart = tuple(int(old.header[f"n{axis}start"]) for axis in "xyz")
+                new.header.origin = old.header.origin
+                labels = [text for text in map(str.strip, old.get_labels()) if text][: MAX_LABELS - 1]
+            for index, text in enumerate([*labels, label[:LABEL_LENGTH]]):
+                new.header.label[index] = text.encode("ascii", "replace")
+            new.header.nlabl = len(labels) + 1
+            yield new.data
+            new.update_header_stats()
+        finally:
+            new.close()
+
+
+def _opened(path: Path) -> Any:
+    if path.suffix in COMPRESSIONS:
+        return mrcfile.open(path, permissive=True)
+    return mrcfile.mmap(path, permissive=True)
+
+
+def _mode(dtype: DTypeLike) -> int:
+    modes = {np.dtype(np.int8): 0, np.dtype(np.float32): 2}
+    return modes[np.dtype(dtype)]
