@@ -17,6 +17,14 @@ def main() -> None:
     run()
 
 
+def isonet() -> None:
+    """Run the ``isonet`` command line."""
+    _forget_script_folder()
+    from spisonet.cli.main import isonet as run  # noqa: PLC0415
+
+    run()
+
+
 def relion_reconstruct() -> None:
     """Run what RELION calls for an external reconstruction."""
     _forget_script_folder()

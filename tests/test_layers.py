@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-LAYERS = ["io", "geometry", "fourier", "learning", "anisotropy", "misalignment", "cli"]
+LAYERS = ["io", "geometry", "fourier", "learning", "anisotropy", "misalignment", "tomography", "cli"]
 ALLOWED = {
     "io": {"io", "geometry"},
     "geometry": {"geometry"},
@@ -18,7 +18,8 @@ ALLOWED = {
     "learning": {"learning", "fourier", "geometry", "io"},
     "anisotropy": {"anisotropy", "learning", "fourier", "geometry", "io"},
     "misalignment": {"misalignment", "anisotropy", "learning", "fourier", "geometry", "io"},
-    "cli": {"cli", "anisotropy", "io"},
+    "tomography": {"tomography", "learning", "fourier", "geometry", "io"},
+    "cli": {"cli", "anisotropy", "tomography", "io"},
 }
 
 

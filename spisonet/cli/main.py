@@ -1,4 +1,4 @@
-"""The ``spisonet.py`` command line."""
+"""The command lines ``spisonet.py`` and ``isonet.py``."""
 
 from __future__ import annotations
 
@@ -12,24 +12,20 @@ import typer
 
 from relion_external.config import COMMANDS as RELION_COMMANDS
 from spisonet import __version__
-from spisonet.anisotropy.config import COMMANDS
+from spisonet.anisotropy.config import COMMANDS, CheckConfig
 from spisonet.cli.generate import add_command, boolean_names, join_boolean_values
 from spisonet.errors import SpisonetError
+from spisonet.tomography.config import COMMANDS as TOMOGRAM_COMMANDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from spisonet.io.config import CommandConfig
 
 EXIT_INTERRUPTED = 130
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    help="Correct the anisotropy of cryo-EM maps: restore the Fourier regions that were not measured.",
-)
+if TYPE_CHECKING:
+    Commands = Mapping[type[CommandConfig], str]
 
 
 class TerminalHandler(logging.StreamHandler[TextIO]):
@@ -42,21 +38,6 @@ class TerminalHandler(logging.StreamHandler[TextIO]):
     def stream(self) -> TextIO:  # type: ignore[override]
         """Standard output."""
         return sys.stdout
-
-
-def _version(show: bool) -> None:
-    if show:
-        typer.echo(f"spisonet {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _root(
-    version: bool = typer.Option(
-        False, "--version", callback=_version, is_eager=True, help="Print the version."
-    ),
-) -> None:
-    """Hold the options of the program itself."""
 
 
 def _runner(target: str) -> Callable[[CommandConfig], None]:
@@ -72,12 +53,37 @@ def _runner(target: str) -> Callable[[CommandConfig], None]:
     return run
 
 
-for _model, _target in COMMANDS.items():
-    add_command(app, _model, _runner(_target))
-relion = typer.Typer(no_args_is_help=True, help="Use this program inside RELION's GUI.")
-app.add_typer(relion, name="relion")
-for _model, _target in RELION_COMMANDS.items():
-    add_command(relion, _model, _runner(_target))
+def _program(name: str, commands: Commands, text: str, **groups: tuple[Commands, str]) -> typer.Typer:
+    """Make a program of commands, and of groups of commands."""
+    app = typer.Typer(
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        help=text,
+    )
+
+    def show_version(show: bool) -> None:
+        if show:
+            typer.echo(f"{name} {__version__}")
+            raise typer.Exit
+
+    @app.callback()
+    def _root(
+        version: bool = typer.Option(
+            False, "--version", callback=show_version, is_eager=True, help="Print the version."
+        ),
+    ) -> None:
+        """Hold the options of the program itself."""
+
+    for model, target in commands.items():
+        add_command(app, model, _runner(target))
+    for group, (members, group_text) in groups.items():
+        below = typer.Typer(no_args_is_help=True, help=group_text)
+        app.add_typer(below, name=group)
+        for model, target in members.items():
+            add_command(below, model, _runner(target))
+    return app
 
 
 @contextmanager
@@ -98,15 +104,32 @@ def _terminal() -> Iterator[None]:
         sys.exit(1)
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; a fault of the input prints one sentence and exits with 1."""
+def _run(app: typer.Typer, models: list[type[CommandConfig]], arguments: list[str] | None) -> None:
     words = sys.argv[1:] if arguments is None else arguments
     with _terminal():
         try:
-            app(join_boolean_values(words, boolean_names(list(COMMANDS))))
+            app(join_boolean_values(words, boolean_names(models)))
         except SystemExit as done:
             if done.code:  # Typer ends a successful command with exit status 0
                 raise
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run ``spisonet.py``; a fault of the input prints one sentence and exits with 1."""
+    app = _program(
+        "spisonet",
+        COMMANDS,
+        "Correct the anisotropy of cryo-EM maps: restore the Fourier regions that were not measured.",
+        relion=(RELION_COMMANDS, "Use this program inside RELION's GUI."),
+    )
+    _run(app, [*COMMANDS, *RELION_COMMANDS], arguments)
+
+
+def isonet(arguments: list[str] | None = None) -> None:
+    """Run ``isonet.py``, as `main`."""
+    commands: dict[type[CommandConfig], str] = {**TOMOGRAM_COMMANDS, CheckConfig: COMMANDS[CheckConfig]}
+    app = _program("isonet", commands, "Prepare tomograms: list, deconvolve and mask them.")
+    _run(app, list(commands), arguments)
 
 
 def run_config(config: CommandConfig) -> None:

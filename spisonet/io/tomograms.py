@@ -137,7 +137,9 @@ def written_tomogram(
             yield new.data
             new.update_header_stats()
         finally:
-            new.close()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of statistics of what was not written
+                new.close()
 
 
 def _opened(path: Path) -> Any:

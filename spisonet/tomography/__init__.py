@@ -1,0 +1,1 @@
+"""Tomograms: prepare, deconvolve, mask (cryoET IsoNet)."""

@@ -1,0 +1,77 @@
+"""Work through volumes of any size in parts."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from spisonet.io.tomograms import TomogramFile
+
+SLAB_VOXELS = 2**24
+
+
+@dataclass(frozen=True)
+class Block:
+    """A part of a volume with surroundings.
+
+    Attributes
+    ----------
+    inner : tuple of slice
+        The part of the volume ``(z, y, x)`` that it is about.
+    first : tuple of int
+        Where its surroundings begin; may be negative, outside the volume.
+    shape : tuple of int
+        Of the part with its surroundings.
+    """
+
+    inner: tuple[slice, slice, slice]
+    first: tuple[int, int, int]
+    shape: tuple[int, int, int]
+
+    @property
+    def own(self) -> tuple[slice, ...]:
+        """The inner part in the block's own coordinates."""
+        return tuple(
+            slice(part.start - first, part.stop - first)
+            for part, first in zip(self.inner, self.first, strict=True)
+        )
+
+
+def slabs(shape: tuple[int, int, int]) -> Iterator[slice]:
+    """Yield slabs of z planes that are small enough to hold in memory."""
+    height = max(1, SLAB_VOXELS // (shape[1] * shape[2]))
+    for start in range(0, shape[0], height):
+        yield slice(start, min(start + height, shape[0]))
+
+
+def blocks(shape: tuple[int, int, int], edge: int, margin: int) -> Iterator[Block]:
+    """Divide a volume into parts of at most `edge` voxels, each with `margin` voxels around it.
+
+    Along an axis that is not longer than `edge` there is one part.
+    """
+    parts = [[slice(s, min(s + edge, n)) for s in range(0, n, edge)] for n in shape]
+    for z, y, x in itertools.product(*parts):
+        inner = (z, y, x)
+        yield Block(
+            inner,
+            (z.start - margin, y.start - margin, x.start - margin),
+            (z.stop - z.start + 2 * margin, y.stop - y.start + 2 * margin, x.stop - x.start + 2 * margin),
+        )
+
+
+def read_mirrored(tomogram: TomogramFile, block: Block) -> NDArray[np.float32]:
+    """Read a block with its surroundings; beyond the borders the tomogram is mirrored."""
+    region, padding = [], []
+    for first, length, n in zip(block.first, block.shape, tomogram.shape, strict=True):
+        start, stop = max(first, 0), min(first + length, n)
+        region.append(slice(start, stop))
+        padding.append((start - first, first + length - stop))
+    return np.pad(tomogram.read(*region), padding, mode="symmetric")

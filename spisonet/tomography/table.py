@@ -1,0 +1,214 @@
+"""The list of tomograms: a STAR file of IsoNet, IsoNet2 or RELION 5, kept as it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spisonet.errors import SpisonetError
+from spisonet.io.atomic import atomic_path
+from spisonet.io.tomograms import SUFFIXES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+
+NOTHING = ("", "None", "none", "nan")
+NAMES = ("rlnTomoName", "rlnMicrographName", "rlnTomoReconstructedTomogram")
+INDEX, FULL_RELION5 = "rlnIndex", "rlnTomoReconstructedTomogram"
+HALVES = ("rlnTomoReconstructedTomogramHalf1", "rlnTomoReconstructedTomogramHalf2")
+FULL_ISONET1, FULL_ISONET2 = "rlnMicrographName", "rlnTomoName"
+
+
+@dataclass(frozen=True)
+class TomogramRow:
+    """One tomogram's row.
+
+    Attributes
+    ----------
+    number : int
+        Row, from 0.
+    values : dict
+        Text by column.
+    """
+
+    number: int
+    values: Mapping[str, str]
+
+    @property
+    def index(self) -> str:
+        """What ``--tomo_idx`` calls the row: its ``rlnIndex``, or its number from 1."""
+        return self.text(INDEX) or str(self.number + 1)
+
+    @property
+    def full(self) -> Path | None:
+        """The tomogram of all tilts, or None."""
+        if FULL_RELION5 in self.values:
+            return self.path(FULL_RELION5)
+        named = self.path(FULL_ISONET1) or self.path(FULL_ISONET2)
+        # RELION 5 and IsoNet2 mean different things by rlnTomoName: a name, or the file itself.
+        return named if named is not None and named.suffix in SUFFIXES else None
+
+    @property
+    def halves(self) -> tuple[Path, Path] | None:
+        """Tomograms of even and odd tilts or frames, or None."""
+        even, odd = (self.path(column) for column in HALVES)
+        return None if even is None or odd is None else (even, odd)
+
+    @property
+    def shown(self) -> str:
+        """What to call the tomogram in messages."""
+        return next((self.values[name] for name in NAMES if self.text(name)), f"tomogram {self.index}")
+
+    @property
+    def voxel_size_angstrom(self) -> float | None:
+        """Voxel size in Å if the table tells it."""
+        if (size := self.number_of("rlnPixelSize")) is not None:
+            return size
+        tilt_series, binning = (
+            self.number_of(column) for column in ("rlnTomoTiltSeriesPixelSize", "rlnTomoTomogramBinning")
+        )
+        return None if tilt_series is None or binning is None else tilt_series * binning
+
+    def text(self, column: str) -> str | None:
+        """Return a value, or None where the table has none."""
+        value = self.values.get(column, "")
+        return None if value in NOTHING else value
+
+    def path(self, column: str) -> Path | None:
+        """Return a file name."""
+        text = self.text(column)
+        return None if text is None else Path(text)
+
+    def number_of(self, column: str) -> float | None:
+        """Return a number.
+
+        Raises
+        ------
+        SpisonetError
+            If the value is none.
+        """
+        text = self.text(column)
+        try:
+            return None if text is None else float(text)
+        except ValueError as error:
+            raise SpisonetError(f"{self.shown}: {column} is {text}, which is no number.") from error
+
+
+class TomogramTable:
+    """A STAR file of tomograms; whatever else it holds is written back.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    blocks : dict
+        Its blocks, with all values as text.
+    """
+
+    def __init__(self, path: Path, blocks: dict[str, pd.DataFrame]) -> None:
+        self.path = path
+        self._blocks = blocks
+        found = [name for name, block in blocks.items() if set(NAMES) & set(block.columns)]
+        if not found:
+            raise SpisonetError(f"{path} lists no tomograms: it has none of the columns {', '.join(NAMES)}.")
+        self._name = found[-1]
+
+    @classmethod
+    def read(cls, path: Path) -> TomogramTable:
+        """Read a STAR file.
+
+        Raises
+        ------
+        SpisonetError
+            If it is missing, no STAR file, or lists no tomograms.
+        """
+        import pandas as pd  # noqa: PLC0415 - slow to import
+        import starfile  # noqa: PLC0415
+
+        if not path.is_file():
+            raise SpisonetError(f"{path} does not exist.")
+        try:
+            found = starfile.read(path, always_dict=True)
+            labels = [label for block in found.values() for label in block]
+            # As text, numbers come back as they were written.
+            as_text = starfile.read(path, always_dict=True, parse_as_string=labels)
+        except Exception as error:  # the parser lets through whatever a broken file provokes
+            raise SpisonetError(f"{path} is not a readable STAR file.") from error
+        blocks = {
+            name: block if isinstance(block, pd.DataFrame) else pd.DataFrame([block])
+            for name, block in as_text.items()
+        }
+        return cls(path, {name: block.astype(str) for name, block in blocks.items()})
+
+    @classmethod
+    def new(cls, path: Path, rows: list[dict[str, str]]) -> TomogramTable:
+        """Begin a table."""
+        import pandas as pd  # noqa: PLC0415
+
+        return cls(path, {"": pd.DataFrame(rows).fillna("None")})
+
+    @property
+    def rows(self) -> list[TomogramRow]:
+        """All tomograms."""
+        records = self._blocks[self._name].to_dict("records")
+        return [
+            TomogramRow(number, {str(column): str(value) for column, value in record.items()})
+            for number, record in enumerate(records)
+        ]
+
+    def chosen(self, tomo_idx: str | None) -> list[TomogramRow]:
+        """Return the rows of a list such as ``1,3-5``; all without one.
+
+        Raises
+        ------
+        SpisonetError
+            If the list is none, or names a tomogram that is not in the table.
+        """
+        rows = self.rows
+        if tomo_idx is None:
+            return rows
+        wanted: list[str] = []
+        for part in str(tomo_idx).replace(" ", "").split(","):
+            first, _, last = part.partition("-")
+            if not first.isdecimal() or (last and not last.isdecimal()):
+                raise SpisonetError(f"--tomo_idx {tomo_idx} is no list such as 1,3-5.")
+            wanted += [str(index) for index in range(int(first), int(last or first) + 1)]
+        known = {row.index: row for row in rows}
+        missing = [index for index in wanted if index not in known]
+        if missing:
+            raise SpisonetError(f"{self.path} has no tomogram {', '.join(missing)}.")
+        return [known[index] for index in dict.fromkeys(wanted)]
+
+    def set(self, row: TomogramRow, column: str, value: object) -> None:
+        """Change a value; a new column is added at the end, with ``None`` in the other rows."""
+        block = self._blocks[self._name]
+        if column not in block.columns:
+            block[column] = "None"
+        block.loc[row.number, column] = f"{value:g}" if isinstance(value, float) else str(value)
+
+    def write(self) -> None:
+        """Write the file, atomically."""
+        import starfile  # noqa: PLC0415
+
+        blocks = self._blocks if list(self._blocks) != [""] else self._blocks[""]
+        with atomic_path(self.path) as temporary:
+            starfile.write(blocks, temporary, overwrite=True)
+
+
+def require_files(files: Mapping[str, Path | None], what: str) -> None:
+    """Check that every tomogram has its file, before any work is done.
+
+    Raises
+    ------
+    SpisonetError
+        Naming all that have none, or whose file is missing.
+    """
+    without = [shown for shown, path in files.items() if path is None]
+    missing = [str(path) for path in files.values() if path is not None and not path.is_file()]
+    if without:
+        raise SpisonetError(f"No {what} is named for {', '.join(without)}.")
+    if missing:
+        raise SpisonetError(f"Missing: {', '.join(missing)}.")
