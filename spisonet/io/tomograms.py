@@ -135,11 +135,20 @@ def written_tomogram(
                 new.header.label[index] = text.encode("ascii", "replace")
             new.header.nlabl = len(labels) + 1
             yield new.data
-            new.update_header_stats()
+            _write_statistics(new)
         finally:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of statistics of what was not written
                 new.close()
+
+
+def _write_statistics(mrc: Any) -> None:
+    """Set a header's statistics plane by plane: mrcfile would hold several copies of the volume."""
+    planes = [(p.min(), p.max(), p.mean(dtype=np.float64), p.std(dtype=np.float64)) for p in mrc.data]
+    lowest, highest, means, deviations = (np.array(values) for values in zip(*planes, strict=True))
+    mrc.header.dmin, mrc.header.dmax = lowest.min(), highest.max()
+    mrc.header.dmean = means.mean()
+    mrc.header.rms = np.sqrt(np.mean(deviations**2 + (means - means.mean()) ** 2))
 
 
 def _opened(path: Path) -> Any:

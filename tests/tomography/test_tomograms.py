@@ -259,6 +259,9 @@ def test_deconvolution_is_the_published_one(tmp_path, monkeypatch):
         np.testing.assert_allclose(mrc.data, published_deconvolution(data, 10, 3.5, 0.7), atol=2e-3)
         assert mrc.voxel_size.x == pytest.approx(10)
         assert int(mrc.header.nzstart) == 5
+        statistics = (mrc.header.dmin, mrc.header.dmax, mrc.header.dmean, mrc.header.rms)
+        expected = (mrc.data.min(), mrc.data.max(), mrc.data.mean(), mrc.data.std())
+        np.testing.assert_allclose(statistics, expected, rtol=1e-5)
 
 
 def test_blocks_of_a_deconvolution_show_no_seam(tmp_path):
