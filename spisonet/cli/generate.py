@@ -137,6 +137,35 @@ def join_boolean_values(arguments: list[str], booleans: set[str]) -> list[str]:
     return joined
 
 
+def drop_none_values(arguments: list[str], optional: set[str]) -> list[str]:
+    """Leave out ``--option None``, which the published command lines write for "not given".
+
+    Parameters
+    ----------
+    arguments : list of str
+        Command-line words.
+    optional : set of str
+        Names of options that need no value, with underscores.
+    """
+    kept: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        name, joined, value = word.partition("=")
+        if name.startswith("--") and name.removeprefix("--").replace("-", "_") in optional:
+            following = value if joined else next(words, None)
+            if following == "None":
+                continue
+            kept += [word] if joined or following is None else [word, following]
+        else:
+            kept.append(word)
+    return kept
+
+
+def optional_names(models: list[type[CommandConfig]]) -> set[str]:
+    """Names of every field of the models whose default is nothing."""
+    return {name for model in models for name, info in model.model_fields.items() if info.default is None}
+
+
 def boolean_names(models: list[type[CommandConfig]]) -> set[str]:
     """Names of every boolean field of the models."""
     return {

@@ -13,7 +13,13 @@ import typer
 from relion_external.config import COMMANDS as RELION_COMMANDS
 from spisonet import __version__
 from spisonet.anisotropy.config import COMMANDS, CheckConfig
-from spisonet.cli.generate import add_command, boolean_names, join_boolean_values
+from spisonet.cli.generate import (
+    add_command,
+    boolean_names,
+    drop_none_values,
+    join_boolean_values,
+    optional_names,
+)
 from spisonet.errors import SpisonetError
 from spisonet.tomography.config import COMMANDS as TOMOGRAM_COMMANDS
 
@@ -108,6 +114,7 @@ def _run(app: typer.Typer, models: list[type[CommandConfig]], arguments: list[st
     words = sys.argv[1:] if arguments is None else arguments
     with _terminal():
         try:
+            words = drop_none_values(words, optional_names(models))
             app(join_boolean_values(words, boolean_names(models)))
         except SystemExit as done:
             if done.code:  # Typer ends a successful command with exit status 0

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # Lengths in bytes of the fixed parts of a binary model (IMOD, "Binary File Format for IMOD Models").
 ID_LENGTH, HEADER_LENGTH, OBJECT_LENGTH = 8, 232, 176
+FLAGS_OFFSET, FLIPPED = 152, 1 << 16  # a model that was drawn with y and z exchanged
 
 
 def read_contours(path: Path) -> list[NDArray[np.float32]]:
@@ -37,6 +38,8 @@ def read_contours(path: Path) -> list[NDArray[np.float32]]:
     SpisonetError
         If the file is neither.
     """
+    if not path.is_file():
+        raise SpisonetError(f"{path} does not exist.")
     content = path.read_bytes()
     if content[:4] == b"IMOD":
         try:
@@ -51,6 +54,8 @@ def read_contours(path: Path) -> list[NDArray[np.float32]]:
         raise SpisonetError(f"{path} is no IMOD model, and no list of points either.") from error
     if points.ndim != 2 or points.shape[1] not in (3, 4, 5):
         raise SpisonetError(f"{path} should hold contour, x, y and z in each line.")
+    if not np.isfinite(points).all():
+        raise SpisonetError(f"{path} holds a point that is no number.")
     numbers = points[:, :-3]  # of object and contour
     groups = np.unique(numbers, axis=0) if numbers.shape[1] else [numbers[:0]]
     return [points[(numbers == group).all(axis=1), -3:] if len(group) else points for group in groups]
@@ -58,6 +63,8 @@ def read_contours(path: Path) -> list[NDArray[np.float32]]:
 
 def _of_model(content: bytes) -> list[NDArray[np.float32]]:
     contours = []
+    (flags,) = struct.unpack_from(">I", content, FLAGS_OFFSET)
+    order = [0, 2, 1] if flags & FLIPPED else [0, 1, 2]
     offset = ID_LENGTH + HEADER_LENGTH
     while offset + 4 <= len(content):
         kind = content[offset : offset + 4]
@@ -70,7 +77,7 @@ def _of_model(content: bytes) -> list[NDArray[np.float32]]:
             if offset + 12 * count > len(content):
                 raise struct.error
             flat = np.frombuffer(content, dtype=">f4", count=3 * count, offset=offset)
-            contours.append(flat.reshape(-1, 3).astype(np.float32))
+            contours.append(flat.reshape(-1, 3).astype(np.float32)[:, order])
             offset += 12 * count
         elif kind == b"MESH":
             n_vertices, n_indices = struct.unpack_from(">ii", content, offset)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike, NDArray
 
-SUFFIXES = (".mrc", ".rec", ".map", ".st", ".gz", ".bz2")
+TOMOGRAM_SUFFIXES = (".mrc", ".rec", ".map", ".st")
+SUFFIXES = (*TOMOGRAM_SUFFIXES, ".gz", ".bz2")
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,9 @@ def written_tomogram(
     """
     with atomic_path(path) as temporary:
         new = mrcfile.new_mmap(temporary, shape=like.shape, mrc_mode=_mode(dtype), overwrite=True)
+        if hasattr(os, "posix_fallocate"):  # or a full disk would kill the process once it is written to
+            with temporary.open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, temporary.stat().st_size)
         try:
             with warnings.catch_warnings(), mrcfile.open(like.path, header_only=True, permissive=True) as old:
                 warnings.simplefilter("ignore")

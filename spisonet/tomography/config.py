@@ -28,14 +28,21 @@ class PrepareStarConfig(CommandConfig):
         Path("tomograms.star"), description="STAR file to write."
     )
     full: Path | None = Field(None, description="Folder of the tomograms of all tilts.")
-    even: Path | None = Field(None, description="Folder of the tomograms of even tilts or frames.")
-    odd: Path | None = Field(None, description="Folder of the tomograms of odd tilts or frames.")
+    even: Annotated[Path | None, CommandLine(aliases=("-e",))] = Field(
+        None, description="Folder of the tomograms of even tilts or frames."
+    )
+    odd: Annotated[Path | None, CommandLine(aliases=("-o",))] = Field(
+        None, description="Folder of the tomograms of odd tilts or frames."
+    )
     mask_folder: Path | None = Field(None, description="Folder of masks with the tomograms' names.")
+    coordinate_folder: Path | None = Field(None, description="Folder of files of particle coordinates.")
     tilt_folder: Path | None = Field(
         None, description="Folder of .tlt, .rawtlt, .mdoc or tilt-series STAR files [default: beside]."
     )
     pixel_size: str = Field("auto", description="Voxel size in Å, or auto: from the headers.")
-    defocus: float = Field(0.0, ge=0, description="Defocus in Å; 0 if there is no CTF to correct.")
+    defocus: str = Field(
+        "0", description="Defocus in Å, one value or one for each tomogram as in 30000,35000; 0: no CTF."
+    )
     voltage: float = Field(300.0, gt=0, description="Acceleration voltage in kV.")
     cs: float = Field(2.7, ge=0, description="Spherical aberration in mm.")
     ac: float = Field(0.1, ge=0, le=1, description="Amplitude contrast.")
@@ -47,7 +54,7 @@ class PrepareStarConfig(CommandConfig):
     )
     tilt_step: float = Field(3.0, gt=0, description="Angle between tilts in degrees.")
     create_average: bool = Field(False, description="Write the sums of even and odd tomograms, too.")
-    number_subtomos: int = Field(100, ge=1, description="Subtomograms to take from each tomogram.")
+    number_subtomos: str = Field("100", description="Subtomograms to take from each tomogram, or auto.")
 
 
 class DeconvConfig(CommandConfig):

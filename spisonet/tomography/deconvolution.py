@@ -14,7 +14,7 @@ from spisonet.fourier.grids import irfft3, rfft3
 from spisonet.io.atomic import prepare_output_folder
 from spisonet.io.tomograms import TomogramFile, open_tomogram, written_tomogram
 from spisonet.tomography.blocks import blocks, read_mirrored, slabs
-from spisonet.tomography.table import TomogramTable, require_files
+from spisonet.tomography.table import TomogramTable, output_names, require_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,6 +31,7 @@ SNR_FLOOR = 1e-6
 CURVE_POINTS = 2048
 WHOLE_VOXELS = 2**28  # a filter and two transforms of so many are a few gigabytes
 AUTOMATIC_EDGE = 384
+HIGHPASS_RINGING = 2.5  # voxels, times the fraction of Nyquist at which the high-pass ends
 DEFAULT_VOLTAGE, DEFAULT_CS = 300.0, 2.7
 
 
@@ -124,21 +125,15 @@ def run_deconv(config: DeconvConfig) -> None:
     """
     table = TomogramTable.read(config.star_file)
     rows = table.chosen(config.tomo_idx)
-    inputs = {
-        row.shown: row.full if config.input_column is None else row.path(config.input_column) for row in rows
-    }
-    require_files(inputs, "tomogram")
+    column = config.input_column
+    inputs = require_files(rows, [row.full if column is None else row.path(column) for row in rows])
+    outputs = output_names(inputs, config.deconv_folder, ".mrc")
     tasks = []
-    for row in rows:
-        path = inputs[row.shown]
-        assert path is not None
+    for row, path, output in zip(rows, inputs, outputs, strict=True):
         tomogram = open_tomogram(path, row.voxel_size_angstrom)
-        tasks.append((row, tomogram, _deconvolution(config, row, tomogram)))
+        tasks.append((row, tomogram, output, _deconvolution(config, row, tomogram)))
     prepare_output_folder(config.deconv_folder)
-    for row, tomogram, deconvolution in tasks:
-        output = config.deconv_folder / tomogram.path.name
-        if output.resolve() == tomogram.path.resolve():
-            raise SpisonetError(f"{output} is the input: give another --deconv_folder.")
+    for row, tomogram, output, deconvolution in tasks:
         deconvolve(tomogram, output, deconvolution, config.chunk_size, config.overlap_rate, config.ncpu)
         table.set(row, "rlnSnrFalloff", deconvolution.snr_falloff)
         table.set(row, "rlnDeconvStrength", deconvolution.strength)
@@ -156,8 +151,8 @@ def run_deconv(config: DeconvConfig) -> None:
 
 def _deconvolution(config: DeconvConfig, row: TomogramRow, tomogram: TomogramFile) -> Deconvolution:
     defocus = row.number_of("rlnDefocus")
-    if defocus is None:
-        raise SpisonetError(f"{row.shown} has no rlnDefocus: give it in {config.star_file}, in Å.")
+    if defocus is None or defocus <= 0:
+        raise SpisonetError(f"{row.shown} has no rlnDefocus above 0: give it in {config.star_file}, in Å.")
 
     def chosen(value: float | None, column: str, default: float) -> float:
         if value is not None:
@@ -199,13 +194,16 @@ def deconvolve(
         Edge of the blocks in voxels; None for the whole tomogram, or blocks of a few hundred voxels if it is
         large.
     overlap : float
-        Surroundings on both sides of a block together, as a fraction of its edge.
+        Surroundings on both sides of a block together, as a fraction of its edge; more where the filter
+        reaches farther.
     workers : int
         Threads.
     """
     edge = chunk_size or (max(tomogram.shape) if tomogram.n_voxels <= WHOLE_VOXELS else AUTOMATIC_EDGE)
     whole = all(n <= edge for n in tomogram.shape)
-    margin = 0 if whole else round(overlap * edge / 2)
+    # The filter rings over the wavelength at which its high-pass ends, and some more.
+    reach = math.ceil(HIGHPASS_RINGING / deconvolution.highpass)
+    margin = 0 if whole else max(round(overlap * edge / 2), reach)
     before, after = _Moments(), _Moments()
     label = f"spisonet deconv: defocus {deconvolution.defocus_angstrom:g} A"
     with written_tomogram(output, tomogram, label) as result:

@@ -15,10 +15,11 @@ from spisonet.errors import SpisonetError
 from spisonet.io.atomic import prepare_output_folder
 from spisonet.io.imod import read_contours
 from spisonet.io.tomograms import open_tomogram, written_tomogram
-from spisonet.tomography.blocks import slabs
-from spisonet.tomography.table import TomogramTable, require_files
+from spisonet.tomography.blocks import SLAB_VOXELS
+from spisonet.tomography.table import TomogramTable, output_names, require_files
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -32,6 +33,10 @@ log = logging.getLogger("spisonet")
 BINNING = 2
 DEFAULT_PERCENTAGE, DEFAULT_TILT = 50.0, 60.0
 GOLD_SURROUNDINGS = 3  # binned voxels around a gold bead
+GAUSSIAN_REACH = 4.0  # standard deviations
+PERCENTILE_SAMPLES = 2**24
+ALL = 100  # per cent
+FEWEST_CORNERS, LEAST_Z_RANGE = 3, 10.0
 
 
 @dataclass(frozen=True)
@@ -56,14 +61,12 @@ def run_make_mask(config: MakeMaskConfig) -> None:
     """
     table = TomogramTable.read(config.star_file)
     rows = table.chosen(config.tomo_idx)
-    inputs = {row.shown: _input(config, row) for row in rows}
-    boundaries = {row.shown: config.mask_boundary or row.path("rlnMaskBoundary") for row in rows}
-    require_files(inputs, "tomogram")
-    require_files({shown: path for shown, path in boundaries.items() if path is not None}, "boundary")
+    inputs = require_files(rows, [_input(config, row) for row in rows])
+    outputs = output_names(inputs, config.mask_folder, "_mask.mrc")
+    boundaries = [config.mask_boundary or row.path("rlnMaskBoundary") for row in rows]
+    contours = {path: read_contours(path) for path in boundaries if path is not None}
     prepare_output_folder(config.mask_folder)
-    for row in rows:
-        path, boundary = inputs[row.shown], boundaries[row.shown]
-        assert path is not None
+    for row, path, output, boundary in zip(rows, inputs, outputs, boundaries, strict=True):
         options = MaskOptions(
             config.patch_size,
             _percentage(config.density_percentage, row, "rlnMaskDensityPercentage"),
@@ -75,13 +78,13 @@ def run_make_mask(config: MakeMaskConfig) -> None:
         tomogram = open_tomogram(path, row.voxel_size_angstrom)
         mask = specimen_mask(_binned(tomogram), options)
         if boundary is not None:
-            mask &= inside_contours(read_contours(boundary), tomogram.shape)[::BINNING, ::BINNING, ::BINNING]
+            for z, area in enumerate(inside_contours(contours[boundary], mask.shape, BINNING)):
+                mask[z] &= area
         if not mask.any():
             raise SpisonetError(
                 f"The mask of {path} is empty: give larger percentages or a smaller --z_crop, "
                 "or check its boundary."
             )
-        output = config.mask_folder / f"{path.name.rsplit('.', 1)[0]}_mask.mrc"
         _write(output, tomogram, mask)
         for column, value in (
             ("rlnMaskDensityPercentage", options.density_percentage),
@@ -113,12 +116,17 @@ def _percentage(chosen: float | None, row: TomogramRow, column: str) -> float:
 
 
 def _binned(tomogram: TomogramFile) -> NDArray[np.float32]:
-    """Read a tomogram with every second voxel along each axis, as the published masks are made."""
-    planes = [
-        tomogram.read(slab)[(-slab.start) % BINNING :: BINNING, ::BINNING, ::BINNING]
-        for slab in slabs(tomogram.shape)
-    ]
-    return np.concatenate(planes)
+    """Average a tomogram over 2 x 2 x 2 voxels; an odd last plane, row or column is left out."""
+    shape = tuple(n // BINNING for n in tomogram.shape)
+    binned = np.empty(shape, dtype=np.float32)
+    rows, columns = (slice(0, n * BINNING) for n in shape[1:])
+    height = max(1, SLAB_VOXELS // (tomogram.shape[1] * tomogram.shape[2]))
+    for start in range(0, shape[0], height):
+        stop = min(start + height, shape[0])
+        part = tomogram.read(slice(start * BINNING, stop * BINNING), rows, columns)
+        cells = part.reshape(stop - start, BINNING, shape[1], BINNING, shape[2], BINNING)
+        binned[start:stop] = cells.mean(axis=(1, 3, 5))
+    return binned
 
 
 def specimen_mask(binned: NDArray[np.float32], options: MaskOptions) -> NDArray[np.bool_]:
@@ -141,26 +149,54 @@ def specimen_mask(binned: NDArray[np.float32], options: MaskOptions) -> NDArray[
     Liu et al. (2022) Nat. Commun. 13, 6482 (IsoNet): the maximum of the smoothed, inverted densities around
     a voxel, and their standard deviation, are each above a percentile.
     """
-    size = options.patch_size
-    smooth = ndimage.gaussian_filter(binned, size / 2)
-    gold = np.zeros(binned.shape, dtype=bool)
-    if options.gold_sigma is not None:
-        gold = binned < binned.mean() - options.gold_sigma * binned.std()
-        gold = ndimage.maximum_filter(gold, 2 * (size + GOLD_SURROUNDINGS) + 1)
-    allowed = ~gold
+    mean, deviation = float(binned.mean(dtype=np.float64)), float(binned.std(dtype=np.float64))
+    darkest = None if options.gold_sigma is None else -options.gold_sigma * deviation
+    stride = max(1, binned.size // PERCENTILE_SAMPLES)
+    samples = []
+    for _, densest, variance, gold in _features(binned, mean, options.patch_size, darkest):
+        chosen = ~gold.reshape(-1)[::stride]
+        samples.append(
+            np.stack([densest.reshape(-1)[::stride][chosen], variance.reshape(-1)[::stride][chosen]])
+        )
+    sampled = np.concatenate(samples, axis=1)
+    thresholds = [
+        np.percentile(values, 100 - percentage) if percentage < ALL and values.size else -np.inf
+        for values, percentage in zip(
+            sampled, (options.density_percentage, options.std_percentage), strict=True
+        )
+    ]
+    mask = np.zeros(binned.shape, dtype=bool)
+    for slab, densest, variance, gold in _features(binned, mean, options.patch_size, darkest):
+        mask[slab] = (densest > thresholds[0]) & (variance > thresholds[1]) & ~gold
     crop = math.ceil(options.z_crop * len(binned))
     if crop:
-        allowed[:crop] = allowed[-crop:] = False
+        mask[:crop] = mask[-crop:] = False
     if options.seen_up_to_degrees is not None:
-        allowed &= seen_in_all_tilts(binned.shape, options.seen_up_to_degrees)[:, None, :]
-    densest = ndimage.maximum_filter(-smooth, 2 * size + 1)
-    mean = ndimage.uniform_filter(smooth, 2 * size + 1)
-    variance = ndimage.uniform_filter(np.square(smooth), 2 * size + 1) - np.square(mean)
-    mask = allowed.copy()
-    for values, percentage in ((densest, options.density_percentage), (variance, options.std_percentage)):
-        if percentage < 100 and allowed.any():
-            mask &= values > np.percentile(values[~gold], 100 - percentage)
+        mask &= seen_in_all_tilts(binned.shape, options.seen_up_to_degrees)[:, None, :]
     return mask
+
+
+def _features(
+    binned: NDArray[np.float32], mean: float, size: int, darkest: float | None
+) -> Iterator[tuple[slice, NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]]:
+    """Yield slabs of planes with local maximum and variance of the smoothed densities, and gold beads."""
+    width = 2 * size + 1
+    around_gold = size + GOLD_SURROUNDINGS
+    halo = max(math.ceil(GAUSSIAN_REACH * size / 2) + width, around_gold)
+    height = max(halo, SLAB_VOXELS // (binned.shape[1] * binned.shape[2]))
+    for start in range(0, len(binned), height):
+        slab = slice(start, min(start + height, len(binned)))
+        first = max(0, start - halo)
+        part = binned[first : slab.stop + halo] - np.float32(mean)
+        own = slice(slab.start - first, slab.stop - first)
+        smooth = ndimage.gaussian_filter(part, size / 2, truncate=GAUSSIAN_REACH)
+        densest = ndimage.maximum_filter(-smooth, width)[own]
+        local = ndimage.uniform_filter(smooth, width)
+        variance = (ndimage.uniform_filter(np.square(smooth), width) - np.square(local))[own]
+        gold = np.zeros(densest.shape, dtype=bool)
+        if darkest is not None:
+            gold = ndimage.maximum_filter(part < darkest, 2 * around_gold + 1)[own]
+        yield slab, densest, variance, gold
 
 
 def seen_in_all_tilts(shape: tuple[int, ...], steepest_degrees: float) -> NDArray[np.bool_]:
@@ -175,43 +211,60 @@ def seen_in_all_tilts(shape: tuple[int, ...], steepest_degrees: float) -> NDArra
     return np.asarray(reach <= shape[2] / 2)
 
 
-def inside_contours(contours: list[NDArray[np.float32]], shape: tuple[int, int, int]) -> NDArray[np.bool_]:
-    """Mask what closed contours surround, between the lowest and the highest of them.
+def inside_contours(
+    contours: list[NDArray[np.float32]], shape: tuple[int, ...], binning: int = 1
+) -> Iterator[NDArray[np.bool_]]:
+    """Yield, plane by plane, what closed contours surround.
+
+    As in IsoNet's tutorial, one polygon may be followed by two points on other planes, which then are the
+    first and the last plane; without them a polygon surrounds all planes. Of polygons on several planes the
+    nearest counts, between the lowest and the highest.
 
     Parameters
     ----------
     contours : list of ndarray
-        ``(n, 3)`` points ``(x, y, z)`` in voxels, each contour in one plane. One contour alone surrounds all
-        planes; between two, the nearest counts.
+        ``(n, 3)`` points ``(x, y, z)`` in voxels of the whole tomogram, in the order of the file.
     shape : tuple of int
-        ``(z, y, x)``.
+        ``(z, y, x)`` of the planes.
+    binning : int
+        Voxels of the tomogram along a voxel of the planes.
 
     Raises
     ------
     SpisonetError
         If no contour has three points.
     """
-    planes: dict[int, NDArray[np.bool_]] = {}
+    points = np.concatenate([np.zeros((0, 3), dtype=np.float32), *contours])
+    polygons, limits = contours, None
+    if len(points) > FEWEST_CORNERS + 1 and abs(points[-1, 2] - points[-2, 2]) >= LEAST_Z_RANGE:
+        corners = points[:-2]
+        if np.ptp(corners[:, 2]) <= 1:
+            polygons, limits = [corners], sorted(points[-2:, 2])
     y, x = np.mgrid[: shape[1], : shape[2]]
-    points = np.stack([x.ravel(), y.ravel()], axis=1)
-    for contour in contours:
-        if len(contour) >= 3:
-            area = Polygon(contour[:, :2]).contains_points(points).reshape(shape[1:])
-            height = round(float(np.median(contour[:, 2])))
+    centres = binning * np.stack([x.ravel(), y.ravel()], axis=1) + (binning - 1) / 2
+    planes: dict[int, NDArray[np.bool_]] = {}
+    for polygon in polygons:
+        if len(polygon) >= FEWEST_CORNERS:
+            area = Polygon(polygon[:, :2]).contains_points(centres).reshape(shape[1:])
+            height = round(float(np.median(polygon[:, 2])))
             planes[height] = area | planes[height] if height in planes else area
     if not planes:
         raise SpisonetError("The boundary has no closed contour of three points or more.")
     heights = np.array(sorted(planes))
-    mask = np.zeros(shape, dtype=bool)
-    for z in range(shape[0]):
-        if len(heights) == 1 or heights[0] <= z <= heights[-1]:
-            mask[z] = planes[int(heights[np.abs(heights - z).argmin()])]
-    return mask
+    if limits is None:
+        limits = [-np.inf, np.inf] if len(heights) == 1 else [heights[0], heights[-1]]
+    for index in range(shape[0]):
+        z = binning * index + (binning - 1) / 2
+        within = limits[0] - binning / 2 <= z <= limits[1] + binning / 2
+        area = planes[int(heights[np.abs(heights - z).argmin()])]
+        yield area if within else np.zeros(area.shape, dtype=bool)
 
 
 def _write(output: Path, tomogram: TomogramFile, binned: NDArray[np.bool_]) -> None:
+    n_y, n_x = tomogram.shape[1:]
+    rows, columns = (
+        np.minimum(np.arange(n) // BINNING, m - 1) for n, m in zip((n_y, n_x), binned.shape[1:], strict=True)
+    )
     with written_tomogram(output, tomogram, "spisonet make_mask", np.int8) as mask:
         for z in range(tomogram.shape[0]):
-            plane = binned[min(z // BINNING, len(binned) - 1)]
-            fine = plane.repeat(BINNING, axis=0).repeat(BINNING, axis=1)
-            mask[z] = fine[: tomogram.shape[1], : tomogram.shape[2]]
+            mask[z] = binned[min(z // BINNING, len(binned) - 1)][np.ix_(rows, columns)]

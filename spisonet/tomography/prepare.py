@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spisonet.errors import SpisonetError
@@ -14,7 +15,7 @@ from spisonet.tomography.table import FULL_ISONET1, FULL_ISONET2, HALVES, INDEX,
 from spisonet.tomography.tilts import core_name, find_tilt_file, read_tilt_range
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterable
 
     from spisonet.tomography.config import PrepareStarConfig
 
@@ -38,14 +39,20 @@ def run_prepare_star(config: PrepareStarConfig) -> None:
     if config.tilt_min is not None and config.tilt_max is not None and config.tilt_min >= config.tilt_max:
         raise SpisonetError(f"--tilt_min {config.tilt_min:g} is not below --tilt_max {config.tilt_max:g}.")
     series = _series(config)
+    size = None if config.pixel_size == "auto" else _positive(config.pixel_size)
+    defocus = _defocus(config.defocus, len(series))
+    others = {
+        column: _by_core_name(folder, series) if folder else {}
+        for column, folder in (("rlnMaskName", config.mask_folder), ("rlnBoxFile", config.coordinate_folder))
+    }
     prepare_output_file(config.output_star)
-    if config.create_average:
-        _write_averages(config, series)
-    masks = _by_core_name(config.mask_folder) if config.mask_folder else {}
-    rows = [
-        _row(config, number, name, files, masks.get(name))
-        for number, (name, files) in enumerate(series.items(), start=1)
-    ]
+    averages = _plan_averages(config, series) if config.create_average else {}
+    rows = []
+    for number, (name, files) in enumerate(series.items()):
+        beside = {column: str(found.get(name)) for column, found in others.items()}
+        rows.append({INDEX: str(number + 1)} | _row(config, name, files, size, defocus[number]) | beside)
+    for path, files in averages.items():
+        _write_average(path, files, size)
     TomogramTable.new(config.output_star, rows).write()
     log.info("Wrote %s: %d tomograms.", config.output_star, len(rows))
 
@@ -55,28 +62,35 @@ def _series(config: PrepareStarConfig) -> dict[str, dict[str, Path]]:
     if (config.even is None) != (config.odd is None):
         raise SpisonetError("Give both --even and --odd, or neither.")
     folders = {"full": config.full, "even": config.even, "odd": config.odd}
+    mixed: list[Path] = []
     if config.folder_name is not None:
         if config.full is not None:
             raise SpisonetError("The folder of tomograms is given twice: as FOLDER_NAME and as --full.")
-        folders["full"] = config.folder_name
-    if not any(folders.values()):
+        mixed = _tomograms(config.folder_name)
+    elif not any(folders.values()):
         raise SpisonetError("prepare_star needs a folder of tomograms, or --even and --odd.")
+    kinds = [(kind, path) for kind, folder in folders.items() if folder for path in _tomograms(folder)]
+    kinds += [(_kind_among(path, mixed), path) for path in mixed]
     found: dict[str, dict[str, Path]] = {}
-    for kind, folder in folders.items():
-        for path in _tomograms(folder) if folder is not None else []:
-            own = kind
-            if kind == "full" and config.even is None:
-                own = "even" if EVEN.search(path.name) else "odd" if ODD.search(path.name) else "full"
-            files = found.setdefault(core_name(path), {})
-            if own in files:
-                raise SpisonetError(
-                    f"{files[own]} and {path} seem to be of the same tilt series; rename one."
-                )
-            files[own] = path
+    for kind, path in kinds:
+        files = found.setdefault(core_name(path), {})
+        if kind in files:
+            raise SpisonetError(f"{files[kind]} and {path} seem to be of the same tilt series; rename one.")
+        files[kind] = path
     lonely = [str(f.get("even") or f.get("odd")) for f in found.values() if ("even" in f) != ("odd" in f)]
     if lonely:
         raise SpisonetError(f"The other half is missing of {', '.join(lonely)}.")
     return dict(sorted(found.items()))
+
+
+def _kind_among(path: Path, others: list[Path]) -> str:
+    """Tell a half in a folder of everything by its partner; without one it counts as a whole tomogram."""
+    for kind, own, partner in (("even", EVEN, ODD), ("odd", ODD, EVEN)):
+        if own.search(path.name) and any(
+            partner.search(other.name) and core_name(other) == core_name(path) for other in others
+        ):
+            return kind
+    return "full"
 
 
 def _tomograms(folder: Path) -> list[Path]:
@@ -88,22 +102,39 @@ def _tomograms(folder: Path) -> list[Path]:
     return found
 
 
-def _by_core_name(folder: Path) -> dict[str, Path]:
-    return {core_name(path).removesuffix("_mask"): path for path in _tomograms(folder)}
+def _by_core_name(folder: Path, series: Iterable[str]) -> dict[str, Path]:
+    """Find the files of a folder that belong to tilt series."""
+    if not folder.is_dir():
+        raise SpisonetError(f"{folder} is not a folder.")
+    found = {core_name(Path(path.name.replace("_mask", ""))): path for path in sorted(folder.iterdir())}
+    if not set(found) & set(series):
+        raise SpisonetError(f"{folder} holds no file with the name of a tomogram.")
+    return found
+
+
+def _defocus(text: str, n_tomograms: int) -> list[float]:
+    try:
+        values = [float(word) for word in text.strip("[]() ").split(",")]
+    except ValueError:
+        values = [-1.0]
+    if min(values) < 0 or len(values) not in (1, n_tomograms):
+        raise SpisonetError(
+            f"--defocus {text} is neither one defocus in Å nor one for each of {n_tomograms} tomograms."
+        )
+    return values * n_tomograms if len(values) == 1 else values
 
 
 def _row(
-    config: PrepareStarConfig, number: int, name: str, files: dict[str, Path], mask: Path | None
+    config: PrepareStarConfig, name: str, files: dict[str, Path], size: float | None, defocus: float
 ) -> dict[str, str]:
-    first = files.get("full") or files["even"]
-    size = None if config.pixel_size == "auto" else _positive(config.pixel_size)
+    first = files.get("even") or files["full"]
     tomogram = open_tomogram(first, size)
-    others = [open_tomogram(path, size) for path in files.values()]
-    for other in others:
-        if other.shape != tomogram.shape:
-            raise SpisonetError(f"{other.path} is of shape {other.shape}, but {first} of {tomogram.shape}.")
+    for path in files.values():
+        # The sum of halves is not there yet.
+        if path.is_file() and (other := open_tomogram(path, size)).shape != tomogram.shape:
+            raise SpisonetError(f"{path} is of shape {other.shape}, but {first} of {tomogram.shape}.")
     low, high = _tilt_range(config, first)
-    row = {INDEX: str(number)}
+    row = {}
     if config.folder_name is not None and "even" not in files:
         row[FULL_ISONET1] = str(first)  # as IsoNet 0.2 lists them
     else:
@@ -115,13 +146,12 @@ def _row(
     }
     return row | {
         "rlnPixelSize": f"{tomogram.voxel_size_angstrom:.6g}",
-        "rlnDefocus": f"{config.defocus:g}",
+        "rlnDefocus": f"{defocus:g}",
         "rlnVoltage": f"{config.voltage:g}",
         "rlnSphericalAberration": f"{config.cs:g}",
         "rlnAmplitudeContrast": f"{config.ac:g}",
-        "rlnNumberSubtomo": str(config.number_subtomos),
+        "rlnNumberSubtomo": config.number_subtomos,
         "rlnMaskBoundary": "None",
-        "rlnMaskName": str(mask),
         "rlnTiltMin": f"{low:g}",
         "rlnTiltMax": f"{high:g}",
         "rlnTiltStep": f"{config.tilt_step:g}",
@@ -151,18 +181,23 @@ def _tilt_range(config: PrepareStarConfig, tomogram: Path) -> tuple[float, float
     return low, high
 
 
-def _write_averages(config: PrepareStarConfig, series: dict[str, dict[str, Path]]) -> None:
+def _plan_averages(
+    config: PrepareStarConfig, series: dict[str, dict[str, Path]]
+) -> dict[Path, dict[str, Path]]:
+    """Name the sums that are to be written, and enter them as the full tomograms."""
     folder = config.output_star.parent / AVERAGE_FOLDER
-    prepare_output_folder(folder)
+    planned = {}
     for name, files in series.items():
-        if "even" not in files or "full" in files:
-            continue
-        even, odd = (open_tomogram(files[kind]) for kind in ("even", "odd"))
-        if even.shape != odd.shape:
-            raise SpisonetError(f"{even.path} and {odd.path} are of different shapes.")
-        path = folder / f"{name}_full.mrc"
-        with written_tomogram(path, even, "spisonet: sum of even and odd") as total:
-            for slab in slabs(even.shape):
-                total[slab] = even.read(slab) + odd.read(slab)
-        files["full"] = path
-        log.info("Wrote %s", path)
+        if "even" in files and "full" not in files:
+            files["full"] = folder / f"{name}_full.mrc"
+            planned[files["full"]] = files
+    return planned
+
+
+def _write_average(path: Path, files: dict[str, Path], size: float | None) -> None:
+    prepare_output_folder(path.parent)
+    even, odd = (open_tomogram(files[kind], size) for kind in ("even", "odd"))
+    with written_tomogram(path, even, "spisonet: sum of even and odd") as total:
+        for slab in slabs(even.shape):
+            total[slab] = even.read(slab) + odd.read(slab)
+    log.info("Wrote %s", path)

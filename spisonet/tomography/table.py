@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spisonet.errors import SpisonetError
 from spisonet.io.atomic import atomic_path
-from spisonet.io.tomograms import SUFFIXES
+from spisonet.io.tomograms import SUFFIXES, TOMOGRAM_SUFFIXES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping, Sequence
 
     import pandas as pd
 
 NOTHING = ("", "None", "none", "nan")
+UNSAFE = ("#", "'", '"')  # begin comments and quotations
 NAMES = ("rlnTomoName", "rlnMicrographName", "rlnTomoReconstructedTomogram")
 INDEX, FULL_RELION5 = "rlnIndex", "rlnTomoReconstructedTomogram"
 HALVES = ("rlnTomoReconstructedTomogramHalf1", "rlnTomoReconstructedTomogramHalf2")
@@ -106,11 +108,21 @@ class TomogramTable:
         The file.
     blocks : dict
         Its blocks, with all values as text.
+    singles : container of str
+        Names of the blocks that are no loops.
+    comments : sequence of str
+        Lines before the first block.
     """
 
-    def __init__(self, path: Path, blocks: dict[str, pd.DataFrame]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        blocks: dict[str, pd.DataFrame],
+        singles: Container[str] = (),
+        comments: Sequence[str] = (),
+    ) -> None:
         self.path = path
-        self._blocks = blocks
+        self._blocks, self._singles, self._comments = blocks, singles, comments
         found = [name for name, block in blocks.items() if set(NAMES) & set(block.columns)]
         if not found:
             raise SpisonetError(f"{path} lists no tomograms: it has none of the columns {', '.join(NAMES)}.")
@@ -130,6 +142,13 @@ class TomogramTable:
 
         if not path.is_file():
             raise SpisonetError(f"{path} does not exist.")
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        rows = [line for line in lines if line.strip() and not line.lstrip().startswith(("#", "_", "data_"))]
+        for mark in UNSAFE:
+            if any(mark in row for row in rows):
+                raise SpisonetError(
+                    f"{path} holds {mark} in a value, which STAR files do not bear; rename it."
+                )
         try:
             found = starfile.read(path, always_dict=True)
             labels = [label for block in found.values() for label in block]
@@ -141,7 +160,12 @@ class TomogramTable:
             name: block if isinstance(block, pd.DataFrame) else pd.DataFrame([block])
             for name, block in as_text.items()
         }
-        return cls(path, {name: block.astype(str) for name, block in blocks.items()})
+        singles = {name for name, block in as_text.items() if not isinstance(block, pd.DataFrame)}
+        comments = [
+            line for line in itertools.takewhile(lambda line: not line.startswith("data_"), lines) if line
+        ]
+        as_words = {name: block.astype(str).replace("<NA>", "nan") for name, block in blocks.items()}
+        return cls(path, as_words, singles, comments)
 
     @classmethod
     def new(cls, path: Path, rows: list[dict[str, str]]) -> TomogramTable:
@@ -177,6 +201,8 @@ class TomogramTable:
                 raise SpisonetError(f"--tomo_idx {tomo_idx} is no list such as 1,3-5.")
             wanted += [str(index) for index in range(int(first), int(last or first) + 1)]
         known = {row.index: row for row in rows}
+        if len(known) < len(rows):
+            raise SpisonetError(f"{self.path} gives one rlnIndex to several tomograms.")
         missing = [index for index in wanted if index not in known]
         if missing:
             raise SpisonetError(f"{self.path} has no tomogram {', '.join(missing)}.")
@@ -193,12 +219,24 @@ class TomogramTable:
         """Write the file, atomically."""
         import starfile  # noqa: PLC0415
 
-        blocks = self._blocks if list(self._blocks) != [""] else self._blocks[""]
+        for row in self.rows:
+            for value in row.values.values():
+                if any(mark in value for mark in UNSAFE) or len(value.split()) > 1:
+                    raise SpisonetError(f"{value} cannot stand in a STAR file; rename it.")
+        blocks = {
+            name: block.iloc[0].to_dict() if name in self._singles else block
+            for name, block in self._blocks.items()
+        }
         with atomic_path(self.path) as temporary:
-            starfile.write(blocks, temporary, overwrite=True)
+            starfile.write(
+                blocks if list(blocks) != [""] else blocks[""], temporary, overwrite=True, na_rep="nan"
+            )
+            if self._comments:
+                body = temporary.read_text(encoding="utf-8").partition("\ndata_")[2]
+                temporary.write_text("\n".join([*self._comments, "", f"data_{body}"]), encoding="utf-8")
 
 
-def require_files(files: Mapping[str, Path | None], what: str) -> None:
+def require_files(rows: list[TomogramRow], files: list[Path | None]) -> list[Path]:
     """Check that every tomogram has its file, before any work is done.
 
     Raises
@@ -206,9 +244,41 @@ def require_files(files: Mapping[str, Path | None], what: str) -> None:
     SpisonetError
         Naming all that have none, or whose file is missing.
     """
-    without = [shown for shown, path in files.items() if path is None]
-    missing = [str(path) for path in files.values() if path is not None and not path.is_file()]
+    without = [row.shown for row, path in zip(rows, files, strict=True) if path is None]
+    named = [path for path in files if path is not None]
+    missing = [str(path) for path in named if not path.is_file()]
     if without:
-        raise SpisonetError(f"No {what} is named for {', '.join(without)}.")
+        raise SpisonetError(f"No tomogram file is named for {', '.join(without)}.")
     if missing:
         raise SpisonetError(f"Missing: {', '.join(missing)}.")
+    return named
+
+
+def output_names(inputs: list[Path], folder: Path, ending: str) -> list[Path]:
+    """Name an output for every tomogram: no two alike, and none an input.
+
+    Tomograms of one name in several folders get their folder's name before their own.
+
+    Raises
+    ------
+    SpisonetError
+        If that does not tell them apart, or an output would replace an input.
+    """
+    stems = [stem_of(path) for path in inputs]
+    if len(set(stems)) < len(stems):
+        stems = [f"{path.resolve().parent.name}_{stem}" for path, stem in zip(inputs, stems, strict=True)]
+    outputs = [folder / f"{stem}{ending}" for stem in stems]
+    for number, output in enumerate(outputs):
+        if output in outputs[:number]:
+            raise SpisonetError(f"Two tomograms would both be written as {output}; rename one.")
+        if any(output.resolve() == path.resolve() for path in inputs):
+            raise SpisonetError(f"{output} is an input: give another output folder.")
+    return outputs
+
+
+def stem_of(path: Path) -> str:
+    """Name of a tomogram's file without its suffixes."""
+    name = path.name
+    for suffix in (".gz", ".bz2", *TOMOGRAM_SUFFIXES):
+        name = name.removesuffix(suffix)
+    return name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING
 
@@ -12,14 +13,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-SUFFIXES = (".tlt", ".rawtlt", ".mdoc", ".mrc.mdoc", ".st.mdoc", ".star")
+SUFFIXES = (".tlt", ".rawtlt", ".mdoc", ".mrc.mdoc", ".st.mdoc", ".tomostar", ".star")
 # Refined angles first.
-TILT_COLUMNS = ("rlnTomoYTilt", "rlnTomoNominalStageTiltAngle", "wrpAxisAngle", "rlnTomoTiltAngle")
+TILT_COLUMNS = ("rlnTomoYTilt", "rlnTomoNominalStageTiltAngle", "wrpAngleTilt", "rlnTomoTiltAngle")
 MDOC_TILT = re.compile(r"^\s*TiltAngle\s*=\s*([-+.\deE]+)", re.MULTILINE)
 STEEPEST = 90.0
 # What programs add to a tilt series' name: halves, "rec", binning, voxel size.
 ADDITIONS = re.compile(
-    r"(_(even|odd|evn|half[12]|vol|rec|full|ali|aligned|corrected|deconv|bin\d+|b\d+|[\d.]+apx))+$",
+    r"(_(even|odd|evn|half[12]|vol|rec|full|ali|aligned|corrected|deconv|bin\d+|[\d.]+apx))+$",
     re.IGNORECASE,
 )
 PREFIX = re.compile(r"^(rec_)", re.IGNORECASE)
@@ -34,12 +35,13 @@ def core_name(path: Path) -> str:
 
 
 def find_tilt_file(tomogram: Path, folders: Iterable[Path] = ()) -> Path | None:
-    """Find a file of tilt angles that belongs to a tomogram, beside it or in other folders."""
+    """Find a file of tilt angles that belongs to a tomogram, in given folders or beside it."""
     names = dict.fromkeys((tomogram.name.rsplit(".", 1)[0], core_name(tomogram)))
-    for folder in (tomogram.parent, *folders):
+    for folder in (*folders, tomogram.parent):
         for name in names:
             for suffix in SUFFIXES:
-                if (found := folder / f"{name}{suffix}").is_file():
+                found = folder / f"{name}{suffix}"
+                if found.is_file() and (suffix != ".star" or _tilt_column(StarFile(found)) is not None):
                     return found
     return None
 
@@ -57,25 +59,26 @@ def read_tilt_range(path: Path) -> tuple[float, float]:
     SpisonetError
         If the file holds no tilt angles, or angles that are none.
     """
-    if path.suffix == ".star":
-        angles = _of_star(StarFile(path))
+    if path.suffix in (".star", ".tomostar"):
+        column = _tilt_column(StarFile(path))
+        words = [] if column is None else [str(angle) for angle in column]
     else:
         text = path.read_text(encoding="utf-8", errors="replace")
         words = MDOC_TILT.findall(text) if path.suffix == ".mdoc" else text.split()
-        try:
-            angles = [float(word) for word in words]
-        except ValueError as error:
-            raise SpisonetError(f"{path} should hold one tilt angle a line.") from error
-    if len(angles) < 2:
+    try:
+        angles = [float(word) for word in words]
+    except ValueError as error:
+        raise SpisonetError(f"{path} holds a tilt angle that is no number.") from error
+    if len(angles) < 2 or not all(map(math.isfinite, angles)):
         raise SpisonetError(f"{path} holds no tilt angles.")
     if max(map(abs, angles)) > STEEPEST:
         raise SpisonetError(f"{path} holds a tilt angle of {max(angles, key=abs):g} degrees.")
     return min(angles), max(angles)
 
 
-def _of_star(star: StarFile) -> list[float]:
+def _tilt_column(star: StarFile) -> Iterable[object] | None:
     for table in star.tables.values():
         for column in TILT_COLUMNS:
             if column in table:
-                return [float(angle) for angle in table[column]]
-    return []
+                return list(table[column])
+    return None

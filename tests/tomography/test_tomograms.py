@@ -84,6 +84,23 @@ def test_a_relion_5_table_comes_back_word_by_word(tmp_path):
     assert TomogramTable.read(path).rows[0].path("rlnMaskName") is None
 
 
+def test_comments_and_single_values_stay_and_unsafe_names_are_refused(tmp_path):
+    path = tmp_path / "t.star"
+    single = "# version 50001\n\ndata_general\n\n_rlnTomoSubTomosAre2DStacks 1\n\n"
+    path.write_text(single + RELION5.replace("# version 50001", ""))
+    TomogramTable.read(path).write()
+    text = path.read_text()
+    assert text.startswith("# version 50001\n")
+    assert "_rlnTomoSubTomosAre2DStacks" in text.partition("data_global")[0]
+    assert "loop_" not in text.partition("data_global")[0]
+    assert len(TomogramTable.read(path).rows) == 2
+    path.write_text(RELION5.replace("even/rec_TS_01", "even/rec#TS_01"))
+    with pytest.raises(SpisonetError, match="holds # in a value"):
+        TomogramTable.read(path)
+    with pytest.raises(SpisonetError, match="cannot stand in a STAR file"):
+        TomogramTable.new(path, [{"rlnMicrographName": "my tomo.mrc"}]).write()
+
+
 def test_rows_are_chosen_by_their_index(tmp_path):
     rows = [{"rlnIndex": str(i), "rlnMicrographName": f"t{i}.mrc"} for i in (1, 2, 3, 7)]
     table = TomogramTable.new(tmp_path / "t.star", rows)
@@ -130,6 +147,16 @@ def test_tilt_ranges_are_read_wherever_they_stand(tmp_path, suffix, text):
     found = find_tilt_file(tmp_path / "TS_01_EVN.mrc")
     assert found == tmp_path / f"TS_01{suffix}"
     assert read_tilt_range(found) == (-50.0, 66.01)
+
+
+def test_warps_tilts_are_not_its_tilt_axis(tmp_path):
+    text = "data_\n\nloop_\n_wrpMovieName #1\n_wrpAngleTilt #2\n_wrpAxisAngle #3\na -58 84.1\nb 60 85.3\n\n"
+    (tmp_path / "TS_01.tomostar").write_text(text)
+    (tmp_path / "TS_01.star").write_text(
+        "data_\n\nloop_\n_rlnCoordinateX #1\n_rlnCoordinateY #2\n1 2\n3 4\n\n"
+    )
+    found = find_tilt_file(tmp_path / "TS_01_10.00Apx.mrc")
+    assert read_tilt_range(found) == (-58.0, 60.0)
 
 
 @pytest.mark.parametrize("text", ["", "-60\n", "no angles\n", "-120\n120\n"])
@@ -182,10 +209,40 @@ def test_halves_in_one_folder_are_told_apart(tmp_path, monkeypatch):
     assert row.halves == (Path("aretomo/TS_1_EVN_Vol.mrc"), Path("aretomo/TS_1_ODD_Vol.mrc"))
 
 
+def test_isonet_2s_own_line_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b"):
+        for half in ("even", "odd"):
+            write_mrc(Path(half) / f"{name}.mrc", noise((8, 16, 20)), voxel_size=0)
+        write_mrc(Path(f"masks/{name}_EVN_mask.mrc"), noise((8, 16, 20)))
+    line = (
+        "prepare_star --full None --even even --odd odd --create_average True --pixel_size 5.4 "
+        "--number_subtomos auto --coordinate_folder None --mask_folder masks --tilt_min -60 --tilt_max 60"
+    )
+    isonet([*line.split(), "--defocus", "[39057,14817]"])
+    first, second = TomogramTable.read(Path("tomograms.star")).rows
+    assert (first.number_of("rlnDefocus"), second.number_of("rlnDefocus")) == (39057.0, 14817.0)
+    assert second.path("rlnMaskName") == Path("masks/b_EVN_mask.mrc")
+    assert open_tomogram(first.full).voxel_size_angstrom == pytest.approx(5.4)
+    isonet(
+        ["prepare_star", "sum_even_odd_tomograms", "--output_star", "sums.star", "--tomo_idx", "None"][:-2]
+    )
+
+
+def test_averages_of_halves_are_whole_tomograms(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_mrc(Path("averaged/TS_01_EVN_full.mrc"), noise((8, 16, 20)))
+    isonet(["prepare_star", "averaged"])
+    (row,) = TomogramTable.read(Path("tomograms.star")).rows
+    assert row.full == Path("averaged/TS_01_EVN_full.mrc")
+
+
 @pytest.mark.parametrize(
     ("words", "part"),
     [
         ("prepare_star", "needs a folder"),
+        ("prepare_star even --defocus 3,4,5", "one for each of 2 tomograms"),
+        ("prepare_star even --mask_folder empty", "empty holds no file with the name of a tomogram"),
         ("prepare_star nowhere", "is not a folder"),
         ("prepare_star empty", "holds no tomograms"),
         ("prepare_star --even even", "both --even and --odd"),
@@ -279,11 +336,38 @@ def test_blocks_of_a_deconvolution_show_no_seam(tmp_path):
     assert jumps.max() < 0.05 * whole.std()  # also where blocks meet
 
 
+def test_automatic_blocks_leave_no_step_where_the_density_drifts(tmp_path):
+    ramp = np.linspace(-1, 1, 400, dtype=np.float32)[None, None]
+    data = np.random.default_rng(0).normal(size=(12, 24, 400)).astype(np.float32) + ramp
+    tomogram = open_tomogram(write_mrc(tmp_path / "t.mrc", data))
+    deconvolve(tomogram, tmp_path / "blocks.mrc", Deconvolution(10.0, 30000.0), 200, 0.25, 1)
+    deconvolve(tomogram, tmp_path / "whole.mrc", Deconvolution(10.0, 30000.0), None, 0.25, 1)
+    blocks_, whole = (mrcfile.read(tmp_path / f"{name}.mrc") for name in ("blocks", "whole"))
+    step = float((blocks_[..., 200] - blocks_[..., 199]).mean())
+    assert abs(step - float((whole[..., 200] - whole[..., 199]).mean())) < 0.1
+
+
+def test_tomograms_of_one_name_keep_apart(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = []
+    for index, name in enumerate(("d1/rec.mrc", "d2/rec.mrc"), start=1):
+        write_mrc(Path(name), noise((8, 16, 16), index))
+        rows.append(
+            {"rlnIndex": str(index), "rlnMicrographName": name, "rlnPixelSize": "10", "rlnDefocus": "3e4"}
+        )
+    TomogramTable.new(Path("t.star"), rows).write()
+    isonet(["deconv", "t.star"])
+    found = [row.path("rlnDeconvTomoName") for row in TomogramTable.read(Path("t.star")).rows]
+    assert found == [Path("deconv/d1_rec.mrc"), Path("deconv/d2_rec.mrc")]
+    assert not np.allclose(*(mrcfile.read(path) for path in found))
+
+
 @pytest.mark.parametrize(
     ("edit", "part"),
     [
         (("tomograms/a.mrc", "tomograms/gone.mrc"), "Missing: tomograms/gone.mrc"),
-        (("35000", "None"), "has no rlnDefocus"),
+        (("35000", "None"), "has no rlnDefocus above 0"),
+        (("35000", "0"), "has no rlnDefocus above 0"),
         (("35000", "deep"), "rlnDefocus is deep"),
     ],
 )
@@ -332,6 +416,14 @@ def test_the_mask_finds_what_is_dark_and_varies():
     assert corner.mean() < 0.2
 
 
+def test_a_mask_does_not_depend_on_the_grey_scale_or_on_slabs(monkeypatch):
+    data, _ = vesicle((40, 40, 40))
+    mask = specimen_mask(data, OPTIONS)
+    assert (specimen_mask(data * 20 + 5000, OPTIONS) == mask).mean() > 0.999
+    monkeypatch.setattr("spisonet.tomography.masking.SLAB_VOXELS", 40 * 40 * 3)
+    assert (specimen_mask(data, OPTIONS) == mask).mean() > 0.999
+
+
 def test_z_crop_leaves_out_top_and_bottom_and_gold_its_surroundings():
     data, _ = vesicle()
     cropped = specimen_mask(data, MaskOptions(2, 100, 100, 0.25, None))
@@ -376,12 +468,16 @@ def test_contours_of_imod_surround_the_specimen(tmp_path):
     path.write_bytes(imod_model([square, high]))
     contours = read_contours(path)
     np.testing.assert_array_equal(contours[1], high)
-    mask = inside_contours(contours, (14, 20, 20))
+    mask = np.stack(list(inside_contours(contours, (14, 20, 20))))
     assert mask[6, 8, 10]
     assert not mask[6, 8, 3]
     assert not mask[2].any()
     assert not mask[11].any()
-    assert inside_contours(contours[:1], (14, 20, 20))[0, 8, 10]  # one contour alone holds for all planes
+    alone = np.stack(list(inside_contours(contours[:1], (14, 20, 20))))
+    assert alone[0, 8, 10]  # one contour alone holds for all planes
+    half = np.stack(list(inside_contours(contours, (7, 10, 10), 2)))
+    assert half[3, 4, 5]
+    assert not half[1].any()
     text = tmp_path / "b.txt"
     text.write_text(
         "\n".join(f"{c + 1} {x} {y} {z}" for c, points in enumerate((square, high)) for x, y, z in points)
@@ -391,6 +487,25 @@ def test_contours_of_imod_surround_the_specimen(tmp_path):
     for broken in (tmp_path / "c.mod", Path(__file__)):
         with pytest.raises(SpisonetError):
             read_contours(broken)
+
+
+def test_two_last_points_of_a_boundary_are_its_first_and_last_plane():
+    square = [(5, 5, 20), (15, 5, 20), (15, 12, 20), (5, 12, 20)]
+    clicks = [(1, 1, 8), (2, 2, 30)]
+    in_one = [np.array(square + clicks, dtype=np.float32)]
+    apart = [np.array(part, dtype=np.float32) for part in (square, clicks[:1], clicks[1:])]
+    for contours in (in_one, apart):
+        mask = np.stack(list(inside_contours(contours, (40, 20, 20))))
+        assert np.flatnonzero(mask.any(axis=(1, 2))).tolist() == list(range(8, 31))
+        assert mask[20].sum() == mask[9].sum() == pytest.approx(70, abs=20)
+
+
+def test_a_model_that_was_drawn_on_its_side_is_turned_back(tmp_path):
+    points = np.array([(5, 4, 6), (15, 4, 7), (15, 4, 12)], dtype=float)
+    content = bytearray(imod_model([points]))
+    content[152:156] = struct.pack(">I", 1 << 16)
+    (tmp_path / "b.mod").write_bytes(content)
+    np.testing.assert_array_equal(read_contours(tmp_path / "b.mod")[0], points[:, [0, 2, 1]])
 
 
 def test_masks_are_written_and_noted(tmp_path, monkeypatch, capsys):
