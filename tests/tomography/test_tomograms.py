@@ -55,6 +55,7 @@ def noise(shape: tuple[int, int, int], seed: int = 0) -> np.ndarray:
 
 
 def failure(words: list[str], capsys) -> str:
+    capsys.readouterr()  # what earlier commands said
     with pytest.raises(SystemExit) as stopped:
         isonet(words)
     assert stopped.value.code == 1
