@@ -129,12 +129,10 @@ class Job:
         return config.model_copy(update={"resume": True})
 
 
-def _halves(call: JobCall, chosen: Mapping[str, Any], half2: str) -> tuple[Source, Path, Path]:
-    given = call.require_input("in_3dref", HALF1_MEANING)
-    source = find_source(given)
-    if chosen.get(half2) is not None:
-        return source, source.half1 or given, Path(chosen[half2])
-    return source, *source.require_halves(given)
+def _halves(given: Path, source: Source, half2: str | None) -> tuple[Path, Path]:
+    if half2 is not None:
+        return source.half1 or given, Path(half2)
+    return source.require_halves(given)
 
 
 def _mask(call: JobCall, chosen: Mapping[str, Any], source: Source) -> Path | None:
@@ -166,7 +164,9 @@ def _resolution(given: Path, source: Source, chosen: Mapping[str, Any]) -> float
 
 
 def _find_fsc3d(call: JobCall, chosen: Mapping[str, Any]) -> dict[str, Any]:
-    source, half1, half2 = _halves(call, chosen, "h2")
+    given = call.require_input("in_3dref", HALF1_MEANING)
+    source = find_source(given)
+    half1, half2 = _halves(given, source, chosen.get("h2"))
     return {
         "h": half1,
         "h2": half2,
@@ -179,9 +179,9 @@ def _find_fsc3d(call: JobCall, chosen: Mapping[str, Any]) -> dict[str, Any]:
 def _find_anisotropy(call: JobCall, chosen: Mapping[str, Any]) -> dict[str, Any]:
     given = call.require_input("in_3dref", HALF1_MEANING)
     source = find_source(given)
-    half1, half2 = given, None
+    half1, half2 = given, chosen.get("i2")
     if given.is_dir() or source.half1 is not None or not {"aniso_file", "i2"} & set(chosen):
-        source, half1, half2 = _halves(call, chosen, "i2")
+        half1, half2 = _halves(given, source, half2)
     return {
         "i1": half1,
         "i2": half2,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
+from spisonet.anisotropy.config import Fsc3dConfig
 from spisonet.errors import SpisonetError
 from spisonet.io.mrc import Volume, read_volume, require_same_grid
 
@@ -77,6 +79,17 @@ def read_half_maps(
             f"Half 1 and half 2 are the same map ({path1} and {path2}); give the two independent halves."
         )
     return HalfMaps(half1, half2, mask_volume)
+
+
+def is_of_both_halves(aniso_file: Path | None) -> bool:
+    """Whether the weight was measured on both halves: here, or by ``fsc3d``, whose record lies beside it."""
+    if aniso_file is None:
+        return True
+    try:
+        record = json.loads(aniso_file.with_suffix(".json").read_text(encoding="utf-8"))
+        return bool(record["command"] == Fsc3dConfig.command)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def read_mask(path: Path, like: Volume, apix: float | None = None) -> Volume:

@@ -12,12 +12,12 @@ import numpy as np
 import torch
 
 from spisonet.anisotropy.figures import write_figures
-from spisonet.anisotropy.inputs import COUPLED_WORDS
+from spisonet.anisotropy.inputs import COUPLED_WORDS, is_of_both_halves
 from spisonet.anisotropy.knowledge import Knowledge, known_from_halves, known_from_weight, reference_share
 from spisonet.anisotropy.preparation import correction_band, prepare_measurement
 from spisonet.anisotropy.recombination import CorrectedMap, recombine
 from spisonet.anisotropy.report import REPORT_FILE, write_report
-from spisonet.anisotropy.task import FSC3D_FILE, Task, is_of_both_halves, read_task
+from spisonet.anisotropy.task import FSC3D_FILE, Task, read_task
 from spisonet.errors import SpisonetError
 from spisonet.fourier.grids import centred_from_half
 from spisonet.io.atomic import prepare_output_folder
@@ -213,7 +213,6 @@ def _correct(config: ReconstructConfig, task: Task, known: Knowledge, processes:
         "processes": processes.count,
         "halves_independent": label in (INDEPENDENT_LABEL, MEASURED_LABEL),
         "label": label,
-        "weight_of_both_halves": is_of_both_halves(config.aniso_file),
         "limit_resolution_angstrom": round(limit_angstrom, 3),
         "hidden_fraction": round(float(np.mean([outcome.hidden_fraction for outcome in outcomes])), 4),
         "epoch_losses": losses,

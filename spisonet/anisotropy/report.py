@@ -12,7 +12,7 @@ from spisonet import __version__
 from spisonet.anisotropy.config import ReconstructConfig
 from spisonet.anisotropy.figures_fsc import write_comparison_figure
 from spisonet.anisotropy.fsc3d import Fsc3d, Fsc3dMetrics, estimate_fsc3d, summarise_fsc3d
-from spisonet.anisotropy.inputs import HalfMaps, read_half_maps
+from spisonet.anisotropy.inputs import HalfMaps, is_of_both_halves, read_half_maps
 from spisonet.errors import SpisonetError
 from spisonet.io.atomic import atomic_path, prepare_output_file
 from spisonet.io.config import read_job_record, write_json
@@ -169,7 +169,7 @@ def note_on_independence(config: ReconstructConfig, outcome: dict[str, Any]) -> 
     """Say what an FSC between the corrected halves is worth."""
     if outcome["halves_independent"]:
         note = "Each half was corrected by a network that saw this half alone."
-        if outcome["weight_of_both_halves"]:
+        if is_of_both_halves(config.aniso_file):
             note += " The 3D FSC that says what was measured, and the limit, come from both halves."
     elif config.i2 is None:
         note = "One map was corrected; nothing here tells signal from noise independently."

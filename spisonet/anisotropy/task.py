@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from spisonet.anisotropy.config import Fsc3dConfig
 from spisonet.anisotropy.inputs import HalfMaps, checked_limit_resolution, read_half_maps
 from spisonet.anisotropy.knowledge import reference_share
 from spisonet.anisotropy.preparation import include_reference, read_weight
@@ -16,8 +14,6 @@ from spisonet.learning.checkpoint import load_network
 from spisonet.learning.recipe import NETWORKS, fitting_cube_size
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import numpy as np
     from numpy.typing import NDArray
 
@@ -110,17 +106,6 @@ def read_task(config: ReconstructConfig, memory: Memory) -> Task:
         )
         maps = replace(maps, half1=half1, half2=others[0] if others else None)
     return Task(maps, weight, limit, cube_size, pretrained, memory, reference_shell)
-
-
-def is_of_both_halves(aniso_file: Path | None) -> bool:
-    """Whether the weight was measured on both halves: here, or by ``fsc3d``, whose record lies beside it."""
-    if aniso_file is None:
-        return True
-    try:
-        record = json.loads(aniso_file.with_suffix(".json").read_text(encoding="utf-8"))
-        return bool(record["command"] == Fsc3dConfig.command)
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
 
 
 def _require_new_outputs(config: ReconstructConfig) -> None:

@@ -102,6 +102,14 @@ def open_tomogram(path: Path, voxel_size_angstrom: float | None = None) -> Tomog
     return TomogramFile(path, (z, y, x), size)
 
 
+def stem_of(path: Path) -> str:
+    """Name of a tomogram's file without its suffixes."""
+    name = path.name
+    for suffix in (".gz", ".bz2", *TOMOGRAM_SUFFIXES):
+        name = name.removesuffix(suffix)
+    return name
+
+
 @contextmanager
 def written_tomogram(
     path: Path, like: TomogramFile, label: str, dtype: DTypeLike = np.float32

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from spisonet.errors import SpisonetError
 from spisonet.io.atomic import atomic_path
-from spisonet.io.tomograms import SUFFIXES, TOMOGRAM_SUFFIXES
+from spisonet.io.tomograms import SUFFIXES, stem_of
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
@@ -274,11 +274,3 @@ def output_names(inputs: list[Path], folder: Path, ending: str) -> list[Path]:
         if any(output.resolve() == path.resolve() for path in inputs):
             raise SpisonetError(f"{output} is an input: give another output folder.")
     return outputs
-
-
-def stem_of(path: Path) -> str:
-    """Name of a tomogram's file without its suffixes."""
-    name = path.name
-    for suffix in (".gz", ".bz2", *TOMOGRAM_SUFFIXES):
-        name = name.removesuffix(suffix)
-    return name

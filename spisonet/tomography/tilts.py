@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from spisonet.errors import SpisonetError
 from spisonet.io.star import StarFile
+from spisonet.io.tomograms import stem_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,15 +29,13 @@ PREFIX = re.compile(r"^(rec_)", re.IGNORECASE)
 
 def core_name(path: Path) -> str:
     """Name of the tilt series that a tomogram is of: its file's without what programs add to it."""
-    stem = path.name
-    for suffix in (".gz", ".bz2", path.suffix if path.suffix not in (".gz", ".bz2") else "", ".mrc", ".rec"):
-        stem = stem.removesuffix(suffix) if suffix else stem
+    stem = stem_of(path)
     return PREFIX.sub("", ADDITIONS.sub("", stem)) or stem
 
 
 def find_tilt_file(tomogram: Path, folders: Iterable[Path] = ()) -> Path | None:
     """Find a file of tilt angles that belongs to a tomogram, in given folders or beside it."""
-    names = dict.fromkeys((tomogram.name.rsplit(".", 1)[0], core_name(tomogram)))
+    names = dict.fromkeys((stem_of(tomogram), core_name(tomogram)))
     for folder in (*folders, tomogram.parent):
         for name in names:
             for suffix in SUFFIXES:
