@@ -407,3 +407,22 @@ def test_a_full_disk_is_named(tmp_path):
     with pytest.raises(SpisonetError, match="No space left"), atomic_path(tmp_path / "x"):
         with open("/dev/full", "w", encoding="ascii") as device:
             device.write("0" * 100_000)
+
+
+def test_a_report_sums_up_a_finished_run_and_no_other(done, tmp_path, capsys):
+    _, out = done
+    main(["report", str(out), "-o", str(tmp_path / "sum.html")])
+    page = (tmp_path / "sum.html").read_text()
+    assert "halves coupled: not for resolution claims" in page
+    numbers = json.loads((tmp_path / "sum.json").read_text())["fsc_by_direction"]
+    assert set(numbers) == {"before", "after"}
+    assert 0 < numbers["before"]["cfar"] <= 1
+    assert (tmp_path / "sum_directional_fsc.png").is_file()
+    record = json.loads((out / "job.json").read_text())
+    (out / "job.json").write_text(json.dumps(record | {"status": "failed"}))
+    capsys.readouterr()
+    for folder, part in ((out, "holds no finished run"), (tmp_path / "nowhere", "holds no job.json")):
+        with pytest.raises(SystemExit) as stopped:
+            main(["report", str(folder)])
+        assert stopped.value.code == 1
+        assert part in capsys.readouterr().err
