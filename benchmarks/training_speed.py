@@ -20,7 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from spisonet.fourier.filters import soft_lowpass_weights
 from spisonet.fourier.grids import frequency_axes_rfft, irfft3, radius_rfft, rfft3
-from spisonet.learning.devices import choose_devices, describe_device, keep_freed_memory
+from spisonet.learning.devices import Execution, choose_devices, describe_device, keep_freed_memory
 from spisonet.learning.measurement import Measurement
 from spisonet.learning.memory import Memory
 from spisonet.learning.objectives import EquivarianceObjective, ReplayObjective
@@ -96,7 +96,7 @@ def make_trainer(
         else ReplayObjective(measurement, args.cube_size)
     )
     trainer = Trainer(network, objective, options, device, Memory(device).largest_tile(network))
-    trainer._mixed = mixed
+    trainer.execution = Execution(device, bfloat16=mixed)
     return trainer
 
 

@@ -136,7 +136,7 @@ def _last_network(inputs: CallInputs, joint: bool) -> Network | None:
     if not path.is_file():
         return None
     try:
-        network = load_network(path, inputs.settings.filter_base)
+        network, _ = load_network(path, inputs.settings.filter_base)
     except SpisonetError as error:
         log.info("Training starts from scratch: %s", error)
         return None

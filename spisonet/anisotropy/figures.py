@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from spisonet.anisotropy.fsc3d import without_solvent
 from spisonet.fourier.grids import centred_from_half, rfft3
 from spisonet.fourier.shells import fourier_shell_correlation
-from spisonet.io.atomic import atomic_path
+from spisonet.io.pages import save_figure
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from spisonet.io.mrc import Volume
 
-DPI = 110
 PLANES = ("XY", "XZ", "YZ")
 CONTRAST_PERCENTILES = (0.5, 99.8)
 FSC_THRESHOLD = 0.143
@@ -67,12 +66,6 @@ def write_figures(
     for name, figure in drawn.items():
         save_figure(folder / name, figure)
     return [folder / name for name in drawn]
-
-
-def save_figure(path: Path, figure: Figure) -> None:
-    """Write a figure as a PNG file, atomically."""
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=DPI, format="png")
 
 
 def central_slices(cube: NDArray[np.float32]) -> list[NDArray[np.float32]]:

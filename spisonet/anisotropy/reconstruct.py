@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,29 +17,14 @@ from spisonet.anisotropy.preparation import correction_band, prepare_measurement
 from spisonet.anisotropy.recombination import CorrectedMap, recombine
 from spisonet.anisotropy.report import REPORT_FILE, write_report
 from spisonet.anisotropy.task import FSC3D_FILE, Task, read_task
-from spisonet.errors import SpisonetError
 from spisonet.fourier.grids import centred_from_half
 from spisonet.io.atomic import prepare_output_folder
-from spisonet.io.config import JOB_FILE, changed_option, read_job_record, write_job_record
-from spisonet.io.logs import log_to_folder
 from spisonet.io.mrc import Volume, write_volume
 from spisonet.learning.checkpoint import save_network
-from spisonet.learning.devices import (
-    choose_devices,
-    describe_device,
-    empty_cache,
-    use_cpu_threads,
-)
-from spisonet.learning.lesson import attend, dismiss, teach
-from spisonet.learning.memory import GIGABYTE, Memory, is_out_of_memory
-from spisonet.learning.processes import (
-    joined,
-    local_count,
-    local_rank,
-    run_in_processes,
-    started_by_torchrun,
-)
+from spisonet.learning.devices import describe_device, empty_cache
+from spisonet.learning.lesson import teach
 from spisonet.learning.recipe import Recipe
+from spisonet.learning.session import recorded, require_same_run, run_on_devices
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,6 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from spisonet.anisotropy.config import ReconstructConfig
+    from spisonet.learning.memory import Memory
     from spisonet.learning.processes import Processes
 
 log = logging.getLogger("spisonet")
@@ -101,54 +86,23 @@ def run_reconstruct(config: ReconstructConfig) -> None:
     SpisonetError
         If an input or option is unusable (nothing is written then), or if training fails.
     """
-    devices = choose_devices(config.device, config.gpuID, local_count())
-    if len(devices) > 1 and not started_by_torchrun():
-        run_in_processes(run_reconstruct, config, len(devices))
-        return
-    if len(devices) < local_count():
-        raise SpisonetError(f"torchrun started {local_count()} processes for {len(devices)} GPUs.")
-    device = devices[local_rank()]
-    use_cpu_threads(config.ncpus, local_count())
-    memory = Memory(device, None if config.memory_limit is None else config.memory_limit * GIGABYTE)
-    memory.enforce()
-    with joined(device) as processes:
-        if processes.is_main:
-            _run(config, memory, processes)
-            dismiss(processes)
-        else:
-            attend(device, processes)
+    run_on_devices(run_reconstruct, config, _run)
 
 
 def _run(config: ReconstructConfig, memory: Memory, processes: Processes) -> None:
-    started = time.monotonic()
     task = read_task(config, memory)
     known = _find_knowledge(config, task)
+    folder = config.output_dir
     if config.resume:
-        _require_same_run(config)
-    prepare_output_folder(config.output_dir)
+        require_same_run(config, folder)
+    prepare_output_folder(folder)
     if not config.resume:
-        _remove_old_results(config.output_dir, output_names(task.volumes))
-    with log_to_folder(config.output_dir):
-        write_job_record(config.output_dir, config, status="running")
-        try:
-            outcome = _correct(config, task, known, processes)
-        except KeyboardInterrupt:
-            write_job_record(config.output_dir, config, status="interrupted")
-            log.info("Interrupted: repeat the command with --resume to continue from the last epoch.")
-            raise
-        except Exception as error:
-            write_job_record(config.output_dir, config, status="failed")
-            if is_out_of_memory(error):
-                raise SpisonetError(
-                    f"{memory.device} ran out of memory even with one crop at a time: "
-                    "give a smaller --cube_size or --filter_base."
-                ) from error
-            raise
-        seconds = round(time.monotonic() - started, 1)
-        write_job_record(config.output_dir, config, status="finished", seconds=seconds, **outcome)
-        report = config.output_dir / REPORT_FILE
-        write_report(report, config, outcome)
-        log.info("Finished in %.0f s. Report: %s", seconds, report)
+        _remove_old_results(folder, output_names(task.volumes))
+    with recorded(config, folder, memory.device) as outcome:
+        outcome.update(_correct(config, task, known, processes))
+    report = folder / REPORT_FILE
+    write_report(report, config, outcome)
+    log.info("Finished in %.0f s. Report: %s", outcome["seconds"], report)
 
 
 def _remove_old_results(folder: Path, names: list[str]) -> None:
@@ -156,17 +110,6 @@ def _remove_old_results(folder: Path, names: list[str]) -> None:
     maps = [folder / f"corrected_{name}{suffix}.mrc" for name in names for suffix in ("", "_filtered")]
     for path in [*folder.glob("checkpoint*.safetensors"), *maps]:
         path.unlink(missing_ok=True)
-
-
-def _require_same_run(config: ReconstructConfig) -> None:
-    if not (config.output_dir / JOB_FILE).is_file():
-        raise SpisonetError(f"There is no run to resume in {config.output_dir}: it holds no {JOB_FILE}.")
-    record = read_job_record(config.output_dir)
-    if name := changed_option(config, record):
-        raise SpisonetError(
-            f"--{name} was {record['config'].get(name)} in the run in {config.output_dir} and is "
-            f"{getattr(config, name)} now; repeat the same command line to resume it."
-        )
 
 
 def _correct(config: ReconstructConfig, task: Task, known: Knowledge, processes: Processes) -> dict[str, Any]:
@@ -243,7 +186,9 @@ def _correct_unit(
             unit.name, measurement, task.memory, processes.count, task.pretrained
         )
         checkpoint = config.output_dir / f"checkpoint{unit.suffix}.safetensors"
-        trainer, prediction = teach(lesson, device, processes, checkpoint, config.resume)
+        trainer, answer = teach(lesson, device, processes, checkpoint, config.resume)
+        assert answer is not None
+        prediction = answer
         losses = trainer.epoch_losses
         if config.epochs:
             path = config.output_dir / f"network{unit.suffix}.safetensors"

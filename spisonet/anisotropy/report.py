@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import logging
 import os
 from html import escape
@@ -14,8 +13,9 @@ from spisonet.anisotropy.figures_fsc import write_comparison_figure
 from spisonet.anisotropy.fsc3d import Fsc3d, Fsc3dMetrics, estimate_fsc3d, summarise_fsc3d
 from spisonet.anisotropy.inputs import HalfMaps, is_of_both_halves, read_half_maps
 from spisonet.errors import SpisonetError
-from spisonet.io.atomic import atomic_path, prepare_output_file
+from spisonet.io.atomic import prepare_output_file
 from spisonet.io.config import read_job_record, write_json
+from spisonet.io.pages import embedded_figure, facts_table, warning, write_page
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,12 +37,6 @@ CAPTIONS = {
     "unless each half was corrected alone, and even then both networks share one architecture.",
     "loss.png": "Training loss per epoch.",
 }
-STYLE = (
-    "body{font-family:sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#222}"
-    "img{max-width:100%}figure{margin:2em 0}figcaption{color:#555}"
-    "th{text-align:left;padding-right:1em}td{padding:.15em 1em .15em 0;vertical-align:top}"
-    ".note{background:#fff3d6;padding:.6em 1em}"
-)
 
 
 def run_report(config: ReportConfig) -> None:
@@ -136,19 +130,12 @@ def write_report(
     """
     shown = figures or [config.output_dir / name for name in outcome["figures"]]
     facts, note = facts_of(config, outcome), note_on_independence(config, outcome)
-    rows = "".join(f"<tr><td>{escape(k)}</td><td>{escape(v)}</td></tr>" for k, v in facts.items())
     body = _table(numbers) if numbers else ""
     if numbers and not outcome["halves_independent"]:
-        body += f"<p class='note'>After the correction: {COUPLED}.</p>"
-    pictures = "".join(_figure(figure) for figure in shown if figure.is_file())
-    page = (
-        f"<!doctype html><html lang='en'><meta charset='utf-8'>"
-        f"<title>spisonet: {escape(str(config.i1))}</title>"
-        f"<style>{STYLE}</style><h1>Anisotropy correction</h1><table>{rows}</table>"
-        f"<p class='note'>{escape(note)}</p>{body}{pictures}</html>"
-    )
-    with atomic_path(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+        body += warning(f"After the correction: {COUPLED}.")
+    pictures = [embedded_figure(figure, caption(figure)) for figure in shown if figure.is_file()]
+    title = f"spisonet: {config.i1}"
+    write_page(path, title, "Anisotropy correction", facts_table(facts), warning(note), body, *pictures)
 
 
 def facts_of(config: ReconstructConfig, outcome: dict[str, Any]) -> dict[str, str]:
@@ -202,10 +189,3 @@ def _table(numbers: dict[str, dict[str, float]]) -> str:
         for key, title in titles.items()
     )
     return f"<table><tr>{head}</tr>{rows}</table>"
-
-
-def _figure(path: Path) -> str:
-    image = base64.b64encode(path.read_bytes()).decode("ascii")
-    text = escape(caption(path))
-    picture = f"<img alt='{text}' src='data:image/png;base64,{image}'>"
-    return f"<figure>{picture}<figcaption>{text}</figcaption></figure>"

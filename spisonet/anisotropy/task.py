@@ -86,7 +86,7 @@ def read_task(config: ReconstructConfig, memory: Memory) -> Task:
     weight = None if config.aniso_file is None else read_weight(config.aniso_file, maps.half1)
     pretrained = None
     if config.pretrained_model is not None:
-        pretrained = load_network(config.pretrained_model, config.filter_base)
+        pretrained, _ = load_network(config.pretrained_model, config.filter_base)
         if not isinstance(pretrained, NETWORKS[config.objective]):
             raise SpisonetError(
                 f"{config.pretrained_model} is a network of another objective than {config.objective}: "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -25,6 +26,33 @@ if TYPE_CHECKING:
 EDGE_SHELLS = 5
 CONE_NODES_PER_FACE_EDGE = 25  # 3.75 degrees between nodes
 SLAB_VOXELS = 1 << 20  # Fourier voxels worked on at a time, to bound memory
+
+
+@dataclass(frozen=True)
+class RadialCurve:
+    """A real function of spatial frequency alone, for volumes of any shape.
+
+    Attributes
+    ----------
+    values : ndarray
+        ``(n,)`` in equal steps from 0 to Nyquist; beyond, the last value holds.
+    """
+
+    values: NDArray[np.floating]
+
+    def at(self, radius: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Values at spatial frequencies in cycles per voxel."""
+        steps = np.linspace(0, 0.5, len(self.values))
+        return np.asarray(np.interp(radius, steps, self.values), dtype=np.float32)
+
+    def apply(self, volume: NDArray[np.float32], workers: int = -1) -> NDArray[np.float32]:
+        """Multiply the spectrum of a volume ``(z, y, x)`` by the curve."""
+        spectrum = rfft3(volume, workers)
+        z, y = (np.fft.fftfreq(n) for n in volume.shape[:2])
+        plane = y[:, None] ** 2 + np.fft.rfftfreq(volume.shape[2]) ** 2
+        for index, height in enumerate(z):  # plane by plane: a volume of frequencies would double the memory
+            spectrum[index] *= self.at(np.sqrt(plane + height**2))
+        return irfft3(spectrum, volume.shape, workers)
 
 
 def soft_lowpass_weights(n: int, shell: float, width: float) -> NDArray[np.float32]:

@@ -44,7 +44,8 @@ class CommandConfig(BaseModel):
     """Base of every command's configuration: immutable and strict about unknown fields.
 
     Class attributes ``command`` and ``examples`` name the command and show it in its help;
-    ``free_on_resume`` names the options that may be others when a run is resumed.
+    ``free_on_resume`` names the options that may be others when a run is resumed; ``obsolete`` those of
+    published programs that are accepted, with any value, and mean nothing here.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -52,6 +53,7 @@ class CommandConfig(BaseModel):
     command: ClassVar[str]
     examples: ClassVar[tuple[str, ...]] = ()
     free_on_resume: ClassVar[frozenset[str]] = frozenset()
+    obsolete: ClassVar[frozenset[str]] = frozenset()
 
     @classmethod
     def from_options(cls, options: dict[str, Any]) -> Self:

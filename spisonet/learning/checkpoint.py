@@ -66,14 +66,14 @@ def save_network(path: Path, network: Network, facts: dict[str, Any]) -> None:
     save_tensors(path, network.state_dict(), {**facts, **architecture})
 
 
-def load_network(path: Path, filter_base: int) -> Network:
-    """Read network weights.
+def load_network(path: Path, filter_base: int | None = None) -> tuple[Network, dict[str, Any]]:
+    """Read network weights, and what else was written with them.
 
     Parameters
     ----------
     path : Path
         A file written by `save_network`.
-    filter_base : int
+    filter_base : int, optional
         The base width that the network should have.
 
     Raises
@@ -82,16 +82,16 @@ def load_network(path: Path, filter_base: int) -> Network:
         If the file holds another network.
     """
     tensors, facts = load_tensors(path)
-    if facts.get("architecture") not in NETWORKS:
+    width = facts.get("filter_base")
+    if facts.get("architecture") not in NETWORKS or not isinstance(width, int):
         raise SpisonetError(f"{path} does not hold the weights of a spisonet network.")
-    if facts.get("filter_base") != filter_base:
+    if filter_base is not None and width != filter_base:
         raise SpisonetError(
-            f"{path} holds a network of base width {facts.get('filter_base')}, not {filter_base}; "
-            f"give --filter_base {facts.get('filter_base')}."
+            f"{path} holds a network of base width {width}, not {filter_base}; give --filter_base {width}."
         )
-    network = NETWORKS[facts["architecture"]](filter_base)
+    network = NETWORKS[facts["architecture"]](width)
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
         raise SpisonetError(f"{path} holds a network of another shape.") from error
-    return network
+    return network, facts

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from spisonet.learning.measurement import Measurement
-
 
 @dataclass(frozen=True)
 class CropBatch:
@@ -36,15 +34,19 @@ class CropBatch:
     targets: NDArray[np.int64]
 
 
-def draw_crops(measurement: Measurement, rotations: Tensor, edge: int, rng: np.random.Generator) -> CropBatch:
-    """Draw one crop for every rotation, around random crop centres of the measurement.
+def draw_crops(
+    centres: Tensor, n_halves: int, rotations: Tensor, edge: int, rng: np.random.Generator
+) -> CropBatch:
+    """Draw one crop for every rotation, around random centres.
 
     Centres are shifted by up to half a voxel, so that crops do not sit on the grid.
 
     Parameters
     ----------
-    measurement : Measurement
-        Says where crops may be centred and how many halves there are.
+    centres : Tensor
+        ``(n, 3)`` voxel coordinates ``(x, y, z)`` where crops may be centred.
+    n_halves : int
+        1 or 2.
     rotations : Tensor
         ``(batch, 3, 3)``.
     edge : int
@@ -56,13 +58,13 @@ def draw_crops(measurement: Measurement, rotations: Tensor, edge: int, rng: np.r
     axis = torch.arange(edge, device=device, dtype=torch.float32) - (edge - 1) / 2
     z, y, x = torch.meshgrid(axis, axis, axis, indexing="ij")
     offsets = torch.stack([x, y, z], dim=-1)
-    chosen = to_device(rng.integers(0, len(measurement.crop_centres), batch), device)
+    chosen = to_device(rng.integers(0, len(centres), batch), device)
     shifts = to_device(rng.random((batch, 3), dtype=np.float32) - np.float32(0.5), device)
-    centres = measurement.crop_centres[chosen] + shifts
+    middles = centres[chosen] + shifts
     # The crop shows R v, so its voxel at offset o reads the volume at R^T o.
-    positions = torch.einsum("bji,zyxj->bzyxi", rotations, offsets) + centres[:, None, None, None]
-    inputs = np.sort(rng.integers(0, measurement.n_halves, batch))
-    return CropBatch(positions, inputs, targets=measurement.n_halves - 1 - inputs)
+    positions = torch.einsum("bji,zyxj->bzyxi", rotations, offsets) + middles[:, None, None, None]
+    inputs = np.sort(rng.integers(0, n_halves, batch))
+    return CropBatch(positions, inputs, targets=n_halves - 1 - inputs)
 
 
 def draw_rotations(batch: int, rng: np.random.Generator, device: torch.device) -> Tensor:

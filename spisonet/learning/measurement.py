@@ -78,6 +78,11 @@ class Measurement:
         return z, y, x
 
     @property
+    def nbytes(self) -> int:
+        """Size of the data in memory."""
+        return self.data.nbytes
+
+    @property
     def filling_weight_rfft(self) -> Tensor:
         """The sharpest weight that is known: how far a coefficient is kept when the rest is filled."""
         return self.weight_rfft if self.consistency_rfft is None else self.consistency_rfft

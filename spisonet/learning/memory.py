@@ -84,10 +84,26 @@ class Memory:
         volumes = 2 + TEMPORARY_VOLUMES / n_halves
         return float((VOLUME_SHARE * self.free_bytes / (4 * volumes * n_voxels)) ** (1 / 3))
 
-    def largest_tile(self, network: Network) -> int:
-        """Edge in voxels of the largest tile that can be predicted at once."""
-        voxels = TILE_SHARE * self.free_bytes / (4 * LIVE_FEATURE_MAPS * network.filter_base)
-        return clip_tile(int(voxels ** (1 / 3)))
+    def largest_tile(
+        self, network: Network, shape: tuple[int, int, int] | None = None, most_bytes: float | None = None
+    ) -> int:
+        """Edge in voxels of the largest tile that can be predicted at once.
+
+        Parameters
+        ----------
+        network : Network
+            Whose features have to fit.
+        shape : tuple of int, optional
+            ``(z, y, x)`` of the volume: tiles of thin ones may be wider.
+        most_bytes : float, optional
+            Not to be exceeded, even if there is more.
+        """
+        room = min(TILE_SHARE * self.free_bytes, most_bytes or float("inf"))
+        voxels = room / (4 * LIVE_FEATURE_MAPS * network.filter_base)
+        edge = voxels ** (1 / 3)
+        if shape is not None and shape[0] < edge:
+            edge = (voxels / shape[0]) ** (1 / 2)
+        return clip_tile(int(edge))
 
     def _used_bytes(self) -> float:
         if self.device.type == "cuda":

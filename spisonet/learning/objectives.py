@@ -1,7 +1,8 @@
 """What the network is asked to learn.
 
-An objective owns the data it draws batches from. The trainer calls `refresh` with the current
-averaged network whenever `refresh_interval` updates have passed, and `loss` for every batch.
+An objective owns the data it draws batches from. The trainer calls `begin_epoch` before every epoch,
+`refresh` with the current averaged network at its start and whenever `refresh_interval` updates have
+passed, and `loss` for every batch.
 """
 
 from __future__ import annotations
@@ -14,15 +15,10 @@ import torch
 from torch.nn import functional
 
 from spisonet.geometry.rotations import cube_rotations
-from spisonet.learning.crops import draw_crops, draw_rotations
-from spisonet.learning.spectra import (
-    MAX_OVERSAMPLING,
-    FourierWeight,
-    OversampledVolumes,
-    apply_filter,
-    frequency_points_rfft,
-)
-from spisonet.learning.turning import TurnedCopies
+from spisonet.learning.crops import draw_rotations
+from spisonet.learning.replay import MISSING_WEIGHT, Replay
+from spisonet.learning.spectra import MAX_OVERSAMPLING, FourierWeight, apply_filter, frequency_points_rfft
+from spisonet.learning.turning import TurnedCopies, turn_cube
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +28,6 @@ if TYPE_CHECKING:
     from spisonet.learning.measurement import Measurement
 
 MIN_REFRESH_INTERVAL = 10
-MISSING_WEIGHT = 20.0
 MAX_REFRESH_COST = 0.2  # of the time spent on updates
 FORWARD_AND_BACKWARD = 3  # cost of an update in forward passes
 ANSWER_PASSES, TURNS_A_PASS, TURNS_SEED = 4, 4, 0
@@ -40,6 +35,9 @@ ANSWER_PASSES, TURNS_A_PASS, TURNS_SEED = 4, 4, 0
 
 class Objective(Protocol):
     """What the trainer needs of an objective."""
+
+    def begin_epoch(self, number: int) -> None:
+        """Prepare for epoch `number`, from 0."""
 
     def refresh_interval(self, batch_size: int) -> int:
         """Return the number of updates between two refreshes; 0 for never."""
@@ -53,20 +51,19 @@ class Objective(Protocol):
     def loss(self, network: Callable[[Tensor], Tensor], n_crops: int, rng: np.random.Generator) -> Tensor:
         """Mean loss over a new random batch, differentiable."""
 
-    def answer(self, predict: Callable[[Tensor], Tensor]) -> Tensor:
-        """Return the trained network's prediction of the measured object, ``(n_halves, z, y, x)``."""
+    def answer(self, predict: Callable[[Tensor], Tensor]) -> Tensor | None:
+        """Return the trained network's prediction of the measured object, if there is one.
+
+        Its shape is ``(n_halves, z, y, x)``.
+        """
 
 
 class ReplayObjective:
-    """Filled-map replay: hide again, in turned copies of the map, what the measurement lacks.
+    """Filled-map replay: hide again, in turned copies of the map, what the measurement lacks; see `Replay`.
 
-    The map is filled with the network's own prediction where it was not measured, turned at
-    random, and filtered by the measurement's weight ``M`` as it stands: the network sees a turned
-    particle as the same microscope session would have recorded it. The target is the turned raw
-    data of the other half, or the turned weighted data of the only one. The residual counts only where
-    the turned data are known, ``R M``, in two parts: what the input still held (``M``) and what was
-    hidden from it (``1 - M``). The prediction is never a target, so errors in it are not confirmed
-    by the loss.
+    The targets are raw data if there are two halves. Input and target of one map alone share their
+    noise: its raw data as a target would teach the network to undo the weight, noise included; the weighted
+    data are the Wiener estimate.
 
     Parameters
     ----------
@@ -78,11 +75,6 @@ class ReplayObjective:
         Weight of the hidden part of the residual relative to the visible part.
     max_oversampling : float
         How much finer the grid may be that turned crops are read from; a coarser one saves memory.
-
-    References
-    ----------
-    Wiedemann & Heckel (2024) Nat. Commun. 15, 8255 (DeepDeWedge), for refilling and the split loss;
-    Lehtinen et al. (2018) Noise2Noise, arXiv:1803.04189.
     """
 
     def __init__(
@@ -94,23 +86,25 @@ class ReplayObjective:
     ) -> None:
         self._measurement = measurement
         self._cube_size = cube_size
-        device = measurement.data.device
         weight_rfft = measurement.weight_rfft.cpu().numpy()
-        self._weight = FourierWeight(weight_rfft, measurement.shape[0], device)
-        self._points = frequency_points_rfft(cube_size, device)
-        self._input_weight = self._weight.at(self._points)
-        visible = self._input_weight
-        self._residual_weight = torch.sqrt(visible**2 + missing_weight * (1.0 - visible) ** 2)
-        # Input and target of one map alone share their noise. Its raw data as a target would teach
-        # the network to undo the weight, noise included; the weighted data are the Wiener estimate.
-        targets = measurement.data if measurement.n_halves == 2 else measurement.weighted_data
+        self._weight = FourierWeight(weight_rfft, measurement.shape[0], measurement.data.device)
         self._max_oversampling = max_oversampling
-        self._targets = OversampledVolumes(targets, measurement.band_fraction, max_oversampling)
-        self._inputs = self._targets
+        self._replay = Replay(
+            measurement.data if measurement.n_halves == 2 else measurement.weighted_data,
+            self._weight,
+            measurement.crop_centres,
+            cube_size,
+            measurement.band_fraction,
+            missing_weight,
+            max_oversampling,
+        )
         self._projected = measurement.weighted_data
         if measurement.can_fill_repeatedly:
             projected = measurement.fill(measurement.weighted_data, hold=0.0)
             self._projected = apply_filter(projected, measurement.weight_rfft)
+
+    def begin_epoch(self, number: int) -> None:
+        """Do nothing: all epochs are alike."""
 
     def refresh_interval(self, batch_size: int) -> int:
         """Refill often, but spend no more than about a fifth of the training on it."""
@@ -120,20 +114,11 @@ class ReplayObjective:
 
     def refresh(self, predict: Callable[[Tensor], Tensor]) -> None:
         """Fill the map with the network's prediction."""
-        filled = self._measurement.fill(self._first_answer(predict))
-        self._inputs = self._targets  # frees the old filled map before the new one is oversampled
-        self._inputs = OversampledVolumes(filled, self._measurement.band_fraction, self._max_oversampling)
+        self._replay.refill(self._measurement.fill(self._first_answer(predict)))
 
     def loss(self, network: Callable[[Tensor], Tensor], n_crops: int, rng: np.random.Generator) -> Tensor:
         """Mean squared residual, weighted in Fourier space."""
-        rotations = draw_rotations(n_crops, rng, self._points.device)
-        crops = draw_crops(self._measurement, rotations, self._cube_size, rng)
-        inputs = apply_filter(self._inputs.at(crops.positions, crops.inputs), self._input_weight)
-        targets = self._targets.at(crops.positions, crops.targets)
-        # The weight of the turned map at frequency k is M(R^T k).
-        known = self._weight.at(torch.einsum("bji,zyxj->bzyxi", rotations, self._points))
-        residual = network(inputs) - targets
-        return apply_filter(residual, known * self._residual_weight).square().mean()
+        return self._replay.draw(n_crops, rng).loss(network)
 
     def answer(self, predict: Callable[[Tensor], Tensor]) -> Tensor:
         """Predict the map, then some times what it shows once it is filled, and take the mean.
@@ -147,7 +132,7 @@ class ReplayObjective:
         if not measurement.can_fill_repeatedly:
             return prediction
         total = prediction
-        self._inputs = self._targets  # frees the filled map of the training
+        self._replay.release()
         copies = TurnedCopies(measurement, self._weight, self._max_oversampling)
         rng = np.random.default_rng(TURNS_SEED)
         for _ in range(ANSWER_PASSES):
@@ -199,6 +184,9 @@ class EquivarianceObjective:
         self._corners = torch.unique(torch.minimum(corners.clamp(min=0), highest), dim=0)
         self._rotations = cube_rotations()
 
+    def begin_epoch(self, number: int) -> None:
+        """Do nothing: all epochs are alike."""
+
     def refresh_interval(self, batch_size: int) -> int:
         """Return 0: nothing depends on an earlier prediction."""
         return 0
@@ -238,20 +226,3 @@ class EquivarianceObjective:
         return torch.stack(
             [turn_cube(cube, self._rotations[which]) for cube, which in zip(cubes, chosen, strict=True)]
         )
-
-
-def turn_cube(cube: Tensor, rotation: np.ndarray) -> Tensor:
-    """Turn a cube ``(z, y, x)`` about its centre by one of the 24 rotations of the cube, exactly.
-
-    Parameters
-    ----------
-    cube : Tensor
-        Equal edges.
-    rotation : ndarray
-        ``(3, 3)`` signed permutation that acts on ``(x, y, z)``.
-    """
-    # (R v)(p) = v(R^T p); reversing both axes of R makes it act on (z, y, x).
-    matrix = rotation[::-1, ::-1].round().astype(int)
-    source = [int(abs(row).argmax()) for row in matrix]
-    flipped = [axis for axis, row in enumerate(matrix) if row.sum() < 0]
-    return cube.permute(*source).flip(flipped)

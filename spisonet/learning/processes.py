@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import logging
+import multiprocessing
+import multiprocessing.connection
 import os
 import signal
 import sys
@@ -21,13 +23,15 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from spisonet.errors import SpisonetError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from torch import Tensor
 
 log = logging.getLogger("spisonet")
 
 T = TypeVar("T")
+R = TypeVar("R")
+W = TypeVar("W")
 PARENT_DEATH_SIGNAL = 1  # prctl's PR_SET_PDEATHSIG
 
 
@@ -160,13 +164,100 @@ def run_in_processes(function: Callable[[T], None], argument: T, count: int) -> 
         raise SpisonetError(sentence.removeprefix(f"{SpisonetError.__name__}: ")) from failure
 
 
-def _run_one(function: Callable[[T], None], argument: T, log_level: int) -> None:
+def spread(
+    function: Callable[[W, T], R], tasks: Sequence[T], workers: Sequence[W]
+) -> Iterator[tuple[T, R | str]]:
+    """Do independent tasks, several at a time if there are several workers, and yield them as they are done.
+
+    Parameters
+    ----------
+    function : callable
+        Importable by name; called with a worker and a task.
+    tasks, workers : sequence
+        Picklable. Each worker but an only one gets a process of its own.
+
+    Yields
+    ------
+    tuple
+        A task and its result, or the sentence that says why it failed. A worker that dies fails its task
+        and is replaced.
+    """
+    if len(workers) == 1:
+        for task in tasks:
+            yield task, _attempt(function, workers[0], task)
+        return
+    context = multiprocessing.get_context("spawn")
+    waiting = list(reversed(range(len(tasks))))
+    at_work: dict[Any, tuple[Any, W, int]] = {}
+
+    def start(worker: W) -> None:
+        here, there = context.Pipe()
+        process = context.Process(target=_serve, args=(there, function, worker, log.level), daemon=True)
+        process.start()
+        there.close()
+        assign(here, process, worker)
+
+    def assign(pipe: Any, process: Any, worker: W) -> None:
+        if waiting:
+            number = waiting.pop()
+            at_work[pipe] = process, worker, number
+            pipe.send(tasks[number])
+        else:
+            pipe.close()  # which ends the process
+
+    try:
+        for worker in workers[: len(tasks)]:
+            start(worker)
+        while at_work:
+            ready: list[Any] = multiprocessing.connection.wait(list(at_work))
+            for pipe in ready:
+                process, worker, number = at_work.pop(pipe)
+                try:
+                    result = pipe.recv()
+                except EOFError:
+                    process.join()
+                    yield tasks[number], f"its process ended with status {process.exitcode}"
+                    if waiting:
+                        start(worker)
+                    continue
+                assign(pipe, process, worker)
+                yield tasks[number], result
+    finally:
+        for process, _, _ in at_work.values():
+            process.terminate()
+
+
+def _attempt(function: Callable[[W, T], R], worker: W, task: T) -> R | str:
+    try:
+        return function(worker, task)
+    except SpisonetError as error:
+        return str(error)
+    except Exception as error:
+        log.debug("A task failed.", exc_info=True)
+        return f"{type(error).__name__}: {error}"
+
+
+def _serve(pipe: Any, function: Callable[[W, T], R], worker: W, log_level: int) -> None:
+    """Do the tasks that come through a pipe until it is closed."""
+    _end_with_parent(signal.SIG_DFL)
+    log.setLevel(log_level)
+    with contextlib.suppress(EOFError, BrokenPipeError):
+        while True:
+            pipe.send(_attempt(function, worker, pipe.recv()))
+
+
+def _end_with_parent(on_termination: Any) -> None:
+    """Leave Ctrl-C to the parent, and go when it goes."""
     # A session of its own keeps a terminal's Ctrl-C for the parent, which passes it on once; and if the
     # parent is killed, the child goes with it.
     os.setsid()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that either ends it in good order
+    signal.signal(signal.SIGTERM, on_termination)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGTERM)
+
+
+def _run_one(function: Callable[[T], None], argument: T, log_level: int) -> None:
+    _end_with_parent(signal.default_int_handler)  # so that either ends it in good order
     if int(os.environ["RANK"]) == 0:
         handler = logging.StreamHandler(sys.stdout)
         handler.setFormatter(logging.Formatter("%(message)s"))

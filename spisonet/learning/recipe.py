@@ -129,6 +129,20 @@ class Recipe:
         return max(whole, 2 * MARGIN + TILE_MULTIPLE)
 
 
+def check_cube_size(requested: int) -> None:
+    """Check that the network can take cubes of this edge.
+
+    Raises
+    ------
+    SpisonetError
+        If not.
+    """
+    if requested % 2**DEPTH:
+        raise SpisonetError(
+            f"--cube_size {requested} does not suit the network: give a multiple of {2**DEPTH}."
+        )
+
+
 def fitting_cube_size(requested: int, box: int) -> int:
     """Return the edge of training cubes that a box has room for, at most what is requested.
 
@@ -137,11 +151,8 @@ def fitting_cube_size(requested: int, box: int) -> int:
     SpisonetError
         If the network cannot take it, or the box is too small for any.
     """
+    check_cube_size(requested)
     multiple: int = 2**DEPTH
-    if requested % multiple:
-        raise SpisonetError(
-            f"--cube_size {requested} does not suit the network: give a multiple of {multiple}."
-        )
     fitting = min(requested, box // multiple * multiple)
     if fitting < SMALLEST_CUBE:
         raise SpisonetError(

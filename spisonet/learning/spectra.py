@@ -7,6 +7,7 @@ act on them; arrays are ``(..., z, y, x)``.
 from __future__ import annotations
 
 import itertools
+import math
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -20,9 +21,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from spisonet.fourier.filters import RadialCurve
+
 SPATIAL = (-3, -2, -1)
 BAND_FRACTION = 0.5  # a grid is fine enough for trilinear sampling if the band ends here (of Nyquist)
 MAX_OVERSAMPLING = 2.0
+ON_THE_AXIS = 1e-4  # cycles per voxel
 
 
 def rfft3(volumes: Tensor) -> Tensor:
@@ -41,10 +45,20 @@ def apply_filter(volumes: Tensor, weights_rfft: Tensor) -> Tensor:
     return irfft3(rfft3(volumes) * weights_rfft, (z, y, x))
 
 
-def frequency_points_rfft(edge: int, device: torch.device) -> Tensor:
-    """Frequencies of a cube's half spectrum, ``(edge, edge, edge // 2 + 1, 3)`` as ``(x, y, z)``."""
-    full, half = torch.fft.fftfreq(edge, device=device), torch.fft.rfftfreq(edge, device=device)
-    kz, ky, kx = torch.meshgrid(full, full, half, indexing="ij")
+def frequency_points_rfft(shape: int | tuple[int, int, int], device: torch.device) -> Tensor:
+    """Frequencies of a half spectrum, ``(z, y, x // 2 + 1, 3)`` as ``(x, y, z)``.
+
+    Parameters
+    ----------
+    shape : int or tuple of int
+        ``(z, y, x)``, or the edge of a cube.
+    device : torch.device
+        Where to make them.
+    """
+    z, y, x = (shape,) * 3 if isinstance(shape, int) else shape
+    fftfreq, rfftfreq = torch.fft.fftfreq, torch.fft.rfftfreq
+    axes = fftfreq(z, device=device), fftfreq(y, device=device), rfftfreq(x, device=device)
+    kz, ky, kx = torch.meshgrid(*axes, indexing="ij")
     return torch.stack([kx, ky, kz], dim=-1)
 
 
@@ -76,6 +90,40 @@ class FourierWeight:
         grid = (points * self._points_to_grid).reshape(1, 1, 1, -1, 3)
         values = functional.grid_sample(self._field, grid, align_corners=True, padding_mode="zeros")
         return values.reshape(points.shape[:-1])
+
+
+class RadialWeight:
+    """A curve over spatial frequency as a Fourier weight."""
+
+    def __init__(self, curve: RadialCurve) -> None:
+        self._curve = curve
+
+    def at(self, points: Tensor) -> Tensor:
+        """Weight at frequencies ``(..., 3)``."""
+        radius = points.norm(dim=-1)
+        return torch.from_numpy(self._curve.at(radius.cpu().numpy())).to(radius.device)
+
+
+class WedgeWeight:
+    """What a tilt series about ``y`` measures: 1 between its first and last tilt, 0 in the missing wedge.
+
+    Parameters
+    ----------
+    lowest_tilt, highest_tilt : float
+        In degrees. A projection at tilt ``t`` measures the plane of ``(cos t, 0, sin t)`` and the tilt axis,
+        in the convention of IsoNet2.
+    """
+
+    def __init__(self, lowest_tilt: float, highest_tilt: float) -> None:
+        self._lowest, self._highest = math.radians(lowest_tilt), math.radians(highest_tilt)
+
+    def at(self, points: Tensor) -> Tensor:
+        """Weight at frequencies ``(..., 3)`` given as ``(x, y, z)``."""
+        x, z = points[..., 0], points[..., 2]
+        tilt = torch.atan2(torch.where(x < 0, -z, z), x.abs())
+        measured = (tilt >= self._lowest) & (tilt <= self._highest)
+        axis = x.square() + z.square() < ON_THE_AXIS**2
+        return (measured | axis).to(points.dtype)
 
 
 def useful_oversampling(band_fraction: float) -> float:

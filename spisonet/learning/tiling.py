@@ -61,28 +61,38 @@ def predict_volumes(
     Tensor
         ``(n, z, y, x)``; the identity network returns its input.
     """
-    axes = [_AxisTiles.cover(n, tile_size, margin) for n in volumes.shape[1:]]
+    axes = [AxisTiles.cover(n, tile_size, margin) for n in volumes.shape[1:]]
     padded = functional.pad(volumes, [p for axis in reversed(axes) for p in (axis.before, axis.after)])
-    total, weights = torch.zeros_like(padded), torch.zeros_like(padded[0])
-    window = torch.ones(1, 1, 1, device=volumes.device)
-    for index, axis in enumerate(axes):
-        window = window * axis.window(volumes.device).reshape([-1 if a == index else 1 for a in range(3)])
-    pieces = itertools.product(range(len(volumes)), *(axis.starts for axis in axes))
-    for number, (which, *corner) in enumerate(pieces):
-        part = tuple(slice(start, start + axis.tile) for start, axis in zip(corner, axes, strict=True))
-        if which == 0:
-            weights[part] += window
-        if number % processes.count == processes.rank:
-            total[which][part] += network(padded[which][part][None, None])[0, 0] * window
+    total = torch.zeros_like(padded)
+    windows = [axis.windows(volumes.device) for axis in axes]
+    pieces = itertools.product(range(len(volumes)), *(range(len(axis.starts)) for axis in axes))
+    for number, (which, *tile) in enumerate(pieces):
+        if number % processes.count != processes.rank:
+            continue
+        starts = [axis.starts[index] for axis, index in zip(axes, tile, strict=True)]
+        part = tuple(slice(start, start + axis.tile) for start, axis in zip(starts, axes, strict=True))
+        z, y, x = (window[index] for window, index in zip(windows, tile, strict=True))
+        window = z[:, None, None] * y[:, None] * x
+        total[which][part] += network(padded[which][part][None, None])[0, 0] * window
     processes.add_up(total)
     sizes = zip(axes, volumes.shape[1:], strict=True)
     inside = (slice(None), *(slice(axis.before, axis.before + n) for axis, n in sizes))
-    return (total / weights)[inside]
+    return total[inside]
 
 
 @dataclass(frozen=True)
-class _AxisTiles:
-    """Tiles along one axis: their starts in the padded volume, their length, and the padding."""
+class AxisTiles:
+    """Overlapping tiles along one axis.
+
+    Attributes
+    ----------
+    starts : list of int
+        First voxels of the tiles, in the padded volume.
+    tile : int
+        Their length.
+    before, after : int
+        Padding of the volume.
+    """
 
     starts: list[int]
     tile: int
@@ -90,7 +100,8 @@ class _AxisTiles:
     after: int
 
     @classmethod
-    def cover(cls, n: int, tile_size: int, margin: int) -> _AxisTiles:
+    def cover(cls, n: int, tile_size: int, margin: int = MARGIN) -> AxisTiles:
+        """Cover `n` voxels by tiles of at most `tile_size` that give away `margin` voxels on each side."""
         whole = -(-n // NETWORK_MULTIPLE) * NETWORK_MULTIPLE
         if whole <= tile_size:
             return cls([0], whole, 0, whole - n)
@@ -99,11 +110,16 @@ class _AxisTiles:
         after = (n_tiles - 1) * stride + tile_size - n - margin
         return cls([i * stride for i in range(n_tiles)], tile_size, margin, after)
 
-    def window(self, device: torch.device) -> Tensor:
-        """Weigh a tile's voxels; the weights of neighbours add to one where they overlap."""
+    def windows(self, device: torch.device) -> list[torch.Tensor]:
+        """Weigh every tile's voxels; the weights of all tiles add to one inside the volume."""
         if len(self.starts) == 1:
-            return torch.ones(self.tile, device=device)
+            return [torch.ones(self.tile, device=device)]
         margin = (self.tile - self.starts[1]) / 2
         distance = torch.arange(self.tile, device=device) + 0.5
         edge = torch.minimum(distance, self.tile - distance) / margin - 0.5
-        return torch.sin(torch.pi / 2 * edge.clamp(0.0, 1.0)) ** 2
+        window = torch.sin(torch.pi / 2 * edge.clamp(0.0, 1.0)) ** 2
+        total = torch.zeros(self.starts[-1] + self.tile, device=device)
+        for start in self.starts:
+            total[start : start + self.tile] += window
+        total.clamp_(min=torch.finfo(total.dtype).tiny)  # the outer half of the padding counts nowhere
+        return [window / total[start : start + self.tile] for start in self.starts]

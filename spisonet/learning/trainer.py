@@ -15,7 +15,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from spisonet.errors import SpisonetError
 from spisonet.learning.checkpoint import load_tensors, save_tensors
-from spisonet.learning.devices import computes_in_bfloat16, empty_cache
+from spisonet.learning.devices import Execution, empty_cache
 from spisonet.learning.memory import is_out_of_memory
 from spisonet.learning.processes import ALONE
 from spisonet.learning.progress import TrainingProgress
@@ -102,6 +102,8 @@ class Trainer:
     ----------
     average : Network
         Exponential running average of the weights: the network to use.
+    execution : Execution
+        How networks run here.
     epoch_losses : list of float
         Mean loss of every finished epoch.
     """
@@ -117,15 +119,15 @@ class Trainer:
         processes: Processes = ALONE,
     ) -> None:
         self._fingerprint = fingerprint
-        layout = torch.contiguous_format if device.type == "mps" else torch.channels_last_3d
-        # PyTorch's type hints do not know the memory_format of Module.to.
-        self._network = network.to(device).to(memory_format=layout)  # type: ignore[call-overload]
+        self.execution = Execution.fastest(device)
+        if options.published:
+            self.execution = Execution(device, bfloat16=False)
+        self._network = self.execution.place(network)
         self._network.train()
         self.average = copy.deepcopy(self._network).eval()
         self.average.requires_grad_(requires_grad=False)
-        self._layout, self._device, self._tile_size = layout, device, tile_size
+        self._device, self._tile_size = device, tile_size
         self._objective, self._options, self._processes = objective, options, processes
-        self._mixed = computes_in_bfloat16(device) and not options.published
         self._compiled: Callable[[Tensor], Tensor] | None = None
         if device.type == "cuda":
             torch.backends.cudnn.benchmark = True  # crops are all of one size
@@ -183,6 +185,7 @@ class Trainer:
                 epoch = len(self.epoch_losses)
                 # Every epoch has random numbers of its own, so that a run can be resumed at any of them.
                 self._rng = np.random.default_rng([options.seed, epoch, self._processes.rank])
+                self._objective.begin_epoch(epoch)
                 losses, read = [], 0.0
                 for step in range(options.updates_per_epoch):
                     if refresh_interval and step % refresh_interval == 0:
@@ -207,7 +210,7 @@ class Trainer:
             try:
                 with torch.no_grad():
                     return predict_volumes(
-                        lambda v: self._apply(self.average, v),
+                        lambda v: self.execution.apply(self.average, v),
                         volumes,
                         self._tile_size,
                         processes=self._processes,
@@ -221,10 +224,6 @@ class Trainer:
             self._tile_size = smaller
             log.info("Out of memory: predicting in tiles of %d voxels from now on.", smaller)
             empty_cache(self._device)
-
-    def _apply(self, network: Callable[[Tensor], Tensor], volumes: Tensor) -> Tensor:
-        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._mixed):
-            return network(volumes.contiguous(memory_format=self._layout))
 
     def _update(self) -> Tensor:
         """Change the weights once; return this process's share of the mean loss, on the device."""
@@ -269,7 +268,7 @@ class Trainer:
                 continue
             share = len(part) / self._options.batch_size
             loss = share * self._objective.loss(
-                lambda crops: self._apply(network, crops[:, None])[:, 0], len(part), self._rng
+                lambda crops: self.execution.apply(network, crops[:, None])[:, 0], len(part), self._rng
             )
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()

@@ -112,3 +112,20 @@ def _read(
         positions = torch.stack([x, y, z], dim=-1) @ matrix + centre
         slabs.append(volumes.at(positions[None], np.array([which]))[0])
     return torch.cat(slabs)
+
+
+def turn_cube(cube: Tensor, rotation: np.ndarray) -> Tensor:
+    """Turn a volume ``(z, y, x)`` about its centre by one of the 24 rotations of the cube, exactly.
+
+    Parameters
+    ----------
+    cube : Tensor
+        Of any shape; the result's edges are exchanged where the rotation exchanges axes.
+    rotation : ndarray
+        ``(3, 3)`` signed permutation that acts on ``(x, y, z)``.
+    """
+    # (R v)(p) = v(R^T p); reversing both axes of R makes it act on (z, y, x).
+    matrix = rotation[::-1, ::-1].round().astype(int)
+    source = [int(abs(row).argmax()) for row in matrix]
+    flipped = [axis for axis, row in enumerate(matrix) if row.sum() < 0]
+    return cube.permute(*source).flip(flipped)

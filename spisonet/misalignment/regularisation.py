@@ -129,7 +129,9 @@ def regularise(
     prediction, losses, network = measurement.weighted_data, [], None
     if recipe.epochs:
         lesson = recipe.lesson("this iteration", measurement, memory, start=start)
-        trainer, prediction = teach(lesson, memory.device, ALONE, None, resume=False)
+        trainer, answer = teach(lesson, memory.device, ALONE, None, resume=False)
+        assert answer is not None
+        prediction = answer
         losses, network = trainer.epoch_losses, trainer.average
     corrected = recombine(measurement, prediction, maps, scales)
     results = []

@@ -17,8 +17,9 @@ from spisonet.learning.unet import PublishedUNet, UNet
 def test_network_round_trip(tmp_path, kind):
     network = kind(4)
     save_network(tmp_path / "n.safetensors", network, {"note": "x"})
-    loaded = load_network(tmp_path / "n.safetensors", 4)
+    loaded, facts = load_network(tmp_path / "n.safetensors", 4)
     assert isinstance(loaded, kind)
+    assert facts["note"] == "x"
     for name, value in network.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], value)
 

@@ -7,7 +7,7 @@ import torch
 
 from spisonet.geometry.rotations import cube_rotations
 from spisonet.learning.crops import draw_crops, draw_rotations
-from spisonet.learning.objectives import turn_cube
+from spisonet.learning.turning import turn_cube
 
 CPU = torch.device("cpu")
 
@@ -15,7 +15,7 @@ CPU = torch.device("cpu")
 def test_positions_turn_about_the_crop_centre(measurement_factory):
     measurement = measurement_factory()
     rotations = draw_rotations(3, np.random.default_rng(0), CPU)
-    crops = draw_crops(measurement, rotations, 9, np.random.default_rng(1))
+    crops = draw_crops(measurement.crop_centres, 2, rotations, 9, np.random.default_rng(1))
     centre = crops.positions[:, 4, 4, 4]
     inside = measurement.crop_centres.round()
     assert all((inside == c.round()).all(dim=1).any() for c in centre)
@@ -25,11 +25,12 @@ def test_positions_turn_about_the_crop_centre(measurement_factory):
 
 
 def test_the_target_is_the_other_half(measurement_factory):
+    centres = measurement_factory().crop_centres
     rotations = draw_rotations(40, np.random.default_rng(0), CPU)
-    pair = draw_crops(measurement_factory(), rotations, 4, np.random.default_rng(1))
+    pair = draw_crops(centres, 2, rotations, 4, np.random.default_rng(1))
     assert set(pair.inputs.tolist()) == {0, 1}
     assert (pair.inputs + pair.targets == 1).all()
-    single = draw_crops(measurement_factory(n_halves=1), rotations, 4, np.random.default_rng(1))
+    single = draw_crops(centres, 1, rotations, 4, np.random.default_rng(1))
     assert (single.inputs == single.targets).all()
 
 

@@ -10,7 +10,7 @@ import torch
 
 from spisonet.learning.crops import draw_rotations
 from spisonet.learning.objectives import EquivarianceObjective, ReplayObjective
-from spisonet.learning.spectra import apply_filter
+from spisonet.learning.spectra import apply_filter, frequency_points_rfft
 
 CPU = torch.device("cpu")
 
@@ -34,7 +34,7 @@ def test_replay_residual_does_not_count_what_the_turned_map_lacks(measurement_fa
     objective = ReplayObjective(measurement, 32)
 
     def costs(filter_of_error: str) -> float:
-        rng, positions = np.random.default_rng(0), objective._points
+        rng, positions = np.random.default_rng(0), frequency_points_rfft(32, CPU)
         # The objective draws its rotations first, so they can be drawn again here.
         rotations = draw_rotations(2, np.random.default_rng(0), CPU)
         known = objective._weight.at(torch.einsum("bji,zyxj->bzyxi", rotations, positions))

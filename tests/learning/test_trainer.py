@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from spisonet.errors import SpisonetError
+from spisonet.learning.devices import Execution
 from spisonet.learning.objectives import EquivarianceObjective, ReplayObjective
 from spisonet.learning.trainer import Trainer, TrainingOptions
 from spisonet.learning.unet import PublishedUNet, UNet
@@ -90,6 +91,9 @@ def test_divergence_stops_with_a_clear_sentence(measurement_factory, tmp_path):
     trainer = trainer_for(measurement_factory(), options())
 
     class Diverging:
+        def begin_epoch(self, number):
+            pass
+
         def refresh_interval(self, batch_size):
             return 0
 
@@ -190,18 +194,18 @@ def test_a_network_that_cannot_be_compiled_trains_uncompiled(measurement_factory
         assert torch.equal(one, other)
 
 
-def test_prediction_falls_back_to_smaller_tiles(measurement_factory):
+def test_prediction_falls_back_to_smaller_tiles(measurement_factory, monkeypatch):
     trainer = trainer_for(measurement_factory(), options())
     trainer._tile_size = 160
     sizes = []
 
-    def hungry(network, volumes):
+    def hungry(execution, network, volumes):
         sizes.append(volumes.shape[-1])
         if volumes.shape[-1] > 64:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return volumes
 
-    trainer._apply = hungry
+    monkeypatch.setattr(Execution, "apply", hungry)
     volumes = torch.randn(1, 100, 100, 100)
     torch.testing.assert_close(trainer.predict(volumes), volumes, rtol=0, atol=1e-5)
     assert sizes[0] == 104
@@ -214,7 +218,7 @@ def test_bfloat16_gives_nearly_the_prediction_of_float32(measurement_factory, tm
     predictions = []
     for mixed in (False, True):
         trainer = trainer_for(measurement, options(epochs=1, crops_per_epoch=200, batch_size=4), width=8)
-        trainer._mixed = mixed
+        trainer.execution = Execution(torch.device("cpu"), bfloat16=mixed)
         trainer.train("test", tmp_path / f"{mixed}.safetensors", resume=False)
         predictions.append(trainer.predict(measurement.weighted_data))
     full, half = predictions

@@ -1,0 +1,57 @@
+"""Self-contained HTML pages, and the figures on them."""
+
+from __future__ import annotations
+
+import base64
+from html import escape
+from typing import TYPE_CHECKING
+
+from spisonet.io.atomic import atomic_path
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from matplotlib.figure import Figure
+
+DPI = 110
+STYLE = (
+    "body{font-family:sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#222}"
+    "img{max-width:100%}figure{margin:2em 0}figcaption{color:#555}"
+    "th{text-align:left;padding-right:1em}td{padding:.15em 1em .15em 0;vertical-align:top}"
+    ".note{background:#fff3d6;padding:.6em 1em}"
+)
+
+
+def save_figure(path: Path, figure: Figure) -> None:
+    """Write a figure as a PNG file, atomically."""
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=DPI, format="png")
+
+
+def facts_table(facts: dict[str, str]) -> str:
+    """Return a table of names and values."""
+    rows = "".join(f"<tr><td>{escape(k)}</td><td>{escape(v)}</td></tr>" for k, v in facts.items())
+    return f"<table>{rows}</table>"
+
+
+def warning(text: str) -> str:
+    """Return a paragraph that stands out."""
+    return f"<p class='note'>{escape(text)}</p>"
+
+
+def embedded_figure(path: Path, caption: str) -> str:
+    """Return a PNG file as part of a page."""
+    image = base64.b64encode(path.read_bytes()).decode("ascii")
+    text = escape(caption)
+    picture = f"<img alt='{text}' src='data:image/png;base64,{image}'>"
+    return f"<figure>{picture}<figcaption>{text}</figcaption></figure>"
+
+
+def write_page(path: Path, title: str, heading: str, *parts: str) -> None:
+    """Write a page of parts in HTML, atomically."""
+    page = (
+        f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{escape(title)}</title>"
+        f"<style>{STYLE}</style><h1>{escape(heading)}</h1>{''.join(parts)}</html>"
+    )
+    with atomic_path(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
