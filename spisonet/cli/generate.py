@@ -137,6 +137,37 @@ def join_boolean_values(arguments: list[str], booleans: set[str]) -> list[str]:
     return joined
 
 
+def drop_obsolete(arguments: list[str], obsolete: frozenset[str]) -> tuple[list[str], list[str]]:
+    """Leave out options of published programs that mean nothing here, with their values.
+
+    Parameters
+    ----------
+    arguments : list of str
+        Command-line words.
+    obsolete : frozenset of str
+        Names of the options, with underscores.
+
+    Returns
+    -------
+    kept, dropped : list of str
+        The other words, and the names of the options that were there.
+    """
+    kept: list[str] = []
+    dropped: list[str] = []
+    in_value = False
+    for word in arguments:
+        name, joined, _ = word.partition("=")
+        if name.startswith("--") and name.removeprefix("--").replace("-", "_") in obsolete:
+            dropped.append(name)
+            in_value = not joined
+        elif in_value and not word.startswith("--"):
+            in_value = False
+        else:
+            in_value = False
+            kept.append(word)
+    return kept, dropped
+
+
 def drop_none_values(arguments: list[str], optional: set[str]) -> list[str]:
     """Leave out ``--option None``, which the published command lines write for "not given".
 

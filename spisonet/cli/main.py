@@ -17,6 +17,7 @@ from spisonet.cli.generate import (
     add_command,
     boolean_names,
     drop_none_values,
+    drop_obsolete,
     join_boolean_values,
     optional_names,
 )
@@ -113,6 +114,11 @@ def _terminal() -> Iterator[None]:
 def _run(app: typer.Typer, models: list[type[CommandConfig]], arguments: list[str] | None) -> None:
     words = sys.argv[1:] if arguments is None else arguments
     with _terminal():
+        asked = next((model for model in models if words and model.command == words[0]), None)
+        if asked is not None:
+            words, dropped = drop_obsolete(words, asked.obsolete)
+            if dropped:
+                typer.echo(f"Without effect here: {', '.join(dropped)}.")
         try:
             words = drop_none_values(words, optional_names(models))
             app(join_boolean_values(words, boolean_names(models)))
@@ -135,7 +141,7 @@ def main(arguments: list[str] | None = None) -> None:
 def isonet(arguments: list[str] | None = None) -> None:
     """Run ``isonet.py``, as `main`."""
     commands: dict[type[CommandConfig], str] = {**TOMOGRAM_COMMANDS, CheckConfig: COMMANDS[CheckConfig]}
-    app = _program("isonet", commands, "Prepare tomograms: list, deconvolve and mask them.")
+    app = _program("isonet", commands, "Fill the missing wedge of tomograms, and denoise them.")
     _run(app, list(commands), arguments)
 
 

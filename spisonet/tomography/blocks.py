@@ -36,6 +36,16 @@ class Block:
     first: tuple[int, int, int]
     shape: tuple[int, int, int]
 
+    @classmethod
+    def around(cls, inner: tuple[slice, slice, slice], margin: int) -> Block:
+        """Return a part with equal surroundings on all sides."""
+        z, y, x = inner
+        return cls(
+            inner,
+            (z.start - margin, y.start - margin, x.start - margin),
+            (z.stop - z.start + 2 * margin, y.stop - y.start + 2 * margin, x.stop - x.start + 2 * margin),
+        )
+
     @property
     def own(self) -> tuple[slice, ...]:
         """The inner part in the block's own coordinates."""
@@ -59,12 +69,7 @@ def blocks(shape: tuple[int, int, int], edge: int, margin: int) -> Iterator[Bloc
     """
     parts = [[slice(s, min(s + edge, n)) for s in range(0, n, edge)] for n in shape]
     for z, y, x in itertools.product(*parts):
-        inner = (z, y, x)
-        yield Block(
-            inner,
-            (z.start - margin, y.start - margin, x.start - margin),
-            (z.stop - z.start + 2 * margin, y.stop - y.start + 2 * margin, x.stop - x.start + 2 * margin),
-        )
+        yield Block.around((z, y, x), margin)
 
 
 def read_mirrored(tomogram: TomogramFile, block: Block) -> NDArray[np.float32]:

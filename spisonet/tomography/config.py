@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from spisonet.io.config import CommandConfig, CommandLine
 
 # Field types are evaluated at run time by pydantic and Typer.
 Positional = CommandLine(positional=True)
 TOMO_IDX = "Process only these tomograms, as in 1,2,4 or 5-10,15 [default: all]."
+
+WIDTHS = {"unet-small": 16, "unet-medium": 32, "unet-default": 64, "unet-large": 64}
+OBSOLETE_IN_TRAINING = frozenset(
+    {
+        *("loss_func", "T_max", "learning_rate_min", "compile_model", "mixed_precision", "log_level"),
+        *("normalize_percentile", "split_halves"),
+    }
+)
 
 
 class PrepareStarConfig(CommandConfig):
@@ -138,8 +146,270 @@ class MakeMaskConfig(CommandConfig):
     tomo_idx: str | None = Field(None, description=TOMO_IDX)
 
 
+class SubtomogramStarConfig(CommandConfig):
+    """List the subtomograms of a folder in a STAR file, to be trained on."""
+
+    command: ClassVar[str] = "prepare_subtomo_star"
+    examples: ClassVar[tuple[str, ...]] = ("isonet.py prepare_subtomo_star subtomo --pixel_size 10",)
+
+    folder_name: Annotated[Path, Positional] = Field(description="Folder of subtomograms.")
+    output_star: Path = Field(Path("subtomo.star"), description="STAR file to write.")
+    pixel_size: float = Field(10.0, gt=0, description="Voxel size in Å.")
+    cube_size: int | None = Field(
+        None,
+        ge=16,
+        description="Edge of training cubes in voxels [default: two thirds of the subtomograms'].",
+    )
+
+
+class ExtractConfig(CommandConfig):
+    """Cut subtomograms out of tomograms, to be trained on; refine can also take the tomograms themselves."""
+
+    command: ClassVar[str] = "extract"
+    examples: ClassVar[tuple[str, ...]] = ("isonet.py extract tomograms.star --cube_size 64",)
+    obsolete: ClassVar[frozenset[str]] = frozenset({"log_level"})
+
+    star_file: Annotated[Path, Positional] = Field(description="STAR file of tomograms.")
+    input_column: str | None = Field(
+        None, description="Column of the tomograms [default: the deconvolved ones, or the full ones]."
+    )
+    use_deconv_tomo: bool = Field(True, description="Take the deconvolved tomograms where there are some.")
+    subtomo_folder: Path = Field(Path("subtomo"), description="Folder for the subtomograms.")
+    subtomo_star: Path = Field(Path("subtomo.star"), description="STAR file of them to write.")
+    cube_size: int = Field(
+        64, ge=16, description="Edge of training cubes in voxels; subtomograms are 1.5 times as large."
+    )
+    crop_size: int | None = Field(None, ge=16, description="Edge of subtomograms in voxels.")
+    tomo_idx: str | None = Field(None, description=TOMO_IDX)
+    seed: int = Field(0, ge=0, description="Seed of the random places.")
+
+
+class LearningConfig(CommandConfig):
+    """What training and prediction of tomograms have in common."""
+
+    gpuID: str | None = Field(  # noqa: N815 - the published name
+        None, description="GPUs to use, as in 0 or 0,1 [default: the first, or the CPU if there is none]."
+    )
+    ncpus: Annotated[int, CommandLine(aliases=("--preprocessing_ncpus",))] = Field(
+        16, ge=1, description="Number of CPU threads (at most those of the machine are used)."
+    )
+    device: str | None = Field(None, description="cpu, cuda, cuda:1 or mps [default: the best there is].")
+    memory_limit: float | None = Field(
+        None, gt=0, description="Gigabytes of the device's memory to use [default: what is free]."
+    )
+    input_column: str | None = Field(
+        None,
+        description="Column of the tomograms, where no halves are used "
+        "[default: the deconvolved ones, or the full ones].",
+    )
+    use_deconv_tomo: bool = Field(True, description="Take the deconvolved tomograms where there are some.")
+    tomo_idx: str | None = Field(None, description=TOMO_IDX)
+    pad: bool = Field(
+        False, description="Mirror tomograms that are thinner than the cubes, instead of refusing them."
+    )
+    turns: int = Field(
+        0,
+        ge=0,
+        le=16,
+        description="Turned copies to average predictions over; 6 improve them, at 7 times the time.",
+    )
+    resume: bool = Field(False, description="Continue the run in the output folder.")
+
+
+class TrainingConfig(LearningConfig):
+    """What refine and denoise have in common."""
+
+    free_on_resume: ClassVar[frozenset[str]] = frozenset(
+        {
+            "resume",
+            "gpuID",
+            "ncpus",
+            "device",
+            "memory_limit",
+            "acc_batches",
+            "turns",
+            "with_predict",
+            "preview",
+        }
+    )
+
+    star_file: Annotated[Path, CommandLine(positional=True, aliases=("--subtomo_star",))] = Field(
+        description="STAR file of tomograms, or of subtomograms."
+    )
+    output_dir: Annotated[Path | None, CommandLine(aliases=("--result_dir",))] = Field(
+        None, description="Output folder [default: isonet_maps, or results for subtomograms]."
+    )
+    arch: str = Field(
+        "unet-medium", description="unet-small, unet-medium or unet-large: U-Nets of width 16, 32 and 64."
+    )
+    filter_base: int | None = Field(None, ge=1, description="Base width of the U-Net [default: by --arch].")
+    pretrained_model: Path | None = Field(None, description="Network weights (safetensors) to start from.")
+    cube_size: int | None = Field(
+        None,
+        ge=16,
+        description="Edge of training cubes in voxels, a multiple of 8 [default: 64, or the subtomograms'].",
+    )
+    epochs: int | None = Field(
+        None, ge=1, description="Training epochs [default: 50, or 10 in each of --iterations]."
+    )
+    n_subvolume: int | None = Field(
+        None, ge=1, description="Crops an epoch [default: the sum of the table's rlnNumberSubtomo]."
+    )
+    batch_size: int | None = Field(
+        None, ge=1, description="Crops an update, over all GPUs [default: 4 for each]."
+    )
+    acc_batches: int = Field(
+        1, ge=1, description="Parts in which a batch is computed; more are used if the memory demands it."
+    )
+    learning_rate: float | None = Field(None, gt=0, description="Peak learning rate [default: 2e-3].")
+    CTF_mode: Literal["None", "phase_only", "wiener", "network"] = Field(
+        "None",
+        description="phase_only: flip phases; wiener: deconvolve; network: the network undoes the CTF, too.",
+    )
+    isCTFflipped: bool = Field(  # noqa: N815 - the published name
+        False, description="The phases of the tilt images were flipped already."
+    )
+    clip_first_peak_mode: Literal[0, 1] = Field(
+        1, description="network: 1 leaves frequencies below the first maximum of the CTF as they are."
+    )
+    bfactor: float = Field(
+        0.0, ge=0, description="network: B factor in Å² to undo, too (200 to 300 for isolated particles)."
+    )
+    snrfalloff: float | None = Field(None, ge=0, description="wiener: see deconv.")
+    deconvstrength: float | None = Field(None, description="wiener: see deconv.")
+    highpassnyquist: float = Field(0.02, gt=0, le=1, description="wiener: see deconv.")
+    with_predict: bool = Field(
+        True, description="Predict the tomograms of the table when training has ended."
+    )
+    save_interval: int = Field(10, ge=1, description="Epochs between previews.")
+    preview: bool = Field(True, description="Draw slices of the first tomogram every few epochs.")
+    seed: int = Field(0, ge=0, description="Seed of every random choice.")
+
+    @property
+    def width(self) -> int:
+        """Base width of the U-Net."""
+        return self.filter_base or WIDTHS[self.arch]
+
+    @field_validator("arch")
+    @classmethod
+    def _known_architecture(cls, name: str) -> str:
+        if name not in WIDTHS:
+            raise ValueError(f"{name} is not there; choose {', '.join(WIDTHS)}")
+        return name
+
+
+class RefineConfig(TrainingConfig):
+    """Learn from tomograms to fill their missing wedges; even and odd ones are denoised, too."""
+
+    command: ClassVar[str] = "refine"
+    examples: ClassVar[tuple[str, ...]] = (
+        "isonet.py refine tomograms.star --gpuID 0,1",
+        "isonet.py refine subtomo.star --iterations 30 --noise_start_iter 10,15,20,25",
+    )
+    obsolete: ClassVar[frozenset[str]] = OBSOLETE_IN_TRAINING | {
+        "data_dir",
+        "steps_per_epoch",
+        "noise_dir",
+        "drop_out",
+        "convs_per_depth",
+        "kernel",
+        "pool",
+        "unet_depth",
+        "batch_normalization",
+        "correct_between_tilts",
+        "start_bt_size",
+        "random_rotation",
+        "random_rot_weight",
+        "remove_intermediate",
+        "select_subtomo_number",
+        "apply_mw_x1",
+    }
+
+    method: Literal["isonet2", "isonet2-n2n"] | None = Field(
+        None,
+        description="isonet2-n2n: from even and odd tomograms; isonet2: from single ones "
+        "[default: the first if the table has halves].",
+    )
+    iterations: int | None = Field(
+        None, ge=1, description="Iterations of IsoNet 0.2: --epochs counts for each of them, 10 by default."
+    )
+    mw_weight: float = Field(
+        20.0, description="Weight of what is hidden by the wedge; 0 or less: all frequencies count alike."
+    )
+    noise_level: str | None = Field(
+        None,
+        description="Single tomograms: noise added to inputs, in standard deviations, as in 0.05,0.1.",
+    )
+    noise_start_iter: str | None = Field(
+        None, description="Iterations (or epochs, without --iterations) from which these levels count."
+    )
+    noise_mode: Literal["noFilter", "ramp", "hamming"] | None = Field(
+        None, description="Filter of the backprojection that the noise looks like it went through."
+    )
+
+
+class DenoiseConfig(TrainingConfig):
+    """Learn from even and odd tomograms to denoise them, leaving the missing wedge."""
+
+    command: ClassVar[str] = "denoise"
+    examples: ClassVar[tuple[str, ...]] = ("isonet.py denoise tomograms.star --output_dir denoise",)
+    obsolete: ClassVar[frozenset[str]] = OBSOLETE_IN_TRAINING
+
+    output_dir: Path | None = Field(Path("denoise"), description="Output folder.")
+
+
+class PredictConfig(LearningConfig):
+    """Correct tomograms with a trained network."""
+
+    command: ClassVar[str] = "predict"
+    examples: ClassVar[tuple[str, ...]] = (
+        "isonet.py predict tomograms.star isonet_maps/network.safetensors --gpuID 0,1",
+    )
+    free_on_resume: ClassVar[frozenset[str]] = frozenset(
+        {"resume", "gpuID", "ncpus", "device", "memory_limit", "tomo_idx"}
+    )
+    obsolete: ClassVar[frozenset[str]] = frozenset(
+        {
+            "batch_size",
+            "normalize_percentile",
+            "log_level",
+            "padding_factor",
+            "correct_CTF",
+            "apply_mw_x1",
+            "isCTFflipped",
+        }
+    )
+
+    star_file: Annotated[Path, Positional] = Field(description="STAR file of tomograms.")
+    model: Annotated[Path, Positional] = Field(description="network.safetensors, as refine wrote it.")
+    output_dir: Path = Field(Path("corrected_tomos"), description="Folder for the corrected tomograms.")
+    cube_size: int | None = Field(None, ge=1, description="Stride of tiles in voxels; see --crop_size.")
+    crop_size: int | None = Field(
+        None, ge=1, description="Edge of tiles in voxels [default: what fits into memory]."
+    )
+
+
+class ResizeConfig(CommandConfig):
+    """Bring tomograms to another voxel size."""
+
+    command: ClassVar[str] = "resize"
+    examples: ClassVar[tuple[str, ...]] = ("isonet.py resize tomograms.star --apix 15",)
+
+    star_file: Annotated[Path, Positional] = Field(description="STAR file of tomograms.")
+    apix: float = Field(15.0, gt=0, description="New voxel size in Å.")
+    out_folder: Path = Field(
+        Path("tomograms_resized"), description="Folder for the tomograms; their STAR file takes its name."
+    )
+
+
 COMMANDS: dict[type[CommandConfig], str] = {
     PrepareStarConfig: "spisonet.tomography.prepare:run_prepare_star",
     DeconvConfig: "spisonet.tomography.deconvolution:run_deconv",
     MakeMaskConfig: "spisonet.tomography.masking:run_make_mask",
+    SubtomogramStarConfig: "spisonet.tomography.extraction:run_prepare_subtomo_star",
+    ExtractConfig: "spisonet.tomography.extraction:run_extract",
+    RefineConfig: "spisonet.tomography.refine:run_refine",
+    DenoiseConfig: "spisonet.tomography.refine:run_denoise",
+    PredictConfig: "spisonet.tomography.predict:run_predict",
+    ResizeConfig: "spisonet.tomography.resizing:run_resize",
 }

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spisonet.errors import SpisonetError
-from spisonet.fourier.grids import irfft3, rfft3
+from spisonet.fourier.filters import RadialCurve
 from spisonet.io.atomic import prepare_output_folder
-from spisonet.io.tomograms import TomogramFile, open_tomogram, written_tomogram
+from spisonet.io.tomograms import open_tomogram, written_tomogram
 from spisonet.tomography.blocks import blocks, read_mirrored, slabs
+from spisonet.tomography.contrast import Microscope, read_microscope
 from spisonet.tomography.table import TomogramTable, output_names, require_files
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from spisonet.io.tomograms import TomogramFile
     from spisonet.tomography.config import DeconvConfig
     from spisonet.tomography.table import TomogramRow
 
@@ -28,11 +29,9 @@ log = logging.getLogger("spisonet")
 
 AMPLITUDE_CONTRAST = 0.07  # of the published filter
 SNR_FLOOR = 1e-6
-CURVE_POINTS = 2048
 WHOLE_VOXELS = 2**28  # a filter and two transforms of so many are a few gigabytes
 AUTOMATIC_EDGE = 384
 HIGHPASS_RINGING = 2.5  # voxels, times the fraction of Nyquist at which the high-pass ends
-DEFAULT_VOLTAGE, DEFAULT_CS = 300.0, 2.7
 
 
 @dataclass(frozen=True)
@@ -41,18 +40,12 @@ class Deconvolution:
 
     Attributes
     ----------
-    voxel_size_angstrom : float
-        Voxel size.
-    defocus_angstrom : float
-        Underfocus.
-    voltage_kilovolt, cs_millimetre : float
-        Of the microscope.
+    microscope : Microscope
+        Whose contrast to undo.
     snr_falloff, strength : float
         The assumed signal-to-noise ratio is ``exp(-100 f falloff / voxel) 10^strength`` at ``f`` of Nyquist.
     highpass : float
         Fraction of Nyquist up to which low frequencies are attenuated.
-    phase_flipped : bool
-        Whether the tilt images' phases were flipped.
 
     References
     ----------
@@ -60,59 +53,25 @@ class Deconvolution:
     (IsoNet), whose constants these are.
     """
 
-    voxel_size_angstrom: float
-    defocus_angstrom: float
-    voltage_kilovolt: float = DEFAULT_VOLTAGE
-    cs_millimetre: float = DEFAULT_CS
+    microscope: Microscope
     snr_falloff: float = 1.0
     strength: float = 1.0
     highpass: float = 0.02
-    phase_flipped: bool = False
 
-    def curve(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return frequencies, as fractions of Nyquist from 0 to 1, and the filter there."""
-        f = np.linspace(0, 1, CURVE_POINTS)
-        k = f / (2 * self.voxel_size_angstrom)
-        contrast = contrast_transfer(k, self.defocus_angstrom, self.voltage_kilovolt, self.cs_millimetre)
-        if self.phase_flipped:
-            contrast = np.abs(contrast)
+    @property
+    def curve(self) -> RadialCurve:
+        """The filter by spatial frequency."""
+        contrast = self.microscope.transfer
+        f = np.linspace(0, 1, len(contrast))
         high = 1 - np.cos(np.pi * np.minimum(1, f / self.highpass))
-        falloff = np.exp(-100 * f * self.snr_falloff / self.voxel_size_angstrom)
+        falloff = np.exp(-100 * f * self.snr_falloff / self.microscope.voxel_size_angstrom)
         snr = falloff * 10**self.strength * high + SNR_FLOOR
-        return f, contrast / (contrast**2 + 1 / snr)
+        return RadialCurve(contrast / (contrast**2 + 1 / snr))
 
-    def apply(self, volume: NDArray[np.float32], workers: int) -> NDArray[np.float32]:
-        """Filter a volume ``(z, y, x)``."""
-        z, y = (np.fft.fftfreq(n) * 2 for n in volume.shape[:2])
-        x = np.fft.rfftfreq(volume.shape[2]) * 2
-        spectrum = rfft3(volume, workers)
-        f, values = self.curve()
-        plane = y[:, None] ** 2 + x[None] ** 2
-        for index, height in enumerate(z):  # plane by plane: a volume of frequencies would double the memory
-            distance = np.minimum(1, np.sqrt(plane + height**2))
-            spectrum[index] *= np.interp(distance, f, values).astype(np.float32)
-        return irfft3(spectrum, volume.shape, workers)
-
-
-def contrast_transfer(
-    k: NDArray[np.float64], defocus_angstrom: float, voltage_kilovolt: float, cs_millimetre: float
-) -> NDArray[np.float64]:
-    """Phase-contrast transfer of a weak object with 7 % amplitude contrast, positive at low frequency.
-
-    Parameters
-    ----------
-    k : ndarray
-        Spatial frequencies in 1/Å.
-    defocus_angstrom : float
-        Underfocus.
-    voltage_kilovolt, cs_millimetre : float
-        Of the microscope.
-    """
-    volt, cs = 1e3 * voltage_kilovolt, 1e7 * cs_millimetre
-    wavelength = 12.2643247 / math.sqrt(volt * (1 + 0.978466e-6 * volt))
-    phase = np.pi * (wavelength * defocus_angstrom * k**2 - 0.5 * wavelength**3 * cs * k**4)
-    in_phase = math.sqrt(1 - AMPLITUDE_CONTRAST**2) * np.sin(phase)
-    return np.asarray(in_phase + AMPLITUDE_CONTRAST * np.cos(phase))
+    @property
+    def reach(self) -> int:
+        """How far it rings, in voxels: over the wavelength at which its high-pass ends, and some more."""
+        return math.ceil(HIGHPASS_RINGING / self.highpass)
 
 
 def run_deconv(config: DeconvConfig) -> None:
@@ -131,10 +90,30 @@ def run_deconv(config: DeconvConfig) -> None:
     tasks = []
     for row, path, output in zip(rows, inputs, outputs, strict=True):
         tomogram = open_tomogram(path, row.voxel_size_angstrom)
-        tasks.append((row, tomogram, output, _deconvolution(config, row, tomogram)))
+        deconvolution = read_deconvolution(
+            row,
+            tomogram.voxel_size_angstrom,
+            config.snrfalloff,
+            config.deconvstrength,
+            config.highpassnyquist,
+            config.phaseflipped,
+            voltage_kilovolt=config.voltage,
+            cs_millimetre=config.cs,
+        )
+        tasks.append((row, tomogram, output, deconvolution))
     prepare_output_folder(config.deconv_folder)
     for row, tomogram, output, deconvolution in tasks:
-        deconvolve(tomogram, output, deconvolution, config.chunk_size, config.overlap_rate, config.ncpu)
+        defocus = deconvolution.microscope.defocus_angstrom
+        filter_tomogram(
+            tomogram,
+            output,
+            deconvolution.curve,
+            deconvolution.reach,
+            f"spisonet deconv: defocus {defocus:g} A",
+            config.chunk_size,
+            config.overlap_rate,
+            config.ncpu,
+        )
         table.set(row, "rlnSnrFalloff", deconvolution.snr_falloff)
         table.set(row, "rlnDeconvStrength", deconvolution.strength)
         table.set(row, "rlnDeconvTomoName", output)
@@ -142,45 +121,51 @@ def run_deconv(config: DeconvConfig) -> None:
         log.info(
             "%s: defocus %.2f µm, falloff %g, strength %g -> %s",
             tomogram.path,
-            deconvolution.defocus_angstrom / 1e4,
+            defocus / 1e4,
             deconvolution.snr_falloff,
             deconvolution.strength,
             output,
         )
 
 
-def _deconvolution(config: DeconvConfig, row: TomogramRow, tomogram: TomogramFile) -> Deconvolution:
-    defocus = row.number_of("rlnDefocus")
-    if defocus is None or defocus <= 0:
-        raise SpisonetError(f"{row.shown} has no rlnDefocus above 0: give it in {config.star_file}, in Å.")
+def read_deconvolution(
+    row: TomogramRow,
+    voxel_size_angstrom: float,
+    snr_falloff: float | None,
+    strength: float | None,
+    highpass: float,
+    phase_flipped: bool,
+    **chosen: float | None,
+) -> Deconvolution:
+    """Find a tomogram's filter: what is chosen, else what its row tells, else the published defaults.
 
-    def chosen(value: float | None, column: str, default: float) -> float:
-        if value is not None:
-            return value
-        found = row.number_of(column)
-        return default if found is None else found
-
-    return Deconvolution(
-        tomogram.voxel_size_angstrom,
-        defocus,
-        chosen(config.voltage, "rlnVoltage", DEFAULT_VOLTAGE),
-        chosen(config.cs, "rlnSphericalAberration", DEFAULT_CS),
-        chosen(config.snrfalloff, "rlnSnrFalloff", 1.0),
-        chosen(config.deconvstrength, "rlnDeconvStrength", 1.0),
-        config.highpassnyquist,
-        config.phaseflipped,
+    Raises
+    ------
+    SpisonetError
+        If there is no defocus.
+    """
+    microscope = read_microscope(
+        row, voxel_size_angstrom, phase_flipped, amplitude_contrast=AMPLITUDE_CONTRAST, **chosen
     )
+    found = [
+        row.number_of(column) if value is None else value
+        for value, column in ((snr_falloff, "rlnSnrFalloff"), (strength, "rlnDeconvStrength"))
+    ]
+    falloff, power = (1.0 if value is None else value for value in found)
+    return Deconvolution(microscope, falloff, power, highpass)
 
 
-def deconvolve(
+def filter_tomogram(
     tomogram: TomogramFile,
     output: Path,
-    deconvolution: Deconvolution,
-    chunk_size: int | None,
-    overlap: float,
-    workers: int,
+    curve: RadialCurve,
+    reach: int,
+    label: str,
+    chunk_size: int | None = None,
+    overlap: float = 0.0,
+    workers: int = -1,
 ) -> None:
-    """Deconvolve a tomogram; mean and standard deviation stay the input's.
+    """Filter a tomogram in blocks; mean and standard deviation stay the input's.
 
     Parameters
     ----------
@@ -188,32 +173,32 @@ def deconvolve(
         Input.
     output : Path
         File to write.
-    deconvolution : Deconvolution
+    curve : RadialCurve
         The filter.
+    reach : int
+        Voxels over which it acts.
+    label : str
+        For the header.
     chunk_size : int or None
         Edge of the blocks in voxels; None for the whole tomogram, or blocks of a few hundred voxels if it is
         large.
     overlap : float
-        Surroundings on both sides of a block together, as a fraction of its edge; more where the filter
-        reaches farther.
+        Surroundings on both sides of a block together, as a fraction of its edge; at least `reach`.
     workers : int
         Threads.
     """
     edge = chunk_size or (max(tomogram.shape) if tomogram.n_voxels <= WHOLE_VOXELS else AUTOMATIC_EDGE)
     whole = all(n <= edge for n in tomogram.shape)
-    # The filter rings over the wavelength at which its high-pass ends, and some more.
-    reach = math.ceil(HIGHPASS_RINGING / deconvolution.highpass)
     margin = 0 if whole else max(round(overlap * edge / 2), reach)
     before, after = _Moments(), _Moments()
-    label = f"spisonet deconv: defocus {deconvolution.defocus_angstrom:g} A"
     with written_tomogram(output, tomogram, label) as result:
         for block in blocks(tomogram.shape, edge, margin):
             part = read_mirrored(tomogram, block)
-            filtered = deconvolution.apply(part, workers)[block.own]
+            filtered = curve.apply(part, workers)[block.own]
             before.add(part[block.own])
             after.add(filtered)
             result[block.inner] = filtered
-        scale = before.deviation / max(after.deviation, 1e-30)
+        scale = before.deviation / after.deviation if after.deviation > 0 else 1.0
         for slab in slabs(tomogram.shape):
             result[slab] = (result[slab] - after.mean) * np.float32(scale) + np.float32(before.mean)
 

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 NOTHING = ("", "None", "none", "nan")
 UNSAFE = ("#", "'", '"')  # begin comments and quotations
+SUBTOMOGRAM = "rlnImageName"
 NAMES = ("rlnTomoName", "rlnMicrographName", "rlnTomoReconstructedTomogram")
+OF_SUBTOMOGRAMS = {SUBTOMOGRAM, "rlnCubeSize"}
+RELION5_SERIES = "rlnTomoTiltSeriesStarFile"
 INDEX, FULL_RELION5 = "rlnIndex", "rlnTomoReconstructedTomogram"
 HALVES = ("rlnTomoReconstructedTomogramHalf1", "rlnTomoReconstructedTomogramHalf2")
 FULL_ISONET1, FULL_ISONET2 = "rlnMicrographName", "rlnTomoName"
@@ -42,14 +45,14 @@ class TomogramRow:
     @property
     def index(self) -> str:
         """What ``--tomo_idx`` calls the row: its ``rlnIndex``, or its number from 1."""
-        return self.text(INDEX) or str(self.number + 1)
+        return self.text(INDEX) or self.text("rlnSubtomoIndex") or str(self.number + 1)
 
     @property
     def full(self) -> Path | None:
         """The tomogram of all tilts, or None."""
         if FULL_RELION5 in self.values:
             return self.path(FULL_RELION5)
-        named = self.path(FULL_ISONET1) or self.path(FULL_ISONET2)
+        named = self.path(FULL_ISONET1) or self.path(FULL_ISONET2) or self.path(SUBTOMOGRAM)
         # RELION 5 and IsoNet2 mean different things by rlnTomoName: a name, or the file itself.
         return named if named is not None and named.suffix in SUFFIXES else None
 
@@ -62,7 +65,8 @@ class TomogramRow:
     @property
     def shown(self) -> str:
         """What to call the tomogram in messages."""
-        return next((self.values[name] for name in NAMES if self.text(name)), f"tomogram {self.index}")
+        named = (self.values[name] for name in (*NAMES, SUBTOMOGRAM) if self.text(name))
+        return next(named, f"tomogram {self.index}")
 
     @property
     def voxel_size_angstrom(self) -> float | None:
@@ -123,7 +127,8 @@ class TomogramTable:
     ) -> None:
         self.path = path
         self._blocks, self._singles, self._comments = blocks, singles, comments
-        found = [name for name, block in blocks.items() if set(NAMES) & set(block.columns)]
+        columns = {name: set(block.columns) for name, block in blocks.items()}
+        found = [name for name, own in columns.items() if own & set(NAMES) or own >= OF_SUBTOMOGRAMS]
         if not found:
             raise SpisonetError(f"{path} lists no tomograms: it has none of the columns {', '.join(NAMES)}.")
         self._name = found[-1]
@@ -183,6 +188,16 @@ class TomogramTable:
             for number, record in enumerate(records)
         ]
 
+    @property
+    def lists_subtomograms(self) -> bool:
+        """Whether it is a list of subtomograms, as ``extract`` writes it."""
+        return SUBTOMOGRAM in self._blocks[self._name].columns
+
+    @property
+    def is_of_relion5(self) -> bool:
+        """Whether RELION 5 wrote it."""
+        return RELION5_SERIES in self._blocks[self._name].columns
+
     def chosen(self, tomo_idx: str | None) -> list[TomogramRow]:
         """Return the rows of a list such as ``1,3-5``; all without one.
 
@@ -217,6 +232,10 @@ class TomogramTable:
 
     def write(self) -> None:
         """Write the file, atomically."""
+        self.write_to(self.path)
+
+    def write_to(self, path: Path) -> None:
+        """Write another file, atomically."""
         import starfile  # noqa: PLC0415
 
         for row in self.rows:
@@ -227,7 +246,7 @@ class TomogramTable:
             name: block.iloc[0].to_dict() if name in self._singles else block
             for name, block in self._blocks.items()
         }
-        with atomic_path(self.path) as temporary:
+        with atomic_path(path) as temporary:
             starfile.write(
                 blocks if list(blocks) != [""] else blocks[""], temporary, overwrite=True, na_rep="nan"
             )

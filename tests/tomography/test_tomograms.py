@@ -17,7 +17,8 @@ from spisonet.errors import SpisonetError
 from spisonet.io.imod import read_contours
 from spisonet.io.tomograms import open_tomogram
 from spisonet.tomography.blocks import Block, blocks, read_mirrored, slabs
-from spisonet.tomography.deconvolution import Deconvolution, deconvolve
+from spisonet.tomography.contrast import Microscope
+from spisonet.tomography.deconvolution import Deconvolution, filter_tomogram
 from spisonet.tomography.masking import MaskOptions, inside_contours, seen_in_all_tilts, specimen_mask
 from spisonet.tomography.table import TomogramTable
 from spisonet.tomography.tilts import core_name, find_tilt_file, read_tilt_range
@@ -326,9 +327,9 @@ def test_blocks_of_a_deconvolution_show_no_seam(tmp_path):
     rng = np.random.default_rng(1)
     data = np.cumsum(rng.normal(size=(40, 90, 90)), axis=2).astype(np.float32)
     tomogram = open_tomogram(write_mrc(tmp_path / "t.mrc", data - data.mean()))
-    filter_ = Deconvolution(10.0, 30000.0, highpass=0.2)
-    deconvolve(tomogram, tmp_path / "whole.mrc", filter_, None, 0.25, 1)
-    deconvolve(tomogram, tmp_path / "blocks.mrc", filter_, 32, 1.0, 1)
+    filter_ = Deconvolution(Microscope(10.0, 30000.0), highpass=0.2)
+    filter_tomogram(tomogram, tmp_path / "whole.mrc", filter_.curve, filter_.reach, "whole")
+    filter_tomogram(tomogram, tmp_path / "blocks.mrc", filter_.curve, filter_.reach, "blocks", 32, 1.0)
     whole, parts = (mrcfile.read(tmp_path / f"{name}.mrc") for name in ("whole", "blocks"))
     inner = (slice(12, -12),) * 3  # the whole transform is periodic, the blocks are mirrored
     difference = whole - parts
@@ -341,8 +342,9 @@ def test_automatic_blocks_leave_no_step_where_the_density_drifts(tmp_path):
     ramp = np.linspace(-1, 1, 400, dtype=np.float32)[None, None]
     data = np.random.default_rng(0).normal(size=(12, 24, 400)).astype(np.float32) + ramp
     tomogram = open_tomogram(write_mrc(tmp_path / "t.mrc", data))
-    deconvolve(tomogram, tmp_path / "blocks.mrc", Deconvolution(10.0, 30000.0), 200, 0.25, 1)
-    deconvolve(tomogram, tmp_path / "whole.mrc", Deconvolution(10.0, 30000.0), None, 0.25, 1)
+    filter_ = Deconvolution(Microscope(10.0, 30000.0))
+    filter_tomogram(tomogram, tmp_path / "blocks.mrc", filter_.curve, filter_.reach, "blocks", 200)
+    filter_tomogram(tomogram, tmp_path / "whole.mrc", filter_.curve, filter_.reach, "whole")
     blocks_, whole = (mrcfile.read(tmp_path / f"{name}.mrc") for name in ("blocks", "whole"))
     step = float((blocks_[..., 200] - blocks_[..., 199]).mean())
     assert abs(step - float((whole[..., 200] - whole[..., 199]).mean())) < 0.1

@@ -1,0 +1,103 @@
+"""What is done about the CTF of tomograms before and while a network learns from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from spisonet.errors import SpisonetError
+from spisonet.io.atomic import prepare_output_folder
+from spisonet.io.tomograms import open_tomogram, stem_of
+from spisonet.tomography.contrast import attenuation, phase_flip, read_microscope
+from spisonet.tomography.deconvolution import filter_tomogram, read_deconvolution
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from spisonet.fourier.filters import RadialCurve
+    from spisonet.tomography.specimens import Specimen
+    from spisonet.tomography.table import TomogramRow
+
+FLIP_REACH = 64  # voxels over which the flipping of phases rings
+
+
+@dataclass(frozen=True)
+class CtfCorrection:
+    """What is done about the CTF; see the options of ``refine`` of the same names.
+
+    Attributes
+    ----------
+    mode : str
+        ``None``, ``phase_only``, ``wiener`` or ``network``.
+    phase_flipped : bool
+        Whether the tilt images' phases were flipped already.
+    keep_low : bool
+        Whether frequencies below the first maximum count as not attenuated.
+    b_factor : float
+        In Å².
+    snr_falloff, strength : float or None
+        Of the deconvolution; None for the table's.
+    highpass : float
+        Of the deconvolution.
+    """
+
+    mode: Literal["None", "phase_only", "wiener", "network"] = "None"
+    phase_flipped: bool = False
+    keep_low: bool = True
+    b_factor: float = 0.0
+    snr_falloff: float | None = None
+    strength: float | None = None
+    highpass: float = 0.02
+
+    def check(self, rows: list[TomogramRow]) -> None:
+        """Check that every tomogram has what the mode needs.
+
+        Raises
+        ------
+        SpisonetError
+            Naming all that have no defocus.
+        """
+        if self.mode == "None":
+            return
+        without = [row.shown for row in rows if not (row.number_of("rlnDefocus") or 0) > 0]
+        if without:
+            raise SpisonetError(
+                f"--CTF_mode {self.mode} needs rlnDefocus above 0 in the table; it is missing for "
+                f"{', '.join(without)}."
+            )
+
+    def prepare(self, specimen: Specimen, row: TomogramRow, folder: Path) -> Specimen:
+        """Filter a specimen's volumes into a folder, where the mode demands it.
+
+        Files that are there already are those of an interrupted run, and kept.
+
+        Raises
+        ------
+        SpisonetError
+            If there is no defocus, or a file cannot be read or written.
+        """
+        if self.mode == "None":
+            return specimen
+        voxel_size = specimen.volumes[0].voxel_size_angstrom
+        curve: RadialCurve | None
+        if self.mode == "wiener":
+            deconvolution = read_deconvolution(
+                row, voxel_size, self.snr_falloff, self.strength, self.highpass, self.phase_flipped
+            )
+            curve, reach, transfer = deconvolution.curve, deconvolution.reach, None
+        else:
+            microscope = read_microscope(row, voxel_size, self.phase_flipped)
+            curve, reach = phase_flip(microscope), FLIP_REACH
+            transfer = (
+                attenuation(microscope, self.keep_low, self.b_factor) if self.mode == "network" else None
+            )
+        if curve is None:
+            return replace(specimen, transfer=transfer)
+        prepare_output_folder(folder)
+        volumes = []
+        for number, volume in enumerate(specimen.volumes):
+            path = folder / f"{row.number:05d}_{number}_{stem_of(volume.path)}.mrc"
+            if not path.is_file():
+                filter_tomogram(volume, path, curve, reach, f"spisonet: {self.mode}")
+            volumes.append(open_tomogram(path, voxel_size))
+        return replace(specimen, volumes=tuple(volumes), transfer=transfer)

@@ -1,0 +1,178 @@
+"""Predict tomograms tile by tile, so that their size does not matter."""
+
+from __future__ import annotations
+
+import itertools
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from spisonet.geometry.rotations import cube_rotations
+from spisonet.io.tomograms import written_tomogram
+from spisonet.learning.spectra import (
+    RadialWeight,
+    WedgeWeight,
+    apply_filter,
+    frequency_points_rfft,
+    irfft3,
+    rfft3,
+)
+from spisonet.learning.tiling import AxisTiles
+from spisonet.learning.turning import turn_cube
+from spisonet.tomography.blocks import Block
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from spisonet.learning.devices import Execution
+    from spisonet.learning.unet import Network
+    from spisonet.tomography.specimens import Specimen
+
+CPU = torch.device("cpu")
+HALF = 0.5  # between the 0 and the 1 of a rotation of the cube
+
+
+class TilePredictor:
+    """A network's answer to a part of a tomogram.
+
+    With turns, the part is filled with the first answer where it was not measured, turned by rotations of
+    the cube that bring the missing wedge elsewhere, seen through the wedge as in training, predicted and
+    turned back; the mean of all answers averages out their errors.
+
+    Parameters
+    ----------
+    network : Network
+        In evaluation mode, on the device.
+    execution : Execution
+        How it runs.
+    specimen : Specimen
+        Whose wedge and transfer function count.
+    turns : int
+        How many turned copies to ask about, at most 16.
+    """
+
+    def __init__(self, network: Network, execution: Execution, specimen: Specimen, turns: int) -> None:
+        self._network, self._execution = network, execution
+        self._wedge = WedgeWeight(*specimen.tilt_range)
+        self._transfer = None if specimen.transfer is None else RadialWeight(specimen.transfer)
+        self._rotations = turns_of_the_wedge()[:turns]
+        self._weights: dict[tuple[int, ...], Tensor] = {}
+
+    def __call__(self, part: Tensor) -> Tensor:
+        """Predict ``(n_halves, z, y, x)`` with edges that are multiples of 8; returns the halves' mean."""
+        answers = torch.stack([self._answer(half) for half in part])
+        if not self._rotations:
+            return answers.mean(dim=0)
+        total = answers.mean(dim=0)
+        for half, answer in zip(part, answers, strict=True):
+            filled = self._filled(half, answer)
+            for rotation in self._rotations:
+                copy = turn_cube(filled, rotation)
+                seen = apply_filter(copy, self._wedge_rfft(copy))
+                total += turn_cube(self._answer(seen), rotation.T) / len(part)
+        return total / (1 + len(self._rotations))
+
+    def _answer(self, volume: Tensor) -> Tensor:
+        return self._execution.apply(self._network, volume[None, None])[0, 0]
+
+    def _wedge_rfft(self, volume: Tensor) -> Tensor:
+        shape = (volume.shape[0], volume.shape[1], volume.shape[2])
+        if shape not in self._weights:
+            self._weights[shape] = self._wedge.at(frequency_points_rfft(shape, volume.device))
+        return self._weights[shape]
+
+    def _filled(self, half: Tensor, answer: Tensor) -> Tensor:
+        shape = (half.shape[0], half.shape[1], half.shape[2])
+        expected = rfft3(answer)
+        if self._transfer is not None:
+            expected *= self._transfer.at(frequency_points_rfft(shape, half.device))
+        return irfft3(expected + self._wedge_rfft(half) * (rfft3(half) - expected), shape)
+
+
+def turns_of_the_wedge() -> list[NDArray[np.float64]]:
+    """Rotations of the cube ``(3, 3)`` that bring z to lie across z, so that what was hidden comes into view.
+
+    Those that keep the tilt axis uncover most, but copies that differ in all axes average out errors better.
+    """
+    across = [rotation for rotation in cube_rotations() if abs(rotation[2, 2]) < HALF]
+    return [across[5 * index % len(across)] for index in range(len(across))]
+
+
+def predict_specimen(
+    specimen: Specimen,
+    predict: Callable[[Tensor], Tensor],
+    device: torch.device,
+    tile_size: int,
+    output: Path,
+    label: str,
+) -> None:
+    """Predict a tomogram in overlapping tiles and write it, on the grey scale of the input.
+
+    Parameters
+    ----------
+    specimen : Specimen
+        The tomogram.
+    predict : callable
+        Maps a part ``(n_halves, z, y, x)`` on the device to ``(z, y, x)``.
+    device : torch.device
+        Where to predict.
+    tile_size : int
+        Largest edge of tiles in voxels, see `predict_volumes`.
+    output : Path
+        MRC file to write.
+    label : str
+        For its header.
+
+    Raises
+    ------
+    SpisonetError
+        If the tomogram cannot be read, or the output not be written.
+    """
+    axes = [AxisTiles.cover(n, tile_size) for n in specimen.shape]
+    windows = [[window.numpy() for window in axis.windows(CPU)] for axis in axes]
+    tiles = list(itertools.product(*(range(len(axis.starts)) for axis in axes)))
+    blocks = [_block(axes, tile) for tile in tiles]
+    with (
+        written_tomogram(output, specimen.volumes[0], label) as result,
+        torch.no_grad(),
+        ThreadPoolExecutor(1) as reader,
+    ):
+        for tile, block, part in zip(tiles, blocks, _ahead(reader, specimen, blocks), strict=True):
+            answer = predict(part.to(device)).cpu().numpy()
+            inside = tuple(
+                slice(max(p.start, 0), min(p.stop, n))
+                for p, n in zip(block.inner, specimen.shape, strict=True)
+            )
+            own = tuple(slice(i.start - f, i.stop - f) for i, f in zip(inside, block.first, strict=True))
+            z, y, x = (axis[index][part] for axis, index, part in zip(windows, tile, own, strict=True))
+            values = answer[own] * np.float32(specimen.deviation) + np.float32(specimen.mean)
+            result[inside] += values * (z[:, None, None] * y[:, None] * x)
+
+
+def _block(axes: list[AxisTiles], tile: tuple[int, ...]) -> Block:
+    z, y, x = (
+        slice(axis.starts[index] - axis.before, axis.starts[index] - axis.before + axis.tile)
+        for axis, index in zip(axes, tile, strict=True)
+    )
+    return Block.around((z, y, x), 0)
+
+
+def _ahead(reader: ThreadPoolExecutor, specimen: Specimen, blocks: list[Block]) -> Iterator[Tensor]:
+    """Read blocks, one ahead of what is computed."""
+
+    def read(block: Block) -> Tensor:
+        halves = range(len(specimen.volumes))
+        return torch.from_numpy(np.stack([specimen.read(which, block) for which in halves]))
+
+    following = reader.submit(read, blocks[0])
+    for block in [*blocks[1:], None]:
+        part = following.result()
+        if block is not None:
+            following = reader.submit(read, block)
+        yield part

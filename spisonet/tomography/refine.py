@@ -1,0 +1,388 @@
+"""``refine`` and ``denoise``: learn from tomograms."""
+
+from __future__ import annotations
+
+import logging
+import math
+import shutil
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from spisonet.errors import SpisonetError
+from spisonet.io.atomic import prepare_output_folder
+from spisonet.learning.checkpoint import load_network, save_network
+from spisonet.learning.devices import computes_in_bfloat16, describe_device
+from spisonet.learning.lesson import Lesson, teach
+from spisonet.learning.processes import started_by_torchrun
+from spisonet.learning.recipe import check_cube_size
+from spisonet.learning.session import recorded, require_same_run, run_on_devices
+from spisonet.learning.tiling import NETWORK_MULTIPLE
+from spisonet.learning.trainer import TrainingOptions
+from spisonet.learning.unet import UNet
+from spisonet.tomography.blocks import Block
+from spisonet.tomography.config import LearningConfig, PredictConfig, RefineConfig
+from spisonet.tomography.correction import CtfCorrection
+from spisonet.tomography.figures import write_loss, write_preview
+from spisonet.tomography.predict import ALIKE, CTF_FOLDER, NETWORK_FILE, find_model, run_predict
+from spisonet.tomography.prediction import TilePredictor
+from spisonet.tomography.report import write_training_report
+from spisonet.tomography.specimens import (
+    crop_centres,
+    input_column,
+    read_specimens,
+    require_thickness,
+)
+from spisonet.tomography.table import HALVES, TomogramTable
+from spisonet.tomography.training import (
+    DENOISED,
+    FILLED,
+    FILLED_HALVES,
+    HALVES_METHODS,
+    Method,
+    TomogramObjective,
+    TrainingSet,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from spisonet.learning.memory import Memory
+    from spisonet.learning.processes import Processes
+    from spisonet.learning.trainer import Trainer
+    from spisonet.learning.unet import Network
+    from spisonet.tomography.config import DenoiseConfig, TrainingConfig
+    from spisonet.tomography.specimens import Specimen
+    from spisonet.tomography.table import TomogramRow
+
+log = logging.getLogger("spisonet")
+
+CHECKPOINT_FILE, LOSS_FILE = "checkpoint.safetensors", "loss.png"
+PREDICTION_FOLDER = "corrected"
+SUBTOMOGRAM_RESULTS, RESULTS = Path("results"), Path("isonet_maps")
+BATCH_SIZE = 4  # for each process
+LEARNING_RATE = 2e-3  # for that batch in one process
+CUBE_SIZE = 64
+EPOCHS, EPOCHS_AN_ITERATION = 50, 10  # of IsoNet2, and of IsoNet 0.2
+MOST_CROPS = 800  # of subtomograms, an epoch, of IsoNet 0.2
+TOMOGRAM_SHARE = 0.4  # of the memory that is free when training starts
+PREVIEW_EDGE, PREVIEW_DEPTH = 256, 64  # voxels along x, and along y
+
+
+def run_refine(config: RefineConfig) -> None:
+    """Train a network to fill missing wedges, and predict the tomograms with it.
+
+    Raises
+    ------
+    SpisonetError
+        If an input or option is unusable (nothing is written then), or training or prediction fails.
+    """
+    train(config)
+    _predict(config)
+
+
+def run_denoise(config: DenoiseConfig) -> None:
+    """Train a network to denoise tomograms, and predict them with it; see `run_refine`."""
+    train(config)
+    _predict(config)
+
+
+def train(config: TrainingConfig) -> None:
+    """Train with all devices, writing the network into the output folder."""
+    run_on_devices(train, config, _train)
+
+
+def _predict(config: TrainingConfig) -> None:
+    table = TomogramTable.read(config.star_file)
+    if not config.with_predict or table.lists_subtomograms or started_by_torchrun():
+        log.info(
+            "The network is ready: isonet.py predict TOMOGRAMS.star %s", _folder(config, table) / NETWORK_FILE
+        )
+        return
+    folder = _folder(config, table)
+    shared = set(LearningConfig.model_fields) - {"resume"}
+    options = {name: getattr(config, name) for name in shared}
+    run_predict(
+        PredictConfig(
+            star_file=config.star_file,
+            model=folder / NETWORK_FILE,
+            output_dir=folder / PREDICTION_FOLDER,
+            **options,
+        )
+    )
+
+
+def _folder(config: TrainingConfig, table: TomogramTable) -> Path:
+    return config.output_dir or (SUBTOMOGRAM_RESULTS if table.lists_subtomograms else RESULTS)
+
+
+def _train(config: TrainingConfig, memory: Memory, processes: Processes) -> None:
+    table = TomogramTable.read(config.star_file)
+    rows = table.chosen(config.tomo_idx)
+    method = choose_method(config, rows)
+    cube_size = _cube_size(config, rows)
+    specimens = read_specimens(
+        rows,
+        method in HALVES_METHODS,
+        [input_column(row, config.input_column, config.use_deconv_tomo) for row in rows],
+    )
+    require_thickness(specimens, cube_size, config.pad)
+    _say_voxel_sizes(specimens)
+    correction = ctf_correction(config)
+    correction.check(rows)
+    start = None
+    if config.pretrained_model is not None:
+        start, _ = load_network(find_model(config.pretrained_model), config.width)
+    schedule = read_schedule(config)
+    rng = np.random.default_rng(config.seed)
+    centres = tuple(crop_centres(specimen, cube_size, rng) for specimen in specimens)
+    folder = _folder(config, table)
+    if config.resume:
+        require_same_run(config, folder)
+    prepare_output_folder(folder)
+    if not config.resume:
+        for path in (*folder.glob("preview_*.png"), folder / CHECKPOINT_FILE, folder / NETWORK_FILE):
+            path.unlink(missing_ok=True)
+        shutil.rmtree(folder / CTF_FOLDER, ignore_errors=True)
+    with recorded(config, folder, memory.device) as outcome:
+        log.info("Device: %s", describe_device(memory.device))
+        measured = tuple(
+            correction.prepare(specimen, row, folder / CTF_FOLDER).measured()
+            for specimen, row in zip(specimens, rows, strict=True)
+        )
+        training_set = TrainingSet(
+            measured, centres, TOMOGRAM_SHARE * memory.free_bytes, config.seed, torch.device("cpu")
+        )
+        if not training_set.fits:
+            log.info("The tomograms do not fit into the memory: every epoch looks at other parts of them.")
+        lesson = _lesson(
+            config,
+            training_set,
+            method,
+            cube_size,
+            schedule,
+            memory,
+            processes.count,
+            start,
+            table.lists_subtomograms,
+        )
+        facts = {
+            "method": method,
+            "ctf": asdict(correction),
+            "cube_size": cube_size,
+            "voxel_sizes_angstrom": _extremes(measured),
+        }
+        log.info(
+            "Training on %d tomograms (%s): %d updates of %d cubes of %d voxels.",
+            len(measured),
+            method,
+            lesson.options.n_updates,
+            lesson.options.batch_size,
+            cube_size,
+        )
+        follow = _Follower(config, folder, measured[0], facts, lesson.options.epochs)
+        trainer, _ = teach(
+            lesson, memory.device, processes, folder / CHECKPOINT_FILE, config.resume, follow.after_epoch
+        )
+        save_network(folder / NETWORK_FILE, trainer.average, facts)
+        log.info("Wrote %s", folder / NETWORK_FILE)
+        write_loss(folder / LOSS_FILE, trainer.epoch_losses)
+        outcome.update(
+            device=str(memory.device),
+            processes=processes.count,
+            method=method,
+            tomograms=[specimen.name for specimen in measured],
+            cube_size=cube_size,
+            epochs=lesson.options.epochs,
+            crops_per_epoch=lesson.options.crops_per_epoch,
+            epoch_losses=trainer.epoch_losses,
+            network=NETWORK_FILE,
+            previews=sorted(path.name for path in folder.glob("preview_*.png")),
+        )
+        write_training_report(folder, config, outcome)
+        shutil.rmtree(folder / CTF_FOLDER, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class _Follower:
+    """What is written while a training goes on."""
+
+    config: TrainingConfig
+    folder: Path
+    specimen: Specimen
+    facts: dict[str, Any]
+    epochs: int
+
+    def after_epoch(self, trainer: Trainer) -> None:
+        """Write the network and a preview every few epochs, and at the end."""
+        done = len(trainer.epoch_losses)
+        if done % self.config.save_interval and done < self.epochs:
+            return
+        save_network(self.folder / NETWORK_FILE, trainer.average, self.facts)
+        if not self.config.preview:
+            return
+        block = _preview_block(self.specimen.shape)
+        halves = range(len(self.specimen.volumes))
+        part = torch.from_numpy(np.stack([self.specimen.read(which, block) for which in halves]))
+        predictor = TilePredictor(trainer.average, trainer.execution, self.specimen, turns=0)
+        with torch.no_grad():
+            predicted = predictor(part.to(trainer.execution.device)).cpu().numpy()
+        path = self.folder / f"preview_{done:04d}.png"
+        write_preview(path, part.mean(dim=0).numpy(), predicted, f"{self.specimen.name}, epoch {done}")
+
+
+def _preview_block(shape: tuple[int, int, int]) -> Block:
+    """Return the middle of a tomogram, with edges that the network takes."""
+    edges = [min(n, most) for n, most in zip(shape, (PREVIEW_EDGE, PREVIEW_DEPTH, PREVIEW_EDGE), strict=True)]
+    z, y, x = (
+        slice((n - edge) // 2, (n - edge) // 2 + -(-edge // NETWORK_MULTIPLE) * NETWORK_MULTIPLE)
+        for n, edge in zip(shape, edges, strict=True)
+    )
+    return Block.around((z, y, x), 0)
+
+
+def choose_method(config: TrainingConfig, rows: list[TomogramRow]) -> str:
+    """Say what is learned: ``n2n``, ``isonet2-n2n`` or ``isonet2``.
+
+    Raises
+    ------
+    SpisonetError
+        If halves are needed and some tomogram has none, or only one.
+    """
+    alone = [row.shown for row in rows if (row.path(HALVES[0]) is None) != (row.path(HALVES[1]) is None)]
+    if alone:
+        raise SpisonetError(f"Only one of even and odd is named for {', '.join(alone)}.")
+    with_halves = [row for row in rows if row.halves is not None]
+    if isinstance(config, RefineConfig) and (config.method == FILLED or not with_halves):
+        if config.method == FILLED_HALVES:
+            raise SpisonetError(
+                f"--method {FILLED_HALVES} needs even and odd tomograms; the table names none."
+            )
+        return FILLED
+    lacking = [row.shown for row in rows if row.halves is None]
+    if lacking:
+        raise SpisonetError(f"No even and odd tomograms are named for {', '.join(lacking)}.")
+    return FILLED_HALVES if isinstance(config, RefineConfig) else DENOISED
+
+
+def ctf_correction(config: TrainingConfig) -> CtfCorrection:
+    """Gather what is to be done about the CTF."""
+    return CtfCorrection(
+        config.CTF_mode,
+        config.isCTFflipped,
+        config.clip_first_peak_mode == 1,
+        config.bfactor,
+        config.snrfalloff,
+        config.deconvstrength,
+        config.highpassnyquist,
+    )
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Number of epochs, and from which of them on, from 0, how much noise is added."""
+
+    epochs: int
+    noise: tuple[tuple[int, float], ...]
+
+
+def read_schedule(config: TrainingConfig) -> Schedule:
+    """Work out how long to train, and when noise is added.
+
+    Raises
+    ------
+    SpisonetError
+        If levels and starts of noise do not pair, or are no numbers.
+    """
+    if not isinstance(config, RefineConfig):
+        return Schedule(config.epochs or EPOCHS, ())
+    unit = 1 if config.iterations is None else config.epochs or EPOCHS_AN_ITERATION
+    epochs = (config.epochs or EPOCHS) if config.iterations is None else config.iterations * unit
+    levels = _numbers("--noise_level", config.noise_level or "")
+    if not levels:
+        return Schedule(epochs, ())
+    starts = _numbers("--noise_start_iter", config.noise_start_iter or "1")
+    if len(starts) != len(levels):
+        raise SpisonetError(
+            f"--noise_level gives {len(levels)} levels, but --noise_start_iter {len(starts)} starts."
+        )
+    pairs = sorted(
+        (max(0, round(start) - 1) * unit, level) for start, level in zip(starts, levels, strict=True)
+    )
+    return Schedule(epochs, tuple(pairs))
+
+
+def _numbers(option: str, text: str) -> list[float]:
+    words = [word for word in text.strip("()[] ").split(",") if word.strip()]
+    try:
+        values = [float(word) for word in words]
+    except ValueError:
+        values = [-1.0]
+    if values and min(values) < 0:
+        raise SpisonetError(f"{option} {text} is no list of numbers such as 0.05,0.1.")
+    return values
+
+
+def _cube_size(config: TrainingConfig, rows: list[TomogramRow]) -> int:
+    listed = rows[0].number_of("rlnCubeSize") if rows else None
+    cube_size = config.cube_size or (CUBE_SIZE if listed is None else int(listed))
+    check_cube_size(cube_size)
+    return cube_size
+
+
+def _extremes(specimens: Iterable[Specimen]) -> list[float]:
+    sizes = [specimen.volumes[0].voxel_size_angstrom for specimen in specimens]
+    return [min(sizes), max(sizes)]
+
+
+def _say_voxel_sizes(specimens: list[Specimen]) -> None:
+    smallest, largest = _extremes(specimens)
+    if largest > ALIKE * smallest:
+        log.warning(
+            "The tomograms have voxels of %.2f to %.2f Å: alike ones teach a network better; see resize.",
+            smallest,
+            largest,
+        )
+
+
+def _lesson(
+    config: TrainingConfig,
+    training_set: TrainingSet,
+    method: str,
+    cube_size: int,
+    schedule: Schedule,
+    memory: Memory,
+    n_processes: int,
+    start: Network | None,
+    subtomograms: bool,
+) -> Lesson:
+    torch.manual_seed(config.seed)
+    network: Network = UNet(config.width)
+    if start is not None:
+        network.load_state_dict(start.state_dict())
+    listed = sum(specimen.n_crops for specimen in training_set.specimens)
+    if subtomograms:
+        listed = min(listed, MOST_CROPS)
+    batch_size = config.batch_size or BATCH_SIZE * n_processes
+    crops = max(config.n_subvolume or listed, batch_size)
+    share = -(-batch_size // n_processes)
+    bytes_per_value = 2 if computes_in_bfloat16(memory.device) else 4
+    parts = memory.parts_of_batch(network, share, cube_size, bytes_per_value)
+    options = TrainingOptions(
+        epochs=schedule.epochs,
+        crops_per_epoch=crops,
+        batch_size=max(batch_size, n_processes),
+        n_parts=max(parts, config.acc_batches),
+        learning_rate=config.learning_rate or LEARNING_RATE * math.sqrt(batch_size / BATCH_SIZE),
+        seed=config.seed,
+    )
+    learned = Method(method != DENOISED, cube_size)
+    if isinstance(config, RefineConfig):
+        weight = config.mw_weight if config.mw_weight > 0 else 1.0
+        learned = Method(True, cube_size, weight, schedule.noise, config.noise_mode or "white")
+    make = partial(TomogramObjective, method=learned)
+    return Lesson("tomograms", training_set, make, network, options, memory.largest_tile(network))

@@ -1,0 +1,70 @@
+"""Small tomograms with known truth: blobs in a slab, a missing wedge, noise."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import mrcfile
+import numpy as np
+import torch
+
+from spisonet.fourier.grids import irfft3, rfft3
+from spisonet.learning.spectra import WedgeWeight, frequency_points_rfft
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+CPU = torch.device("cpu")
+
+
+def write_mrc(path: Path, data: NDArray[np.generic], voxel_size: float = 10.0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with warnings.catch_warnings(), mrcfile.new(path, overwrite=True) as mrc:
+        warnings.simplefilter("ignore")  # of NaN
+        mrc.set_data(data)
+        mrc.voxel_size = voxel_size
+        mrc.nstart = (3, -2, 5)
+    return path
+
+
+def wedge_rfft(
+    shape: tuple[int, int, int], tilts: tuple[float, float] = (-60.0, 60.0)
+) -> NDArray[np.float32]:
+    return WedgeWeight(*tilts).at(frequency_points_rfft(shape, CPU)).numpy()
+
+
+def slab_of_rods(shape: tuple[int, int, int], n: int, seed: int) -> NDArray[np.float32]:
+    """Dark rods and balls at random places and in random directions."""
+    rng = np.random.default_rng(seed)
+    z, y, x = np.indices(shape)
+    total = np.zeros(shape, np.float32)
+    for _ in range(n):
+        centre = rng.uniform(4, np.array(shape) - 4)
+        offsets = np.stack([z, y, x], -1) - centre
+        axis = rng.normal(size=3)
+        along = offsets @ (axis / np.linalg.norm(axis))
+        across = np.sum(offsets**2, -1) - along**2
+        total = np.maximum(total, np.exp(-across / 3) * (np.abs(along) < rng.uniform(2, 6)))
+    return -total
+
+
+def seen(truth: NDArray[np.float32], noise: float, seed: int, tilts=(-60.0, 60.0)) -> NDArray[np.float32]:
+    """What a tilt series shows of it, with noise."""
+    noisy = truth / truth.std() + noise * np.random.default_rng(seed).normal(size=truth.shape)
+    return irfft3(rfft3(noisy.astype(np.float32)) * wedge_rfft(truth.shape, tilts), truth.shape)
+
+
+def write_halves(folder: Path, name: str, shape=(32, 64, 64), noise=1.0, seed=0, n=60) -> NDArray[np.float32]:
+    """Write even and odd tomograms; return the truth."""
+    truth = slab_of_rods(shape, n, seed)
+    for half, (kind, offset) in enumerate((("even", 100), ("odd", 200))):
+        write_mrc(folder / kind / f"{name}.mrc", seen(truth, noise, seed + offset + half))
+    return truth
+
+
+def correlation(first: NDArray[np.float32], second: NDArray[np.float32], chosen: NDArray[np.bool_]) -> float:
+    """Correlation of Fourier coefficients."""
+    a, b = (rfft3(volume - volume.mean())[chosen] for volume in (first, second))
+    return float(np.real(np.vdot(a, b)) / np.sqrt(np.vdot(a, a).real * np.vdot(b, b).real))

@@ -1,0 +1,611 @@
+"""Training on tomograms and predicting them: chains of commands, recovery, resumption, bad input."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import mrcfile
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spisonet.cli.main import isonet
+from spisonet.fourier.grids import irfft3, rfft3
+from spisonet.io.tomograms import open_tomogram
+from spisonet.learning.checkpoint import load_network
+from spisonet.learning.spectra import WedgeWeight, frequency_points_rfft
+from spisonet.tomography.contrast import Microscope, attenuation, phase_flip
+from spisonet.tomography.prediction import TilePredictor, predict_specimen, turns_of_the_wedge
+from spisonet.tomography.specimens import Specimen, crop_centres
+from spisonet.tomography.table import TomogramTable
+from spisonet.tomography.training import Method, TomogramObjective, TrainingSet
+from tests.tomography.simulation import (
+    CPU,
+    correlation,
+    seen,
+    slab_of_rods,
+    wedge_rfft,
+    write_halves,
+    write_mrc,
+)
+
+TINY = "--filter_base 4 --cube_size 16 --device cpu"
+QUICK = f"{TINY} --epochs 2 --n_subvolume 16"
+
+
+def run(line: str) -> None:
+    isonet(line.split())
+
+
+def failure(line: str, capsys) -> str:
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stopped:
+        run(line)
+    assert stopped.value.code == 1
+    message = capsys.readouterr().err.strip().splitlines()
+    assert len(message) == 1
+    return message[0]
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+# --- the wedge -----------------------------------------------------------------------------------------
+
+
+def test_a_wedge_holds_the_planes_of_its_projections():
+    """A projection at tilt t sees the plane of (cos t, 0, sin t) and the tilt axis."""
+    rng = np.random.default_rng(0)
+    wedge = WedgeWeight(-50, 66)
+    for tilt in rng.uniform(-90, 90, 200):
+        along, axis = rng.normal(size=2)
+        point = [along * math.cos(math.radians(tilt)), axis, along * math.sin(math.radians(tilt))]
+        assert wedge.at(torch.tensor([point]))[0] == (-50 <= tilt <= 66)
+
+
+def test_the_wedge_is_that_of_the_published_program():
+    """IsoNet2's mw3D: along x > 0, z > 0 up to the largest tilt, along x > 0, z < 0 down to the smallest."""
+    wedge = WedgeWeight(-40, 60)
+    for x, z, measured in ((1, 1.7, True), (1, 1.8, False), (1, -0.8, True), (1, -0.9, False)):
+        for sign in (1, -1):
+            assert wedge.at(torch.tensor([[sign * x, 0.3, sign * z]]))[0] == measured
+
+
+@given(low=st.floats(-89, 0), high=st.floats(1, 89), seed=st.integers(0, 1000))
+@settings(max_examples=30, deadline=None)
+def test_a_wedge_is_symmetric_about_dc_and_holds_the_tilt_axis(low, high, seed):
+    points = torch.from_numpy(np.random.default_rng(seed).normal(size=(50, 3)))
+    wedge = WedgeWeight(low, high)
+    assert torch.equal(wedge.at(points), wedge.at(-points))
+    assert wedge.at(torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.4, 0.0]])).tolist() == [1, 1]
+
+
+# --- prediction ----------------------------------------------------------------------------------------
+
+
+def test_an_identity_network_returns_the_tomogram(tmp_path):
+    """Also where tiles meet: the difference has no structure at their borders."""
+    data = np.random.default_rng(0).normal(5, 3, (40, 150, 170)).astype(np.float32)
+    path = write_mrc(tmp_path / "t.mrc", data, 8.0)
+    specimen = Specimen("t", (open_tomogram(path),), (-60, 60), None, None, 1).measured()
+    sizes = []
+
+    def predict(part: torch.Tensor) -> torch.Tensor:
+        sizes.append(part.shape)
+        return part.mean(dim=0)
+
+    predict_specimen(specimen, predict, CPU, 64, tmp_path / "o.mrc", "test")
+    assert len(sizes) > 4
+    assert all(max(size) <= 64 and all(n % 8 == 0 for n in size[1:]) for size in sizes)
+    with mrcfile.open(tmp_path / "o.mrc") as mrc:
+        np.testing.assert_allclose(mrc.data, data, atol=2e-5)
+        assert mrc.voxel_size.x == 8
+        assert int(mrc.header.nystart) == -2
+
+
+def test_tiles_of_a_network_with_a_reach_leave_no_seam(tmp_path):
+    """A smoothing network on tiles gives what it gives on the whole; so no peak at the tiles' period."""
+    data = np.random.default_rng(1).normal(size=(32, 160, 32)).astype(np.float32)
+    path = write_mrc(tmp_path / "t.mrc", data)
+    specimen = Specimen("t", (open_tomogram(path),), (-60, 60), None, None, 1)
+    smooth = torch.nn.Conv3d(1, 1, 9, padding=4, bias=False)
+    torch.nn.init.constant_(smooth.weight, 1 / 9**3)
+
+    def predict(part: torch.Tensor) -> torch.Tensor:
+        return smooth(part[None])[0, 0]
+
+    predict_specimen(specimen, predict, CPU, 64, tmp_path / "tiles.mrc", "test")
+    predict_specimen(specimen, predict, CPU, 160, tmp_path / "whole.mrc", "test")
+    tiles, whole = (mrcfile.read(tmp_path / f"{name}.mrc") for name in ("tiles", "whole"))
+    np.testing.assert_allclose(tiles[6:-6, 6:-6, 6:-6], whole[6:-6, 6:-6, 6:-6], atol=1e-5)
+    # Tiles are 32 voxels apart: their period is the fifth of 160.
+    spectra = [np.abs(np.fft.rfft(v[6:-6, :, 6:-6].mean(axis=(0, 2)))) for v in (tiles, whole)]
+    np.testing.assert_allclose(spectra[0][5], spectra[1][5], rtol=0.05)
+
+
+def test_turned_copies_bring_the_wedge_elsewhere():
+    wedge = wedge_rfft((32, 32, 32))
+    assert len(turns_of_the_wedge()) == 16
+    shares = []
+    for rotation in turns_of_the_wedge():
+        points = frequency_points_rfft(32, CPU).numpy() @ rotation
+        turned = WedgeWeight(-60, 60).at(torch.from_numpy(points.astype(np.float32))).numpy()
+        shares.append(turned[wedge == 0].mean())
+    assert min(shares) > 0.25
+    assert np.mean(shares[:6]) > 0.6
+
+
+def test_turns_fill_what_was_not_measured(tmp_path):
+    truth = slab_of_rods((32, 32, 32), 12, 0)
+    path = write_mrc(tmp_path / "t.mrc", seen(truth, 0.0, 0))
+    specimen = Specimen("t", (open_tomogram(path),), (-60, 60), None, None, 1)
+
+    class Identity(torch.nn.Module):
+        def forward(self, volumes):
+            return volumes
+
+    class Plain:
+        def apply(self, network, volumes):
+            return network(volumes)
+
+    part = torch.from_numpy(mrcfile.read(path))[None]
+    turned = TilePredictor(Identity(), Plain(), specimen, 3)(part).numpy()
+    # With the identity, turned copies only lose what lies in the wedge of each.
+    measured = wedge_rfft(truth.shape) > 0
+    assert correlation(turned, truth, measured) > 0.95
+
+
+# --- training ------------------------------------------------------------------------------------------
+
+
+def halves_of(folder: Path, name: str = "t") -> tuple:
+    return tuple(open_tomogram(folder / kind / f"{name}.mrc") for kind in ("even", "odd"))
+
+
+def test_noise_is_measured_from_the_halves(tmp_path):
+    write_halves(tmp_path, "t", noise=2.0, shape=(64, 64, 64))
+    specimen = Specimen("t", halves_of(tmp_path), (-60, 60), None, None, 1).measured()
+    # The halves' noise has a deviation of 2 where something was measured, white before the wedge.
+    np.testing.assert_allclose(specimen.noise.values[4:38] * specimen.deviation, 2.0, rtol=0.12)
+
+
+def test_hidden_parts_are_as_noisy_as_visible_ones(tmp_path):
+    """In a turned, filled copy the input's noise is that of a measurement, also where it was filled."""
+    write_halves(tmp_path, "t", noise=10.0, shape=(48, 48, 48), n=1)
+    specimen = Specimen("t", halves_of(tmp_path), (-60, 60), None, None, 1).measured()
+    centres = crop_centres(specimen, 16, np.random.default_rng(0))
+    objective = TomogramObjective(TrainingSet((specimen,), (centres,), 1e9, 0, CPU), Method(True, 16))
+    objective.refresh(torch.zeros_like)  # as a network that predicts nothing
+    inputs: list[torch.Tensor] = []
+
+    def record(crops: torch.Tensor) -> torch.Tensor:
+        inputs.append(crops)
+        return crops
+
+    rng = np.random.default_rng(0)
+    for _ in range(30):
+        objective.loss(record, 8, rng)
+    power = torch.fft.rfftn(torch.cat(inputs), dim=(-3, -2, -1)).abs().square().mean(dim=0)
+    radius = frequency_points_rfft(16, CPU).norm(dim=-1)
+    chosen = (radius > 0.15) & (radius < 0.35) & (WedgeWeight(-60, 60).at(frequency_points_rfft(16, CPU)) > 0)
+    deviation = power[chosen].mean().sqrt() / 16**1.5 * specimen.deviation
+    assert deviation == pytest.approx(10.0, rel=0.1)
+
+
+def test_tomograms_that_do_not_fit_are_looked_at_in_parts(tmp_path):
+    write_halves(tmp_path, "t", shape=(32, 96, 96), n=5)
+    specimen = Specimen("t", halves_of(tmp_path), (-60, 60), None, None, 1).measured()
+    centres = crop_centres(specimen, 8, np.random.default_rng(0))
+    small = TrainingSet((specimen,), (centres,), 4 * 6 * 2 * 40**3, 0, CPU)
+    assert not small.fits
+    parts = [small.draw_parts(epoch, 8) for epoch in (0, 1, 0)]
+    assert parts[0] == parts[2] != parts[1]
+    voxels = sum(math.prod(p.stop - p.start for p in part) * 2 for _, part in parts[0])
+    assert voxels <= 2 * 40**3
+    objective = TomogramObjective(small, Method(True, 8))
+    objective.refresh(torch.clone)
+    assert torch.isfinite(objective.loss(torch.clone, 4, np.random.default_rng(0)))
+
+
+def test_masks_and_coordinates_say_where_crops_lie(tmp_path):
+    volume = open_tomogram(write_mrc(tmp_path / "t.mrc", np.zeros((32, 48, 64), np.float32)))
+    mask = np.zeros((32, 48, 64), np.int8)
+    mask[10:14, 20:24, 40:44] = 1
+    masked = open_tomogram(write_mrc(tmp_path / "m.mrc", mask))
+    specimen = Specimen("t", (volume,), (-60, 60), masked, None, 1)
+    centres = crop_centres(specimen, 16, np.random.default_rng(0))
+    assert len(centres) == 64
+    assert (centres.min(axis=0) == [40, 20, 10]).all()
+    assert (centres.max(axis=0) == [43, 23, 13]).all()
+    (tmp_path / "c.txt").write_text("1 20 15\n60 30 16\n")
+    listed = Specimen("t", (volume,), (-60, 60), None, tmp_path / "c.txt", 1)
+    assert crop_centres(listed, 16, np.random.default_rng(0)).tolist() == [[8, 20, 15], [56, 30, 16]]
+
+
+@pytest.mark.parametrize("halves", [True, False])
+def test_training_recovers_what_the_wedge_hides(project, halves):
+    """Both in the wedge and outside it, the prediction is nearer to the truth than the data are."""
+    truth = write_halves(project, "t", shape=(40, 72, 72), noise=1.5 if halves else 0.2, n=110)
+    if halves:
+        run("prepare_star --even even --odd odd --pixel_size 10")
+    else:
+        run("prepare_star even --pixel_size 10")
+    run(
+        "refine tomograms.star --filter_base 8 --cube_size 16 --epochs 3 --n_subvolume 800 "
+        "--device cpu --turns 2"
+    )
+    before = mrcfile.read("even/t.mrc")
+    after = mrcfile.read("isonet_maps/corrected/corrected_t.mrc")
+    radius = frequency_points_rfft(truth.shape, CPU).norm(dim=-1).numpy()
+    band = (radius > 0.03) & (radius < 0.25)
+    wedge = wedge_rfft(truth.shape) > 0
+    assert correlation(after, truth, band & ~wedge) > 0.35
+    assert abs(correlation(before, truth, band & ~wedge)) < 0.1
+    if halves:
+        gain = correlation(after, truth, band & wedge) - correlation(before, truth, band & wedge)
+        assert gain > 0.03
+
+
+def test_a_network_learns_to_undo_the_ctf(project):
+    """Where the CTF is weak, the prediction of mode network is stronger than the data."""
+    truth = slab_of_rods((40, 72, 72), 110, 3)
+    microscope = Microscope(10.0, 40000.0, amplitude_contrast=0.1)
+    spectrum = rfft3(truth / truth.std())
+    radius = frequency_points_rfft(truth.shape, CPU).norm(dim=-1).numpy()
+    contrast = np.interp(radius, np.linspace(0, 0.5, 2048), microscope.transfer)
+    shown = irfft3((spectrum * contrast).astype(np.complex64), truth.shape)
+    for kind, seed in (("even", 1), ("odd", 2)):
+        write_mrc(project / kind / "t.mrc", seen(shown, 0.3, seed))
+    run("prepare_star --even even --odd odd --pixel_size 10 --defocus 40000 --ac 0.1")
+    options = "--filter_base 8 --cube_size 16 --epochs 2 --n_subvolume 800 --device cpu"
+    run(f"refine tomograms.star {options} --CTF_mode network --output_dir network --clip_first_peak_mode 0")
+    run(f"refine tomograms.star {options} --output_dir none")
+    wedge = wedge_rfft(truth.shape) > 0
+    band = (radius > 0.03) & (radius < 0.35) & wedge
+    plain, undone = (
+        correlation(mrcfile.read(f"{name}/corrected/corrected_t.mrc"), truth, band)
+        for name in ("none", "network")
+    )
+    assert undone > plain + 0.05
+    assert not (project / "network" / "ctf_corrected").exists()
+
+
+def test_curves_of_the_ctf():
+    microscope = Microscope(10.0, 40000.0)
+    transfer = microscope.transfer
+    assert transfer[0] == pytest.approx(0.1)
+    flip = phase_flip(microscope)
+    assert (flip.values * transfer >= 0).all()
+    kept = attenuation(microscope, keep_low=True, b_factor=0.0).values
+    first_peak = int(np.argmax(transfer > 0.999))
+    assert (kept[:first_peak] == 1).all()
+    np.testing.assert_allclose(kept[first_peak + 20 :], np.abs(transfer[first_peak + 20 :]))
+    damped = attenuation(microscope, keep_low=True, b_factor=200.0).values
+    assert damped[-1] / kept[-1] == pytest.approx(math.exp(-200 * 0.05**2 / 4))
+    assert phase_flip(Microscope(10.0, 40000.0, phase_flipped=True)) is None
+
+
+# --- chains of commands --------------------------------------------------------------------------------
+
+
+def test_the_chain_of_isonet_0_2(project):
+    """As its tutorial writes it, with small numbers."""
+    for index in (1, 2):
+        truth = slab_of_rods((40, 64, 64), 30, index)
+        write_mrc(project / "tomoset" / f"TS{index}.rec", seen(truth, 0.5, index))
+    run("prepare_star tomoset --output_star tomo.star --pixel_size 10 --defocus 30000 --number_subtomos 6")
+    run("deconv tomo.star --snrfalloff 0.7 --deconv_folder deconv")
+    run("make_mask tomo.star --mask_folder mask --density_percentage 60 --std_percentage 60 --z_crop 0.14")
+    run("extract tomo.star --cube_size 16 --subtomo_folder subtomo --subtomo_star subtomo.star")
+    listed = TomogramTable.read(Path("subtomo.star")).rows
+    assert len(listed) == 12
+    assert {row.text("rlnCropSize") for row in listed} == {"24"}
+    run(
+        "refine subtomo.star --iterations 2 --epochs 1 --noise_start_iter 1,2 --noise_level 0.05,0.1 "
+        "--batch_size 4 --learning_rate 0.0004 --drop_out 0.3 --filter_base 4 --log_level info "
+        "--preprocessing_ncpus 2 --device cpu"
+    )
+    _, facts = load_network(Path("results/network.safetensors"))
+    assert facts["method"] == "isonet2"
+    assert facts["cube_size"] == 16
+    run(
+        "predict tomo.star ./results/model_iter2.h5 --cube_size 48 --crop_size 64 --batch_size 8 --device cpu"
+    )
+    for row in TomogramTable.read(Path("tomo.star")).rows:
+        corrected = row.path("rlnCorrectedTomoName")
+        assert open_tomogram(corrected).shape == (40, 64, 64)
+        assert corrected.parent == Path("corrected_tomos")
+
+
+def test_the_chain_of_isonet2(project):
+    for index in (1, 2):
+        write_halves(project, f"TS_{index}", shape=(24, 40, 40), seed=index, n=10)
+    run(
+        "prepare_star --even even --odd odd --star_name tomograms.star --tilt_min -51 --tilt_max 60 "
+        "--number_subtomos 8 --create_average True --defocus 30000"
+    )
+    run(
+        "deconv tomograms.star --input_column rlnTomoName --output_dir deconv "
+        "--snrfalloff 1 --deconvstrength 1"
+    )
+    run(
+        "make_mask tomograms.star --input_column rlnDeconvTomoName --output_dir mask "
+        "--z_crop 0.1 --patch_size 2"
+    )
+    run(
+        "refine tomograms.star --output_dir isonet_maps --method isonet2-n2n --arch unet-small "
+        "--cube_size 16 --epochs 1 --mw_weight 20 --CTF_mode phase_only --noise_level 0 --loss_func L2 "
+        "--mixed_precision True --with_predict False --device cpu"
+    )
+    assert not Path("isonet_maps/corrected").exists()
+    run(
+        "predict tomograms.star isonet_maps/network_isonet2-n2n_unet-small_16_full.pt "
+        "--tomo_idx 2 --device cpu"
+    )
+    first, second = TomogramTable.read(Path("tomograms.star")).rows
+    assert first.path("rlnCorrectedTomoName") is None
+    assert second.path("rlnCorrectedTomoName") == Path("corrected_tomos/corrected_TS_2.mrc")
+    run(f"denoise tomograms.star {QUICK} --output_dir denoise")
+    first, _ = TomogramTable.read(Path("tomograms.star")).rows
+    assert open_tomogram(first.path("rlnDenoisedTomoName")).shape == (24, 40, 40)
+
+
+def test_relion5_columns_come_back_with_what_is_added(project):
+    lines = [
+        "# version 50001\n\ndata_global\n\nloop_\n_rlnTomoName #1\n_rlnVoltage #2\n_rlnOpticsGroupName #3\n"
+        "_rlnTomoTiltSeriesPixelSize #4\n_rlnTomoTiltSeriesStarFile #5\n_rlnTomoTomogramBinning #6\n"
+        "_rlnTomoReconstructedTomogramHalf1 #7\n_rlnTomoReconstructedTomogramHalf2 #8\n"
+        "TS_01 300.000000 optics1 1.350000 tilts/TS_01.star 7.407407 even/TS_01.mrc odd/TS_01.mrc\n"
+    ]
+    Path("tilts").mkdir()
+    angles = "\n".join(f"{angle} 1" for angle in range(-48, 64, 3))
+    Path("tilts/TS_01.star").write_text(
+        f"data_TS_01\n\nloop_\n_rlnTomoNominalStageTiltAngle #1\n_rlnTomoTiltMovieIndex #2\n{angles}\n"
+    )
+    Path("tomograms.star").write_text(lines[0])
+    write_halves(project, "TS_01", shape=(24, 40, 40), n=5)
+    before = TomogramTable.read(Path("tomograms.star")).rows[0].values
+    run(f"refine tomograms.star {QUICK}")
+    table = TomogramTable.read(Path("tomograms.star"))
+    after = table.rows[0].values
+    assert list(after)[: len(before)] == list(before)
+    assert {name: after[name] for name in before} == before
+    assert after["rlnTomoReconstructedTomogramDenoised"] == "isonet_maps/corrected/corrected_TS_01.mrc"
+    assert "data_global" in Path("tomograms.star").read_text()
+    assert json.loads(Path("isonet_maps/job.json").read_text())["status"] == "finished"
+
+
+def test_tomograms_of_several_wedges_and_voxel_sizes_train_together(project, caplog):
+    write_halves(project, "a", shape=(24, 40, 40), n=5, seed=1)
+    write_halves(project, "b", shape=(32, 48, 40), n=5, seed=2)
+    run("prepare_star --even even --odd odd --pixel_size 10")
+    table = TomogramTable.read(Path("tomograms.star"))
+    for row, low, size in zip(table.rows, ("-40", "-66"), ("10", "14"), strict=True):
+        table.set(row, "rlnTiltMin", low)
+        table.set(row, "rlnPixelSize", size)
+    table.write()
+    run(f"refine tomograms.star {QUICK}")
+    assert "voxels of 10.00 to 14.00" in caplog.text
+    for name, shape in (("a", (24, 40, 40)), ("b", (32, 48, 40))):
+        assert open_tomogram(Path(f"isonet_maps/corrected/corrected_{name}.mrc")).shape == shape
+
+
+def test_summaries_show_slices_and_say_what_was_inferred(project):
+    write_halves(project, "t", shape=(24, 40, 40), n=5)
+    run("prepare_star --even even --odd odd --pixel_size 10")
+    run(f"refine tomograms.star {QUICK} --save_interval 1")
+    trained = Path("isonet_maps/summary.html").read_text()
+    predicted = Path("isonet_maps/corrected/summary.html").read_text()
+    assert trained.count("data:image/png") == 3  # the loss and two previews
+    assert predicted.count("data:image/png") == 1
+    assert all("inferred by a network" in page for page in (trained, predicted))
+
+
+# --- interruption --------------------------------------------------------------------------------------
+
+
+def test_a_resumed_training_ends_as_an_uninterrupted_one(project):
+    write_halves(project, "t", shape=(24, 40, 40), n=5)
+    run("prepare_star --even even --odd odd --pixel_size 10")
+    line = f"refine tomograms.star {TINY} --n_subvolume 16 --with_predict False --save_interval 1"
+    run(f"{line} --epochs 3 --output_dir whole")
+    program = [sys.executable, "-c", "from spisonet.cli.main import isonet; isonet()"]
+    words = f"{line} --epochs 3 --output_dir parts".split()
+    with subprocess.Popen([*program, *words], stdout=subprocess.DEVNULL, start_new_session=True) as process:
+        deadline = time.monotonic() + 120
+        while not list(Path("parts").glob("preview_0001.png")) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGKILL)
+    done = json.loads(Path("parts/job.json").read_text())["status"]
+    if done == "finished":
+        pytest.skip("the training was faster than the killing")
+    run(f"{line} --epochs 3 --output_dir parts --resume")
+    whole, parts = (load_network(Path(name) / "network.safetensors")[0] for name in ("whole", "parts"))
+    for one, other in zip(whole.parameters(), parts.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
+
+
+def test_five_tomograms_one_corrupt_killed_and_resumed(project, capsys):
+    names = [f"t{index}" for index in range(5)]
+    for index, name in enumerate(names):
+        write_halves(project, name, shape=(24, 40, 40), n=5, seed=index)
+    run("prepare_star --even even --odd odd --pixel_size 10")
+    run(f"refine tomograms.star {QUICK} --tomo_idx 1,2 --with_predict False")
+    corrupt = Path("even/t2.mrc")
+    corrupt.write_bytes(corrupt.read_bytes()[:5000])
+    line = "predict tomograms.star isonet_maps/network.safetensors --device cpu --output_dir out"
+    program = [sys.executable, "-c", "from spisonet.cli.main import isonet; isonet()"]
+    with subprocess.Popen(
+        [*program, *line.split()], stdout=subprocess.DEVNULL, start_new_session=True
+    ) as process:
+        deadline = time.monotonic() + 120
+        while not Path("out/corrected_t0.mrc").is_file() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGKILL)
+    first = Path("out/corrected_t0.mrc").stat().st_mtime_ns
+    message = failure(f"{line} --resume", capsys)
+    assert "1 of 5" in message
+    assert "t2" in message
+    assert Path("out/corrected_t0.mrc").stat().st_mtime_ns == first
+    noted = [row.path("rlnCorrectedTomoName") for row in TomogramTable.read(Path("tomograms.star")).rows]
+    assert [path is not None and path.is_file() for path in noted] == [True, True, False, True, True]
+    assert list(json.loads(Path("out/job.json").read_text())["failures"]) == ["t2"]
+    assert "t2 FAILED" in Path("out/summary.html").read_text()
+    assert not [path for path in Path("out").iterdir() if "partial" in path.name]
+
+
+def test_resuming_with_other_options_is_refused(project, capsys):
+    write_halves(project, "t", shape=(24, 40, 40), n=5)
+    run("prepare_star --even even --odd odd --pixel_size 10")
+    run(f"refine tomograms.star {QUICK} --with_predict False")
+    assert "--mw_weight was 20" in failure(
+        f"refine tomograms.star {QUICK} --with_predict False --mw_weight 5 --resume", capsys
+    )
+    assert "no run to resume" in failure(f"refine tomograms.star {QUICK} --output_dir new --resume", capsys)
+
+
+# --- bad input -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def listed(project) -> Path:
+    for name in ("a", "b"):
+        write_halves(project, name, shape=(24, 40, 40), n=3)
+    run("prepare_star --even even --odd odd --pixel_size 10")
+    return project
+
+
+def changed(**columns: str) -> None:
+    table = TomogramTable.read(Path("tomograms.star"))
+    for name, value in columns.items():
+        table.set(table.rows[1], name, value)
+    table.write()
+
+
+@pytest.mark.parametrize(
+    ("columns", "options", "said"),
+    [
+        (
+            {"rlnTomoReconstructedTomogramHalf1": "no.mrc", "rlnMaskName": "none/m.mrc"},
+            "",
+            "no.mrc, none/m.mrc",
+        ),
+        ({"rlnTomoReconstructedTomogramHalf2": "None"}, "", "Only one of even and odd is named for b"),
+        ({"rlnTiltMin": "70"}, "", "b: the tilt range 70 to 60 degrees is none"),
+        ({"rlnTiltMin": "wide"}, "", "no number"),
+        ({"rlnNumberSubtomo": "0"}, "", "rlnNumberSubtomo is 0"),
+        ({}, "--cube_size 32", "24 voxels thick, less than --cube_size 32"),
+        ({}, "--cube_size 20", "multiple of 8"),
+        ({}, "--CTF_mode wiener", "missing for a, b"),
+        ({}, "--arch HSFormer", "SFormer is not there"),
+        ({}, "--noise_level 0.1,0.2 --noise_start_iter 1", "2 levels"),
+        ({}, "--noise_level much", "no list of numbers"),
+        ({}, "--tomo_idx 7", "no tomogram 7"),
+        ({}, "--pretrained_model no.safetensors", "no.safetensors does not exist"),
+        ({}, "--method isonet2", "No tomogram file is named for a, b"),
+    ],
+)
+def test_unusable_input_is_refused_before_anything_is_written(listed, capsys, columns, options, said):
+    changed(**columns)
+    default = "" if "--cube_size" in options else "--cube_size 16"
+    message = failure(
+        f"refine tomograms.star --device cpu --filter_base 4 --epochs 1 {default} {options}", capsys
+    )
+    assert said in message
+    assert not Path("isonet_maps").exists()
+
+
+def test_thin_tomograms_are_mirrored_by_choice(listed):
+    run(f"refine tomograms.star {QUICK.replace('--cube_size 16', '--cube_size 32')} --pad --n_subvolume 4")
+    assert open_tomogram(Path("isonet_maps/corrected/corrected_a.mrc")).shape == (24, 40, 40)
+
+
+def test_an_empty_mask_is_named(listed, capsys):
+    write_mrc(Path("m.mrc"), np.zeros((24, 40, 40), np.int8))
+    changed(rlnMaskName="m.mrc")
+    assert "m.mrc leaves no place" in failure(f"refine tomograms.star {QUICK}", capsys)
+
+
+def test_damaged_data_stop_a_training(listed, capsys):
+    data = mrcfile.read("even/b.mrc").copy()
+    data[3] = np.nan
+    write_mrc(Path("even/b.mrc"), data)
+    assert "even/b.mrc holds NaN" in failure(f"refine tomograms.star {QUICK}", capsys)
+
+
+def test_models_that_are_none(listed, capsys):
+    Path("net.pt").write_bytes(b"pickle")
+    assert "not a safetensors file" in failure("predict tomograms.star net.pt --device cpu", capsys)
+    assert "no.pt does not exist" in failure("predict tomograms.star no.pt --device cpu", capsys)
+    assert not Path("corrected_tomos").exists()
+
+
+# --- other commands ------------------------------------------------------------------------------------
+
+
+def test_extracted_subtomograms_are_cut_from_the_tomogram(project):
+    data = np.arange(32 * 40 * 48, dtype=np.float32).reshape(32, 40, 48)
+    write_mrc(project / "t" / "a.mrc", data)
+    run("prepare_star t --number_subtomos 5 --pixel_size 10")
+    run("extract tomograms.star --cube_size 16")
+    rows = TomogramTable.read(Path("subtomo.star")).rows
+    assert len(rows) == 5
+    for row in rows:
+        cut = mrcfile.read(row.path("rlnImageName"))
+        assert cut.shape == (24, 24, 24)
+        z, y, x = np.unravel_index(int(cut[12, 12, 12]), data.shape)
+        assert all(8 <= place <= n - 8 for place, n in zip((z, y, x), data.shape, strict=True))
+        inner = data[z - 4 : z + 4, y - 4 : y + 4, x - 4 : x + 4]
+        np.testing.assert_array_equal(cut[8:16, 8:16, 8:16], inner)
+    shutil.copytree("subtomo", "others")
+    run("prepare_subtomo_star others --output_star others.star --pixel_size 10")
+    assert {row.text("rlnCubeSize") for row in TomogramTable.read(Path("others.star")).rows} == {"16"}
+
+
+@pytest.mark.parametrize("apix", [15.0, 7.0])
+def test_resized_tomograms_show_the_same_at_another_voxel_size(project, monkeypatch, apix):
+    monkeypatch.setattr("spisonet.tomography.resizing.BLOCK_EDGE", 20)
+    z, y, x = np.indices((48, 60, 64)) * 10.0
+
+    def wave(*axes: np.ndarray) -> np.ndarray:
+        return sum(np.sin(2 * np.pi * axis / 120.0 + k) for k, axis in enumerate(axes)).astype(np.float32)
+
+    write_mrc(project / "t" / "a.mrc", wave(z, y, x))
+    run("prepare_star t --pixel_size 10")
+    write_mrc(project / "m.mrc", (z > 200).astype(np.int8))
+    table = TomogramTable.read(Path("tomograms.star"))
+    table.set(table.rows[0], "rlnMaskName", "m.mrc")
+    table.write()
+    run(f"resize tomograms.star --apix {apix}")
+    row = TomogramTable.read(Path("tomograms_resized.star")).rows[0]
+    resized = open_tomogram(row.full)
+    assert resized.voxel_size_angstrom == pytest.approx(apix)
+    assert row.number_of("rlnPixelSize") == apix
+    expected = wave(*(np.indices(resized.shape) * apix))
+    inner = (slice(6, -6),) * 3
+    np.testing.assert_allclose(resized.read()[inner], expected[inner], atol=0.06)
+    mask = open_tomogram(row.path("rlnMaskName")).read()
+    edges = np.flatnonzero(np.diff(mask[:, 5, 5]))
+    assert abs(edges[0] * apix - 200) <= 10 + apix
+
+
+def test_detail_that_larger_voxels_cannot_show_does_not_come_back_elsewhere(project):
+    fast = np.sin(2 * np.pi * np.arange(64) / 2.6).astype(np.float32)
+    write_mrc(project / "t" / "a.mrc", np.broadcast_to(fast, (24, 24, 64)).copy())
+    run("prepare_star t --pixel_size 10")
+    run("resize tomograms.star --apix 20")
+    row = TomogramTable.read(Path("tomograms_resized.star")).rows[0]
+    assert np.abs(open_tomogram(row.full).read()[..., 4:-4]).max() < 0.05
