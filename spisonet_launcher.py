@@ -37,14 +37,15 @@ def relion_job() -> None:
     """Run the External job that the console script is named after."""
     _forget_script_folder()
     try:
-        from relion_external.jobs.definitions import EXECUTABLE_PREFIX  # noqa: PLC0415
+        from relion_external.jobs.definitions import JOBS  # noqa: PLC0415
         from relion_external.jobs.run import main as run  # noqa: PLC0415
     except BaseException:  # RELION waits for an exit file, even of a program that cannot start
         if "--o" in sys.argv[:-1]:
             (Path(sys.argv[sys.argv.index("--o") + 1]) / "RELION_JOB_EXIT_FAILURE").touch()
         raise
 
-    run(Path(sys.argv[0]).resolve().name.removeprefix(EXECUTABLE_PREFIX))
+    script = Path(sys.argv[0]).resolve().name
+    run(next(name for name, job in JOBS.items() if job.executable == script))
 
 
 def _forget_script_folder() -> None:

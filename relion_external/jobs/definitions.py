@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,10 @@ from spisonet.cli.generate import boolean_names
 from spisonet.errors import SpisonetError
 from spisonet.io.config import JOB_FILE, CommandConfig, changed_option, read_job_record
 from spisonet.io.mrc import read_box
+from spisonet.tomography.config import DeconvConfig, MakeMaskConfig, PredictConfig, RefineConfig
 
-EXECUTABLE_PREFIX = "spisonet-job-"
+EXECUTABLE_PREFIX, TOMOGRAM_PREFIX = "spisonet-job-", "isonet-job-"
+TOMOGRAMS = Node("tomograms.star", NodeType.TOMOGRAMS)
 LOGFILE = Node("logfile.pdf", NodeType.LOGFILE)
 MASK_MEANING = "soft solvent mask [default: that of the refinement]"
 HALF1_MEANING = "half map 1, or the folder of a finished Refine3D or PostProcess job"
@@ -39,7 +42,7 @@ class Job:
     Attributes
     ----------
     name : str
-        The console script is ``spisonet-job-<name>``.
+        The console script is ``spisonet-job-<name>``, or begins with another prefix.
     config : type
         The command's configuration.
     inputs : dict
@@ -60,6 +63,8 @@ class Job:
         The job is long and wants a GPU, and can be continued.
     after_refinement : bool
         The input map is half map 1 of a refinement as a rule.
+    prefix : str
+        Of the console script.
     """
 
     name: str
@@ -73,11 +78,12 @@ class Job:
     automatic: tuple[str, ...] = ()
     trains: bool = False
     after_refinement: bool = False
+    prefix: str = EXECUTABLE_PREFIX
 
     @property
     def executable(self) -> str:
         """Name of the console script."""
-        return EXECUTABLE_PREFIX + self.name
+        return self.prefix + self.name
 
     @property
     def parameters(self) -> dict[str, str]:
@@ -246,6 +252,18 @@ def _find_report(call: JobCall, chosen: Mapping[str, Any]) -> dict[str, Any]:
     return {"folder": given if given.is_dir() else given.parent, "o": call.folder / "report.html"}
 
 
+def _find_tomograms(outputs: Mapping[str, str], call: JobCall, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """Take the table of tomograms as input micrographs, and write another one into the job's folder."""
+    if "in_mics" in call.inputs and "star_file" in chosen:
+        raise SpisonetError("The tomograms are given twice: as --in_mics and as --tomograms.")
+    if "in_mics" not in call.inputs and "star_file" not in chosen:
+        raise SpisonetError(
+            "The job needs the parameter tomograms, or Input micrographs (--in_mics): a STAR file."
+        )
+    given = {"star_file": call.inputs.get("in_mics"), "output_star": call.folder / TOMOGRAMS.name}
+    return given | {option: call.folder / name for option, name in outputs.items()}
+
+
 def _corrected(folder: Path) -> list[Node]:
     """Corrected maps, as half maps only if an FSC between them means something."""
     outcome = read_job_record(folder)
@@ -254,6 +272,38 @@ def _corrected(folder: Path) -> list[Node]:
     return maps if outcome["config"]["aniso_file"] else [*maps, Node("FSC3D.mrc", NodeType.MAP)]
 
 
+TOMOGRAMS_MEANING = "STAR file of tomograms, of RELION 5 or of isonet.py prepare_star"
+TOMOGRAM_JOBS: tuple[tuple[str, type[CommandConfig], dict[str, str], tuple[str, ...]], ...] = (
+    ("deconv", DeconvConfig, {"deconv_folder": "deconv"}, ("snrfalloff", "deconvstrength", "phaseflipped")),
+    (
+        "mask",
+        MakeMaskConfig,
+        {"mask_folder": "mask"},
+        ("density_percentage", "std_percentage", "z_crop", "tilt_edges", "gold_sigma"),
+    ),
+    (
+        "refine",
+        RefineConfig,
+        {"output_dir": "."},
+        (
+            "epochs",
+            "cube_size",
+            "filter_base",
+            "CTF_mode",
+            "isCTFflipped",
+            "mw_weight",
+            "turns",
+            "gpuID",
+            "tomo_idx",
+        ),
+    ),
+    (
+        "predict",
+        PredictConfig,
+        {"output_dir": "."},
+        ("model", "turns", "tomo_idx", "gpuID", "memory_limit"),
+    ),
+)
 JOBS = {
     job.name: job
     for job in (
@@ -340,6 +390,21 @@ JOBS = {
             ("folder", "o"),
             _find_report,
             lambda _: [],
+        ),
+        *(
+            Job(
+                name,
+                config,
+                {"in_mics": TOMOGRAMS_MEANING},
+                ("tomograms", *offered),
+                ("output_star", *outputs, *(["resume"] if "resume" in config.model_fields else [])),
+                partial(_find_tomograms, outputs),
+                lambda _: [TOMOGRAMS],
+                {"tomograms": "star_file"},
+                trains=config is RefineConfig,
+                prefix=TOMOGRAM_PREFIX,
+            )
+            for name, config, outputs, offered in TOMOGRAM_JOBS
         ),
     )
 }

@@ -33,6 +33,7 @@ class NodeType(Enum):
 
     MAP = ("DensityMap.mrc", 6)
     HALF_MAP = ("DensityMap.mrc.halfmap", 10)
+    TOMOGRAMS = ("TomogramGroupMetadata.star.relion", 1)  # 3.1 knows them as micrographs
     LOGFILE = ("LogFile.pdf.relion", 13)
 
 

@@ -32,6 +32,12 @@ from spisonet.fourier.shells import shell_counts, shell_sums
 from spisonet.io.atomic import atomic_path
 from spisonet.io.config import read_job_record
 from spisonet.io.mrc import read_volume
+from spisonet.io.tomograms import open_tomogram
+from spisonet.tomography.config import COMMANDS as TOMOGRAM_COMMANDS
+from spisonet.tomography.config import DeconvConfig, MakeMaskConfig, PredictConfig, RefineConfig
+from spisonet.tomography.figures import middle_slices
+from spisonet.tomography.report import INFERRED
+from spisonet.tomography.table import TomogramTable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,6 +49,7 @@ if TYPE_CHECKING:
 A4_INCHES = (11.69, 8.27)
 LINE, LABEL_WIDTH = 0.045, 0.24  # of the page
 LETTERS_A_LINE = 95
+MOST_PAGES = 20  # of tomograms
 
 
 @dataclass(frozen=True)
@@ -75,7 +82,8 @@ def write_logfile(path: Path, config: CommandConfig) -> None:
         The command's configuration.
     """
     contents = contents_of(config)
-    contents.facts["Command"] = shlex.join(["spisonet.py", *command_words(config)])
+    program = "isonet.py" if type(config) in TOMOGRAM_COMMANDS else "spisonet.py"
+    contents.facts["Command"] = shlex.join([program, *command_words(config)])
     with atomic_path(path) as temporary, PdfPages(temporary) as pdf:
         for page in (_first_page(contents), *contents.pages):
             pdf.savefig(page)
@@ -152,6 +160,65 @@ def _(config: Fsd3dConfig) -> Contents:
     figure.suptitle("Fourier sampling relative to the best sampled direction, central slices")
     facts = {"Particles": str(config.star_file), "Symmetry": config.sym.upper()}
     return Contents("Fourier sampling density", facts, [figure])
+
+
+@contents_of.register
+def _(config: DeconvConfig) -> Contents:
+    outputs = _noted(config.output_star, "rlnDeconvTomoName")
+    return Contents("Deconvolution of tomograms", {"Tomograms": ", ".join(outputs)}, _middles(outputs))
+
+
+@contents_of.register
+def _(config: MakeMaskConfig) -> Contents:
+    outputs = _noted(config.output_star, "rlnMaskName")
+    return Contents("Masks of tomograms", {"Tomograms": ", ".join(outputs)}, _middles(outputs))
+
+
+@contents_of.register
+def _(config: RefineConfig) -> Contents:
+    assert config.output_dir is not None
+    outcome = read_job_record(config.output_dir)
+    facts = {
+        "Tomograms": ", ".join(outcome["tomograms"]),
+        "Method": outcome["method"],
+        "Training": "{epochs} epochs of {crops_per_epoch} cubes of {cube_size} voxels".format(**outcome),
+        "Note": INFERRED,
+    }
+    names = ["loss.png", *outcome["previews"][-1:]]
+    figures = [config.output_dir / name for name in names] + _figures(config.output_dir / "corrected")
+    return Contents("Training on tomograms", facts, [_picture(path) for path in figures])
+
+
+@contents_of.register
+def _(config: PredictConfig) -> Contents:
+    outcome = read_job_record(config.output_dir)
+    facts = {"Tomograms": ", ".join(outcome["corrected"]), "Network": str(config.model), "Note": INFERRED}
+    return Contents("Corrected tomograms", facts, [_picture(path) for path in _figures(config.output_dir)])
+
+
+def _noted(table: Path | None, column: str) -> dict[str, Path]:
+    """Files that a command noted in a table, by the names of the tomograms."""
+    assert table is not None
+    found = ((row.shown, row.path(column)) for row in TomogramTable.read(table).rows)
+    return {name: path for name, path in found if path is not None}
+
+
+def _middles(outputs: dict[str, Path]) -> list[Figure]:
+    """Show the central planes of tomograms."""
+    pages = []
+    for name, path in list(outputs.items())[:MOST_PAGES]:
+        figure = Figure(figsize=A4_INCHES, layout="constrained")
+        slices = middle_slices((open_tomogram(path, 1.0),))
+        for axis, plane, title in zip(figure.subplots(1, 3), slices, ("XY", "XZ", "YZ"), strict=True):
+            axis.imshow(plane, cmap="gray", origin="lower")
+            axis.set_title(f"{title}, {name}")
+            axis.set_axis_off()
+        pages.append(figure)
+    return pages
+
+
+def _figures(folder: Path) -> list[Path]:
+    return sorted((folder / "figures").glob("*.png"))[:MOST_PAGES]
 
 
 def _correction(title: str, outcome: dict[str, Any], folder: Path) -> Contents:

@@ -148,4 +148,4 @@ def isonet(arguments: list[str] | None = None) -> None:
 def run_config(config: CommandConfig) -> None:
     """Run the command of a configuration as the command line does, and return if it succeeds."""
     with _terminal():
-        _runner(COMMANDS[type(config)])(config)
+        _runner({**COMMANDS, **TOMOGRAM_COMMANDS}[type(config)])(config)

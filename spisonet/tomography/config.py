@@ -74,6 +74,9 @@ class DeconvConfig(CommandConfig):
     )
 
     star_file: Annotated[Path, Positional] = Field(description="STAR file of tomograms.")
+    output_star: Path | None = Field(
+        None, description="STAR file to write [default: the results are noted in STAR_FILE]."
+    )
     deconv_folder: Annotated[Path, CommandLine(aliases=("--output_dir",))] = Field(
         Path("deconv"), description="Folder for the deconvolved tomograms."
     )
@@ -117,6 +120,9 @@ class MakeMaskConfig(CommandConfig):
     )
 
     star_file: Annotated[Path, Positional] = Field(description="STAR file of tomograms.")
+    output_star: Path | None = Field(
+        None, description="STAR file to write [default: the results are noted in STAR_FILE]."
+    )
     mask_folder: Annotated[Path, CommandLine(aliases=("--output_dir",))] = Field(
         Path("mask"), description="Folder for the masks."
     )
@@ -238,6 +244,9 @@ class TrainingConfig(LearningConfig):
     )
     output_dir: Annotated[Path | None, CommandLine(aliases=("--result_dir",))] = Field(
         None, description="Output folder [default: isonet_maps, or results for subtomograms]."
+    )
+    output_star: Path | None = Field(
+        None, description="STAR file to write [default: the results are noted in STAR_FILE]."
     )
     arch: str = Field(
         "unet-medium", description="unet-small, unet-medium or unet-large: U-Nets of width 16, 32 and 64."
@@ -382,6 +391,9 @@ class PredictConfig(LearningConfig):
 
     star_file: Annotated[Path, Positional] = Field(description="STAR file of tomograms.")
     model: Annotated[Path, Positional] = Field(description="network.safetensors, as refine wrote it.")
+    output_star: Path | None = Field(
+        None, description="STAR file to write [default: the results are noted in STAR_FILE]."
+    )
     output_dir: Path = Field(Path("corrected_tomos"), description="Folder for the corrected tomograms.")
     cube_size: int | None = Field(None, ge=1, description="Stride of tiles in voxels; see --crop_size.")
     crop_size: int | None = Field(

@@ -82,7 +82,7 @@ def run_deconv(config: DeconvConfig) -> None:
     SpisonetError
         If files are missing, a voxel size or defocus is not known, or something cannot be written.
     """
-    table = TomogramTable.read(config.star_file)
+    table = TomogramTable.read(config.star_file, config.output_star)
     rows = table.chosen(config.tomo_idx)
     column = config.input_column
     inputs = require_files(rows, [row.full if column is None else row.path(column) for row in rows])

@@ -59,7 +59,7 @@ def run_make_mask(config: MakeMaskConfig) -> None:
     SpisonetError
         If files are missing, a mask turns out empty, or something cannot be written.
     """
-    table = TomogramTable.read(config.star_file)
+    table = TomogramTable.read(config.star_file, config.output_star)
     rows = table.chosen(config.tomo_idx)
     inputs = require_files(rows, [_input(config, row) for row in rows])
     outputs = output_names(inputs, config.mask_folder, "_mask.mrc")

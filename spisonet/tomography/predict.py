@@ -102,7 +102,7 @@ def run_predict(config: PredictConfig) -> None:
     method = facts.get("method")
     if method is None:
         raise SpisonetError(f"{model} was not trained on tomograms.")
-    table = TomogramTable.read(config.star_file)
+    table = TomogramTable.read(config.star_file, config.output_star)
     rows = table.chosen(config.tomo_idx)
     use_halves = method in HALVES_METHODS
     inputs = [_named_input(row, use_halves, config) for row in rows]

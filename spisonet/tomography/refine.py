@@ -15,6 +15,7 @@ import torch
 
 from spisonet.errors import SpisonetError
 from spisonet.io.atomic import prepare_output_folder
+from spisonet.io.config import JOB_FILE
 from spisonet.learning.checkpoint import load_network, save_network
 from spisonet.learning.devices import computes_in_bfloat16, describe_device
 from spisonet.learning.lesson import Lesson, teach
@@ -97,20 +98,23 @@ def train(config: TrainingConfig) -> None:
 
 
 def _predict(config: TrainingConfig) -> None:
-    table = TomogramTable.read(config.star_file)
-    if not config.with_predict or table.lists_subtomograms or started_by_torchrun():
-        log.info(
-            "The network is ready: isonet.py predict TOMOGRAMS.star %s", _folder(config, table) / NETWORK_FILE
-        )
-        return
+    table = TomogramTable.read(config.star_file, config.output_star)
     folder = _folder(config, table)
+    if not config.with_predict or table.lists_subtomograms or started_by_torchrun():
+        if config.output_star is not None:
+            table.write()
+        log.info("The network is ready: isonet.py predict TOMOGRAMS.star %s", folder / NETWORK_FILE)
+        return
     shared = set(LearningConfig.model_fields) - {"resume"}
     options = {name: getattr(config, name) for name in shared}
+    begun = (folder / PREDICTION_FOLDER / JOB_FILE).is_file()
     run_predict(
         PredictConfig(
             star_file=config.star_file,
+            output_star=config.output_star,
             model=folder / NETWORK_FILE,
             output_dir=folder / PREDICTION_FOLDER,
+            resume=config.resume and begun,
             **options,
         )
     )
@@ -145,7 +149,8 @@ def _train(config: TrainingConfig, memory: Memory, processes: Processes) -> None
         require_same_run(config, folder)
     prepare_output_folder(folder)
     if not config.resume:
-        for path in (*folder.glob("preview_*.png"), folder / CHECKPOINT_FILE, folder / NETWORK_FILE):
+        old = CHECKPOINT_FILE, NETWORK_FILE, f"{PREDICTION_FOLDER}/{JOB_FILE}"
+        for path in (*folder.glob("preview_*.png"), *(folder / name for name in old)):
             path.unlink(missing_ok=True)
         shutil.rmtree(folder / CTF_FOLDER, ignore_errors=True)
     with recorded(config, folder, memory.device) as outcome:

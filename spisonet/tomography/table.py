@@ -134,8 +134,8 @@ class TomogramTable:
         self._name = found[-1]
 
     @classmethod
-    def read(cls, path: Path) -> TomogramTable:
-        """Read a STAR file.
+    def read(cls, path: Path, output: Path | None = None) -> TomogramTable:
+        """Read a STAR file, to be written back, or to another file if one is given.
 
         Raises
         ------
@@ -170,7 +170,7 @@ class TomogramTable:
             line for line in itertools.takewhile(lambda line: not line.startswith("data_"), lines) if line
         ]
         as_words = {name: block.astype(str).replace("<NA>", "nan") for name, block in blocks.items()}
-        return cls(path, as_words, singles, comments)
+        return cls(output or path, as_words, singles, comments)
 
     @classmethod
     def new(cls, path: Path, rows: list[dict[str, str]]) -> TomogramTable:

@@ -15,7 +15,7 @@ import pytest
 
 from relion_external.jobs import worker
 from relion_external.jobs.arguments import as_options, find_folder, read_call
-from relion_external.jobs.definitions import JOBS
+from relion_external.jobs.definitions import JOBS, TOMOGRAM_PREFIX
 from relion_external.jobs.folder import Ending, JobFolder, Node, NodeType
 from relion_external.jobs.project import find_source, finished_halves, second_half
 from relion_external.jobs.run import main
@@ -23,7 +23,9 @@ from spisonet.cli.main import main as spisonet
 from spisonet.errors import SpisonetError
 from spisonet.io.mrc import Volume, read_volume, write_volume
 from spisonet.io.star import StarFile
+from spisonet.tomography.table import TomogramTable
 from tests.misalignment.sums import blob_map
+from tests.tomography.simulation import write_halves
 
 BOX, PIXEL = 32, 3.0
 JOB = "External/job005/"
@@ -321,6 +323,42 @@ def test_every_short_job_ends_well_and_changes_its_map(project, name):
     assert name == "fsd3d" or likeness > 0.3
 
 
+def test_jobs_of_tomograms_hand_their_table_on(project):
+    """From a RELION 5 table to corrected tomograms: each job writes a table of its own."""
+    for index in (1, 2):
+        write_halves(project, f"TS_{index}", shape=(24, 32, 32), n=4, seed=index)
+    Path("tomograms.star").write_text(
+        "data_global\n\nloop_\n_rlnTomoName #1\n_rlnTomoTiltSeriesStarFile #2\n_rlnPixelSize #3\n"
+        "_rlnDefocus #4\n_rlnTomoReconstructedTomogramHalf1 #5\n_rlnTomoReconstructedTomogramHalf2 #6\n"
+        "_rlnTomoReconstructedTomogram #7\n"
+        + "".join(f"TS_{i} x.star 10 30000 even/TS_{i}.mrc odd/TS_{i}.mrc even/TS_{i}.mrc\n" for i in (1, 2))
+    )
+    given = Path("tomograms.star").read_text()
+    small = "--filter_base 4 --cube_size 16 --epochs 1 --n_subvolume 8 --device cpu".split()
+    table, added = "tomograms.star", "rlnTomoReconstructedTomogramDenoised"
+    for number, (name, words) in enumerate(
+        (
+            ("deconv", []),
+            ("mask", ["--z_crop", "0.1"]),
+            ("refine", [*small, "--with_predict", "False"]),
+            ("predict", ["--model", "External/job003/network.safetensors", "--device", "cpu"]),
+        ),
+        start=1,
+    ):
+        folder = Path(f"External/job{number:03d}")
+        folder.mkdir(parents=True)
+        with pytest.raises(SystemExit) as left:
+            main(name, ["--o", f"{folder}/", "--in_mics", table, *words, "--j", "1"])
+        assert left.value.code == 0
+        nodes = StarFile(folder / "RELION_OUTPUT_NODES.star").tables["output_nodes"]
+        written = [f"{folder}/tomograms.star", f"{folder}/logfile.pdf"]
+        assert list(nodes["rlnPipeLineNodeName"]) == written
+        table = f"{folder}/tomograms.star"
+    assert Path("tomograms.star").read_text() == given
+    rows = TomogramTable.read(Path(table)).rows
+    assert all(row.path(column).is_file() for row in rows for column in (added, "rlnMaskName"))
+
+
 @pytest.mark.parametrize(
     ("words", "part"),
     [
@@ -481,6 +519,11 @@ def test_ready_jobs_are_written_with_every_parameter(project):
         ]
         if name == "combine-map":
             assert chosen == ["--low_map", "", "--threshold_res", ""]  # for the user to fill in
+        elif job.prefix == TOMOGRAM_PREFIX:
+            (project / "t.star").touch()
+            words = ["--in_mics", "t.star", *(w for w in chosen if w)]
+            model = ["--model", "n.safetensors"] if name == "predict" else []
+            assert configure(name, *words[:2], *model).command == job.config.command
         elif name != "report":
             words = ["--in_3dref", "Refine3D/job002/run_class001.mrc", *(w for w in chosen if w)]
             assert configure(name, *words).command == job.config.command
