@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
 POSITIONAL_SUFFIX = "_positional"
+NOT_GIVEN = ("None", "auto")
 BOOLEAN_WORDS = ("true", "false")
 
 
@@ -169,7 +170,7 @@ def drop_obsolete(arguments: list[str], obsolete: frozenset[str]) -> tuple[list[
 
 
 def drop_none_values(arguments: list[str], optional: set[str]) -> list[str]:
-    """Leave out ``--option None``, which the published command lines write for "not given".
+    """Leave out ``--option None`` and ``auto``, which published command lines write for "not given".
 
     Parameters
     ----------
@@ -184,7 +185,7 @@ def drop_none_values(arguments: list[str], optional: set[str]) -> list[str]:
         name, joined, value = word.partition("=")
         if name.startswith("--") and name.removeprefix("--").replace("-", "_") in optional:
             following = value if joined else next(words, None)
-            if following == "None":
+            if following in NOT_GIVEN:
                 continue
             kept += [word] if joined or following is None else [word, following]
         else:

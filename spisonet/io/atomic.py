@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,9 @@ from spisonet.errors import SpisonetError
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+
+RECENT_SECONDS = 60.0
 
 
 @contextmanager
@@ -81,3 +86,23 @@ def prepare_output_file(path: Path, *inputs: Path | None) -> None:
     if path.is_dir():
         raise SpisonetError(f"The output {path} is a folder; give a file name.")
     prepare_output_folder(path.parent)
+
+
+def remove_partials(folder: Path) -> None:
+    """Remove unfinished files that processes of this machine left behind when they were killed."""
+    for path in folder.glob(".*.partial.*"):
+        pid = path.name.removesuffix(path.suffix).removesuffix(".partial").rpartition(".")[2]
+        if not pid.isdecimal() or time.time() - path.stat().st_mtime < RECENT_SECONDS:
+            continue  # it may be another machine's
+        try:
+            os.kill(int(pid), 0)
+        except ProcessLookupError:
+            path.unlink(missing_ok=True)
+        except OSError:
+            continue
+
+
+def file_digest(path: Path) -> str:
+    """Return a short hash of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=12)).hexdigest()

@@ -112,7 +112,7 @@ def stem_of(path: Path) -> str:
 
 @contextmanager
 def written_tomogram(
-    path: Path, like: TomogramFile, label: str, dtype: DTypeLike = np.float32
+    path: Path, like: TomogramFile, label: str, dtype: DTypeLike = np.float32, scale_of_start: float = 1.0
 ) -> Iterator[NDArray[Any]]:
     """Yield an array on disk for a new tomogram of the same geometry; it appears whole or not at all.
 
@@ -126,6 +126,8 @@ def written_tomogram(
         A header label to add.
     dtype : dtype
         Of the voxels.
+    scale_of_start : float
+        Old voxel size over the new one.
 
     Raises
     ------
@@ -141,7 +143,8 @@ def written_tomogram(
             with warnings.catch_warnings(), mrcfile.open(like.path, header_only=True, permissive=True) as old:
                 warnings.simplefilter("ignore")
                 new.voxel_size = like.voxel_size_angstrom
-                new.nstart = tuple(int(old.header[f"n{axis}start"]) for axis in "xyz")
+                starts = (int(old.header[f"n{axis}start"]) for axis in "xyz")
+                new.nstart = tuple(round(scale_of_start * start) for start in starts)
                 new.header.origin = old.header.origin
                 labels = [text for text in map(str.strip, old.get_labels()) if text][: MAX_LABELS - 1]
             for index, text in enumerate([*labels, label[:LABEL_LENGTH]]):

@@ -12,6 +12,7 @@ import signal
 import sys
 import uuid
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
@@ -32,6 +33,7 @@ log = logging.getLogger("spisonet")
 T = TypeVar("T")
 R = TypeVar("R")
 W = TypeVar("W")
+PATIENCE = timedelta(days=1)  # while the main process prepares; processes that die are noticed otherwise
 PARENT_DEATH_SIGNAL = 1  # prctl's PR_SET_PDEATHSIG
 
 
@@ -112,7 +114,7 @@ def joined(device: torch.device) -> Iterator[Processes]:
     if device.type == "cuda":
         torch.cuda.set_device(device)
         backend = "cpu:gloo,cuda:nccl"
-    torch.distributed.init_process_group(backend)
+    torch.distributed.init_process_group(backend, timeout=PATIENCE)
     yield Processes(torch.distributed.get_rank(), torch.distributed.get_world_size())
     # In good order only: after an error the others may wait for this process, and NCCL would wait for them.
     torch.distributed.barrier()  # one that parts while another still talks to it can abort at its end
@@ -201,7 +203,8 @@ def spread(
         if waiting:
             number = waiting.pop()
             at_work[pipe] = process, worker, number
-            pipe.send(tasks[number])
+            with contextlib.suppress(OSError):  # of a process that has died; reading from it will tell
+                pipe.send(tasks[number])
         else:
             pipe.close()  # which ends the process
 
@@ -214,7 +217,7 @@ def spread(
                 process, worker, number = at_work.pop(pipe)
                 try:
                     result = pipe.recv()
-                except EOFError:
+                except (EOFError, OSError):
                     process.join()
                     yield tasks[number], f"its process ended with status {process.exitcode}"
                     if waiting:

@@ -13,6 +13,8 @@ from spisonet.learning.spectra import (
     OversampledVolumes,
     apply_filter,
     frequency_points_rfft,
+    irfft3,
+    rfft3,
 )
 
 if TYPE_CHECKING:
@@ -67,6 +69,27 @@ class ReplayBatch:
         if self.transfer_rfft is not None:
             prediction = apply_filter(prediction, self.transfer_rfft)
         return apply_filter(prediction - self.targets, self.residual_weight_rfft).square().mean()
+
+
+def fill_unmeasured(
+    data: Tensor, prediction: Tensor, weight_rfft: Tensor, transfer_rfft: Tensor | None = None
+) -> Tensor:
+    """Put a prediction ``(z, y, x)`` where data know nothing, as they would show it.
+
+    Parameters
+    ----------
+    data, prediction : Tensor
+        ``(z, y, x)``.
+    weight_rfft : Tensor
+        ``(z, y, x // 2 + 1)`` 1 where the data count.
+    transfer_rfft : Tensor, optional
+        What the prediction was corrected for.
+    """
+    expected = rfft3(prediction)
+    if transfer_rfft is not None:
+        expected *= transfer_rfft
+    z, y, x = data.shape
+    return irfft3(expected + weight_rfft * (rfft3(data) - expected), (z, y, x))
 
 
 class Replay:

@@ -92,7 +92,7 @@ def run_on_devices(run: Callable[[C], None], config: C, work: Callable[[C, Memor
 
 @contextmanager
 def recorded(
-    config: CommandConfig, folder: Path, device: torch.device | None = None
+    config: CommandConfig, folder: Path, device: torch.device | None = None, **known: object
 ) -> Iterator[dict[str, Any]]:
     """Keep ``job.json`` and the log of a run; yields what is known of its outcome, to be added to.
 
@@ -104,19 +104,21 @@ def recorded(
         Output folder, which exists.
     device : torch.device, optional
         Whose lack of memory is to be explained.
+    **known
+        What is recorded from the beginning.
     """
     started = time.monotonic()
-    outcome: dict[str, Any] = {}
+    outcome: dict[str, Any] = dict(known)
     with log_to_folder(folder):
-        write_job_record(folder, config, status="running")
+        write_job_record(folder, config, status="running", **known)
         try:
             yield outcome
         except KeyboardInterrupt:
-            write_job_record(folder, config, status="interrupted")
+            write_job_record(folder, config, status="interrupted", **known)
             log.info("Interrupted: repeat the command with --resume to continue where it was.")
             raise
         except Exception as error:
-            write_job_record(folder, config, status="failed")
+            write_job_record(folder, config, status="failed", **known)
             if is_out_of_memory(error):
                 raise SpisonetError(
                     f"{device} ran out of memory even with one crop at a time: "

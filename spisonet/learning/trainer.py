@@ -225,6 +225,13 @@ class Trainer:
             log.info("Out of memory: predicting in tiles of %d voxels from now on.", smaller)
             empty_cache(self._device)
 
+    def predict_alone(self, volumes: Tensor) -> Tensor:
+        """Apply the averaged network to volumes ``(n, z, y, x)`` without the other processes."""
+        with torch.no_grad():
+            return predict_volumes(
+                lambda v: self.execution.apply(self.average, v), volumes.to(self._device), self._tile_size
+            )
+
     def _update(self) -> Tensor:
         """Change the weights once; return this process's share of the mean loss, on the device."""
         options = self._options

@@ -37,14 +37,14 @@ class Block:
     shape: tuple[int, int, int]
 
     @classmethod
-    def around(cls, inner: tuple[slice, slice, slice], margin: int) -> Block:
-        """Return a part with equal surroundings on all sides."""
-        z, y, x = inner
-        return cls(
-            inner,
-            (z.start - margin, y.start - margin, x.start - margin),
-            (z.stop - z.start + 2 * margin, y.stop - y.start + 2 * margin, x.stop - x.start + 2 * margin),
+    def around(cls, inner: tuple[slice, slice, slice], margin: int | tuple[int, int, int]) -> Block:
+        """Return a part with surroundings that are equal on both sides."""
+        margins = (margin,) * 3 if isinstance(margin, int) else margin
+        z, y, x = (part.start - m for part, m in zip(inner, margins, strict=True))
+        depth, height, width = (
+            part.stop - part.start + 2 * m for part, m in zip(inner, margins, strict=True)
         )
+        return cls(inner, (z, y, x), (depth, height, width))
 
     @property
     def own(self) -> tuple[slice, ...]:
@@ -53,6 +53,12 @@ class Block:
             slice(part.start - first, part.stop - first)
             for part, first in zip(self.inner, self.first, strict=True)
         )
+
+
+def middle(n: int, length: int) -> slice:
+    """Return the middle of an axis of `n` voxels, at most `length` of them."""
+    start = max(0, (n - length) // 2)
+    return slice(start, min(n, start + length))
 
 
 def slabs(shape: tuple[int, int, int]) -> Iterator[slice]:

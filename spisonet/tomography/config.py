@@ -17,7 +17,7 @@ WIDTHS = {"unet-small": 16, "unet-medium": 32, "unet-default": 64, "unet-large":
 OBSOLETE_IN_TRAINING = frozenset(
     {
         *("loss_func", "T_max", "learning_rate_min", "compile_model", "mixed_precision", "log_level"),
-        *("normalize_percentile", "split_halves"),
+        *("normalize_percentile", "split_halves", "pretrained_model2", "prev_tomo_idx", "with_deconv"),
     }
 )
 
@@ -35,7 +35,9 @@ class PrepareStarConfig(CommandConfig):
     output_star: Annotated[Path, CommandLine(aliases=("--star_name",))] = Field(
         Path("tomograms.star"), description="STAR file to write."
     )
-    full: Path | None = Field(None, description="Folder of the tomograms of all tilts.")
+    full: Annotated[Path | None, CommandLine(aliases=("-f",))] = Field(
+        None, description="Folder of the tomograms of all tilts."
+    )
     even: Annotated[Path | None, CommandLine(aliases=("-e",))] = Field(
         None, description="Folder of the tomograms of even tilts or frames."
     )
@@ -242,7 +244,7 @@ class TrainingConfig(LearningConfig):
     star_file: Annotated[Path, CommandLine(positional=True, aliases=("--subtomo_star",))] = Field(
         description="STAR file of tomograms, or of subtomograms."
     )
-    output_dir: Annotated[Path | None, CommandLine(aliases=("--result_dir",))] = Field(
+    output_dir: Annotated[Path | None, CommandLine(aliases=("-o", "--result_dir"))] = Field(
         None, description="Output folder [default: isonet_maps, or results for subtomograms]."
     )
     output_star: Path | None = Field(
@@ -278,6 +280,7 @@ class TrainingConfig(LearningConfig):
     isCTFflipped: bool = Field(  # noqa: N815 - the published name
         False, description="The phases of the tilt images were flipped already."
     )
+    do_phaseflip_input: bool = Field(True, description="False is --isCTFflipped.")
     clip_first_peak_mode: Literal[0, 1] = Field(
         1, description="network: 1 leaves frequencies below the first maximum of the CTF as they are."
     )
@@ -291,7 +294,9 @@ class TrainingConfig(LearningConfig):
         True, description="Predict the tomograms of the table when training has ended."
     )
     save_interval: int = Field(10, ge=1, description="Epochs between previews.")
-    preview: bool = Field(True, description="Draw slices of the first tomogram every few epochs.")
+    preview: Annotated[bool, CommandLine(aliases=("--with_preview",))] = Field(
+        True, description="Draw slices of the first tomogram every few epochs."
+    )
     seed: int = Field(0, ge=0, description="Seed of every random choice.")
 
     @property
@@ -339,7 +344,7 @@ class RefineConfig(TrainingConfig):
         description="isonet2-n2n: from even and odd tomograms; isonet2: from single ones "
         "[default: the first if the table has halves].",
     )
-    iterations: int | None = Field(
+    iterations: Annotated[int | None, CommandLine(aliases=("--iter",))] = Field(
         None, ge=1, description="Iterations of IsoNet 0.2: --epochs counts for each of them, 10 by default."
     )
     mw_weight: float = Field(
@@ -347,14 +352,31 @@ class RefineConfig(TrainingConfig):
     )
     noise_level: str | None = Field(
         None,
-        description="Single tomograms: noise added to inputs, in standard deviations, as in 0.05,0.1.",
+        description="Single tomograms: noise added to inputs, in standard deviations, as in 0.05,0.1 "
+        "[default: 0.7].",
     )
     noise_start_iter: str | None = Field(
         None, description="Iterations (or epochs, without --iterations) from which these levels count."
     )
-    noise_mode: Literal["noFilter", "ramp", "hamming"] | None = Field(
+    noise_mode: str | None = Field(
         None, description="Filter of the backprojection that the noise looks like it went through."
     )
+    continue_from: str | None = Field(None, description="Of IsoNet 0.2: --resume takes its place.")
+
+    @field_validator("noise_mode", mode="before")
+    @classmethod
+    def _any_capitals(cls, name: str | None) -> str | None:
+        known = {"nofilter": "noFilter", "ramp": "ramp", "hamming": "hamming"}
+        if name is not None and name.lower() not in known:
+            raise ValueError(f"{name} is not there; choose noFilter, ramp or hamming")
+        return None if name is None else known[name.lower()]
+
+    @field_validator("continue_from")
+    @classmethod
+    def _resumed_otherwise(cls, name: str | None) -> str | None:
+        if name is not None:
+            raise ValueError("repeat the command line of the run with --resume instead")
+        return name
 
 
 class DenoiseConfig(TrainingConfig):
@@ -383,6 +405,8 @@ class PredictConfig(LearningConfig):
             "normalize_percentile",
             "log_level",
             "padding_factor",
+            "model2",
+            "output_prefix",
             "correct_CTF",
             "apply_mw_x1",
             "isCTFflipped",
@@ -414,6 +438,12 @@ class ResizeConfig(CommandConfig):
     )
 
 
+class GuiConfig(CommandConfig):
+    """Open the graphical interface, if it is installed."""
+
+    command: ClassVar[str] = "gui"
+
+
 COMMANDS: dict[type[CommandConfig], str] = {
     PrepareStarConfig: "spisonet.tomography.prepare:run_prepare_star",
     DeconvConfig: "spisonet.tomography.deconvolution:run_deconv",
@@ -424,4 +454,5 @@ COMMANDS: dict[type[CommandConfig], str] = {
     DenoiseConfig: "spisonet.tomography.refine:run_denoise",
     PredictConfig: "spisonet.tomography.predict:run_predict",
     ResizeConfig: "spisonet.tomography.resizing:run_resize",
+    GuiConfig: "spisonet.cli.graphical:run_gui",
 }

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from spisonet.errors import SpisonetError
 from spisonet.io.atomic import prepare_output_folder
-from spisonet.io.tomograms import open_tomogram, stem_of
+from spisonet.io.tomograms import open_tomogram
 from spisonet.tomography.contrast import attenuation, phase_flip, read_microscope
 from spisonet.tomography.deconvolution import filter_tomogram, read_deconvolution
+from spisonet.tomography.specimens import DECONVOLVED, input_column
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from spisonet.fourier.filters import RadialCurve
+    from spisonet.tomography.config import LearningConfig
     from spisonet.tomography.specimens import Specimen
     from spisonet.tomography.table import TomogramRow
 
@@ -48,6 +51,25 @@ class CtfCorrection:
     snr_falloff: float | None = None
     strength: float | None = None
     highpass: float = 0.02
+
+    def column_of(self, row: TomogramRow, config: LearningConfig) -> str | None:
+        """Column of the file that is used where no halves are; None for the one the table is about.
+
+        Deconvolved tomograms are preferred, but not to be corrected a second time.
+
+        Raises
+        ------
+        SpisonetError
+            If the deconvolved ones are asked for, and would be corrected again.
+        """
+        if config.input_column is None:
+            return input_column(row, None, config.use_deconv_tomo and self.mode == "None")
+        if config.input_column == DECONVOLVED and self.mode != "None":
+            raise SpisonetError(
+                f"{DECONVOLVED} holds deconvolved tomograms: correct the CTF by deconv or by --CTF_mode "
+                f"{self.mode}, not by both."
+            )
+        return config.input_column
 
     def check(self, rows: list[TomogramRow]) -> None:
         """Check that every tomogram has what the mode needs.
@@ -96,7 +118,10 @@ class CtfCorrection:
         prepare_output_folder(folder)
         volumes = []
         for number, volume in enumerate(specimen.volumes):
-            path = folder / f"{row.number:05d}_{number}_{stem_of(volume.path)}.mrc"
+            facts = volume.path.stat()
+            told = (str(volume.path), facts.st_size, facts.st_mtime_ns, curve.values.tobytes())
+            digest = hashlib.blake2b(repr(told).encode(), digest_size=8).hexdigest()
+            path = folder / f"{row.number:05d}_{number}_{digest}.mrc"
             if not path.is_file():
                 filter_tomogram(volume, path, curve, reach, f"spisonet: {self.mode}")
             volumes.append(open_tomogram(path, voxel_size))

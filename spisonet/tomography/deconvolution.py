@@ -85,8 +85,10 @@ def run_deconv(config: DeconvConfig) -> None:
     table = TomogramTable.read(config.star_file, config.output_star)
     rows = table.chosen(config.tomo_idx)
     column = config.input_column
-    inputs = require_files(rows, [row.full if column is None else row.path(column) for row in rows])
-    outputs = output_names(inputs, config.deconv_folder, ".mrc")
+    named = [row.full if column is None else row.path(column) for row in table.rows]
+    inputs = require_files(rows, [named[row.number] for row in rows])
+    names = output_names(named, config.deconv_folder, ".mrc")
+    outputs = [names[row.number] for row in rows]
     tasks = []
     for row, path, output in zip(rows, inputs, outputs, strict=True):
         tomogram = open_tomogram(path, row.voxel_size_angstrom)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("spisonet")
 
 CROP_TO_CUBE = 1.5
+OWN_NAME = re.compile(r"\d{3,}_.*_\d{6}\.mrc")
 CUBE_MULTIPLE = 16
 
 
@@ -45,13 +47,14 @@ def run_extract(config: ExtractConfig) -> None:
     if crop < config.cube_size:
         raise SpisonetError(f"--crop_size {crop} is smaller than --cube_size {config.cube_size}.")
     require_thickness(specimens, config.cube_size, pad=False)
-    if config.subtomo_folder.is_dir() and any(p.suffix != ".mrc" for p in config.subtomo_folder.iterdir()):
+    there = list(config.subtomo_folder.iterdir()) if config.subtomo_folder.is_dir() else []
+    if any(OWN_NAME.fullmatch(path.name) is None for path in there):
         raise SpisonetError(f"{config.subtomo_folder} holds other files: give another --subtomo_folder.")
     prepare_output_file(config.subtomo_star, config.star_file)
     rng = np.random.default_rng(config.seed)
     places = [crop_centres(specimen, config.cube_size, rng) for specimen in specimens]
     prepare_output_folder(config.subtomo_folder)
-    for old in config.subtomo_folder.glob("*.mrc"):
+    for old in there:
         old.unlink()  # of an earlier extraction
     listed: list[dict[str, str]] = []
     for row, specimen, centres in zip(rows, specimens, places, strict=True):

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from spisonet.fourier.grids import rfft3
 from spisonet.io.pages import save_figure
+from spisonet.tomography.blocks import middle
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,11 +29,11 @@ PLANES = ("XY", "XZ", "YZ")
 def middle_slices(tomograms: tuple[TomogramFile, ...]) -> list[NDArray[np.float32]]:
     """Read the central XY, XZ and YZ planes of a tomogram, each the mean of a few, and of all halves."""
     shape = tomograms[0].shape
-    shown = [_middle(n, SHOWN) for n in shape]
+    shown = [middle(n, SHOWN) for n in shape]
     slices = []
     for axis in range(3):
         region = [
-            _middle(n, AVERAGED) if a == axis else part
+            middle(n, AVERAGED) if a == axis else part
             for a, (n, part) in enumerate(zip(shape, shown, strict=True))
         ]
         slices.append(np.mean([tomogram.read(*region).mean(axis=axis) for tomogram in tomograms], axis=0))
@@ -41,7 +42,7 @@ def middle_slices(tomograms: tuple[TomogramFile, ...]) -> list[NDArray[np.float3
 
 def power_by_x_and_z(tomograms: tuple[TomogramFile, ...]) -> NDArray[np.float32]:
     """Log power of the central part over ``(kz, kx)``, DC in the middle, mean over low ``ky`` and halves."""
-    region = [_middle(n, SPECTRUM_EDGE) for n in tomograms[0].shape]
+    region = [middle(n, SPECTRUM_EDGE) for n in tomograms[0].shape]
     values = np.mean([tomogram.read(*region) for tomogram in tomograms], axis=0)
     values -= values.mean()
     for axis, n in enumerate(values.shape):
@@ -141,8 +142,3 @@ def _draw_wedge_lines(axis: Axes, tilt_range: tuple[float, float]) -> None:
     axis.set_xlabel("kx / Nyquist", fontsize=8)
     axis.set_ylabel("kz / Nyquist", fontsize=8)
     axis.tick_params(labelsize=7)
-
-
-def _middle(n: int, length: int) -> slice:
-    start = max(0, (n - length) // 2)
-    return slice(start, min(n, start + length))

@@ -61,8 +61,10 @@ def run_make_mask(config: MakeMaskConfig) -> None:
     """
     table = TomogramTable.read(config.star_file, config.output_star)
     rows = table.chosen(config.tomo_idx)
-    inputs = require_files(rows, [_input(config, row) for row in rows])
-    outputs = output_names(inputs, config.mask_folder, "_mask.mrc")
+    named = [_input(config, row) for row in table.rows]
+    inputs = require_files(rows, [named[row.number] for row in rows])
+    names = output_names(named, config.mask_folder, "_mask.mrc")
+    outputs = [names[row.number] for row in rows]
     boundaries = [config.mask_boundary or row.path("rlnMaskBoundary") for row in rows]
     contours = {path: read_contours(path) for path in boundaries if path is not None}
     prepare_output_folder(config.mask_folder)

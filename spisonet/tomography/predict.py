@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from spisonet.errors import SpisonetError
-from spisonet.io.atomic import prepare_output_folder
+from spisonet.io.atomic import file_digest, prepare_output_folder, remove_partials
+from spisonet.io.config import read_job_record
 from spisonet.io.tomograms import open_tomogram
 from spisonet.learning.checkpoint import load_network
 from spisonet.learning.devices import Execution, choose_devices, describe_device, empty_cache, use_cpu_threads
@@ -22,8 +23,8 @@ from spisonet.learning.tiling import SMALLEST_TILE, clip_tile
 from spisonet.tomography.correction import CtfCorrection
 from spisonet.tomography.figures import write_comparison
 from spisonet.tomography.prediction import TilePredictor, predict_specimen
-from spisonet.tomography.report import write_prediction_report
-from spisonet.tomography.specimens import Specimen, input_column, read_specimens
+from spisonet.tomography.report import SUMMARY_FILE, write_prediction_report
+from spisonet.tomography.specimens import Specimen, read_specimens
 from spisonet.tomography.table import TomogramRow, TomogramTable, output_names
 from spisonet.tomography.training import DENOISED, HALVES_METHODS
 
@@ -99,57 +100,27 @@ def run_predict(config: PredictConfig) -> None:
     devices = choose_devices(config.device, config.gpuID)
     model = find_model(config.model)
     network, facts = load_network(model)
-    method = facts.get("method")
+    method, digest = facts.get("method"), file_digest(model)
     if method is None:
         raise SpisonetError(f"{model} was not trained on tomograms.")
     table = TomogramTable.read(config.star_file, config.output_star)
-    rows = table.chosen(config.tomo_idx)
-    use_halves = method in HALVES_METHODS
-    inputs = [_named_input(row, use_halves, config) for row in rows]
-    outputs = [
-        path.with_name(f"corrected_{path.name}") for path in output_names(inputs, config.output_dir, ".mrc")
-    ]
+    tasks = _tasks(config, table, model, facts)
     if config.resume:
         require_same_run(config, config.output_dir)
+        if read_job_record(config.output_dir).get("network") != digest:
+            raise SpisonetError(f"{model} has changed since: predict without --resume.")
     prepare_output_folder(config.output_dir / FIGURE_FOLDER)
+    remove_partials(config.output_dir)
     if not config.resume:
-        for path in outputs:
-            path.unlink(missing_ok=True)
-    tile = config.crop_size or (None if config.cube_size is None else 3 * config.cube_size // 2)
-    tasks = [
-        Task(
-            row,
-            model,
-            output,
-            config.output_dir / FIGURE_FOLDER / f"{output.stem}.png",
-            use_halves,
-            input_column(row, config.input_column, config.use_deconv_tomo),
-            config.turns,
-            tile,
-        )
-        for row, output in zip(rows, outputs, strict=True)
-    ]
+        for task in tasks:
+            task.output.unlink(missing_ok=True)
     threads = use_cpu_threads(config.ncpus, len(devices))
     limit = None if config.memory_limit is None else config.memory_limit * GIGABYTE
     workers = [Worker(str(device), limit, threads) for device in devices]
-    column = DENOISED_COLUMN if method == DENOISED else FILLED_COLUMN
-    with recorded(config, config.output_dir) as outcome:
+    with recorded(config, config.output_dir, network=digest) as outcome:
         log.info("Network: %s (%s, width %d)", model, method, network.filter_base)
         log.info("Device: %s", ", ".join(describe_device(device) for device in devices))
-        waiting = [task for task in tasks if not task.output.is_file()]
-        done = [task for task in tasks if task.output.is_file()]
-        failures: dict[str, str] = {}
-        for task in done:
-            log.info("%s is there already.", task.output)
-            _note(table, task, column)
-        for task, result in spread(predict_task, waiting, workers):
-            if isinstance(result, str):
-                failures[task.row.shown] = result
-                log.error("%s FAILED: %s", task.row.shown, result)
-                continue
-            done.append(task)
-            log.info("%s: %.0f s -> %s", task.row.shown, result["seconds"], task.output)
-            _note(table, task, column)
+        done, failures = _predict_all(table, tasks, workers, method)
         outcome.update(
             method=method,
             corrected={task.row.shown: str(task.output) for task in done},
@@ -162,11 +133,57 @@ def run_predict(config: PredictConfig) -> None:
         len(done),
         len(tasks),
         time.monotonic() - started,
-        config.output_dir / "summary.html",
+        config.output_dir / SUMMARY_FILE,
     )
     if failures:
         said = "; ".join(f"{name}: {sentence.rstrip('.')}" for name, sentence in failures.items())
         raise SpisonetError(f"{len(failures)} of {len(tasks)} tomograms could not be corrected: {said}.")
+
+
+def _tasks(config: PredictConfig, table: TomogramTable, model: Path, facts: dict[str, Any]) -> list[Task]:
+    rows = table.chosen(config.tomo_idx)
+    use_halves = facts["method"] in HALVES_METHODS
+    correction = CtfCorrection(**facts["ctf"])
+    columns = {row.number: correction.column_of(row, config) for row in table.rows}
+    named = [_named_input(row, use_halves, columns[row.number]) for row in table.rows]
+    _require_inputs(rows, named, use_halves)
+    outputs = output_names(named, config.output_dir, ".mrc", "corrected_")
+    tile = config.crop_size or (None if config.cube_size is None else 3 * config.cube_size // 2)
+    return [
+        Task(
+            row,
+            model,
+            outputs[row.number],
+            config.output_dir / FIGURE_FOLDER / f"{outputs[row.number].stem}.png",
+            use_halves,
+            columns[row.number],
+            config.turns,
+            tile,
+        )
+        for row in rows
+    ]
+
+
+def _predict_all(
+    table: TomogramTable, tasks: list[Task], workers: list[Worker], method: str
+) -> tuple[list[Task], dict[str, str]]:
+    """Predict what is not there yet; return what is done, and why the others failed, by name."""
+    column = DENOISED_COLUMN if method == DENOISED else FILLED_COLUMN
+    waiting = [task for task in tasks if not task.output.is_file()]
+    done = [task for task in tasks if task.output.is_file()]
+    failures: dict[str, str] = {}
+    for task in done:
+        log.info("%s is there already.", task.output)
+        _note(table, task, column)
+    for task, result in spread(predict_task, waiting, workers):
+        if isinstance(result, str):
+            failures[task.row.shown] = result
+            log.error("%s FAILED: %s", task.row.shown, result)
+            continue
+        done.append(task)
+        log.info("%s: %.0f s -> %s", task.row.shown, result["seconds"], task.output)
+        _note(table, task, column)
+    return done, failures
 
 
 def find_model(path: Path) -> Path:
@@ -186,19 +203,18 @@ def find_model(path: Path) -> Path:
     return path
 
 
-def _named_input(row: TomogramRow, use_halves: bool, config: PredictConfig) -> Path:
+def _named_input(row: TomogramRow, use_halves: bool, column: str | None) -> Path | None:
     """File after which an output is named; whether it is readable shows when its turn comes."""
     if use_halves:
-        if row.halves is None:
-            raise SpisonetError(
-                f"{row.shown} has no even and odd tomograms, which the network was trained on."
-            )
-        return row.halves[0]
-    column = input_column(row, config.input_column, config.use_deconv_tomo)
-    path = row.path(column) if column else row.full
-    if path is None:
-        raise SpisonetError(f"No tomogram file is named for {row.shown}.")
-    return path
+        return None if row.halves is None else row.halves[0]
+    return row.full if column is None else row.path(column)
+
+
+def _require_inputs(rows: list[TomogramRow], named: list[Path | None], use_halves: bool) -> None:
+    without = [row.shown for row in rows if named[row.number] is None]
+    if without:
+        what = "even and odd tomograms, which the network was trained on, are" if use_halves else "file is"
+        raise SpisonetError(f"No {what} named for {', '.join(without)}.")
 
 
 def _note(table: TomogramTable, task: Task, column: str) -> None:
@@ -224,10 +240,12 @@ def predict_task(worker: Worker, task: Task) -> dict[str, Any]:
     network = execution.place(network).eval()
     raw = read_specimens([task.row], task.use_halves, [task.column], places=False)[0]
     folder = task.output.parent / f"{CTF_FOLDER}_{task.row.number:05d}"
+    shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
     try:
         specimen = CtfCorrection(**facts["ctf"]).prepare(raw, task.row, folder).measured()
         _warn_of_voxel_size(specimen, facts)
-        predictor = TilePredictor(network, execution, specimen, task.turns)
+        fills = facts["method"] != DENOISED
+        predictor = TilePredictor(network, execution, specimen, task.turns, fills)
         _predict_in_fitting_tiles(specimen, predictor, network, worker, task)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -11,17 +11,13 @@ import torch
 
 from spisonet.geometry.rotations import cube_rotations
 from spisonet.io.tomograms import written_tomogram
-from spisonet.learning.spectra import (
-    RadialWeight,
-    WedgeWeight,
-    apply_filter,
-    frequency_points_rfft,
-    irfft3,
-    rfft3,
-)
+from spisonet.learning.replay import fill_unmeasured
+from spisonet.learning.spectra import RadialWeight, WedgeWeight, apply_filter, frequency_points_rfft
 from spisonet.learning.tiling import AxisTiles
 from spisonet.learning.turning import turn_cube
 from spisonet.tomography.blocks import Block
+from spisonet.tomography.specimens import CLIP
+from spisonet.tomography.tilts import STEEPEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -55,44 +51,47 @@ class TilePredictor:
         Whose wedge and transfer function count.
     turns : int
         How many turned copies to ask about, at most 16.
+    fills : bool
+        Whether the network fills the missing wedge.
     """
 
-    def __init__(self, network: Network, execution: Execution, specimen: Specimen, turns: int) -> None:
+    def __init__(
+        self, network: Network, execution: Execution, specimen: Specimen, turns: int, fills: bool = True
+    ) -> None:
         self._network, self._execution = network, execution
-        self._wedge = WedgeWeight(*specimen.tilt_range)
+        self._wedge = WedgeWeight(*(specimen.tilt_range if fills else (-STEEPEST, STEEPEST)))
         self._transfer = None if specimen.transfer is None else RadialWeight(specimen.transfer)
         self._rotations = turns_of_the_wedge()[:turns]
-        self._weights: dict[tuple[int, ...], Tensor] = {}
+        self._weights: dict[tuple[int, ...], tuple[Tensor, Tensor | None]] = {}
 
     def __call__(self, part: Tensor) -> Tensor:
         """Predict ``(n_halves, z, y, x)`` with edges that are multiples of 8; returns the halves' mean."""
-        answers = torch.stack([self._answer(half) for half in part])
-        if not self._rotations:
-            return answers.mean(dim=0)
-        total = answers.mean(dim=0)
-        for half, answer in zip(part, answers, strict=True):
-            filled = self._filled(half, answer)
-            for rotation in self._rotations:
-                copy = turn_cube(filled, rotation)
-                seen = apply_filter(copy, self._wedge_rfft(copy))
-                total += turn_cube(self._answer(seen), rotation.T) / len(part)
-        return total / (1 + len(self._rotations))
+        # What is as dense as gold is left to itself, as in training.
+        clipped = part.clamp(-CLIP, CLIP)
+        total = torch.zeros_like(part[0])
+        for half in clipped:
+            answer = self._answer(half)
+            total += answer
+            if self._rotations:
+                filled = fill_unmeasured(half, answer, *self._weights_of(half))
+                for rotation in self._rotations:
+                    copy = turn_cube(filled, rotation)
+                    seen = apply_filter(copy, self._weights_of(copy)[0])
+                    total += turn_cube(self._answer(seen), rotation.T)
+        mean = total / (len(part) * (1 + len(self._rotations)))
+        return mean + (part - clipped).mean(dim=0)
 
     def _answer(self, volume: Tensor) -> Tensor:
         return self._execution.apply(self._network, volume[None, None])[0, 0]
 
-    def _wedge_rfft(self, volume: Tensor) -> Tensor:
+    def _weights_of(self, volume: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Wedge and transfer function for a volume's shape."""
         shape = (volume.shape[0], volume.shape[1], volume.shape[2])
         if shape not in self._weights:
-            self._weights[shape] = self._wedge.at(frequency_points_rfft(shape, volume.device))
+            points = frequency_points_rfft(shape, volume.device)
+            transfer = None if self._transfer is None else self._transfer.at(points)
+            self._weights[shape] = self._wedge.at(points), transfer
         return self._weights[shape]
-
-    def _filled(self, half: Tensor, answer: Tensor) -> Tensor:
-        shape = (half.shape[0], half.shape[1], half.shape[2])
-        expected = rfft3(answer)
-        if self._transfer is not None:
-            expected *= self._transfer.at(frequency_points_rfft(shape, half.device))
-        return irfft3(expected + self._wedge_rfft(half) * (rfft3(half) - expected), shape)
 
 
 def turns_of_the_wedge() -> list[NDArray[np.float64]]:

@@ -14,27 +14,25 @@ import numpy as np
 import torch
 
 from spisonet.errors import SpisonetError
-from spisonet.io.atomic import prepare_output_folder
-from spisonet.io.config import JOB_FILE
+from spisonet.io.atomic import file_digest, prepare_output_folder
+from spisonet.io.config import JOB_FILE, read_job_record
 from spisonet.learning.checkpoint import load_network, save_network
 from spisonet.learning.devices import computes_in_bfloat16, describe_device
 from spisonet.learning.lesson import Lesson, teach
 from spisonet.learning.processes import started_by_torchrun
 from spisonet.learning.recipe import check_cube_size
 from spisonet.learning.session import recorded, require_same_run, run_on_devices
-from spisonet.learning.tiling import NETWORK_MULTIPLE
 from spisonet.learning.trainer import TrainingOptions
 from spisonet.learning.unet import UNet
-from spisonet.tomography.blocks import Block
+from spisonet.tomography.blocks import Block, middle
 from spisonet.tomography.config import LearningConfig, PredictConfig, RefineConfig
 from spisonet.tomography.correction import CtfCorrection
 from spisonet.tomography.figures import write_loss, write_preview
 from spisonet.tomography.predict import ALIKE, CTF_FOLDER, NETWORK_FILE, find_model, run_predict
-from spisonet.tomography.prediction import TilePredictor
 from spisonet.tomography.report import write_training_report
 from spisonet.tomography.specimens import (
+    CLIP,
     crop_centres,
-    input_column,
     read_specimens,
     require_thickness,
 )
@@ -71,7 +69,10 @@ CUBE_SIZE = 64
 EPOCHS, EPOCHS_AN_ITERATION = 50, 10  # of IsoNet2, and of IsoNet 0.2
 MOST_CROPS = 800  # of subtomograms, an epoch, of IsoNet 0.2
 TOMOGRAM_SHARE = 0.4  # of the memory that is free when training starts
-PREVIEW_EDGE, PREVIEW_DEPTH = 256, 64  # voxels along x, and along y
+PREVIEW_SHAPE = (256, 64, 256)  # voxels, at most
+SINGLE_NOISE = ((0, 0.7),)  # where noise cannot be told from signal
+PUBLISHED_NOISE = (0.05, 0.1, 0.15, 0.2)  # of IsoNet 0.2
+WITHOUT_NOISE = 1 / 3  # of a training, before noise of several levels is added
 
 
 def run_refine(config: RefineConfig) -> None:
@@ -107,12 +108,13 @@ def _predict(config: TrainingConfig) -> None:
         return
     shared = set(LearningConfig.model_fields) - {"resume"}
     options = {name: getattr(config, name) for name in shared}
-    begun = (folder / PREDICTION_FOLDER / JOB_FILE).is_file()
+    model, record = folder / NETWORK_FILE, folder / PREDICTION_FOLDER / JOB_FILE
+    begun = record.is_file() and read_job_record(record.parent).get("network") == file_digest(model)
     run_predict(
         PredictConfig(
             star_file=config.star_file,
             output_star=config.output_star,
-            model=folder / NETWORK_FILE,
+            model=model,
             output_dir=folder / PREDICTION_FOLDER,
             resume=config.resume and begun,
             **options,
@@ -129,22 +131,23 @@ def _train(config: TrainingConfig, memory: Memory, processes: Processes) -> None
     rows = table.chosen(config.tomo_idx)
     method = choose_method(config, rows)
     cube_size = _cube_size(config, rows)
-    specimens = read_specimens(
-        rows,
-        method in HALVES_METHODS,
-        [input_column(row, config.input_column, config.use_deconv_tomo) for row in rows],
-    )
+    correction = ctf_correction(config)
+    columns = [correction.column_of(row, config) for row in rows]
+    specimens = read_specimens(rows, method in HALVES_METHODS, columns)
     require_thickness(specimens, cube_size, config.pad)
     _say_voxel_sizes(specimens)
-    correction = ctf_correction(config)
     correction.check(rows)
+    folder = _folder(config, table)
     start = None
     if config.pretrained_model is not None:
-        start, _ = load_network(find_model(config.pretrained_model), config.width)
-    schedule = read_schedule(config)
+        given = find_model(config.pretrained_model)
+        if given.resolve() == (folder / NETWORK_FILE).resolve() and not config.resume:
+            raise SpisonetError(f"{given} would be replaced by the result: give another --output_dir.")
+        start, _ = load_network(given, config.width)
+    schedule = read_schedule(config, method)
+    log.info("Looking for places of cubes in %d tomograms.", len(specimens))
     rng = np.random.default_rng(config.seed)
     centres = tuple(crop_centres(specimen, cube_size, rng) for specimen in specimens)
-    folder = _folder(config, table)
     if config.resume:
         require_same_run(config, folder)
     prepare_output_folder(folder)
@@ -162,8 +165,6 @@ def _train(config: TrainingConfig, memory: Memory, processes: Processes) -> None
         training_set = TrainingSet(
             measured, centres, TOMOGRAM_SHARE * memory.free_bytes, config.seed, torch.device("cpu")
         )
-        if not training_set.fits:
-            log.info("The tomograms do not fit into the memory: every epoch looks at other parts of them.")
         lesson = _lesson(
             config,
             training_set,
@@ -230,24 +231,17 @@ class _Follower:
         save_network(self.folder / NETWORK_FILE, trainer.average, self.facts)
         if not self.config.preview:
             return
-        block = _preview_block(self.specimen.shape)
-        halves = range(len(self.specimen.volumes))
-        part = torch.from_numpy(np.stack([self.specimen.read(which, block) for which in halves]))
-        predictor = TilePredictor(trainer.average, trainer.execution, self.specimen, turns=0)
-        with torch.no_grad():
-            predicted = predictor(part.to(trainer.execution.device)).cpu().numpy()
+        region = [middle(n, most) for n, most in zip(self.specimen.shape, PREVIEW_SHAPE, strict=True)]
+        block = Block.around((region[0], region[1], region[2]), 0)
+        read = [self.specimen.read(which, block) for which in range(len(self.specimen.volumes))]
+        part = torch.from_numpy(np.stack(read)).clamp_(-CLIP, CLIP)
+        try:
+            predicted = trainer.predict_alone(part).mean(dim=0).cpu().numpy()
+        except (RuntimeError, MemoryError) as error:
+            log.info("No preview: %s", error)
+            return
         path = self.folder / f"preview_{done:04d}.png"
         write_preview(path, part.mean(dim=0).numpy(), predicted, f"{self.specimen.name}, epoch {done}")
-
-
-def _preview_block(shape: tuple[int, int, int]) -> Block:
-    """Return the middle of a tomogram, with edges that the network takes."""
-    edges = [min(n, most) for n, most in zip(shape, (PREVIEW_EDGE, PREVIEW_DEPTH, PREVIEW_EDGE), strict=True)]
-    z, y, x = (
-        slice((n - edge) // 2, (n - edge) // 2 + -(-edge // NETWORK_MULTIPLE) * NETWORK_MULTIPLE)
-        for n, edge in zip(shape, edges, strict=True)
-    )
-    return Block.around((z, y, x), 0)
 
 
 def choose_method(config: TrainingConfig, rows: list[TomogramRow]) -> str:
@@ -278,7 +272,7 @@ def ctf_correction(config: TrainingConfig) -> CtfCorrection:
     """Gather what is to be done about the CTF."""
     return CtfCorrection(
         config.CTF_mode,
-        config.isCTFflipped,
+        config.isCTFflipped or not config.do_phaseflip_input,
         config.clip_first_peak_mode == 1,
         config.bfactor,
         config.snrfalloff,
@@ -295,8 +289,10 @@ class Schedule:
     noise: tuple[tuple[int, float], ...]
 
 
-def read_schedule(config: TrainingConfig) -> Schedule:
+def read_schedule(config: TrainingConfig, method: str) -> Schedule:
     """Work out how long to train, and when noise is added.
+
+    Several levels without starts begin, as published, after a third of the training, evenly spaced.
 
     Raises
     ------
@@ -308,17 +304,22 @@ def read_schedule(config: TrainingConfig) -> Schedule:
     unit = 1 if config.iterations is None else config.epochs or EPOCHS_AN_ITERATION
     epochs = (config.epochs or EPOCHS) if config.iterations is None else config.iterations * unit
     levels = _numbers("--noise_level", config.noise_level or "")
-    if not levels:
+    starts = _numbers("--noise_start_iter", config.noise_start_iter or "")
+    if method != FILLED:
         return Schedule(epochs, ())
-    starts = _numbers("--noise_start_iter", config.noise_start_iter or "1")
+    if not levels and not starts:
+        return Schedule(epochs, SINGLE_NOISE)
+    levels = levels or list(PUBLISHED_NOISE)
+    if not starts:
+        rest = epochs * (1 - WITHOUT_NOISE)
+        begin = [epochs * WITHOUT_NOISE + rest * i / len(levels) for i in range(len(levels))]
+        starts = [start / unit + 1 for start in begin] if len(levels) > 1 else [1.0]
     if len(starts) != len(levels):
         raise SpisonetError(
             f"--noise_level gives {len(levels)} levels, but --noise_start_iter {len(starts)} starts."
         )
-    pairs = sorted(
-        (max(0, round(start) - 1) * unit, level) for start, level in zip(starts, levels, strict=True)
-    )
-    return Schedule(epochs, tuple(pairs))
+    pairs = [(max(0, round((s - 1) * unit)), level) for s, level in zip(starts, levels, strict=True)]
+    return Schedule(epochs, tuple(sorted(pairs)))
 
 
 def _numbers(option: str, text: str) -> list[float]:
@@ -389,5 +390,5 @@ def _lesson(
     if isinstance(config, RefineConfig):
         weight = config.mw_weight if config.mw_weight > 0 else 1.0
         learned = Method(True, cube_size, weight, schedule.noise, config.noise_mode or "white")
-    make = partial(TomogramObjective, method=learned)
+    make = partial(TomogramObjective, method=learned, crops_per_epoch=crops)
     return Lesson("tomograms", training_set, make, network, options, memory.largest_tile(network))

@@ -37,8 +37,8 @@ log = logging.getLogger("spisonet")
 
 DENSITIES = (FULL_ISONET1, FULL_ISONET2, FULL_RELION5, *HALVES, DECONVOLVED)
 MASK, COORDINATES = "rlnMaskName", "rlnBoxFile"
-BLOCK_EDGE, MARGIN = 192, 16  # voxels of the output, and of the input
-CURVE_POINTS, EDGE_WIDTH = 513, 0.1  # of Nyquist
+BLOCK_EDGE, MARGIN = 192, 16  # voxels; of the input, and of the larger voxels
+CURVE_POINTS, EDGE_WIDTH = 4097, 0.2  # of the new Nyquist
 INSIDE = 0.5
 
 
@@ -103,8 +103,8 @@ def resize_tomogram(tomogram: TomogramFile, output: Path, voxel_size_angstrom: f
     new = replace(tomogram, shape=(z, y, x), voxel_size_angstrom=voxel_size_angstrom)
     lowpass = None if is_mask or ratio <= 1 else _lowpass(1 / ratio)
     label = f"spisonet resize: {tomogram.voxel_size_angstrom:g} to {voxel_size_angstrom:g} A"
-    with written_tomogram(output, new, label, np.int8 if is_mask else np.float32) as result:
-        for block in blocks(new.shape, BLOCK_EDGE, 0):
+    with written_tomogram(output, new, label, np.int8 if is_mask else np.float32, 1 / ratio) as result:
+        for block in blocks(new.shape, max(MARGIN, int(BLOCK_EDGE / max(ratio, 1))), 0):
             result[block.inner] = _resampled(tomogram, block, ratio, lowpass, is_mask)
 
 
@@ -114,7 +114,7 @@ def _resampled(
     z, y, x = (
         slice(math.floor(part.start * ratio), math.ceil((part.stop - 1) * ratio) + 1) for part in block.inner
     )
-    source = Block.around((z, y, x), MARGIN)
+    source = Block.around((z, y, x), math.ceil(MARGIN * max(ratio, 1)))
     values = read_mirrored(tomogram, source)
     if lowpass is not None:
         values = lowpass.apply(values)
@@ -128,4 +128,4 @@ def _resampled(
 def _lowpass(end: float) -> RadialCurve:
     """Low-pass that ends at a fraction of Nyquist."""
     f = np.linspace(0, 1, CURVE_POINTS)
-    return RadialCurve(0.5 + 0.5 * np.cos(np.pi * np.clip((f - end) / EDGE_WIDTH + 1, 0, 1)))
+    return RadialCurve(0.5 + 0.5 * np.cos(np.pi * np.clip((f / end - 1) / EDGE_WIDTH + 1, 0, 1)))

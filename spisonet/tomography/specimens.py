@@ -13,7 +13,7 @@ from spisonet.errors import SpisonetError
 from spisonet.fourier.filters import RadialCurve
 from spisonet.fourier.grids import rfft3
 from spisonet.io.tomograms import open_tomogram
-from spisonet.tomography.blocks import Block, read_mirrored, slabs
+from spisonet.tomography.blocks import Block, middle, read_mirrored, slabs
 from spisonet.tomography.table import SUBTOMOGRAM
 from spisonet.tomography.tilts import STEEPEST, find_tilt_file, read_tilt_range
 
@@ -27,11 +27,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("spisonet")
 
-N_CENTRES = 50_000
+N_CENTRES, CENTRES_A_CROP = 50_000, 500
 SAMPLE_EDGE = 160  # voxels along each axis of the part that grey scale and noise are measured on
 PERCENTILES = (4.0, 96.0)  # of IsoNet
 PERCENTILES_APART = 3.5014  # standard deviations, for Gaussian noise
 NOISE_SHELLS = 40
+CLIP = 10.0  # standard deviations: gold would dominate the loss
 DEFAULT_TILT_RANGE = (-60.0, 60.0)
 DEFAULT_CROPS, CROPS_A_SUBTOMOGRAM = 100, 6  # of IsoNet 0.2
 DECONVOLVED = "rlnDeconvTomoName"
@@ -95,11 +96,11 @@ class Specimen:
         SpisonetError
             If its voxels cannot be read, or are all alike.
         """
-        parts = [_middle(n) for n in self.shape]
+        parts = [middle(n, SAMPLE_EDGE) for n in self.shape]
         block = Block.around((parts[0], parts[1], parts[2]), 0)
         raw = replace(self, mean=0.0, deviation=1.0)
         samples = [raw.read(which, block) for which in range(len(self.volumes))]
-        low, middle, high = np.mean(
+        low, median, high = np.mean(
             [np.percentile(s, (PERCENTILES[0], 50.0, PERCENTILES[1])) for s in samples], axis=0
         )
         deviation = float(high - low) / PERCENTILES_APART
@@ -112,12 +113,7 @@ class Specimen:
         for sample in samples:
             digest.update(sample.tobytes())
         digest.update(repr((self.tilt_range, self.shape, self.n_crops)).encode())
-        return replace(self, mean=float(middle), deviation=deviation, noise=noise, digest=digest.hexdigest())
-
-
-def _middle(n: int) -> slice:
-    start = max(0, (n - SAMPLE_EDGE) // 2)
-    return slice(start, min(n, start + SAMPLE_EDGE))
+        return replace(self, mean=float(median), deviation=deviation, noise=noise, digest=digest.hexdigest())
 
 
 def _noise_amplitudes(
@@ -195,7 +191,7 @@ def read_specimens(
                 raise SpisonetError(
                     f"{other.path} is of shape {other.shape}, but {volumes[0].path} of {volumes[0].shape}."
                 )
-        tilts = _tilt_range(row, paths[0])
+        tilts = _tilt_range(row, paths)
         specimens.append(Specimen(row.shown, volumes, tilts, masking, points, _n_crops(row)))
     return specimens
 
@@ -207,11 +203,14 @@ def _files(row: TomogramRow, use_halves: bool, column: str | None) -> tuple[Path
     return () if path is None else (path,)
 
 
-def _tilt_range(row: TomogramRow, path: Path) -> tuple[float, float]:
+def _tilt_range(row: TomogramRow, paths: tuple[Path, ...]) -> tuple[float, float]:
     low, high = row.number_of("rlnTiltMin"), row.number_of("rlnTiltMax")
     if low is None or high is None:
         series = row.path("rlnTomoTiltSeriesStarFile")
-        source = series if series is not None and series.is_file() else find_tilt_file(path)
+        known = [series] if series is not None and series.is_file() else []
+        # Deconvolved tomograms lie in a folder without the others' files.
+        beside = [*paths, *(row.halves or ()), *([row.full] if row.full else [])]
+        source = next(iter([*known, *filter(None, map(find_tilt_file, beside))]), None)
         found = DEFAULT_TILT_RANGE if source is None else read_tilt_range(source)
         log.info(
             "%s: tilts %g to %g degrees, %s.", row.shown, *found, f"from {source}" if source else "by default"
@@ -276,22 +275,31 @@ def crop_centres(specimen: Specimen, cube_size: int, rng: np.random.Generator) -
     highest = np.array([max(n - half, n // 2) for n in specimen.shape])
     if specimen.coordinates is not None:
         points = _read_coordinates(specimen.coordinates)
+        if (points < 0).any() or (points >= specimen.shape[::-1]).any():
+            raise SpisonetError(f"{specimen.coordinates} holds places outside {specimen.volumes[0].path}.")
         return np.clip(points, lowest[::-1], highest[::-1]).astype(np.int16)
+    wanted = min(N_CENTRES, CENTRES_A_CROP * specimen.n_crops)
     if specimen.mask is None:
-        return rng.integers(lowest, highest + 1, (N_CENTRES, 3))[:, ::-1].astype(np.int16)
+        return rng.integers(lowest, highest + 1, (wanted, 3))[:, ::-1].astype(np.int16)
     kept, keys = np.empty((0, 3), np.int16), np.empty(0)
-    region = tuple(slice(low, high + 1) for low, high in zip(lowest, highest, strict=True))
+    z, y, x = (slice(low, high + 1) for low, high in zip(lowest, highest, strict=True))
     for slab in slabs(specimen.shape):
-        planes = slice(max(slab.start, region[0].start), min(slab.stop, region[0].stop))
+        planes = slice(max(slab.start, z.start), min(slab.stop, z.stop))
         if planes.start >= planes.stop:
             continue
-        found = np.argwhere(specimen.mask.read(planes, *region[1:]) > 0)
-        found += [planes.start, region[1].start, region[2].start]
+        inside = specimen.mask.read(planes, y, x) > 0
+        places = np.flatnonzero(inside)
         # The places with the smallest of random keys are an even sample of all.
-        keys = np.concatenate([keys, rng.random(len(found))])
-        kept = np.concatenate([kept, found[:, ::-1].astype(np.int16)])
-        smallest = np.argsort(keys, kind="stable")[:N_CENTRES]
-        kept, keys = kept[smallest], keys[smallest]
+        own = rng.random(len(places))
+        if len(keys) == wanted:
+            places, own = places[own < keys.max()], own[own < keys.max()]
+        found = np.stack(np.unravel_index(places, inside.shape)[::-1], axis=1)
+        found += [x.start, y.start, planes.start]
+        keys = np.concatenate([keys, own])
+        kept = np.concatenate([kept, found.astype(np.int16)])
+        if len(keys) > wanted:
+            smallest = np.argpartition(keys, wanted)[:wanted]
+            kept, keys = kept[smallest], keys[smallest]
     if not len(kept):
         raise SpisonetError(
             f"The mask {specimen.mask.path} leaves no place for cubes of {cube_size} voxels: "

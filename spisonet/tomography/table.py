@@ -207,7 +207,7 @@ class TomogramTable:
             If the list is none, or names a tomogram that is not in the table.
         """
         rows = self.rows
-        if tomo_idx is None:
+        if tomo_idx is None or str(tomo_idx).lower() in ("all", "none"):
             return rows
         wanted: list[str] = []
         for part in str(tomo_idx).replace(" ", "").split(","):
@@ -273,23 +273,25 @@ def require_files(rows: list[TomogramRow], files: list[Path | None]) -> list[Pat
     return named
 
 
-def output_names(inputs: list[Path], folder: Path, ending: str) -> list[Path]:
-    """Name an output for every tomogram: no two alike, and none an input.
+def output_names(inputs: list[Path | None], folder: Path, ending: str, beginning: str = "") -> list[Path]:
+    """Name an output for every row of a table: no two alike, and none an input.
 
-    Tomograms of one name in several folders get their folder's name before their own.
+    Tomograms of one name in several folders get their folder's name before their own, also those that are
+    not among the chosen ones now. Rows without a file get a name that nobody uses.
 
     Raises
     ------
     SpisonetError
         If that does not tell them apart, or an output would replace an input.
     """
-    stems = [stem_of(path) for path in inputs]
+    files = [Path(f"row{number}") if path is None else path for number, path in enumerate(inputs)]
+    stems = [stem_of(path) for path in files]
     if len(set(stems)) < len(stems):
-        stems = [f"{path.resolve().parent.name}_{stem}" for path, stem in zip(inputs, stems, strict=True)]
-    outputs = [folder / f"{stem}{ending}" for stem in stems]
+        stems = [f"{path.resolve().parent.name}_{stem}" for path, stem in zip(files, stems, strict=True)]
+    outputs = [folder / f"{beginning}{stem}{ending}" for stem in stems]
     for number, output in enumerate(outputs):
         if output in outputs[:number]:
             raise SpisonetError(f"Two tomograms would both be written as {output}; rename one.")
-        if any(output.resolve() == path.resolve() for path in inputs):
+        if any(output.resolve() == path.resolve() for path in files):
             raise SpisonetError(f"{output} is an input: give another output folder.")
     return outputs

@@ -11,16 +11,15 @@ import numpy as np
 import torch
 
 from spisonet.fourier.filters import RadialCurve
-from spisonet.learning.replay import MISSING_WEIGHT, Replay, ReplayBatch
+from spisonet.learning.replay import MISSING_WEIGHT, Replay, ReplayBatch, fill_unmeasured
 from spisonet.learning.spectra import (
     MAX_OVERSAMPLING,
     RadialWeight,
     WedgeWeight,
     frequency_points_rfft,
-    irfft3,
-    rfft3,
 )
 from spisonet.tomography.blocks import Block
+from spisonet.tomography.specimens import CLIP
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,18 +30,16 @@ if TYPE_CHECKING:
 
     from spisonet.tomography.specimens import Specimen
 
-    Part = tuple[slice, slice, slice]
-
 DENOISED, FILLED_HALVES, FILLED = "n2n", "isonet2-n2n", "isonet2"  # methods, by IsoNet2's names
 HALVES_METHODS = (DENOISED, FILLED_HALVES)
-CLIP = 10.0  # standard deviations: gold would dominate the loss
-REGION_CUBES = 4  # edge of a region, in cubes, where tomograms do not fit into the memory
-CORNERS = (math.sqrt(3) - 1) / 2  # how far a turned cube reaches beyond a straight one, in edges
-MAX_REFRESH_COST = 0.25  # of the time spent on updates
+REGION_CUBES = 4  # edge of a region, in cubes, where not all tomograms can be used at once
+HALF_DIAGONAL = math.sqrt(3) / 2  # how far a turned cube reaches from its centre, in edges
+REFILLED_A_CROP = 0.75  # crop volumes: a quarter of a forward and a backward pass, which cost three
+STALENESS = 500  # crops that may be drawn before everything is filled anew
 MIN_REFRESH_INTERVAL = 10
-FORWARD_AND_BACKWARD = 3  # cost of an update in forward passes
+LEAST_OVERSAMPLING = 1.5
 NOISE_POINTS = 257
-TEMPORARY_VOLUMES = 3  # while one is filled and put on a finer grid
+TEMPORARY_VOLUMES = 4  # masks of the spectrum, and what is there while a region is filled and oversampled
 
 
 @dataclass(frozen=True)
@@ -93,6 +90,38 @@ class Method:
 
 
 @dataclass(frozen=True)
+class Part:
+    """A part of a tomogram.
+
+    Attributes
+    ----------
+    which : int
+        Number of the specimen.
+    region : tuple of slice
+        ``(z, y, x)``.
+    """
+
+    which: int
+    region: tuple[slice, slice, slice]
+
+    @classmethod
+    def whole(cls, which: int, specimen: Specimen) -> Part:
+        """Return all of a tomogram."""
+        z, y, x = (slice(0, n) for n in specimen.shape)
+        return cls(which, (z, y, x))
+
+    def block(self, specimen: Specimen, cube_size: int) -> Block:
+        """Return it with the surroundings that turned crops reach into."""
+        # Centres keep half a crop from the borders, or lie in the middle of what is thinner.
+        z, y, x = (math.ceil(HALF_DIAGONAL * cube_size - min(cube_size, n) / 2) for n in specimen.shape)
+        return Block.around(self.region, (z, y, x))
+
+    def n_voxels(self, specimen: Specimen, cube_size: int) -> int:
+        """Count the voxels of all halves, with surroundings."""
+        return len(specimen.volumes) * math.prod(self.block(specimen, cube_size).shape)
+
+
+@dataclass(frozen=True)
 class TrainingSet:
     """Tomograms to learn from together.
 
@@ -121,14 +150,24 @@ class TrainingSet:
         return replace(self, device=torch.device(device))
 
     @property
-    def n_voxels(self) -> int:
-        """Number of voxels of all halves of all tomograms."""
-        return sum(len(specimen.volumes) * math.prod(specimen.shape) for specimen in self.specimens)
-
-    @property
     def nbytes(self) -> int:
-        """Size of what is kept in memory of the data."""
-        return int(min(self.memory_bytes, 4 * self.n_voxels))
+        """Size of the tomograms, or of what may be kept in memory of them."""
+        n_voxels = sum(len(specimen.volumes) * math.prod(specimen.shape) for specimen in self.specimens)
+        return int(min(self.memory_bytes, 4 * n_voxels))
+
+    def oversampling(self, n_voxels: int) -> float:
+        """How much finer a grid may be that so many voxels are read from."""
+        # Of each voxel there are the data, and finer grids of targets and filled inputs.
+        room = (self.memory_bytes / (4 * n_voxels) - 1 - TEMPORARY_VOLUMES) / 2
+        return float(min(max(room, 1.0) ** (1 / 3), MAX_OVERSAMPLING))
+
+    def shares(self, parts: list[Part]) -> NDArray[np.float64]:
+        """How often crops are drawn from each part."""
+        # Random parts are drawn by the numbers of crops already.
+        whole = all(part == Part.whole(part.which, self.specimens[part.which]) for part in parts)
+        every = whole and len(parts) == len(self.specimens)
+        numbers = np.array([self.specimens[part.which].n_crops if every else 1 for part in parts], float)
+        return np.asarray(numbers / numbers.sum())
 
     @property
     def fingerprint(self) -> str:
@@ -139,57 +178,47 @@ class TrainingSet:
             digest.update(centres.tobytes())
         return digest.hexdigest()
 
-    @property
-    def oversampling(self) -> float:
-        """How much finer a grid all tomograms may be read from, if they fit into the memory at all; or 1."""
-        # Of each voxel there are the data, and finer grids of targets and filled inputs.
-        room = (self.memory_bytes / (4 * self.n_voxels) - 1 - TEMPORARY_VOLUMES) / 2
-        return float(min(max(room, 1.0) ** (1 / 3), MAX_OVERSAMPLING))
+    def draw_parts(self, number: int, cube_size: int) -> list[Part]:
+        """Choose the parts of the tomograms that a round of epochs draws its crops from.
 
-    @property
-    def fits(self) -> bool:
-        """Whether all tomograms fit into the memory."""
-        return 4 * (3 + TEMPORARY_VOLUMES) * self.n_voxels <= self.memory_bytes
-
-    def draw_parts(self, epoch: int, cube_size: int) -> list[tuple[int, Part]]:
-        """Choose the parts of the tomograms that an epoch draws its crops from.
+        They are as many as memory allows, and as can be filled anew often enough.
 
         Parameters
         ----------
-        epoch : int
-            Number of the epoch, from 0.
+        number : int
+            Of the round, from 0.
         cube_size : int
             Edge of crops in voxels.
 
         Returns
         -------
-        list of (int, tuple of slice)
-            Numbers of specimens and parts ``(z, y, x)``: whole tomograms if all of them fit into the memory,
-            else random parts of them.
+        list of Part
+            Whole tomograms if all of them may be used at once, else random parts of them.
         """
-        parts: list[tuple[int, Part]] = []
-        if self.fits:
-            for number, whole in enumerate(self.specimens):
-                z, y, x = (slice(0, n) for n in whole.shape)
-                parts.append((number, (z, y, x)))
-            return parts
-        rng = np.random.default_rng([self.seed, epoch])
+        floats = 1 + 2 * LEAST_OVERSAMPLING**3 + TEMPORARY_VOLUMES
+        most = min(self.memory_bytes / (4 * floats), STALENESS * REFILLED_A_CROP * cube_size**3)
+        whole = [Part.whole(which, specimen) for which, specimen in enumerate(self.specimens)]
+        sizes = [part.n_voxels(self.specimens[part.which], cube_size) for part in whole]
+        if sum(sizes) <= most:
+            return whole
+        rng = np.random.default_rng([self.seed, number])
         share = np.array([specimen.n_crops for specimen in self.specimens], float)
-        edge = REGION_CUBES * cube_size
+        chosen: list[Part] = []
         used = 0
         while True:
             which = int(rng.choice(len(self.specimens), p=share / share.sum()))
-            specimen, centres = self.specimens[which], self.centres[which]
-            middle = centres[rng.integers(len(centres))][::-1].tolist()
-            starts = [
-                min(max(0, c - edge // 2), max(0, n - edge))
-                for c, n in zip(middle, specimen.shape, strict=True)
-            ]
-            z, y, x = (slice(s, min(n, s + edge)) for s, n in zip(starts, specimen.shape, strict=True))
-            used += len(specimen.volumes) * (z.stop - z.start) * (y.stop - y.start) * (x.stop - x.start)
-            if parts and 4 * (3 + TEMPORARY_VOLUMES) * used > self.memory_bytes:
-                return parts
-            parts.append((which, (z, y, x)))
+            part = self._random_part(which, REGION_CUBES * cube_size, rng)
+            used += part.n_voxels(self.specimens[which], cube_size)
+            if chosen and used > most:
+                return chosen
+            chosen.append(part)
+
+    def _random_part(self, which: int, edge: int, rng: np.random.Generator) -> Part:
+        shape, centres = self.specimens[which].shape, self.centres[which]
+        middle = centres[rng.integers(len(centres))][::-1].tolist()
+        starts = [min(max(0, c - edge // 2), max(0, n - edge)) for c, n in zip(middle, shape, strict=True)]
+        z, y, x = (slice(s, min(n, s + edge)) for s, n in zip(starts, shape, strict=True))
+        return Part(which, (z, y, x))
 
 
 class Region:
@@ -199,10 +228,11 @@ class Region:
     ----------
     specimen : Specimen
         The tomogram.
-    part : tuple of slice
-        ``(z, y, x)``.
+    part : Part
+        Of the tomogram.
     centres : ndarray
-        ``(n, 3)`` voxel coordinates ``(x, y, z)`` in the tomogram; those inside the part are used.
+        ``(n, 3)`` voxel coordinates ``(x, y, z)`` in the tomogram; those are used around which a crop lies in
+        the part.
     method : Method
         What is to be learned.
     device : torch.device
@@ -220,12 +250,14 @@ class Region:
         device: torch.device,
         max_oversampling: float,
     ) -> None:
-        block = Block.around(part, math.ceil(CORNERS * method.cube_size))
+        block = part.block(specimen, method.cube_size)
         read = [specimen.read(which, block) for which in range(len(specimen.volumes))]
         self.data = torch.from_numpy(np.stack(read)).clamp_(-CLIP, CLIP).to(device)
-        z, y, x = part
-        first, last = [x.start, y.start, z.start], [x.stop, y.stop, z.stop]
-        inside = np.all((centres >= first) & (centres < last), axis=1)
+        own = [
+            _central(axis, n, method.cube_size) for axis, n in zip(part.region, specimen.shape, strict=True)
+        ]
+        first, last = np.array(own)[::-1].T
+        inside = np.all((centres >= first) & (centres <= last), axis=1)
         own_centres = (centres[inside] - np.array(block.first[::-1])).astype(np.float32)
         self._fill = method.fill
         wedge = WedgeWeight(*(specimen.tilt_range if method.fill else (-90.0, 90.0)))
@@ -250,14 +282,17 @@ class Region:
         """Fill the missing wedge of the inputs with the network's prediction."""
         if not self._fill:
             return
-        z, y, x = self.data.shape[1:]
-        filled = []
-        for half, answer in zip(self.data, predict(self.data), strict=True):
-            expected = rfft3(answer)
-            if self._transfer_rfft is not None:
-                expected *= self._transfer_rfft
-            filled.append(irfft3(expected + self._wedge_rfft * (rfft3(half) - expected), (z, y, x)))
+        halves = zip(self.data, predict(self.data), strict=True)
+        filled = [
+            fill_unmeasured(half, answer, self._wedge_rfft, self._transfer_rfft) for half, answer in halves
+        ]
         self.replay.refill(torch.stack(filled))
+
+
+def _central(axis: slice, n: int, cube_size: int) -> tuple[int, int]:
+    """First and last centre of crops that lie in a part of an axis of `n` voxels, if there are any."""
+    half = min(cube_size, n) // 2
+    return axis.start + half, max(axis.stop - half, axis.start + half)
 
 
 class TomogramObjective:
@@ -269,45 +304,58 @@ class TomogramObjective:
         What to learn from.
     method : Method
         How.
+    crops_per_epoch : int
+        Length of an epoch. The same parts are used for a round of epochs that is worth filling them.
     """
 
-    def __init__(self, training_set: TrainingSet, method: Method) -> None:
-        self._set, self._method = training_set, method
+    def __init__(self, training_set: TrainingSet, method: Method, crops_per_epoch: int) -> None:
+        self._set, self._method, self._crops = training_set, method, crops_per_epoch
+        self._parts = training_set.draw_parts(0, method.cube_size)
+        n_voxels = [
+            part.n_voxels(training_set.specimens[part.which], method.cube_size) for part in self._parts
+        ]
+        self._mean_voxels = float(np.mean(n_voxels))
+        worth = REFILLED_A_CROP * crops_per_epoch * method.cube_size**3
+        self._epochs_a_round = math.ceil(sum(n_voxels) / worth)
+        self._oversampling = training_set.oversampling(sum(n_voxels))
+        self._round = -1
         self._regions: list[Region] = []
-        self._parts: list[tuple[int, Part]] = []
         self._shares = np.empty(0)
-        self.begin_epoch(0)
+        self._next, self._at_start, self._filled = 0, True, False
 
     def begin_epoch(self, number: int) -> None:
         """Load the parts of the tomograms that this epoch looks at."""
-        parts = self._set.draw_parts(number, self._method.cube_size)
-        if parts != self._parts:
+        at = number // self._epochs_a_round
+        parts = self._parts if at == self._round else self._set.draw_parts(at, self._method.cube_size)
+        if parts != self._parts or not self._regions:
             self._regions.clear()  # before the new ones are read
-            self._regions = [self._region(which, part) for which, part in parts]
-            # Random parts are drawn by the numbers of crops already.
-            numbers = [self._set.specimens[which].n_crops if self._set.fits else 1 for which, _ in parts]
-            self._parts, self._shares = parts, np.array(numbers) / sum(numbers)
+            self._regions = [self._region(part) for part in parts]
+            self._shares = self._set.shares(parts)
+        self._filled = self._filled and at == self._round
+        self._parts, self._round = parts, at
         level = self._method.noise_level(number)
         for region in self._regions:
             region.replay.add_noise(RadialWeight(self._method.noise_curve), level)
-        self._next, self._all = 0, True
+        self._next, self._at_start = 0, True
 
-    def _region(self, which: int, part: Part) -> Region:
-        specimen, centres = self._set.specimens[which], self._set.centres[which]
-        return Region(specimen, part, centres, self._method, self._set.device, self._set.oversampling)
+    def _region(self, part: Part) -> Region:
+        specimen, centres = self._set.specimens[part.which], self._set.centres[part.which]
+        return Region(specimen, part, centres, self._method, self._set.device, self._oversampling)
 
     def refresh_interval(self, batch_size: int) -> int:
         """Refill one region after the other, at no more than a quarter of the cost of training."""
-        n_voxels = float(np.mean([region.data.numel() for region in self._regions]))
-        update = FORWARD_AND_BACKWARD * batch_size * self._method.cube_size**3
-        return max(MIN_REFRESH_INTERVAL, math.ceil(n_voxels / update / MAX_REFRESH_COST))
+        update = REFILLED_A_CROP * batch_size * self._method.cube_size**3
+        return max(MIN_REFRESH_INTERVAL, math.ceil(self._mean_voxels / update))
 
     def refresh(self, predict: Callable[[Tensor], Tensor]) -> None:
-        """Fill all regions at the start of an epoch, and one of them later."""
-        for region in self._regions if self._all else [self._regions[self._next % len(self._regions)]]:
-            region.refill(predict)
-        self._next += not self._all
-        self._all = False
+        """Fill all regions at the start of a round of epochs, and later one of them."""
+        if not self._filled:
+            for region in self._regions:
+                region.refill(predict)
+        elif not self._at_start:
+            self._regions[self._next % len(self._regions)].refill(predict)
+            self._next += 1
+        self._filled, self._at_start = True, False
 
     def loss(self, network: Callable[[Tensor], Tensor], n_crops: int, rng: np.random.Generator) -> Tensor:
         """Mean squared residual, weighted in Fourier space."""

@@ -17,7 +17,14 @@ import torch
 
 from spisonet.errors import SpisonetError
 from spisonet.io.mrc import read_volume
-from spisonet.learning.processes import ALONE, Processes, joined, run_in_processes, started_by_torchrun
+from spisonet.learning.processes import (
+    ALONE,
+    Processes,
+    joined,
+    run_in_processes,
+    spread,
+    started_by_torchrun,
+)
 
 CPU = torch.device("cpu")
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
@@ -159,3 +166,46 @@ def test_bad_input_under_torchrun_is_one_sentence(tmp_path):
     assert run.stderr.count("spisonet: ") == 1
     assert "none1.mrc does not exist." in run.stderr
     assert not list(tmp_path.iterdir())
+
+
+def divide(worker: str, task: tuple[Path, int]) -> tuple[str, float]:
+    folder, number = task
+    (folder / f"{os.getpid()}.pid").touch()
+    if number == 3:
+        raise SpisonetError("three is no number for this")
+    if number == 4:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return worker, 12 / number
+
+
+@pytest.mark.parametrize("workers", [["a"], ["a", "b"]])
+def test_tasks_are_spread_and_one_that_fails_costs_only_itself(tmp_path, workers):
+    tasks = [(tmp_path, number) for number in (1, 0, 2, 3, 6)]
+    results = {task[1]: result for task, result in spread(divide, tasks, workers)}
+    assert len(results) == 5
+    assert {number: results[number][1] for number in (1, 2, 6)} == {1: 12, 2: 6, 6: 2}
+    assert "ZeroDivisionError" in results[0]
+    assert results[3] == "three is no number for this"
+    processes = {int(path.stem) for path in tmp_path.glob("*.pid")}
+    assert len(processes) == len(workers)
+    assert (os.getpid() in processes) == (len(workers) == 1)
+
+
+def test_a_worker_that_is_killed_is_replaced(tmp_path):
+    tasks = [(tmp_path, number) for number in (4, 1, 4, 2, 6)]
+    results = list(spread(divide, tasks, ["a", "b"]))
+    died = [task for task, result in results if isinstance(result, str)]
+    assert died == [(tmp_path, 4)] * 2
+    assert all("status -9" in result for _, result in results if isinstance(result, str))
+    assert len(results) == 5
+
+
+def test_workers_end_when_nobody_listens_any_more(tmp_path):
+    running = spread(divide, [(tmp_path, number) for number in (1, 2, 5, 6)], ["a", "b"])
+    next(running)
+    running.close()
+    deadline = time.monotonic() + 20
+    pids = [int(path.stem) for path in tmp_path.glob("*.pid")]
+    while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]

@@ -23,8 +23,11 @@ from spisonet.cli.main import isonet
 from spisonet.fourier.grids import irfft3, rfft3
 from spisonet.io.tomograms import open_tomogram
 from spisonet.learning.checkpoint import load_network
+from spisonet.learning.devices import Execution
 from spisonet.learning.spectra import WedgeWeight, frequency_points_rfft
+from spisonet.tomography.config import RefineConfig
 from spisonet.tomography.contrast import Microscope, attenuation, phase_flip
+from spisonet.tomography.correction import CtfCorrection
 from spisonet.tomography.prediction import TilePredictor, predict_specimen, turns_of_the_wedge
 from spisonet.tomography.specimens import Specimen, crop_centres
 from spisonet.tomography.table import TomogramTable
@@ -40,6 +43,7 @@ from tests.tomography.simulation import (
 )
 
 TINY = "--filter_base 4 --cube_size 16 --device cpu"
+SINGLE = "--method isonet2 --input_column rlnTomoReconstructedTomogramHalf1"
 QUICK = f"{TINY} --epochs 2 --n_subvolume 16"
 
 
@@ -187,7 +191,8 @@ def test_hidden_parts_are_as_noisy_as_visible_ones(tmp_path):
     write_halves(tmp_path, "t", noise=10.0, shape=(48, 48, 48), n=1)
     specimen = Specimen("t", halves_of(tmp_path), (-60, 60), None, None, 1).measured()
     centres = crop_centres(specimen, 16, np.random.default_rng(0))
-    objective = TomogramObjective(TrainingSet((specimen,), (centres,), 1e9, 0, CPU), Method(True, 16))
+    objective = TomogramObjective(TrainingSet((specimen,), (centres,), 1e9, 0, CPU), Method(True, 16), 100)
+    objective.begin_epoch(0)
     objective.refresh(torch.zeros_like)  # as a network that predicts nothing
     inputs: list[torch.Tensor] = []
 
@@ -209,15 +214,46 @@ def test_tomograms_that_do_not_fit_are_looked_at_in_parts(tmp_path):
     write_halves(tmp_path, "t", shape=(32, 96, 96), n=5)
     specimen = Specimen("t", halves_of(tmp_path), (-60, 60), None, None, 1).measured()
     centres = crop_centres(specimen, 8, np.random.default_rng(0))
-    small = TrainingSet((specimen,), (centres,), 4 * 6 * 2 * 40**3, 0, CPU)
-    assert not small.fits
-    parts = [small.draw_parts(epoch, 8) for epoch in (0, 1, 0)]
+    small = TrainingSet((specimen,), (centres,), 4 * 12 * 2 * 60**3, 0, CPU)
+    parts = [small.draw_parts(number, 8) for number in (0, 1, 0)]
     assert parts[0] == parts[2] != parts[1]
-    voxels = sum(math.prod(p.stop - p.start for p in part) * 2 for _, part in parts[0])
-    assert voxels <= 2 * 40**3
-    objective = TomogramObjective(small, Method(True, 8))
+    assert sum(part.n_voxels(specimen, 8) for part in parts[0]) <= 2 * 60**3
+    objective = TomogramObjective(small, Method(True, 8), 1000)
+    objective.begin_epoch(0)
     objective.refresh(torch.clone)
-    assert torch.isfinite(objective.loss(torch.clone, 4, np.random.default_rng(0)))
+    inputs: list[torch.Tensor] = []
+
+    def record(crops: torch.Tensor) -> torch.Tensor:
+        inputs.append(crops)
+        return crops
+
+    assert torch.isfinite(objective.loss(record, 64, np.random.default_rng(0)))
+    # No crop reaches beyond the part into nothing.
+    assert torch.cat(inputs).abs().flatten(1).median(dim=1).values.min() > 0.05
+
+
+def test_filling_costs_no_more_than_half_of_training(tmp_path):
+    """Also for large tomograms and short epochs, and everything is filled anew every few hundred crops."""
+    volume = open_tomogram(write_mrc(tmp_path / "t.mrc", np.zeros((64, 128, 128), np.float32)))
+    specimen = Specimen("t", (volume, volume), (-60, 60), None, None, 20, deviation=1.0)
+    centres = crop_centres(specimen, 16, np.random.default_rng(0))
+    training_set = TrainingSet((specimen,), (centres,), 1e9, 0, CPU)
+    objective = TomogramObjective(training_set, Method(True, 16), 20)
+    filled = 0
+
+    def predict(volumes: torch.Tensor) -> torch.Tensor:
+        nonlocal filled
+        filled += volumes.numel()
+        return volumes
+
+    epochs, updates, batch = 60, 5, 4
+    for epoch in range(epochs):
+        objective.begin_epoch(epoch)
+        for step in range(updates):
+            if step % objective.refresh_interval(batch) == 0:
+                objective.refresh(predict)
+    trained = 3 * epochs * updates * batch * 16**3
+    assert 0.1 * trained < filled < 0.5 * trained
 
 
 def test_masks_and_coordinates_say_where_crops_lie(tmp_path):
@@ -403,6 +439,23 @@ def test_tomograms_of_several_wedges_and_voxel_sizes_train_together(project, cap
         assert open_tomogram(Path(f"isonet_maps/corrected/corrected_{name}.mrc")).shape == shape
 
 
+def test_two_processes_train_and_predict_as_one(project):
+    """Started by torchrun, the processes share every batch; predictions follow in a command of their own."""
+    write_halves(project, "t", shape=(24, 40, 40), n=5)
+    run("prepare_star --even even --odd odd --pixel_size 10")
+    torchrun = "-m torch.distributed.run --standalone --nproc_per_node 2".split()
+    script = str(Path(sys.executable).parent / "isonet.py")
+    words = f"{script} refine tomograms.star {QUICK} --batch_size 4 --output_dir two".split()
+    subprocess.run([sys.executable, *torchrun, *words], check=True, timeout=200, capture_output=True)
+    run(f"refine tomograms.star {QUICK} --batch_size 4 --output_dir one")
+    records = [json.loads(Path(name, "job.json").read_text()) for name in ("one", "two")]
+    assert [record["processes"] for record in records] == [1, 2]
+    losses = np.array([record["epoch_losses"] for record in records])
+    np.testing.assert_allclose(losses[0], losses[1], rtol=0.6)  # of a few crops
+    run("predict tomograms.star two/network.safetensors --device cpu")
+    assert open_tomogram(Path("corrected_tomos/corrected_t.mrc")).shape == (24, 40, 40)
+
+
 def test_summaries_show_slices_and_say_what_was_inferred(project):
     write_halves(project, "t", shape=(24, 40, 40), n=5)
     run("prepare_star --even even --odd odd --pixel_size 10")
@@ -420,7 +473,7 @@ def test_summaries_show_slices_and_say_what_was_inferred(project):
 def test_a_resumed_training_ends_as_an_uninterrupted_one(project):
     write_halves(project, "t", shape=(24, 40, 40), n=5)
     run("prepare_star --even even --odd odd --pixel_size 10")
-    line = f"refine tomograms.star {TINY} --n_subvolume 16 --with_predict False --save_interval 1"
+    line = f"refine tomograms.star {TINY} --n_subvolume 160 --with_predict False --save_interval 1"
     run(f"{line} --epochs 3 --output_dir whole")
     program = [sys.executable, "-c", "from spisonet.cli.main import isonet; isonet()"]
     words = f"{line} --epochs 3 --output_dir parts".split()
@@ -511,7 +564,7 @@ def changed(**columns: str) -> None:
         ({}, "--cube_size 20", "multiple of 8"),
         ({}, "--CTF_mode wiener", "missing for a, b"),
         ({}, "--arch HSFormer", "SFormer is not there"),
-        ({}, "--noise_level 0.1,0.2 --noise_start_iter 1", "2 levels"),
+        ({}, f"{SINGLE} --noise_level 0.1,0.2 --noise_start_iter 1", "2 levels"),
         ({}, "--noise_level much", "no list of numbers"),
         ({}, "--tomo_idx 7", "no tomogram 7"),
         ({}, "--pretrained_model no.safetensors", "no.safetensors does not exist"),
@@ -551,6 +604,129 @@ def test_models_that_are_none(listed, capsys):
     assert "not a safetensors file" in failure("predict tomograms.star net.pt --device cpu", capsys)
     assert "no.pt does not exist" in failure("predict tomograms.star no.pt --device cpu", capsys)
     assert not Path("corrected_tomos").exists()
+
+
+def test_what_was_deconvolved_is_not_corrected_again(project, capsys):
+    """With a CTF mode, the raw tomogram is taken although a deconvolved one is there."""
+    write_mrc(project / "t" / "a.mrc", seen(slab_of_rods((24, 40, 40), 5, 0), 0.3, 0))
+    run("prepare_star t --pixel_size 10 --defocus 30000")
+    run("deconv tomograms.star")
+    raw, deconvolved = Path("t/a.mrc"), Path("deconv/a.mrc")
+    row = TomogramTable.read(Path("tomograms.star")).rows[0]
+    for mode, column in (("None", "rlnDeconvTomoName"), ("phase_only", None)):
+        config = RefineConfig(star_file=Path("tomograms.star"))
+        assert CtfCorrection(mode).column_of(row, config) == column
+    assert raw.is_file()
+    assert deconvolved.is_file()
+    line = f"refine tomograms.star {QUICK} --CTF_mode phase_only --input_column rlnDeconvTomoName"
+    assert "not by both" in failure(line, capsys)
+
+
+def test_names_of_outputs_do_not_depend_on_what_is_chosen(project):
+    for index in (1, 2):
+        write_mrc(project / f"TS_{index}" / "rec.mrc", seen(slab_of_rods((24, 32, 32), 4, index), 0.3, index))
+    rows = [
+        {"rlnIndex": str(i), "rlnMicrographName": f"TS_{i}/rec.mrc", "rlnPixelSize": "10"} for i in (1, 2)
+    ]
+    TomogramTable.new(Path("tomograms.star"), rows).write()
+    run(f"refine tomograms.star {QUICK} --with_predict False")
+    for index in (1, 2):
+        run(f"predict tomograms.star isonet_maps/network.safetensors --tomo_idx {index} --device cpu")
+    names = [row.path("rlnCorrectedTomoName") for row in TomogramTable.read(Path("tomograms.star")).rows]
+    assert [name.name for name in names] == ["corrected_TS_1_rec.mrc", "corrected_TS_2_rec.mrc"]
+    assert all(name.is_file() for name in names)
+
+
+def test_a_killed_prediction_leaves_nothing_behind_for_long(project, monkeypatch):
+    write_halves(project, "t", shape=(24, 40, 40), n=5)
+    run("prepare_star --even even --odd odd --pixel_size 10 --defocus 30000")
+    run(f"refine tomograms.star {QUICK} --with_predict False --CTF_mode phase_only")
+    folder = Path("corrected_tomos")
+    stale = folder / "ctf_corrected_00000" / "old.mrc"
+    stale.parent.mkdir(parents=True)
+    stale.touch()
+    (folder / ".corrected_t.999999999.partial.mrc").touch()
+    monkeypatch.setattr("spisonet.io.atomic.RECENT_SECONDS", -1.0)
+    run("predict tomograms.star isonet_maps/network.safetensors --device cpu")
+    assert {path.name for path in folder.iterdir()} == {
+        "corrected_t.mrc",
+        "figures",
+        "job.json",
+        "run.log",
+        "summary.html",
+    }
+
+
+def test_a_resumed_refine_keeps_what_was_predicted(project):
+    for name in ("a", "b"):
+        write_halves(project, name, shape=(24, 40, 40), n=5)
+    run("prepare_star --even even --odd odd --pixel_size 10")
+    run(f"refine tomograms.star {QUICK}")
+    kept, lost = (Path(f"isonet_maps/corrected/corrected_{name}.mrc") for name in ("a", "b"))
+    before = kept.stat().st_mtime_ns
+    lost.unlink()
+    run(f"refine tomograms.star {QUICK} --resume")
+    assert kept.stat().st_mtime_ns == before
+    assert lost.is_file()
+
+
+def test_a_denoising_network_keeps_the_signal_in_turned_copies(tmp_path):
+    """It cannot fill the wedge of a copy again, so copies are not seen through one."""
+    data = np.random.default_rng(0).normal(size=(24, 24, 24)).astype(np.float32)
+    path = write_mrc(tmp_path / "t.mrc", data)
+    specimen = Specimen("t", (open_tomogram(path),), (-60, 60), None, None, 1)
+
+    class Identity(torch.nn.Module):
+        def forward(self, volumes):
+            return volumes
+
+    execution = Execution(CPU, bfloat16=False)
+    part = torch.from_numpy(data)[None]
+    answers = [TilePredictor(Identity(), execution, specimen, 6, fills)(part) for fills in (False, True)]
+    torch.testing.assert_close(answers[0], part[0], rtol=0, atol=1e-4)
+    assert answers[1].std() < 0.9 * part.std()
+
+
+def test_gold_is_left_as_it_is(tmp_path):
+    data = np.zeros((16, 16, 16), np.float32)
+    data[8, 8, 8] = -50
+    path = write_mrc(tmp_path / "t.mrc", data)
+    specimen = Specimen("t", (open_tomogram(path),), (-60, 60), None, None, 1)
+    seen_by_network: list[torch.Tensor] = []
+
+    class Recorder(torch.nn.Module):
+        def forward(self, volumes):
+            seen_by_network.append(volumes)
+            return volumes
+
+    predictor = TilePredictor(Recorder(), Execution(CPU, bfloat16=False), specimen, 0)
+    torch.testing.assert_close(predictor(torch.from_numpy(data)[None]), torch.from_numpy(data))
+    assert seen_by_network[0].min() == -10
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("refine tomograms.star --continue_from r.json", "--resume instead"),
+        ("refine tomograms.star --noise_mode median", "choose noFilter, ramp or hamming"),
+        ("gui", "not part of this version"),
+        ("extract tomograms.star --cube_size 16 --subtomo_folder even", "holds other files"),
+        (
+            "refine tomograms.star --epochs 1 --cube_size 16 --filter_base 4 "
+            "--pretrained_model isonet_maps/network.safetensors",
+            "would be replaced",
+        ),
+    ],
+)
+def test_published_options_without_a_counterpart_are_explained(listed, capsys, line, said):
+    if "pretrained" in line:
+        run(f"refine tomograms.star {QUICK} --with_predict False")
+    changed(rlnMicrographName="even/b.mrc")
+    table = TomogramTable.read(Path("tomograms.star"))
+    table.set(table.rows[0], "rlnMicrographName", "even/a.mrc")
+    table.write()
+    assert said in failure(line, capsys)
+    assert all(Path(f"{kind}/{name}.mrc").is_file() for kind in ("even", "odd") for name in "ab")
 
 
 # --- other commands ------------------------------------------------------------------------------------
