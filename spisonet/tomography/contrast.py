@@ -10,6 +10,8 @@ import numpy as np
 
 from spisonet.errors import SpisonetError
 from spisonet.fourier.filters import RadialCurve
+from spisonet.io.star import StarFile
+from spisonet.tomography.table import RELION5_SERIES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from spisonet.tomography.table import TomogramRow
 
 CURVE_POINTS = 2048
+DEFOCUS_COLUMNS = ("rlnDefocusU", "rlnDefocusV")
 DEFAULT_VOLTAGE, DEFAULT_CS, DEFAULT_AMPLITUDE_CONTRAST = 300.0, 2.7, 0.1
 
 CtfMode = Literal["phase_only", "wiener", "network"]
@@ -78,8 +81,8 @@ def read_microscope(
     SpisonetError
         If there is no defocus.
     """
-    defocus = row.number_of("rlnDefocus")
-    if defocus is None or defocus <= 0:
+    defocus = find_defocus(row)
+    if defocus is None:
         raise SpisonetError(f"{row.shown} has no rlnDefocus above 0: give it in the STAR file, in Å.")
     found = {
         "voltage_kilovolt": row.number_of("rlnVoltage"),
@@ -88,6 +91,21 @@ def read_microscope(
     } | {name: value for name, value in chosen.items() if value is not None}
     known = {name: value for name, value in found.items() if value is not None}
     return Microscope(voxel_size_angstrom, defocus, phase_flipped=phase_flipped, **known)
+
+
+def find_defocus(row: TomogramRow) -> float | None:
+    """Find a tomogram's defocus in Å: its row's, or the median of its tilt series (RELION 5), or None."""
+    defocus = row.number_of("rlnDefocus")
+    if defocus is not None and defocus > 0:
+        return defocus
+    series = row.path(RELION5_SERIES)
+    if series is None or not series.is_file():
+        return None
+    for table in StarFile(series).tables.values():
+        if set(DEFOCUS_COLUMNS) <= set(table):
+            values = [np.asarray(table[column], float) for column in DEFOCUS_COLUMNS]
+            return float(np.median(values)) or None
+    return None
 
 
 def phase_flip(microscope: Microscope) -> RadialCurve | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from spisonet.errors import SpisonetError
 from spisonet.io.atomic import prepare_output_folder
 from spisonet.io.tomograms import open_tomogram
-from spisonet.tomography.contrast import attenuation, phase_flip, read_microscope
+from spisonet.tomography.contrast import attenuation, find_defocus, phase_flip, read_microscope
 from spisonet.tomography.deconvolution import filter_tomogram, read_deconvolution
 from spisonet.tomography.specimens import DECONVOLVED, input_column
 
@@ -81,7 +81,7 @@ class CtfCorrection:
         """
         if self.mode == "None":
             return
-        without = [row.shown for row in rows if not (row.number_of("rlnDefocus") or 0) > 0]
+        without = [row.shown for row in rows if find_defocus(row) is None]
         if without:
             raise SpisonetError(
                 f"--CTF_mode {self.mode} needs rlnDefocus above 0 in the table; it is missing for "

@@ -26,10 +26,10 @@ from spisonet.learning.checkpoint import load_network
 from spisonet.learning.devices import Execution
 from spisonet.learning.spectra import WedgeWeight, frequency_points_rfft
 from spisonet.tomography.config import RefineConfig
-from spisonet.tomography.contrast import Microscope, attenuation, phase_flip
+from spisonet.tomography.contrast import Microscope, attenuation, find_defocus, phase_flip
 from spisonet.tomography.correction import CtfCorrection
 from spisonet.tomography.prediction import TilePredictor, predict_specimen, turns_of_the_wedge
-from spisonet.tomography.specimens import Specimen, crop_centres
+from spisonet.tomography.specimens import Specimen, crop_centres, read_specimens
 from spisonet.tomography.table import TomogramTable
 from spisonet.tomography.training import Method, TomogramObjective, TrainingSet
 from tests.tomography.simulation import (
@@ -407,14 +407,18 @@ def test_relion5_columns_come_back_with_what_is_added(project):
         "TS_01 300.000000 optics1 1.350000 tilts/TS_01.star 7.407407 even/TS_01.mrc odd/TS_01.mrc\n"
     ]
     Path("tilts").mkdir()
-    angles = "\n".join(f"{angle} 1" for angle in range(-48, 64, 3))
+    angles = "\n".join(f"{angle} 1 {30000 + 10 * angle} 30000" for angle in range(-48, 64, 3))
     Path("tilts/TS_01.star").write_text(
-        f"data_TS_01\n\nloop_\n_rlnTomoNominalStageTiltAngle #1\n_rlnTomoTiltMovieIndex #2\n{angles}\n"
+        f"data_TS_01\n\nloop_\n_rlnTomoNominalStageTiltAngle #1\n_rlnTomoTiltMovieIndex #2\n"
+        f"_rlnDefocusU #3\n_rlnDefocusV #4\n{angles}\n"
     )
     Path("tomograms.star").write_text(lines[0])
     write_halves(project, "TS_01", shape=(24, 40, 40), n=5)
     before = TomogramTable.read(Path("tomograms.star")).rows[0].values
-    run(f"refine tomograms.star {QUICK}")
+    row = TomogramTable.read(Path("tomograms.star")).rows[0]
+    assert read_specimens([row], True, [None])[0].tilt_range == (-48, 63)
+    assert find_defocus(row) == pytest.approx(30000, abs=40)
+    run(f"refine tomograms.star {QUICK} --CTF_mode network")
     table = TomogramTable.read(Path("tomograms.star"))
     after = table.rows[0].values
     assert list(after)[: len(before)] == list(before)

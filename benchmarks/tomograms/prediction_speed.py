@@ -1,0 +1,87 @@
+"""Time and memory of predicting a tomogram, against 96-voxel tiles at batch 1 in float32.
+
+    python benchmarks/tomograms/prediction_speed.py [--shape 64,256,256] [--filter_base 32] [--device cuda]
+
+Both run the same untrained network on the same device: the older way in tiles of 96 voxels of which the
+inner 64 are kept, one after the other; ours as ``isonet.py predict`` does, reading and writing included.
+Prints a Markdown table. Memory is the largest resident size of the process over that before, so it is only
+told for the one that is asked for alone (``--only``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import resource
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from spisonet.io.mrc import Volume, write_volume
+from spisonet.io.tomograms import open_tomogram
+from spisonet.learning.devices import Execution, choose_devices, describe_device
+from spisonet.learning.memory import Memory
+from spisonet.learning.unet import UNet
+from spisonet.tomography.predict import HOST_TILE_BYTES
+from spisonet.tomography.prediction import TilePredictor, predict_specimen
+from spisonet.tomography.specimens import Specimen
+
+TILE, STRIDE = 96, 64
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--shape", default="64,256,256")
+    parser.add_argument("--filter_base", type=int, default=32)
+    parser.add_argument("--device")
+    parser.add_argument("--only", choices=("older", "ours"))
+    args = parser.parse_args()
+    shape = tuple(int(n) for n in args.shape.split(","))
+    device = choose_devices(args.device)[0]
+    data = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    network = UNet(args.filter_base).eval()
+    print(f"{describe_device(device)}, width {args.filter_base}, {args.shape} voxels\n")
+    print("| | s | µs a voxel | memory / MB |\n|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "t.mrc"
+        write_volume(path, Volume(data, 10.0), "noise")
+        specimen = Specimen("t", (open_tomogram(path),), (-60.0, 60.0), None, None, 1)
+        for name, run in (("older", _older), ("ours", _ours)):
+            if args.only in (None, name):
+                before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+                start = time.perf_counter()
+                run(specimen, network, device, Path(folder) / f"{name}.mrc")
+                seconds = time.perf_counter() - start
+                memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+                print(f"| {name} | {seconds:.1f} | {1e6 * seconds / data.size:.2f} | {memory:.0f} |")
+
+
+def _ours(specimen: Specimen, network: UNet, device: torch.device, output: Path) -> None:
+    execution = Execution.fastest(device)
+    placed = execution.place(network)
+    most = HOST_TILE_BYTES if device.type == "cpu" else None
+    tile = Memory(device).largest_tile(placed, specimen.shape, most)
+    predict_specimen(specimen, TilePredictor(placed, execution, specimen, 0), device, tile, output, "ours")
+
+
+def _older(specimen: Specimen, network: UNet, device: torch.device, output: Path) -> None:
+    data = specimen.volumes[0].read()
+    margin = (TILE - STRIDE) // 2
+    padded = np.pad(data, [(margin, TILE)] * 3, mode="symmetric")
+    result = np.zeros_like(padded)
+    placed = network.to(device).to(memory_format=torch.contiguous_format)
+    with torch.no_grad():
+        for corner in itertools.product(*(range(0, n, STRIDE) for n in data.shape)):
+            part = tuple(slice(first, first + TILE) for first in corner)
+            answer = placed(torch.from_numpy(padded[part].copy())[None, None].to(device))[0, 0].cpu().numpy()
+            inner = tuple(slice(first + margin, first + margin + STRIDE) for first in corner)
+            result[inner] = answer[margin:-margin, margin:-margin, margin:-margin]
+    write_volume(output, Volume(result, 10.0), "older")
+
+
+if __name__ == "__main__":
+    main()
