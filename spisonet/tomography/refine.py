@@ -30,6 +30,7 @@ from spisonet.tomography.correction import CtfCorrection
 from spisonet.tomography.figures import write_loss, write_preview
 from spisonet.tomography.predict import ALIKE, CTF_FOLDER, NETWORK_FILE, find_model, run_predict
 from spisonet.tomography.report import write_training_report
+from spisonet.tomography.schedule import Schedule, read_schedule
 from spisonet.tomography.specimens import (
     CLIP,
     crop_centres,
@@ -66,13 +67,9 @@ SUBTOMOGRAM_RESULTS, RESULTS = Path("results"), Path("isonet_maps")
 BATCH_SIZE = 4  # for each process
 LEARNING_RATE = 2e-3  # for that batch in one process
 CUBE_SIZE = 64
-EPOCHS, EPOCHS_AN_ITERATION = 50, 10  # of IsoNet2, and of IsoNet 0.2
 MOST_CROPS = 800  # of subtomograms, an epoch, of IsoNet 0.2
 TOMOGRAM_SHARE = 0.4  # of the memory that is free when training starts
 PREVIEW_SHAPE = (256, 64, 256)  # voxels, at most
-SINGLE_NOISE = ((0, 0.7),)  # where noise cannot be told from signal
-PUBLISHED_NOISE = (0.05, 0.1, 0.15, 0.2)  # of IsoNet 0.2
-WITHOUT_NOISE = 1 / 3  # of a training, before noise of several levels is added
 
 
 def run_refine(config: RefineConfig) -> None:
@@ -144,6 +141,8 @@ def _train(config: TrainingConfig, memory: Memory, processes: Processes) -> None
         if given.resolve() == (folder / NETWORK_FILE).resolve() and not config.resume:
             raise SpisonetError(f"{given} would be replaced by the result: give another --output_dir.")
         start, _ = load_network(given, config.width)
+        if not isinstance(start, UNet):
+            raise SpisonetError(f"{given} is a network of another kind: give one that refine has trained.")
     schedule = read_schedule(config, method)
     log.info("Looking for places of cubes in %d tomograms.", len(specimens))
     rng = np.random.default_rng(config.seed)
@@ -279,58 +278,6 @@ def ctf_correction(config: TrainingConfig) -> CtfCorrection:
         config.deconvstrength,
         config.highpassnyquist,
     )
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """Number of epochs, and from which of them on, from 0, how much noise is added."""
-
-    epochs: int
-    noise: tuple[tuple[int, float], ...]
-
-
-def read_schedule(config: TrainingConfig, method: str) -> Schedule:
-    """Work out how long to train, and when noise is added.
-
-    Several levels without starts begin, as published, after a third of the training, evenly spaced.
-
-    Raises
-    ------
-    SpisonetError
-        If levels and starts of noise do not pair, or are no numbers.
-    """
-    if not isinstance(config, RefineConfig):
-        return Schedule(config.epochs or EPOCHS, ())
-    unit = 1 if config.iterations is None else config.epochs or EPOCHS_AN_ITERATION
-    epochs = (config.epochs or EPOCHS) if config.iterations is None else config.iterations * unit
-    levels = _numbers("--noise_level", config.noise_level or "")
-    starts = _numbers("--noise_start_iter", config.noise_start_iter or "")
-    if method != FILLED:
-        return Schedule(epochs, ())
-    if not levels and not starts:
-        return Schedule(epochs, SINGLE_NOISE)
-    levels = levels or list(PUBLISHED_NOISE)
-    if not starts:
-        rest = epochs * (1 - WITHOUT_NOISE)
-        begin = [epochs * WITHOUT_NOISE + rest * i / len(levels) for i in range(len(levels))]
-        starts = [start / unit + 1 for start in begin] if len(levels) > 1 else [1.0]
-    if len(starts) != len(levels):
-        raise SpisonetError(
-            f"--noise_level gives {len(levels)} levels, but --noise_start_iter {len(starts)} starts."
-        )
-    pairs = [(max(0, round((s - 1) * unit)), level) for s, level in zip(starts, levels, strict=True)]
-    return Schedule(epochs, tuple(sorted(pairs)))
-
-
-def _numbers(option: str, text: str) -> list[float]:
-    words = [word for word in text.strip("()[] ").split(",") if word.strip()]
-    try:
-        values = [float(word) for word in words]
-    except ValueError:
-        values = [-1.0]
-    if values and min(values) < 0:
-        raise SpisonetError(f"{option} {text} is no list of numbers such as 0.05,0.1.")
-    return values
 
 
 def _cube_size(config: TrainingConfig, rows: list[TomogramRow]) -> int:
