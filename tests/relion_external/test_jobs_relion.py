@@ -11,10 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from relion_external.jobs.definitions import JOBS
 from relion_external.jobs.project import find_source
+from spisonet.cli.main import isonet
 from spisonet.cli.main import main as spisonet
 from spisonet.io.mrc import read_volume, write_volume
 from spisonet.io.star import StarFile
+from spisonet.tomography.table import TomogramTable
+from tests.tomography.simulation import write_halves
 
 pytestmark = pytest.mark.relion
 
@@ -42,7 +46,7 @@ def pipeliner(*words: str) -> None:
 
 def add(name: str, inputs: dict[str, str], **parameters: str) -> str:
     """Add a job; return its folder."""
-    options = {"fn_exe": str(BIN / f"spisonet-job-{name}"), **inputs, "nr_threads": "2"}
+    options = {"fn_exe": str(BIN / JOBS[name].executable), **inputs, "nr_threads": "2"}
     for number, (label, value) in enumerate(parameters.items(), start=1):
         options |= {f"param{number}_label": label, f"param{number}_value": value}
     before = int(StarFile(Path("default_pipeline.star")).value("rlnPipeLineJobCounter"))
@@ -84,6 +88,24 @@ def test_a_chain_of_jobs_and_its_graph(project):
     assert set(itertools.pairwise(chain)) <= edges
     assert "epoch 1 of 1" in Path(corrected, "run.out").read_text()
     assert Path(corrected, "run.err").read_text() == ""
+
+
+def test_jobs_of_tomograms_are_a_chain_in_relions_graph(project):
+    write_halves(project, "t", shape=(24, 32, 32), n=4)
+    isonet(["prepare_star", "--even", "even", "--odd", "odd", "--pixel_size", "10"])
+    small = {"filter_base": "4", "cube_size": "16", "n_subvolume": "8", "device": "cpu"}
+    masked = add("mask", {"in_mic": "tomograms.star"})
+    run(masked)
+    refined = add("refine", {"in_mic": f"{masked}tomograms.star"}, **small, epochs="1")
+    run(refined)
+    assert [status(job) for job in (masked, refined)] == [FINISHED] * 2
+    star = StarFile(Path("default_pipeline.star"))
+    inputs = star.tables["pipeline_input_edges"]
+    edges = set(zip(inputs["rlnPipeLineEdgeFromNode"], inputs["rlnPipeLineEdgeProcess"], strict=True))
+    assert {("tomograms.star", masked), (f"{masked}tomograms.star", refined)} <= edges
+    row = TomogramTable.read(Path(refined, "tomograms.star")).rows[0]
+    assert row.path("rlnMaskName") == Path(masked, "mask", "t_mask.mrc")
+    assert row.path("rlnCorrectedTomoName") == Path(refined, "corrected", "corrected_t.mrc")
 
 
 def test_a_job_that_fails_says_why(project):
