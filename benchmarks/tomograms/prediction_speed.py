@@ -24,7 +24,7 @@ from spisonet.io.mrc import Volume, write_volume
 from spisonet.io.tomograms import open_tomogram
 from spisonet.learning.devices import Execution, choose_devices, describe_device
 from spisonet.learning.memory import Memory
-from spisonet.learning.unet import UNet
+from spisonet.learning.unet import UNet, fused
 from spisonet.tomography.predict import HOST_TILE_BYTES
 from spisonet.tomography.prediction import TilePredictor, predict_specimen
 from spisonet.tomography.specimens import Specimen
@@ -62,7 +62,7 @@ def main() -> None:
 
 def _ours(specimen: Specimen, network: UNet, device: torch.device, output: Path) -> None:
     execution = Execution.fastest(device)
-    placed = execution.place(network)
+    placed = execution.place(fused(network))
     most = HOST_TILE_BYTES if device.type == "cpu" else None
     tile = Memory(device).largest_tile(placed, specimen.shape, most)
     predict_specimen(specimen, TilePredictor(placed, execution, specimen, 0), device, tile, output, "ours")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, cast
 
 import torch
 from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -134,3 +136,16 @@ class PublishedUNet(nn.Module):
 
 
 Network = UNet | PublishedUNet
+
+
+def fused(network: Network) -> Network:
+    """Return a trained network whose normalisation is part of its convolutions: the same, but faster."""
+    copied = copy.deepcopy(network).eval()
+    for block in copied.modules():
+        if isinstance(block, ConvBlock):
+            for number, layer in enumerate(block):
+                if isinstance(layer, nn.BatchNorm3d):
+                    convolution = block[number - 1]
+                    block[number - 1] = fuse_conv_bn_eval(cast("nn.Conv3d", convolution), layer)
+                    block[number] = nn.Identity()
+    return copied

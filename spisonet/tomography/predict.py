@@ -20,6 +20,7 @@ from spisonet.learning.memory import GIGABYTE, Memory, is_out_of_memory
 from spisonet.learning.processes import spread
 from spisonet.learning.session import recorded, require_same_run
 from spisonet.learning.tiling import SMALLEST_TILE, clip_tile
+from spisonet.learning.unet import fused
 from spisonet.tomography.correction import CtfCorrection
 from spisonet.tomography.figures import write_comparison
 from spisonet.tomography.prediction import TilePredictor, predict_specimen
@@ -41,7 +42,7 @@ PUBLISHED_SUFFIXES = (".h5", ".pt", ".pth")
 CTF_FOLDER, FIGURE_FOLDER = "ctf_corrected", "figures"
 FILLED_COLUMN, DENOISED_COLUMN = "rlnCorrectedTomoName", "rlnDenoisedTomoName"
 RELION5_COLUMN = "rlnTomoReconstructedTomogramDenoised"
-HOST_TILE_BYTES = 1.2e9  # so that a prediction fits beside other programs
+HOST_TILE_BYTES = 1.8e9  # so that a prediction fits beside other programs
 ALIKE = 1.25  # ratio of voxel sizes between which a network may be carried over without a word
 
 
@@ -237,7 +238,7 @@ def predict_task(worker: Worker, task: Task) -> dict[str, Any]:
     torch.set_num_threads(worker.threads)
     network, facts = load_network(task.model)
     execution = Execution.fastest(device)
-    network = execution.place(network).eval()
+    network = execution.place(fused(network))
     raw = read_specimens([task.row], task.use_halves, [task.column], places=False)[0]
     folder = task.output.parent / f"{CTF_FOLDER}_{task.row.number:05d}"
     shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed

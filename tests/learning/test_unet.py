@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from spisonet.learning.unet import PublishedUNet, UNet
+from spisonet.learning.unet import PublishedUNet, UNet, fused
 
 
 @pytest.mark.parametrize("kind", [UNet, PublishedUNet])
@@ -33,3 +33,16 @@ def test_the_published_network_has_the_published_layers():
     ]
     assert len(convolutions) == 3 * 7  # four levels down, three up
     assert sum(p.numel() for p in network.parameters()) == pytest.approx(23.8e6, rel=0.05)
+
+
+@pytest.mark.parametrize("kind", [UNet, PublishedUNet])
+def test_a_fused_network_gives_the_same(kind):
+    torch.manual_seed(0)
+    network = kind(4)
+    torch.nn.init.normal_(network.last.weight)
+    for _ in range(3):
+        network(torch.randn(2, 1, 16, 16, 16) * 3 + 1)  # so that its normalisation has seen something
+    volumes = torch.randn(1, 1, 24, 16, 16)
+    with torch.no_grad():
+        torch.testing.assert_close(fused(network)(volumes), network.eval()(volumes), rtol=1e-4, atol=1e-4)
+    assert any(isinstance(layer, torch.nn.BatchNorm3d) for layer in network.modules())
