@@ -32,6 +32,8 @@ SAMPLE_EDGE = 160  # voxels along each axis of the part that grey scale and nois
 PERCENTILES = (4.0, 96.0)  # of IsoNet
 PERCENTILES_APART = 3.5014  # standard deviations, for Gaussian noise
 NOISE_SHELLS = 40
+TELLING_ASYMMETRY, TELLING_RATIO = 6.0, 1.5  # degrees; of powers
+TELLING_BAND = (0.05, 0.4)  # cycles per voxel
 CLIP = 10.0  # standard deviations: gold would dominate the loss
 DEFAULT_TILT_RANGE = (-60.0, 60.0)
 DEFAULT_CROPS, CROPS_A_SUBTOMOGRAM = 100, 6  # of IsoNet 0.2
@@ -106,6 +108,14 @@ class Specimen:
         deviation = float(high - low) / PERCENTILES_APART
         if deviation <= 0:
             raise SpisonetError(f"{self.volumes[0].path} holds nothing: its voxels are all alike.")
+        if looks_mirrored(samples[0], self.tilt_range):
+            low, high = self.tilt_range
+            log.warning(
+                "%s: more power lies outside tilts of %g to %g degrees than inside: "
+                "they are rather %g to %g.",
+                self.name,
+                *(low, high, -high, -low),
+            )
         noise = None
         if len(samples) == 2:
             noise = RadialCurve(_noise_amplitudes((samples[0] - samples[1]) / deviation, self.tilt_range))
@@ -122,17 +132,8 @@ def _noise_amplitudes(
     """Noise of a half, from the difference of both, by spatial frequency outside the missing wedge."""
     n = difference.size
     power = np.abs(rfft3(difference)) ** 2 / (2 * n)
-    z, y, x = np.meshgrid(
-        np.fft.fftfreq(difference.shape[0]),
-        np.fft.fftfreq(difference.shape[1]),
-        np.fft.rfftfreq(difference.shape[2]),
-        indexing="ij",
-        sparse=True,
-    )
-    radius = np.sqrt(z**2 + y**2 + x**2)
-    low, high = np.radians(tilt_range)
-    tilt = np.arctan2(np.broadcast_to(z, radius.shape), np.broadcast_to(x, radius.shape))
-    seen = (tilt >= low) & (tilt <= high) & (radius <= 0.5)
+    tilt, radius = _tilt_and_radius(difference.shape)
+    seen = (tilt >= tilt_range[0]) & (tilt <= tilt_range[1]) & (radius <= 0.5)
     shell = np.minimum((radius * 2 * NOISE_SHELLS).astype(int), NOISE_SHELLS - 1)
     count = np.bincount(shell[seen], minlength=NOISE_SHELLS)
     total = np.bincount(shell[seen], weights=power[seen], minlength=NOISE_SHELLS)
@@ -140,6 +141,31 @@ def _noise_amplitudes(
     mean = total[count > 0] / count[count > 0]
     steps = np.linspace(0, NOISE_SHELLS, NOISE_SHELLS + 1)
     return np.sqrt(np.interp(steps, centres, mean)).astype(np.float32)
+
+
+def looks_mirrored(values: NDArray[np.float32], tilt_range: tuple[float, float]) -> bool:
+    """Whether a part of a tomogram has more power where its tilt range says that nothing was measured.
+
+    That is compared with the power where only a range of the opposite sign says so; ranges that are about
+    symmetric tell nothing.
+    """
+    low, high = tilt_range
+    if abs(low + high) < TELLING_ASYMMETRY:
+        return False
+    power = np.abs(rfft3(values - values.mean())) ** 2
+    tilt, radius = _tilt_and_radius(values.shape)
+    band = (radius > TELLING_BAND[0]) & (radius < TELLING_BAND[1])
+    measured, mirrored = ((tilt >= a) & (tilt <= b) for a, b in ((low, high), (-high, -low)))
+    claimed, denied = band & measured & ~mirrored, band & mirrored & ~measured
+    return bool(power[denied].mean() > TELLING_RATIO * power[claimed].mean())
+
+
+def _tilt_and_radius(shape: tuple[int, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Tilt in degrees at which a coefficient of a half spectrum is measured, and its cycles per voxel."""
+    axes = np.fft.fftfreq(shape[0]), np.fft.fftfreq(shape[1]), np.fft.rfftfreq(shape[2])
+    z, y, x = np.meshgrid(*axes, indexing="ij", sparse=True)
+    radius = np.sqrt(z**2 + y**2 + x**2)
+    return np.degrees(np.arctan2(np.broadcast_to(z, radius.shape), np.broadcast_to(x, radius.shape))), radius
 
 
 def input_column(row: TomogramRow, given: str | None, use_deconvolved: bool) -> str | None:

@@ -186,6 +186,14 @@ def test_noise_is_measured_from_the_halves(tmp_path):
     np.testing.assert_allclose(specimen.noise.values[4:38] * specimen.deviation, 2.0, rtol=0.12)
 
 
+@pytest.mark.parametrize(("told", "warned"), [((-66, 40), False), ((-40, 66), True), ((-60, 60), False)])
+def test_a_tilt_range_of_the_wrong_sign_is_noticed(tmp_path, caplog, told, warned):
+    truth = slab_of_rods((32, 64, 64), 30, 0)
+    path = write_mrc(tmp_path / "t.mrc", seen(truth, 1.0, 0, (-66, 40)))
+    Specimen("t", (open_tomogram(path),), told, None, None, 1).measured()
+    assert ("they are rather -66 to 40" in caplog.text) == warned
+
+
 def test_hidden_parts_are_as_noisy_as_visible_ones(tmp_path):
     """In a turned, filled copy the input's noise is that of a measurement, also where it was filled."""
     write_halves(tmp_path, "t", noise=10.0, shape=(48, 48, 48), n=1)
