@@ -180,10 +180,12 @@ class Fsd3dConfig(CommandConfig):
     examples: ClassVar[tuple[str, ...]] = (
         "spisonet.py fsd3d particles.star 256 --sym c3 --low_res 10 --high_res 3 --apix 1.31",
         "spisonet.py fsd3d cryosparc_P10_J42_particles.cs 256 --sym d2",
+        "spisonet.py fsd3d optimisation_set.star 128 --sym c6",
+        "spisonet.py fsd3d subtomograms.star 128 --tilt_min -60 --tilt_max 60",
     )
 
     star_file: Annotated[Path, Positional] = Field(
-        description="Particle STAR file of RELION 3.0 to 5, or a cryoSPARC .cs file."
+        description="Particle STAR file or optimisation set of RELION 3.0 to 5 or Warp, or a .cs file."
     )
     map_dim: Annotated[int, Positional] = Field(ge=8, description="Box of the map in voxels.")
     apix: float | None = Field(
@@ -199,6 +201,16 @@ class Fsd3dConfig(CommandConfig):
     )
     grid_size: int = Field(64, ge=8, description="Box in which the density is computed, in voxels.")
     sym: str = Field("c1", description="Point group in RELION's notation: Cn, Dn, T, O, I.")
+    tomograms: Path | None = Field(
+        None,
+        description="Subtomograms: tomograms.star of RELION 4, RELION 5 or Warp "
+        "[default: that of an optimisation set].",
+    )
+    tilt_min: float | None = Field(
+        None, ge=-90, le=90, description="Subtomograms: smallest tilt about y in degrees, for all tomograms."
+    )
+    tilt_max: float | None = Field(None, ge=-90, le=90, description="Subtomograms: largest tilt.")
+    tilt_step: float = Field(3.0, gt=0, description="Subtomograms: angle between these tilts.")
     seed: int = Field(0, ge=0, description="Seed of the random subset.")
 
 

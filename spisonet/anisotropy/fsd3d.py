@@ -15,14 +15,19 @@ from spisonet.geometry.symmetry import symmetry_rotations
 from spisonet.io.atomic import prepare_output_file
 from spisonet.io.mrc import Volume, write_volume
 from spisonet.io.particles import read_particle_orientations
+from spisonet.io.tilt_series import read_optimisation_set, read_projection_directions, tilt_directions
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from spisonet.anisotropy.config import Fsd3dConfig
+    from spisonet.io.particles import ParticleOrientations
 
 # A shell's best direction counts as sampled in full, with a margin for the noise of a maximum.
 BEST_DIRECTION = 1.1
+MOST_DIRECTIONS = 4_000_000  # of tilt images, symmetry mates included
 
 log = logging.getLogger(__name__)
 
@@ -104,6 +109,70 @@ def _radius_centred(n: int) -> NDArray[np.float32]:
     return cast("NDArray[np.float32]", np.sqrt(squares[:, None, None] + squares[:, None] + squares))
 
 
+def directions_of_subtomograms(
+    particles: ParticleOrientations,
+    chosen: NDArray[np.intp],
+    of_tilts: dict[str, NDArray[np.float64]],
+) -> NDArray[np.float64]:
+    """View directions of every tilt image of subtomograms, in the frame of the map.
+
+    Parameters
+    ----------
+    particles : ParticleOrientations
+        Their rotations lead from the map to the tomogram.
+    chosen : ndarray
+        ``(n,)`` which of them.
+    of_tilts : dict
+        ``(n_tilts, 3)`` directions of projection in the tomogram's frame, by its name; those of all
+        tomograms as ``""``.
+
+    Returns
+    -------
+    ndarray
+        ``(m, 3)`` unit vectors ``(x, y, z)``.
+    """
+    views = []
+    for number in chosen:
+        name = "" if particles.tomograms is None or "" in of_tilts else str(particles.tomograms[number])
+        directions = of_tilts[name]
+        if particles.visible_tilts is not None and "" not in of_tilts:
+            directions = directions[particles.visible_tilts[number]]
+        views.append(directions @ particles.rotations[number])  # R^T d for each d
+    return np.concatenate(views)
+
+
+def _tilts(
+    config: Fsd3dConfig, particles: ParticleOrientations, tomograms: Path | None
+) -> dict[str, NDArray[np.float64]] | None:
+    """Directions of projection by tomogram; None for single particles."""
+    if not particles.is_subtomogram:
+        if tomograms is not None or config.tilt_min is not None or config.tilt_max is not None:
+            raise SpisonetError(f"{config.star_file} holds single particles, which have no tilts.")
+        return None
+    if config.tilt_min is not None or config.tilt_max is not None:
+        if config.tilt_min is None or config.tilt_max is None or config.tilt_min >= config.tilt_max:
+            raise SpisonetError("Give both --tilt_min and --tilt_max, the first below the second.")
+        return {"": tilt_directions(config.tilt_min, config.tilt_max, config.tilt_step)}
+    if tomograms is None:
+        raise SpisonetError(
+            f"{config.star_file} holds subtomograms: give --tomograms (tomograms.star of RELION or Warp), or "
+            "--tilt_min and --tilt_max."
+        )
+    found = read_projection_directions(tomograms)
+    assert particles.tomograms is not None
+    missing = sorted(set(particles.tomograms.tolist()) - set(found))
+    if missing:
+        raise SpisonetError(f"{tomograms} does not tell the tilts of {', '.join(missing[:5])}.")
+    if particles.visible_tilts is not None:
+        for name, visible in zip(particles.tomograms, particles.visible_tilts, strict=True):
+            told, there = len(visible), len(found[str(name)])
+            if told != there:
+                raise SpisonetError(
+                    f"{config.star_file} tells {told} tilts of {name}, but {tomograms} {there}."
+                )
+    return found
+
+
 def run_fsd3d(config: Fsd3dConfig) -> None:
     """Run ``fsd3d``: orientations in, centred sampling density of 0 to 1 out.
 
@@ -115,8 +184,8 @@ def run_fsd3d(config: Fsd3dConfig) -> None:
     Raises
     ------
     SpisonetError
-        If the particles cannot be read or are subtomograms, the pixel size is not known, or the
-        resolution limits leave no shell.
+        If the particles cannot be read, the pixel size or the tilts of subtomograms are not known, or
+        the resolution limits leave no shell.
 
     References
     ----------
@@ -128,12 +197,11 @@ def run_fsd3d(config: Fsd3dConfig) -> None:
             f"--low_res ({config.low_res:g} Å) must be a larger number than "
             f"--high_res ({config.high_res:g} Å)."
         )
-    particles = read_particle_orientations(config.star_file)
-    if particles.is_subtomogram:
-        raise SpisonetError(
-            f"{config.star_file} holds subtomograms, whose sampling depends on their tilt series; "
-            "fsd3d takes single particles."
-        )
+    particles_file, tomograms_file = config.star_file, config.tomograms
+    if particles_file.suffix == ".star" and (both := read_optimisation_set(particles_file)) is not None:
+        particles_file, tomograms_file = both[0], tomograms_file or both[1]
+    particles = read_particle_orientations(particles_file)
+    of_tilts = _tilts(config, particles, tomograms_file)
     apix = config.apix or particles.pixel_size_angstrom
     if apix is None:
         raise SpisonetError(
@@ -148,13 +216,18 @@ def run_fsd3d(config: Fsd3dConfig) -> None:
         )
     prepare_output_file(config.o, config.star_file)
 
-    directions = view_directions(particles.rotations)
-    if len(directions) > config.number_subset:
-        chosen = np.random.default_rng(config.seed).choice(
-            len(directions), config.number_subset, replace=False
-        )
-        directions = directions[chosen]
-    log.info("%d of %d particles, symmetry %s", len(directions), len(particles), config.sym.upper())
+    most = config.number_subset
+    if of_tilts is not None:
+        n_tilts = max(len(directions) for directions in of_tilts.values())
+        most = min(most, max(1, MOST_DIRECTIONS // (n_tilts * len(symmetry))))
+    chosen = np.arange(len(particles))
+    if len(chosen) > most:
+        chosen = np.random.default_rng(config.seed).choice(len(particles), most, replace=False)
+    if of_tilts is None:
+        directions = view_directions(particles.rotations[chosen])
+    else:
+        directions = directions_of_subtomograms(particles, chosen, of_tilts)
+    log.info("%d of %d particles, symmetry %s", len(chosen), len(particles), config.sym.upper())
     density = sampling_volume(symmetric_directions(directions, symmetry), config.map_dim, config.grid_size)
     weight = relative_to_best_direction(density, low_shell, high_shell)
     write_volume(config.o, Volume(weight, apix), label="spisonet fsd3d: Fourier sampling density, DC at n//2")

@@ -32,6 +32,8 @@ SUBTOMOGRAM_COLUMNS = frozenset(
         "rlnOriginZAngst",
     }
 )
+TOMOGRAM_COLUMNS = ("rlnTomoName", "rlnMicrographName")
+VISIBLE_TILTS = "rlnTomoVisibleFrames"
 POSE = "alignments3D/pose"
 RELATIVE_PIXEL_SIZE_TOLERANCE = 1e-3
 
@@ -53,7 +55,11 @@ class ParticleOrientations:
         ``(n,)`` half set of each particle, 1 or 2.
     is_subtomogram : bool
         The particles are volumes, or the tilt series of one particle each; a single view
-        direction does not describe what they measured.
+        direction does not describe what they measured, and `rotations` lead to the tomogram's frame.
+    tomograms : ndarray or None
+        ``(n,)`` name of the tomogram of each.
+    visible_tilts : list of ndarray or None
+        For each, which of the tilts of its tomogram show it; None if all do.
     """
 
     rotations: NDArray[np.float64]
@@ -61,6 +67,8 @@ class ParticleOrientations:
     box: int | None = None
     random_subset: NDArray[np.int64] | None = None
     is_subtomogram: bool = False
+    tomograms: NDArray[np.str_] | None = None
+    visible_tilts: list[NDArray[np.bool_]] | None = None
 
     def __len__(self) -> int:
         return len(self.rotations)
@@ -103,7 +111,24 @@ def _read_relion(path: Path) -> ParticleOrientations:
         box=None if box is None else round(box),
         random_subset=subset,
         is_subtomogram=not SUBTOMOGRAM_COLUMNS.isdisjoint(particles.columns),
+        tomograms=_tomograms(particles),
+        visible_tilts=_visible_tilts(path, particles),
     )
+
+
+def _tomograms(particles: pd.DataFrame) -> NDArray[np.str_] | None:
+    named = next((column for column in TOMOGRAM_COLUMNS if column in particles), None)
+    return None if named is None else particles[named].to_numpy(dtype=str)
+
+
+def _visible_tilts(path: Path, particles: pd.DataFrame) -> list[NDArray[np.bool_]] | None:
+    if VISIBLE_TILTS not in particles:
+        return None
+    texts = particles[VISIBLE_TILTS].astype(str)
+    try:
+        return [np.array([int(word) for word in text.strip("[]").split(",")]) > 0 for text in texts]
+    except ValueError as error:
+        raise SpisonetError(f"{path} holds a {VISIBLE_TILTS} that is no list of 0 and 1.") from error
 
 
 def _particle_tables(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -6,10 +6,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import starfile
+from scipy.spatial.transform import Rotation
 
-from spisonet.anisotropy.fsd3d import relative_to_best_direction, sampling_volume
+from spisonet.anisotropy.fsd3d import (
+    directions_of_subtomograms,
+    relative_to_best_direction,
+    sampling_volume,
+)
 from spisonet.cli.main import main
+from spisonet.geometry.sampling import sampling_density
 from spisonet.io.mrc import read_volume
+from spisonet.io.particles import read_particle_orientations
+from spisonet.io.tilt_series import read_projection_directions
 
 
 def run(*words):
@@ -160,3 +168,121 @@ def test_unknown_pixel_size_and_subtomograms(tmp_path, capsys):
     assert run("fsd3d", tmp_path / "t.star", 48, "--apix", 2, "-o", tmp_path / "f.mrc") == 1
     assert "subtomograms" in capsys.readouterr().err
     assert not (tmp_path / "f.mrc").exists()
+
+
+# --- subtomograms --------------------------------------------------------------------------------------
+
+
+def rotation(axis, degrees):
+    return Rotation.from_euler(axis, degrees, degrees=True).as_matrix()
+
+
+def count_planes(directions, frequencies):
+    """How many slices of thickness one pass a frequency, one by one."""
+    return np.array([sum(abs(k @ d) <= 0.5 for d in directions) for k in frequencies])
+
+
+@pytest.fixture
+def subtomograms(tmp_path):
+    """Write a RELION 4 project: two tomograms with projection matrices, and a few particles."""
+    rng = np.random.default_rng(3)
+    n = 12
+    tilts = {"TS_1": np.arange(-48, 49, 8), "TS_2": np.arange(-30, 61, 10)}
+    blocks = {"global": pd.DataFrame({"rlnTomoName": list(tilts), "rlnTomoTiltSeriesPixelSize": [2.0, 2.0]})}
+    matrices = {}
+    for name, angles in tilts.items():
+        matrices[name] = [rotation("z", 85) @ rotation("y", angle) @ rotation("x", 3) for angle in angles]
+        rows = {
+            f"rlnTomoProj{axis}": [f"[{','.join(f'{v:.9f}' for v in m[i])},0]" for m in matrices[name]]
+            for i, axis in enumerate("XYZ")
+        }
+        blocks[name] = pd.DataFrame(rows)
+    starfile.write(blocks, tmp_path / "tomograms.star")
+    angles = rng.uniform(-180, 180, (n, 3))
+    names = rng.choice(list(tilts), n)
+    visible = [rng.integers(0, 2, len(tilts[name])) for name in names]
+    particles = pd.DataFrame(
+        {
+            "rlnTomoName": names,
+            "rlnAngleRot": angles[:, 0],
+            "rlnAngleTilt": np.abs(angles[:, 1]),
+            "rlnAnglePsi": angles[:, 2],
+            "rlnTomoVisibleFrames": [f"[{','.join(map(str, v))}]" for v in visible],
+            "rlnOpticsGroup": 1,
+        }
+    )
+    optics = pd.DataFrame({"rlnOpticsGroup": [1], "rlnImagePixelSize": [4.0], "rlnImageSize": [32]})
+    starfile.write({"optics": optics, "particles": particles}, tmp_path / "particles.star")
+    (tmp_path / "set.star").write_text(
+        "data_\n\n_rlnTomoParticlesFile particles.star\n_rlnTomoTomogramsFile tomograms.star\n"
+    )
+    views = []
+    for number, name in enumerate(names):
+        turned = read_particle_orientations(tmp_path / "particles.star").rotations[number]
+        seen = [m for m, v in zip(matrices[name], visible[number], strict=True) if v]
+        views += [turned.T @ m.T @ [0, 0, 1] for m in seen]
+    return tmp_path, np.array(views)
+
+
+def test_subtomograms_sample_the_planes_of_their_tilts(subtomograms):
+    """The density agrees with a count of the tilt planes through every frequency."""
+    folder, views = subtomograms
+    found = read_projection_directions(folder / "tomograms.star")
+    particles = read_particle_orientations(folder / "particles.star")
+    directions = directions_of_subtomograms(particles, np.arange(len(particles)), found)
+    np.testing.assert_allclose(directions, views, atol=1e-6)
+    frequencies = np.random.default_rng(0).normal(size=(400, 3))
+    frequencies *= np.random.default_rng(1).uniform(3, 12, (400, 1)) / np.linalg.norm(
+        frequencies, axis=1, keepdims=True
+    )
+    density = sampling_density(directions, frequencies)
+    counted = 2 * np.linalg.norm(frequencies, axis=1) * count_planes(views, frequencies) / len(views)
+    assert np.corrcoef(density, counted)[0, 1] > 0.85
+    assert density.mean() == pytest.approx(counted.mean(), rel=0.1)
+
+
+def test_an_optimisation_set_names_particles_and_tomograms(subtomograms):
+    folder, _ = subtomograms
+    volumes = []
+    for words in (["set.star"], ["particles.star", "--tomograms", folder / "tomograms.star"]):
+        out = folder / f"{len(volumes)}.mrc"
+        assert run("fsd3d", folder / words[0], 32, *words[1:], "--low_res", 40, "-o", out) == 0
+        volumes.append(read_volume(out))
+    np.testing.assert_array_equal(volumes[0].data, volumes[1].data)
+    assert volumes[0].voxel_size_angstrom == 4.0
+
+
+def test_one_orientation_leaves_the_wedge(tmp_path):
+    """Particles that all lie alike in the tomogram sample all but the wedge of its tilts about y."""
+    particles = pd.DataFrame(
+        {"rlnTomoName": ["a"] * 4, "rlnAngleRot": 0.0, "rlnAngleTilt": 0.0, "rlnAnglePsi": 0.0}
+    )
+    starfile.write({"particles": particles}, tmp_path / "p.star")
+    words = ["--tilt_min", -60, "--tilt_max", 40, "--tilt_step", 2, "--apix", 5, "--low_res", 100]
+    assert run("fsd3d", tmp_path / "p.star", 40, *words, "-o", tmp_path / "o.mrc") == 0
+    data = read_volume(tmp_path / "o.mrc").data
+    axis = np.arange(40) - 20
+    z, y, x = np.meshgrid(axis, axis, axis, indexing="ij")
+    radius = np.sqrt(x**2 + y**2 + z**2)
+    tilt = np.degrees(np.arctan2(np.where(x < 0, -z, z), np.abs(x)))
+    band = (radius > 6) & (radius < 18) & (np.hypot(x, z) > 5)
+    assert data[band & (tilt > -55) & (tilt < 35)].min() > 0
+    assert data[band & ((tilt > 52) | (tilt < -72))].max() < 0.02
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        ([], "give --tomograms"),
+        (["--tilt_min", 10], "Give both"),
+        (["--tilt_min", 10, "--tilt_max", -10], "the first below the second"),
+        (["--tomograms", "particles.star"], "tells no directions"),
+        (["--tomograms", "none.star"], "does not exist"),
+    ],
+)
+def test_subtomograms_need_their_tilts(subtomograms, capsys, words, part):
+    folder, _ = subtomograms
+    given = [folder / word if str(word).endswith(".star") else word for word in words]
+    assert run("fsd3d", folder / "particles.star", 32, *given, "-o", folder / "o.mrc") == 1
+    assert part in capsys.readouterr().err
+    assert not (folder / "o.mrc").exists()

@@ -1,0 +1,112 @@
+"""Directions of projection of tilt series, from RELION's and Warp's lists of tomograms."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spisonet.errors import SpisonetError
+from spisonet.io.star import StarFile
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+PROJECTION_ROW = "rlnTomoProjZ"  # third row of the matrix from the tomogram to the tilt image
+TILT_ANGLES = ("rlnTomoXTilt", "rlnTomoYTilt")
+SERIES_FILE, NAME = "rlnTomoTiltSeriesStarFile", "rlnTomoName"
+PARTICLES_FILE, TOMOGRAMS_FILE = "rlnTomoParticlesFile", "rlnTomoTomogramsFile"
+
+
+def read_optimisation_set(path: Path) -> tuple[Path, Path] | None:
+    """Return the lists of particles and of tomograms that a RELION ``optimisation_set.star`` names.
+
+    Returns
+    -------
+    tuple of Path or None
+        None if the file is of another kind. Names are relative to the project, or to the file's folder.
+    """
+    star = StarFile(path)
+    named = [star.value(label) for label in (PARTICLES_FILE, TOMOGRAMS_FILE)]
+    if None in named:
+        return None
+    particles, tomograms = (_beside(path, str(name)) for name in named)
+    return particles, tomograms
+
+
+def read_projection_directions(path: Path) -> dict[str, NDArray[np.float64]]:
+    """Read in which directions the tilt images of each tomogram look through it.
+
+    Parameters
+    ----------
+    path : Path
+        ``tomograms.star`` of RELION 4 (a block of projection matrices for each tomogram; Warp writes it,
+        too) or of RELION 5 (a tilt-series STAR file for each).
+
+    Returns
+    -------
+    dict
+        By name of the tomogram, ``(n_tilts, 3)`` unit vectors ``(x, y, z)`` in its frame.
+
+    Raises
+    ------
+    SpisonetError
+        If the file, or one that it names, is missing or tells no directions.
+    """
+    star = StarFile(path)
+    found = {
+        name: _from_matrices(path, table) for name, table in star.tables.items() if PROJECTION_ROW in table
+    }
+    for table in star.tables.values():
+        if {NAME, SERIES_FILE} <= set(table):
+            for name, series in zip(table[NAME], table[SERIES_FILE], strict=True):
+                found[str(name)] = _from_series(_beside(path, str(series)))
+    if not found:
+        raise SpisonetError(
+            f"{path} tells no directions of projection; give tomograms.star of RELION or Warp."
+        )
+    return found
+
+
+def tilt_directions(lowest: float, highest: float, step: float) -> NDArray[np.float64]:
+    """Directions of projection of tilts about y, ``(n, 3)``; angles in degrees.
+
+    A projection at tilt ``t`` measures the plane of ``(cos t, 0, sin t)`` and the tilt axis.
+    """
+    tilts = np.radians(np.arange(lowest, highest + step / 2, step))
+    return np.stack([-np.sin(tilts), np.zeros_like(tilts), np.cos(tilts)], axis=1)
+
+
+def _from_matrices(path: Path, table: pd.DataFrame) -> NDArray[np.float64]:
+    try:
+        rows = [
+            [float(word) for word in str(row).strip("[]").split(",")[:3]] for row in table[PROJECTION_ROW]
+        ]
+        directions = np.array(rows).reshape(-1, 3)
+        lengths = np.linalg.norm(directions, axis=1, keepdims=True)
+    except ValueError as error:
+        raise SpisonetError(f"{path} holds a {PROJECTION_ROW} that is no row of a matrix.") from error
+    if not (np.isfinite(lengths) & (lengths > 0)).all():
+        raise SpisonetError(f"{path} holds a {PROJECTION_ROW} without a direction.")
+    return np.asarray(directions / lengths)
+
+
+def _from_series(path: Path) -> NDArray[np.float64]:
+    for table in StarFile(path).tables.values():
+        if set(TILT_ANGLES) <= set(table):
+            try:
+                x, y = (np.radians(np.asarray(table[column], float)) for column in TILT_ANGLES)
+            except (TypeError, ValueError) as error:
+                raise SpisonetError(f"{path} holds a tilt angle that is no number.") from error
+            # The third row of Rz Ry(y) Rx(x), which leads from the tomogram to the tilt image.
+            return np.stack([-np.sin(y), np.cos(y) * np.sin(x), np.cos(y) * np.cos(x)], axis=1)
+    raise SpisonetError(f"{path} has no columns {', '.join(TILT_ANGLES)}.")
+
+
+def _beside(path: Path, name: str) -> Path:
+    """Return a file named in another: relative to the project, or else to that other's folder."""
+    given = type(path)(name)
+    return given if given.is_file() or given.is_absolute() else path.parent / name
