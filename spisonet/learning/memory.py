@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from spisonet.learning.devices import free_memory_bytes
+from spisonet.learning.devices import computes_in_bfloat16, free_memory_bytes
 from spisonet.learning.processes import local_count
 from spisonet.learning.tiling import clip_tile
 
@@ -99,7 +99,8 @@ class Memory:
             Not to be exceeded, even if there is more.
         """
         room = min(TILE_SHARE * self.free_bytes, most_bytes or float("inf"))
-        voxels = room / (4 * LIVE_FEATURE_MAPS * network.filter_base)
+        bytes_per_value = 2 if computes_in_bfloat16(self.device) else 4
+        voxels = room / (bytes_per_value * LIVE_FEATURE_MAPS * network.filter_base)
         edge = voxels ** (1 / 3)
         if shape is not None and shape[0] < edge:
             edge = (voxels / shape[0]) ** (1 / 2)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 NETWORK_MULTIPLE = 2**DEPTH
 TILE_MULTIPLE = 16
 MARGIN = 16
-SMALLEST_TILE, LARGEST_TILE = 64, 160
+SMALLEST_TILE, LARGEST_TILE = 64, 256
 
 
 def clip_tile(edge: int) -> int:
@@ -105,10 +105,12 @@ class AxisTiles:
         whole = -(-n // NETWORK_MULTIPLE) * NETWORK_MULTIPLE
         if whole <= tile_size:
             return cls([0], whole, 0, whole - n)
-        stride = tile_size - 2 * margin
-        n_tiles = -(-n // stride)
-        after = (n_tiles - 1) * stride + tile_size - n - margin
-        return cls([i * stride for i in range(n_tiles)], tile_size, margin, after)
+        n_tiles = -(-n // (tile_size - 2 * margin))
+        # No larger than so many tiles have to be.
+        stride = -(-n // (n_tiles * NETWORK_MULTIPLE)) * NETWORK_MULTIPLE
+        tile = stride + 2 * margin
+        after = (n_tiles - 1) * stride + tile - n - margin
+        return cls([i * stride for i in range(n_tiles)], tile, margin, after)
 
     def windows(self, device: torch.device) -> list[torch.Tensor]:
         """Weigh every tile's voxels; the weights of all tiles add to one inside the volume."""

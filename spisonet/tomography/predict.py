@@ -42,7 +42,7 @@ PUBLISHED_SUFFIXES = (".h5", ".pt", ".pth")
 CTF_FOLDER, FIGURE_FOLDER = "ctf_corrected", "figures"
 FILLED_COLUMN, DENOISED_COLUMN = "rlnCorrectedTomoName", "rlnDenoisedTomoName"
 RELION5_COLUMN = "rlnTomoReconstructedTomogramDenoised"
-HOST_TILE_BYTES = 1.8e9  # so that a prediction fits beside other programs
+HOST_TILE_BYTES = 2.2e9  # so that a prediction fits beside other programs
 ALIKE = 1.25  # ratio of voxel sizes between which a network may be carried over without a word
 
 
