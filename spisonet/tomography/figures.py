@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from spisonet.fourier.grids import rfft3
 from spisonet.io.pages import save_figure
@@ -100,6 +101,7 @@ def write_loss(path: Path, losses: list[float]) -> None:
     figure = Figure(figsize=(7.2, 3.6), layout="constrained")
     axis = figure.subplots()
     axis.plot(np.arange(1, len(losses) + 1), losses, "o-", ms=3)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set_xlabel("epoch")
     axis.set_ylabel("mean training loss")
     save_figure(path, figure)
