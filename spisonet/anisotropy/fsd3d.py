@@ -158,8 +158,11 @@ def _tilts(
             f"{config.star_file} holds subtomograms: give --tomograms (tomograms.star of RELION or Warp), or "
             "--tilt_min and --tilt_max."
         )
+    if particles.tomograms is None:
+        raise SpisonetError(
+            f"{config.star_file} does not tell the particles' tomograms: give --tilt_min and --tilt_max."
+        )
     found = read_projection_directions(tomograms)
-    assert particles.tomograms is not None
     missing = sorted(set(particles.tomograms.tolist()) - set(found))
     if missing:
         raise SpisonetError(f"{tomograms} does not tell the tilts of {', '.join(missing[:5])}.")

@@ -135,7 +135,7 @@ def _particle_tables(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the table of particles and that of optics groups (without rows before RELION 3.1)."""
     import pandas as pd  # noqa: PLC0415 - slow to import
 
-    tables = StarFile(path).tables
+    tables = StarFile(path, TOMOGRAM_COLUMNS).tables
     if not tables:
         raise SpisonetError(f"{path} is not a particle STAR file: it holds no table.")
     optics = tables.get("optics", pd.DataFrame())

@@ -19,6 +19,8 @@ class StarFile:
     ----------
     path : Path
         What to read.
+    texts : tuple of str
+        Columns that hold text even where it looks like numbers, such as names.
 
     Raises
     ------
@@ -26,7 +28,7 @@ class StarFile:
         If the file is missing or not a STAR file.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, texts: tuple[str, ...] = ()) -> None:
         import pandas as pd  # noqa: PLC0415 - slow to import
         import starfile  # noqa: PLC0415
 
@@ -34,7 +36,7 @@ class StarFile:
         if not path.is_file():
             raise SpisonetError(f"{path} does not exist.")
         try:
-            blocks = starfile.read(path, always_dict=True)
+            blocks = starfile.read(path, always_dict=True, parse_as_string=list(texts))
         except Exception as error:  # the parser lets through whatever a broken file provokes
             raise SpisonetError(f"{path} is not a readable STAR file.") from error
         # A block that is not a loop, such as data_general, comes as a dictionary.

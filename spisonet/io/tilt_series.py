@@ -56,7 +56,7 @@ def read_projection_directions(path: Path) -> dict[str, NDArray[np.float64]]:
     SpisonetError
         If the file, or one that it names, is missing or tells no directions.
     """
-    star = StarFile(path)
+    star = StarFile(path, (NAME, SERIES_FILE))
     found = {
         name: _from_matrices(path, table) for name, table in star.tables.items() if PROJECTION_ROW in table
     }

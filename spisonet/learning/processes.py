@@ -228,6 +228,7 @@ def spread(
     finally:
         for process, _, _ in at_work.values():
             process.terminate()
+            process.join()
 
 
 def _attempt(function: Callable[[W, T], R], worker: W, task: T) -> R | str:

@@ -299,6 +299,11 @@ class TrainingConfig(LearningConfig):
     )
     seed: int = Field(0, ge=0, description="Seed of every random choice.")
 
+    @field_validator("CTF_mode", mode="before")
+    @classmethod
+    def _no_mode(cls, name: str | None) -> str:
+        return "None" if name is None else name
+
     @property
     def width(self) -> int:
         """Base width of the U-Net."""

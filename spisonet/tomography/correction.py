@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import re
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from spisonet.tomography.specimens import Specimen
     from spisonet.tomography.table import TomogramRow
 
+OWN_NAME = re.compile(r"\d{5,}_\d_[0-9a-f]{16}\.mrc|\..*\.partial\.mrc")
 FLIP_REACH = 64  # voxels over which the flipping of phases rings
 
 
@@ -121,8 +124,17 @@ class CtfCorrection:
             facts = volume.path.stat()
             told = (str(volume.path), facts.st_size, facts.st_mtime_ns, curve.values.tobytes())
             digest = hashlib.blake2b(repr(told).encode(), digest_size=8).hexdigest()
-            path = folder / f"{row.number:05d}_{number}_{digest}.mrc"
+            path = folder / f"{row.number:05d}_{number}_{digest}.mrc"  # see OWN_NAME
             if not path.is_file():
                 filter_tomogram(volume, path, curve, reach, f"spisonet: {self.mode}")
             volumes.append(open_tomogram(path, voxel_size))
         return replace(specimen, volumes=tuple(volumes), transfer=transfer)
+
+
+def remove_filtered(folder: Path) -> None:
+    """Remove the volumes that `CtfCorrection.prepare` wrote, and their folder if nothing else is in it."""
+    for path in folder.glob("*.mrc"):
+        if OWN_NAME.fullmatch(path.name):
+            path.unlink()
+    with suppress(OSError):
+        folder.rmdir()

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import re
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from spisonet.errors import SpisonetError
-from spisonet.io.atomic import prepare_output_file, prepare_output_folder
+from spisonet.io.atomic import prepare_output_file, prepare_output_folder, remove_partials
 from spisonet.io.mrc import Volume, write_volume
 from spisonet.io.tomograms import SUFFIXES, open_tomogram, stem_of
 from spisonet.tomography.blocks import Block, read_mirrored
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("spisonet")
 
 CROP_TO_CUBE = 1.5
-OWN_NAME = re.compile(r"\d{3,}_.*_\d{6}\.mrc")
 CUBE_MULTIPLE = 16
 
 
@@ -47,15 +45,14 @@ def run_extract(config: ExtractConfig) -> None:
     if crop < config.cube_size:
         raise SpisonetError(f"--crop_size {crop} is smaller than --cube_size {config.cube_size}.")
     require_thickness(specimens, config.cube_size, pad=False)
-    there = list(config.subtomo_folder.iterdir()) if config.subtomo_folder.is_dir() else []
-    if any(OWN_NAME.fullmatch(path.name) is None for path in there):
-        raise SpisonetError(f"{config.subtomo_folder} holds other files: give another --subtomo_folder.")
+    old = _of_an_earlier_extraction(config)
     prepare_output_file(config.subtomo_star, config.star_file)
     rng = np.random.default_rng(config.seed)
     places = [crop_centres(specimen, config.cube_size, rng) for specimen in specimens]
     prepare_output_folder(config.subtomo_folder)
-    for old in there:
-        old.unlink()  # of an earlier extraction
+    remove_partials(config.subtomo_folder)
+    for path in old:
+        path.unlink()
     listed: list[dict[str, str]] = []
     for row, specimen, centres in zip(rows, specimens, places, strict=True):
         volume = specimen.volumes[0]
@@ -81,6 +78,29 @@ def run_extract(config: ExtractConfig) -> None:
         log.info("%s: %d subtomograms of %d voxels.", specimen.name, specimen.n_crops, crop)
     TomogramTable.new(config.subtomo_star, listed).write()
     log.info("Wrote %s: %d subtomograms.", config.subtomo_star, len(listed))
+
+
+def _of_an_earlier_extraction(config: ExtractConfig) -> list[Path]:
+    """Find the files that will be replaced: those that the table to be replaced lists.
+
+    Raises
+    ------
+    SpisonetError
+        If the folder holds others.
+    """
+    listed: set[Path] = set()
+    if config.subtomo_star.is_file():
+        table = TomogramTable.read(config.subtomo_star)
+        paths = (row.path(SUBTOMOGRAM) for row in table.rows if table.lists_subtomograms)
+        listed = {path.resolve() for path in paths if path is not None}
+    there = list(config.subtomo_folder.iterdir()) if config.subtomo_folder.is_dir() else []
+    visible = [path for path in there if not path.name.startswith(".")]
+    if any(path.resolve() not in listed for path in visible):
+        raise SpisonetError(
+            f"{config.subtomo_folder} holds other files than {config.subtomo_star} lists: empty it, or give "
+            "another --subtomo_folder."
+        )
+    return visible
 
 
 def run_prepare_subtomo_star(config: SubtomogramStarConfig) -> None:

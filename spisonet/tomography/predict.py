@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ import torch
 
 from spisonet.errors import SpisonetError
 from spisonet.io.atomic import file_digest, prepare_output_folder, remove_partials
-from spisonet.io.config import read_job_record
+from spisonet.io.config import JOB_FILE, changed_option, read_job_record
 from spisonet.io.tomograms import open_tomogram
 from spisonet.learning.checkpoint import load_network
 from spisonet.learning.devices import Execution, choose_devices, describe_device, empty_cache, use_cpu_threads
@@ -21,7 +20,7 @@ from spisonet.learning.processes import spread
 from spisonet.learning.session import recorded, require_same_run
 from spisonet.learning.tiling import SMALLEST_TILE, clip_tile
 from spisonet.learning.unet import fused
-from spisonet.tomography.correction import CtfCorrection
+from spisonet.tomography.correction import CtfCorrection, remove_filtered
 from spisonet.tomography.figures import write_comparison
 from spisonet.tomography.prediction import TilePredictor, predict_specimen
 from spisonet.tomography.report import SUMMARY_FILE, write_prediction_report
@@ -39,7 +38,7 @@ log = logging.getLogger("spisonet")
 
 NETWORK_FILE = "network.safetensors"
 PUBLISHED_SUFFIXES = (".h5", ".pt", ".pth")
-CTF_FOLDER, FIGURE_FOLDER = "ctf_corrected", "figures"
+CTF_FOLDER, FIGURE_FOLDER = "spisonet_ctf", "figures"
 FILLED_COLUMN, DENOISED_COLUMN = "rlnCorrectedTomoName", "rlnDenoisedTomoName"
 RELION5_COLUMN = "rlnTomoReconstructedTomogramDenoised"
 HOST_TILE_BYTES = 2.2e9  # so that a prediction fits beside other programs
@@ -113,8 +112,7 @@ def run_predict(config: PredictConfig) -> None:
     prepare_output_folder(config.output_dir / FIGURE_FOLDER)
     remove_partials(config.output_dir)
     if not config.resume:
-        for task in tasks:
-            task.output.unlink(missing_ok=True)
+        _remove_old_results(config, table, tasks, facts, digest)
     threads = use_cpu_threads(config.ncpus, len(devices))
     limit = None if config.memory_limit is None else config.memory_limit * GIGABYTE
     workers = [Worker(str(device), limit, threads) for device in devices]
@@ -141,14 +139,36 @@ def run_predict(config: PredictConfig) -> None:
         raise SpisonetError(f"{len(failures)} of {len(tasks)} tomograms could not be corrected: {said}.")
 
 
+def _remove_old_results(
+    config: PredictConfig, table: TomogramTable, tasks: list[Task], facts: dict[str, Any], digest: str
+) -> None:
+    """Remove what will be predicted anew, and what another network or other options gave the others."""
+    outputs = [task.output for task in tasks]
+    if (config.output_dir / JOB_FILE).is_file():
+        record = read_job_record(config.output_dir)
+        if record.get("network") != digest or changed_option(config, record) is not None:
+            outputs += _outputs(config, table, facts)
+    for path in outputs:
+        path.unlink(missing_ok=True)
+
+
+def _named_inputs(config: PredictConfig, table: TomogramTable, facts: dict[str, Any]) -> list[Path | None]:
+    correction = CtfCorrection(**facts["ctf"])
+    use_halves = facts["method"] in HALVES_METHODS
+    return [_named_input(row, use_halves, correction.column_of(row, config)) for row in table.rows]
+
+
+def _outputs(config: PredictConfig, table: TomogramTable, facts: dict[str, Any]) -> list[Path]:
+    """Name the outputs of all rows."""
+    return output_names(_named_inputs(config, table, facts), config.output_dir, ".mrc", "corrected_")
+
+
 def _tasks(config: PredictConfig, table: TomogramTable, model: Path, facts: dict[str, Any]) -> list[Task]:
     rows = table.chosen(config.tomo_idx)
     use_halves = facts["method"] in HALVES_METHODS
     correction = CtfCorrection(**facts["ctf"])
-    columns = {row.number: correction.column_of(row, config) for row in table.rows}
-    named = [_named_input(row, use_halves, columns[row.number]) for row in table.rows]
-    _require_inputs(rows, named, use_halves)
-    outputs = output_names(named, config.output_dir, ".mrc", "corrected_")
+    _require_inputs(rows, _named_inputs(config, table, facts), use_halves)
+    outputs = _outputs(config, table, facts)
     tile = config.crop_size or (None if config.cube_size is None else 3 * config.cube_size // 2)
     return [
         Task(
@@ -157,7 +177,7 @@ def _tasks(config: PredictConfig, table: TomogramTable, model: Path, facts: dict
             outputs[row.number],
             config.output_dir / FIGURE_FOLDER / f"{outputs[row.number].stem}.png",
             use_halves,
-            columns[row.number],
+            correction.column_of(row, config),
             config.turns,
             tile,
         )
@@ -241,7 +261,7 @@ def predict_task(worker: Worker, task: Task) -> dict[str, Any]:
     network = execution.place(fused(network))
     raw = read_specimens([task.row], task.use_halves, [task.column], places=False)[0]
     folder = task.output.parent / f"{CTF_FOLDER}_{task.row.number:05d}"
-    shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
+    remove_filtered(folder)  # of a run that was killed
     try:
         specimen = CtfCorrection(**facts["ctf"]).prepare(raw, task.row, folder).measured()
         _warn_of_voxel_size(specimen, facts)
@@ -249,7 +269,7 @@ def predict_task(worker: Worker, task: Task) -> dict[str, Any]:
         predictor = TilePredictor(network, execution, specimen, task.turns, fills)
         _predict_in_fitting_tiles(specimen, predictor, network, worker, task)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_filtered(folder)
     write_comparison(task.figure, raw.volumes, open_tomogram(task.output), specimen.tilt_range)
     return {"seconds": round(time.monotonic() - started, 1)}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import shutil
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +14,7 @@ import torch
 
 from spisonet.errors import SpisonetError
 from spisonet.io.atomic import file_digest, prepare_output_folder
-from spisonet.io.config import JOB_FILE, read_job_record
+from spisonet.io.config import JOB_FILE, changed_option, read_job_record
 from spisonet.learning.checkpoint import load_network, save_network
 from spisonet.learning.devices import computes_in_bfloat16, describe_device
 from spisonet.learning.lesson import Lesson, teach
@@ -26,7 +25,7 @@ from spisonet.learning.trainer import TrainingOptions
 from spisonet.learning.unet import UNet
 from spisonet.tomography.blocks import Block, middle
 from spisonet.tomography.config import LearningConfig, PredictConfig, RefineConfig
-from spisonet.tomography.correction import CtfCorrection
+from spisonet.tomography.correction import CtfCorrection, remove_filtered
 from spisonet.tomography.figures import write_loss, write_preview
 from spisonet.tomography.predict import ALIKE, CTF_FOLDER, NETWORK_FILE, find_model, run_predict
 from spisonet.tomography.report import write_training_report
@@ -106,17 +105,18 @@ def _predict(config: TrainingConfig) -> None:
     shared = set(LearningConfig.model_fields) - {"resume"}
     options = {name: getattr(config, name) for name in shared}
     model, record = folder / NETWORK_FILE, folder / PREDICTION_FOLDER / JOB_FILE
-    begun = record.is_file() and read_job_record(record.parent).get("network") == file_digest(model)
-    run_predict(
-        PredictConfig(
-            star_file=config.star_file,
-            output_star=config.output_star,
-            model=model,
-            output_dir=folder / PREDICTION_FOLDER,
-            resume=config.resume and begun,
-            **options,
-        )
+    prediction = PredictConfig(
+        star_file=config.star_file,
+        output_star=config.output_star,
+        model=model,
+        output_dir=folder / PREDICTION_FOLDER,
+        **options,
     )
+    if config.resume and record.is_file():
+        begun = read_job_record(record.parent)
+        same = begun.get("network") == file_digest(model) and changed_option(prediction, begun) is None
+        prediction = prediction.model_copy(update={"resume": same})
+    run_predict(prediction)
 
 
 def _folder(config: TrainingConfig, table: TomogramTable) -> Path:
@@ -154,7 +154,7 @@ def _train(config: TrainingConfig, memory: Memory, processes: Processes) -> None
         old = CHECKPOINT_FILE, NETWORK_FILE, f"{PREDICTION_FOLDER}/{JOB_FILE}"
         for path in (*folder.glob("preview_*.png"), *(folder / name for name in old)):
             path.unlink(missing_ok=True)
-        shutil.rmtree(folder / CTF_FOLDER, ignore_errors=True)
+        remove_filtered(folder / CTF_FOLDER)
     with recorded(config, folder, memory.device) as outcome:
         log.info("Device: %s", describe_device(memory.device))
         measured = tuple(
@@ -209,7 +209,7 @@ def _train(config: TrainingConfig, memory: Memory, processes: Processes) -> None
             previews=sorted(path.name for path in folder.glob("preview_*.png")),
         )
         write_training_report(folder, config, outcome)
-        shutil.rmtree(folder / CTF_FOLDER, ignore_errors=True)
+        remove_filtered(folder / CTF_FOLDER)
 
 
 @dataclass(frozen=True)

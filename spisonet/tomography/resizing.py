@@ -13,7 +13,7 @@ from scipy import ndimage
 from spisonet.errors import SpisonetError
 from spisonet.fourier.filters import RadialCurve
 from spisonet.io.atomic import prepare_output_file, prepare_output_folder
-from spisonet.io.tomograms import open_tomogram, written_tomogram
+from spisonet.io.tomograms import SUFFIXES, open_tomogram, written_tomogram
 from spisonet.tomography.blocks import Block, blocks, read_mirrored
 from spisonet.tomography.specimens import DECONVOLVED
 from spisonet.tomography.table import (
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("spisonet")
 
 DENSITIES = (FULL_ISONET1, FULL_ISONET2, FULL_RELION5, *HALVES, DECONVOLVED)
-MASK, COORDINATES = "rlnMaskName", "rlnBoxFile"
+MASK, IN_VOXELS = "rlnMaskName", ("rlnBoxFile", "rlnMaskBoundary")
 BLOCK_EDGE, MARGIN = 192, 16  # voxels; of the input, and of the larger voxels
 CURVE_POINTS, EDGE_WIDTH = 4097, 0.2  # of the new Nyquist
 INSIDE = 0.5
@@ -73,15 +73,16 @@ def run_resize(config: ResizeConfig) -> None:
         log.info("%s: %.3f -> %.3f Å, %s", tomogram.path, tomogram.voxel_size_angstrom, config.apix, output)
     for row in rows:
         table.set(row, "rlnPixelSize", f"{config.apix:g}")
-        if row.path(COORDINATES) is not None:
-            table.set(row, COORDINATES, "None")
-            log.warning("%s: its coordinates are in the old voxels and were left out.", row.shown)
+        for column in IN_VOXELS:
+            if row.path(column) is not None:
+                table.set(row, column, "None")
+                log.warning("%s: its %s is in the old voxels and was left out.", row.shown, column)
     table.write_to(target)
     log.info("Wrote %s", target)
 
 
 def _file(path: Path | None) -> Path | None:
-    return path if path is not None and path.suffix else None
+    return path if path is not None and path.suffix in SUFFIXES else None
 
 
 def resize_tomogram(tomogram: TomogramFile, output: Path, voxel_size_angstrom: float, is_mask: bool) -> None:

@@ -137,6 +137,8 @@ class TomogramTable:
     def read(cls, path: Path, output: Path | None = None) -> TomogramTable:
         """Read a STAR file, to be written back, or to another file if one is given.
 
+        What that other file tells already of the same tomograms is kept.
+
         Raises
         ------
         SpisonetError
@@ -170,7 +172,17 @@ class TomogramTable:
             line for line in itertools.takewhile(lambda line: not line.startswith("data_"), lines) if line
         ]
         as_words = {name: block.astype(str).replace("<NA>", "nan") for name, block in blocks.items()}
-        return cls(output or path, as_words, singles, comments)
+        table = cls(output or path, as_words, singles, comments)
+        if output is not None and output != path and output.is_file():
+            table._take_over(cls.read(output))
+        return table
+
+    def _take_over(self, other: TomogramTable) -> None:
+        """Take the columns of another table of the same tomograms that this one lacks."""
+        if [row.shown for row in self.rows] == [row.shown for row in other.rows]:
+            mine, others = self._blocks[self._name], other._blocks[other._name]
+            for column in others.columns.difference(mine.columns, sort=False):
+                mine[column] = others[column].to_numpy()
 
     @classmethod
     def new(cls, path: Path, rows: list[dict[str, str]]) -> TomogramTable:

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 
 DENOISED, FILLED_HALVES, FILLED = "n2n", "isonet2-n2n", "isonet2"  # methods, by IsoNet2's names
 HALVES_METHODS = (DENOISED, FILLED_HALVES)
-REGION_CUBES = 4  # edge of a region, in cubes, where not all tomograms can be used at once
+# Edge of a region, in cubes, where not all tomograms can be used at once.
+SMALLEST_REGION_CUBES, REGION_CUBES = 2, 4
+PARTS_A_ROUND = 6
 HALF_DIAGONAL = math.sqrt(3) / 2  # how far a turned cube reaches from its centre, in edges
 REFILLED_A_CROP = 0.75  # crop volumes: a quarter of a forward and a backward pass, which cost three
 STALENESS = 500  # crops that may be drawn before everything is filled anew
@@ -203,15 +205,24 @@ class TrainingSet:
             return whole
         rng = np.random.default_rng([self.seed, number])
         share = np.array([specimen.n_crops for specimen in self.specimens], float)
+        edge = self._region_edge(most, cube_size)
         chosen: list[Part] = []
         used = 0
         while True:
-            which = int(rng.choice(len(self.specimens), p=share / share.sum()))
-            part = self._random_part(which, REGION_CUBES * cube_size, rng)
-            used += part.n_voxels(self.specimens[which], cube_size)
-            if chosen and used > most:
-                return chosen
-            chosen.append(part)
+            # All tomograms take turns.
+            for which in rng.choice(len(share), len(share), replace=False, p=share / share.sum()):
+                part = self._random_part(int(which), edge, rng)
+                used += part.n_voxels(self.specimens[which], cube_size)
+                if chosen and used > most:
+                    return chosen
+                chosen.append(part)
+
+    def _region_edge(self, most: float, cube_size: int) -> int:
+        """Edge of random parts: as large as leaves several, of different tomograms, to a round."""
+        n_halves = len(self.specimens[0].volumes)
+        margin = (HALF_DIAGONAL - 0.5) * cube_size
+        edge = int((most / (PARTS_A_ROUND * n_halves)) ** (1 / 3) - 2 * margin)
+        return min(max(edge, SMALLEST_REGION_CUBES * cube_size), REGION_CUBES * cube_size)
 
     def _random_part(self, which: int, edge: int, rng: np.random.Generator) -> Part:
         shape, centres = self.specimens[which].shape, self.centres[which]
@@ -317,7 +328,6 @@ class TomogramObjective:
         self._mean_voxels = float(np.mean(n_voxels))
         worth = REFILLED_A_CROP * crops_per_epoch * method.cube_size**3
         self._epochs_a_round = math.ceil(sum(n_voxels) / worth)
-        self._oversampling = training_set.oversampling(sum(n_voxels))
         self._round = -1
         self._regions: list[Region] = []
         self._shares = np.empty(0)
@@ -329,7 +339,10 @@ class TomogramObjective:
         parts = self._parts if at == self._round else self._set.draw_parts(at, self._method.cube_size)
         if parts != self._parts or not self._regions:
             self._regions.clear()  # before the new ones are read
-            self._regions = [self._region(part) for part in parts]
+            specimens, cube_size = self._set.specimens, self._method.cube_size
+            n_voxels = sum(part.n_voxels(specimens[part.which], cube_size) for part in parts)
+            oversampling = self._set.oversampling(n_voxels)
+            self._regions = [self._region(part, oversampling) for part in parts]
             self._shares = self._set.shares(parts)
         self._filled = self._filled and at == self._round
         self._parts, self._round = parts, at
@@ -338,9 +351,9 @@ class TomogramObjective:
             region.replay.add_noise(RadialWeight(self._method.noise_curve), level)
         self._next, self._at_start = 0, True
 
-    def _region(self, part: Part) -> Region:
+    def _region(self, part: Part, oversampling: float) -> Region:
         specimen, centres = self._set.specimens[part.which], self._set.centres[part.which]
-        return Region(specimen, part, centres, self._method, self._set.device, self._oversampling)
+        return Region(specimen, part, centres, self._method, self._set.device, oversampling)
 
     def refresh_interval(self, batch_size: int) -> int:
         """Refill one region after the other, at no more than a quarter of the cost of training."""

@@ -187,7 +187,7 @@ def subtomograms(tmp_path):
     """Write a RELION 4 project: two tomograms with projection matrices, and a few particles."""
     rng = np.random.default_rng(3)
     n = 12
-    tilts = {"TS_1": np.arange(-48, 49, 8), "TS_2": np.arange(-30, 61, 10)}
+    tilts = {"001": np.arange(-48, 49, 8), "TS_2": np.arange(-30, 61, 10)}
     blocks = {"global": pd.DataFrame({"rlnTomoName": list(tilts), "rlnTomoTiltSeriesPixelSize": [2.0, 2.0]})}
     matrices = {}
     for name, angles in tilts.items():

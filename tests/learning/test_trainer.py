@@ -209,7 +209,7 @@ def test_prediction_falls_back_to_smaller_tiles(measurement_factory, monkeypatch
     volumes = torch.randn(1, 100, 100, 100)
     torch.testing.assert_close(trainer.predict(volumes), volumes, rtol=0, atol=1e-5)
     assert sizes[0] == 104
-    assert sizes[1] == 80
+    assert sizes[1] == 72
     assert set(sizes[2:]) == {64}
 
 

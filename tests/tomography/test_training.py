@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 import shutil
@@ -64,6 +65,8 @@ def failure(line: str, capsys) -> str:
 @pytest.fixture
 def project(tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
+    # What tests of other programs have set up would write the log to the error stream.
+    monkeypatch.setattr(logging.getLogger("spisonet"), "handlers", [])
     return tmp_path
 
 
@@ -324,7 +327,7 @@ def test_a_network_learns_to_undo_the_ctf(project):
         for name in ("none", "network")
     )
     assert undone > plain + 0.05
-    assert not (project / "network" / "ctf_corrected").exists()
+    assert not (project / "network" / "spisonet_ctf").exists()
 
 
 def test_curves_of_the_ctf():
@@ -654,7 +657,7 @@ def test_a_killed_prediction_leaves_nothing_behind_for_long(project, monkeypatch
     run("prepare_star --even even --odd odd --pixel_size 10 --defocus 30000")
     run(f"refine tomograms.star {QUICK} --with_predict False --CTF_mode phase_only")
     folder = Path("corrected_tomos")
-    stale = folder / "ctf_corrected_00000" / "old.mrc"
+    stale = folder / "spisonet_ctf_00000" / f"00000_0_{16 * '0'}.mrc"
     stale.parent.mkdir(parents=True)
     stale.touch()
     (folder / ".corrected_t.999999999.partial.mrc").touch()
@@ -680,6 +683,50 @@ def test_a_resumed_refine_keeps_what_was_predicted(project):
     run(f"refine tomograms.star {QUICK} --resume")
     assert kept.stat().st_mtime_ns == before
     assert lost.is_file()
+
+
+def test_what_another_network_predicted_is_not_taken_over(project):
+    """Tomograms one by one into one folder: with other options, what is there already is predicted anew."""
+    for name in ("a", "b"):
+        write_halves(project, name, shape=(24, 40, 40), n=5)
+    run("prepare_star --even even --odd odd --pixel_size 10")
+    run(f"refine tomograms.star {QUICK} --with_predict False")
+    line = "predict tomograms.star isonet_maps/network.safetensors --device cpu --output_star out.star"
+    run(f"{line} --tomo_idx 1")
+    run(f"{line} --tomo_idx 2")
+    outputs = [row.path("rlnCorrectedTomoName") for row in TomogramTable.read(Path("out.star")).rows]
+    assert all(path.is_file() for path in outputs)
+    run(f"{line} --tomo_idx 2 --turns 1")
+    assert [path.is_file() for path in outputs] == [False, True]
+    run(f"refine tomograms.star {QUICK} --turns 1 --resume")
+    run(f"refine tomograms.star {QUICK} --turns 2 --resume")
+    assert json.loads(Path("isonet_maps/corrected/job.json").read_text())["config"]["turns"] == 2
+
+
+def test_files_of_others_are_not_deleted(project, capsys):
+    """A user's own folder or files that are named like ours stay."""
+    write_halves(project, "t", shape=(24, 40, 40), n=5)
+    run("prepare_star --even even --odd odd --pixel_size 10 --full even --defocus 30000")
+    own = write_mrc(Path("spisonet_ctf/mine.mrc"), np.zeros((4, 4, 4), np.float32))
+    run(f"refine tomograms.star {QUICK} --with_predict False --output_dir . --CTF_mode phase_only")
+    assert own.is_file()
+    run("extract tomograms.star --cube_size 16")
+    run("extract tomograms.star --cube_size 16 --seed 1")  # replaces its own
+    other = Path("subtomo/001_TS_000123.mrc")
+    other.touch()
+    assert "holds other files" in failure("extract tomograms.star --cube_size 16", capsys)
+    assert other.is_file()
+
+
+def test_many_tomograms_take_turns(tmp_path):
+    volume = open_tomogram(write_mrc(tmp_path / "t.mrc", np.zeros((64, 200, 200), np.float32)))
+    specimens = tuple(Specimen(f"t{i}", (volume, volume), (-60, 60), None, None, 100) for i in range(9))
+    centres = tuple(crop_centres(specimen, 16, np.random.default_rng(0)) for specimen in specimens)
+    training_set = TrainingSet(specimens, centres, 1e9, 0, CPU)
+    for number in range(5):
+        parts = training_set.draw_parts(number, 16)
+        assert len({part.which for part in parts}) == min(len(parts), 9)
+        assert len(parts) >= 6
 
 
 def test_a_denoising_network_keeps_the_signal_in_turned_copies(tmp_path):
