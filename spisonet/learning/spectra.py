@@ -109,13 +109,13 @@ class WedgeWeight:
 
     Parameters
     ----------
-    lowest_tilt, highest_tilt : float
-        In degrees. A projection at tilt ``t`` measures the plane of ``(cos t, 0, sin t)`` and the tilt axis,
+    lowest_tilt_degrees, highest_tilt_degrees : float
+        A projection at tilt ``t`` measures the plane of ``(cos t, 0, sin t)`` and the tilt axis,
         in the convention of IsoNet2.
     """
 
-    def __init__(self, lowest_tilt: float, highest_tilt: float) -> None:
-        self._lowest, self._highest = math.radians(lowest_tilt), math.radians(highest_tilt)
+    def __init__(self, lowest_tilt_degrees: float, highest_tilt_degrees: float) -> None:
+        self._lowest, self._highest = math.radians(lowest_tilt_degrees), math.radians(highest_tilt_degrees)
 
     def at(self, points: Tensor) -> Tensor:
         """Weight at frequencies ``(..., 3)`` given as ``(x, y, z)``."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 CURVE_POINTS = 2048
 DEFOCUS_COLUMNS = ("rlnDefocusU", "rlnDefocusV")
 DEFAULT_VOLTAGE, DEFAULT_CS, DEFAULT_AMPLITUDE_CONTRAST = 300.0, 2.7, 0.1
-
-CtfMode = Literal["phase_only", "wiener", "network"]
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,10 @@ def run_extract(config: ExtractConfig) -> None:
             write_volume(path, cut, "spisonet: subtomogram")
             listed.append(
                 _row(len(listed) + 1, path, config.cube_size, crop, volume.voxel_size_angstrom)
-                | {"rlnTiltMin": f"{specimen.tilt_range[0]:g}", "rlnTiltMax": f"{specimen.tilt_range[1]:g}"}
+                | {
+                    "rlnTiltMin": f"{specimen.tilt_range_degrees[0]:g}",
+                    "rlnTiltMax": f"{specimen.tilt_range_degrees[1]:g}",
+                }
             )
         log.info("%s: %d subtomograms of %d voxels.", specimen.name, specimen.n_crops, crop)
     TomogramTable.new(config.subtomo_star, listed).write()

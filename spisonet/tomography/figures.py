@@ -60,7 +60,7 @@ def write_comparison(
     path: Path,
     before: tuple[TomogramFile, ...],
     after: TomogramFile,
-    tilt_range: tuple[float, float],
+    tilt_range_degrees: tuple[float, float],
 ) -> None:
     """Draw slices and power spectra of a tomogram before and after its correction."""
     figure = Figure(figsize=(11, 11), layout="constrained")
@@ -74,9 +74,9 @@ def write_comparison(
         axes[2], ("before", "after"), spectra, levels, strict=False
     ):
         axis.imshow(spectrum, cmap="magma", vmin=low, vmax=high, origin="lower", extent=(-1, 1, -1, 1))
-        _draw_wedge_lines(axis, tilt_range)
+        _draw_wedge_lines(axis, tilt_range_degrees)
         axis.set_title(f"power over kx and kz, {title}", fontsize=10)
-    draw_wedge(axes[2][2], tilt_range)
+    draw_wedge(axes[2][2], tilt_range_degrees)
     figure.suptitle(after.path.name, fontsize=11)
     save_figure(path, figure)
 
@@ -107,15 +107,15 @@ def write_loss(path: Path, losses: list[float]) -> None:
     save_figure(path, figure)
 
 
-def draw_wedge(axis: Axes, tilt_range: tuple[float, float]) -> None:
+def draw_wedge(axis: Axes, tilt_range_degrees: tuple[float, float]) -> None:
     """Draw what a tilt series measures of the plane across its tilt axis."""
     for offset in (0, 180):
-        angle = np.radians(np.linspace(*tilt_range, 50) + offset)
+        angle = np.radians(np.linspace(*tilt_range_degrees, 50) + offset)
         axis.fill(np.r_[0, np.cos(angle)], np.r_[0, np.sin(angle)], color="C0", alpha=0.5)
     circle = np.linspace(0, 2 * np.pi, 200)
     axis.plot(np.cos(circle), np.sin(circle), "k-", lw=0.7)
     axis.set_aspect("equal")
-    axis.set_title(f"measured: tilts {tilt_range[0]:g} to {tilt_range[1]:g}°", fontsize=10)
+    axis.set_title(f"measured: tilts {tilt_range_degrees[0]:g} to {tilt_range_degrees[1]:g}°", fontsize=10)
     axis.set_xlabel("kx / Nyquist", fontsize=8)
     axis.set_ylabel("kz / Nyquist", fontsize=8)
     axis.tick_params(labelsize=7)
@@ -134,8 +134,8 @@ def _draw_slices(
         axis.tick_params(labelsize=7)
 
 
-def _draw_wedge_lines(axis: Axes, tilt_range: tuple[float, float]) -> None:
-    for tilt in tilt_range:
+def _draw_wedge_lines(axis: Axes, tilt_range_degrees: tuple[float, float]) -> None:
+    for tilt in tilt_range_degrees:
         end = np.array([np.cos(np.radians(tilt)), np.sin(np.radians(tilt))])
         end /= np.abs(end).max()
         axis.plot([-end[0], end[0]], [-end[1], end[1]], "w--", lw=0.8)

@@ -147,7 +147,8 @@ def _remove_old_results(
     if (config.output_dir / JOB_FILE).is_file():
         record = read_job_record(config.output_dir)
         if record.get("network") != digest or changed_option(config, record) is not None:
-            outputs += _outputs(config, table, facts)
+            named = _named_inputs(config, table, facts)
+            outputs += output_names(named, config.output_dir, ".mrc", "corrected_")
     for path in outputs:
         path.unlink(missing_ok=True)
 
@@ -158,17 +159,13 @@ def _named_inputs(config: PredictConfig, table: TomogramTable, facts: dict[str, 
     return [_named_input(row, use_halves, correction.column_of(row, config)) for row in table.rows]
 
 
-def _outputs(config: PredictConfig, table: TomogramTable, facts: dict[str, Any]) -> list[Path]:
-    """Name the outputs of all rows."""
-    return output_names(_named_inputs(config, table, facts), config.output_dir, ".mrc", "corrected_")
-
-
 def _tasks(config: PredictConfig, table: TomogramTable, model: Path, facts: dict[str, Any]) -> list[Task]:
     rows = table.chosen(config.tomo_idx)
     use_halves = facts["method"] in HALVES_METHODS
     correction = CtfCorrection(**facts["ctf"])
-    _require_inputs(rows, _named_inputs(config, table, facts), use_halves)
-    outputs = _outputs(config, table, facts)
+    named = _named_inputs(config, table, facts)
+    _require_inputs(rows, named, use_halves)
+    outputs = output_names(named, config.output_dir, ".mrc", "corrected_")
     tile = config.crop_size or (None if config.cube_size is None else 3 * config.cube_size // 2)
     return [
         Task(
@@ -270,7 +267,7 @@ def predict_task(worker: Worker, task: Task) -> dict[str, Any]:
         _predict_in_fitting_tiles(specimen, predictor, network, worker, task)
     finally:
         remove_filtered(folder)
-    write_comparison(task.figure, raw.volumes, open_tomogram(task.output), specimen.tilt_range)
+    write_comparison(task.figure, raw.volumes, open_tomogram(task.output), specimen.tilt_range_degrees)
     return {"seconds": round(time.monotonic() - started, 1)}
 
 

@@ -59,7 +59,7 @@ class TilePredictor:
         self, network: Network, execution: Execution, specimen: Specimen, turns: int, fills: bool = True
     ) -> None:
         self._network, self._execution = network, execution
-        self._wedge = WedgeWeight(*(specimen.tilt_range if fills else (-STEEPEST, STEEPEST)))
+        self._wedge = WedgeWeight(*(specimen.tilt_range_degrees if fills else (-STEEPEST, STEEPEST)))
         self._transfer = None if specimen.transfer is None else RadialWeight(specimen.transfer)
         self._rotations = turns_of_the_wedge()[:turns]
         self._weights: dict[tuple[int, ...], tuple[Tensor, Tensor | None]] = {}

@@ -12,7 +12,7 @@ from spisonet.io.atomic import prepare_output_file, prepare_output_folder
 from spisonet.io.tomograms import SUFFIXES, open_tomogram, written_tomogram
 from spisonet.tomography.blocks import slabs
 from spisonet.tomography.table import FULL_ISONET1, FULL_ISONET2, HALVES, INDEX, TomogramTable
-from spisonet.tomography.tilts import core_name, find_tilt_file, read_tilt_range
+from spisonet.tomography.tilts import DEFAULT_TILT_RANGE, core_name, find_tilt_file, read_tilt_range
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,7 +23,6 @@ log = logging.getLogger("spisonet")
 
 # In one folder, AreTomo's and others' names of halves.
 EVEN, ODD = re.compile(r"_(EVN|even|half1)(?=[_.])"), re.compile(r"_(ODD|odd|half2)(?=[_.])")
-DEFAULT_TILT_RANGE = (-60.0, 60.0)
 AVERAGE_FOLDER = "sum_even_odd_tomograms"
 
 

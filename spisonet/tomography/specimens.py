@@ -15,7 +15,7 @@ from spisonet.fourier.grids import rfft3
 from spisonet.io.tomograms import open_tomogram
 from spisonet.tomography.blocks import Block, middle, read_mirrored, slabs
 from spisonet.tomography.table import SUBTOMOGRAM
-from spisonet.tomography.tilts import STEEPEST, find_tilt_file, read_tilt_range
+from spisonet.tomography.tilts import DEFAULT_TILT_RANGE, STEEPEST, find_tilt_file, read_tilt_range
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +35,6 @@ NOISE_SHELLS = 40
 TELLING_ASYMMETRY, TELLING_RATIO = 6.0, 1.5  # degrees; of powers
 TELLING_BAND = (0.05, 0.4)  # cycles per voxel
 CLIP = 10.0  # standard deviations: gold would dominate the loss
-DEFAULT_TILT_RANGE = (-60.0, 60.0)
 DEFAULT_CROPS, CROPS_A_SUBTOMOGRAM = 100, 6  # of IsoNet 0.2
 DECONVOLVED = "rlnDeconvTomoName"
 
@@ -50,7 +49,7 @@ class Specimen:
         What to call it.
     volumes : tuple of TomogramFile
         Even and odd, or the only one.
-    tilt_range : tuple of float
+    tilt_range_degrees : tuple of float
         First and last tilt in degrees.
     mask : TomogramFile or None
         Non-zero where crops may be centred.
@@ -70,7 +69,7 @@ class Specimen:
 
     name: str
     volumes: tuple[TomogramFile, ...]
-    tilt_range: tuple[float, float]
+    tilt_range_degrees: tuple[float, float]
     mask: TomogramFile | None
     coordinates: Path | None
     n_crops: int
@@ -108,8 +107,8 @@ class Specimen:
         deviation = float(high - low) / PERCENTILES_APART
         if deviation <= 0:
             raise SpisonetError(f"{self.volumes[0].path} holds nothing: its voxels are all alike.")
-        if looks_mirrored(samples[0], self.tilt_range):
-            low, high = self.tilt_range
+        if looks_mirrored(samples[0], self.tilt_range_degrees):
+            low, high = self.tilt_range_degrees
             log.warning(
                 "%s: more power lies outside tilts of %g to %g degrees than inside: "
                 "they are rather %g to %g.",
@@ -118,22 +117,24 @@ class Specimen:
             )
         noise = None
         if len(samples) == 2:
-            noise = RadialCurve(_noise_amplitudes((samples[0] - samples[1]) / deviation, self.tilt_range))
+            noise = RadialCurve(
+                _noise_amplitudes((samples[0] - samples[1]) / deviation, self.tilt_range_degrees)
+            )
         digest = hashlib.blake2b(digest_size=12)
         for sample in samples:
             digest.update(sample.tobytes())
-        digest.update(repr((self.tilt_range, self.shape, self.n_crops)).encode())
+        digest.update(repr((self.tilt_range_degrees, self.shape, self.n_crops)).encode())
         return replace(self, mean=float(median), deviation=deviation, noise=noise, digest=digest.hexdigest())
 
 
 def _noise_amplitudes(
-    difference: NDArray[np.float32], tilt_range: tuple[float, float]
+    difference: NDArray[np.float32], tilt_range_degrees: tuple[float, float]
 ) -> NDArray[np.float32]:
     """Noise of a half, from the difference of both, by spatial frequency outside the missing wedge."""
     n = difference.size
     power = np.abs(rfft3(difference)) ** 2 / (2 * n)
     tilt, radius = _tilt_and_radius(difference.shape)
-    seen = (tilt >= tilt_range[0]) & (tilt <= tilt_range[1]) & (radius <= 0.5)
+    seen = (tilt >= tilt_range_degrees[0]) & (tilt <= tilt_range_degrees[1]) & (radius <= 0.5)
     shell = np.minimum((radius * 2 * NOISE_SHELLS).astype(int), NOISE_SHELLS - 1)
     count = np.bincount(shell[seen], minlength=NOISE_SHELLS)
     total = np.bincount(shell[seen], weights=power[seen], minlength=NOISE_SHELLS)
@@ -143,13 +144,13 @@ def _noise_amplitudes(
     return np.sqrt(np.interp(steps, centres, mean)).astype(np.float32)
 
 
-def looks_mirrored(values: NDArray[np.float32], tilt_range: tuple[float, float]) -> bool:
+def looks_mirrored(values: NDArray[np.float32], tilt_range_degrees: tuple[float, float]) -> bool:
     """Whether a part of a tomogram has more power where its tilt range says that nothing was measured.
 
     That is compared with the power where only a range of the opposite sign says so; ranges that are about
     symmetric tell nothing.
     """
-    low, high = tilt_range
+    low, high = tilt_range_degrees
     if abs(low + high) < TELLING_ASYMMETRY:
         return False
     power = np.abs(rfft3(values - values.mean())) ** 2

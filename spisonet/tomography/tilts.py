@@ -18,7 +18,7 @@ SUFFIXES = (".tlt", ".rawtlt", ".mdoc", ".mrc.mdoc", ".st.mdoc", ".tomostar", ".
 # Refined angles first.
 TILT_COLUMNS = ("rlnTomoYTilt", "rlnTomoNominalStageTiltAngle", "wrpAngleTilt", "rlnTomoTiltAngle")
 MDOC_TILT = re.compile(r"^\s*TiltAngle\s*=\s*([-+.\deE]+)", re.MULTILINE)
-STEEPEST = 90.0
+STEEPEST, DEFAULT_TILT_RANGE = 90.0, (-60.0, 60.0)  # degrees
 # What programs add to a tilt series' name: halves, "rec", binning, voxel size.
 ADDITIONS = re.compile(
     r"(_(even|odd|evn|half[12]|vol|rec|full|ali|aligned|corrected|deconv|bin\d+|[\d.]+apx))+$",

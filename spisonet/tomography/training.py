@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from spisonet.fourier.filters import RadialCurve
+from spisonet.learning.objectives import MIN_REFRESH_INTERVAL
 from spisonet.learning.replay import MISSING_WEIGHT, Replay, ReplayBatch, fill_unmeasured
 from spisonet.learning.spectra import (
     MAX_OVERSAMPLING,
@@ -38,7 +39,6 @@ PARTS_A_ROUND = 6
 HALF_DIAGONAL = math.sqrt(3) / 2  # how far a turned cube reaches from its centre, in edges
 REFILLED_A_CROP = 0.75  # crop volumes: a quarter of a forward and a backward pass, which cost three
 STALENESS = 500  # crops that may be drawn before everything is filled anew
-MIN_REFRESH_INTERVAL = 10
 LEAST_OVERSAMPLING = 1.5
 NOISE_POINTS = 257
 TEMPORARY_VOLUMES = 4  # masks of the spectrum, and what is there while a region is filled and oversampled
@@ -271,7 +271,7 @@ class Region:
         inside = np.all((centres >= first) & (centres <= last), axis=1)
         own_centres = (centres[inside] - np.array(block.first[::-1])).astype(np.float32)
         self._fill = method.fill
-        wedge = WedgeWeight(*(specimen.tilt_range if method.fill else (-90.0, 90.0)))
+        wedge = WedgeWeight(*(specimen.tilt_range_degrees if method.fill else (-90.0, 90.0)))
         points = frequency_points_rfft(block.shape, device)
         self._wedge_rfft = wedge.at(points)
         transfer = None if specimen.transfer is None else RadialWeight(specimen.transfer)

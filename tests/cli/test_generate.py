@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import Field
 from typer.testing import CliRunner
 
-from spisonet.cli.generate import add_command, boolean_names, join_boolean_values
+from spisonet.cli.generate import add_command, boolean_names, drop_obsolete, join_boolean_values
 from spisonet.errors import SpisonetError
 from spisonet.io.config import CommandConfig, CommandLine
 
@@ -91,3 +91,21 @@ def test_an_invalid_value_is_one_sentence():
 def test_words_without_boolean_options_pass_unchanged(words):
     words = [word for word in words if not word.startswith("--")]
     assert join_boolean_values(words, {"flag"}) == words
+
+
+def test_obsolete_options_are_left_out_with_their_values_and_named():
+    words = [
+        "refine",
+        "t.star",
+        "--drop_out",
+        "0.3",
+        "--epochs",
+        "2",
+        "--compile-model",
+        "--kernel=3,3",
+        "--seed",
+        "1",
+    ]
+    kept, dropped = drop_obsolete(words, frozenset({"drop_out", "compile_model", "kernel"}))
+    assert kept == ["refine", "t.star", "--epochs", "2", "--seed", "1"]
+    assert dropped == ["--drop_out", "--compile-model", "--kernel"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import warnings
 from pathlib import Path
 
 import mrcfile
@@ -22,6 +21,7 @@ from spisonet.tomography.deconvolution import Deconvolution, filter_tomogram
 from spisonet.tomography.masking import MaskOptions, inside_contours, seen_in_all_tilts, specimen_mask
 from spisonet.tomography.table import TomogramTable
 from spisonet.tomography.tilts import core_name, find_tilt_file, read_tilt_range
+from tests.tomography.simulation import write_mrc
 
 RELION5 = """
 # version 50001
@@ -39,16 +39,6 @@ _rlnTomoReconstructedTomogramHalf2 #7
 TS_01 300.000000 optics1 1.350000 7.407407 even/rec_TS_01_half1.mrc odd/rec_TS_01_half2.mrc
 TS_03 300.000000 optics1 1.350000 7.407407 even/rec_TS_03_half1.mrc odd/rec_TS_03_half2.mrc
 """
-
-
-def write_mrc(path: Path, data: np.ndarray, voxel_size: float = 10.0) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with warnings.catch_warnings(), mrcfile.new(path, overwrite=True) as mrc:
-        warnings.simplefilter("ignore")  # of NaN
-        mrc.set_data(data)
-        mrc.voxel_size = voxel_size
-        mrc.nstart = (3, -2, 5)
-    return path
 
 
 def noise(shape: tuple[int, int, int], seed: int = 0) -> np.ndarray:

@@ -427,7 +427,7 @@ def test_relion5_columns_come_back_with_what_is_added(project):
     write_halves(project, "TS_01", shape=(24, 40, 40), n=5)
     before = TomogramTable.read(Path("tomograms.star")).rows[0].values
     row = TomogramTable.read(Path("tomograms.star")).rows[0]
-    assert read_specimens([row], True, [None])[0].tilt_range == (-48, 63)
+    assert read_specimens([row], True, [None])[0].tilt_range_degrees == (-48, 63)
     assert find_defocus(row) == pytest.approx(30000, abs=40)
     run(f"refine tomograms.star {QUICK} --CTF_mode network")
     table = TomogramTable.read(Path("tomograms.star"))
