@@ -32,12 +32,12 @@ from spisonet.fourier.shells import shell_counts, shell_sums
 from spisonet.io.atomic import atomic_path
 from spisonet.io.config import read_job_record
 from spisonet.io.mrc import read_volume
+from spisonet.io.tomogram_table import TomogramTable
 from spisonet.io.tomograms import open_tomogram
 from spisonet.tomography.config import COMMANDS as TOMOGRAM_COMMANDS
 from spisonet.tomography.config import DeconvConfig, MakeMaskConfig, PredictConfig, RefineConfig
 from spisonet.tomography.figures import middle_slices
 from spisonet.tomography.report import INFERRED
-from spisonet.tomography.table import TomogramTable
 
 if TYPE_CHECKING:
     from pathlib import Path

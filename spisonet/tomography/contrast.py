@@ -11,12 +11,12 @@ import numpy as np
 from spisonet.errors import SpisonetError
 from spisonet.fourier.filters import RadialCurve
 from spisonet.io.star import StarFile
-from spisonet.tomography.table import RELION5_SERIES
+from spisonet.io.tomogram_table import RELION5_SERIES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from spisonet.tomography.table import TomogramRow
+    from spisonet.io.tomogram_table import TomogramRow
 
 CURVE_POINTS = 2048
 DEFOCUS_COLUMNS = ("rlnDefocusU", "rlnDefocusV")

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from spisonet.fourier.filters import RadialCurve
+    from spisonet.io.tomogram_table import TomogramRow
     from spisonet.tomography.config import LearningConfig
     from spisonet.tomography.specimens import Specimen
-    from spisonet.tomography.table import TomogramRow
 
 OWN_NAME = re.compile(r"\d{5,}_\d_[0-9a-f]{16}\.mrc|\..*\.partial\.mrc")
 FLIP_REACH = 64  # voxels over which the flipping of phases rings

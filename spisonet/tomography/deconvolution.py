@@ -11,19 +11,19 @@ import numpy as np
 
 from spisonet.fourier.filters import RadialCurve
 from spisonet.io.atomic import prepare_output_folder
+from spisonet.io.tomogram_table import TomogramTable, output_names, require_files
 from spisonet.io.tomograms import open_tomogram, written_tomogram
 from spisonet.tomography.blocks import blocks, read_mirrored, slabs
 from spisonet.tomography.contrast import Microscope, read_microscope
-from spisonet.tomography.table import TomogramTable, output_names, require_files
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from spisonet.io.tomogram_table import TomogramRow
     from spisonet.io.tomograms import TomogramFile
     from spisonet.tomography.config import DeconvConfig
-    from spisonet.tomography.table import TomogramRow
 
 log = logging.getLogger("spisonet")
 

@@ -10,10 +10,10 @@ import numpy as np
 from spisonet.errors import SpisonetError
 from spisonet.io.atomic import prepare_output_file, prepare_output_folder, remove_partials
 from spisonet.io.mrc import Volume, write_volume
+from spisonet.io.tomogram_table import SUBTOMOGRAM, TomogramTable
 from spisonet.io.tomograms import SUFFIXES, open_tomogram, stem_of
 from spisonet.tomography.blocks import Block, read_mirrored
 from spisonet.tomography.specimens import crop_centres, input_column, read_specimens, require_thickness
-from spisonet.tomography.table import SUBTOMOGRAM, TomogramTable
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,9 +14,9 @@ from scipy import ndimage
 from spisonet.errors import SpisonetError
 from spisonet.io.atomic import prepare_output_folder
 from spisonet.io.imod import read_contours
+from spisonet.io.tomogram_table import TomogramTable, output_names, require_files
 from spisonet.io.tomograms import open_tomogram, written_tomogram
 from spisonet.tomography.blocks import SLAB_VOXELS
-from spisonet.tomography.table import TomogramTable, output_names, require_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from spisonet.io.tomogram_table import TomogramRow
     from spisonet.io.tomograms import TomogramFile
     from spisonet.tomography.config import MakeMaskConfig
-    from spisonet.tomography.table import TomogramRow
 
 log = logging.getLogger("spisonet")
 

@@ -12,6 +12,7 @@ import torch
 from spisonet.errors import SpisonetError
 from spisonet.io.atomic import file_digest, prepare_output_folder, remove_partials
 from spisonet.io.config import JOB_FILE, changed_option, read_job_record
+from spisonet.io.tomogram_table import TomogramRow, TomogramTable, output_names
 from spisonet.io.tomograms import open_tomogram
 from spisonet.learning.checkpoint import load_network
 from spisonet.learning.devices import Execution, choose_devices, describe_device, empty_cache, use_cpu_threads
@@ -25,7 +26,6 @@ from spisonet.tomography.figures import write_comparison
 from spisonet.tomography.prediction import TilePredictor, predict_specimen
 from spisonet.tomography.report import SUMMARY_FILE, write_prediction_report
 from spisonet.tomography.specimens import Specimen, read_specimens
-from spisonet.tomography.table import TomogramRow, TomogramTable, output_names
 from spisonet.tomography.training import DENOISED, HALVES_METHODS
 
 if TYPE_CHECKING:

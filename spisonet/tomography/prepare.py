@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from spisonet.errors import SpisonetError
 from spisonet.io.atomic import prepare_output_file, prepare_output_folder
+from spisonet.io.tomogram_table import FULL_ISONET1, FULL_ISONET2, HALVES, INDEX, TomogramTable
 from spisonet.io.tomograms import SUFFIXES, open_tomogram, written_tomogram
 from spisonet.tomography.blocks import slabs
-from spisonet.tomography.table import FULL_ISONET1, FULL_ISONET2, HALVES, INDEX, TomogramTable
 from spisonet.tomography.tilts import DEFAULT_TILT_RANGE, core_name, find_tilt_file, read_tilt_range
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ import torch
 from spisonet.errors import SpisonetError
 from spisonet.io.atomic import file_digest, prepare_output_folder
 from spisonet.io.config import JOB_FILE, changed_option, read_job_record
+from spisonet.io.tomogram_table import HALVES, TomogramTable
 from spisonet.learning.checkpoint import load_network, save_network
 from spisonet.learning.devices import computes_in_bfloat16, describe_device
 from spisonet.learning.lesson import Lesson, teach
@@ -36,7 +37,6 @@ from spisonet.tomography.specimens import (
     read_specimens,
     require_thickness,
 )
-from spisonet.tomography.table import HALVES, TomogramTable
 from spisonet.tomography.training import (
     DENOISED,
     FILLED,
@@ -50,13 +50,13 @@ from spisonet.tomography.training import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from spisonet.io.tomogram_table import TomogramRow
     from spisonet.learning.memory import Memory
     from spisonet.learning.processes import Processes
     from spisonet.learning.trainer import Trainer
     from spisonet.learning.unet import Network
     from spisonet.tomography.config import DenoiseConfig, TrainingConfig
     from spisonet.tomography.specimens import Specimen
-    from spisonet.tomography.table import TomogramRow
 
 log = logging.getLogger("spisonet")
 

@@ -13,10 +13,7 @@ from scipy import ndimage
 from spisonet.errors import SpisonetError
 from spisonet.fourier.filters import RadialCurve
 from spisonet.io.atomic import prepare_output_file, prepare_output_folder
-from spisonet.io.tomograms import SUFFIXES, open_tomogram, written_tomogram
-from spisonet.tomography.blocks import Block, blocks, read_mirrored
-from spisonet.tomography.specimens import DECONVOLVED
-from spisonet.tomography.table import (
+from spisonet.io.tomogram_table import (
     FULL_ISONET1,
     FULL_ISONET2,
     FULL_RELION5,
@@ -24,6 +21,9 @@ from spisonet.tomography.table import (
     TomogramTable,
     output_names,
 )
+from spisonet.io.tomograms import SUFFIXES, open_tomogram, written_tomogram
+from spisonet.tomography.blocks import Block, blocks, read_mirrored
+from spisonet.tomography.specimens import DECONVOLVED
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,9 +12,9 @@ import numpy as np
 from spisonet.errors import SpisonetError
 from spisonet.fourier.filters import RadialCurve
 from spisonet.fourier.grids import rfft3
+from spisonet.io.tomogram_table import SUBTOMOGRAM
 from spisonet.io.tomograms import open_tomogram
 from spisonet.tomography.blocks import Block, middle, read_mirrored, slabs
-from spisonet.tomography.table import SUBTOMOGRAM
 from spisonet.tomography.tilts import DEFAULT_TILT_RANGE, STEEPEST, find_tilt_file, read_tilt_range
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from spisonet.io.tomogram_table import TomogramRow
     from spisonet.io.tomograms import TomogramFile
-    from spisonet.tomography.table import TomogramRow
 
 log = logging.getLogger("spisonet")
 

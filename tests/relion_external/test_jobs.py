@@ -23,7 +23,7 @@ from spisonet.cli.main import main as spisonet
 from spisonet.errors import SpisonetError
 from spisonet.io.mrc import Volume, read_volume, write_volume
 from spisonet.io.star import StarFile
-from spisonet.tomography.table import TomogramTable
+from spisonet.io.tomogram_table import TomogramTable
 from tests.misalignment.sums import blob_map
 from tests.tomography.simulation import write_halves
 

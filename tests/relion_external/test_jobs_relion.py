@@ -17,7 +17,7 @@ from spisonet.cli.main import isonet
 from spisonet.cli.main import main as spisonet
 from spisonet.io.mrc import read_volume, write_volume
 from spisonet.io.star import StarFile
-from spisonet.tomography.table import TomogramTable
+from spisonet.io.tomogram_table import TomogramTable
 from tests.tomography.simulation import write_halves
 
 pytestmark = pytest.mark.relion

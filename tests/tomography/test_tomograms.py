@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from spisonet.cli.main import isonet
 from spisonet.errors import SpisonetError
 from spisonet.io.imod import read_contours
+from spisonet.io.tomogram_table import TomogramTable
 from spisonet.io.tomograms import open_tomogram
 from spisonet.tomography.blocks import Block, blocks, read_mirrored, slabs
 from spisonet.tomography.contrast import Microscope
 from spisonet.tomography.deconvolution import Deconvolution, filter_tomogram
 from spisonet.tomography.masking import MaskOptions, inside_contours, seen_in_all_tilts, specimen_mask
-from spisonet.tomography.table import TomogramTable
 from spisonet.tomography.tilts import core_name, find_tilt_file, read_tilt_range
 from tests.tomography.simulation import write_mrc
 

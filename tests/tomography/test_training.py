@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from spisonet.cli.main import isonet
 from spisonet.fourier.grids import irfft3, rfft3
+from spisonet.io.tomogram_table import TomogramTable
 from spisonet.io.tomograms import open_tomogram
 from spisonet.learning.checkpoint import load_network
 from spisonet.learning.devices import Execution
@@ -31,7 +32,6 @@ from spisonet.tomography.contrast import Microscope, attenuation, find_defocus, 
 from spisonet.tomography.correction import CtfCorrection
 from spisonet.tomography.prediction import TilePredictor, predict_specimen, turns_of_the_wedge
 from spisonet.tomography.specimens import Specimen, crop_centres, read_specimens
-from spisonet.tomography.table import TomogramTable
 from spisonet.tomography.training import Method, TomogramObjective, TrainingSet
 from tests.tomography.simulation import (
     CPU,
