@@ -5,9 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+from tests.anisotropy.small_case import SmallCase, make_case
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 settings.register_profile("spisonet", deadline=None)
 settings.load_profile("spisonet")
@@ -27,3 +33,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def example() -> Path:
     """Folder with the demonstration's half1, half2, mask and truth."""
     return EXAMPLE
+
+
+@pytest.fixture
+def small_case(tmp_path: Path) -> SmallCase:
+    """Small anisotropic half maps on disk."""
+    return make_case(tmp_path)
+
+
+@pytest.fixture
+def make_small_case(tmp_path: Path) -> Callable[[int], SmallCase]:
+    """Write such a case with another box."""
+    return lambda n: make_case(tmp_path, n)

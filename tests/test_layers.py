@@ -10,7 +10,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-LAYERS = ["io", "geometry", "fourier", "learning", "anisotropy", "misalignment", "tomography", "cli"]
+LAYERS = [
+    "io",
+    "geometry",
+    "fourier",
+    "learning",
+    "anisotropy",
+    "misalignment",
+    "tomography",
+    "validation",
+    "cli",
+]
 ALLOWED = {
     "io": {"io", "geometry"},
     "geometry": {"geometry"},
@@ -19,7 +29,8 @@ ALLOWED = {
     "anisotropy": {"anisotropy", "learning", "fourier", "geometry", "io"},
     "misalignment": {"misalignment", "anisotropy", "learning", "fourier", "geometry", "io"},
     "tomography": {"tomography", "learning", "fourier", "geometry", "io"},
-    "cli": {"cli", "anisotropy", "tomography", "io"},
+    "validation": {"validation", "anisotropy", "learning", "fourier", "geometry", "io"},
+    "cli": {"cli", "anisotropy", "tomography", "validation", "io"},
 }
 
 

@@ -17,7 +17,6 @@ from spisonet.anisotropy.config import (
     Fsc3dConfig,
     Fsd3dConfig,
     ReconstructConfig,
-    ReportConfig,
     WhiteningConfig,
 )
 from spisonet.cli.generate import boolean_names
@@ -25,6 +24,7 @@ from spisonet.errors import SpisonetError
 from spisonet.io.config import JOB_FILE, CommandConfig, changed_option, read_job_record
 from spisonet.io.mrc import read_box
 from spisonet.tomography.config import DeconvConfig, MakeMaskConfig, PredictConfig, RefineConfig
+from spisonet.validation.config import ReportConfig
 
 EXECUTABLE_PREFIX, TOMOGRAM_PREFIX = "spisonet-job-", "isonet-job-"
 TOMOGRAMS = Node("tomograms.star", NodeType.TOMOGRAMS)

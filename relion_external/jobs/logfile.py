@@ -21,16 +21,13 @@ from spisonet.anisotropy.config import (
     Fsc3dConfig,
     Fsd3dConfig,
     ReconstructConfig,
-    ReportConfig,
     WhiteningConfig,
 )
 from spisonet.anisotropy.figures import central_slices, draw_slices
-from spisonet.anisotropy.report import caption, comparison_figure, facts_of, note_on_independence
-from spisonet.cli.generate import command_words
 from spisonet.fourier.grids import rfft3
 from spisonet.fourier.shells import shell_counts, shell_sums
 from spisonet.io.atomic import atomic_path
-from spisonet.io.config import read_job_record
+from spisonet.io.config import command_words, read_job_record
 from spisonet.io.mrc import read_volume
 from spisonet.io.tomogram_table import TomogramTable
 from spisonet.io.tomograms import open_tomogram
@@ -38,6 +35,8 @@ from spisonet.tomography.config import COMMANDS as TOMOGRAM_COMMANDS
 from spisonet.tomography.config import DeconvConfig, MakeMaskConfig, PredictConfig, RefineConfig
 from spisonet.tomography.figures import middle_slices
 from spisonet.tomography.report import INFERRED
+from spisonet.validation.config import ReportConfig
+from spisonet.validation.report import CAPTIONS, facts_of, note_on_independence
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -121,13 +120,13 @@ def _(config: ReportConfig) -> Contents:
     assert config.o is not None
     found = _json(config.o.with_suffix(".json"))
     contents = _correction("Report of an anisotropy correction", found["run"], config.folder)
-    for when, numbers in found["fsc_by_direction"].items():
+    for when, numbers in found.get("fsc_by_direction", {}).items():
         best, worst = (numbers[f"{end}_direction_0143_angstrom"] for end in ("best", "worst"))
         contents.facts[f"FSC 0.143, {when}"] = (
             f"{_range(numbers['resolution_0143_angstrom'], best, worst)}; cFAR {numbers['cfar']:.2f}"
         )
-    compared = [_picture(comparison_figure(config.o))] if found["fsc_by_direction"] else []
-    return Contents(contents.title, contents.facts, [*compared, *contents.pages])
+    pages = [_picture(config.o.parent / name, text) for name, text in found["figures"].items()]
+    return Contents(contents.title, contents.facts, pages)
 
 
 @contents_of.register
@@ -225,7 +224,8 @@ def _correction(title: str, outcome: dict[str, Any], folder: Path) -> Contents:
     config = ReconstructConfig.model_validate(outcome["config"])
     figures = [folder / name for name in outcome["figures"]]
     facts = facts_of(config, outcome) | {"Note": note_on_independence(config, outcome)}
-    return Contents(title, facts, [_picture(path) for path in figures if path.is_file()])
+    pages = [_picture(path, CAPTIONS[path.name]) for path in figures if path.is_file()]
+    return Contents(title, facts, pages)
 
 
 def _change(
@@ -264,12 +264,12 @@ def _first_page(contents: Contents) -> Figure:
     return figure
 
 
-def _picture(path: Path) -> Figure:
+def _picture(path: Path, caption: str = "") -> Figure:
     figure = Figure(figsize=A4_INCHES)
     axis = figure.add_axes((0.04, 0.1, 0.92, 0.86))
     axis.imshow(image.imread(path), interpolation="lanczos")
     axis.set_axis_off()
-    figure.text(0.06, 0.03, "\n".join(textwrap.wrap(caption(path), 130)), fontsize=9)
+    figure.text(0.06, 0.03, "\n".join(textwrap.wrap(caption, 130)), fontsize=9)
     return figure
 
 

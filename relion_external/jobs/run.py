@@ -15,8 +15,8 @@ from relion_external.jobs.definitions import JOBS, LOGFILE
 from relion_external.jobs.folder import ABORT_FILE, Ending, JobFolder
 from relion_external.process import end_worker, start_worker
 from spisonet import __version__
-from spisonet.cli.generate import command_words
 from spisonet.errors import SpisonetError
+from spisonet.io.config import command_words
 
 if TYPE_CHECKING:
     from types import FrameType

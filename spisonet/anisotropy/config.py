@@ -52,7 +52,7 @@ class ReconstructConfig(CommandConfig):
         "spisonet.py reconstruct half1.mrc half2.mrc --mask mask.mrc --output_dir corrected --resume",
     )
     free_on_resume: ClassVar[frozenset[str]] = frozenset(
-        {"resume", "ncpus", "device", "gpuID", "memory_limit"}
+        {"resume", "ncpus", "device", "gpuID", "memory_limit", "report"}
     )
 
     i1: Annotated[Path, Positional] = Field(description="Half map 1.")
@@ -116,6 +116,7 @@ class ReconstructConfig(CommandConfig):
     positivity: bool = Field(
         True, description="Let no prediction inside the mask be below the solvent (needs --mask)."
     )
+    report: bool = Field(True, description="Sum up the run in report.html and report.json.")
     device: str | None = Field(None, description="cpu, cuda, cuda:1 or mps [default: the best there is].")
     seed: int = Field(0, ge=0, description="Seed of every random choice.")
     resume: bool = Field(False, description="Continue the run in --output_dir from its last checkpoint.")
@@ -214,23 +215,6 @@ class Fsd3dConfig(CommandConfig):
     seed: int = Field(0, ge=0, description="Seed of the random subset.")
 
 
-class ReportConfig(CommandConfig):
-    """Sum up a finished reconstruct run, with the FSC by direction before and after, in one HTML page."""
-
-    command: ClassVar[str] = "report"
-    examples: ClassVar[tuple[str, ...]] = (
-        "spisonet.py report isonet_maps",
-        "spisonet.py report External/job004 -o External/job005/report.html",
-    )
-
-    folder: Annotated[Path, Positional] = Field(description="Output folder of a reconstruct run.")
-    o: Annotated[Path | None, CommandLine(aliases=("-o",))] = Field(
-        None,
-        description="HTML page; the JSON and the figure take its name [default: report.html in the folder].",
-    )
-    ncpus: int = Field(16, ge=1, description="Number of CPU threads (at most those of the machine are used).")
-
-
 class CheckConfig(CommandConfig):
     """Report devices, versions and memory, and run a tiny training step on each device."""
 
@@ -239,11 +223,9 @@ class CheckConfig(CommandConfig):
 
 COMMANDS: dict[type[CommandConfig], str] = {
     Fsc3dConfig: "spisonet.anisotropy.fsc3d:run_fsc3d",
-    ReconstructConfig: "spisonet.anisotropy.reconstruct:run_reconstruct",
     WhiteningConfig: "spisonet.anisotropy.amplitudes:run_whitening",
     AngularWhitenConfig: "spisonet.anisotropy.amplitudes:run_angular_whiten",
     CombineMapConfig: "spisonet.anisotropy.amplitudes:run_combine_map",
     Fsd3dConfig: "spisonet.anisotropy.fsd3d:run_fsd3d",
-    ReportConfig: "spisonet.anisotropy.report:run_report",
     CheckConfig: "spisonet.learning.check:run_check",
 }

@@ -39,7 +39,7 @@ def write_figures(
     Parameters
     ----------
     folder : Path
-        Where to write ``slices.png``, ``fourier.png``, ``fsc.png`` and ``loss.png``.
+        Where to write ``slices.png``, ``fourier.png``, ``fsc.png`` and ``loss.png``, and the same as SVG.
     inputs, corrected : list of Volume
         One or two maps before and after; the first is shown in slices.
     mask : ndarray or None
@@ -64,7 +64,7 @@ def write_figures(
     if any(losses.values()):
         drawn["loss.png"] = _draw_loss(losses)
     for name, figure in drawn.items():
-        save_figure(folder / name, figure)
+        save_figure(folder / name, figure, vector=True)
     return [folder / name for name in drawn]
 
 

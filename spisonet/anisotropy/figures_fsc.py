@@ -64,25 +64,21 @@ def write_fsc3d_figure(path: Path, fsc3d: Fsc3d, metrics: Fsc3dMetrics) -> None:
         canvas.print_figure(temporary, dpi=DPI, pil_kwargs={"compress_level": 1})
 
 
-def write_comparison_figure(path: Path, curves: dict[str, tuple[Fsc3d, Fsc3dMetrics]]) -> None:
+def draw_comparison(curves: dict[str, tuple[Fsc3d, Fsc3dMetrics]]) -> Figure:
     """Draw the global and directional FSC of several pairs of half maps side by side.
 
     Parameters
     ----------
-    path : Path
-        PNG file to write.
     curves : dict
         3D FSC and summary by title.
     """
     width, height = SIZE_INCHES
     figure = Figure(figsize=(width, height / 1.9), layout="constrained")
-    canvas = FigureCanvasAgg(figure)
     panels = figure.subplots(1, len(curves), sharey=True, squeeze=False)[0]
     for panel, (title, (fsc3d, metrics)) in zip(panels, curves.items(), strict=True):
         _draw_curves(panel, fsc3d, metrics)
         _add_title(panel, f"{title}: cFAR {metrics.cfar:.2f}, sphericity {metrics.sphericity:.2f}")
-    with atomic_path(path) as temporary:
-        canvas.print_figure(temporary, dpi=DPI)
+    return figure
 
 
 def _headline(metrics: Fsc3dMetrics) -> str:

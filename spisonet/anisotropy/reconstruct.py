@@ -1,4 +1,4 @@
-"""The ``reconstruct`` command: correct the anisotropy of half maps."""
+"""Correct the anisotropy of half maps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from spisonet.anisotropy.inputs import COUPLED_WORDS, is_of_both_halves
 from spisonet.anisotropy.knowledge import Knowledge, known_from_halves, known_from_weight, reference_share
 from spisonet.anisotropy.preparation import correction_band, prepare_measurement
 from spisonet.anisotropy.recombination import CorrectedMap, recombine
-from spisonet.anisotropy.report import REPORT_FILE, write_report
 from spisonet.anisotropy.task import FSC3D_FILE, Task, read_task
 from spisonet.fourier.grids import centred_from_half
 from spisonet.io.atomic import prepare_output_folder
@@ -24,7 +23,7 @@ from spisonet.learning.checkpoint import save_network
 from spisonet.learning.devices import describe_device, empty_cache
 from spisonet.learning.lesson import teach
 from spisonet.learning.recipe import Recipe
-from spisonet.learning.session import recorded, require_same_run, run_on_devices
+from spisonet.learning.session import recorded, require_same_run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,21 +74,16 @@ class UnitOutcome:
     epoch_losses: list[float]
 
 
-def run_reconstruct(config: ReconstructConfig) -> None:
-    """Correct the anisotropy of one or two half maps.
+def reconstruct(config: ReconstructConfig, memory: Memory, processes: Processes) -> None:
+    """Correct the anisotropy of one or two half maps; called in the main process while others attend.
 
-    Writes corrected maps, weights, figures, a report, the log and ``job.json`` into
-    ``config.output_dir``.
+    Writes corrected maps, weights, figures, the log and ``job.json`` into ``config.output_dir``.
 
     Raises
     ------
     SpisonetError
         If an input or option is unusable (nothing is written then), or if training fails.
     """
-    run_on_devices(run_reconstruct, config, _run)
-
-
-def _run(config: ReconstructConfig, memory: Memory, processes: Processes) -> None:
     task = read_task(config, memory)
     known = _find_knowledge(config, task)
     folder = config.output_dir
@@ -100,9 +94,7 @@ def _run(config: ReconstructConfig, memory: Memory, processes: Processes) -> Non
         _remove_old_results(folder, output_names(task.volumes))
     with recorded(config, folder, memory.device) as outcome:
         outcome.update(_correct(config, task, known, processes))
-    report = folder / REPORT_FILE
-    write_report(report, config, outcome)
-    log.info("Finished in %.0f s. Report: %s", outcome["seconds"], report)
+        log.info("Corrected maps are in %s.", folder)
 
 
 def _remove_old_results(folder: Path, names: list[str]) -> None:

@@ -85,25 +85,6 @@ def _merge_positional(model: type[CommandConfig], given: dict[str, Any]) -> dict
     return options
 
 
-def command_words(config: CommandConfig) -> list[str]:
-    """Write a configuration as the words of its command line, leaving out what is the default anyway."""
-    words = [config.command]
-    in_order = True
-    for name, info in type(config).model_fields.items():
-        value = getattr(config, name)
-        if value == info.default:
-            in_order = False
-            continue
-        shape = next((m for m in info.metadata if isinstance(m, CommandLine)), CommandLine())
-        if shape.positional and in_order:
-            words.append(str(value))
-        elif cast("Any", info.annotation) is bool:
-            words.append(f"--{name}" if value else f"--no-{name}")
-        else:
-            words += [f"--{name}", str(value)]
-    return words
-
-
 def join_boolean_values(arguments: list[str], booleans: set[str]) -> list[str]:
     """Accept ``--flag True`` and ``--flag=False``, as the published command lines do.
 

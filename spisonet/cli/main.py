@@ -12,7 +12,8 @@ import typer
 
 from relion_external.config import COMMANDS as RELION_COMMANDS
 from spisonet import __version__
-from spisonet.anisotropy.config import COMMANDS, CheckConfig
+from spisonet.anisotropy.config import COMMANDS as MAP_COMMANDS
+from spisonet.anisotropy.config import CheckConfig
 from spisonet.cli.generate import (
     add_command,
     boolean_names,
@@ -23,6 +24,7 @@ from spisonet.cli.generate import (
 )
 from spisonet.errors import SpisonetError
 from spisonet.tomography.config import COMMANDS as TOMOGRAM_COMMANDS
+from spisonet.validation.config import COMMANDS as VALIDATION_COMMANDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -33,6 +35,8 @@ EXIT_INTERRUPTED = 130
 
 if TYPE_CHECKING:
     Commands = Mapping[type[CommandConfig], str]
+
+COMMANDS: Commands = {**MAP_COMMANDS, **VALIDATION_COMMANDS}
 
 
 class TerminalHandler(logging.StreamHandler[TextIO]):

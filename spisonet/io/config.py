@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -74,6 +74,25 @@ class CommandConfig(BaseModel):
             raise SpisonetError(
                 f"{where}{message[0].upper() if not where else message[0].lower()}{message[1:].rstrip('.')}."
             ) from error
+
+
+def command_words(config: CommandConfig) -> list[str]:
+    """Write a configuration as the words of its command line, leaving out what is the default anyway."""
+    words = [config.command]
+    in_order = True
+    for name, info in type(config).model_fields.items():
+        value = getattr(config, name)
+        if value == info.default:
+            in_order = False
+            continue
+        shape = next((m for m in info.metadata if isinstance(m, CommandLine)), CommandLine())
+        if shape.positional and in_order:
+            words.append(str(value))
+        elif cast("Any", info.annotation) is bool:
+            words.append(f"--{name}" if value else f"--no-{name}")
+        else:
+            words += [f"--{name}", str(value)]
+    return words
 
 
 def write_job_record(folder: Path, config: CommandConfig, **outcome: object) -> None:

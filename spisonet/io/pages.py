@@ -18,14 +18,15 @@ STYLE = (
     "body{font-family:sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#222}"
     "img{max-width:100%}figure{margin:2em 0}figcaption{color:#555}"
     "th{text-align:left;padding-right:1em}td{padding:.15em 1em .15em 0;vertical-align:top}"
-    ".note{background:#fff3d6;padding:.6em 1em}"
+    ".note{background:#fff3d6;padding:.6em 1em}pre{white-space:pre-wrap;background:#f4f4f4;padding:.6em 1em}"
 )
 
 
-def save_figure(path: Path, figure: Figure) -> None:
-    """Write a figure as a PNG file, atomically."""
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=DPI, format="png")
+def save_figure(path: Path, figure: Figure, vector: bool = False) -> None:
+    """Write a figure as a PNG file, and as an SVG file beside it if asked to, atomically."""
+    for target in (path, path.with_suffix(".svg")) if vector else (path,):
+        with atomic_path(target) as temporary:
+            figure.savefig(temporary, dpi=DPI, format=target.suffix[1:])
 
 
 def facts_table(facts: dict[str, str]) -> str:
@@ -34,16 +35,25 @@ def facts_table(facts: dict[str, str]) -> str:
     return f"<table>{rows}</table>"
 
 
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """Return a table with a head; the first column names the rows."""
+    lines = ["".join(f"<th>{escape(cell)}</th>" for cell in head)]
+    lines += ["".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows]
+    return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
+
+
 def warning(text: str) -> str:
     """Return a paragraph that stands out."""
     return f"<p class='note'>{escape(text)}</p>"
 
 
 def embedded_figure(path: Path, caption: str) -> str:
-    """Return a PNG file as part of a page."""
-    image = base64.b64encode(path.read_bytes()).decode("ascii")
+    """Return a PNG file, or the SVG file beside it, as part of a page."""
+    vector = path.with_suffix(".svg")
+    source, kind = (vector, "svg+xml") if vector.is_file() else (path, "png")
+    image = base64.b64encode(source.read_bytes()).decode("ascii")
     text = escape(caption)
-    picture = f"<img alt='{text}' src='data:image/png;base64,{image}'>"
+    picture = f"<img alt='{text}' src='data:image/{kind};base64,{image}'>"
     return f"<figure>{picture}<figcaption>{text}</figcaption></figure>"
 
 

@@ -29,7 +29,7 @@ def correct(halves, like, mask_path, folder):
     main([
         "reconstruct", *map(str, paths), "--mask", str(mask_path), "--limit_res", str(LIMIT_ANGSTROM),
         "--filter_base", "8", "--cube_size", "32", "--epochs", "1", "--n_subvolume", "400",
-        "--output_dir", str(folder / "out"),
+        "--no-report", "--output_dir", str(folder / "out"),
     ])  # fmt: skip
     return halves[0], read_volume(folder / "out" / "corrected_half1.mrc").data
 

@@ -34,7 +34,7 @@ def test_top_views_of_hemagglutinin_regain_the_unmeasured_directions(example, tm
         main([
             "reconstruct", str(example / "half1.mrc"), str(example / "half2.mrc"), "--mask",
             str(example / "mask.mrc"), "--limit_res", str(LIMIT_ANGSTROM), "--filter_base", "8",
-            "--cube_size", "32", *words, "--output_dir", str(tmp_path / folder),
+            "--cube_size", "32", *words, "--no-report", "--output_dir", str(tmp_path / folder),
         ])  # fmt: skip
     mask = read_volume(example / "mask.mrc").data
 
@@ -70,7 +70,7 @@ def test_halves_of_pure_noise_gain_no_common_structure(example, tmp_path):
     main([
         "reconstruct", str(tmp_path / "noise1.mrc"), str(tmp_path / "noise2.mrc"), "--mask", str(mask_path),
         "--limit_res", str(LIMIT_ANGSTROM), "--filter_base", "4", "--cube_size", "16", "--epochs", "1",
-        "--n_subvolume", "200", "--output_dir", str(tmp_path / "out"),
+        "--n_subvolume", "200", "--no-report", "--output_dir", str(tmp_path / "out"),
     ])  # fmt: skip
     mask = read_volume(mask_path).data
 

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
-import pytest
 
 from spisonet.fourier.grids import centred_from_half, frequency_axes_rfft, irfft3, radius_rfft, rfft3
 from spisonet.io.mrc import Volume, write_volume
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 VOXEL_SIZE = 2.0
 
@@ -62,13 +57,3 @@ def make_case(folder: Path, n: int = 24, noise: float = 0.3, seed: int = 0) -> S
     weight = np.where(sampled < 0.5, 0.05, 0.95).astype(np.float32)
     write_volume(folder / "FSC3D.mrc", like.with_data(centred_from_half(weight, n)))
     return SmallCase(folder, paths["half1"], paths["half2"], folder / "mask.mrc", folder / "FSC3D.mrc")
-
-
-@pytest.fixture
-def small_case(tmp_path: Path) -> SmallCase:
-    return make_case(tmp_path)
-
-
-@pytest.fixture
-def make_small_case(tmp_path: Path) -> Callable[[int], SmallCase]:
-    return lambda n: make_case(tmp_path, n)

@@ -1,35 +1,36 @@
-"""The report of a correction: one self-contained HTML page."""
+"""The report of a correction: one self-contained HTML page, and its numbers as JSON."""
 
 from __future__ import annotations
 
 import logging
 import os
+import shlex
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 from spisonet import __version__
-from spisonet.anisotropy.config import ReconstructConfig
-from spisonet.anisotropy.figures_fsc import write_comparison_figure
+from spisonet.anisotropy.figures_fsc import draw_comparison
 from spisonet.anisotropy.fsc3d import Fsc3d, Fsc3dMetrics, estimate_fsc3d, summarise_fsc3d
-from spisonet.anisotropy.inputs import HalfMaps, is_of_both_halves, read_half_maps
-from spisonet.errors import SpisonetError
+from spisonet.anisotropy.inputs import HalfMaps, is_of_both_halves
 from spisonet.io.atomic import prepare_output_file
-from spisonet.io.config import read_job_record, write_json
-from spisonet.io.pages import embedded_figure, facts_table, warning, write_page
+from spisonet.io.config import command_words, write_json
+from spisonet.io.pages import facts_table, table, warning, write_page
+from spisonet.validation.finished import FinishedRun
+from spisonet.validation.section import Section, beside
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-    from spisonet.anisotropy.config import ReportConfig
+    from spisonet.anisotropy.config import ReconstructConfig
+    from spisonet.validation.config import ReportConfig
 
 log = logging.getLogger("spisonet")
 
 REPORT_FILE = "report.html"
 CONE_DEGREES = 20.0
 COUPLED = "halves coupled: not for resolution claims"
-COMPARISON = "directional_fsc.png"
 CAPTIONS = {
-    COMPARISON: "Correlation of the half maps by direction, in cones of 20°, before and after.",
     "slices.png": "Central slices before and after the correction, in the same grey scale.",
     "fourier.png": "Central Fourier slices. Where the measurement weight is 1 the data are kept as measured; "
     "where it is 0 the amplitudes after the correction are inferred by the network.",
@@ -40,50 +41,83 @@ CAPTIONS = {
 
 
 def run_report(config: ReportConfig) -> None:
-    """Sum up a finished run: an HTML page, its numbers as JSON, and a figure of the FSC by direction.
+    """Sum up a finished run in a page, with its numbers as JSON and its figures beside it.
 
     Raises
     ------
     SpisonetError
         If the folder holds no finished run, or its maps are no longer there.
     """
-    outcome = read_job_record(config.folder)
-    if outcome.get("command") != ReconstructConfig.command or outcome.get("status") != "finished":
-        raise SpisonetError(f"{config.folder} holds no finished run of {ReconstructConfig.command}.")
-    run = ReconstructConfig.from_options(outcome["config"])
+    run = FinishedRun.read(config.folder, config.ncpus)
     page = config.o or config.folder / REPORT_FILE
-    prepare_output_file(page, run.i1, run.i2, run.mask)
-    figures = [config.folder / name for name in outcome["figures"]]
-    numbers: dict[str, Any] = {}
-    if run.i2 is not None:
-        corrected = [config.folder / name for name in outcome["corrected_maps"]]
-        pairs = {
-            "before": read_half_maps(run.i1, run.i2, run.mask, run.apix),
-            "after": read_half_maps(corrected[0], corrected[1], run.mask, run.apix),
-        }
-        workers = min(config.ncpus, os.cpu_count() or 1)
-        limit = outcome["limit_resolution_angstrom"]
-        curves = {name: _by_direction(pair, limit, workers) for name, pair in pairs.items()}
-        numbers = {name: _numbers(metrics) for name, (_, metrics) in curves.items()}
-        figures.insert(0, comparison_figure(page))
-        write_comparison_figure(figures[0], curves)
+    prepare_output_file(page, run.config.i1, run.config.i2, run.config.mask)
+    sections = {key: section for key, make in SECTIONS.items() if (section := make(run, page)) is not None}
     write_json(
         page.with_suffix(".json"),
         {
             "program": "spisonet",
             "version": __version__,
-            "run": outcome,
-            "halves": COUPLED if run.i2 is not None and not outcome["halves_independent"] else "",
-            "fsc_by_direction": numbers,
+            "run": run.outcome,
+            "halves": COUPLED if run.coupled else "",
+            **{key: section.numbers for key, section in sections.items() if section.numbers},
+            "figures": {
+                os.path.relpath(path, page.parent): text
+                for section in sections.values()
+                for path, text in section.figures.items()
+            },
         },
     )
-    write_report(page, run, outcome, figures, numbers)
-    log.info("Written: %s", page)
+    note = note_on_independence(run.config, run.outcome)
+    write_page(
+        page,
+        f"spisonet: {run.config.i1}",
+        "Anisotropy correction",
+        warning(note),
+        *(section.html for section in sections.values()),
+    )
+    log.info("Report: %s", page)
 
 
-def comparison_figure(page: Path) -> Path:
-    """Name the figure of the FSC by direction that belongs to a page."""
-    return page.with_name(f"{page.stem}_{COMPARISON}")
+def _pictures(run: FinishedRun, page: Path) -> Section:
+    section = Section("Before and after")
+    for name in run.outcome["figures"]:
+        if (run.folder / name).is_file() and name != "loss.png":
+            section.add_figure(run.folder / name, CAPTIONS[name])
+    return section
+
+
+def _fsc_by_direction(run: FinishedRun, page: Path) -> Section | None:
+    if run.config.i2 is None:
+        return None
+    limit = run.limit_angstrom
+    pairs = {"before": run.before, "after": run.after}
+    curves = {when: _by_direction(maps, limit, run.workers) for when, maps in pairs.items()}
+    numbers = {when: _numbers(metrics) for when, (_, metrics) in curves.items()}
+    section = Section("FSC by direction", numbers, [_table(numbers)])
+    if run.coupled:
+        section.parts.append(warning(f"After the correction: {COUPLED}."))
+    label = f" ({COUPLED})" if run.coupled else ""
+    section.add_figure(
+        beside(page, "directional_fsc"),
+        f"Correlation of the half maps by direction, in cones of 20°, before and after{label}.",
+        draw_comparison({when if when == "before" else f"{when}{label}": c for when, c in curves.items()}),
+    )
+    return section
+
+
+def _training(run: FinishedRun, page: Path) -> Section | None:
+    if "loss.png" not in run.outcome["figures"] or not (run.folder / "loss.png").is_file():
+        return None
+    section = Section("Training", {"epoch_losses": run.outcome["epoch_losses"]})
+    section.add_figure(run.folder / "loss.png", CAPTIONS["loss.png"])
+    return section
+
+
+def _how(run: FinishedRun, page: Path) -> Section:
+    words = shlex.join(["spisonet.py", *command_words(run.config)])
+    facts = facts_of(run.config, run.outcome) | {"Seed": str(run.config.seed)}
+    parts = [facts_table(facts), f"<p>The exact command:</p><pre>{escape(words)}</pre>"]
+    return Section("How it was made", {"command": words}, parts)
 
 
 def _by_direction(maps: HalfMaps, limit: float, workers: int) -> tuple[Fsc3d, Fsc3dMetrics]:
@@ -106,40 +140,16 @@ def _numbers(metrics: Fsc3dMetrics) -> dict[str, float]:
     }
 
 
-def write_report(
-    path: Path,
-    config: ReconstructConfig,
-    outcome: dict[str, Any],
-    figures: list[Path] | None = None,
-    numbers: dict[str, Any] | None = None,
-) -> None:
-    """Write the page with a run's facts and figures.
+def facts_of(config: ReconstructConfig, outcome: dict[str, Any]) -> dict[str, str]:
+    """Return the lines that sum up a run.
 
     Parameters
     ----------
-    path : Path
-        The page.
     config : ReconstructConfig
         What was asked for.
     outcome : dict
         What the run found, as in ``job.json``.
-    figures : list of Path, optional
-        What to show; by default the run's own figures.
-    numbers : dict, optional
-        Summary of the FSC by direction, before and after.
     """
-    shown = figures or [config.output_dir / name for name in outcome["figures"]]
-    facts, note = facts_of(config, outcome), note_on_independence(config, outcome)
-    body = _table(numbers) if numbers else ""
-    if numbers and not outcome["halves_independent"]:
-        body += warning(f"After the correction: {COUPLED}.")
-    pictures = [embedded_figure(figure, caption(figure)) for figure in shown if figure.is_file()]
-    title = f"spisonet: {config.i1}"
-    write_page(path, title, "Anisotropy correction", facts_table(facts), warning(note), body, *pictures)
-
-
-def facts_of(config: ReconstructConfig, outcome: dict[str, Any]) -> dict[str, str]:
-    """Return the lines that sum up a run; see `write_report` for the parameters."""
     return {
         "Half maps": ", ".join(str(path) for path in (config.i1, config.i2) if path),
         "Mask": str(config.mask or "none"),
@@ -153,7 +163,7 @@ def facts_of(config: ReconstructConfig, outcome: dict[str, Any]) -> dict[str, st
 
 
 def note_on_independence(config: ReconstructConfig, outcome: dict[str, Any]) -> str:
-    """Say what an FSC between the corrected halves is worth."""
+    """Say what an FSC between the corrected halves is worth; see `facts_of` for the parameters."""
     if outcome["halves_independent"]:
         note = "Each half was corrected by a network that saw this half alone."
         if is_of_both_halves(config.aniso_file):
@@ -170,11 +180,6 @@ def note_on_independence(config: ReconstructConfig, outcome: dict[str, Any]) -> 
     return note
 
 
-def caption(figure: Path) -> str:
-    """Say what a figure of a run shows."""
-    return next((text for name, text in CAPTIONS.items() if figure.name.endswith(name)), "")
-
-
 def _table(numbers: dict[str, dict[str, float]]) -> str:
     titles = {
         "resolution_0143_angstrom": "FSC 0.143, all directions / Å",
@@ -183,9 +188,14 @@ def _table(numbers: dict[str, dict[str, float]]) -> str:
         "sphericity": "sphericity",
         "cfar": "cFAR",
     }
-    head = "".join(f"<th>{escape(name)}</th>" for name in ("FSC by direction", *numbers))
-    rows = "".join(
-        f"<tr><td>{title}</td>" + "".join(f"<td>{column[key]:.2f}</td>" for column in numbers.values())
-        for key, title in titles.items()
-    )
-    return f"<table><tr>{head}</tr>{rows}</table>"
+    rows = [[title, *(f"{column[key]:.2f}" for column in numbers.values())] for key, title in titles.items()]
+    return table(["FSC by direction", *numbers], rows)
+
+
+# In the order of the page; one that has nothing to say about a run returns None.
+SECTIONS: dict[str, Callable[[FinishedRun, Path], Section | None]] = {
+    "pictures": _pictures,
+    "fsc_by_direction": _fsc_by_direction,
+    "training": _training,
+    "how": _how,
+}

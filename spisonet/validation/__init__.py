@@ -1,0 +1,1 @@
+"""What a correction is worth: validation of its results, and the report."""

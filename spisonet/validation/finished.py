@@ -1,0 +1,75 @@
+"""A finished run, as the report and the checks read it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from spisonet.anisotropy.config import ReconstructConfig
+from spisonet.anisotropy.inputs import HalfMaps, read_half_maps
+from spisonet.errors import SpisonetError
+from spisonet.io.config import read_job_record
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Self
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A finished run of ``reconstruct``.
+
+    Attributes
+    ----------
+    folder : Path
+        Its output folder, wherever that is now.
+    config : ReconstructConfig
+        What was asked for.
+    outcome : dict
+        Its record, as in ``job.json``.
+    workers : int
+        CPU threads that may be used to judge it.
+    """
+
+    folder: Path
+    config: ReconstructConfig
+    outcome: dict[str, Any]
+    workers: int = 1
+
+    @classmethod
+    def read(cls, folder: Path, ncpus: int = 1) -> Self:
+        """Read the record of a run.
+
+        Raises
+        ------
+        SpisonetError
+            If the folder holds no finished run.
+        """
+        outcome = read_job_record(folder)
+        if outcome.get("command") != ReconstructConfig.command or outcome.get("status") != "finished":
+            raise SpisonetError(f"{folder} holds no finished run of {ReconstructConfig.command}.")
+        workers = min(ncpus, os.cpu_count() or 1)
+        return cls(folder, ReconstructConfig.from_options(outcome["config"]), outcome, workers)
+
+    @property
+    def limit_angstrom(self) -> float:
+        """Resolution up to which the maps were corrected, in Å."""
+        return float(self.outcome["limit_resolution_angstrom"])
+
+    @property
+    def coupled(self) -> bool:
+        """Whether there are two corrected halves that are not independent."""
+        return self.config.i2 is not None and not self.outcome["halves_independent"]
+
+    @cached_property
+    def before(self) -> HalfMaps:
+        """The half maps that were corrected, and the mask."""
+        return read_half_maps(self.config.i1, self.config.i2, self.config.mask, self.config.apix)
+
+    @cached_property
+    def after(self) -> HalfMaps:
+        """The corrected half maps, and the mask."""
+        paths = [self.folder / name for name in self.outcome["corrected_maps"]]
+        return read_half_maps(paths[0], dict(enumerate(paths)).get(1), self.config.mask, self.config.apix)
