@@ -47,7 +47,7 @@ def write_fsc3d_figure(path: Path, fsc3d: Fsc3d, metrics: Fsc3dMetrics) -> None:
         1, 2, left=0.065, right=0.98, bottom=0.575, top=0.90, width_ratios=(1.75, 1), wspace=0.17
     )
     curves = figure.add_subplot(top[0])
-    _draw_curves(curves, fsc3d, metrics)
+    draw_curves(curves, fsc3d, metrics)
     _add_title(curves, "Correlation of the half maps")
     _draw_histogram(figure.add_subplot(top[1]), metrics)
     bottom = figure.add_gridspec(
@@ -76,7 +76,7 @@ def draw_comparison(curves: dict[str, tuple[Fsc3d, Fsc3dMetrics]]) -> Figure:
     figure = Figure(figsize=(width, height / 1.9), layout="constrained")
     panels = figure.subplots(1, len(curves), sharey=True, squeeze=False)[0]
     for panel, (title, (fsc3d, metrics)) in zip(panels, curves.items(), strict=True):
-        _draw_curves(panel, fsc3d, metrics)
+        draw_curves(panel, fsc3d, metrics)
         _add_title(panel, f"{title}: cFAR {metrics.cfar:.2f}, sphericity {metrics.sphericity:.2f}")
     return figure
 
@@ -90,7 +90,8 @@ def _headline(metrics: Fsc3dMetrics) -> str:
     )
 
 
-def _draw_curves(axes: Axes, fsc3d: Fsc3d, metrics: Fsc3dMetrics) -> None:
+def draw_curves(axes: Axes, fsc3d: Fsc3d, metrics: Fsc3dMetrics) -> None:
+    """Draw the global FSC and the range of those along all directions."""
     curves = fsc3d.directional_curves
     shells = np.arange(curves.shape[1]) / fsc3d.box_angstrom
     mean, deviation = curves.mean(axis=0), curves.std(axis=0)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, cast
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 import scipy.ndimage
 
+from spisonet.anisotropy.fsc_metrics import geodesic_sphere
 from spisonet.errors import SpisonetError
 from spisonet.geometry.rotations import view_directions
 from spisonet.geometry.sampling import sampling_density, symmetric_directions
@@ -28,6 +31,11 @@ if TYPE_CHECKING:
 # A shell's best direction counts as sampled in full, with a margin for the noise of a maximum.
 BEST_DIRECTION = 1.1
 MOST_DIRECTIONS = 4_000_000  # of tilt images, symmetry mates included
+SCF_RADIUS = 50.0  # as the published program takes it
+SCF_SUBDIVISIONS = 20  # 2,001 directions
+SCF_PARTS = 50  # to bound memory
+SCF_MOST_VIEWS = 240_000  # 10,000 particles of the largest point group but one
+FEWEST_VIEWS = 20  # on average through a direction
 
 log = logging.getLogger(__name__)
 
@@ -141,26 +149,83 @@ def directions_of_subtomograms(
     return np.concatenate(views)
 
 
+class ParticleFiles(Protocol):
+    """The options of a command that tell the views of a particle set."""
+
+    @property
+    def star_file(self) -> Path:
+        """Particles."""
+
+    @property
+    def sym(self) -> str:
+        """Point group."""
+
+    @property
+    def number_subset(self) -> int:
+        """Largest number of particles."""
+
+    @property
+    def tomograms(self) -> Path | None:
+        """Tilts of subtomograms."""
+
+    @property
+    def tilt_min(self) -> float | None:
+        """Smallest tilt."""
+
+    @property
+    def tilt_max(self) -> float | None:
+        """Largest tilt."""
+
+    @property
+    def tilt_step(self) -> float:
+        """Angle between tilts."""
+
+    @property
+    def seed(self) -> int:
+        """Seed of the random subset."""
+
+
+@dataclass(frozen=True)
+class Views:
+    """The views of a particle set.
+
+    Attributes
+    ----------
+    directions : ndarray
+        ``(n, 3)`` unit view directions ``(x, y, z)`` in the frame of the map, of every image and all its
+        symmetry mates.
+    n_particles, n_used : int
+        How many particles there are, and how many the directions are of.
+    pixel_size_angstrom : float or None
+        Of the particles' images.
+    """
+
+    directions: NDArray[np.float64]
+    n_particles: int
+    n_used: int
+    pixel_size_angstrom: float | None
+
+
 def _tilts(
-    config: Fsd3dConfig, particles: ParticleOrientations, tomograms: Path | None
+    files: ParticleFiles, particles: ParticleOrientations, tomograms: Path | None
 ) -> dict[str, NDArray[np.float64]] | None:
     """Directions of projection by tomogram; None for single particles."""
     if not particles.is_subtomogram:
-        if tomograms is not None or config.tilt_min is not None or config.tilt_max is not None:
-            raise SpisonetError(f"{config.star_file} holds single particles, which have no tilts.")
+        if tomograms is not None or files.tilt_min is not None or files.tilt_max is not None:
+            raise SpisonetError(f"{files.star_file} holds single particles, which have no tilts.")
         return None
-    if config.tilt_min is not None or config.tilt_max is not None:
-        if config.tilt_min is None or config.tilt_max is None or config.tilt_min >= config.tilt_max:
+    if files.tilt_min is not None or files.tilt_max is not None:
+        if files.tilt_min is None or files.tilt_max is None or files.tilt_min >= files.tilt_max:
             raise SpisonetError("Give both --tilt_min and --tilt_max, the first below the second.")
-        return {"": tilt_directions(config.tilt_min, config.tilt_max, config.tilt_step)}
+        return {"": tilt_directions(files.tilt_min, files.tilt_max, files.tilt_step)}
     if tomograms is None:
         raise SpisonetError(
-            f"{config.star_file} holds subtomograms: give --tomograms (tomograms.star of RELION or Warp), or "
+            f"{files.star_file} holds subtomograms: give --tomograms (tomograms.star of RELION or Warp), or "
             "--tilt_min and --tilt_max."
         )
     if particles.tomograms is None:
         raise SpisonetError(
-            f"{config.star_file} does not tell the particles' tomograms: give --tilt_min and --tilt_max."
+            f"{files.star_file} does not tell the particles' tomograms: give --tilt_min and --tilt_max."
         )
     found = read_projection_directions(tomograms)
     missing = sorted(set(particles.tomograms.tolist()) - set(found))
@@ -171,9 +236,81 @@ def _tilts(
             told, there = len(visible), len(found[str(name)])
             if told != there:
                 raise SpisonetError(
-                    f"{config.star_file} tells {told} tilts of {name}, but {tomograms} {there}."
+                    f"{files.star_file} tells {told} tilts of {name}, but {tomograms} {there}."
                 )
     return found
+
+
+def read_views(files: ParticleFiles) -> Views:
+    """Read the view directions of a particle set, or of a random part of it.
+
+    Raises
+    ------
+    SpisonetError
+        If the particles cannot be read, the point group is unknown, or the tilts of subtomograms are.
+    """
+    symmetry = symmetry_rotations(files.sym)
+    particles_file, tomograms_file = files.star_file, files.tomograms
+    if particles_file.suffix == ".star" and (both := read_optimisation_set(particles_file)) is not None:
+        particles_file, tomograms_file = both[0], tomograms_file or both[1]
+    particles = read_particle_orientations(particles_file)
+    of_tilts = _tilts(files, particles, tomograms_file)
+    most = files.number_subset
+    if of_tilts is not None:
+        n_tilts = max(len(directions) for directions in of_tilts.values())
+        most = min(most, max(1, MOST_DIRECTIONS // (n_tilts * len(symmetry))))
+    chosen = np.arange(len(particles))
+    if len(chosen) > most:
+        chosen = np.random.default_rng(files.seed).choice(len(particles), most, replace=False)
+    if of_tilts is None:
+        directions = view_directions(particles.rotations[chosen])
+    else:
+        directions = directions_of_subtomograms(particles, chosen, of_tilts)
+    log.info("%d of %d particles, symmetry %s", len(chosen), len(particles), files.sym.upper())
+    return Views(
+        symmetric_directions(directions, symmetry), len(particles), len(chosen), particles.pixel_size_angstrom
+    )
+
+
+def sampling_compensation(directions: NDArray[np.floating], radius: float = SCF_RADIUS) -> float:
+    """Compute the sampling compensation factor SCF* of a view distribution.
+
+    With ``s`` the number of views whose central slice, one Fourier voxel thick, passes through a direction,
+    averages over directions, and a share ``z`` of directions through which none passes,
+
+        SCF  = 1 / (<1/s>_{s>0} <s>),    SCF* = SCF / (1 + z / (1 - z) <s> SCF / 2).
+
+    Parameters
+    ----------
+    directions : ndarray
+        ``(n, 3)`` unit view directions ``(x, y, z)``, symmetry mates included.
+    radius : float
+        Fourier radius in voxels. With few views it is taken smaller, so that the number of views and not
+        their distribution is never what leaves directions empty.
+
+    Returns
+    -------
+    float
+        1 for even views, 8 / π² = 0.81 for views from all sides of one axis, less for worse distributions.
+
+    References
+    ----------
+    Baldwin & Lyumkis (2020) Prog. Biophys. Mol. Biol. 150, 160-183 (SCF); (2021) 160, 53-65 (SCF*).
+    """
+    directions = directions[:: math.ceil(len(directions) / SCF_MOST_VIEWS)]
+    radius = min(radius, len(directions) / (2 * FEWEST_VIEWS))
+    axes = geodesic_sphere(SCF_SUBDIVISIONS).axes_zyx[:, ::-1]
+    counts = np.concatenate(
+        [
+            (np.abs(part @ directions.T) < 1 / (2 * radius)).sum(axis=1)
+            for part in np.array_split(axes, SCF_PARTS)
+        ]
+    )
+    filled = counts[counts > 0]
+    empty = 1 - len(filled) / len(counts)
+    mean = float(counts.mean())
+    factor = 1 / (float((1 / filled).mean()) * mean)
+    return factor / (1 + empty / (1 - empty) * mean * factor / 2)
 
 
 def run_fsd3d(config: Fsd3dConfig) -> None:
@@ -194,18 +331,13 @@ def run_fsd3d(config: Fsd3dConfig) -> None:
     ----------
     Naydenova & Russo (2017) Nat. Commun. 8, 629 (point spread of a view distribution).
     """
-    symmetry = symmetry_rotations(config.sym)
     if config.low_res <= config.high_res:
         raise SpisonetError(
             f"--low_res ({config.low_res:g} Å) must be a larger number than "
             f"--high_res ({config.high_res:g} Å)."
         )
-    particles_file, tomograms_file = config.star_file, config.tomograms
-    if particles_file.suffix == ".star" and (both := read_optimisation_set(particles_file)) is not None:
-        particles_file, tomograms_file = both[0], tomograms_file or both[1]
-    particles = read_particle_orientations(particles_file)
-    of_tilts = _tilts(config, particles, tomograms_file)
-    apix = config.apix or particles.pixel_size_angstrom
+    views = read_views(config)
+    apix = config.apix or views.pixel_size_angstrom
     if apix is None:
         raise SpisonetError(
             f"{config.star_file} does not tell one pixel size; give that of the map with --apix."
@@ -219,19 +351,7 @@ def run_fsd3d(config: Fsd3dConfig) -> None:
         )
     prepare_output_file(config.o, config.star_file)
 
-    most = config.number_subset
-    if of_tilts is not None:
-        n_tilts = max(len(directions) for directions in of_tilts.values())
-        most = min(most, max(1, MOST_DIRECTIONS // (n_tilts * len(symmetry))))
-    chosen = np.arange(len(particles))
-    if len(chosen) > most:
-        chosen = np.random.default_rng(config.seed).choice(len(particles), most, replace=False)
-    if of_tilts is None:
-        directions = view_directions(particles.rotations[chosen])
-    else:
-        directions = directions_of_subtomograms(particles, chosen, of_tilts)
-    log.info("%d of %d particles, symmetry %s", len(chosen), len(particles), config.sym.upper())
-    density = sampling_volume(symmetric_directions(directions, symmetry), config.map_dim, config.grid_size)
+    density = sampling_volume(views.directions, config.map_dim, config.grid_size)
     weight = relative_to_best_direction(density, low_shell, high_shell)
     write_volume(config.o, Volume(weight, apix), label="spisonet fsd3d: Fourier sampling density, DC at n//2")
     log.info("Wrote %s", config.o)

@@ -72,9 +72,7 @@ class ViewModel:
     def ssnr_rfft(self, n: int) -> NDArray[np.float32]:
         """SSNR of a half map's coefficients, ``(n, n, n // 2 + 1)``; 0 beyond the last shell."""
         last = len(self.shell_ssnr) - 1
-        log_curve = np.log(self.shell_ssnr)
-        used = self.shares > SMALLEST_SHARE * self.shares.max()
-        density = _SlabDensity(self.directions[used], self.shares[used])
+        density = self.density()
         shell = shell_index_rfft((n, n, n))
         kz, ky, kx = frequency_axes_rfft((n, n, n))
         ssnr = np.zeros(shell.shape, dtype=np.float32)
@@ -83,9 +81,18 @@ class ViewModel:
             if len(rows):
                 x, y = kx.ravel()[columns], ky.ravel()[rows]
                 points = np.stack([x, y, np.full_like(x, z)], axis=1)
-                curve = np.exp(np.interp(np.linalg.norm(points, axis=1), np.arange(last + 1), log_curve))
-                ssnr[plane, rows, columns] = curve * density.at(points)
+                ssnr[plane, rows, columns] = self.curve(np.linalg.norm(points, axis=1)) * density.at(points)
         return ssnr
+
+    def density(self) -> SlabDensity:
+        """Return the density with which the views sample Fourier space."""
+        used = self.shares > SMALLEST_SHARE * self.shares.max()
+        return SlabDensity(self.directions[used], self.shares[used])
+
+    def curve(self, radius: NDArray[np.floating]) -> NDArray[np.float64]:
+        """SSNR for even views at radii in Fourier voxels."""
+        shells = np.arange(len(self.shell_ssnr))
+        return np.asarray(np.exp(np.interp(radius, shells, np.log(self.shell_ssnr))), dtype=np.float64)
 
 
 def fit_view_model(
@@ -189,17 +196,25 @@ def _slab(dots: NDArray[np.float64], radius: float) -> NDArray[np.float32]:
     return cast("NDArray[np.float32]", (2 * radius * np.maximum(0, 1 - radius * dots)).astype(np.float32))
 
 
-class _SlabDensity:
-    """Density of the views with slabs no sharper than the grid of view directions resolves."""
+class SlabDensity:
+    """Density of views in Fourier space, with slabs no sharper than the grid of a `ViewModel` resolves.
 
-    def __init__(self, directions: NDArray[np.float64], shares: NDArray[np.float64]) -> None:
+    Parameters
+    ----------
+    directions : ndarray
+        ``(n, 3)`` unit view directions ``(x, y, z)``.
+    shares : ndarray, optional
+        ``(n,)`` share of the views in each direction; even if not given.
+    """
+
+    def __init__(self, directions: NDArray[np.float64], shares: NDArray[np.float64] | None = None) -> None:
         self._directions, self._shares = directions, shares
         # Beyond the sharpest slab the density depends on the direction only.
         self._grid = AxisGrid(DENSITY_NODES_PER_EDGE)
         self._far = sampling_density(directions, SHARPEST_SLAB * self._grid.directions, shares)
 
-    def at(self, frequencies: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Density at frequencies ``(m, 3)`` ``(x, y, z)``, ``(m,)``."""
+    def at(self, frequencies: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Density at frequencies ``(m, 3)`` ``(x, y, z)``, ``(m,)``, relative to even views."""
         near = np.linalg.norm(frequencies, axis=1) < SHARPEST_SLAB
         nodes, weights = self._grid.bilinear(frequencies)
         density = (self._far[nodes] * weights).sum(axis=0).astype(np.float32)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path  # noqa: TC003 - evaluated at run time by pydantic
+from pathlib import Path
 from typing import Annotated, ClassVar
 
 from pydantic import Field
@@ -30,7 +30,55 @@ class ReportConfig(CommandConfig):
     ncpus: int = Field(16, ge=1, description="Number of CPU threads (at most those of the machine are used).")
 
 
+class DiagnoseConfig(CommandConfig):
+    """Tell how anisotropic two half maps are, why, and what to do about it."""
+
+    command: ClassVar[str] = "diagnose"
+    examples: ClassVar[tuple[str, ...]] = (
+        "spisonet.py diagnose half1.mrc half2.mrc --mask mask.mrc",
+        "spisonet.py diagnose run_half1_class001_unfil.mrc run_half2_class001_unfil.mrc --mask mask.mrc "
+        "--star run_data.star --sym c3",
+    )
+
+    h: Annotated[Path, Positional] = Field(description="Half map 1.")
+    h2: Annotated[Path, Positional] = Field(description="Half map 2.")
+    mask: Annotated[Path | None, Positional] = Field(None, description="Soft solvent mask.")
+    star: Path | None = Field(
+        None,
+        description="Particles of the refinement: a STAR file or optimisation set of RELION 3.0 to 5 or "
+        "Warp, or a .cs file. Their angles tell misalignment from missing views.",
+    )
+    sym: str = Field("c1", description="Point group that the refinement imposed, in RELION's notation.")
+    limit_res: float | None = Field(
+        None, gt=0, description="Resolution limit in Å [default: where the global FSC falls to 0.143]."
+    )
+    output_dir: Path = Field(Path("diagnosis"), description="Output folder.")
+    tomograms: Path | None = Field(
+        None,
+        description="Subtomograms: tomograms.star of RELION 4, RELION 5 or Warp "
+        "[default: that of an optimisation set].",
+    )
+    tilt_min: float | None = Field(
+        None, ge=-90, le=90, description="Subtomograms: smallest tilt about y in degrees, for all tomograms."
+    )
+    tilt_max: float | None = Field(None, ge=-90, le=90, description="Subtomograms: largest tilt.")
+    tilt_step: float = Field(3.0, gt=0, description="Subtomograms: angle between these tilts.")
+    number_subset: int = Field(
+        10000, ge=1, description="Largest number of particles to use, drawn at random."
+    )
+    ncpus: int = Field(16, ge=1, description="Number of CPU threads (at most those of the machine are used).")
+    apix: float | None = Field(None, gt=0, description="Voxel size in Å [default: from the header].")
+    seed: int = Field(0, ge=0, description="Seed of the random subset.")
+
+    @property
+    def star_file(self) -> Path:
+        """The particles, if there are any."""
+        assert self.star is not None
+        return self.star
+
+
 COMMANDS: dict[type[CommandConfig], str] = {
     ReconstructConfig: "spisonet.validation.run:run_reconstruct",
+    DiagnoseConfig: "spisonet.validation.diagnose:run_diagnose",
     ReportConfig: "spisonet.validation.report:run_report",
 }

@@ -1,0 +1,157 @@
+"""What to do about a diagnosis, in plain words, and why."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from spisonet.validation.diagnosis import (
+    CFAR_LIMIT,
+    POOR_SHARE,
+    SCF_EVEN,
+    SEVERE_ELONGATION,
+    SPARSE_SHARE,
+    Strategy,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from spisonet.validation.diagnosis import Diagnosis, Particles
+
+HEADLINES = {
+    Strategy.NONE: "No correction needed.",
+    Strategy.ANISOTROPY: "Fast anisotropy correction.",
+    Strategy.MISALIGNMENT: "Misalignment correction, then anisotropy correction.",
+    Strategy.SEVERE: "Severe case: refine with the low-resolution reference kept, then correct the "
+    "anisotropy; and collect more side views.",
+}
+REFINE = (
+    "export RELION_EXTERNAL_RECONSTRUCT_EXECUTABLE=$(command -v spisonet-relion-reconstruct)",
+    "mpirun -n 3 relion_refine_mpi --external_reconstruct --auto_refine --split_random_halves {mask}...",
+)
+KEEP_REFERENCE = "export ISONET_KEEP_LOWRES=True  # up to --ini_high of the refinement"
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What to do.
+
+    Attributes
+    ----------
+    headline : str
+        The strategy in a sentence.
+    reasons : list of str
+        Why, with the numbers that decided.
+    commands : list of str
+        Lines for a shell, in order; those of a refinement want the rest of the user's own options.
+    """
+
+    headline: str
+    reasons: list[str]
+    commands: list[str]
+
+
+def advise(diagnosis: Diagnosis, half1: Path, half2: Path, mask: Path | None, sym: str = "c1") -> Advice:
+    """Put the strategy of a diagnosis in words.
+
+    Parameters
+    ----------
+    diagnosis : Diagnosis
+        What was measured.
+    half1, half2, mask : Path
+        The files it is of, for the commands.
+    sym : str
+        Point group of the particle.
+    """
+    return Advice(
+        HEADLINES[diagnosis.strategy],
+        _reasons(diagnosis),
+        _commands(diagnosis, half1, half2, mask, sym),
+    )
+
+
+def _reasons(diagnosis: Diagnosis) -> list[str]:
+    metrics, measured, particles = diagnosis.metrics, diagnosis.measured, diagnosis.particles
+    directional, limit = metrics.directional_0143_angstrom, diagnosis.fsc3d.limit_resolution_angstrom
+    reasons = [
+        f"Resolution is {directional.min():.1f} to {directional.max():.1f} Å by direction, "
+        f"cFAR {metrics.cfar:.2f} (a problem below {CFAR_LIMIT}), sphericity {metrics.sphericity:.2f}.",
+        f"The half maps themselves say that {_percent(measured.sparse_share)} of Fourier space up to "
+        f"{limit:.1f} Å got less than a quarter of an even share of the views (a problem from "
+        f"{_percent(SPARSE_SHARE)}).",
+    ]
+    if particles is not None:
+        sparse, scf = particles.coverage.sparse_share, particles.scf
+        reasons.append(
+            f"The angles of {particles.n_particles:,} particles leave {_percent(sparse)} so sparsely "
+            f"sampled; SCF* is {scf:.2f} (1 for even views, {SCF_EVEN} for side views from all around)."
+        )
+    reasons.append(
+        f"Such a coverage smears a point to {diagnosis.collected.elongation:.1f} times its width "
+        f"(severe from {SEVERE_ELONGATION:g})."
+    )
+    reasons.append(_about_misalignment(particles))
+    if diagnosis.strategy is Strategy.SEVERE:
+        reasons.append(
+            "So much is missing that most of a corrected map would be inferred: side views, from a tilted "
+            "stage or another support, help more than any correction. Until then a trusted low-resolution "
+            "reference keeps the refinement from drifting."
+        )
+    return reasons
+
+
+def _about_misalignment(particles: Particles | None) -> str:
+    if particles is None:
+        return (
+            "Misalignment cannot be told from half maps alone: give the particles of the refinement with "
+            "--star to learn whether what was sampled also correlates."
+        )
+    found = f"{_percent(particles.poor_share)} of what the angles sampled well correlates poorly "
+    if particles.poor_share >= POOR_SHARE:
+        return (
+            f"{found}(misalignment from {_percent(POOR_SHARE)}): the particles there have wrong angles, or "
+            "are no good particles."
+        )
+    return (
+        f"{found}(misalignment from {_percent(POOR_SHARE)}): no sign of misalignment, though errors that "
+        "blur all directions alike would not show."
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def _commands(diagnosis: Diagnosis, half1: Path, half2: Path, mask: Path | None, sym: str) -> list[str]:
+    strategy = diagnosis.strategy
+    if strategy is Strategy.NONE:
+        return []
+    limit = f"{diagnosis.fsc3d.limit_resolution_angstrom:.2f}"
+    given = [] if mask is None else ["--mask", str(mask)]
+    correct = shlex.join(["spisonet.py", "reconstruct", str(half1), str(half2), *given, "--limit_res", limit])
+    if strategy is Strategy.ANISOTROPY:
+        return [correct]
+    solvent = "" if mask is None else f"--solvent_mask {shlex.quote(str(mask))} "
+    refine = [line.format(mask=solvent) for line in REFINE]
+    if strategy is Strategy.SEVERE:
+        refine.insert(1, KEEP_REFERENCE)
+    return [
+        *refine,
+        "# then, with the unfiltered half maps and the particles of that refinement:",
+        shlex.join(
+            [
+                "spisonet.py",
+                "diagnose",
+                "NEW_HALF1",
+                "NEW_HALF2",
+                *given,
+                "--star",
+                "NEW_DATA.star",
+                "--sym",
+                sym,
+            ]
+        ),
+        shlex.join(["spisonet.py", "reconstruct", "NEW_HALF1", "NEW_HALF2", *given]),
+    ]
