@@ -21,12 +21,20 @@ settings.load_profile("spisonet")
 EXAMPLE = Path(__file__).parents[1] / "examples" / "hemagglutinin"
 
 
+# What tests with a marker need on PATH, its name, and the variable that requires it.
+PROGRAMS = {
+    "relion": (("relion_refine",), "RELION", "SPISONET_REQUIRE_RELION"),
+    "browser": (("chromium", "chromedriver"), "Chromium with its driver", "SPISONET_REQUIRE_CHROMIUM"),
+}
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip RELION's tests where it is absent, unless its presence is required."""
-    if item.get_closest_marker("relion") and shutil.which("relion_refine") is None:
-        if os.environ.get("SPISONET_REQUIRE_RELION"):
-            pytest.fail("RELION is required (SPISONET_REQUIRE_RELION) but not on PATH")
-        pytest.skip("RELION is not on PATH")
+    """Skip tests of other programs where these are absent, unless their presence is required."""
+    for marker, (programs, name, variable) in PROGRAMS.items():
+        if item.get_closest_marker(marker) and not all(map(shutil.which, programs)):
+            if os.environ.get(variable):
+                pytest.fail(f"{name} is required ({variable}) but not on PATH")
+            pytest.skip(f"{name} is not on PATH")
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ LAYERS = [
     "tomography",
     "validation",
     "cli",
+    "gui",
 ]
 ALLOWED = {
     "io": {"io", "geometry"},
@@ -30,7 +31,8 @@ ALLOWED = {
     "misalignment": {"misalignment", "anisotropy", "learning", "fourier", "geometry", "io"},
     "tomography": {"tomography", "learning", "fourier", "geometry", "io"},
     "validation": {"validation", "anisotropy", "learning", "fourier", "geometry", "io"},
-    "cli": {"cli", "anisotropy", "tomography", "validation", "io"},
+    "cli": {"cli", "gui", "anisotropy", "tomography", "validation", "io"},
+    "gui": {"gui", "cli", "io"},
 }
 
 

@@ -12,8 +12,6 @@ import typer
 
 from relion_external.config import COMMANDS as RELION_COMMANDS
 from spisonet import __version__
-from spisonet.anisotropy.config import COMMANDS as MAP_COMMANDS
-from spisonet.anisotropy.config import CheckConfig
 from spisonet.cli.generate import (
     add_command,
     boolean_names,
@@ -22,21 +20,16 @@ from spisonet.cli.generate import (
     join_boolean_values,
     optional_names,
 )
+from spisonet.cli.programs import ISONET, SPISONET
 from spisonet.errors import SpisonetError
-from spisonet.tomography.config import COMMANDS as TOMOGRAM_COMMANDS
-from spisonet.validation.config import COMMANDS as VALIDATION_COMMANDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
+    from spisonet.cli.programs import Commands
     from spisonet.io.config import CommandConfig
 
 EXIT_INTERRUPTED = 130
-
-if TYPE_CHECKING:
-    Commands = Mapping[type[CommandConfig], str]
-
-COMMANDS: Commands = {**MAP_COMMANDS, **VALIDATION_COMMANDS}
 
 
 class TerminalHandler(logging.StreamHandler[TextIO]):
@@ -135,21 +128,20 @@ def main(arguments: list[str] | None = None) -> None:
     """Run ``spisonet.py``; a fault of the input prints one sentence and exits with 1."""
     app = _program(
         "spisonet",
-        COMMANDS,
+        SPISONET,
         "Correct the anisotropy of cryo-EM maps: restore the Fourier regions that were not measured.",
         relion=(RELION_COMMANDS, "Use this program inside RELION's GUI."),
     )
-    _run(app, [*COMMANDS, *RELION_COMMANDS], arguments)
+    _run(app, [*SPISONET, *RELION_COMMANDS], arguments)
 
 
 def isonet(arguments: list[str] | None = None) -> None:
     """Run ``isonet.py``, as `main`."""
-    commands: dict[type[CommandConfig], str] = {**TOMOGRAM_COMMANDS, CheckConfig: COMMANDS[CheckConfig]}
-    app = _program("isonet", commands, "Fill the missing wedge of tomograms, and denoise them.")
-    _run(app, list(commands), arguments)
+    app = _program("isonet", ISONET, "Fill the missing wedge of tomograms, and denoise them.")
+    _run(app, list(ISONET), arguments)
 
 
 def run_config(config: CommandConfig) -> None:
     """Run the command of a configuration as the command line does, and return if it succeeds."""
     with _terminal():
-        _runner({**COMMANDS, **TOMOGRAM_COMMANDS}[type(config)])(config)
+        _runner({**SPISONET, **ISONET}[type(config)])(config)

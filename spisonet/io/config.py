@@ -1,6 +1,6 @@
 """Run configurations: one pydantic model per command.
 
-The command line (and later the graphical forms) are generated from these models, so a default or
+Command line and graphical forms are generated from these models, so a default or
 a help text stands in one place. Modules that define them import nothing heavy.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -18,8 +19,9 @@ from spisonet.errors import SpisonetError
 from spisonet.io.atomic import atomic_path
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from typing import Self
+
+    from pydantic.fields import FieldInfo
 
 JOB_FILE = "job.json"
 
@@ -67,13 +69,26 @@ class CommandConfig(BaseModel):
         try:
             return cls(**options)
         except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(str(part) for part in first["loc"])
-            message = first["msg"].removeprefix("Value error, ")
-            where = f"--{field}: " if field else ""
-            raise SpisonetError(
-                f"{where}{message[0].upper() if not where else message[0].lower()}{message[1:].rstrip('.')}."
-            ) from error
+            field, message = next(iter(field_faults(error).items()))
+            raise SpisonetError(f"--{field}: {message}" if field else _capitalised(message)) from error
+
+
+def field_faults(error: ValidationError) -> dict[str, str]:
+    """Return what is wrong by field, in sentences without their beginning; "" stands for the whole."""
+    faults: dict[str, str] = {}
+    for fault in error.errors():
+        message = fault["msg"].removeprefix("Value error, ").rstrip(".")
+        faults.setdefault(".".join(map(str, fault["loc"])), f"{message[0].lower()}{message[1:]}.")
+    return faults
+
+
+def _capitalised(sentence: str) -> str:
+    return sentence[0].upper() + sentence[1:]
+
+
+def is_output(name: str, info: FieldInfo) -> bool:
+    """Tell whether a field names what a command writes: ``o``, ``output_...``, or a path with a default."""
+    return name == "o" or name.startswith("out") or isinstance(info.default, Path)
 
 
 def command_words(config: CommandConfig) -> list[str]:

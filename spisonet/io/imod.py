@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spisonet.errors import SpisonetError
+from spisonet.io.atomic import atomic_path
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 # Lengths in bytes of the fixed parts of a binary model (IMOD, "Binary File Format for IMOD Models").
 ID_LENGTH, HEADER_LENGTH, OBJECT_LENGTH = 8, 232, 176
 FLAGS_OFFSET, FLIPPED = 152, 1 << 16  # a model that was drawn with y and z exchanged
+GREEN = (0.0, 1.0, 0.0)
 
 
 def read_contours(path: Path) -> list[NDArray[np.float32]]:
@@ -59,6 +62,44 @@ def read_contours(path: Path) -> list[NDArray[np.float32]]:
     numbers = points[:, :-3]  # of object and contour
     groups = np.unique(numbers, axis=0) if numbers.shape[1] else [numbers[:0]]
     return [points[(numbers == group).all(axis=1), -3:] if len(group) else points for group in groups]
+
+
+def write_contours(
+    path: Path, contours: Sequence[Sequence[Sequence[float]]], shape: tuple[int, int, int]
+) -> None:
+    """Write closed contours as an IMOD model with one object.
+
+    Parameters
+    ----------
+    path : Path
+        The ``.mod`` file; it appears whole or not at all.
+    contours : sequence
+        Of contours of points ``(x, y, z)`` in voxels.
+    shape : tuple of int
+        ``(z, y, x)`` of the tomogram that they were drawn in.
+
+    Raises
+    ------
+    SpisonetError
+        If a point is none, or the file cannot be written.
+    """
+    try:
+        points = [np.asarray(contour, dtype=">f4").reshape(-1, 3) for contour in contours]
+    except (TypeError, ValueError) as error:
+        raise SpisonetError("A contour is a list of points x, y and z.") from error
+    if not all(len(contour) and np.isfinite(contour).all() for contour in points):
+        raise SpisonetError("A contour has no point, or one that is no number.")
+    z, y, x = shape
+    # IMOD's manual, "Binary File Format for IMOD Models": the parts in the order of their fields.
+    header = struct.pack(">8s128s", b"IMODV1.2", b"boundary")
+    header += struct.pack(">4iI4i6f", x, y, z, 1, 0, 1, 0, 0, 255, *(0.0,) * 3, *(1.0,) * 3)
+    header += struct.pack(">5if2i3f", 0, 0, 0, 3, 128, 1.0, 0, 0, *(0.0,) * 3)
+    content = b"OBJT" + struct.pack(">64s16I", b"boundary", *(0,) * 16)
+    content += struct.pack(">iI2i3fi8B2i", len(points), 0, 0, 1, *GREEN, 0, 1, 3, 1, 1, *(0,) * 4, 0, 0)
+    for contour in points:
+        content += b"CONT" + struct.pack(">iI2i", len(contour), 0, 0, 0) + contour.tobytes()
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(header + content + b"IEOF")
 
 
 def _of_model(content: bytes) -> list[NDArray[np.float32]]:

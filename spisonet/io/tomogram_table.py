@@ -242,6 +242,39 @@ class TomogramTable:
             block[column] = "None"
         block.loc[row.number, column] = f"{value:g}" if isinstance(value, float) else str(value)
 
+    def remove(self, numbers: Sequence[int]) -> None:
+        """Take out rows.
+
+        Raises
+        ------
+        SpisonetError
+            If none would be left.
+        """
+        kept = self._blocks[self._name].drop(index=list(numbers), errors="ignore").reset_index(drop=True)
+        if kept.empty:
+            raise SpisonetError(f"{self.path} would list no tomogram.")
+        self._blocks[self._name] = kept
+
+    def append(self, other: TomogramTable) -> None:
+        """Add the tomograms of another table that this one does not list, with indices that go on.
+
+        Raises
+        ------
+        SpisonetError
+            If all are listed already.
+        """
+        import pandas as pd  # noqa: PLC0415
+
+        known = {row.shown for row in self.rows}
+        chosen = [row.number for row in other.rows if row.shown not in known]
+        if not chosen:
+            raise SpisonetError(f"{self.path} lists these tomograms already.")
+        mine, new = self._blocks[self._name], other._blocks[other._name].loc[chosen].copy()
+        if INDEX in mine.columns:
+            last = max(int(index) for row in self.rows if (index := row.index).isdecimal())
+            new[INDEX] = [str(last + number) for number in range(1, len(new) + 1)]
+        self._blocks[self._name] = pd.concat([mine, new], ignore_index=True).fillna("None")
+
     def write(self) -> None:
         """Write the file, atomically."""
         self.write_to(self.path)

@@ -443,12 +443,6 @@ class ResizeConfig(CommandConfig):
     )
 
 
-class GuiConfig(CommandConfig):
-    """Open the graphical interface, if it is installed."""
-
-    command: ClassVar[str] = "gui"
-
-
 COMMANDS: dict[type[CommandConfig], str] = {
     PrepareStarConfig: "spisonet.tomography.prepare:run_prepare_star",
     DeconvConfig: "spisonet.tomography.deconvolution:run_deconv",
@@ -459,5 +453,4 @@ COMMANDS: dict[type[CommandConfig], str] = {
     DenoiseConfig: "spisonet.tomography.refine:run_denoise",
     PredictConfig: "spisonet.tomography.predict:run_predict",
     ResizeConfig: "spisonet.tomography.resizing:run_resize",
-    GuiConfig: "spisonet.cli.graphical:run_gui",
 }

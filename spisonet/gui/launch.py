@@ -1,0 +1,92 @@
+"""``gui``: serve the interface of a project on this machine's own address."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import secrets
+import socket
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from spisonet.errors import SpisonetError
+from spisonet.gui.roots import Roots
+
+if TYPE_CHECKING:
+    from spisonet.gui.config import GuiConfig
+
+HOST = "127.0.0.1"  # reached from elsewhere through ssh alone
+FIRST_PORT, N_PORTS = 8642, 50
+TOKEN_BYTES = 24
+SECONDS_TO_FINISH = 2
+SLURM_TEMPLATE = Path("spisonet_jobs/slurm_gpu.sh")
+
+
+def run_gui(config: GuiConfig) -> None:
+    """Serve until it is interrupted; jobs go on.
+
+    Raises
+    ------
+    SpisonetError
+        If its libraries are not installed, a folder or the template does not exist, or the port is taken.
+    """
+    try:
+        import uvicorn  # noqa: PLC0415
+
+        from spisonet.gui.server import make_application  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise SpisonetError(
+            f"The graphical interface needs {error.name}: pip install 'spisonet[gui]'."
+        ) from error
+    project = config.project.resolve()
+    further = [Path(word.strip()) for word in (config.roots or "").split(",") if word.strip()]
+    for folder in (project, *further):
+        if not folder.is_dir():
+            raise SpisonetError(f"{folder} is not a folder.")
+    template = config.slurm_template
+    if template is not None and not template.is_file():
+        raise SpisonetError(f"{template} does not exist.")
+    roots = Roots(project, [folder.resolve() for folder in further])
+    template = None if template is None else template.resolve()
+    os.chdir(project)  # what tables and options name is relative to it, as on the command line
+    if template is None and SLURM_TEMPLATE.is_file():
+        template = SLURM_TEMPLATE.resolve()
+    token = secrets.token_urlsafe(TOKEN_BYTES)
+    with closing(_listen(config.port)) as listener:
+        port = listener.getsockname()[1]
+        server = uvicorn.Server(
+            uvicorn.Config(
+                make_application(roots, token, template),
+                lifespan="off",
+                ws="none",
+                access_log=False,  # it would hold the token
+                log_level="warning",
+                server_header=False,
+                timeout_graceful_shutdown=SECONDS_TO_FINISH,
+            )
+        )
+        typer.echo(
+            f"The project {project} is served at\n\n    http://{HOST}:{port}/{token}/\n\n"
+            "From another machine, first: "
+            f"ssh -L {port}:{HOST}:{port} {getpass.getuser()}@{socket.getfqdn()}\n"
+            "Whoever has this address can run jobs as you. End with Ctrl-C; jobs go on."
+        )
+        server.run(sockets=[listener])
+
+
+def _listen(port: int | None) -> socket.socket:
+    for number in range(FIRST_PORT, FIRST_PORT + N_PORTS) if port is None else [port]:
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((HOST, number))
+            listener.listen(128)
+        except OSError:
+            listener.close()
+            continue
+        return listener
+    taken = f"{FIRST_PORT} to {FIRST_PORT + N_PORTS - 1} are all" if port is None else f"{port} is"
+    raise SpisonetError(f"Port {taken} in use; give another with --port.")

@@ -1,0 +1,139 @@
+"""Run one job, detached from whoever asked for it: ``python -m spisonet.gui.runner FOLDER``.
+
+It waits for the devices of the job, runs the command line, passes on a wish to stop, and notes what became
+of it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from spisonet.gui.processes import identity, this_host
+from spisonet.io.config import JOB_FILE, write_json
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+LAUNCH_FILE, PROCESS_FILE, OUTPUT_FILE = "launch.json", "process.json", "run.out"
+WAITING, RUNNING, ENDED = "waiting", "running", "ended"
+FINISHED, FAILED, STOPPED = "finished", "failed", "stopped"
+QUEUED = "queued"
+UNSETTLED = (QUEUED, RUNNING)  # status in job.json of a command that ended without a word
+PATIENCE_SECONDS = {signal.SIGINT: 30.0, signal.SIGTERM: 10.0, signal.SIGKILL: 10.0}
+GLANCE_SECONDS = 0.2
+NOT_STARTED = 127
+
+
+class _StopWaiting(Exception):  # noqa: N818 - a wish, not an error
+    """Somebody wants a job to end that waits for its devices."""
+
+
+class Runner:
+    """One job.
+
+    Parameters
+    ----------
+    folder : Path
+        Its folder, which holds ``launch.json``: ``arguments`` to run in ``project``, and ``locks`` of devices
+        to wait for.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._launch = json.loads((folder / LAUNCH_FILE).read_text(encoding="utf-8"))
+        self._process: dict[str, Any] = {"host": this_host(), "runner": identity(), "state": WAITING}
+        self._stopping = self._waiting = False
+
+    def stop(self, _number: int, _frame: FrameType | None) -> None:
+        """Note the wish to stop; a signal handler."""
+        self._stopping = True
+        if self._waiting:
+            raise _StopWaiting
+
+    def run(self) -> None:
+        """Wait, run, and note what became of it."""
+        self._note()
+        status = NOT_STARTED
+        with ExitStack() as stack:
+            try:
+                locks = self._take_devices(stack)
+                if not self._stopping:
+                    status = self._run_command(locks)
+            except OSError as error:
+                with (self._folder / OUTPUT_FILE).open("a", encoding="utf-8") as output:
+                    output.write(f"The job could not be started: {error}\n")
+        self._process.pop("child", None)
+        self._note(state=ENDED, stopped=self._stopping, exit_status=status, ended=time.time())
+        self._settle(STOPPED if self._stopping else FAILED if status else FINISHED)
+
+    def _note(self, **news: object) -> None:
+        self._process |= news
+        write_json(self._folder / PROCESS_FILE, self._process)
+
+    def _take_devices(self, stack: ExitStack) -> list[IO[bytes]]:
+        """Wait until no other job of this user on this machine has the devices; first come, first served."""
+        folder = Path(tempfile.gettempdir()) / f"spisonet-{os.getuid()}"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        locks: list[IO[bytes]] = []
+        with suppress(_StopWaiting):
+            for name in self._launch["locks"]:
+                lock = stack.enter_context((folder / f"{name}.lock").open("ab"))
+                self._waiting = True
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                self._waiting = False
+                locks.append(lock)
+        self._waiting = False
+        return locks
+
+    def _run_command(self, locks: list[IO[bytes]]) -> int:
+        with (self._folder / OUTPUT_FILE).open("ab") as output:
+            child = subprocess.Popen(
+                self._launch["arguments"],
+                cwd=self._launch["project"],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                process_group=0,  # so that all of its processes can be told to stop
+                pass_fds=[lock.fileno() for lock in locks],  # its devices are taken as long as it lives
+            )
+        self._note(state=RUNNING, started=time.time(), child=identity(child.pid))
+        while not self._stopping:
+            with suppress(subprocess.TimeoutExpired):
+                return child.wait(GLANCE_SECONDS)
+        for number, patience in PATIENCE_SECONDS.items():  # first as Ctrl-C: it can be resumed then
+            with suppress(ProcessLookupError):
+                os.killpg(child.pid, number)
+            with suppress(subprocess.TimeoutExpired):
+                return child.wait(patience)
+        return child.wait()
+
+    def _settle(self, status: str) -> None:
+        """Complete the record of a command that keeps none itself, or was killed."""
+        path = self._folder / JOB_FILE
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if record.get("status") in UNSETTLED:
+            write_json(path, {**record, "status": status})
+
+
+def main() -> None:
+    """Run the job whose folder is the only argument."""
+    # A shell lets what it starts in the background ignore interrupts, and so would the command.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    runner = Runner(Path(sys.argv[1]).resolve())
+    signal.signal(signal.SIGTERM, runner.stop)
+    runner.run()
+
+
+if __name__ == "__main__":
+    main()

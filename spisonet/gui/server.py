@@ -1,0 +1,282 @@
+"""The application: addresses, and what answers there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import anyio
+import anyio.to_thread
+from pydantic import ValidationError
+from starlette.applications import Starlette
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from spisonet import __version__
+from spisonet.errors import SpisonetError
+from spisonet.gui import refinements, slurm
+from spisonet.gui.devices import list_gpus
+from spisonet.gui.folders import list_folder
+from spisonet.gui.forms import command_line, describe_programs, read_form
+from spisonet.gui.guard import Guard
+from spisonet.gui.jobs import Jobs
+from spisonet.gui.questions import (
+    Addition,
+    Boundary,
+    Cell,
+    Copy,
+    Download,
+    DroppedFolder,
+    Form,
+    LogPage,
+    Named,
+    Plane,
+    Question,
+    Rows,
+    Slice,
+    Start,
+    Subject,
+)
+from spisonet.gui.tables import Tables
+from spisonet.gui.views import Viewer, surface_volume
+from spisonet.io.config import field_faults
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from starlette.requests import Request
+
+    from spisonet.gui.roots import Roots
+
+    Handler = Callable[[Request], Awaitable[Response]]
+
+STATIC = Path(__file__).parent / "static"
+SIMULTANEOUS_PICTURES = 2  # others wait: each holds some planes in memory
+CACHED = {"Cache-Control": "private, max-age=3600"}  # the address holds the file's time
+UNCACHED = {"Cache-Control": "no-store"}
+# A page may be of anybody who can write here: it runs nothing, and knows nothing of this one.
+PAGE_POLICY = "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'self'"
+SHOWN_IN_PAGE = (".png", ".html")
+TEXT_SUFFIXES = (".json", ".log", ".out", ".star", ".sh", ".toml", ".csv", ".txt")
+Q = TypeVar("Q", bound=Question)
+N = TypeVar("N", bound=Named)
+
+
+class FormFaultsError(SpisonetError):
+    """A form has faults.
+
+    Parameters
+    ----------
+    faults : dict
+        Sentences by field.
+    """
+
+    def __init__(self, faults: dict[str, str]) -> None:
+        super().__init__("; ".join(f"{field}: {sentence}" for field, sentence in faults.items()))
+        self.faults = faults
+
+
+def make_application(roots: Roots, token: str, template: Path | None) -> Guard:
+    """Put the application together.
+
+    Parameters
+    ----------
+    roots : Roots
+        Where files may be; the current folder is its project.
+    token : str
+        The first part of every address.
+    template : Path or None
+        Submission script for SLURM.
+    """
+    routes: list[BaseRoute] = [*_job_routes(roots, template), *_table_routes(roots), *_picture_routes(roots)]
+    routes += [*_relion_routes(roots), *_file_routes(roots), Mount("/static", _Static(directory=STATIC))]
+    return Guard(Starlette(routes=routes, exception_handlers={SpisonetError: _say_what_is_wrong}), token)
+
+
+def _job_routes(roots: Roots, template: Path | None) -> list[Route]:
+    jobs = Jobs(roots, template)
+
+    def describe(_: Question) -> dict[str, Any]:
+        return {
+            "name": roots.project.name,
+            "roots": [str(root) for root in roots.all],
+            "version": __version__,
+            "programs": describe_programs(),
+            "gpus": list_gpus(),
+            "slurm": {
+                "available": slurm.is_available(),
+                "template": None if template is None else str(template),
+                "fields": [] if template is None else slurm.template_fields(template),
+            },
+        }
+
+    def preview(form: Form) -> dict[str, Any]:
+        config, faults = read_form(form.program, form.command, form.values, roots)
+        return {"line": config and command_line(form.program, config), "faults": faults}
+
+    def start(form: Start) -> dict[str, Any]:
+        config, faults = read_form(form.program, form.command, form.values, roots)
+        if config is None:
+            raise FormFaultsError(faults)
+        return jobs.start(form.program, config, form.place, form.key).summary()
+
+    return [
+        _get("/api/project", Question, describe),
+        _get("/api/jobs", Question, lambda _: [job.summary() for job in jobs.all()]),
+        _get("/api/job", Named, lambda asked: jobs.find(asked.name).details()),
+        _get("/api/log", LogPage, lambda asked: jobs.find(asked.name).read_log(asked.offset)),
+        _post("/api/preview", Form, preview),
+        _post("/api/start", Start, start),
+        _post("/api/stop", Named, lambda asked: jobs.stop(asked.name)),
+        _post("/api/resume", Named, lambda asked: jobs.resume(asked.name).summary()),
+        _post("/api/delete", Named, lambda asked: jobs.delete(asked.name)),
+    ]
+
+
+def _table_routes(roots: Roots) -> list[Route]:
+    tables = Tables(roots)
+    return [
+        _get("/api/table", Named, lambda asked: tables.show(asked.name)),
+        _post(
+            "/api/table/edit",
+            Cell,
+            lambda cell: tables.edit(cell.name, cell.row, cell.column, cell.value, cell.version),
+        ),
+        _post("/api/table/remove", Rows, lambda asked: tables.remove(asked.name, asked.rows, asked.version)),
+        _post("/api/table/copy", Copy, lambda asked: tables.save_as(asked.name, asked.target)),
+        _post(
+            "/api/table/add",
+            Addition,
+            lambda asked: tables.add(asked.name, asked.folder, asked.files, asked.options),
+        ),
+        _post("/api/locate", DroppedFolder, lambda asked: tables.locate(asked.name, asked.files)),
+        _get("/api/boundary", Named, lambda asked: tables.boundary(asked.name)),
+        _post(
+            "/api/boundary",
+            Boundary,
+            lambda drawn: tables.save_boundary(drawn.name, drawn.contours, drawn.volume),
+        ),
+    ]
+
+
+def _picture_routes(roots: Roots) -> list[Route]:
+    viewer = Viewer()
+    limiter = anyio.CapacityLimiter(SIMULTANEOUS_PICTURES)
+
+    def drawing(path: str, model: type[N], draw: Callable[[N, Path], bytes]) -> Route:
+        async def handle(request: Request) -> Response:
+            asked = await _read(request, model)
+            picture = await anyio.to_thread.run_sync(
+                lambda: draw(asked, roots.existing(asked.name)), limiter=limiter
+            )
+            return Response(picture, media_type="image/png", headers=CACHED)
+
+        return Route(path, handle, methods=["GET"])
+
+    async def surface(request: Request) -> Response:
+        asked = await _read(request, Named)
+        voxels, facts = await anyio.to_thread.run_sync(
+            lambda: surface_volume(roots.existing(asked.name)), limiter=limiter
+        )
+        headers = {**UNCACHED, "X-Facts": json.dumps(facts)}
+        return Response(voxels, media_type="application/octet-stream", headers=headers)
+
+    return [
+        _get("/api/volume", Named, lambda asked: viewer.describe(roots.existing(asked.name))),
+        drawing(
+            "/api/slice",
+            Slice,
+            lambda asked, path: viewer.slice(
+                path, asked.axis, asked.index, asked.thickness, (asked.low, asked.high)
+            ),
+        ),
+        drawing(
+            "/api/power",
+            Plane,
+            lambda asked, path: viewer.power(path, asked.axis, asked.index, asked.thickness),
+        ),
+        drawing("/api/overlay", Plane, lambda asked, path: viewer.overlay(path, asked.axis, asked.index)),
+        Route("/api/surface", surface, methods=["GET"]),
+    ]
+
+
+def _relion_routes(roots: Roots) -> list[Route]:
+    return [
+        _get(
+            "/api/relion",
+            Question,
+            lambda _: {
+                "export": refinements.export_line(),
+                "refinements": refinements.list_refinements(roots),
+            },
+        ),
+        _get("/api/refinement", Named, lambda asked: refinements.show_refinement(asked.name, roots)),
+        _post("/api/check", Subject, lambda asked: refinements.check(asked.subject, roots)),
+    ]
+
+
+def _file_routes(roots: Roots) -> list[Route]:
+    async def page(_request: Request) -> Response:
+        return FileResponse(STATIC / "index.html", headers=UNCACHED)
+
+    async def file(request: Request) -> Response:
+        asked = await _read(request, Download)
+        path = await anyio.to_thread.run_sync(roots.existing, asked.name)
+        if path.suffix in SHOWN_IN_PAGE and not asked.keep:
+            policy = {"Content-Security-Policy": PAGE_POLICY, "X-Frame-Options": "SAMEORIGIN"}
+            return FileResponse(path, headers={**UNCACHED, **policy})
+        if path.suffix in TEXT_SUFFIXES and not asked.keep:
+            return FileResponse(path, media_type="text/plain; charset=utf-8", headers=UNCACHED)
+        octets = "application/octet-stream"
+        return FileResponse(path, filename=path.name, media_type=octets, headers=UNCACHED)
+
+    return [
+        Route("/", page, methods=["GET"]),
+        Route("/file", file, methods=["GET"]),
+        _get("/api/folder", Named, lambda asked: list_folder(asked.name, roots)),
+    ]
+
+
+def _get(path: str, model: type[Q], answer: Callable[[Q], Any]) -> Route:
+    return Route(path, _answering(model, answer), methods=["GET"])
+
+
+def _post(path: str, model: type[Q], answer: Callable[[Q], Any]) -> Route:
+    return Route(path, _answering(model, answer), methods=["POST"])
+
+
+def _answering(model: type[Q], answer: Callable[[Q], Any]) -> Handler:
+    """Return a handler that lets a thread answer a question in JSON."""
+
+    async def handle(request: Request) -> Response:
+        asked = await _read(request, model)
+        return JSONResponse(await anyio.to_thread.run_sync(answer, asked), headers=UNCACHED)
+
+    return handle
+
+
+async def _read(request: Request, model: type[Q]) -> Q:
+    try:
+        if request.method == "GET":
+            return model.model_validate(dict(request.query_params))
+        return model.model_validate_json(await request.body())
+    except ValidationError as error:
+        field, sentence = next(iter(field_faults(error).items()))
+        raise SpisonetError(f"This request is not understood: {field}: {sentence}") from error
+
+
+async def _say_what_is_wrong(_request: Request, error: Exception) -> Response:
+    if isinstance(error, FormFaultsError):
+        return JSONResponse({"error": str(error), "faults": error.faults}, 422)
+    return JSONResponse({"error": str(error)}, 400)
+
+
+class _Static(StaticFiles):
+    """The interface's own files, which a browser asks for again after an update."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        response = super().file_response(*args, **kwargs)
+        response.headers["Cache-Control"] = "no-cache"
+        return response

@@ -1,0 +1,72 @@
+// Which page is shown: its name and values stand in the address after the #.
+
+import { get } from "./api.js";
+import { h } from "./dom.js";
+import { showForm } from "./form.js";
+import { showJob, showProject } from "./jobs.js";
+import { showMaps } from "./maps.js";
+import { showRelion } from "./relion.js";
+import { showTomograms } from "./tomograms.js";
+import { showViewer } from "./viewer.js";
+
+const PAGES = {
+  "": { show: showProject, title: "Project" },
+  tomograms: { show: showTomograms, title: "Tomograms" },
+  maps: { show: showMaps, title: "Maps" },
+  relion: { show: showRelion, title: "RELION" },
+  view: { show: showViewer, title: "View" },
+  job: { show: showJob },
+  new: { show: showForm },
+};
+
+let leave = () => {};
+
+function read() {
+  const [name, query] = location.hash.replace(/^#\/?/, "").split("?");
+  return { name, values: Object.fromEntries(new URLSearchParams(query)) };
+}
+
+function here(name, values = {}) {
+  const given = Object.entries(values).filter(([, value]) => value !== undefined && value !== null && value !== "");
+  return `#/${name}${given.length ? `?${new URLSearchParams(given)}` : ""}`;
+}
+
+function drawSide(project, current) {
+  const links = Object.entries(PAGES).filter(([, page]) => page.title);
+  document.getElementById("side").replaceChildren(
+    h("div", { class: "brand" }, h("img", { src: "static/icon.svg", alt: "" }), "spisonet"),
+    ...links.map(([name, page]) => h("a", { href: here(name), class: name === current ? "here" : "" }, page.title)),
+    h("div", { class: "foot" }, h("b", {}, project.name), project.roots[0], h("div", {}, `version ${project.version}`)),
+  );
+}
+
+async function show(project) {
+  leave();
+  const { name, values } = read();
+  const page = PAGES[name] ?? PAGES[""];
+  const main = h("main", { id: "page" });
+  document.getElementById("page").replaceWith(main);
+  document.title = `${page.title ?? values.name ?? values.command ?? "spisonet"} · ${project.name}`;
+  drawSide(project, name);
+  const cleanups = [];
+  leave = () => cleanups.forEach((cleanup) => cleanup());
+  // Pages pass what ends their timers; one that takes longer to come than the next is not shown.
+  const onLeave = (cleanup) => (main.isConnected ? cleanups.push(cleanup) : cleanup());
+  try {
+    await page.show({ main, values, project, onLeave, here });
+  } catch (error) {
+    main.append(h("p", { class: "error" }, error.message));
+  }
+}
+
+async function begin() {
+  try {
+    const project = await get("project");
+    window.addEventListener("hashchange", () => show(project));
+    await show(project);
+  } catch (error) {
+    document.getElementById("page").replaceChildren(h("p", { class: "error" }, error.message));
+  }
+}
+
+begin();
