@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
+from types import NoneType
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from pydantic import ValidationError
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 JOB_PLACEHOLDER = "{job}"
 PLACE_FIELDS = ("gpuID", "device", "resume")  # said by where a job runs, and by how it was started
-KINDS = {bool: "switch", int: "integer", float: "number", Path: "path", str: "text"}
+KINDS: dict[Any, str] = {bool: "switch", int: "integer", float: "number", Path: "path", str: "text"}
 BOUNDS = ("ge", "gt", "le", "lt")
 CHANGED_FIRST = ("epochs", "n_subvolume", "cube_size", "filter_base", "method")  # beside what examples show
 
@@ -87,17 +88,19 @@ def _describe(model: type[CommandConfig]) -> dict[str, Any]:
 
 
 def _kind(info: FieldInfo) -> tuple[str, list[str]]:
-    annotation: Any = info.annotation
-    if get_origin(annotation) is Literal:
-        return "choice", [str(value) for value in get_args(annotation)]
-    members = [member for member in get_args(annotation) if member is not type(None)]
-    if get_origin(annotation) not in (None, Union) and not members:
-        raise TypeError(f"{annotation} has no form.")
-    if members:
-        annotation = members[0]
+    """Return the kind of a field, and the texts to choose from; an empty one leaves it at its default."""
+    members = [member for member in get_args(info.annotation) if member is not NoneType]
+    if choices := _choices(info):
+        return "choice", [*([""] if NoneType in get_args(info.annotation) else []), *choices]
+    return KINDS[members[0] if members else info.annotation], []
+
+
+def _choices(info: FieldInfo) -> dict[str, Any]:
+    """Return the values that a field may have, by their texts; none if it is free."""
+    for annotation in (info.annotation, *get_args(info.annotation)):
         if get_origin(annotation) is Literal:
-            return "choice", ["", *(str(value) for value in get_args(annotation))]
-    return KINDS[annotation], []
+            return {str(value): value for value in get_args(annotation)}
+    return {}
 
 
 def _default(model: type[CommandConfig], name: str, info: FieldInfo, output: bool) -> Any:
@@ -150,6 +153,8 @@ def read_form(
         for name, value in values.items()
         if value is not None and (not isinstance(value, str) or value.strip())
     }
+    for name in given.keys() & model.model_fields.keys():
+        given[name] = _choices(model.model_fields[name]).get(given[name], given[name])
     try:
         config = model(**given)
     except ValidationError as error:

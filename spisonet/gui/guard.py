@@ -6,12 +6,14 @@ import hmac
 from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LARGEST_BODY = 2**20  # bytes: forms and boundaries; files are never sent
+TOO_LARGE = "This is more than the interface takes: files are not sent to it."
 LOCAL_NAMES = ("127.0.0.1", "localhost", "[::1]")
 OWN = ("same-origin", "none")  # Sec-Fetch-Site of this page, and of an address that was typed in
 SECURITY_HEADERS = {
@@ -25,10 +27,6 @@ SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
-
-
-class _TooLargeError(Exception):
-    """The body of a request is larger than any that this program expects."""
 
 
 class Guard:
@@ -64,37 +62,29 @@ class Guard:
             return
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > LARGEST_BODY:
-            await _refuse(413, "This is more than the interface takes: files are not sent to it.")(
-                scope, receive, send
-            )
+            await _refuse(413, TOO_LARGE)(scope, receive, send)
             return
         await self._serve({**scope, "path": f"/{rest}", "raw_path": f"/{rest}".encode()}, receive, send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        received, begun = 0, False
+        received = 0
 
         async def counted() -> Message:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
             if received > LARGEST_BODY:
-                raise _TooLargeError
+                raise HTTPException(413, TOO_LARGE, {"Connection": "close"})
             return message
 
         async def secured(message: Message) -> None:
-            nonlocal begun
             if message["type"] == "http.response.start":
-                begun = True
                 headers = MutableHeaders(scope=message)
                 for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)
 
-        try:
-            await self._app(scope, counted, secured)
-        except _TooLargeError:
-            if not begun:
-                await _refuse(413, "This is more than the interface takes.")(scope, receive, send)
+        await self._app(scope, counted, secured)
 
 
 def _foreign(method: str, headers: Headers) -> str:

@@ -6,7 +6,7 @@ import getpass
 import os
 import secrets
 import socket
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,7 +74,8 @@ def run_gui(config: GuiConfig) -> None:
             f"ssh -L {port}:{HOST}:{port} {getpass.getuser()}@{socket.getfqdn()}\n"
             "Whoever has this address can run jobs as you. End with Ctrl-C; jobs go on."
         )
-        server.run(sockets=[listener])
+        with suppress(KeyboardInterrupt):  # the way to end it
+            server.run(sockets=[listener])
 
 
 def _listen(port: int | None) -> socket.socket:

@@ -15,6 +15,7 @@ from spisonet.errors import SpisonetError
 from spisonet.io.slices import AXES, PlaneReader, open_planes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -23,7 +24,7 @@ LARGEST_PICTURE = 1536  # pixels along an edge; larger planes are averaged down
 LARGEST_TRANSFORM = 1024
 LARGEST_SURFACE = 96  # voxels along an edge
 LARGEST_SURFACE_INPUT = 2**27  # voxels: a cube of 512
-MOST_PLANES = 64  # in one picture
+LARGEST_PLANE = 2**25  # voxels
 COLUMN_BYTES, COLUMNS = 2**25, 16  # planes across x that are read at once
 SAMPLED_PLANES, SAMPLES = 12, 2**16
 BINS = 120
@@ -47,16 +48,15 @@ class ColumnCache:
         self._blocks: OrderedDict[tuple[object, ...], NDArray[np.float32]] = OrderedDict()
         self._lock = Lock()
 
-    def read(self, reader: PlaneReader, start: int, stop: int) -> NDArray[np.float32]:
-        """Read planes across x as `PlaneReader.read` does."""
+    def read(self, reader: PlaneReader, index: int) -> NDArray[np.float32]:
+        """Read the plane ``(z, y)`` across x of a number."""
         bytes_of_a_plane = 4 * reader.shape[0] * reader.shape[1]
         width = max(1, min(COLUMNS, COLUMN_BYTES // bytes_of_a_plane))
-        parts = []
+        first = index - index % width
         with self._lock:  # whoever asks for the same block next finds it
-            for first in range(start - start % width, stop, width):
-                block = self._block(reader, first, min(first + width, reader.shape[2]))
-                parts.append(block[max(start - first, 0) : stop - first])
-        return np.concatenate(parts)
+            block = self._block(reader, first, min(first + width, reader.shape[2]))
+        plane: NDArray[np.float32] = block[index - first]
+        return plane
 
     def _block(self, reader: PlaneReader, first: int, last: int) -> NDArray[np.float32]:
         key = (reader.path, reader.path.stat().st_mtime_ns, first)
@@ -83,6 +83,7 @@ class Viewer:
             If the file is no volume that can be shown.
         """
         reader = open_planes(path)
+        _require_drawable(reader, "z")
         n_z = reader.shape[0]
         chosen = sorted({round(z) for z in np.linspace(0, n_z - 1, min(n_z, SAMPLED_PLANES))})
         stride = max(1, len(chosen) * reader.shape[1] * reader.shape[2] // SAMPLES)
@@ -135,14 +136,16 @@ class Viewer:
         SpisonetError
             If there is no such plane, or the file cannot be read.
         """
-        plane = self._planes(open_planes(path), axis, index, thickness).mean(axis=0)
-        return _encode(_grey(_reduced(_upright(plane, axis)), contrast))
+        planes = self._planes(open_planes(path), axis, index, thickness)
+        mean = next(planes)
+        for plane in planes:
+            mean = mean + plane
+        return _encode(_grey(_reduced(_upright(mean / np.float32(thickness), axis)), contrast))
 
     def power(self, path: Path, axis: str, index: int, thickness: int) -> bytes:
         """Draw the logarithm of the power spectrum of planes, DC in the middle, as PNG; see `slice`."""
-        planes = self._planes(open_planes(path), axis, index, thickness)
         total: NDArray[np.float64] | float = 0.0
-        for plane in planes:
+        for plane in self._planes(open_planes(path), axis, index, thickness):
             image = np.nan_to_num(_upright(plane, axis))
             image = image[tuple(_middle(n) for n in image.shape)]
             taper = np.outer(*(np.hanning(n) for n in image.shape))  # or the edges would draw a cross
@@ -153,20 +156,31 @@ class Viewer:
 
     def overlay(self, path: Path, axis: str, index: int) -> bytes:
         """Draw where a mask is more than a half, transparent elsewhere, as PNG; see `slice`."""
-        plane = _reduced(_upright(self._planes(open_planes(path), axis, index, 1)[0], axis))
+        plane = _reduced(_upright(next(self._planes(open_planes(path), axis, index, 1)), axis))
         picture = np.zeros((*plane.shape, 4), dtype=np.uint8)
         picture[plane > INSIDE] = (*OVERLAY_COLOUR, OVERLAY_ALPHA)
         return _encode(picture)
 
-    def _planes(self, reader: PlaneReader, axis: str, index: int, thickness: int) -> NDArray[np.float32]:
-        if axis not in tuple(AXES):
-            raise SpisonetError(f"{axis!r} is no axis.")
+    def _planes(
+        self, reader: PlaneReader, axis: str, index: int, thickness: int
+    ) -> Iterator[NDArray[np.float32]]:
+        """Yield as many planes as asked for, next to the end of the volume some of them repeatedly."""
         n_planes = reader.shape[AXES.index(axis)]
-        if not 0 <= index < n_planes or not 1 <= thickness <= MOST_PLANES:
+        if not 0 <= index < n_planes:
             raise SpisonetError(f"{reader.path} has planes 0 to {n_planes - 1} across {axis}.")
-        start = max(0, index - (thickness - 1) // 2)
-        stop = min(n_planes, start + thickness)
-        return self._columns.read(reader, start, stop) if axis == "x" else reader.read(axis, start, stop)
+        _require_drawable(reader, axis)
+        first = index - (thickness - 1) // 2
+        for number in range(first, first + thickness):
+            nearest = min(max(number, 0), n_planes - 1)
+            if axis == "x":
+                yield self._columns.read(reader, nearest)
+            else:
+                yield reader.read(axis, nearest, nearest + 1)[0]
+
+
+def _require_drawable(reader: PlaneReader, axis: str) -> None:
+    if math.prod(reader.shape) // reader.shape[AXES.index(axis)] > LARGEST_PLANE:
+        raise SpisonetError(f"{reader.path} has planes across {axis} that are too large to be drawn.")
 
 
 def surface_volume(path: Path) -> tuple[bytes, dict[str, Any]]:
@@ -188,10 +202,10 @@ def surface_volume(path: Path) -> tuple[bytes, dict[str, Any]]:
     if math.prod(reader.shape) > LARGEST_SURFACE_INPUT or min(reader.shape) == 1:
         shape = " x ".join(map(str, reader.shape))
         raise SpisonetError(f"{path} of {shape} voxels is too large, or too flat, for a surface.")
-    binning = math.ceil(max(reader.shape) / LARGEST_SURFACE)
+    binning = min(math.ceil(max(reader.shape) / LARGEST_SURFACE), *reader.shape)
     layers = []
     for start in range(0, reader.shape[0] - binning + 1, binning):
-        layers.append(_binned(reader.read("z", start, start + binning).mean(axis=0), binning))
+        layers.append(_binned(reader.read("z", start, start + binning).mean(axis=0), binning, binning))
     small = np.nan_to_num(np.stack(layers))
     low, high = float(small.min()), float(small.max())
     scaled = (small - low) * (255 / ((high - low) or 1.0))
@@ -216,24 +230,23 @@ def _middle(n: int) -> slice:
 
 
 def _reduced(plane: NDArray[np.float32]) -> NDArray[np.float32]:
-    return _binned(plane, math.ceil(max(plane.shape) / LARGEST_PICTURE))
+    """Average a plane down, each edge by itself: the page draws it in its true proportions."""
+    return _binned(plane, *(math.ceil(n / LARGEST_PICTURE) for n in plane.shape))
 
 
-def _binned(plane: NDArray[np.float32], binning: int) -> NDArray[np.float32]:
-    if binning == 1:
+def _binned(plane: NDArray[np.float32], by_row: int, by_column: int) -> NDArray[np.float32]:
+    if by_row == by_column == 1:
         return plane
-    rows, columns = (n // binning for n in plane.shape)
-    cells = plane[: rows * binning, : columns * binning].reshape(rows, binning, columns, binning)
+    rows, columns = plane.shape[0] // by_row, plane.shape[1] // by_column
+    cells = plane[: rows * by_row, : columns * by_column].reshape(rows, by_row, columns, by_column)
     mean: NDArray[np.float32] = cells.mean(axis=(1, 3))
     return mean
 
 
 def _grey(plane: NDArray[Any], contrast: tuple[float, float]) -> NDArray[np.uint8]:
-    low, high = contrast
-    if not (math.isfinite(low) and math.isfinite(high)):
-        raise SpisonetError("The contrast is no pair of numbers.")
-    scaled = (np.nan_to_num(plane) - low) * (255 / ((high - low) or 1.0))
-    grey: NDArray[np.uint8] = np.clip(scaled, 0, 255).astype(np.uint8)
+    low, high = contrast  # the first may be the larger one: an inverted picture
+    within = np.clip(np.nan_to_num(plane, nan=low), min(contrast), max(contrast))
+    grey: NDArray[np.uint8] = ((within - low) * (255 / ((high - low) or 1.0))).astype(np.uint8)
     return grey
 
 

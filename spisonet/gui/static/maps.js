@@ -15,7 +15,7 @@ const STEPS = [
   ["fsc3d", "Measure", "3D FSC: resolution by direction, sphericity, cFAR.", { h: "half1", h2: "half2", mask: "mask" }],
   ["diagnose", "Diagnose", "Does the map need a correction, and what can be expected of one?", null],
   ["reconstruct", "Correct", "Train on the half maps, fill what was not measured.", { i1: "half1", i2: "half2", mask: "mask", aniso_file: "aniso" }],
-  ["report", "Report", "Before and after, by direction, in one page.", { folder: "corrected" }],
+  ["report", "Report", "Before and after, by direction, in one page.", { folder: "corrected" }, { o: "{job}/report.html" }],
 ];
 const SYNONYMS = { half1: ["half1", "h", "h1", "i1"], half2: ["half2", "h2", "i2"], mask: ["mask", "mask_file"], aniso: ["aniso_file"] };
 const ALREADY = ["fsc3d", "diagnose", "reconstruct", "report", "check", "gui"];
@@ -66,9 +66,9 @@ export async function showMaps({ main, values, project, here }) {
     ]),
   );
 
-  const steps = STEPS.filter(([name]) => commands.has(name)).map(([name, heading, text, mapping], index) => {
+  const steps = STEPS.filter(([name]) => commands.has(name)).map(([name, heading, text, mapping, constants], index) => {
     const job = latest(name);
-    const link = here("new", { program: "spisonet", command: name, ...prefill(commands.get(name), mapping, chosen) });
+    const link = here("new", { program: "spisonet", command: name, ...prefill(commands.get(name), mapping, chosen), ...constants });
     return h(
       "div",
       { class: "step", "data-step": name },
