@@ -36,7 +36,8 @@ from spisonet.tomography.config import DeconvConfig, MakeMaskConfig, PredictConf
 from spisonet.tomography.figures import middle_slices
 from spisonet.tomography.report import INFERRED
 from spisonet.validation.config import ReportConfig
-from spisonet.validation.report import CAPTIONS, facts_of, note_on_independence
+from spisonet.validation.report import facts_of, note_on_independence
+from spisonet.validation.sections import CAPTIONS
 
 if TYPE_CHECKING:
     from pathlib import Path

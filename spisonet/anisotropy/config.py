@@ -52,7 +52,7 @@ class ReconstructConfig(CommandConfig):
         "spisonet.py reconstruct half1.mrc half2.mrc --mask mask.mrc --output_dir corrected --resume",
     )
     free_on_resume: ClassVar[frozenset[str]] = frozenset(
-        {"resume", "ncpus", "device", "gpuID", "memory_limit", "report"}
+        {"resume", "ncpus", "device", "gpuID", "memory_limit", "report", "validation", "validation_cones"}
     )
 
     i1: Annotated[Path, Positional] = Field(description="Half map 1.")
@@ -116,6 +116,10 @@ class ReconstructConfig(CommandConfig):
     positivity: bool = Field(
         True, description="Let no prediction inside the mask be below the solvent (needs --mask)."
     )
+    validation: Annotated[bool, CommandLine(aliases=("--validate",))] = Field(
+        False, description="Hide measured cones, learn again, and tell how well they are recovered."
+    )
+    validation_cones: int = Field(3, ge=1, description="Number of these cones, for --validate.")
     report: bool = Field(True, description="Sum up the run in report.html and report.json.")
     device: str | None = Field(None, description="cpu, cuda, cuda:1 or mps [default: the best there is].")
     seed: int = Field(0, ge=0, description="Seed of every random choice.")

@@ -15,7 +15,7 @@ from spisonet.anisotropy.inputs import COUPLED_WORDS, is_of_both_halves
 from spisonet.anisotropy.knowledge import Knowledge, known_from_halves, known_from_weight, reference_share
 from spisonet.anisotropy.preparation import correction_band, prepare_measurement
 from spisonet.anisotropy.recombination import CorrectedMap, recombine
-from spisonet.anisotropy.task import FSC3D_FILE, Task, read_task
+from spisonet.anisotropy.task import FSC3D_FILE, KEPT_STEM, Task, read_task
 from spisonet.fourier.grids import centred_from_half
 from spisonet.io.atomic import prepare_output_folder
 from spisonet.io.mrc import Volume, write_volume
@@ -41,6 +41,7 @@ SHARED_LABEL = f"spisonet: both halves corrected by one network: {COUPLED_WORDS}
 LINKED_LABEL = f"spisonet: halves share start weights or a reference: {COUPLED_WORDS}"
 MEASURED_LABEL = "spisonet: own network per half; weight and limit measured on both halves"
 INDEPENDENT_LABEL = "spisonet: each half corrected by a network that saw this half alone"
+KEPT_LABEL = "spisonet: share of every Fourier coefficient kept as measured, DC in the middle"
 SINGLE_LABEL = "spisonet: anisotropy corrected from this map alone"
 
 
@@ -85,7 +86,7 @@ def reconstruct(config: ReconstructConfig, memory: Memory, processes: Processes)
         If an input or option is unusable (nothing is written then), or if training fails.
     """
     task = read_task(config, memory)
-    known = _find_knowledge(config, task)
+    known = find_knowledge(config, task)
     folder = config.output_dir
     if config.resume:
         require_same_run(config, folder)
@@ -100,6 +101,7 @@ def reconstruct(config: ReconstructConfig, memory: Memory, processes: Processes)
 def _remove_old_results(folder: Path, names: list[str]) -> None:
     """Remove an earlier run's state and its maps of the same names, so that none is taken for this run's."""
     maps = [folder / f"corrected_{name}{suffix}.mrc" for name in names for suffix in ("", "_filtered")]
+    maps += [folder / f"{KEPT_STEM}{suffix}.mrc" for suffix in ("", *(f"_{name}" for name in names))]
     for path in [*folder.glob("checkpoint*.safetensors"), *maps]:
         path.unlink(missing_ok=True)
 
@@ -124,19 +126,13 @@ def _correct(config: ReconstructConfig, task: Task, known: Knowledge, processes:
     if not known.learnable[1:].any():
         log.warning("The half maps do not correlate in any shell: nothing is learned, nothing is changed.")
     names = output_names(volumes)
-    split = config.independent or len(volumes) == 1
-    units = [Unit("both halves", "", volumes, config.seed)]
-    if split:
-        units = [
-            Unit(name, f"_{name}", [volume], config.seed + index)
-            for index, (name, volume) in enumerate(zip(names, volumes, strict=True))
-        ]
+    units = units_of(config, volumes)
     # One after the other, so that the memory of the first is free again for the second.
     outcomes = [_correct_unit(config, task, known, band, unit, processes) for unit in units]
     corrected = [result for outcome in outcomes for result in outcome.corrected]
     losses = {unit.name: outcome.epoch_losses for unit, outcome in zip(units, outcomes, strict=True)}
 
-    label = _label(config, split, len(volumes))
+    label = _label(config, len(units) > 1, len(volumes))
     log.info("Header label: %s", label)
     _write_maps(folder, names, volumes, corrected, label)
     results = [volume.with_data(result.whole) for volume, result in zip(volumes, corrected, strict=True)]
@@ -174,7 +170,7 @@ def _correct_unit(
     log.info("%s: %.0f %% was not measured up to %.2f Å.", unit.name, 100 * hidden, limit)
     prediction, losses = measurement.data, []
     if known.learnable[1:].any():
-        lesson = _recipe(config, task, unit).lesson(
+        lesson = recipe_of(config, task, unit.seed).lesson(
             unit.name, measurement, task.memory, processes.count, task.pretrained
         )
         checkpoint = config.output_dir / f"checkpoint{unit.suffix}.safetensors"
@@ -187,7 +183,11 @@ def _correct_unit(
             save_network(path, trainer.average, {"trained_on": unit.name})
             log.info("Wrote %s", path)
     corrected = recombine(measurement, prediction, maps, scales)
-    return UnitOutcome(corrected, measurement.filling_weight_rfft.cpu().numpy(), hidden, losses)
+    weight = measurement.filling_weight_rfft.cpu().numpy()
+    first = unit.members[0]
+    kept = Volume(centred_from_half(weight * band + 1 - band, first.box), first.voxel_size_angstrom)
+    write_volume(config.output_dir / f"{KEPT_STEM}{unit.suffix}.mrc", kept, KEPT_LABEL)
+    return UnitOutcome(corrected, weight, hidden, losses)
 
 
 def _write_maps(
@@ -202,7 +202,17 @@ def _write_maps(
             log.info("Wrote %s", path)
 
 
-def _find_knowledge(config: ReconstructConfig, task: Task) -> Knowledge:
+def units_of(config: ReconstructConfig, volumes: list[Volume]) -> list[Unit]:
+    """Say which network sees which maps: one both or, if the halves are to stay independent, each its own."""
+    if not config.independent and len(volumes) > 1:
+        return [Unit("both halves", "", volumes, config.seed)]
+    return [
+        Unit(name, f"_{name}", [volume], config.seed + index)
+        for index, (name, volume) in enumerate(zip(output_names(volumes), volumes, strict=True))
+    ]
+
+
+def find_knowledge(config: ReconstructConfig, task: Task) -> Knowledge:
     """Find the Fourier weight, the signal per shell and the limit from what may be looked at."""
     first, given = task.maps.half1, task.weight_rfft
     # Independent halves with a given weight must not meet, not even in an FSC.
@@ -224,10 +234,11 @@ def _label(config: ReconstructConfig, split: bool, n_maps: int) -> str:
     return MEASURED_LABEL if is_of_both_halves(config.aniso_file) else INDEPENDENT_LABEL
 
 
-def _recipe(config: ReconstructConfig, task: Task, unit: Unit) -> Recipe:
+def recipe_of(config: ReconstructConfig, task: Task, seed: int) -> Recipe:
+    """Say what the options ask of a training."""
     names = {field.name for field in dataclasses.fields(Recipe)} - {"cube_size", "seed"}
     choices = {name: getattr(config, name) for name in names}
-    return Recipe(**choices, cube_size=task.cube_size, seed=unit.seed)
+    return Recipe(**choices, cube_size=task.cube_size, seed=seed)
 
 
 def output_names(volumes: list[Volume]) -> list[str]:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from spisonet.learning.unet import Network
 
 FSC3D_FILE = "FSC3D.mrc"
-RESULT_PATTERNS = ("corrected_*.mrc", "network*.safetensors", "checkpoint*.safetensors")
+KEPT_STEM = "measured"
+RESULT_PATTERNS = ("corrected_*.mrc", f"{KEPT_STEM}*.mrc", "network*.safetensors", "checkpoint*.safetensors")
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,26 @@ def read_task(config: ReconstructConfig, memory: Memory) -> Task:
                 f"{config.pretrained_model} is a network of another objective than {config.objective}: "
                 "give the --objective that it was trained with."
             )
-    reference_shell = 0.0
+    maps, reference_shell = with_reference(config, maps)
+    return Task(maps, weight, limit, cube_size, pretrained, memory, reference_shell)
+
+
+def with_reference(config: ReconstructConfig, maps: HalfMaps) -> tuple[HalfMaps, float]:
+    """Put the low resolutions of a reference in the place of the maps', if one is given.
+
+    Returns
+    -------
+    HalfMaps
+        What is corrected.
+    float
+        Shell up to which it is the reference; 0 without one.
+
+    Raises
+    ------
+    SpisonetError
+        If the reference is unusable.
+    """
+    voxel_size, reference_shell = maps.half1.voxel_size_angstrom, 0.0
     if config.reference is not None:
         reference = read_volume(config.reference, config.apix)
         require_same_grid(maps.half1, reference)
@@ -105,7 +125,7 @@ def read_task(config: ReconstructConfig, memory: Memory) -> Task:
             if volume is not None
         )
         maps = replace(maps, half1=half1, half2=others[0] if others else None)
-    return Task(maps, weight, limit, cube_size, pretrained, memory, reference_shell)
+    return maps, reference_shell
 
 
 def _require_new_outputs(config: ReconstructConfig) -> None:

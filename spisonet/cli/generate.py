@@ -45,7 +45,8 @@ def _parameters(name: str, info: FieldInfo) -> list[inspect.Parameter]:
     default = None if info.default is PydanticUndefined else info.default
     spellings = list(dict.fromkeys([f"--{name}", f"--{name.replace('_', '-')}", *shape.aliases]))
     if info.annotation is bool:
-        spellings = [f"{s}/--no-{s.lstrip('-')}" if s == f"--{name}" else s for s in spellings]
+        words = (f"--{name}", *shape.aliases)
+        spellings = [f"{s}/--no-{s.lstrip('-')}" if s in words else s for s in spellings]
     annotation: Any = info.annotation
     if shape.positional:
         # Both forms are optional to the parser; the model says what is missing.
@@ -180,10 +181,8 @@ def optional_names(models: list[type[CommandConfig]]) -> set[str]:
 
 
 def boolean_names(models: list[type[CommandConfig]]) -> set[str]:
-    """Names of every boolean field of the models."""
-    return {
-        name
-        for model in models
-        for name, info in model.model_fields.items()
-        if cast("Any", info.annotation) is bool
-    }
+    """Names of every boolean field of the models, and their further names."""
+    fields = [(name, info) for model in models for name, info in model.model_fields.items()]
+    flags = [(name, info) for name, info in fields if cast("Any", info.annotation) is bool]
+    aliases = {a.lstrip("-") for _, info in flags for m in info.metadata for a in getattr(m, "aliases", ())}
+    return {name for name, _ in flags} | aliases

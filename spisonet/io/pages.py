@@ -18,6 +18,7 @@ STYLE = (
     "body{font-family:sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#222}"
     "img{max-width:100%}figure{margin:2em 0}figcaption{color:#555}"
     "th{text-align:left;padding-right:1em}td{padding:.15em 1em .15em 0;vertical-align:top}"
+    ".verdict{font-size:1.2em}"
     ".note{background:#fff3d6;padding:.6em 1em}pre{white-space:pre-wrap;background:#f4f4f4;padding:.6em 1em}"
 )
 
@@ -40,6 +41,11 @@ def table(head: list[str], rows: list[list[str]]) -> str:
     lines = ["".join(f"<th>{escape(cell)}</th>" for cell in head)]
     lines += ["".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows]
     return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
+
+
+def paragraph(text: str) -> str:
+    """Return a paragraph."""
+    return f"<p>{escape(text)}</p>"
 
 
 def warning(text: str) -> str:

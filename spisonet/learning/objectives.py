@@ -21,7 +21,7 @@ from spisonet.learning.spectra import MAX_OVERSAMPLING, FourierWeight, apply_fil
 from spisonet.learning.turning import TurnedCopies, turn_cube
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from torch import Tensor
 
@@ -140,6 +140,35 @@ class ReplayObjective:
             prediction = copies.answer(predict, measurement.fill(prediction), rotations)
             total = total + prediction
         return total / (1 + ANSWER_PASSES)
+
+    def single_answers(
+        self, predict: Callable[[Tensor], Tensor], answer: Tensor, n_turns: int, seed: int
+    ) -> Iterator[Tensor]:
+        """Answers to single turned copies of the map filled with `answer`: how they differ tells their error.
+
+        Without a support, and where the weight is too blunt for filling again and again, there are none.
+
+        Parameters
+        ----------
+        predict : callable
+            Maps volumes ``(n, z, y, x)`` to the network's answer.
+        answer : Tensor
+            ``(n_halves, z, y, x)`` as `answer` gives it.
+        n_turns, seed : int
+            How many copies, and the seed of their orientations.
+
+        Yields
+        ------
+        Tensor
+            ``(n_halves, z, y, x)``.
+        """
+        measurement = self._measurement
+        if not measurement.can_fill_repeatedly:
+            return
+        self._replay.release()
+        copies = TurnedCopies(measurement, self._weight, self._max_oversampling)
+        rotations = draw_rotations(n_turns, np.random.default_rng(seed), measurement.data.device)
+        yield from copies.answers(predict, measurement.fill(answer), rotations)
 
     def _first_answer(self, predict: Callable[[Tensor], Tensor]) -> Tensor:
         """Answer to the map filled without a network, filtered as in training."""

@@ -19,7 +19,7 @@ from spisonet.learning.spectra import (
 from spisonet.learning.tiling import NETWORK_MULTIPLE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from torch import Tensor
 
@@ -73,7 +73,16 @@ class TurnedCopies:
         ]
 
     def answer(self, predict: Callable[[Tensor], Tensor], filled: Tensor, rotations: Tensor) -> Tensor:
-        """Predict a filled map.
+        """Mean of the answers to all turned copies; see `answers`."""
+        total = torch.zeros_like(filled)
+        for answer in self.answers(predict, filled, rotations):
+            total += answer
+        return total / len(rotations)
+
+    def answers(
+        self, predict: Callable[[Tensor], Tensor], filled: Tensor, rotations: Tensor
+    ) -> Iterator[Tensor]:
+        """Predict turned copies of a filled map, one after the other.
 
         Parameters
         ----------
@@ -84,22 +93,22 @@ class TurnedCopies:
         rotations : Tensor
             ``(n, 3, 3)``, acting on ``(x, y, z)``.
 
-        Returns
-        -------
+        Yields
+        ------
         Tensor
-            ``(n_halves, z, y, x)``; zero outside the box around the support.
+            ``(n_halves, z, y, x)``, turned back; zero outside the box around the support.
         """
         source = OversampledVolumes(filled, self._band_fraction, self._max_oversampling)
         middle = self._centre.new_full((3,), (self._edge - 1) / 2)
-        total = torch.zeros_like(filled)
         for rotation in rotations:
+            found = torch.zeros_like(filled)
             for half in range(len(filled)):
                 # The copy shows R v, so its voxel at offset o reads the map at R^T o.
                 copy = _read(source, half, [self._axis] * 3, rotation, self._centre)
                 answer = predict(apply_filter(copy, self._weight)[None])
                 fine = OversampledVolumes(answer, self._band_fraction, self._max_oversampling)
-                total[half][self._region] += _read(fine, 0, self._own_axes, rotation.T, middle)
-        return total / len(rotations)
+                found[half][self._region] = _read(fine, 0, self._own_axes, rotation.T, middle)
+            yield found
 
 
 def _read(

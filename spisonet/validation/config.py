@@ -77,8 +77,64 @@ class DiagnoseConfig(CommandConfig):
         return self.star
 
 
+class ValidateConfig(CommandConfig):
+    """Tell how well a finished reconstruct run fills what was not measured, by hiding what was measured."""
+
+    command: ClassVar[str] = "validate"
+    examples: ClassVar[tuple[str, ...]] = (
+        "spisonet.py validate isonet_maps",
+        "spisonet.py validate isonet_maps --cones 4 --cone_angle 20 --epochs 10",
+    )
+
+    folder: Annotated[Path, Positional] = Field(description="Output folder of a reconstruct run.")
+    cones: int = Field(3, ge=1, description="Number of cones that are hidden, one after the other.")
+    cone_angle: float = Field(30.0, gt=0, lt=90, description="Half-angle of the cones in degrees.")
+    epochs: int | None = Field(
+        None, ge=1, description="Training epochs for each cone [default: those of the run, divided by cones]."
+    )
+    turns: int = Field(4, ge=2, description="Turned copies that every network is asked about.")
+    gpuID: str | None = Field(None, description="GPUs to use, as in 0 or 0,1.")  # noqa: N815
+    device: str | None = Field(None, description="cpu, cuda, cuda:1 or mps [default: the best there is].")
+    memory_limit: float | None = Field(
+        None, gt=0, description="Gigabytes of the device's memory to use [default: what is free]."
+    )
+    ncpus: int = Field(16, ge=1, description="Number of CPU threads (at most those of the machine are used).")
+    resume: bool = Field(False, description="Continue from the last checkpoints of a validation.")
+
+
+class NullTestConfig(CommandConfig):
+    """Correct maps that lack something on purpose, as a finished run did, and look whether it appears."""
+
+    command: ClassVar[str] = "nulltest"
+    examples: ClassVar[tuple[str, ...]] = (
+        "spisonet.py nulltest isonet_maps",
+        "spisonet.py nulltest isonet_maps --delete domain_mask.mrc --phase_res 8",
+    )
+
+    folder: Annotated[Path, Positional] = Field(description="Output folder of a reconstruct run.")
+    delete: Path | None = Field(None, description="Soft mask of a domain that is to be deleted.")
+    phase_res: float | None = Field(
+        None,
+        gt=0,
+        description="Resolution in Å beyond which phases are randomised "
+        "[default: 1.5 times the resolution limit of the run].",
+    )
+    epochs: int | None = Field(
+        None, ge=1, description="Training epochs for each test [default: a third of those of the run]."
+    )
+    gpuID: str | None = Field(None, description="GPUs to use, as in 0 or 0,1.")  # noqa: N815
+    device: str | None = Field(None, description="cpu, cuda, cuda:1 or mps [default: the best there is].")
+    memory_limit: float | None = Field(
+        None, gt=0, description="Gigabytes of the device's memory to use [default: what is free]."
+    )
+    ncpus: int = Field(16, ge=1, description="Number of CPU threads (at most those of the machine are used).")
+    resume: bool = Field(False, description="Continue from the last checkpoints of the tests.")
+
+
 COMMANDS: dict[type[CommandConfig], str] = {
     ReconstructConfig: "spisonet.validation.run:run_reconstruct",
     DiagnoseConfig: "spisonet.validation.diagnose:run_diagnose",
+    ValidateConfig: "spisonet.validation.run:run_validate",
+    NullTestConfig: "spisonet.validation.run:run_null_test",
     ReportConfig: "spisonet.validation.report:run_report",
 }

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from spisonet.anisotropy.config import ReconstructConfig
 from spisonet.anisotropy.inputs import HalfMaps, read_half_maps
+from spisonet.anisotropy.task import with_reference
 from spisonet.errors import SpisonetError
 from spisonet.io.config import read_job_record
 
@@ -65,8 +66,9 @@ class FinishedRun:
 
     @cached_property
     def before(self) -> HalfMaps:
-        """The half maps that were corrected, and the mask."""
-        return read_half_maps(self.config.i1, self.config.i2, self.config.mask, self.config.apix)
+        """The half maps that were corrected (with the low resolutions of a reference), and the mask."""
+        config = self.config
+        return with_reference(config, read_half_maps(config.i1, config.i2, config.mask, config.apix))[0]
 
     @cached_property
     def after(self) -> HalfMaps:

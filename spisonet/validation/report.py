@@ -17,6 +17,7 @@ from spisonet.io.config import command_words, write_json
 from spisonet.io.pages import facts_table, table, warning, write_page
 from spisonet.validation.finished import FinishedRun
 from spisonet.validation.section import Section, beside
+from spisonet.validation.sections import CAPTIONS, held_out, inferred, null_tests, pictures
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,15 +30,8 @@ log = logging.getLogger("spisonet")
 
 REPORT_FILE = "report.html"
 CONE_DEGREES = 20.0
+TO_THE_LIMIT = 1.1
 COUPLED = "halves coupled: not for resolution claims"
-CAPTIONS = {
-    "slices.png": "Central slices before and after the correction, in the same grey scale.",
-    "fourier.png": "Central Fourier slices. Where the measurement weight is 1 the data are kept as measured; "
-    "where it is 0 the amplitudes after the correction are inferred by the network.",
-    "fsc.png": "Fourier shell correlations. Correlation between corrected halves is no measure of resolution "
-    "unless each half was corrected alone, and even then both networks share one architecture.",
-    "loss.png": "Training loss per epoch.",
-}
 
 
 def run_report(config: ReportConfig) -> None:
@@ -52,11 +46,13 @@ def run_report(config: ReportConfig) -> None:
     page = config.o or config.folder / REPORT_FILE
     prepare_output_file(page, run.config.i1, run.config.i2, run.config.mask)
     sections = {key: section for key, make in SECTIONS.items() if (section := make(run, page)) is not None}
+    judgement = verdict(run, {key: section.numbers for key, section in sections.items()})
     write_json(
         page.with_suffix(".json"),
         {
             "program": "spisonet",
             "version": __version__,
+            "verdict": judgement,
             "run": run.outcome,
             "halves": COUPLED if run.coupled else "",
             **{key: section.numbers for key, section in sections.items() if section.numbers},
@@ -72,18 +68,11 @@ def run_report(config: ReportConfig) -> None:
         page,
         f"spisonet: {run.config.i1}",
         "Anisotropy correction",
+        f"<p class='verdict'>{escape(judgement)}</p>",
         warning(note),
         *(section.html for section in sections.values()),
     )
     log.info("Report: %s", page)
-
-
-def _pictures(run: FinishedRun, page: Path) -> Section:
-    section = Section("Before and after")
-    for name in run.outcome["figures"]:
-        if (run.folder / name).is_file() and name != "loss.png":
-            section.add_figure(run.folder / name, CAPTIONS[name])
-    return section
 
 
 def _fsc_by_direction(run: FinishedRun, page: Path) -> Section | None:
@@ -180,6 +169,33 @@ def note_on_independence(config: ReconstructConfig, outcome: dict[str, Any]) -> 
     return note
 
 
+def verdict(run: FinishedRun, numbers: dict[str, dict[str, Any]]) -> str:
+    """Say in a sentence or two what the result is worth.
+
+    Parameters
+    ----------
+    run : FinishedRun
+        The run.
+    numbers : dict
+        Those of its sections by key.
+    """
+    if not any(run.outcome["epoch_losses"].values()) and run.config.epochs:
+        return "The half maps do not correlate: nothing was learned, and nothing was changed."
+    part, hidden = numbers.get("inferred"), numbers.get("held_out")
+    said = f"Up to {run.limit_angstrom:.2f} Å, {100 * run.outcome['hidden_fraction']:.0f} % was not measured"
+    if part:
+        said += f", and {100 * part['of_power']:.0f} % of the corrected map's power is inferred"
+    if not hidden:
+        return f"{said}. How well it was inferred has not been tested: `spisonet.py validate` does."
+    reached = hidden["recovered_half_to_angstrom"]
+    said += f". Of measured directions that were hidden, {100 * hidden['recovered']:.0f} % was recovered"
+    if reached is None:
+        return f"{said}, nowhere more than half: do not interpret what is inferred."
+    if reached <= TO_THE_LIMIT * run.limit_angstrom:
+        return f"{said}, more than half of it at all resolutions."
+    return f"{said}, more than half of it up to {reached:.1f} Å: do not interpret finer inferred detail."
+
+
 def _table(numbers: dict[str, dict[str, float]]) -> str:
     titles = {
         "resolution_0143_angstrom": "FSC 0.143, all directions / Å",
@@ -194,7 +210,10 @@ def _table(numbers: dict[str, dict[str, float]]) -> str:
 
 # In the order of the page; one that has nothing to say about a run returns None.
 SECTIONS: dict[str, Callable[[FinishedRun, Path], Section | None]] = {
-    "pictures": _pictures,
+    "pictures": pictures,
+    "inferred": inferred,
+    "held_out": held_out,
+    "null_tests": null_tests,
     "fsc_by_direction": _fsc_by_direction,
     "training": _training,
     "how": _how,

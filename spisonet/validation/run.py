@@ -1,4 +1,4 @@
-"""The ``reconstruct`` command: correct the anisotropy of half maps, and report on it."""
+"""The commands ``reconstruct``, ``validate`` and ``nulltest``: correct half maps, judge, and report."""
 
 from __future__ import annotations
 
@@ -6,29 +6,80 @@ from typing import TYPE_CHECKING
 
 from spisonet.anisotropy.reconstruct import reconstruct
 from spisonet.learning.session import run_on_devices
-from spisonet.validation.config import ReportConfig
+from spisonet.validation.config import ReportConfig, ValidateConfig
+from spisonet.validation.nulls import null_test
 from spisonet.validation.report import run_report
+from spisonet.validation.validate import validate
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from spisonet.anisotropy.config import ReconstructConfig
     from spisonet.learning.memory import Memory
     from spisonet.learning.processes import Processes
+    from spisonet.validation.config import NullTestConfig
 
 
 def run_reconstruct(config: ReconstructConfig) -> None:
     """Correct the anisotropy of one or two half maps.
 
-    Writes corrected maps, weights, figures, the log, ``job.json`` and a report into ``config.output_dir``.
+    Writes corrected maps, weights, figures, the log, ``job.json``, what a validation found (if it is asked
+    for) and a report into ``config.output_dir``.
 
     Raises
     ------
     SpisonetError
         If an input or option is unusable (nothing is written then), or if training fails.
     """
-    run_on_devices(run_reconstruct, config, _run)
+    run_on_devices(run_reconstruct, config, _correct)
 
 
-def _run(config: ReconstructConfig, memory: Memory, processes: Processes) -> None:
+def run_validate(config: ValidateConfig) -> None:
+    """Hide cones from a finished run's maps, learn again, and say how well the cones were recovered.
+
+    Writes ``validation/validation.json``, the uncertainty of every voxel and a script for ChimeraX into the
+    run's folder, and its report anew.
+
+    Raises
+    ------
+    SpisonetError
+        If the folder holds no finished run, its maps are no longer there, or nothing was learned.
+    """
+    run_on_devices(run_validate, config, _validate)
+
+
+def run_null_test(config: NullTestConfig) -> None:
+    """Correct null half maps as a finished run was, and say what appears that was not there.
+
+    Writes ``null_tests/null_tests.json`` into the run's folder, and its report anew.
+
+    Raises
+    ------
+    SpisonetError
+        If the folder holds no finished run, or one of a single map, or the domain's mask is unusable.
+    """
+    run_on_devices(run_null_test, config, _null_test)
+
+
+def _correct(config: ReconstructConfig, memory: Memory, processes: Processes) -> None:
     reconstruct(config, memory, processes)
+    if config.validation:
+        options = {"cones": config.validation_cones, "ncpus": config.ncpus, "resume": config.resume}
+        asked = ValidateConfig.from_options({"folder": config.output_dir, **options})
+        validate(asked, memory, processes)
     if config.report:
-        run_report(ReportConfig(folder=config.output_dir, o=None, ncpus=config.ncpus))
+        _report(config.output_dir, config.ncpus)
+
+
+def _validate(config: ValidateConfig, memory: Memory, processes: Processes) -> None:
+    validate(config, memory, processes)
+    _report(config.folder, config.ncpus)
+
+
+def _null_test(config: NullTestConfig, memory: Memory, processes: Processes) -> None:
+    null_test(config, memory, processes)
+    _report(config.folder, config.ncpus)
+
+
+def _report(folder: Path, ncpus: int) -> None:
+    run_report(ReportConfig.from_options({"folder": folder, "ncpus": ncpus}))

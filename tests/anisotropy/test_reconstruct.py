@@ -54,6 +54,7 @@ def test_a_run_leaves_maps_figures_weights_and_records(done):
         "corrected_half1_filtered.mrc",
         "corrected_half2.mrc",
         "corrected_half2_filtered.mrc",
+        "measured.mrc",
         "checkpoint.safetensors",
         "network.safetensors",
         *(f"{name}.{kind}" for name in ("slices", "fourier", "fsc", "loss") for kind in ("png", "svg")),

@@ -26,7 +26,7 @@ class ExampleConfig(CommandConfig):
     first: Annotated[Path, CommandLine(positional=True)] = Field(description="The first.")
     number: Annotated[float, CommandLine(positional=True)] = Field(gt=0, description="A number.")
     last: Annotated[Path | None, CommandLine(positional=True)] = Field(None, description="The last.")
-    some_flag: bool = Field(False, description="A flag.")
+    some_flag: Annotated[bool, CommandLine(aliases=("--flag",))] = Field(False, description="A flag.")
     o: Annotated[str, CommandLine(aliases=("-o",))] = Field("out", description="Output.")
 
 
@@ -51,6 +51,14 @@ def test_positional_fields_may_be_named():
     config = parse("a.mrc", "3", "--last", "b.mrc")
     assert config.last == Path("b.mrc")
     assert parse("--first", "a.mrc", "--number", "2").number == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "value"),
+    [(["--flag"], True), (["--no-flag"], False), (["--flag", "True"], True), (["--some-flag"], True)],
+)
+def test_flags_may_have_further_names(words, value):
+    assert parse("a", "1", *words).some_flag is value
 
 
 @pytest.mark.parametrize("spelling", ["-o", "--o"])

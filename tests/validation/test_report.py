@@ -9,6 +9,7 @@ import pytest
 from spisonet.cli.main import main
 
 QUICK = ["--limit_res", "6", "--epochs", "1", "--n_subvolume", "8", "--cube_size", "16", "--filter_base", "4"]
+QUICK += ["--ncpus", "1"]  # such small work is not worth sharing
 
 
 @pytest.fixture

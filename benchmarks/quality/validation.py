@@ -1,0 +1,187 @@
+"""Whether what a validation says is true: held-out recovery against true recovery, uncertainty against error.
+
+    python benchmarks/quality/validation.py --models FOLDER --out FOLDER [--only 0 1 2] [--ncpus 1]
+
+Simulates four particles with several kinds of views, corrects and validates each by the commands, and
+compares with the truth. Every case leaves a JSON file, so that a run can be stopped and goes on where it was;
+with all cases there, prints a Markdown table, the correlation of held-out with true recovery, and the
+calibration of the uncertainty. Needs gemmi.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import stats
+from score import FEWEST, HARDLY_MEASURED, LOWEST_RESOLUTION, score
+from simulate import Case, Simulated, simulate
+
+from spisonet.fourier.filters import soft_lowpass_weights
+from spisonet.fourier.grids import half_from_centred, irfft3, rfft3, shell_index_rfft
+from spisonet.io.mrc import Volume, read_volume, write_volume
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+PARTICLES = (
+    Case("hemagglutinin", "hemagglutinin_1rvx_trimer.pdb", 48, 3.4, 8.5),
+    Case("apoferritin", "apoferritin_7a4m.cif", 48, 3.2, 8.0),
+    Case("30S ribosome", "ribosome30s_4v4r.pdb", 48, 5.2, 13.0, tilt=40),
+    Case("beta-galactosidase", "betagal_8bk7.cif", 48, 4.3, 11.0, tilt=30),
+)
+# Even views lack nothing, so that there is no recovery to predict; noisier top views take their place there.
+CASES = (
+    *(replace(case, views=views) for views in ("top", "side", "two") for case in PARTICLES),
+    *(replace(case, views="top", peak=100.0) for case in PARTICLES),
+)
+EPOCHS, CROPS = 4, 40
+WORST = 0.1
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--models", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--only", nargs="*", type=int, help="numbers of cases [default: all]")
+    parser.add_argument("--cones", type=int, default=2)
+    parser.add_argument("--epochs", type=int, default=2, help="for each cone")
+    parser.add_argument("--ncpus", type=int, default=2)
+    args = parser.parse_args()
+    numbers = range(len(CASES)) if args.only is None else args.only
+    for number in numbers:
+        folder = args.out / f"case{number:02d}"
+        if not (folder / "result.json").is_file():
+            folder.mkdir(parents=True, exist_ok=True)
+            start = time.perf_counter()
+            row = examine(CASES[number], folder, args)
+            row["seconds"] = time.perf_counter() - start
+            (folder / "result.json").write_text(json.dumps(asdict(CASES[number]) | row, indent=1), "utf-8")
+            print(json.dumps(row), flush=True)
+    records = sorted(args.out.glob("case*/result.json"))
+    print(summary([json.loads(path.read_text(encoding="utf-8")) for path in records]))
+
+
+def examine(case: Case, folder: Path, args: argparse.Namespace) -> dict[str, float]:
+    """Correct and validate a simulated case; return what the validation says and what is true."""
+    simulated = simulate(case, args.models, seed=1)
+    for name in ("half1", "half2", "mask"):
+        write_volume(folder / f"{name}.mrc", Volume(getattr(simulated, name), case.voxel_size))
+    out, script = folder / "out", str(Path(sys.executable).parent / "spisonet.py")
+    threads = ("--ncpus", str(args.ncpus))
+    correct = [
+        *(script, "reconstruct", str(folder / "half1.mrc"), str(folder / "half2.mrc")),
+        *("--mask", str(folder / "mask.mrc"), "--limit_res", str(case.resolution), "--filter_base", "8"),
+        *("--cube_size", "32", "--epochs", str(EPOCHS), "--n_subvolume", str(CROPS), "--no-report"),
+        *("--output_dir", str(out), *threads),
+    ]
+    subprocess.run(correct, check=True, stdout=subprocess.DEVNULL)
+    words = ("--cones", str(args.cones), "--epochs", str(args.epochs), *threads)
+    subprocess.run([script, "validate", str(out), *words], check=True, stdout=subprocess.DEVNULL)
+    return compare(case, simulated, out)
+
+
+def compare(case: Case, simulated: Simulated, out: Path) -> dict[str, float]:
+    """Compare a validated run with the truth."""
+    found = json.loads((out / "validation" / "validation.json").read_text(encoding="utf-8"))
+    corrected = read_volume(out / "corrected_half1_filtered.mrc").data
+    uncertainty = read_volume(out / "validation" / "uncertainty.mrc").data
+    before, after = (
+        score(volume, simulated, case.voxel_size, case.resolution) for volume in (simulated.half1, corrected)
+    )
+    error = residual(corrected, simulated, case)
+    inside = simulated.mask > 0.5
+    return {
+        "held_out": found["recovered"],
+        "held_out_without_network": found["recovered_without_network"],
+        "true": recovery(corrected, simulated, case),
+        "true_before": recovery(simulated.half1, simulated, case),
+        "blank": after["blank"],
+        "blank_before": before["blank"],
+        "worst": after["worst"],
+        "auc": worst_tenth_auc(uncertainty[inside], error[inside]),
+        "auc_of_density": worst_tenth_auc(np.abs(corrected - np.median(corrected))[inside], error[inside]),
+        "rms_error": float(np.sqrt((error[inside] ** 2).mean())),
+        "rms_uncertainty": float(np.sqrt((uncertainty[inside] ** 2).mean())),
+    }
+
+
+def recovery(volume: NDArray[np.float32], simulated: Simulated, case: Case) -> float:
+    """Mean FSC to the truth, without a mask, over what the input hardly measured; NaN if that is nothing.
+
+    The truth is zero outside of the particle; no mask, as in held-out cones: it would leak into the region.
+    """
+    n = case.box
+    shell = shell_index_rfft((n, n, n))
+    first, last = max(4, int(n * case.voxel_size / LOWEST_RESOLUTION)), int(case.limit_shell)
+    ssnr = half_from_centred(simulated.ssnr)
+    blank = (ssnr / (1 + ssnr) < HARDLY_MEASURED) & (shell >= first) & (shell <= last)
+    a, b, index = (array[blank] for array in (rfft3(volume), rfft3(simulated.truth), shell))
+    cross, power1, power2 = (
+        np.bincount(index, values, n) for values in ((a * b.conj()).real, np.abs(a) ** 2, np.abs(b) ** 2)
+    )
+    enough = np.bincount(index, minlength=n) >= FEWEST
+    if enough.sum() < (last - first) / 2:
+        return float("nan")
+    return float((cross[enough] / np.sqrt(power1[enough] * power2[enough] + 1e-20)).mean())
+
+
+def residual(corrected: NDArray[np.float32], simulated: Simulated, case: Case) -> NDArray[np.float32]:
+    """Difference from the truth up to the resolution, on the scale of the well-sampled coefficients."""
+    n = case.box
+    truth = rfft3(simulated.truth) * soft_lowpass_weights(n, case.limit_shell - 0.5, 0.5)
+    found = rfft3(corrected)
+    sampled = (half_from_centred(simulated.ssnr) > 3) & (shell_index_rfft((n, n, n)) > 1)
+    scale = np.real(np.vdot(truth[sampled], found[sampled])) / np.linalg.norm(truth[sampled]) ** 2
+    difference = found - scale * truth
+    difference[0, 0, 0] = 0
+    return irfft3(difference.astype(np.complex64), corrected.shape)
+
+
+def worst_tenth_auc(predicted: NDArray[np.float32], error: NDArray[np.float32]) -> float:
+    """Area under the ROC curve of the prediction for the tenth of the voxels with the largest error."""
+    size = np.abs(error)
+    worst = size >= np.quantile(size, 1 - WORST)
+    statistic = stats.mannwhitneyu(predicted[worst], predicted[~worst]).statistic
+    return float(statistic / (worst.sum() * (~worst).sum()))
+
+
+def summary(rows: list[dict]) -> str:
+    """Markdown table of all cases, and what it says together."""
+    names = (
+        *("held_out", "held_out_without_network", "true_before", "true", "blank_before", "blank"),
+        *("auc", "auc_of_density", "rms_error", "rms_uncertainty", "seconds"),
+    )
+    lines = ["| case | views | peak | " + " | ".join(names) + " |", "|---" * (len(names) + 3) + "|"]
+    lines += [
+        f"| {row['name']} | {row['views']} | {row['peak']:g} | "
+        + " | ".join(f"{row[name]:.3f}" for name in names)
+        + " |"
+        for row in rows
+    ]
+    pairs = np.array(
+        [(row["held_out"], row["true"], row["blank"]) for row in rows if row["true"] == row["true"]]
+    )
+    if len(pairs) > 2:
+        lines += [
+            "",
+            f"Held-out against true recovery, {len(pairs)} cases: Pearson "
+            f"{stats.pearsonr(pairs[:, 0], pairs[:, 1]).statistic:.2f}, Spearman "
+            f"{stats.spearmanr(pairs[:, 0], pairs[:, 1]).statistic:.2f}; against blank, in the mask, "
+            f"Pearson {stats.pearsonr(pairs[:, 0], pairs[:, 2]).statistic:.2f}.",
+        ]
+    auc = [row["auc"] for row in rows]
+    lines.append(f"AUC of the uncertainty: mean {np.mean(auc):.3f}, lowest {min(auc):.3f}.")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""What the report says about a run's pictures, its inferred part, and directions that were held out."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from scipy.ndimage import gaussian_filter
+
+from spisonet.anisotropy.task import KEPT_STEM
+from spisonet.fourier.grids import half_from_centred
+from spisonet.io.mrc import read_volume, write_volume
+from spisonet.io.pages import paragraph, table, warning
+from spisonet.validation import nulls, validate
+from spisonet.validation.directions import draw_shares
+from spisonet.validation.heldout import draw_held_out
+from spisonet.validation.inferred import inferred_fraction
+from spisonet.validation.section import Section, beside
+from spisonet.validation.surfaces import draw_surfaces
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from spisonet.validation.finished import FinishedRun
+
+INFERRED_FILE = "inferred_fraction.mrc"
+CAPTIONS = {
+    "slices.png": "Central slices before and after the correction, in the same grey scale.",
+    "fourier.png": "Central Fourier slices. Where the measurement weight is 1 the data are kept as measured; "
+    "where it is 0 the amplitudes after the correction are inferred by the network.",
+    "fsc.png": "Fourier shell correlations. Correlation between corrected halves is no measure of resolution "
+    "unless each half was corrected alone, and even then both networks share one architecture.",
+    "loss.png": "Training loss per epoch.",
+}
+LARGER = (
+    "A hidden cone has measured neighbours. What was really not measured is larger as a rule, and is "
+    "recovered less well."
+)
+NULL_TESTS = {
+    "noise": "noise alone",
+    "phases": "random phases beyond {beyond_angstrom:.1f} Å",
+    "deletion": "a domain deleted",
+}
+QUANTILES = ("percentile_10", "median", "percentile_90")
+CHIMERAX = "In ChimeraX: color sample #1 map #2 palette 0,blue:0.5,white:1,red."
+
+
+def pictures(run: FinishedRun, page: Path) -> Section:
+    """Show isosurfaces, slices and Fourier slices before and after."""
+    section = Section("Before and after")
+    before, after = run.before, run.after
+    voxel_size = before.half1.voxel_size_angstrom
+    sigma = run.limit_angstrom / voxel_size / 4  # hides nothing but the noise beyond the limit
+    maps = [gaussian_filter(half.half1.data, sigma) for half in (before, after)]
+    mask = None if before.mask is None else before.mask.data
+    section.add_figure(
+        beside(page, "surfaces"),
+        "Isosurfaces of half map 1 before and after, at levels that enclose the same volume.",
+        draw_surfaces(maps[0], maps[1], mask, voxel_size),
+    )
+    for name in run.outcome["figures"]:
+        if (run.folder / name).is_file() and name != "loss.png":
+            section.add_figure(run.folder / name, CAPTIONS[name])
+    return section
+
+
+def inferred(run: FinishedRun, page: Path) -> Section | None:
+    """Tell how much of the output was measured, by direction, resolution and place; writes the map of it."""
+    weight = next(iter(sorted(run.folder.glob(f"{KEPT_STEM}*.mrc"))), None)
+    if weight is None:
+        return None
+    before, after = run.before.half1, run.after.half1
+    voxel_size, limit = before.voxel_size_angstrom, run.limit_angstrom
+    kept = half_from_centred(read_volume(weight, voxel_size).data)
+    found = inferred_fraction(before.data, after.data, kept, voxel_size, limit)
+    path = run.folder / INFERRED_FILE
+    write_volume(path, before.with_data(found.local), "spisonet: local share of the power that is inferred")
+    hidden = run.outcome["hidden_fraction"]
+    numbers = {
+        "of_power": found.whole,
+        "of_coefficients": hidden,
+        "by_resolution": found.by_direction.numbers(before.box * voxel_size),
+        "map": path.name,
+    }
+    section = Section("Measured and inferred", numbers)
+    section.parts.append(
+        paragraph(
+            f"Of the corrected map's power up to {limit:.2f} Å, {100 * found.whole:.0f} % was inferred and "
+            f"the rest measured; {100 * hidden:.0f} % of its Fourier coefficients were not measured. "
+            f"{INFERRED_FILE} holds the inferred share around every voxel. {CHIMERAX}"
+        )
+    )
+    section.add_figure(
+        beside(page, "inferred"),
+        "Share of the output's power that was inferred: by resolution (line: whole shells; grey: cones of 15°"
+        " about all directions), and over the hemisphere of directions.",
+        draw_shares(found.by_direction, before.box * voxel_size, "inferred share"),
+    )
+    return section
+
+
+def held_out(run: FinishedRun, page: Path) -> Section | None:
+    """Tell what a validation of this run found, if there was one."""
+    found = _record_of(run, run.folder / validate.FOLDER / validate.RECORD)
+    if not found:
+        return None
+    section = Section("Directions that were held out", found)
+    settings, reached = found["settings"], found["recovered_half_to_angstrom"]
+    cones = f"{settings['cones']} measured cones of {settings['half_angle_degrees']:g}°"
+    training = f"{settings['epochs']} epochs of {settings['crops_per_epoch']} crops"
+    with_network, without = (f"{found[key]:.2f}" for key in ("recovered", "recovered_without_network"))
+    end = f"more than half of it up to {reached:.1f} Å" if reached else "nowhere more than half"
+    section.parts.append(
+        paragraph(
+            f"{cones} were hidden, one after the other, from all inputs and targets of a new network each "
+            f"({training}), and its result from half map 1 compared with the raw half map 2 inside the cone. "
+            f"Of what the noise of the half maps allows, {with_network} was recovered ({without} by data, "
+            f"mask and positivity alone); {end}."
+        )
+    )
+    section.parts.append(warning(LARGER))
+    section.add_figure(
+        beside(page, "held_out"),
+        "Held-out cones, mean of all: FSC of the prediction from half map 1 with raw half map 2; the ceiling "
+        "is what a perfect prediction would reach.",
+        draw_held_out(found["by_resolution"]),
+    )
+    if uncertainty := found.get("uncertainty"):
+        low, middle, high = (uncertainty[f"{name}_in_mask"] for name in QUANTILES)
+        section.parts.append(
+            paragraph(
+                f"Uncertainty of every voxel, from {uncertainty['networks']} networks and calibrated on the "
+                f"cones: median {middle:.3g} inside the mask, in grey values of the map; four fifths are "
+                f"between {low:.3g} and {high:.3g}. {uncertainty['script']} colours the map by it in "
+                "ChimeraX."
+            )
+        )
+    return section
+
+
+def null_tests(run: FinishedRun, page: Path) -> Section | None:
+    """Tell what null tests of this run found, if there were some."""
+    found = _record_of(run, run.folder / nulls.FOLDER / nulls.RECORD)
+    if not found:
+        return None
+    rows = []
+    for name, title in NULL_TESTS.items():
+        if numbers := found.get(name):
+            said = (
+                "FSC {before:.3f} before, {after:.3f} after; {with_original:.3f} with the raw half map 2"
+                if "with_original" in numbers
+                else "{after:.1f} standard deviations of the solvent ({original:.1f} with the domain); "
+                "{share:.2f} of its pattern"
+            ).format(**numbers)
+            rows.append([title.format(**numbers), said, "passed" if numbers["passed"] else "FAILED"])
+    return Section("Null tests", found, [table(["what was corrected", "what appeared", ""], rows)])
+
+
+def _record_of(run: FinishedRun, path: Path) -> dict[str, Any]:
+    """Read a record that belongs to a run, and not to an earlier one in the same folder."""
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return found if found.get("validated_run") == run.outcome["written"] else {}

@@ -1,0 +1,308 @@
+"""The ``validate`` command: what a correction is worth, told by directions that were hidden from it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from spisonet.anisotropy.grey_scale import measure_grey_scale
+from spisonet.anisotropy.preparation import correction_band, prepare_measurement
+from spisonet.anisotropy.reconstruct import find_knowledge, recipe_of, units_of
+from spisonet.anisotropy.task import read_task
+from spisonet.errors import SpisonetError
+from spisonet.fourier.grids import centred_from_half, hermitian_multiplicity, rfft3, shell_index_rfft
+from spisonet.io.atomic import prepare_output_folder
+from spisonet.io.config import write_json
+from spisonet.io.logs import log_to_folder
+from spisonet.io.mrc import Volume, read_volume, write_volume
+from spisonet.learning.checkpoint import load_network
+from spisonet.learning.lesson import teach
+from spisonet.learning.objectives import ReplayObjective
+from spisonet.validation.finished import FinishedRun
+from spisonet.validation.heldout import MEASURED, Agreement, Cone, choose_cones, compare, hide, reach
+from spisonet.validation.uncertainty import (
+    Answers,
+    Spread,
+    calibration,
+    relative_uncertainty_rfft,
+    voxel_uncertainty,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from spisonet.anisotropy.knowledge import Knowledge
+    from spisonet.anisotropy.reconstruct import Unit
+    from spisonet.anisotropy.task import Task
+    from spisonet.learning.lesson import Lesson
+    from spisonet.learning.measurement import Measurement
+    from spisonet.learning.memory import Memory
+    from spisonet.learning.processes import Processes
+    from spisonet.validation.config import ValidateConfig
+
+log = logging.getLogger("spisonet")
+
+FOLDER, RECORD = "validation", "validation.json"
+UNCERTAINTY, UNCERTAINTY_RFFT = "uncertainty.mrc", "uncertainty_fourier.mrc"
+COLOUR_SCRIPT = "uncertainty.cxc"
+INFERRED = 0.5  # weight below which a coefficient counts as inferred
+COLOUR_PERCENTILES = (10, 50, 90)
+
+
+@dataclass(frozen=True)
+class ConeOutcome:
+    """What became of a hidden cone.
+
+    Attributes
+    ----------
+    cone : Cone
+        What was hidden.
+    learned, constrained : Agreement
+        Of raw half map 2 with the network's result from half map 1, and with that of data, mask and
+        positivity alone.
+    squared_error, variance : float
+        Of the result, and of the network's answers to turned copies, summed over the compared coefficients.
+    """
+
+    cone: Cone
+    learned: Agreement
+    constrained: Agreement
+    squared_error: float
+    variance: float
+
+
+def validate(config: ValidateConfig, memory: Memory, processes: Processes) -> None:
+    """Hide cones from a finished run's maps, learn again, and write how well the cones were recovered.
+
+    Called in the main process while others attend.
+
+    Raises
+    ------
+    SpisonetError
+        If the folder holds no finished run, its maps are no longer there, or nothing was learned.
+    """
+    run = FinishedRun.read(config.folder, config.ncpus)
+    if run.config.i2 is None:
+        raise SpisonetError("One map alone cannot be validated: held-out directions need the other half map.")
+    task = read_task(run.config, memory)
+    known = find_knowledge(run.config, task)
+    if not known.learnable[1:].any():
+        raise SpisonetError(f"Nothing was learned in {run.folder}, so there is nothing to validate.")
+    folder = run.folder / FOLDER
+    prepare_output_folder(folder)
+    with log_to_folder(folder):
+        _Validation(config, run, task, known, memory, processes).carry_out(folder)
+
+
+class _Validation:
+    """One validation: what is hidden and compared with, and the networks that learn."""
+
+    def __init__(
+        self,
+        config: ValidateConfig,
+        run: FinishedRun,
+        task: Task,
+        known: Knowledge,
+        memory: Memory,
+        processes: Processes,
+    ) -> None:
+        self._config, self._run, self._task, self._memory, self._processes = (
+            config,
+            run,
+            task,
+            memory,
+            processes,
+        )
+        self._box, self._voxel_size = task.maps.half1.box, task.maps.half1.voxel_size_angstrom
+        self._limit = known.limit_resolution_angstrom
+        self._last_shell = self._box * self._voxel_size / self._limit
+        band = correction_band(known, self._last_shell)
+        self._unit: Unit = units_of(run.config, task.volumes)[0]
+        maps = [volume.data for volume in self._unit.members]
+        positivity = run.config.positivity
+        measured, scales = prepare_measurement(maps, known, band, task.mask, memory.device, positivity)
+        self._measurement, self._whole = measured, _first_half(measured)
+        paths = [run.folder / name.replace(".mrc", "_filtered.mrc") for name in run.outcome["corrected_maps"]]
+        self._corrected = [read_volume(path, run.config.apix) for path in paths]
+        # What every network is asked about: turned copies of the corrected map.
+        result = scales[0].normalise(self._corrected[0].data)[None]
+        self._result, self._deviation = torch.from_numpy(result).to(memory.device), scales[0].deviation
+        other = task.volumes[-1].data
+        other = measure_grey_scale(other, task.mask, band).normalise(other)
+        self._half1, self._half2 = rfft3(measured.data[0].cpu().numpy()), rfft3(other) * band
+        self._weight = measured.filling_weight_rfft.cpu().numpy()
+        share = max(1, run.config.epochs // config.cones)
+        epochs = min(run.config.epochs, config.epochs or share)
+        self._recipe = replace(recipe_of(run.config, task, run.config.seed), epochs=epochs)
+
+    def carry_out(self, folder: Path) -> None:
+        """Hide cone after cone, and write what came of it."""
+        config = self._config
+        cones = choose_cones(self._weight, self._last_shell, config.cones, config.cone_angle)
+        log.info("Hidden, one after the other: %d cones of %g°.", len(cones), config.cone_angle)
+        outcomes, networks = [], [self._own_answers()]
+        for number, cone in enumerate(cones, start=1):
+            outcome, answers = self._try(cone, number, folder)
+            recovered = outcome.learned.recovered, outcome.constrained.recovered
+            log.info("Cone %d: %.2f recovered, %.2f without a network.", number, *recovered)
+            outcomes.append(outcome)
+            networks.append(answers)
+        record = self._record(outcomes)
+        there = [answers for answers in networks if answers is not None]
+        if there:
+            record["uncertainty"] = self._write_uncertainty(folder, Spread.of(there), outcomes, len(there))
+        write_json(folder / RECORD, record)
+        log.info("Of what was hidden, %.2f was recovered: %s", record["recovered"], folder / RECORD)
+
+    def _try(self, cone: Cone, number: int, folder: Path) -> tuple[ConeOutcome, Answers | None]:
+        """Learn without a cone; return how it was recovered, and the network's answers to the whole map."""
+        memory, config = self._memory, self._config
+        inside = cone.inside_rfft(self._box)
+        hidden = hide(self._measurement, inside)
+        recipe = replace(self._recipe, seed=self._run.config.seed + number)
+        n_processes = self._processes.count
+        lesson = recipe.lesson(f"all but cone {number}", hidden, memory, n_processes, self._task.pretrained)
+        checkpoint = folder / f"checkpoint{number}.safetensors"
+        trainer, answer = teach(lesson, memory.device, self._processes, checkpoint, config.resume)
+        assert answer is not None
+        region, first = inside & (self._weight > MEASURED), cone.first_shell
+        alone = _first_half(hidden)
+
+        def compared(volume: Tensor) -> Agreement:
+            return compare(rfft3(volume.cpu().numpy()), self._half1, self._half2, region, first)
+
+        learned = compared(alone.fill(answer[:1])[0])
+        constrained = compared(alone.fill(alone.weighted_data, hold=0.0)[0])
+        variance = 0.0
+        if turned := self._answers(lesson, alone, trainer.predict_alone, answer[:1], number):
+            shell = shell_index_rfft((self._box,) * 3)
+            # Only where the error is summed up, too.
+            compared_shells = np.append(learned.used, np.zeros(self._box, dtype=bool))[shell]
+            variance = float(_sum(turned.variance_rfft, region & (shell >= first) & compared_shells))
+        error = float(learned.squared_error[learned.used].sum())
+        outcome = ConeOutcome(cone, learned, constrained, error, variance)
+        return outcome, self._answers(lesson, self._whole, trainer.predict_alone, self._result, number)
+
+    def _own_answers(self) -> Answers | None:
+        """Answers of the network that the maps were corrected with."""
+        run = self._run
+        path = run.folder / f"network{self._unit.suffix}.safetensors"
+        path = path if path.is_file() else run.config.pretrained_model or path
+        network, _ = load_network(path, run.config.filter_base)
+        recipe = replace(self._recipe, epochs=0)
+        lesson = recipe.lesson("the run's network", self._whole, self._memory, 1, network)
+        trainer, _ = lesson.prepare(self._memory.device)
+        return self._answers(lesson, self._whole, trainer.predict_alone, self._result, 0)
+
+    def _answers(
+        self,
+        lesson: Lesson,
+        measurement: Measurement,
+        predict: Callable[[Tensor], Tensor],
+        answer: Tensor,
+        seed: int,
+    ) -> Answers | None:
+        """Ask a network about turned copies of a measurement, if it is of the kind that can be."""
+        objective = lesson.make_objective(measurement)
+        if not isinstance(objective, ReplayObjective):
+            return None
+        turned = objective.single_answers(predict, answer, self._config.turns, seed)
+        return Answers.of(measurement.fill(single)[0].cpu().numpy() for single in turned)
+
+    def _record(self, outcomes: list[ConeOutcome]) -> dict[str, Any]:
+        learned = sum((o.learned for o in outcomes[1:]), outcomes[0].learned)
+        constrained = sum((o.constrained for o in outcomes[1:]), outcomes[0].constrained)
+        box_angstrom = self._box * self._voxel_size
+        shells = np.flatnonzero(learned.used)
+        return {
+            "validated_run": self._run.outcome["written"],
+            "settings": {
+                "cones": len(outcomes),
+                "half_angle_degrees": self._config.cone_angle,
+                "epochs": self._recipe.epochs,
+                "crops_per_epoch": self._recipe.n_subvolume,
+                "turns": self._config.turns,
+                "seeds": [self._run.config.seed + number for number in range(1, len(outcomes) + 1)],
+            },
+            "recovered": learned.recovered,
+            "recovered_without_network": constrained.recovered,
+            "recovered_half_to_angstrom": reach(learned.recovered_by_shell, box_angstrom),
+            "power_ratio": learned.power_ratio,
+            "by_resolution": {
+                "resolution_angstrom": _rounded(box_angstrom / shells),
+                "recovered": _rounded(learned.recovered_by_shell[shells]),
+                "recovered_without_network": _rounded(constrained.recovered_by_shell[shells]),
+                "fsc": _rounded(learned.fsc[shells]),
+                "ceiling": _rounded(learned.ceiling[shells]),
+            },
+            "by_cone": [
+                {
+                    "axis_xyz": _rounded(np.array(o.cone.axis_xyz)),
+                    "recovered": o.learned.recovered,
+                    "recovered_without_network": o.constrained.recovered,
+                    "power_ratio": o.learned.power_ratio,
+                }
+                for o in outcomes
+            ],
+        }
+
+    def _write_uncertainty(
+        self, folder: Path, spread: Spread, outcomes: list[ConeOutcome], n_networks: int
+    ) -> dict[str, Any]:
+        shell = shell_index_rfft((self._box,) * 3)
+        inferred = (self._weight < INFERRED) & (shell > 0) & (shell <= self._last_shell)
+        factor = calibration(
+            [o.squared_error for o in outcomes], [o.variance for o in outcomes], spread, inferred
+        )
+        corrected = self._corrected
+        variance = spread.variance * self._deviation**2
+        uncertainty = voxel_uncertainty(
+            variance, factor, (corrected[0].data, corrected[1].data), self._limit, self._voxel_size
+        )
+        label = "spisonet: expected standard deviation of the corrected map's error"
+        write_volume(folder / UNCERTAINTY, corrected[0].with_data(uncertainty), label)
+        result = rfft3((corrected[0].data - corrected[0].data.mean()) / self._deviation)
+        relative = relative_uncertainty_rfft(spread.variance_rfft, factor, result)
+        cube = Volume(centred_from_half(relative, self._box), self._voxel_size)
+        write_volume(folder / UNCERTAINTY_RFFT, cube, "spisonet: expected relative error, DC in the middle")
+        inside = (
+            np.ones_like(uncertainty, dtype=bool) if self._task.mask is None else self._task.mask > INFERRED
+        )
+        low, middle, high = (float(v) for v in np.percentile(uncertainty[inside], COLOUR_PERCENTILES))
+        script = (
+            f"open {Path(corrected[0].name).resolve()} {(folder / UNCERTAINTY).resolve()}\n"
+            "hide #2 models; color sample #1 map #2 palette "
+            f"{low:.4g},blue:{middle:.4g},white:{high:.4g},red\n"
+        )
+        (folder / COLOUR_SCRIPT).write_text(script, encoding="utf-8")
+        return {
+            "networks": n_networks,
+            "calibration_factor": factor,
+            "median_in_mask": middle,
+            "percentile_10_in_mask": low,
+            "percentile_90_in_mask": high,
+            "map": f"{FOLDER}/{UNCERTAINTY}",
+            "script": f"{FOLDER}/{COLOUR_SCRIPT}",
+        }
+
+
+def _first_half(measurement: Measurement) -> Measurement:
+    return replace(measurement, data=measurement.data[:1])
+
+
+def _sum(values_rfft: NDArray[np.float32], region: NDArray[np.bool_]) -> float:
+    n = len(values_rfft)
+    copies = np.broadcast_to(hermitian_multiplicity(n), values_rfft.shape)
+    return float((values_rfft * copies)[region].sum(dtype=np.float64))
+
+
+def _rounded(values: NDArray[np.floating]) -> list[float]:
+    return [round(float(value), 4) for value in values]
