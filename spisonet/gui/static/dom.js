@@ -79,7 +79,7 @@ export function moment(when) {
   if (!when) return "";
   const date = typeof when === "number" ? new Date(when * 1000) : new Date(when);
   const today = new Date().toDateString() === date.toDateString();
-  const time = date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  const time = date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hour12: false });
   return today ? time : `${date.toISOString().slice(0, 10)} ${time}`;
 }
 

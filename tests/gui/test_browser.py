@@ -1,0 +1,431 @@
+"""The interface as a user has it: real jobs, in a browser."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import mrcfile
+import numpy as np
+import pytest
+from selenium import webdriver
+from selenium.common.exceptions import WebDriverException
+from selenium.webdriver import ActionChains, Keys
+from selenium.webdriver.common.by import By
+
+from spisonet.io.imod import read_contours
+from spisonet.io.tomogram_table import TomogramTable
+from tests.gui.conftest import LIVE, Server, end, serve
+from tests.tomography.simulation import seen, slab_of_rods, write_mrc
+
+if TYPE_CHECKING:
+    from selenium.webdriver.remote.webelement import WebElement
+
+pytestmark = pytest.mark.browser
+SHAPE = (24, 48, 64)
+SECONDS = 120
+TINY = {"filter_base": "4", "cube_size": "16", "n_subvolume": "16"}
+EXPECTED = ("400 (Bad Request)", "422 (Unprocessable")  # answers to faults that a test makes on purpose
+OPTIONS = ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1400,950")
+SOFTWARE_WEBGL = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader")
+OPTIMISER = "# RELION optimiser; version 3.1.3\n# --o Refine3D/job007/run --auto_refine --i particles.star\n"
+DROP = """
+const file = (name, size) => ({ isFile: true, name, file: (ok) => ok({ size }) });
+const folder = (name, entries) => ({ isDirectory: true, name, createReader: () => {
+  let left = [entries, []];
+  return { readEntries: (ok) => ok(left.shift()) };
+} });
+const dropped = folder("full", [file("TS_01.mrc", arguments[0])]);
+const event = new Event("drop", { cancelable: true });
+event.dataTransfer = { items: [{ webkitGetAsEntry: () => dropped }] };
+document.getElementById("drop").dispatchEvent(event);
+"""
+
+
+class Page:
+    """A browser window on the interface."""
+
+    def __init__(self, driver: webdriver.Chrome, server: Server) -> None:
+        self.driver, self.server = driver, server
+
+    def open(self, where: str = "") -> None:
+        self.driver.get("about:blank")
+        self.driver.get(f"{self.server.address}#/{where}")
+
+    def find(self, css: str, text: str | None = None) -> WebElement:
+        """Wait for an element."""
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            for element in self.driver.find_elements(By.CSS_SELECTOR, css):
+                try:
+                    if element.is_displayed() and (text is None or text in element.text):
+                        return element
+                except WebDriverException:  # redrawn meanwhile: look again
+                    continue
+            time.sleep(0.05)
+        raise AssertionError(
+            f"no {css} {text or ''} in:\n{self.driver.find_element(By.TAG_NAME, 'body').text}"
+        )
+
+    def click(self, css: str, text: str | None = None) -> None:
+        for _ in range(5):
+            try:
+                self.find(css, text).click()
+                return
+            except WebDriverException:  # redrawn between being found and being clicked
+                time.sleep(0.2)
+        self.find(css, text).click()
+
+    def fill(self, css: str, text: str) -> None:
+        element = self.find(css)
+        element.send_keys(Keys.CONTROL, "a")
+        element.send_keys(text or Keys.DELETE)
+
+    def fill_form(self, **values: str) -> None:
+        for name, value in values.items():
+            css = f"#field-{name}"
+            for fold in self.driver.find_elements(By.CSS_SELECTOR, "details.card"):
+                if fold.get_attribute("open") is None:
+                    fold.find_element(By.TAG_NAME, "summary").click()
+            self.fill(css, value)
+
+    def start(self) -> str:
+        """Start the job of the form; return its name."""
+        self.click("[data-do=start]")
+        self.find("#state .badge")
+        return self.find("h1").text.split()[0]
+
+    def finish(self, state: str = "finished") -> None:
+        name = self.find("h1").text.split()[0]
+        job = self.server.wait(name)
+        assert job["state"] == state, self.server.get("api/log", name=name).json["text"]
+        self.find("#state .badge", state)
+
+    def choose(self, *names: str) -> None:
+        """Go through folders in the file browser, choose the last name, or this folder if it is empty."""
+        for name in names:
+            if name:
+                self.click(f'dialog .browser [data-name="{name}"]')
+        self.click("dialog [data-do=choose]")
+
+    def wait_for(self, what: str, *arguments: object) -> None:
+        deadline = time.monotonic() + 20
+        while not self.driver.execute_script(f"return {what}", *arguments):
+            assert time.monotonic() < deadline, what
+            time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def driver() -> Iterator[webdriver.Chrome]:
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium")
+    for option in (*OPTIONS, *SOFTWARE_WEBGL):
+        options.add_argument(option)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    service = webdriver.ChromeService(shutil.which("chromedriver"))
+    started = webdriver.Chrome(options=options, service=service)
+    yield started
+    started.quit()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory, request) -> Iterator[Server]:
+    """A project with two tomograms and their halves, and two half maps."""
+    project = tmp_path_factory.mktemp("browser") / "project"
+    for name, seed in (("TS_01", 0), ("TS_02", 1)):
+        truth = slab_of_rods(SHAPE, 60, seed)
+        halves = [seen(truth, 1.0, 10 * seed + half) for half in range(2)]
+        for kind, data in (("even", halves[0]), ("odd", halves[1]), ("full", halves[0] + halves[1])):
+            write_mrc(project / "data" / kind / f"{name}.mrc", data.astype(np.float32))
+    example = Path(__file__).parents[2] / "examples" / "hemagglutinin"
+    for name in ("half1", "half2", "mask"):
+        shutil.copy(example / f"{name}.mrc", project)
+    started = serve(project)
+    yield started
+    for job in started.get("api/jobs").json:
+        if job["state"] in LIVE:
+            started.post("api/stop", {"name": job["name"]})
+            started.wait(job["name"])
+    end(started)
+
+
+@pytest.fixture
+def page(driver, served) -> Iterator[Page]:
+    driver.get_log("browser")
+    yield Page(driver, served)
+    wrong = [entry["message"] for entry in driver.get_log("browser") if entry["level"] == "SEVERE"]
+    assert [message for message in wrong if not any(known in message for known in EXPECTED)] == []
+
+
+def table(page: Page) -> list[dict[str, str]]:
+    return [dict(row.values) for row in TomogramTable.read(page.server.project / "tomograms.star").rows]
+
+
+def list_tomograms(page: Page, name: str) -> None:
+    added = page.server.post("api/table/add", {"name": name, "folder": "data"})
+    assert added.status == 200, added.content
+
+
+def test_tomograms_from_the_folder_to_the_picture(page, monkeypatch):
+    monkeypatch.chdir(page.server.project)
+    page.open("tomograms")
+    page.click("#drop [data-do=browse]")
+    page.choose("data", "")
+    page.fill("#add-tilt_min", "-58")
+    page.click("[data-do=add]")
+    page.find("#tomograms tbody tr:nth-child(2)")
+    assert page.find("#added-by").text.startswith(
+        "isonet.py prepare_star --output_star tomograms.star --full"
+    )
+
+    # Edited in place: first a fault, told below its cell, then a value.
+    page.fill("[data-cell='0-rlnDefocus']", "much" + Keys.ENTER)
+    assert page.find("td .fault", "much is no number").is_displayed()
+    page.fill("[data-cell='0-rlnDefocus']", "25000" + Keys.ENTER)
+    page.wait_for("!document.querySelector('td .wrong')")
+    page.fill("[data-cell='1-rlnDefocus']", "24000" + Keys.ENTER)
+    deadline = time.monotonic() + 10
+    while [row["rlnDefocus"] for row in table(page)] != ["25000", "24000"]:
+        assert time.monotonic() < deadline
+    assert [row["rlnTiltMin"] for row in table(page)] == ["-58", "-58"]
+
+    # A fault of a form stands beside its field, and nothing is started.
+    page.click("[data-do=deconv]")
+    page.fill_form(snrfalloff="-1")
+    page.click("[data-do=start]")
+    assert "greater than or equal to 0" in page.find("#fault-snrfalloff", "input").text
+    assert "wrong" in page.find("#field-snrfalloff").get_attribute("class")
+    assert page.server.get("api/jobs").json == []
+    page.fill_form(snrfalloff="0.7")
+    page.find("#command-line", "isonet.py deconv tomograms.star")
+    name = page.start()
+    page.finish()
+    assert [row["rlnDeconvTomoName"] for row in table(page)] == [f"{name}/TS_0{n}.mrc" for n in (1, 2)]
+
+    for command, values in (
+        ("make_mask", {}),
+        ("refine", {**TINY, "epochs": "3", "method": None}),
+        ("predict", {}),
+    ):
+        page.open("tomograms")
+        page.click(f"[data-do={command}]")
+        page.find("#command-line", f"isonet.py {command} tomograms.star")
+        page.fill_form(**{key: value for key, value in values.items() if value})
+        page.start()
+        page.finish()
+        if command == "refine":
+            page.find(".chart polyline")
+            page.find(".gallery img")
+    corrected = [row["rlnCorrectedTomoName"] for row in table(page)]
+    assert all(Path(file).is_file() for file in corrected)
+
+    # Look: before and after, all three planes as large as the tomogram.
+    page.open("tomograms")
+    page.click("#tomograms tbody tr:first-child .button", "View")
+    for axis, (width, height) in {"z": (64, 48), "y": (64, 24), "x": (24, 48)}.items():
+        image = f"document.querySelector('[data-axis={axis}] img')"
+        page.wait_for(f"{image}?.naturalWidth === {width} && {image}.naturalHeight === {height}")
+    assert page.find("[data-axis=z] .divider").is_displayed()
+    page.wait_for("document.querySelectorAll('[data-axis=z] img')[1].naturalWidth === 64")
+
+
+def test_a_dropped_folder_is_added_without_being_sent(page):
+    size = (page.server.project / "data/full/TS_01.mrc").stat().st_size
+    page.open("tomograms?star=dropped.star")
+    page.find("#drop")
+    page.driver.execute_script(DROP, size)
+    page.find("dialog .mono", "data/full")
+    page.click("[data-do=add]")
+    page.find("#tomograms tbody tr:nth-child(2)")
+    assert (page.server.project / "dropped.star").is_file()
+
+
+def test_half_maps_to_the_report(page):
+    page.open("maps")
+    for name in ("half1", "half2", "mask"):
+        page.click(f"[data-choose={name}]")
+        page.choose(f"{name}.mrc")
+        page.find(f"#chosen-{name}", f"{name}.mrc")
+    where = page.driver.current_url.partition("#/")[2]
+    assert page.find("[data-step=diagnose]").is_displayed()
+    page.click("[data-step=fsc3d] .button")
+    page.fill_form(limit_res="8", cone_sampling_angle="20")
+    measured = page.start()
+    page.finish()
+    page.open(where)
+    page.find("#chosen-aniso", f"{measured}/FSC3D.mrc")
+    page.click("[data-step=reconstruct] .button")
+    page.fill_form(**TINY, epochs="1", limit_res="8")
+    page.find("#command-line", f"--aniso_file {measured}/FSC3D.mrc")
+    corrected = page.start()
+    page.finish()
+    page.find("iframe.report")
+    page.open(where)
+    page.click("[data-step=report] .button")
+    page.find("#command-line", f"spisonet.py report {corrected}")
+    reported = page.start()
+    page.finish()
+    page.driver.switch_to.frame(page.find("iframe.report"))
+    assert page.find("h1").text
+    page.driver.switch_to.default_content()
+    assert (page.server.project / reported / "report.html").is_file()
+
+
+def test_stop_resume_clone_and_delete(page):
+    list_tomograms(page, "stopping.star")
+    page.open("new?program=isonet&command=refine&star_file=stopping.star")
+    page.fill_form(**TINY, epochs="2000")
+    for name in ("with_predict", "preview"):
+        page.click(f"#field-{name}")
+    name = page.start()
+    page.server.wait(name, lambda job: len(job["epochs"]) > 2)
+    page.find(".bar i")
+    page.find("#log", "epoch 2 of 2000")
+    page.open("")
+    page.find("#jobs tbody tr:first-child .bar")
+    page.click("#jobs tbody tr:first-child a")
+    page.click("[data-do=stop]")
+    page.finish("stopped")
+    before = page.server.get("api/job", name=name).json["epochs"][-1]["epoch"]
+    page.click("[data-do=resume]")
+    page.server.wait(name, lambda job: job["epochs"][-1]["epoch"] > before + 1)
+    page.find("#state .badge", "running")
+    page.click("[data-do=stop]")
+    page.finish("stopped")
+    page.click("[data-do=clone]")
+    assert page.find("#field-epochs").get_attribute("value") == "2000"
+    assert page.find("#field-output_dir").get_attribute("value") == "{job}"
+    assert not page.driver.find_element(By.ID, "field-preview").is_selected()
+    page.open(f"job?name={name}")
+    page.click("[data-do=delete]")
+    page.click("dialog button", "Cancel")
+    assert (page.server.project / name).is_dir()
+    page.click("[data-do=delete]")
+    page.find("dialog p", "for good")
+    page.click("dialog [data-do=confirm]")
+    page.find("#jobs")
+    assert not (page.server.project / name).exists()
+
+
+def test_a_form_open_in_two_windows_starts_one_job(page):
+    page.open("new?program=spisonet&command=whitening&h1=half1.mrc")
+    page.find("#command-line", "half1.mrc")
+    address = page.driver.current_url
+    assert "key=" in address
+    first = page.driver.current_window_handle
+    page.driver.switch_to.new_window("tab")
+    page.driver.get(address)
+    page.find("#command-line", "half1.mrc")
+    name = page.start()
+    page.finish()
+    page.driver.close()
+    page.driver.switch_to.window(first)
+    assert page.start() == name
+    assert [job["name"] for job in page.server.get("api/jobs").json].count(name) == 1
+
+
+def test_looking_around(page):
+    list_tomograms(page, "looking.star")
+    page.open("view?name=data/full/TS_01.mrc&star=looking.star&row=0")
+    pane = page.find("[data-axis=z]")
+    page.wait_for("document.querySelector('[data-axis=z]').dataset.shown?.includes('index=12')")
+    page.driver.execute_script("arguments[0].dispatchEvent(new WheelEvent('wheel', {deltaY: -1}))", pane)
+    page.wait_for("document.querySelector('[data-axis=z]').dataset.shown.includes('index=13')")
+    page.driver.execute_script("arguments[0].dispatchEvent(new PointerEvent('pointerenter'))", pane)
+    ActionChains(page.driver).send_keys(Keys.ARROW_DOWN).perform()
+    page.wait_for("document.querySelector('[data-axis=z]').dataset.shown.includes('index=12')")
+
+    # A click takes the other planes along.
+    width, height = pane.size["width"], pane.size["height"]
+    x, y = round((16.5 / 64 - 0.5) * width), round((0.5 - 36.5 / 48) * height)
+    ActionChains(page.driver).move_to_element_with_offset(pane, x, y).click().perform()
+    page.wait_for("document.querySelector('[data-axis=x]').dataset.shown.includes('index=16')")
+    page.wait_for("document.querySelector('[data-axis=y]').dataset.shown.includes('index=36')")  # y is up
+
+    # A boundary: four corners, saved as a model, noted in the table.
+    page.click("[data-do=boundary]")
+    for right, down in ((-1, -1), (1, -1), (1, 1), (-1, 1)):
+        place = ActionChains(page.driver)
+        place.move_to_element_with_offset(pane, right * width // 4, down * height // 4).click().perform()
+    page.find("#contour-text", "1 closed contour")
+    page.click("[data-do=save-boundary]")
+    page.find("#notices", "noted in looking.star")
+    (contour,) = read_contours(page.server.project / "boundary" / "TS_01.mod")
+    corners = [[15.5, 35.5], [47.5, 35.5], [47.5, 11.5], [15.5, 11.5]]
+    np.testing.assert_allclose(contour[:, :2], corners, atol=0.6)
+    assert set(contour[:, 2]) == {12}
+    page.open("tomograms?star=looking.star")
+    page.find(".chip", "boundary")
+
+    page.open("view?name=data/full/TS_01.mrc")
+    page.click("[data-do=power]")
+    page.wait_for("document.querySelector('[data-axis=y]').dataset.shown?.includes('power')")
+    page.click("[data-do=invert]")
+
+
+def test_a_surface_is_drawn(page):
+    page.open("view?name=half1.mrc")
+    page.click("[data-do=surface]")
+    page.wait_for("document.getElementById('surface').dataset.drawn === '2'")
+    colours = (
+        "(() => { const gl = document.getElementById('surface').getContext('webgl2'),"
+        " p = new Uint8Array(4 * gl.drawingBufferWidth * gl.drawingBufferHeight);"
+        " gl.readPixels(0, 0, gl.drawingBufferWidth, gl.drawingBufferHeight, gl.RGBA, gl.UNSIGNED_BYTE, p);"
+        " let bright = 0; for (let i = 1; i < p.length; i += 4) bright += p[i] > 70;"
+        " return 4 * bright / p.length; })()"
+    )
+    assert 0.01 < page.driver.execute_script(f"return {colours}") < 0.6
+
+
+def test_relions_page_shows_a_running_refinement(page):
+    job = page.server.project / "Refine3D" / "job007"
+    (job / "spisonet").mkdir(parents=True)
+    for iteration in (1, 2):
+        optimiser = job / f"run_it{iteration:03d}_optimiser.star"
+        optimiser.write_text(OPTIMISER, encoding="utf-8")
+    page.open("relion")
+    line = page.find("#export-line").text
+    assert line.startswith("export RELION_EXTERNAL_RECONSTRUCT_EXECUTABLE=/")
+    assert Path(line.partition("=")[2]).is_file()
+    page.find("td", "Refine3D/job007")
+    facts = {"resolution": 12.5, "seconds": 31.0, "inferred": 0.21}
+    for half in ("half1", "half2"):
+        record = {
+            "iteration": 3,
+            "half": half,
+            "part": "class001",
+            "outcome": "corrected",
+            "reason": "",
+            "facts": facts,
+        }
+        (job / "spisonet" / f"it003_{half}_class001.json").write_text(json.dumps(record), encoding="utf-8")
+    page.find("#iterations td", "half2: corrected in 31 s, 21 % inferred")  # without being asked again
+    page.click("[data-do=check]")
+    page.find("#findings .badge", "error")
+    page.find("#findings td", "--external_reconstruct")
+
+
+def test_the_first_page_of_an_empty_project_leads_on(driver, tmp_path):
+    server = serve(tmp_path)
+    try:
+        page = Page(driver, server)
+        page.open()
+        page.find("h2", "Nothing has been run")
+        page.click(".step .button", "Begin")
+        page.find("h1", "Tomograms")
+    finally:
+        end(server)
+
+
+def test_a_map_that_is_none_is_told(page):
+    (page.server.project / "broken.mrc").write_bytes(b"nothing")
+    page.open("view?name=broken.mrc")
+    page.find(".error", "not a readable MRC file")
+    page.open("view?name=../other.mrc")
+    page.find(".error", "--roots")
+    with mrcfile.open(page.server.project / "half1.mrc", header_only=True, permissive=True) as mrc:
+        assert int(mrc.header.nx) == 64
