@@ -56,9 +56,10 @@ def _describe(model: type[CommandConfig]) -> dict[str, Any]:
         if name in PLACE_FIELDS:
             continue
         output = is_output(name, info)
-        shape = next((m for m in info.metadata if isinstance(m, CommandLine)), CommandLine())
         kind, choices = _kind(info)
-        usual = info.is_required() or shape.positional or output or name in named or name in CHANGED_FIRST
+        usual = (
+            info.is_required() or _shape(info).positional or output or name in named or name in CHANGED_FIRST
+        )
         fields.append(
             {
                 "name": name,
@@ -207,3 +208,23 @@ def form_values(model: type[CommandConfig], config: dict[str, Any], folder: str)
 def command_line(program: str, config: CommandConfig) -> list[str]:
     """Return the words of a configuration's command line."""
     return [f"{program}.py", *command_words(config)]
+
+
+def input_names(program: str, command: str, config: dict[str, Any]) -> list[str]:
+    """Return the files that a configuration begins with: those that need no name on the command line."""
+    try:
+        fields = model_of(program, command).model_fields
+    except SpisonetError:  # of another version
+        return []
+    return [
+        str(config[name])
+        for name, info in fields.items()
+        if _shape(info).positional
+        and _kind(info)[0] == "path"
+        and not is_output(name, info)
+        and config.get(name) is not None
+    ]
+
+
+def _shape(info: FieldInfo) -> CommandLine:
+    return next((m for m in info.metadata if isinstance(m, CommandLine)), CommandLine())

@@ -29,12 +29,13 @@ from spisonet.cli.programs import PROGRAMS
 from spisonet.errors import SpisonetError
 from spisonet.gui import slurm
 from spisonet.gui.devices import list_gpus
-from spisonet.gui.forms import command_line, form_values, model_of, place_outputs
+from spisonet.gui.forms import command_line, form_values, input_names, model_of, place_outputs
 from spisonet.gui.processes import is_alive, this_host
 from spisonet.gui.runner import (
     ENDED,
     FAILED,
     FINISHED,
+    GLANCE_SECONDS,
     LAUNCH_FILE,
     OUTPUT_FILE,
     PROCESS_FILE,
@@ -200,7 +201,6 @@ class Job:
 
     def summary(self) -> dict[str, Any]:
         """Return what a list of jobs shows."""
-        config = self.record.get("config", {})
         started = self.process.get("started") or self.launch.get("asked")
         seconds = None
         if started is not None:
@@ -217,7 +217,7 @@ class Job:
             "written": self.record.get("written"),
             "seconds": seconds,
             "progress": epochs[-1] if epochs else None,
-            "inputs": [str(value) for value in list(config.values())[:1] if value],
+            "inputs": input_names(self.program, self.command, self.record.get("config", {})),
             "host": self.process.get("host"),
             "slurm": self.slurm_number,
             "started_here": bool(self.launch),
@@ -379,9 +379,15 @@ class Jobs:
             slurm.cancel(number)
             write_json(job.folder / PROCESS_FILE, {**job.process, "state": ENDED, "stopped": True})
             return
-        if not job.process or job.process["host"] != this_host():
-            where = job.process.get("host", "another program")
-            raise SpisonetError(f"{name} was started by {where}: stop it there.")
+        if not job.launch:
+            raise SpisonetError(f"{name} was not started here: stop it where it was.")
+        while not job.process and job.is_active:  # its runner is about to say that it is there
+            time.sleep(GLANCE_SECONDS)
+            job = self.find(name)
+        if not job.is_active:
+            raise SpisonetError(f"{name} is {job.state}.")
+        if job.process["host"] != this_host():
+            raise SpisonetError(f"{name} runs on {job.process['host']}: stop it there.")
         if is_alive(job.process["runner"]):
             os.kill(job.process["runner"]["pid"], signal.SIGTERM)
         else:

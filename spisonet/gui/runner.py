@@ -58,6 +58,7 @@ class Runner:
         """Note the wish to stop; a signal handler."""
         self._stopping = True
         if self._waiting:
+            self._waiting = False
             raise _StopWaiting
 
     def run(self) -> None:
@@ -86,13 +87,12 @@ class Runner:
         folder.mkdir(mode=0o700, exist_ok=True)
         locks: list[IO[bytes]] = []
         with suppress(_StopWaiting):
-            for name in self._launch["locks"]:
+            self._waiting = not self._stopping
+            for name in self._launch["locks"] if self._waiting else []:
                 lock = stack.enter_context((folder / f"{name}.lock").open("ab"))
-                self._waiting = True
                 fcntl.flock(lock, fcntl.LOCK_EX)
-                self._waiting = False
                 locks.append(lock)
-        self._waiting = False
+            self._waiting = False
         return locks
 
     def _run_command(self, locks: list[IO[bytes]]) -> int:

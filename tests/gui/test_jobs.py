@@ -157,7 +157,9 @@ def test_a_job_that_was_killed_is_called_dead_and_can_be_resumed(served, project
     assert job["state"] == "died"
     assert job["resumable"]
     assert served.post("api/resume", {"name": name}).status == 200
-    served.wait(name, has_trained)
+    # Stopped at once, before its program has even started.
+    assert served.post("api/stop", {"name": name}).status == 200
+    assert served.wait(name)["state"] == "stopped"
 
 
 def test_jobs_wait_for_the_device_in_the_order_in_which_they_came(served):
@@ -200,7 +202,8 @@ def test_runs_of_the_command_line_are_shown_and_left_alone(served, project):
     (job,) = served.get("api/jobs").json
     assert (job["name"], job["state"], job["started_here"]) == ("deep/er/run", "finished", False)
     details = served.get("api/job", name="deep/er/run").json
-    assert details["line"][:4] == ["isonet.py", "refine", "t.star", "--output_dir"]
+    assert details["line"][:4] == ["isonet.py", "refine", "--star_file", "t.star"]
+    assert job["inputs"] == ["t.star"]
     assert details["values"]["output_dir"] == "{job}"
     assert len(details["losses"]) == 2
     assert "epoch 2 of 2" in served.get("api/log", name="deep/er/run").json["text"]

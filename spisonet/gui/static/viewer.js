@@ -77,12 +77,14 @@ function contrastControl(volume, changed) {
   function draw() {
     const c = canvas.getContext("2d");
     c.clearRect(0, 0, canvas.width, canvas.height);
-    const most = Math.max(...volume.histogram);
+    // The mean of three bins: whole numbers would fill only every other one.
+    const counts = volume.histogram.map((_, bin, all) => (all[bin - 1] ?? 0) + all[bin] + (all[bin + 1] ?? 0));
+    const most = Math.max(...counts);
     c.fillStyle = "#53717c";
-    volume.histogram.forEach((count, bin) => {
-      const x = px(begin + (bin / volume.histogram.length) * reach);
+    counts.forEach((count, bin) => {
+      const x = px(begin + (bin / counts.length) * reach);
       const height = Math.sqrt(count / most) * (canvas.height - 12);
-      c.fillRect(x, canvas.height - height, px(begin + ((bin + 1) / volume.histogram.length) * reach) - x + 0.5, height);
+      c.fillRect(x, canvas.height - height, px(begin + ((bin + 1) / counts.length) * reach) - x + 0.5, height);
     });
     for (const [value, colour] of [[volume.low, "#000"], [volume.high, "#fff"]]) {
       c.fillStyle = "#ffd166";
@@ -229,8 +231,10 @@ export async function showViewer({ main, values, onLeave, here }) {
   function layout() {
     const [width, height] = [panes.clientWidth - 2 * GAP, panes.clientHeight - 2 * GAP];
     const [nz, ny, nx] = volume.shape;
-    const scale = Math.min((width - GAP) / (nx + nz), (height - GAP) / (ny + nz));
     const flat = nz === 1;
+    const square = Math.min((width - GAP) / (nx + nz), (height - GAP) / (ny + nz));
+    const inRow = Math.min((width - 2 * GAP) / (2 * nx + nz), height / Math.max(ny, nz));
+    const scale = flat ? Math.min(width / nx, height / ny) : Math.max(square, inRow);
     const put = (view, left, top, w, hgt) => {
       Object.assign(view.element.style, { left: `${left}px`, top: `${top}px`, width: `${w}px`, height: `${hgt}px` });
       for (const image of [view.base, view.over, view.cover].filter(Boolean)) image.classList.toggle("smooth", scale < 1 || state.power);
@@ -240,11 +244,21 @@ export async function showViewer({ main, values, onLeave, here }) {
       AXES.forEach((axis, index) => put(views[axis], GAP + index * (edge + GAP), GAP, edge, edge));
       return;
     }
-    const left = GAP + Math.max(0, (width - GAP - scale * (nx + nz)) / 2);
-    const top = GAP + Math.max(0, (height - GAP - scale * (ny + nz)) / 2);
-    put(views.z, left, top, scale * nx, scale * ny);
-    put(views.y, left, top + scale * ny + GAP, scale * nx, scale * nz);
-    put(views.x, left + scale * nx + GAP, top, scale * nz, scale * ny);
+    const middle = (room, taken) => GAP + Math.max(0, (room - taken) / 2);
+    if (flat) put(views.z, middle(width, scale * nx), middle(height, scale * ny), scale * nx, scale * ny);
+    else if (scale > square) {
+      const left = middle(width, scale * (2 * nx + nz) + 2 * GAP);
+      const top = middle(height, scale * Math.max(ny, nz));
+      put(views.z, left, top, scale * nx, scale * ny);
+      put(views.x, left + scale * nx + GAP, top, scale * nz, scale * ny);
+      put(views.y, left + scale * (nx + nz) + 2 * GAP, top, scale * nx, scale * nz);
+    } else {
+      const left = middle(width, scale * (nx + nz) + GAP);
+      const top = middle(height, scale * (ny + nz) + GAP);
+      put(views.z, left, top, scale * nx, scale * ny);
+      put(views.y, left, top + scale * ny + GAP, scale * nx, scale * nz);
+      put(views.x, left + scale * nx + GAP, top, scale * nz, scale * ny);
+    }
     views.y.element.hidden = flat;
     views.x.element.hidden = flat;
   }
@@ -285,7 +299,10 @@ export async function showViewer({ main, values, onLeave, here }) {
         ? `power over k${right}, k${up}`
         : `${[right, up].sort().join("").toUpperCase()}   ${axis} ${position[axis] + 1} / ${volume.count(axis)}${second ? "   before" : ""}`;
     }
-    for (const axis of AXES) sliders[axis].value = position[axis];
+    for (const axis of AXES) {
+      sliders[axis].value = position[axis];
+      places[axis].textContent = `${position[axis] + 1} / ${volume.count(axis)}`;
+    }
     drawMarks();
   }
 
@@ -407,6 +424,7 @@ export async function showViewer({ main, values, onLeave, here }) {
       h("input", { type: "range", min: 0, max: volume.count(axis) - 1, "aria-label": `Position along ${axis}`, oninput: (event) => ((position[axis] = Number(event.target.value)), refresh()) }),
     ]),
   );
+  const places = Object.fromEntries(AXES.map((axis) => [axis, h("output")]));
   const panel = h(
     "div",
     { class: "panel" },
@@ -420,7 +438,7 @@ export async function showViewer({ main, values, onLeave, here }) {
       h("button", { "data-do": "invert", onclick: () => setContrast(volume.high, volume.low) }, "Invert"),
     ),
     h("h2", {}, "Position"),
-    AXES.map((axis) => [h("span", {}, axis), sliders[axis]]),
+    h("div", { class: "place" }, AXES.map((axis) => [h("span", {}, axis), sliders[axis], places[axis]])),
     h("p", { class: "small" }, "Wheel or ↑ ↓: next plane (with Shift ten). Click: all planes go there."),
     editor,
     h("h2", {}, "File"),

@@ -1,0 +1,150 @@
+"""Time to the first page of the graphical interface, time of a slice, and the server's memory.
+
+    python benchmarks/gui_speed.py [--shape 200 512 512] [--starts 5] [--slices 40]
+
+Starts the interface on an empty project and asks for everything that its first page needs; then makes three
+tomograms and asks for slices across each axis of all of them, one after the other, in the order of a user who
+scrolls (next planes) and of one who clicks about (any plane), for a table that lists them, and for 50 slices
+at once. Prints a Markdown table. Files are in the page cache, as after having been written or read before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import urlencode, urlsplit
+
+import mrcfile
+import numpy as np
+
+PROGRAM = Path(sys.executable).parent / "spisonet.py"
+STATIC = Path(__file__).parents[1] / "spisonet" / "gui" / "static"
+FIRST_PAGE = ["", "api/project", "api/jobs", *(f"static/{path.name}" for path in sorted(STATIC.iterdir()))]
+N_TOMOGRAMS, AT_ONCE = 3, 50
+
+
+class Served:
+    """The interface of a project."""
+
+    def __init__(self, project: Path) -> None:
+        self.process = subprocess.Popen(
+            [PROGRAM, "gui", project, "--port", "0"], stdout=subprocess.PIPE, text=True
+        )
+        assert self.process.stdout is not None
+        line = next(line for line in self.process.stdout if "http://" in line)
+        address = urlsplit(re.search(r"http://\S+", line)[0])  # type: ignore[index]
+        self.host, self.prefix = address.netloc, address.path
+        self.connection = http.client.HTTPConnection(self.host)
+
+    def get(self, path: str, connection: http.client.HTTPConnection | None = None, **values: object) -> bytes:
+        """Ask for something."""
+        connection = connection or self.connection
+        connection.request("GET", f"{self.prefix}{path}" + (f"?{urlencode(values)}" if values else ""))
+        reply = connection.getresponse()
+        content = reply.read()
+        assert reply.status == 200, content
+        return content
+
+    def memory_megabytes(self) -> tuple[float, float]:
+        """Resident memory now, and at most so far."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="utf-8")
+        found = dict(re.findall(r"^(Vm\w+):\s+(\d+) kB", status, re.MULTILINE))
+        return int(found["VmRSS"]) / 1000, int(found["VmHWM"]) / 1000
+
+    def end(self) -> None:
+        """End it."""
+        self.connection.close()
+        self.process.terminate()
+        self.process.wait()
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--shape", type=int, nargs=3, default=[200, 512, 512], metavar=("Z", "Y", "X"))
+    parser.add_argument("--starts", type=int, default=5)
+    parser.add_argument("--slices", type=int, default=40)
+    args = parser.parse_args()
+    print("| what | median | largest |\n|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        show("start to the first page, s", [first_page(Path(folder)) for _ in range(args.starts)], 2)
+        measure_slices(Path(folder), tuple(args.shape), args.slices)
+
+
+def show(what: str, values: list[float], digits: int) -> None:
+    """Print a row."""
+    print(f"| {what} | {np.median(values):.{digits}f} | {max(values):.{digits}f} |", flush=True)
+
+
+def first_page(project: Path) -> float:
+    """Seconds from the start of the program until all is there that the first page needs."""
+    start = time.perf_counter()
+    served = Served(project)
+    for path in FIRST_PAGE:
+        served.get(path)
+    seconds = time.perf_counter() - start
+    served.end()
+    return seconds
+
+
+def measure_slices(project: Path, shape: tuple[int, ...], n_slices: int) -> None:
+    """Time slices of several tomograms, and look at the memory."""
+    rng = np.random.default_rng(0)
+    (project / "tomograms").mkdir()
+    names = [f"tomograms/TS_{number}.mrc" for number in range(N_TOMOGRAMS)]
+    for name in names:
+        with mrcfile.new_mmap(project / name, shape, mrc_mode=2) as mrc:
+            for z in range(shape[0]):
+                mrc.data[z] = rng.normal(size=shape[1:])
+            mrc.voxel_size = 10.0
+    listing = ["isonet.py", "prepare_star", "tomograms", "--output_star", "tomograms.star"]
+    subprocess.run([PROGRAM.parent / listing[0], *listing[1:]], cwd=project, check=True, capture_output=True)
+    served = Served(project)
+    idle = served.memory_megabytes()[0]
+    show("opening a tomogram, ms", [timed(served, "api/volume", name=name) for name in names], 0)
+    for axis, n_planes in zip("zyx", shape, strict=True):
+        for order in ("next", "any"):
+            times = []
+            for name in names:
+                first = int(rng.integers(0, max(1, n_planes - n_slices)))
+                planes = np.arange(n_slices) + first if order == "next" else rng.permutation(n_planes)
+                plane = {"name": name, "axis": axis, "low": -3, "high": 3}
+                times += [
+                    timed(served, "api/slice", **plane, index=int(i) % n_planes) for i in planes[:n_slices]
+                ]
+            show(f"slice across {axis}, {order} plane, ms", times, 0)
+    show("table, ms", [timed(served, "api/table", name="tomograms.star") for _ in range(3)], 0)
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        start = time.perf_counter()
+        list(pool.map(lambda z: ask_alone(served, names[z % N_TOMOGRAMS], z % shape[0]), range(AT_ONCE)))
+        show(f"{AT_ONCE} slices at once, ms", [1000 * (time.perf_counter() - start)], 0)
+    now, most = served.memory_megabytes()
+    served.end()
+    print(f"\nMemory: {idle:.0f} MB after the start, {now:.0f} MB at the end, {most:.0f} MB at most.")
+    print(f"Tomograms: {N_TOMOGRAMS} of {json.dumps(shape)} voxels, float32.")
+
+
+def timed(served: Served, path: str, **values: object) -> float:
+    """Milliseconds of a request."""
+    start = time.perf_counter()
+    served.get(path, **values)
+    return 1000 * (time.perf_counter() - start)
+
+
+def ask_alone(served: Served, name: str, index: int) -> None:
+    """Ask for a slice over a connection of its own."""
+    connection = http.client.HTTPConnection(served.host)
+    served.get("api/slice", connection, name=name, axis="z", index=index, low=-3, high=3)
+    connection.close()
+
+
+if __name__ == "__main__":
+    main()
