@@ -93,21 +93,21 @@ def is_output(name: str, info: FieldInfo) -> bool:
 
 def command_words(config: CommandConfig) -> list[str]:
     """Write a configuration as the words of its command line, leaving out what is the default anyway."""
-    words = [config.command]
+    positional: list[str] = []
+    options: list[str] = []
     in_order = True
     for name, info in type(config).model_fields.items():
         value = getattr(config, name)
-        if value == info.default:
-            in_order = False
-            continue
         shape = next((m for m in info.metadata if isinstance(m, CommandLine)), CommandLine())
-        if shape.positional and in_order:
-            words.append(str(value))
+        if value == info.default:
+            in_order = in_order and not shape.positional
+        elif shape.positional and in_order:
+            positional.append(str(value))
         elif cast("Any", info.annotation) is bool:
-            words.append(f"--{name}" if value else f"--no-{name}")
+            options.append(f"--{name}" if value else f"--no-{name}")
         else:
-            words += [f"--{name}", str(value)]
-    return words
+            options += [f"--{name}", str(value)]
+    return [config.command, *positional, *options]
 
 
 def write_job_record(folder: Path, config: CommandConfig, **outcome: object) -> None:

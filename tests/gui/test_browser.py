@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 SHAPE = (24, 48, 64)
 SECONDS = 120
-TINY = {"filter_base": "4", "cube_size": "16", "n_subvolume": "16"}
+TINY = {"filter_base": "4", "cube_size": "16", "n_subvolume": "16", "ncpus": "1"}
 EXPECTED = ("400 (Bad Request)", "422 (Unprocessable")  # answers to faults that a test makes on purpose
 OPTIONS = ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1400,950")
 SOFTWARE_WEBGL = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader")
@@ -178,8 +178,8 @@ def test_tomograms_from_the_folder_to_the_picture(page, monkeypatch):
     page.fill("#add-tilt_min", "-58")
     page.click("[data-do=add]")
     page.find("#tomograms tbody tr:nth-child(2)")
-    assert page.find("#added-by").text.startswith(
-        "isonet.py prepare_star --output_star tomograms.star --full"
+    page.find(
+        "#added-by", "isonet.py prepare_star --full data/full --even data/even --odd data/odd --tilt_min"
     )
 
     # Edited in place: first a fault, told below its cell, then a value.

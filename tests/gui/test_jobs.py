@@ -28,6 +28,7 @@ SLOW = {
     "cube_size": "16",
     "epochs": "1000",
     "n_subvolume": "16",
+    "ncpus": "1",
     "preview": False,
     "with_predict": False,
 }
@@ -171,7 +172,9 @@ def test_jobs_wait_for_the_device_in_the_order_in_which_they_came(served):
         ]
         for n in range(2)
     ]
-    at_once = served.start("spisonet", "whitening", WHITEN, "key-at-once", wait=False).json["name"]
+    at_once = served.start(
+        "spisonet", "whitening", {**WHITEN, "low_res": "39"}, "key-at-once", wait=False
+    ).json["name"]
     assert served.wait(at_once)["state"] == "finished"
     assert [served.get("api/job", name=name).json["state"] for name in waiting] == ["queued"] * 2
     # One that waits can be stopped, too.
@@ -202,7 +205,7 @@ def test_runs_of_the_command_line_are_shown_and_left_alone(served, project):
     (job,) = served.get("api/jobs").json
     assert (job["name"], job["state"], job["started_here"]) == ("deep/er/run", "finished", False)
     details = served.get("api/job", name="deep/er/run").json
-    assert details["line"][:4] == ["isonet.py", "refine", "--star_file", "t.star"]
+    assert details["line"][:4] == ["isonet.py", "refine", "t.star", "--output_dir"]
     assert job["inputs"] == ["t.star"]
     assert details["values"]["output_dir"] == "{job}"
     assert len(details["losses"]) == 2
