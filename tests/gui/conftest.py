@@ -86,7 +86,7 @@ class Server:
     def wait(self, name: str, until: Callable[[dict[str, Any]], bool] | None = None) -> dict[str, Any]:
         """Wait until a job has ended, or something else is true of it."""
         reached = until or (lambda job: job["state"] not in LIVE)
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 240
         while time.monotonic() < deadline:
             job = self.get("api/job", name=name).json
             if reached(job):

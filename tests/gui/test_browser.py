@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 SHAPE = (24, 48, 64)
-SECONDS = 120
 TINY = {"filter_base": "4", "cube_size": "16", "n_subvolume": "16", "ncpus": "1"}
 EXPECTED = ("400 (Bad Request)", "422 (Unprocessable")  # answers to faults that a test makes on purpose
 OPTIONS = ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1400,950")
@@ -106,15 +105,18 @@ class Page:
         self.find("#state .badge", state)
 
     def choose(self, *names: str) -> None:
-        """Go through folders in the file browser, choose the last name, or this folder if it is empty."""
+        """Go through folders in the file browser and choose the last name, or the folder if it is empty."""
+        self.find("dialog .browser[data-folder]")
         for name in names:
             if name:
                 self.click(f'dialog .browser [data-name="{name}"]')
+            if name and name != names[-1]:
+                self.find(f'dialog .browser[data-folder$="{name}"]')
         self.click("dialog [data-do=choose]")
 
-    def wait_for(self, what: str, *arguments: object) -> None:
+    def wait_for(self, what: str) -> None:
         deadline = time.monotonic() + 20
-        while not self.driver.execute_script(f"return {what}", *arguments):
+        while not self.driver.execute_script(f"return {what}"):
             assert time.monotonic() < deadline, what
             time.sleep(0.05)
 
@@ -133,7 +135,7 @@ def driver() -> Iterator[webdriver.Chrome]:
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory, request) -> Iterator[Server]:
+def served(tmp_path_factory) -> Iterator[Server]:
     """A project with two tomograms and their halves, and two half maps."""
     project = tmp_path_factory.mktemp("browser") / "project"
     for name, seed in (("TS_01", 0), ("TS_02", 1)):
@@ -143,7 +145,9 @@ def served(tmp_path_factory, request) -> Iterator[Server]:
             write_mrc(project / "data" / kind / f"{name}.mrc", data.astype(np.float32))
     example = Path(__file__).parents[2] / "examples" / "hemagglutinin"
     for name in ("half1", "half2", "mask"):
-        shutil.copy(example / f"{name}.mrc", project)
+        with mrcfile.open(example / f"{name}.mrc") as mrc:
+            small = mrc.data.astype(np.float32).reshape((32, 2) * 3).mean(axis=(1, 3, 5))
+        write_mrc(project / f"{name}.mrc", small, 5.2)
     started = serve(project)
     yield started
     for job in started.get("api/jobs").json:
@@ -253,13 +257,13 @@ def test_half_maps_to_the_report(page):
     where = page.driver.current_url.partition("#/")[2]
     assert page.find("[data-step=diagnose]").is_displayed()
     page.click("[data-step=fsc3d] .button")
-    page.fill_form(limit_res="8", cone_sampling_angle="20")
+    page.fill_form(limit_res="14", cone_sampling_angle="20")
     measured = page.start()
     page.finish()
     page.open(where)
     page.find("#chosen-aniso", f"{measured}/FSC3D.mrc")
     page.click("[data-step=reconstruct] .button")
-    page.fill_form(**TINY, epochs="1", limit_res="8")
+    page.fill_form(**TINY, epochs="1", limit_res="14")
     page.find("#command-line", f"--aniso_file {measured}/FSC3D.mrc")
     corrected = page.start()
     page.finish()
@@ -307,12 +311,12 @@ def test_stop_resume_clone_and_delete(page):
     page.click("[data-do=delete]")
     page.find("dialog p", "for good")
     page.click("dialog [data-do=confirm]")
-    page.find("#jobs")
+    page.find("h1", "project")
     assert not (page.server.project / name).exists()
 
 
 def test_a_form_open_in_two_windows_starts_one_job(page):
-    page.open("new?program=spisonet&command=whitening&h1=half1.mrc")
+    page.open("new?program=spisonet&command=whitening&h1=half1.mrc&high_res=12&low_res=40")
     page.find("#command-line", "half1.mrc")
     address = page.driver.current_url
     assert "key=" in address
@@ -427,5 +431,3 @@ def test_a_map_that_is_none_is_told(page):
     page.find(".error", "not a readable MRC file")
     page.open("view?name=../other.mrc")
     page.find(".error", "--roots")
-    with mrcfile.open(page.server.project / "half1.mrc", header_only=True, permissive=True) as mrc:
-        assert int(mrc.header.nx) == 64

@@ -79,15 +79,18 @@ export function browse({ title, kinds = [], folders = false, several = false, cr
     }
 
     async function open(folder) {
+      accept.disabled = true; // what would be chosen is about to change
       try {
         current = await get("folder", { name: folder });
       } catch (error) {
         fault.textContent = error.message;
+        if (current) label();
         return;
       }
       chosen.clear();
       fault.textContent = current.left_out ? `${current.left_out} further entries are not shown.` : "";
       path.textContent = current.name === "." ? "project" : current.name;
+      list.dataset.folder = current.name;
       roots.replaceChildren(
         ...(current.roots.length > 1
           ? current.roots.map((root) =>
