@@ -4,6 +4,8 @@
     Half map 1 as it is.
 ``projection``
     The engine's repeated projection on data, mask and positivity, without a network.
+``deconvolve``
+    The classical baseline, ``reconstruct --method deconvolve``.
 ``published``
     spIsoNet's recipe: its three losses, 24 rotations and batch-norm U-Net, constant rate, float32; the
     masked conical 3D FSC as its filter, densities normalised over the box; the plain prediction with the
@@ -48,7 +50,7 @@ if TYPE_CHECKING:
 
     from spisonet.learning.measurement import Measurement
 
-METHODS = ("input", "projection", "published", "ei", "replay")
+METHODS = ("input", "projection", "deconvolve", "published", "ei", "replay")
 EPOCHS = 4
 PUBLISHED_RATE, PUBLISHED_BATCH = 3e-4, 4
 PUBLISHED_ALPHA, PUBLISHED_BETA = 1.0, 0.5
@@ -64,11 +66,13 @@ def correct(
         return _projection(case, simulated)
     if method == "published":
         return _published(case, simulated, crops, filter_base, cube_size)
-    return _command(method, case, simulated, folder, crops, filter_base, cube_size)
+    chosen = ("--method", method) if method == "deconvolve" else ("--objective", method)
+    return _command(method, chosen, case, simulated, folder, crops, filter_base, cube_size)
 
 
 def _command(
-    objective: str,
+    name: str,
+    chosen: tuple[str, ...],
     case: Case,
     simulated: Simulated,
     folder: Path,
@@ -77,19 +81,19 @@ def _command(
     cube_size: int,
 ) -> NDArray[np.float32]:
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("half1", "half2", "mask"):
-        path = folder / f"{name}.mrc"
-        write_volume(path, Volume(getattr(simulated, name), case.voxel_size, name=str(path)))
+    for role in ("half1", "half2", "mask"):
+        path = folder / f"{role}.mrc"
+        write_volume(path, Volume(getattr(simulated, role), case.voxel_size, name=str(path)))
     command = [
         *(str(Path(sys.executable).parent / "spisonet.py"), "reconstruct"),
         *(str(folder / "half1.mrc"), str(folder / "half2.mrc"), "--mask", str(folder / "mask.mrc")),
-        *("--limit_res", str(case.resolution), "--objective", objective),
+        *("--limit_res", str(case.resolution), "--no-report", *chosen),
         *("--filter_base", str(filter_base), "--cube_size", str(cube_size)),
         *("--epochs", str(EPOCHS), "--n_subvolume", str(crops // EPOCHS)),
-        *("--output_dir", str(folder / objective)),
+        *("--output_dir", str(folder / name)),
     ]
     subprocess.run(command, check=True, capture_output=True)
-    return read_volume(folder / objective / "corrected_half1.mrc").data
+    return read_volume(folder / name / "corrected_half1.mrc").data
 
 
 def knowledge(case: Case, simulated: Simulated) -> Knowledge:

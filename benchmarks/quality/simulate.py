@@ -101,7 +101,7 @@ class Simulated:
     ssnr: NDArray[np.float32]
 
 
-def simulate(case: Case, models: Path, seed: int) -> Simulated:
+def simulate(case: Case, models: Path, seed: int, without: NDArray[np.float32] | None = None) -> Simulated:
     """Simulate the two half maps of a case.
 
     Parameters
@@ -112,6 +112,8 @@ def simulate(case: Case, models: Path, seed: int) -> Simulated:
         Folder of the coordinate files.
     seed : int
         Of views and noise.
+    without : ndarray, optional
+        ``(n, n, n)`` in 0..1, what of the particle is deleted.
     """
     rng = np.random.default_rng(seed)
     n = case.box
@@ -119,10 +121,12 @@ def simulate(case: Case, models: Path, seed: int) -> Simulated:
     if case.tilt:
         truth = ndimage.rotate(truth, case.tilt, axes=(0, 1), reshape=False, order=3)
     truth = (truth / truth.std()).astype(np.float32)
+    if without is not None:
+        truth = truth * (1 - without)
     radius = radius_rfft((n, n, n))
     kz, ky, kx = (np.broadcast_to(k, radius.shape) for k in frequency_axes_rfft((n, n, n)))
     frequencies = np.stack([kx, ky, kz], axis=-1).reshape(-1, 3)
-    sampling = sampling_density(_views(case.views, rng), frequencies).reshape(radius.shape)
+    sampling = sampling_density(draw_views(case.views, rng), frequencies).reshape(radius.shape)
     spectrum = rfft3(truth)
     power = shell_sums(np.abs(spectrum) ** 2, n) / shell_counts(n)
     power_rfft = power[np.minimum(np.rint(radius).astype(int), n // 2)]
@@ -174,7 +178,7 @@ def _density(case: Case, models: Path) -> NDArray[np.float32]:
     return np.ascontiguousarray(np.array(calculator.grid, dtype=np.float32).transpose(2, 1, 0))
 
 
-def _views(kind: str, rng: np.random.Generator) -> NDArray[np.float64]:
+def draw_views(kind: str, rng: np.random.Generator) -> NDArray[np.float64]:
     """Draw unit view directions ``(n, 3)`` ``(x, y, z)``."""
     centres = {
         "top": [(0, 0, 1)],

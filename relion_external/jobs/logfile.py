@@ -242,7 +242,7 @@ def _change(
     axis.set_xlabel("spatial frequency / Å⁻¹")
     axis.set_ylabel("root mean square Fourier amplitude")
     axis.legend()
-    slices = draw_slices(volumes["before"], volumes["after"], limit)
+    slices = draw_slices(volumes, limit)
     return Contents(title, {"Map": str(before), **facts}, [slices, figure])
 
 

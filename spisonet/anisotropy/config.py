@@ -50,9 +50,13 @@ class ReconstructConfig(CommandConfig):
         "spisonet.py reconstruct half1.mrc half2.mrc --aniso_file FSC3D.mrc --mask mask.mrc --limit_res 3.5",
         "spisonet.py reconstruct half1.mrc half2.mrc --mask mask.mrc --independent --output_dir corrected",
         "spisonet.py reconstruct half1.mrc half2.mrc --mask mask.mrc --output_dir corrected --resume",
+        "spisonet.py reconstruct half1.mrc half2.mrc --mask mask.mrc --method deconvolve",
     )
     free_on_resume: ClassVar[frozenset[str]] = frozenset(
-        {"resume", "ncpus", "device", "gpuID", "memory_limit", "report", "validation", "validation_cones"}
+        {
+            *("resume", "ncpus", "device", "gpuID", "memory_limit"),
+            *("report", "model", "validation", "validation_cones"),
+        }
     )
 
     i1: Annotated[Path, Positional] = Field(description="Half map 1.")
@@ -62,6 +66,11 @@ class ReconstructConfig(CommandConfig):
     )
     mask: Path | None = Field(
         None, description="Soft solvent mask: where the network learns, and the support."
+    )
+    method: Literal["learn", "deconvolve"] = Field(
+        "learn",
+        description="learn: train a network; deconvolve: directional Wiener filter and maximum entropy, in "
+        "seconds, as a classical baseline.",
     )
     independent: bool = Field(
         False, description="Train on each half alone, so that the corrected halves stay independent."
@@ -120,6 +129,10 @@ class ReconstructConfig(CommandConfig):
         False, description="Hide measured cones, learn again, and tell how well they are recovered."
     )
     validation_cones: int = Field(3, ge=1, description="Number of these cones, for --validate.")
+    model: Path | None = Field(
+        None,
+        description="Atomic model (PDB, mmCIF) in the frame of the maps, for the report to compare with.",
+    )
     report: bool = Field(True, description="Sum up the run in report.html and report.json.")
     device: str | None = Field(None, description="cpu, cuda, cuda:1 or mps [default: the best there is].")
     seed: int = Field(0, ge=0, description="Seed of every random choice.")

@@ -57,7 +57,7 @@ def write_figures(
         The figures, in reading order.
     """
     drawn = {
-        "slices.png": draw_slices(inputs[0], corrected[0], limit_angstrom),
+        "slices.png": draw_slices({"before": inputs[0], "after": corrected[0]}, limit_angstrom),
         "fourier.png": _draw_fourier(inputs[0], corrected[0], weight_rfft, limit_angstrom),
         "fsc.png": _draw_fsc(inputs, corrected, mask, limit_angstrom),
     }
@@ -74,13 +74,22 @@ def central_slices(cube: NDArray[np.float32]) -> list[NDArray[np.float32]]:
     return [cube[middle], cube[:, middle], cube[:, :, middle]]
 
 
-def draw_slices(before: Volume, after: Volume, limit_angstrom: float) -> Figure:
-    """Draw central slices of a map before and after it was changed up to a resolution."""
-    figure = Figure(figsize=(9.6, 6.6), layout="constrained")
-    axes = figure.subplots(2, 3)
-    low, high = np.percentile(before.data, CONTRAST_PERCENTILES)
-    half_edge = before.box * before.voxel_size_angstrom / 20  # nm
-    for row, (title, volume) in enumerate((("before", before), ("after", after))):
+def draw_slices(maps: dict[str, Volume], limit_angstrom: float) -> Figure:
+    """Draw central slices of a map and of what became of it up to a resolution.
+
+    Parameters
+    ----------
+    maps : dict
+        Maps by title, a row for each; the first sets the grey scale.
+    limit_angstrom : float
+        Up to where they differ.
+    """
+    figure = Figure(figsize=(9.6, 0.3 + 3.15 * len(maps)), layout="constrained")
+    axes = figure.subplots(len(maps), 3)
+    first = next(iter(maps.values()))
+    low, high = np.percentile(first.data, CONTRAST_PERCENTILES)
+    half_edge = first.box * first.voxel_size_angstrom / 20  # nm
+    for row, (title, volume) in enumerate(maps.items()):
         for axis, plane, image in zip(axes[row], PLANES, central_slices(volume.data), strict=True):
             extent = (-half_edge, half_edge, -half_edge, half_edge)
             axis.imshow(image, cmap="gray", vmin=low, vmax=high, origin="lower", extent=extent)

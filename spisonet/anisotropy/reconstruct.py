@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from spisonet.anisotropy.deconvolution import deconvolve
 from spisonet.anisotropy.figures import write_figures
 from spisonet.anisotropy.inputs import COUPLED_WORDS, is_of_both_halves
 from spisonet.anisotropy.knowledge import Knowledge, known_from_halves, known_from_weight, reference_share
 from spisonet.anisotropy.preparation import correction_band, prepare_measurement
 from spisonet.anisotropy.recombination import CorrectedMap, recombine
-from spisonet.anisotropy.task import FSC3D_FILE, KEPT_STEM, Task, read_task
+from spisonet.anisotropy.task import CLASSICAL_PREFIX, FSC3D_FILE, KEPT_STEM, Task, read_task
 from spisonet.fourier.grids import centred_from_half
 from spisonet.io.atomic import prepare_output_folder
 from spisonet.io.mrc import Volume, write_volume
@@ -43,6 +44,9 @@ MEASURED_LABEL = "spisonet: own network per half; weight and limit measured on b
 INDEPENDENT_LABEL = "spisonet: each half corrected by a network that saw this half alone"
 KEPT_LABEL = "spisonet: share of every Fourier coefficient kept as measured, DC in the middle"
 SINGLE_LABEL = "spisonet: anisotropy corrected from this map alone"
+DECONVOLVED_LABEL = "spisonet: halves deconvolved alone; weight and limit measured on both halves"
+DECONVOLVED_ALONE_LABEL = "spisonet: each half deconvolved alone, without a network"
+INDEPENDENT_LABELS = (INDEPENDENT_LABEL, MEASURED_LABEL, DECONVOLVED_LABEL, DECONVOLVED_ALONE_LABEL)
 
 
 @dataclass(frozen=True)
@@ -67,9 +71,10 @@ class Unit:
 
 @dataclass(frozen=True)
 class UnitOutcome:
-    """What became of a unit: corrected maps, weight that was used, share that was hidden, losses."""
+    """What became of a unit: maps (learned and classical), weight, share that was hidden, losses."""
 
     corrected: list[CorrectedMap]
+    classical: list[CorrectedMap]
     weight_rfft: NDArray[np.float32]
     hidden_fraction: float
     epoch_losses: list[float]
@@ -102,6 +107,7 @@ def _remove_old_results(folder: Path, names: list[str]) -> None:
     """Remove an earlier run's state and its maps of the same names, so that none is taken for this run's."""
     maps = [folder / f"corrected_{name}{suffix}.mrc" for name in names for suffix in ("", "_filtered")]
     maps += [folder / f"{KEPT_STEM}{suffix}.mrc" for suffix in ("", *(f"_{name}" for name in names))]
+    maps += [folder / f"{CLASSICAL_PREFIX}{name}.mrc" for name in names]
     for path in [*folder.glob("checkpoint*.safetensors"), *maps]:
         path.unlink(missing_ok=True)
 
@@ -135,6 +141,10 @@ def _correct(config: ReconstructConfig, task: Task, known: Knowledge, processes:
     label = _label(config, len(units) > 1, len(volumes))
     log.info("Header label: %s", label)
     _write_maps(folder, names, volumes, corrected, label)
+    classical = [result for outcome in outcomes for result in outcome.classical]
+    for name, volume, result in zip(names, volumes, classical, strict=False):
+        path = folder / f"{CLASSICAL_PREFIX}{name}.mrc"
+        write_volume(path, volume.with_data(result.whole), _label_of_classical(config, len(volumes)))
     results = [volume.with_data(result.whole) for volume, result in zip(volumes, corrected, strict=True)]
     figures = write_figures(
         folder, volumes, results, task.mask, outcomes[0].weight_rfft, limit_angstrom, losses
@@ -142,12 +152,13 @@ def _correct(config: ReconstructConfig, task: Task, known: Knowledge, processes:
     return {
         "device": str(device),
         "processes": processes.count,
-        "halves_independent": label in (INDEPENDENT_LABEL, MEASURED_LABEL),
+        "halves_independent": label in INDEPENDENT_LABELS,
         "label": label,
         "limit_resolution_angstrom": round(limit_angstrom, 3),
         "hidden_fraction": round(float(np.mean([outcome.hidden_fraction for outcome in outcomes])), 4),
         "epoch_losses": losses,
         "corrected_maps": [f"corrected_{name}.mrc" for name in names],
+        "classical_maps": [f"{CLASSICAL_PREFIX}{name}.mrc" for name in names[: len(classical)]],
         "figures": [path.name for path in figures],
     }
 
@@ -168,8 +179,11 @@ def _correct_unit(
         log.info("The density inside the mask is not above the solvent: positivity is not imposed.")
     hidden, limit = measurement.hidden_fraction, known.limit_resolution_angstrom
     log.info("%s: %.0f %% was not measured up to %.2f Å.", unit.name, 100 * hidden, limit)
-    prediction, losses = measurement.data, []
-    if known.learnable[1:].any():
+    prediction, losses, classical = measurement.data, [], []
+    learnable = bool(known.learnable[1:].any())
+    if learnable and config.method == "deconvolve":
+        prediction = deconvolve(measurement)
+    elif learnable:
         lesson = recipe_of(config, task, unit.seed).lesson(
             unit.name, measurement, task.memory, processes.count, task.pretrained
         )
@@ -182,12 +196,13 @@ def _correct_unit(
             path = config.output_dir / f"network{unit.suffix}.safetensors"
             save_network(path, trainer.average, {"trained_on": unit.name})
             log.info("Wrote %s", path)
+        classical = recombine(measurement, deconvolve(measurement), maps, scales)
     corrected = recombine(measurement, prediction, maps, scales)
     weight = measurement.filling_weight_rfft.cpu().numpy()
     first = unit.members[0]
     kept = Volume(centred_from_half(weight * band + 1 - band, first.box), first.voxel_size_angstrom)
     write_volume(config.output_dir / f"{KEPT_STEM}{unit.suffix}.mrc", kept, KEPT_LABEL)
-    return UnitOutcome(corrected, weight, hidden, losses)
+    return UnitOutcome(corrected, classical, weight, hidden, losses)
 
 
 def _write_maps(
@@ -225,6 +240,8 @@ def find_knowledge(config: ReconstructConfig, task: Task) -> Knowledge:
 
 def _label(config: ReconstructConfig, split: bool, n_maps: int) -> str:
     """Say in one header label how far the corrected halves are independent."""
+    if config.method == "deconvolve":
+        return _label_of_classical(config, n_maps)
     if n_maps == 1:
         return SINGLE_LABEL
     if not split:
@@ -232,6 +249,16 @@ def _label(config: ReconstructConfig, split: bool, n_maps: int) -> str:
     if config.pretrained_model is not None or config.reference is not None:
         return LINKED_LABEL
     return MEASURED_LABEL if is_of_both_halves(config.aniso_file) else INDEPENDENT_LABEL
+
+
+def _label_of_classical(config: ReconstructConfig, n_maps: int) -> str:
+    """Say the same of maps that were deconvolved, each alone."""
+    if n_maps == 1:
+        return SINGLE_LABEL
+    if config.reference is not None:
+        return LINKED_LABEL
+    alone = config.independent and not is_of_both_halves(config.aniso_file)
+    return DECONVOLVED_ALONE_LABEL if alone else DECONVOLVED_LABEL
 
 
 def recipe_of(config: ReconstructConfig, task: Task, seed: int) -> Recipe:

@@ -22,8 +22,11 @@ if TYPE_CHECKING:
     from spisonet.learning.unet import Network
 
 FSC3D_FILE = "FSC3D.mrc"
-KEPT_STEM = "measured"
-RESULT_PATTERNS = ("corrected_*.mrc", f"{KEPT_STEM}*.mrc", "network*.safetensors", "checkpoint*.safetensors")
+CLASSICAL_PREFIX, KEPT_STEM = "classical_", "measured"
+RESULT_PATTERNS = (
+    *("corrected_*.mrc", f"{CLASSICAL_PREFIX}*.mrc", f"{KEPT_STEM}*.mrc"),
+    *("network*.safetensors", "checkpoint*.safetensors"),
+)
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ def read_task(config: ReconstructConfig, memory: Memory) -> Task:
     SpisonetError
         If an input or option is unusable.
     """
-    if config.epochs == 0 and config.pretrained_model is None:
+    if config.method == "learn" and config.epochs == 0 and config.pretrained_model is None:
         raise SpisonetError("--epochs 0 only predicts, so it needs --pretrained_model.")
     if config.i2 is None and config.aniso_file is None:
         raise SpisonetError("One map alone does not tell its anisotropy: give half map 2 or --aniso_file.")

@@ -27,6 +27,9 @@ class ReportConfig(CommandConfig):
         None,
         description="HTML page; the JSON and the figures take its name [default: report.html in the folder].",
     )
+    model: Path | None = Field(
+        None, description="Atomic model (PDB, mmCIF) in the frame of the maps [default: the run's, if any]."
+    )
     ncpus: int = Field(16, ge=1, description="Number of CPU threads (at most those of the machine are used).")
 
 

@@ -35,9 +35,11 @@ if TYPE_CHECKING:
     from spisonet.validation.advice import Advice
     from spisonet.validation.config import DiagnoseConfig
     from spisonet.validation.diagnosis import Coverage, Diagnosis
+    from spisonet.validation.finished import FinishedRun
 
 log = logging.getLogger("spisonet")
 
+PAGE = "diagnosis.html"
 COUPLED = "One network has learned from both halves already: what it inferred counts as measured."
 CAPTION = (
     "Top: FSC of the half maps, over all directions and along each. Below: half spheres seen along z (equal "
@@ -90,16 +92,34 @@ def run_diagnose(config: DiagnoseConfig) -> None:
     log.info("Written: %s", page)
 
 
-PAGE = "diagnosis.html"
+def diagnosis_of_run(run: FinishedRun, page: Path) -> Section | None:
+    """Tell how anisotropic the half maps of a finished run were; None where they hold too little to judge.
+
+    Parameters
+    ----------
+    run : FinishedRun
+        The run.
+    page : Path
+        The report's page, beside which the figure is drawn.
+    """
+    if run.config.i2 is None:
+        return None
+    try:
+        diagnosis = diagnose(run.before, run.limit_angstrom, run.workers)
+    except SpisonetError as error:
+        log.info("No diagnosis: %s", error)
+        return None
+    advice = advise(diagnosis, run.config.i1, run.config.i2, run.config.mask)
+    return diagnosis_section(diagnosis, advice, page, "Diagnosis before the correction")
 
 
-def diagnosis_section(diagnosis: Diagnosis, advice: Advice, page: Path) -> Section:
+def diagnosis_section(diagnosis: Diagnosis, advice: Advice, page: Path, title: str = "What to do") -> Section:
     """Tell a diagnosis in words, numbers and a figure beside a page."""
     reasons = "".join(f"<li>{escape(reason)}</li>" for reason in advice.reasons)
     parts = [f"<p><b>{escape(advice.headline)}</b></p><ul>{reasons}</ul>"]
     if advice.commands:
         parts.append(f"<pre>{escape(chr(10).join(advice.commands))}</pre>")
-    section = Section("What to do", _numbers(diagnosis, advice), [*parts, _table(diagnosis)])
+    section = Section(title, _numbers(diagnosis, advice), [*parts, _table(diagnosis)])
     section.add_figure(beside(page, "directions"), CAPTION, draw_diagnosis(diagnosis))
     return section
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shlex
+from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,10 @@ from spisonet.anisotropy.inputs import HalfMaps, is_of_both_halves
 from spisonet.io.atomic import prepare_output_file
 from spisonet.io.config import command_words, write_json
 from spisonet.io.pages import facts_table, table, warning, write_page
+from spisonet.validation.classical import classical_section
+from spisonet.validation.diagnose import diagnosis_of_run
 from spisonet.validation.finished import FinishedRun
+from spisonet.validation.model_section import model_section
 from spisonet.validation.section import Section, beside
 from spisonet.validation.sections import CAPTIONS, held_out, inferred, null_tests, pictures
 
@@ -43,6 +47,8 @@ def run_report(config: ReportConfig) -> None:
         If the folder holds no finished run, or its maps are no longer there.
     """
     run = FinishedRun.read(config.folder, config.ncpus)
+    if config.model is not None:
+        run = replace(run, config=run.config.model_copy(update={"model": config.model}))
     page = config.o or config.folder / REPORT_FILE
     prepare_output_file(page, run.config.i1, run.config.i2, run.config.mask)
     sections = {key: section for key, make in SECTIONS.items() if (section := make(run, page)) is not None}
@@ -145,7 +151,9 @@ def facts_of(config: ReconstructConfig, outcome: dict[str, Any]) -> dict[str, st
         "Anisotropy": str(config.aniso_file or "3D FSC computed from the half maps (FSC3D.mrc)"),
         "Resolution limit": f"{outcome['limit_resolution_angstrom']:.2f} Å; what is finer is the input's",
         "Not measured": f"{100 * outcome['hidden_fraction']:.0f} % of Fourier space up to the limit",
-        "Training": f"{config.objective}, {config.epochs} epochs of {config.n_subvolume} crops",
+        "Method": "deconvolution by the directional transfer function, no network"
+        if config.method == "deconvolve"
+        else f"network, {config.objective}, {config.epochs} epochs of {config.n_subvolume} crops",
         "Corrected maps": ", ".join(outcome["corrected_maps"]),
         "Program": f"spisonet {__version__}, on {outcome['device']}",
     }
@@ -154,7 +162,12 @@ def facts_of(config: ReconstructConfig, outcome: dict[str, Any]) -> dict[str, st
 def note_on_independence(config: ReconstructConfig, outcome: dict[str, Any]) -> str:
     """Say what an FSC between the corrected halves is worth; see `facts_of` for the parameters."""
     if outcome["halves_independent"]:
-        note = "Each half was corrected by a network that saw this half alone."
+        deconvolved = config.method == "deconvolve"
+        note = (
+            "Each half was deconvolved alone, without a network."
+            if deconvolved
+            else "Each half was corrected by a network that saw this half alone."
+        )
         if is_of_both_halves(config.aniso_file):
             note += " The 3D FSC that says what was measured, and the limit, come from both halves."
     elif config.i2 is None:
@@ -211,10 +224,13 @@ def _table(numbers: dict[str, dict[str, float]]) -> str:
 # In the order of the page; one that has nothing to say about a run returns None.
 SECTIONS: dict[str, Callable[[FinishedRun, Path], Section | None]] = {
     "pictures": pictures,
+    "diagnosis": diagnosis_of_run,
     "inferred": inferred,
     "held_out": held_out,
     "null_tests": null_tests,
     "fsc_by_direction": _fsc_by_direction,
+    "classical": classical_section,
+    "model": model_section,
     "training": _training,
     "how": _how,
 }

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from spisonet.anisotropy.reconstruct import reconstruct
+from spisonet.errors import SpisonetError
+from spisonet.io.mrc import read_volume
 from spisonet.learning.session import run_on_devices
 from spisonet.validation.config import ReportConfig, ValidateConfig
+from spisonet.validation.model import positions_in_map, read_model
 from spisonet.validation.nulls import null_test
 from spisonet.validation.report import run_report
 from spisonet.validation.validate import validate
@@ -62,6 +65,11 @@ def run_null_test(config: NullTestConfig) -> None:
 
 
 def _correct(config: ReconstructConfig, memory: Memory, processes: Processes) -> None:
+    if config.validation and config.method == "deconvolve":
+        raise SpisonetError("--validate judges what a network infers; --method deconvolve trains none.")
+    if config.model is not None:
+        # A fault of it is better told now than after the training.
+        positions_in_map(read_model(config.model), read_volume(config.i1, config.apix))
     reconstruct(config, memory, processes)
     if config.validation:
         options = {"cones": config.validation_cones, "ncpus": config.ncpus, "resume": config.resume}

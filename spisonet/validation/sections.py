@@ -27,7 +27,7 @@ INFERRED_FILE = "inferred_fraction.mrc"
 CAPTIONS = {
     "slices.png": "Central slices before and after the correction, in the same grey scale.",
     "fourier.png": "Central Fourier slices. Where the measurement weight is 1 the data are kept as measured; "
-    "where it is 0 the amplitudes after the correction are inferred by the network.",
+    "where it is 0 the amplitudes after the correction are inferred.",
     "fsc.png": "Fourier shell correlations. Correlation between corrected halves is no measure of resolution "
     "unless each half was corrected alone, and even then both networks share one architecture.",
     "loss.png": "Training loss per epoch.",

@@ -92,6 +92,8 @@ def validate(config: ValidateConfig, memory: Memory, processes: Processes) -> No
     run = FinishedRun.read(config.folder, config.ncpus)
     if run.config.i2 is None:
         raise SpisonetError("One map alone cannot be validated: held-out directions need the other half map.")
+    if run.config.method == "deconvolve":
+        raise SpisonetError(f"{run.folder} was corrected without a network, so there is none to validate.")
     task = read_task(run.config, memory)
     known = find_knowledge(run.config, task)
     if not known.learnable[1:].any():

@@ -55,6 +55,8 @@ def test_a_run_leaves_maps_figures_weights_and_records(done):
         "corrected_half2.mrc",
         "corrected_half2_filtered.mrc",
         "measured.mrc",
+        "classical_half1.mrc",
+        "classical_half2.mrc",
         "checkpoint.safetensors",
         "network.safetensors",
         *(f"{name}.{kind}" for name in ("slices", "fourier", "fsc", "loss") for kind in ("png", "svg")),

@@ -1,0 +1,151 @@
+"""What a correction puts where nothing is: noise halves, and a particle whose domain was deleted.
+
+    python benchmarks/quality/nulls.py --models FOLDER --out FOLDER [--methods deconvolve learn] [--cases 0 1]
+
+FOLDER of the models holds the coordinates named in `SMALL`. Needs gemmi. Each test runs the command
+`reconstruct`. The domain is what lies within a ball about the particle's densest place at the end along the
+view axis, where top views tell least; it is deleted from the truth before the half maps are simulated, and
+the mask keeps its room. Noise halves are given the 3D FSC of the particle's, as if it had been measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from run import SMALL
+from scipy import ndimage
+from simulate import Case, Simulated, simulate
+
+from spisonet.fourier.grids import half_from_centred, rfft3, shell_index_rfft
+from spisonet.io.mrc import Volume, read_volume, write_volume
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+RADIUS_ANGSTROM = 14.0
+FIRST_SHELL = 4
+HARDLY_MEASURED = 0.3
+OPTIONS = {
+    "deconvolve": ("--method", "deconvolve"),
+    "learn": ("--filter_base", "16", "--cube_size", "32", "--epochs", "4", "--n_subvolume", "150"),
+}
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--models", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--methods", nargs="*", choices=OPTIONS, default=["deconvolve"])
+    parser.add_argument("--cases", nargs="*", type=int, default=range(len(SMALL)))
+    args = parser.parse_args()
+    print(
+        "| particle | method | domain: mean density / sd of solvent, input | corrected | share of its "
+        "density that came back | noise: FSC of the halves where hardly measured | where measured |\n"
+        + "|---" * 7
+        + "|"
+    )
+    for number in args.cases:
+        case = replace(SMALL[number], views="top")
+        whole = simulate(case, args.models, seed=1)
+        ball = domain_of(whole.truth, RADIUS_ANGSTROM / case.voxel_size)
+        deleted = simulate(case, args.models, seed=1, without=ball)
+        for method in args.methods:
+            folder = args.out / f"{number}_{method}"
+            lacking = correct(folder / "domain", method, deleted, whole.mask, case)
+            noise = correct(folder / "noise", method, noise_halves(whole), whole.mask, case, whole)
+            before = excess(deleted.half1, ball, whole.mask)
+            after = excess(lacking[0], ball, whole.mask)
+            scale = scale_of(lacking[0], deleted)
+            back = lacking[0][ball > 0.5].mean() / (scale * whole.truth[ball > 0.5].mean())
+            blank, measured = (fsc(*noise, region) for region in regions(whole, case))
+            print(
+                f"| {case.name} | {method} | {before:.2f} | {after:.2f} | {100 * back:.1f} % "
+                f"| {blank:.3f} | {measured:.3f} |",
+                flush=True,
+            )
+
+
+def domain_of(truth: NDArray[np.float32], radius: float) -> NDArray[np.float32]:
+    """Soft ball about the densest place of the particle's end along z."""
+    n = len(truth)
+    soft = ndimage.gaussian_filter(truth, radius / 2)
+    occupied = np.flatnonzero(soft.max(axis=(1, 2)) > 0.3 * soft.max())
+    layer = int(occupied[-1] - radius / 2)
+    y, x = np.unravel_index(np.argmax(soft[layer]), (n, n))
+    grid = np.indices(truth.shape)
+    distance = np.sqrt((grid[0] - layer) ** 2 + (grid[1] - y) ** 2 + (grid[2] - x) ** 2)
+    return np.clip(radius + 0.5 - distance, 0, 1).astype(np.float32)
+
+
+def noise_halves(like: Simulated) -> Simulated:
+    """Return white noise as strong as the half maps."""
+    rng = np.random.default_rng(0)
+    halves = [(like.half1.std() * rng.normal(size=like.truth.shape)).astype(np.float32) for _ in range(2)]
+    return replace(like, half1=halves[0], half2=halves[1])
+
+
+def correct(
+    folder: Path,
+    method: str,
+    simulated: Simulated,
+    mask: NDArray[np.float32],
+    case: Case,
+    weight_of: Simulated | None = None,
+) -> list[NDArray[np.float32]]:
+    """Correct half maps by the command, with the expected FSC of another case as weight if one is given."""
+    folder.mkdir(parents=True, exist_ok=True)
+    volumes = {"half1": simulated.half1, "half2": simulated.half2, "mask": mask}
+    extra = []
+    if weight_of is not None:
+        volumes["weight"] = (weight_of.ssnr / (1 + weight_of.ssnr)).astype(np.float32)
+        extra = ["--aniso_file", str(folder / "weight.mrc"), "--independent"]
+    for name, volume in volumes.items():
+        write_volume(folder / f"{name}.mrc", Volume(volume, case.voxel_size))
+    command = [
+        *(str(Path(sys.executable).parent / "spisonet.py"), "reconstruct"),
+        *(str(folder / "half1.mrc"), str(folder / "half2.mrc"), "--mask", str(folder / "mask.mrc"), *extra),
+        *("--limit_res", str(case.resolution), "--no-report", "--output_dir", str(folder / "out")),
+        *OPTIONS[method],
+    ]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return [read_volume(folder / "out" / f"corrected_half{number}.mrc").data for number in (1, 2)]
+
+
+def excess(volume: NDArray[np.float32], ball: NDArray[np.float32], mask: NDArray[np.float32]) -> float:
+    """Mean density in a region over the solvent's, in standard deviations of the solvent."""
+    solvent = volume[mask < 0.01]
+    return float((volume[ball > 0.5].mean() - solvent.mean()) / solvent.std())
+
+
+def scale_of(volume: NDArray[np.float32], simulated: Simulated) -> float:
+    """Grey value of a corrected map per unit of the truth, from what was measured well."""
+    sampled = half_from_centred(simulated.ssnr) > 3
+    found, truth = rfft3(volume)[sampled], rfft3(simulated.truth)[sampled]
+    return float(np.vdot(truth, found).real / np.linalg.norm(truth) ** 2)
+
+
+def regions(simulated: Simulated, case: Case) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Coefficients that were hardly measured, and those that were."""
+    n = case.box
+    shell, ssnr = shell_index_rfft((n, n, n)), half_from_centred(simulated.ssnr)
+    band = (shell >= FIRST_SHELL) & (shell < case.limit_shell)
+    blank = ssnr / (1 + ssnr) < HARDLY_MEASURED
+    return band & blank, band & ~blank
+
+
+def fsc(half1: NDArray[np.float32], half2: NDArray[np.float32], region: NDArray[np.bool_]) -> float:
+    """Correlation of two maps in a region of Fourier space."""
+    first, second = rfft3(half1)[region], rfft3(half2)[region]
+    norm = float(np.linalg.norm(first) * np.linalg.norm(second))
+    return float(np.vdot(first, second).real) / norm if norm > 0 else 0.0
+
+
+if __name__ == "__main__":
+    main()
