@@ -223,6 +223,7 @@ export async function showJob({ main, values, onLeave, here }) {
       h("h2", {}, "About"),
       facts([
         ["State", job.state],
+        ["Input", h("span", {}, job.inputs.map((input) => h("div", {}, /\.\w+$/.test(input) ? input : h("a", { href: here("job", { name: input }) }, input))))],
         ["Asked for", moment(job.asked ?? job.written)],
         ["Time", duration(job.seconds)],
         ["Host", job.host],

@@ -15,10 +15,12 @@ const STEPS = [
   ["fsc3d", "Measure", "3D FSC: resolution by direction, sphericity, cFAR.", { h: "half1", h2: "half2", mask: "mask" }],
   ["diagnose", "Diagnose", "Does the map need a correction, and what can be expected of one?", null],
   ["reconstruct", "Correct", "Train on the half maps, fill what was not measured.", { i1: "half1", i2: "half2", mask: "mask", aniso_file: "aniso" }],
+  ["validate", "Validate", "How well was filled what had been hidden from the network on purpose?", { folder: "corrected" }],
+  ["nulltest", "Null test", "Does the correction invent what is not there?", { folder: "corrected" }],
   ["report", "Report", "Before and after, by direction, in one page.", { folder: "corrected" }, { o: "{job}/report.html" }],
 ];
 const SYNONYMS = { half1: ["half1", "h", "h1", "i1"], half2: ["half2", "h2", "i2"], mask: ["mask", "mask_file"], aniso: ["aniso_file"] };
-const ALREADY = ["fsc3d", "diagnose", "reconstruct", "report", "check", "gui"];
+const ELSEWHERE = [...STEPS.map(([name]) => name), "check"];
 
 function prefill(command, mapping, chosen) {
   const names = new Set(command.fields.map(({ name }) => name));
@@ -79,7 +81,7 @@ export async function showMaps({ main, values, project, here }) {
     );
   });
 
-  const tools = [...commands.values()].filter(({ command }) => !ALREADY.includes(command));
+  const tools = [...commands.values()].filter(({ command }) => !ELSEWHERE.includes(command));
   main.append(
     h("h1", {}, "Maps"),
     h("p", { class: "lead" }, "From two half maps with preferred orientation to a corrected map, and to what can be trusted of it."),
