@@ -24,7 +24,7 @@ from spisonet.errors import SpisonetError
 from spisonet.io.config import JOB_FILE, CommandConfig, changed_option, read_job_record
 from spisonet.io.mrc import read_box
 from spisonet.tomography.config import DeconvConfig, MakeMaskConfig, PredictConfig, RefineConfig
-from spisonet.validation.config import ReportConfig
+from spisonet.validation.config import DiagnoseConfig, ReportConfig
 
 EXECUTABLE_PREFIX, TOMOGRAM_PREFIX = "spisonet-job-", "isonet-job-"
 TOMOGRAMS = Node("tomograms.star", NodeType.TOMOGRAMS)
@@ -180,6 +180,15 @@ def _find_fsc3d(call: JobCall, chosen: Mapping[str, Any]) -> dict[str, Any]:
         "apix": source.pixel_size_angstrom,
         "o": call.folder / "FSC3D.mrc",
     }
+
+
+def _find_diagnose(call: JobCall, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    found = _find_fsc3d(call, chosen)
+    del found["o"]
+    source = find_source(call.require_input("in_3dref", HALF1_MEANING))
+    particles = call.inputs.get("in_parts", source.particles)
+    symmetry = None if particles is None else source.symmetry
+    return found | {"star": particles, "sym": symmetry, "output_dir": call.folder}
 
 
 def _find_anisotropy(call: JobCall, chosen: Mapping[str, Any]) -> dict[str, Any]:
@@ -380,6 +389,22 @@ JOBS = {
             _find_fsd3d,
             lambda _: [Node("FSD3D.mrc", NodeType.MAP)],
             automatic=("map_dim", "sym"),
+            after_refinement=True,
+        ),
+        Job(
+            "diagnose",
+            DiagnoseConfig,
+            {
+                "in_3dref": HALF1_MEANING,
+                "in_parts": "particles of the refinement [default: those of the job that made the half maps]",
+                "in_mask": MASK_MEANING,
+            },
+            ("half2", "limit_res", "sym", "number_subset"),
+            ("h", "output_dir"),
+            _find_diagnose,
+            lambda _: [],
+            {"half2": "h2"},
+            automatic=("sym",),
             after_refinement=True,
         ),
         Job(

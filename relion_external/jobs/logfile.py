@@ -35,7 +35,7 @@ from spisonet.tomography.config import COMMANDS as TOMOGRAM_COMMANDS
 from spisonet.tomography.config import DeconvConfig, MakeMaskConfig, PredictConfig, RefineConfig
 from spisonet.tomography.figures import middle_slices
 from spisonet.tomography.report import INFERRED
-from spisonet.validation.config import ReportConfig
+from spisonet.validation.config import DiagnoseConfig, ReportConfig
 from spisonet.validation.report import facts_of, note_on_independence
 from spisonet.validation.sections import CAPTIONS
 
@@ -109,6 +109,14 @@ def _(config: Fsc3dConfig) -> Contents:
     if found["halves_coupled"]:
         facts["Note"] = "One network has learned from both halves: their FSC is no measure of resolution."
     return Contents("3D FSC of two half maps", facts, [_picture(config.o.with_suffix(".png"))])
+
+
+@contents_of.register
+def _(config: DiagnoseConfig) -> Contents:
+    found = _json(config.output_dir / "diagnosis.json")
+    reasons = {f"Reason {number}": text for number, text in enumerate(found["reasons"], start=1)}
+    facts = {"Half maps": f"{config.h}, {config.h2}", "Strategy": found["advice"], **reasons}
+    return Contents("Diagnosis", facts, [_picture(config.output_dir / "diagnosis_directions.png")])
 
 
 @contents_of.register

@@ -306,6 +306,17 @@ def test_a_run_leaves_outputs_nodes_note_logfile_and_success_last(project):
     assert written["RELION_JOB_EXIT_SUCCESS"] == max(written.values())
 
 
+def test_a_diagnosis_finds_the_refinements_particles_and_symmetry(project):
+    assert run("diagnose", "--in_3dref", "Refine3D/job002/", "--limit_res", "8") == 0
+    assert ending() is Ending.SUCCESS
+    found = json.loads((project / JOB / "diagnosis.json").read_text(encoding="utf-8"))
+    asked = configure("fsd3d", "--in_3dref", "Refine3D/job002/")
+    assert found["config"]["star"] == str(asked.star_file)
+    assert found["config"]["sym"] == asked.sym
+    assert found["particles"]["number"] > 0
+    assert (project / JOB / "logfile.pdf").read_bytes().startswith(b"%PDF")
+
+
 @pytest.mark.parametrize("name", ["whitening", "angular-whiten", "combine-map", "fsd3d"])
 def test_every_short_job_ends_well_and_changes_its_map(project, name):
     given = "Refine3D/job002/" if name == "fsd3d" else "Refine3D/job002/run_class001.mrc"
