@@ -181,6 +181,18 @@ def _path_faults(model: type[CommandConfig], given: dict[str, Any], roots: Roots
     return faults
 
 
+def require_inside(config: CommandConfig, roots: Roots) -> None:
+    """Check the files of a configuration that comes from no form.
+
+    Raises
+    ------
+    SpisonetError
+        If one is outside of the folders, or not there.
+    """
+    for name, sentence in _path_faults(type(config), config.model_dump(exclude_none=True), roots).items():
+        raise SpisonetError(f"{name}: {sentence}")
+
+
 def place_outputs(config: CommandConfig, folder: str) -> CommandConfig:
     """Put a job's folder where a form left its place."""
     return config.model_copy(

@@ -18,8 +18,7 @@ LOCAL_NAMES = ("127.0.0.1", "localhost", "[::1]")
 OWN = ("same-origin", "none")  # Sec-Fetch-Site of this page, and of an address that was typed in
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
-        "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none'; "
-        "form-action 'none'; frame-ancestors 'none'"
+        "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",

@@ -29,7 +29,7 @@ from spisonet.cli.programs import PROGRAMS
 from spisonet.errors import SpisonetError
 from spisonet.gui import slurm
 from spisonet.gui.devices import list_gpus
-from spisonet.gui.forms import command_line, form_values, input_names, model_of, place_outputs
+from spisonet.gui.forms import command_line, form_values, input_names, model_of, place_outputs, require_inside
 from spisonet.gui.processes import is_alive, this_host
 from spisonet.gui.runner import (
     ENDED,
@@ -55,7 +55,9 @@ if TYPE_CHECKING:
 
 FOLDER, LOCK_FILE = "jobs", ".lock"
 SCRIPT_FILE, SLURM_FILE = "submit.sh", "slurm_job"
-DIED = "died"
+DIED, DAMAGED = "died", "damaged"
+UNINTELLIGIBLE = (KeyError, TypeError, ValueError, AttributeError)  # of files that others have written
+PROGRAM = "spisonet"  # in job.json
 ACTIVE = (QUEUED, RUNNING)
 DEPTH = 3  # of folders in which runs are looked for
 SECONDS_TO_START = 15.0
@@ -288,8 +290,18 @@ class Jobs:
 
     def all(self) -> list[Job]:
         """Return all jobs, newest first."""
-        jobs = [Job(folder, self._roots.shown(folder)) for folder in _run_folders(self.project)]
-        return sorted(jobs, key=_age, reverse=True)
+        found = [Job(folder, self._roots.shown(folder)) for folder in _run_folders(self.project)]
+        return sorted(filter(_is_ours, found), key=_age, reverse=True)
+
+    def summaries(self) -> list[dict[str, Any]]:
+        """Return what a list of all jobs shows; one that cannot be understood spoils no other."""
+        shown = []
+        for job in self.all():
+            try:
+                shown.append(job.summary())
+            except UNINTELLIGIBLE:
+                shown.append({"name": job.name, "command": job.command, "state": DAMAGED, "inputs": []})
+        return shown
 
     def find(self, name: str) -> Job:
         """Return a job by its name.
@@ -300,9 +312,14 @@ class Jobs:
             If there is none.
         """
         folder = self._roots.inside(name)
-        if not folder.is_relative_to(self.project) or not _is_run(folder):
+        job = Job(folder, self._roots.shown(folder))
+        if not folder.is_relative_to(self.project) or not _is_ours(job):
             raise SpisonetError(f"{name} is no job of this project.")
-        return Job(folder, self._roots.shown(folder))
+        try:
+            job.summary()
+        except UNINTELLIGIBLE as error:
+            raise SpisonetError(f"The files of {name} are damaged, or of another version.") from error
+        return job
 
     def start(self, program: str, config: CommandConfig, place: Place, key: str) -> Job:
         """Start a job, once.
@@ -359,6 +376,7 @@ class Jobs:
                 raise SpisonetError(f"{name} is {job.state} and cannot be resumed.")
             model = model_of(job.program, job.command)
             config = model.from_options({**job.record["config"], "resume": True})
+            require_inside(config, self._roots)
             write_json(job.folder / JOB_FILE, {**job.record, "status": QUEUED})
             known = {name: job.launch[name] for name in ("key", "asked_line")}
             self._launch(job, job.program, config, Place(**job.launch["place"]), **known)
@@ -422,7 +440,7 @@ class Jobs:
             "line": line,
             "arguments": [find_executable(line[0]), *line[1:]],
             "project": str(self.project),
-            "locks": devices if place.wait and not submitted else [],
+            "devices": devices if place.wait and not submitted else [],
             "place": place.model_dump(mode="json"),
             "asked": time.time(),
         }
@@ -548,8 +566,13 @@ def _is_run(folder: Path) -> bool:
     return (folder / JOB_FILE).is_file()
 
 
+def _is_ours(job: Job) -> bool:
+    """Tell a run from what other programs call job.json."""
+    return job.record.get("program") == PROGRAM and isinstance(job.record.get("config"), dict)
+
+
 def _age(job: Job) -> tuple[float, int]:
-    return (job.launch.get("asked") or _modified(job.folder / JOB_FILE) or 0.0, _number(job.folder))
+    return (_modified(job.folder / (LAUNCH_FILE if job.launch else JOB_FILE)) or 0.0, _number(job.folder))
 
 
 def _number(folder: Path) -> int:

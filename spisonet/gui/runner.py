@@ -44,7 +44,7 @@ class Runner:
     Parameters
     ----------
     folder : Path
-        Its folder, which holds ``launch.json``: ``arguments`` to run in ``project``, and ``locks`` of devices
+        Its folder, which holds ``launch.json``: ``arguments`` to run in ``project``, and the ``devices``
         to wait for.
     """
 
@@ -67,9 +67,9 @@ class Runner:
         status = NOT_STARTED
         with ExitStack() as stack:
             try:
-                locks = self._take_devices(stack)
+                tickets = self._take_devices(stack)
                 if not self._stopping:
-                    status = self._run_command(locks)
+                    status = self._run_command(tickets)
             except OSError as error:
                 with (self._folder / OUTPUT_FILE).open("a", encoding="utf-8") as output:
                     output.write(f"The job could not be started: {error}\n")
@@ -82,20 +82,18 @@ class Runner:
         write_json(self._folder / PROCESS_FILE, self._process)
 
     def _take_devices(self, stack: ExitStack) -> list[IO[bytes]]:
-        """Wait until no other job of this user on this machine has the devices; first come, first served."""
+        """Wait until no earlier job of this user on this machine has, or waits for, the devices."""
         folder = Path(tempfile.gettempdir()) / f"spisonet-{os.getuid()}"
         folder.mkdir(mode=0o700, exist_ok=True)
-        locks: list[IO[bytes]] = []
+        tickets: list[IO[bytes]] = []
         with suppress(_StopWaiting):
             self._waiting = not self._stopping
-            for name in self._launch["locks"] if self._waiting else []:
-                lock = stack.enter_context((folder / f"{name}.lock").open("ab"))
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                locks.append(lock)
+            for name in self._launch["devices"] if self._waiting else []:
+                tickets.append(_queue_up(folder, name, stack))
             self._waiting = False
-        return locks
+        return tickets
 
-    def _run_command(self, locks: list[IO[bytes]]) -> int:
+    def _run_command(self, tickets: list[IO[bytes]]) -> int:
         with (self._folder / OUTPUT_FILE).open("ab") as output:
             child = subprocess.Popen(
                 self._launch["arguments"],
@@ -105,7 +103,7 @@ class Runner:
                 stderr=subprocess.STDOUT,
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
                 process_group=0,  # so that all of its processes can be told to stop
-                pass_fds=[lock.fileno() for lock in locks],  # its devices are taken as long as it lives
+                pass_fds=[ticket.fileno() for ticket in tickets],  # its devices are taken as long as it lives
             )
         self._note(state=RUNNING, started=time.time(), child=identity(child.pid))
         while not self._stopping:
@@ -124,6 +122,25 @@ class Runner:
         record = json.loads(path.read_text(encoding="utf-8"))
         if record.get("status") in UNSETTLED:
             write_json(path, {**record, "status": status})
+
+
+def _queue_up(folder: Path, name: str, stack: ExitStack) -> IO[bytes]:
+    """Draw a ticket, wait until every earlier one is given back, and return it.
+
+    A ticket is a locked file. The system unlocks it when the last process that holds it has ended, however.
+    """
+    with (folder / f"{name}.drawing").open("ab") as drawing:
+        fcntl.flock(drawing, fcntl.LOCK_EX)
+        earlier = sorted(int(path.suffix[1:]) for path in folder.glob(f"{name}.[0-9]*"))
+        number = 1 + max(earlier, default=0)
+        ticket = stack.enter_context((folder / f"{name}.{number}").open("ab"))
+        fcntl.flock(ticket, fcntl.LOCK_EX)
+    for other in earlier:
+        path = folder / f"{name}.{other}"
+        with suppress(FileNotFoundError), path.open("r+b") as theirs:
+            fcntl.flock(theirs, fcntl.LOCK_EX)
+            path.unlink()
+    return ticket
 
 
 def main() -> None:

@@ -124,7 +124,7 @@ def _job_routes(roots: Roots, template: Path | None) -> list[Route]:
 
     return [
         _get("/api/project", Question, describe),
-        _get("/api/jobs", Question, lambda _: [job.summary() for job in jobs.all()]),
+        _get("/api/jobs", Question, lambda _: jobs.summaries()),
         _get("/api/job", Named, lambda asked: jobs.find(asked.name).details()),
         _get("/api/log", LogPage, lambda asked: jobs.find(asked.name).read_log(asked.offset)),
         _post("/api/preview", Form, preview),

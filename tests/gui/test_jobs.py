@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -166,23 +167,69 @@ def test_a_job_that_was_killed_is_called_dead_and_can_be_resumed(served, project
 def test_jobs_wait_for_the_device_in_the_order_in_which_they_came(served):
     first = start_slow(served, "key-first")
     served.wait(first, has_trained)
-    waiting = [
-        served.start("spisonet", "whitening", {**WHITEN, "low_res": str(40 + n)}, f"key-wait-{n}").json[
-            "name"
-        ]
-        for n in range(2)
-    ]
-    at_once = served.start(
-        "spisonet", "whitening", {**WHITEN, "low_res": "39"}, "key-at-once", wait=False
-    ).json["name"]
-    assert served.wait(at_once)["state"] == "finished"
-    assert [served.get("api/job", name=name).json["state"] for name in waiting] == ["queued"] * 2
-    # One that waits can be stopped, too.
-    served.post("api/stop", {"name": waiting[0]})
-    assert served.wait(waiting[0])["state"] == "stopped"
-    assert served.get("api/job", name=waiting[1]).json["state"] == "queued"
+
+    def whiten(low_res: int, **place: bool) -> str:
+        values = {**WHITEN, "low_res": str(low_res)}
+        reply = served.start("spisonet", "whitening", values, f"key-wait-{low_res}", **place)
+        return str(reply.json["name"])
+
+    waiting = []
+    for number in range(4):
+        waiting.append(whiten(40 + number))
+        served.wait(waiting[-1], lambda job: job["host"] is not None)  # it stands in the queue
+    assert served.wait(whiten(50, wait=False))["state"] == "finished"
+    assert {served.get("api/job", name=name).json["state"] for name in waiting} == {"queued"}
+    # One that waits can be stopped, too, and is not waited for.
+    served.post("api/stop", {"name": waiting[1]})
+    assert served.wait(waiting[1])["state"] == "stopped"
     served.post("api/stop", {"name": first})
-    assert served.wait(waiting[1])["state"] == "finished"
+    left = [waiting[0], *waiting[2:]]
+    assert {served.wait(name)["state"] for name in left} == {"finished"}
+    noted = [
+        json.loads((served.project / name / "process.json").read_text(encoding="utf-8")) for name in left
+    ]
+    for before, after in itertools.pairwise(noted):
+        assert before["ended"] <= after["started"] + 0.5  # its end is noted after its device is free
+
+
+def test_what_others_have_written_spoils_nothing(served, project):
+    name = served.start("spisonet", "whitening", WHITEN, "key-good").json["name"]
+    served.wait(name)
+    foreign = {"cryosparc": {"type": "homo_refine"}, "config": {"program": "spisonet", "config": 3}}
+    for folder, record in foreign.items():
+        (project / folder).mkdir()
+        (project / folder / "job.json").write_text(json.dumps(record), encoding="utf-8")
+    assert [job["name"] for job in served.get("api/jobs").json] == [name]
+    for file, content in (
+        ("process.json", '{"state": "running"}'),
+        ("process.json", '{"state": "running", "host": "x", "started": "y"}'),
+        ("launch.json", '{"asked": "today"}'),
+        ("launch.json", "[1]"),
+        ("job.json", '{"program": "spisonet", "config": {"h1": 3}, "command": 7, "status": {}}'),
+    ):
+        (project / name / file).write_text(content, encoding="utf-8")
+        assert [job["name"] for job in served.get("api/jobs").json] == [name]
+        assert served.get("api/job", name=name).status in (200, 400)
+        assert served.post("api/stop", {"name": name}).status in (200, 400)
+        assert served.post("api/resume", {"name": name}).status == 400
+
+
+def test_nothing_outside_is_written_by_resuming_a_foreign_project(served, project):
+    (project / "jobs" / "001_refine").mkdir(parents=True)
+    record = {
+        "program": "spisonet",
+        "command": "refine",
+        "config": {"star_file": "t.star", "output_dir": "/elsewhere"},
+        "status": "interrupted",
+    }
+    (project / "jobs" / "001_refine" / "job.json").write_text(json.dumps(record), encoding="utf-8")
+    launch = {"program": "isonet", "asked": 1.0, "place": {}, "key": "k", "asked_line": []}
+    (project / "jobs" / "001_refine" / "launch.json").write_text(json.dumps(launch), encoding="utf-8")
+    (job,) = served.get("api/jobs").json
+    assert job["state"] == "died"
+    reply = served.post("api/resume", {"name": job["name"]})
+    assert reply.status == 400
+    assert "outside" in reply.json["error"]
 
 
 def test_a_failure_is_told_in_the_words_of_the_command(served, project):

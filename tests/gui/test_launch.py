@@ -1,0 +1,86 @@
+"""What stands before the first page: libraries, folders, port."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.gui.conftest import SCRIPTS, end, serve
+
+ROOT = Path(__file__).parents[2]
+
+
+def run_gui(*words: str, program: str = "spisonet.py") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [SCRIPTS / program, "gui", *words], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_the_address_and_the_way_there_are_printed(tmp_path):
+    started = subprocess.Popen(
+        [SCRIPTS / "isonet.py", "gui", tmp_path, "--port", "0"], stdout=subprocess.PIPE, text=True
+    )
+    assert started.stdout is not None
+    lines = [started.stdout.readline() for _ in range(6)]
+    started.terminate()
+    started.wait(20)
+    started.stdout.close()
+    text = "".join(lines)
+    port = text.partition("http://127.0.0.1:")[2].partition("/")[0]
+    assert f"ssh -L {port}:127.0.0.1:{port} " in text
+    assert str(tmp_path) in text
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["nowhere"], "nowhere is not a folder."),
+        ([".", "--roots", "/nowhere"], "/nowhere is not a folder."),
+        ([".", "--slurm_template", "none.sh"], "none.sh does not exist."),
+    ],
+)
+def test_faults_are_told_in_one_sentence(words, sentence):
+    done = run_gui(*words)
+    assert done.returncode == 1
+    assert done.stderr.rstrip().endswith(sentence)
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_port_that_is_taken_is_told(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        done = run_gui(str(tmp_path), "--port", port)
+    assert done.returncode == 1
+    assert done.stderr == f"spisonet: Port {port} is in use; give another with --port.\n"
+
+
+def test_without_a_port_the_next_free_one_is_taken(tmp_path):
+    first, second = (serve(tmp_path, "--port", "None") for _ in range(2))
+    assert first.host != second.host
+    end(first)
+    end(second)
+
+
+def test_missing_libraries_are_named(tmp_path):
+    code = "import sys; sys.modules['uvicorn'] = None; from spisonet.cli.main import main; main(['gui'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "spisonet: The graphical interface needs uvicorn: pip install 'spisonet[gui]'.\n"
+
+
+def test_nothing_that_computes_is_imported():
+    code = (
+        "import sys, spisonet.gui.server, spisonet.gui.runner\n"
+        "heavy = {'torch', 'scipy', 'pandas', 'matplotlib'} & set(sys.modules)\n"
+        "computing = {'learning', 'fourier', 'misalignment'}\n"
+        "own = {name for name in sys.modules if name.startswith('spisonet.')}\n"
+        "print(sorted(heavy | {name for name in own if name.split('.')[1] in computing}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.strip() == "[]"
