@@ -28,9 +28,10 @@ class LogPage(Named):
 
 
 class Download(Named):
-    """A file, to be shown or kept."""
+    """A file, to be shown or kept; ``version`` as in `Plane`."""
 
     keep: bool = False
+    version: str = ""
 
 
 class Form(Question):

@@ -17,6 +17,16 @@ function build(element, properties, children) {
 export const h = (tag, properties, ...children) => build(document.createElement(tag), properties, children);
 export const s = (tag, properties, ...children) => build(document.createElementNS(SVG, tag), properties, children);
 
+const drawn = new WeakMap();
+
+/** Draw the content of an element anew if its data have changed: a click must not lose what it began on. */
+export function redraw(element, data, make) {
+  const key = JSON.stringify(data);
+  if (drawn.get(element) === key) return;
+  drawn.set(element, key);
+  element.replaceChildren(...[make()].flat(3).filter((child) => child !== null && child !== undefined && child !== false));
+}
+
 export function notify(text, bad = false) {
   const notice = h("div", { class: bad ? "bad" : "" }, text);
   document.getElementById("notices").append(notice);

@@ -18,7 +18,7 @@ export function browse({ title, kinds = [], folders = false, several = false, cr
     const path = h("span", { class: "mono" });
     const list = h("div", { class: "browser", role: "listbox" });
     const fault = h("p", { class: "fault" });
-    const name = create && h("input", { type: "text", placeholder: `new name${create}`, "aria-label": "New name" });
+    const name = create !== null && h("input", { type: "text", placeholder: `new name${create}`, "aria-label": "New name" });
     const accept = h("button", { class: "main", onclick: finish, "data-do": "choose" }, "Choose");
     const roots = h("span", { class: "row" });
     const dialog = openDialog(title, [
@@ -32,7 +32,7 @@ export function browse({ title, kinds = [], folders = false, several = false, cr
     const within = (entry) => (current.name === "." || current.name === "" ? entry : `${current.name}/${entry}`);
 
     function finish() {
-      const names = name?.value.trim() ? [within(name.value.trim())] : [...chosen].map(within);
+      const names = name && name.value.trim() ? [within(name.value.trim())] : [...chosen].map(within);
       if (!names.length && !folders) return;
       dialog.result = { folder: current.name, names };
       dialog.close();
@@ -54,7 +54,7 @@ export function browse({ title, kinds = [], folders = false, several = false, cr
     function label() {
       const what = folders && !chosen.size ? "Choose this folder" : "Choose";
       accept.textContent = chosen.size > 1 ? `Choose ${chosen.size} files` : what;
-      accept.disabled = !folders && !chosen.size && !create;
+      accept.disabled = !folders && !chosen.size && create === null;
     }
 
     function row(entry) {
@@ -62,11 +62,12 @@ export function browse({ title, kinds = [], folders = false, several = false, cr
       const fits = isFolder || !kinds.length || kinds.includes(entry.kind);
       const element = h(
         "div",
-        { class: fits ? "" : "unfit", role: "option", "data-name": entry.name },
+        { class: fits ? "" : "unfit", role: "option", tabindex: fits ? 0 : undefined, "data-name": entry.name },
         h("span", {}, SIGNS[entry.kind] ?? "·"),
         entry.name,
         !isFolder && h("span", { class: "size" }, size(entry.bytes)),
       );
+      element.addEventListener("keydown", ({ key }) => key === "Enter" && element.click());
       if (isFolder) element.addEventListener("click", () => open(within(entry.name)));
       else if (fits) {
         element.addEventListener("click", () => pick(entry, element));
@@ -100,7 +101,7 @@ export function browse({ title, kinds = [], folders = false, several = false, cr
       );
       list.replaceChildren(
         ...(current.above !== null
-          ? [h("div", { "data-name": "..", onclick: () => open(current.above) }, h("span", {}, "↑"), "..")]
+          ? [h("div", { "data-name": "..", tabindex: 0, onclick: () => open(current.above) }, h("span", {}, "↑"), "..")]
           : []),
         ...current.entries.map(row),
       );

@@ -120,7 +120,7 @@ export async function showForm({ main, values, project, here }) {
   const line = h("pre", { class: "command", id: "command-line" });
   const start = h("button", { class: "main", type: "submit", "data-do": "start" }, "Start");
   const whole = h("p", { class: "error", hidden: true });
-  let touched = new Set();
+  const touched = new Set();
   let timer = null;
 
   const read = () => Object.fromEntries([...controls].map(([field, own]) => [field, own.read()]));

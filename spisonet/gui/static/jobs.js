@@ -2,11 +2,12 @@
 
 import { address, get, post } from "./api.js";
 import { lineChart } from "./chart.js";
-import { ask, attempt, badge, baseName, duration, facts, h, moment, size } from "./dom.js";
+import { ask, attempt, badge, baseName, duration, facts, h, moment, redraw, size } from "./dom.js";
 import { quoted, title } from "./form.js";
 
 const LOOK_AGAIN_MILLISECONDS = 1500;
 const ACTIVE = ["queued", "running"];
+const REPORTS = /report|summary|diagnos/;
 
 function every(milliseconds, onLeave, action) {
   let ended = false;
@@ -76,24 +77,38 @@ export async function showProject({ main, project, onLeave, here }) {
     empty,
   );
 
-  const line = (job) =>
-    h(
+  const rows = new Map();
+  function row(job) {
+    const [state, progress, time] = [h("td"), h("td"), h("td", { class: "number" })];
+    const where = here("job", { name: job.name });
+    const element = h(
       "tr",
-      { class: "link", onclick: () => (location.hash = here("job", { name: job.name })) },
-      h("td", {}, h("a", { href: here("job", { name: job.name }) }, job.name === "." ? project.name : job.name)),
+      { class: "link", onclick: () => (location.hash = where) },
+      h("td", {}, h("a", { href: where }, job.name === "." ? project.name : job.name)),
       h("td", {}, job.command),
       h("td", { class: "small quiet", title: job.inputs.join(", ") }, job.inputs.map(baseName).join(", ")),
-      h("td", {}, badge(job.state)),
-      h("td", {}, progressBar(job.progress) ?? ""),
-      h("td", { class: "number" }, duration(job.seconds)),
+      state,
+      progress,
+      time,
       h("td", { class: "small" }, moment(job.asked ?? job.written)),
     );
+    const update = (now) => {
+      redraw(state, now.state, () => badge(now.state));
+      redraw(progress, now.progress, () => progressBar(now.progress));
+      time.textContent = duration(now.seconds);
+    };
+    return { element, update };
+  }
 
   async function refresh() {
     const jobs = await get("jobs");
     list.hidden = !jobs.length;
     empty.hidden = Boolean(jobs.length);
-    body.replaceChildren(...jobs.map(line));
+    for (const job of jobs) {
+      if (!rows.has(job.name)) rows.set(job.name, row(job));
+      rows.get(job.name).update(job);
+    }
+    redraw(body, jobs.map(({ name }) => name), () => jobs.map(({ name }) => rows.get(name).element));
   }
   await refresh();
   every(LOOK_AGAIN_MILLISECONDS, onLeave, () => attempt(refresh));
@@ -133,19 +148,19 @@ function resultLine(result, here) {
   );
 }
 
-function pictures(job) {
-  const images = job.results.filter(({ kind }) => kind === "image");
+/** The newest of the previews, and all other pictures. */
+function pictures(images) {
   const previews = images.filter(({ name }) => baseName(name).startsWith("preview_"));
-  const latest = previews[previews.length - 1];
   const others = images.filter((image) => !previews.includes(image));
-  return [...(latest ? [latest] : []), ...others].map(({ name, modified }) =>
-    h(
+  return [...previews.slice(-1), ...others].map(({ name, modified }) => {
+    const url = address("file", { name, version: modified });
+    return h(
       "figure",
       {},
-      h("a", { href: address("file", { name }), target: "_blank" }, h("img", { src: address("file", { name }), alt: name, "data-modified": modified })),
+      h("a", { href: url, target: "_blank" }, h("img", { src: url, alt: baseName(name) })),
       h("figcaption", {}, baseName(name)),
-    ),
-  );
+    );
+  });
 }
 
 export async function showJob({ main, values, onLeave, here }) {
@@ -161,6 +176,7 @@ export async function showJob({ main, values, onLeave, here }) {
   const results = h("tbody", { id: "results" });
   const report = h("div", { class: "card", hidden: true });
   const about = h("div", { class: "card" });
+  const time = h("span");
 
   const act = (what, after) => async (event) => {
     event.target.disabled = true;
@@ -183,7 +199,7 @@ export async function showJob({ main, values, onLeave, here }) {
     location.hash = here("");
   }
 
-  function drawActions() {
+  function actionsNow() {
     const active = ACTIVE.includes(job.state);
     const clone = here("new", {
       program: job.program,
@@ -191,48 +207,52 @@ export async function showJob({ main, values, onLeave, here }) {
       ...job.values,
       place: job.place ? JSON.stringify(job.place) : undefined,
     });
-    actions.replaceChildren(
-      ...[
-        active && h("button", { class: "danger", "data-do": "stop", onclick: act(() => post("stop", { name }), refresh) }, "Stop"),
-        job.resumable && h("button", { class: "main", "data-do": "resume", onclick: act(() => post("resume", { name }), refresh) }, "Resume"),
-        h("a", { class: "button", href: clone, "data-do": "clone" }, "Clone with changes"),
-        job.started_here && !active && h("button", { class: "danger", "data-do": "delete", onclick: act(remove, async () => {}) }, "Delete"),
-      ].filter(Boolean),
-    );
+    return [
+      active && h("button", { class: "danger", "data-do": "stop", onclick: act(() => post("stop", { name }), refresh) }, "Stop"),
+      job.resumable && h("button", { class: "main", "data-do": "resume", onclick: act(() => post("resume", { name }), refresh) }, "Resume"),
+      h("a", { class: "button", href: clone, "data-do": "clone" }, "Clone with changes"),
+      job.started_here && !active && h("button", { class: "danger", "data-do": "delete", onclick: act(remove, async () => {}) }, "Delete"),
+    ];
   }
 
-  function draw() {
-    const last = job.epochs[job.epochs.length - 1];
-    state.replaceChildren(badge(job.state));
-    drawActions();
-    const chart = curve(job);
-    progress.hidden = !chart && !last;
-    progress.replaceChildren(h("h2", {}, "Training"), last ? progressBar(last) : "", chart ?? "");
-    const shown = pictures(job);
-    galleryCard.hidden = !shown.length;
-    if (gallery.childElementCount !== shown.length || job.state !== gallery.dataset.state) gallery.replaceChildren(...shown);
-    gallery.dataset.state = job.state;
-    results.replaceChildren(...job.results.map((result) => resultLine(result, here)));
-    const page = job.results.find(({ kind, name: file }) => kind === "page" && /report|summary|diagnos/.test(baseName(file)));
-    if (page && report.hidden) {
-      report.hidden = false;
-      report.append(h("h2", {}, "Report"), h("iframe", { class: "report", title: "Report", src: address("file", { name: page.name }) }));
-    }
+  function aboutNow() {
     const chosen = Object.entries(job.config).filter(([, value]) => value !== null && value !== false);
-    about.replaceChildren(
+    const inputs = job.inputs.map((input) =>
+      h("div", {}, /\.\w+$/.test(input) ? input : h("a", { href: here("job", { name: input }) }, input)),
+    );
+    return [
       h("h2", {}, "About"),
       facts([
-        ["State", job.state],
-        ["Input", h("span", {}, job.inputs.map((input) => h("div", {}, /\.\w+$/.test(input) ? input : h("a", { href: here("job", { name: input }) }, input))))],
+        ["Input", inputs.length ? h("span", {}, inputs) : null],
         ["Asked for", moment(job.asked ?? job.written)],
-        ["Time", duration(job.seconds)],
+        ["Time", time],
         ["Host", job.host],
         ["SLURM job", job.slurm],
         ["GPUs", job.place?.gpus?.join(", ")],
         ["Version", job.version],
       ]),
       h("details", {}, h("summary", {}, "All options"), facts(chosen.map(([key, value]) => [key, String(value)]))),
-    );
+    ];
+  }
+
+  function draw() {
+    const last = job.epochs[job.epochs.length - 1];
+    redraw(state, job.state, () => badge(job.state));
+    redraw(actions, [job.state, job.resumable], actionsNow);
+    progress.hidden = !last && !job.losses;
+    redraw(progress, [job.epochs, job.losses], () => [h("h2", {}, "Training"), progressBar(last), curve(job)]);
+    const shown = job.results.filter(({ kind }) => kind === "image");
+    galleryCard.hidden = !shown.length;
+    redraw(gallery, shown, () => pictures(shown));
+    redraw(results, job.results, () => job.results.map((result) => resultLine(result, here)));
+    const pages = job.results.filter(({ kind, name: file }) => kind === "page" && REPORTS.test(baseName(file)));
+    report.hidden = !pages.length;
+    redraw(report, pages, () => [
+      h("h2", {}, "Report"),
+      h("iframe", { class: "report", title: "Report", src: pages.length ? address("file", { name: pages[0].name }) : null }),
+    ]);
+    time.textContent = duration(job.seconds);
+    redraw(about, [job.state, job.config, job.host, job.slurm], aboutNow);
   }
 
   async function readLog() {

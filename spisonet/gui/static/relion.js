@@ -2,7 +2,7 @@
 
 import { address, get, post } from "./api.js";
 import { lineChart } from "./chart.js";
-import { attempt, badge, h, moment, notify } from "./dom.js";
+import { attempt, badge, h, moment, notify, redraw } from "./dom.js";
 
 const LOOK_AGAIN_MILLISECONDS = 4000;
 const COLUMNS = [
@@ -127,7 +127,7 @@ export async function showRelion({ main, values, onLeave, here }) {
 
   async function refresh() {
     const shown = await get("refinement", { name: chosen });
-    detail.replaceChildren(
+    redraw(detail, shown, () =>
       h(
         "div",
         { class: "card" },

@@ -2,7 +2,7 @@
 
 import { get, post } from "./api.js";
 import { browse } from "./files.js";
-import { ask, attempt, h, notify, openDialog } from "./dom.js";
+import { ask, attempt, h, notify, openDialog, redraw } from "./dom.js";
 import { quoted } from "./form.js";
 
 const DEFAULT_TABLE = "tomograms.star";
@@ -198,28 +198,23 @@ export async function showTomograms({ main, values, onLeave, here }) {
   }
 
   function drawActions() {
-    const idx = selected.size && selected.size < table.rows.length ? [...selected].join(",") : undefined;
-    actions.replaceChildren(
-      ...ACTIONS.map(([command, text]) =>
-        h(
-          "a",
-          {
-            class: `button ${command === "refine" ? "main" : ""}`,
-            "data-do": command,
-            href: here("new", {
-              program: "isonet",
-              command,
-              star_file: star,
-              tomo_idx: command === "resize" ? undefined : idx,
-              model: command === "predict" ? network : undefined,
-            }),
-          },
-          text,
+    redraw(actions, [star, network, [...selected], table.rows.length], () => {
+      const idx = selected.size && selected.size < table.rows.length ? [...selected].join(",") : undefined;
+      const form = (command) => ({
+        program: "isonet",
+        command,
+        star_file: star,
+        tomo_idx: command === "resize" ? undefined : idx,
+        model: command === "predict" ? network : undefined,
+      });
+      return [
+        ACTIONS.map(([command, text]) =>
+          h("a", { class: `button ${command === "refine" ? "main" : ""}`, "data-do": command, href: here("new", form(command)) }, text),
         ),
-      ),
-      h("button", { class: "danger", disabled: !selected.size, onclick: remove }, "Remove from the table"),
-      h("span", { class: "quiet small" }, selected.size ? `${selected.size} chosen` : "all tomograms"),
-    );
+        h("button", { class: "danger", disabled: !selected.size, onclick: remove }, "Remove from the table"),
+        h("span", { class: "quiet small" }, selected.size ? `${selected.size} chosen` : "all tomograms"),
+      ];
+    });
   }
 
   async function remove() {

@@ -264,11 +264,10 @@ export async function showViewer({ main, values, onLeave, here }) {
   }
 
   function divide() {
-    for (const { over, divider, marks } of Object.values(views)) {
+    for (const { over, divider } of Object.values(views)) {
       if (!over) continue;
       over.style.clipPath = `inset(0 0 0 ${100 * state.divide}%)`;
       divider.style.left = `${100 * state.divide}%`;
-      marks.dataset.divide = state.divide;
     }
   }
 
