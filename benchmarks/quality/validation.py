@@ -1,6 +1,6 @@
 """Whether what a validation says is true: held-out recovery against true recovery, uncertainty against error.
 
-    python benchmarks/quality/validation.py --models FOLDER --out FOLDER [--only 0 1 2] [--ncpus 1]
+    python benchmarks/quality/validation.py --models FOLDER --out FOLDER [--without_network] [--only 0 1 2]
 
 Simulates four particles with several kinds of views, corrects and validates each by the commands, and
 compares with the truth. Every case leaves a JSON file, so that a run can be stopped and goes on where it was;
@@ -20,16 +20,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+from methods import knowledge
 from scipy import stats
 from score import FEWEST, HARDLY_MEASURED, LOWEST_RESOLUTION, score
 from simulate import Case, Simulated, simulate
 
+from spisonet.anisotropy.preparation import correction_band, prepare_measurement
 from spisonet.fourier.filters import soft_lowpass_weights
 from spisonet.fourier.grids import half_from_centred, irfft3, rfft3, shell_index_rfft
 from spisonet.io.mrc import Volume, read_volume, write_volume
+from spisonet.validation.heldout import MEASURED, MeasuredDirections, gap_like_angle, hide
+from spisonet.validation.heldout import compare as agreement
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from spisonet.learning.measurement import Measurement
 
 PARTICLES = (
     Case("hemagglutinin", "hemagglutinin_1rvx_trimer.pdb", 48, 3.4, 8.5),
@@ -42,7 +49,8 @@ CASES = (
     *(replace(case, views=views) for views in ("top", "side", "two") for case in PARTICLES),
     *(replace(case, views="top", peak=100.0) for case in PARTICLES),
 )
-EPOCHS, CROPS = 4, 40
+EPOCHS, CROPS = 2, 40
+ANGLES = (20, 30, 45, 60)
 WORST = 0.1
 
 
@@ -52,22 +60,29 @@ def main() -> None:
     parser.add_argument("--models", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--only", nargs="*", type=int, help="numbers of cases [default: all]")
-    parser.add_argument("--cones", type=int, default=2)
+    parser.add_argument("--cones", type=int, default=1)
     parser.add_argument("--epochs", type=int, default=2, help="for each cone")
     parser.add_argument("--ncpus", type=int, default=2)
+    parser.add_argument(
+        "--without_network",
+        action="store_true",
+        help="data, mask and positivity alone, cones of several widths",
+    )
     args = parser.parse_args()
+    name = "constrained.json" if args.without_network else "result.json"
     numbers = range(len(CASES)) if args.only is None else args.only
     for number in numbers:
         folder = args.out / f"case{number:02d}"
-        if not (folder / "result.json").is_file():
+        if not (folder / name).is_file():
             folder.mkdir(parents=True, exist_ok=True)
             start = time.perf_counter()
-            row = examine(CASES[number], folder, args)
+            make = constrain if args.without_network else examine
+            row = make(CASES[number], folder, args)
             row["seconds"] = time.perf_counter() - start
-            (folder / "result.json").write_text(json.dumps(asdict(CASES[number]) | row, indent=1), "utf-8")
+            (folder / name).write_text(json.dumps(asdict(CASES[number]) | row, indent=1), "utf-8")
             print(json.dumps(row), flush=True)
-    records = sorted(args.out.glob("case*/result.json"))
-    print(summary([json.loads(path.read_text(encoding="utf-8")) for path in records]))
+    rows = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(args.out.glob(f"case*/{name}"))]
+    print(constrained_summary(rows) if args.without_network else summary(rows))
 
 
 def examine(case: Case, folder: Path, args: argparse.Namespace) -> dict[str, float]:
@@ -87,6 +102,58 @@ def examine(case: Case, folder: Path, args: argparse.Namespace) -> dict[str, flo
     words = ("--cones", str(args.cones), "--epochs", str(args.epochs), *threads)
     subprocess.run([script, "validate", str(out), *words], check=True, stdout=subprocess.DEVNULL)
     return compare(case, simulated, out)
+
+
+def constrain(case: Case, folder: Path, args: argparse.Namespace) -> dict[str, float]:
+    """Fill a case by data, mask and positivity alone, whole and without cones of several widths."""
+    torch.set_num_threads(args.ncpus)
+    simulated = simulate(case, args.models, seed=1)
+    known = knowledge(case, simulated)
+    halves = [simulated.half1, simulated.half2]
+    band = correction_band(known, case.limit_shell)
+    measured, scales = prepare_measurement(halves, known, band, simulated.mask, torch.device("cpu"), True)
+    half1 = replace(measured, data=measured.data[:1])
+
+    def filled(measurement: Measurement) -> NDArray[np.float32]:
+        return measurement.fill(measurement.weighted_data, hold=0.0)[0].numpy()
+
+    weight = measured.filling_weight_rfft.numpy()
+    raw = [rfft3(half) for half in measured.data.numpy()]
+    directions = MeasuredDirections.of(weight, case.limit_shell)
+    row = {"true": recovery(scales[0].restore(filled(half1)), simulated, case)}
+    row |= {"true_before": recovery(simulated.half1, simulated, case), "gap": directions.largest_gap_degrees}
+    for name, angle in {
+        **{str(angle): angle for angle in ANGLES},
+        "default": gap_like_angle(directions),
+    }.items():
+        agreements = [
+            agreement(
+                rfft3(filled(hide(half1, inside))), *raw, inside & (weight > MEASURED), cone.first_shell
+            )
+            for cone in directions.cones(3, angle)
+            for inside in [cone.inside_rfft(case.box)]
+        ]
+        row[f"held_out_{name}"] = sum(agreements[1:], agreements[0]).recovered
+    return row
+
+
+def constrained_summary(rows: list[dict]) -> str:
+    """Markdown table of what was recovered without a network, and its correlation with held-out recovery."""
+    names = [f"held_out_{angle}" for angle in (*ANGLES, "default")]
+    shown = ("gap", "true_before", "true", *names)
+    lines = ["| case | views | peak | " + " | ".join(shown) + " |", "|---" * (len(shown) + 3) + "|"]
+    for row in rows:
+        values = " | ".join(f"{row[name]:.0f}" if name == "gap" else f"{row[name]:.3f}" for name in shown)
+        lines.append(f"| {row['name']} | {row['views']} | {row['peak']:g} | {values} |")
+    true = np.array([row["true"] for row in rows])
+    for name in names if len(rows) > 2 else ():
+        held = np.array([row[name] for row in rows])
+        correlation, ranks = stats.pearsonr(held, true).statistic, stats.spearmanr(held, true).statistic
+        lines.append(
+            f"{name}: Pearson {correlation:.2f}, Spearman {ranks:.2f}, larger than the truth by "
+            f"{(held - true).mean():+.3f} on average."
+        )
+    return "\n".join(lines)
 
 
 def compare(case: Case, simulated: Simulated, out: Path) -> dict[str, float]:

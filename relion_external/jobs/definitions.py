@@ -341,7 +341,7 @@ JOBS = {
             ("i1", "output_dir", "resume"),
             _find_anisotropy,
             _corrected,
-            {"half2": "i2"},
+            {"half2": "i2", "validate": "validation"},
             trains=True,
             after_refinement=True,
         ),

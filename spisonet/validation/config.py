@@ -91,7 +91,12 @@ class ValidateConfig(CommandConfig):
 
     folder: Annotated[Path, Positional] = Field(description="Output folder of a reconstruct run.")
     cones: int = Field(3, ge=1, description="Number of cones that are hidden, one after the other.")
-    cone_angle: float = Field(30.0, gt=0, lt=90, description="Half-angle of the cones in degrees.")
+    cone_angle: float | None = Field(
+        None,
+        gt=0,
+        lt=90,
+        description="Half-angle of the cones in degrees [default: that of the largest gap, 20 to 60].",
+    )
     epochs: int | None = Field(
         None, ge=1, description="Training epochs for each cone [default: those of the run, divided by cones]."
     )

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 MEASURED = 0.3  # weight from which a coefficient can be compared with
 AXES_PER_EDGE = 13  # 7.5 degrees between axes that are looked at
+FIRST_RADIUS = 5.0  # Fourier voxels: closer to DC every direction is measured
+RESOLVED_DEGREES = 7.5
+BEST = 0.95  # quantile of the directions
+SMALLEST_DEGREES, LARGEST_DEGREES = 20.0, 60.0
 WELL_MEASURED = 0.8  # of the best cone's share
 FEWEST = 8  # coefficients of a shell
 HALF = 0.5
@@ -65,55 +69,80 @@ class Cone:
         return int(np.ceil(2 / np.sin(np.radians(min(self.half_angle_degrees, 90)))))
 
 
-def choose_cones(
-    weight_rfft: NDArray[np.float32], last_shell: float, count: int, half_angle_degrees: float
-) -> list[Cone]:
-    """Choose cones that were well measured, and far from each other.
+@dataclass(frozen=True)
+class MeasuredDirections:
+    """How well directions were measured.
 
-    Parameters
+    Attributes
     ----------
-    weight_rfft : ndarray
-        ``(n, n, n // 2 + 1)`` in 0..1, how well each coefficient was measured.
-    last_shell : float
-        Where the correction ends.
-    count : int
-        How many; fewer are returned if fewer directions were measured.
-    half_angle_degrees : float
-        Of the cones.
-
-    Returns
-    -------
-    list of Cone
-        Best measured first.
+    axes : ndarray
+        ``(n_axes, 3)`` unit vectors ``(x, y, z)``.
+    measured, total : ndarray
+        ``(n_axes,)`` weight of the coefficients nearest to each axis, and what it would be if all were
+        measured; shells count alike, whatever the number of their coefficients.
     """
-    n = len(weight_rfft)
-    kz, ky, kx = (
-        np.broadcast_to(k, weight_rfft.shape) for k in frequency_axes_rfft(weight_rfft.shape[:1] * 3)
-    )
-    radius = radius_rfft((n, n, n))
-    chosen = (radius > 1) & (radius <= last_shell)
-    vectors = np.stack([kx[chosen], ky[chosen], kz[chosen]], axis=1) / radius[chosen][:, None]
-    # Shells count alike, whatever the number of their coefficients.
-    share = weight_rfft[chosen] / radius[chosen] ** 2
-    grid = AxisGrid(AXES_PER_EDGE)
-    n_axes = len(grid.directions)
-    cells = grid.nearest(vectors)
-    measured = np.bincount(cells, share, n_axes)
-    total = np.bincount(cells, 1 / radius[chosen] ** 2, n_axes)
-    cosines = np.abs(grid.directions @ grid.directions.T)
-    inside = cosines >= np.cos(np.radians(half_angle_degrees))
-    quality = (inside @ measured) / np.maximum(inside @ total, 1e-30)
-    good = quality >= WELL_MEASURED * quality.max()
-    chosen_axes = [int(np.argmax(quality))]
-    while len(chosen_axes) < count:
-        nearest = cosines[:, chosen_axes].max(axis=1)
-        # Of axes equally far from the others, the better measured one.
-        candidate = int(np.argmin(np.where(good, nearest - 1e-3 * quality, np.inf)))
-        if nearest[candidate] > np.cos(np.radians(half_angle_degrees)):
-            break
-        chosen_axes.append(candidate)
-    x_y_z = [grid.directions[index] for index in chosen_axes]
-    return [Cone((float(a[0]), float(a[1]), float(a[2])), half_angle_degrees) for a in x_y_z]
+
+    axes: NDArray[np.float64]
+    measured: NDArray[np.float64]
+    total: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, weight_rfft: NDArray[np.float32], last_shell: float) -> MeasuredDirections:
+        """Sum up a weight ``(n, n, n // 2 + 1)`` in 0..1 up to where the correction ends."""
+        n = len(weight_rfft)
+        radius = radius_rfft((n, n, n))
+        chosen = (radius > FIRST_RADIUS) & (radius <= last_shell)
+        kz, ky, kx = (np.broadcast_to(k, radius.shape)[chosen] for k in frequency_axes_rfft((n, n, n)))
+        grid = AxisGrid(AXES_PER_EDGE)
+        cells = grid.nearest(np.stack([kx, ky, kz], axis=1))
+        share = 1 / radius[chosen] ** 2
+        n_axes = len(grid.directions)
+        measured, total = (
+            np.bincount(cells, values, n_axes).astype(np.float64)
+            for values in (share * weight_rfft[chosen], share)
+        )
+        return cls(grid.directions, measured, total)
+
+    def share(self, half_angle_degrees: float) -> NDArray[np.float64]:
+        """Share in 0..1 of the cone around each axis that was measured."""
+        inside = self._cosines >= np.cos(np.radians(half_angle_degrees))
+        share: NDArray[np.float64] = (inside @ self.measured) / np.maximum(inside @ self.total, 1e-30)
+        return share
+
+    @property
+    def largest_gap_degrees(self) -> float:
+        """Half-angle of the largest cone in which no direction was measured half as well as the best ones."""
+        share = self.share(RESOLVED_DEGREES)
+        good = share >= HALF * np.quantile(share, BEST)
+        nearest = self._cosines[:, good].max(axis=1)
+        return float(np.degrees(np.arccos(np.clip(nearest.min(), 0, 1))))
+
+    def cones(self, count: int, half_angle_degrees: float) -> list[Cone]:
+        """Choose cones that were well measured and are far from each other, the best measured first.
+
+        There are fewer if fewer directions were measured.
+        """
+        quality = self.share(half_angle_degrees)
+        good = quality >= WELL_MEASURED * quality.max()
+        chosen = [int(np.argmax(quality))]
+        while len(chosen) < count:
+            nearest = self._cosines[:, chosen].max(axis=1)
+            # Of axes equally far from the others, the better measured one.
+            candidate = int(np.argmin(np.where(good, nearest - 1e-3 * quality, np.inf)))
+            if nearest[candidate] > np.cos(np.radians(half_angle_degrees)):
+                break
+            chosen.append(candidate)
+        found = [self.axes[index] for index in chosen]
+        return [Cone((float(a[0]), float(a[1]), float(a[2])), half_angle_degrees) for a in found]
+
+    @property
+    def _cosines(self) -> NDArray[np.float64]:
+        return np.abs(self.axes @ self.axes.T)
+
+
+def gap_like_angle(directions: MeasuredDirections) -> float:
+    """Half-angle in degrees of cones that are as hard to fill as what was not measured, 20 to 60."""
+    return float(np.clip(directions.largest_gap_degrees, SMALLEST_DEGREES, LARGEST_DEGREES))
 
 
 def hide(measurement: Measurement, inside_rfft: NDArray[np.bool_]) -> Measurement:

@@ -201,7 +201,9 @@ def verdict(run: FinishedRun, numbers: dict[str, dict[str, Any]]) -> str:
     if not hidden:
         return f"{said}. How well it was inferred has not been tested: `spisonet.py validate` does."
     reached = hidden["recovered_half_to_angstrom"]
-    said += f". Of measured directions that were hidden, {100 * hidden['recovered']:.0f} % was recovered"
+    with_network, without = (round(100 * hidden[f"recovered{end}"]) for end in ("", "_without_network"))
+    said += f". Of measured directions that were hidden, {with_network} % was recovered ({without} % without"
+    said += " a network)"
     if reached is None:
         return f"{said}, nowhere more than half: do not interpret what is inferred."
     if reached <= TO_THE_LIMIT * run.limit_angstrom:

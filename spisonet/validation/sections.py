@@ -33,8 +33,8 @@ CAPTIONS = {
     "loss.png": "Training loss per epoch.",
 }
 LARGER = (
-    "A hidden cone has measured neighbours. What was really not measured is larger as a rule, and is "
-    "recovered less well."
+    "A hidden cone is not the cone that was not measured: this is an estimate of the recovery there, and an "
+    "upper limit for gaps wider than the cone."
 )
 NULL_TESTS = {
     "noise": "noise alone",
@@ -66,9 +66,12 @@ def pictures(run: FinishedRun, page: Path) -> Section:
 
 def inferred(run: FinishedRun, page: Path) -> Section | None:
     """Tell how much of the output was measured, by direction, resolution and place; writes the map of it."""
-    weight = next(iter(sorted(run.folder.glob(f"{KEPT_STEM}*.mrc"))), None)
+    own = run.outcome["corrected_maps"][0].replace("corrected", KEPT_STEM, 1)
+    weight = next(
+        (run.folder / name for name in (f"{KEPT_STEM}.mrc", own) if (run.folder / name).is_file()), None
+    )
     if weight is None:
-        return None
+        return None  # of a version that did not keep it
     before, after = run.before.half1, run.after.half1
     voxel_size, limit = before.voxel_size_angstrom, run.limit_angstrom
     kept = half_from_centred(read_volume(weight, voxel_size).data)
@@ -106,7 +109,7 @@ def held_out(run: FinishedRun, page: Path) -> Section | None:
         return None
     section = Section("Directions that were held out", found)
     settings, reached = found["settings"], found["recovered_half_to_angstrom"]
-    cones = f"{settings['cones']} measured cones of {settings['half_angle_degrees']:g}°"
+    cones = f"{settings['cones']} measured cones of {settings['half_angle_degrees']:.0f}°"
     training = f"{settings['epochs']} epochs of {settings['crops_per_epoch']} crops"
     with_network, without = (f"{found[key]:.2f}" for key in ("recovered", "recovered_without_network"))
     end = f"more than half of it up to {reached:.1f} Å" if reached else "nowhere more than half"

@@ -24,7 +24,16 @@ from spisonet.learning.checkpoint import load_network
 from spisonet.learning.lesson import teach
 from spisonet.learning.objectives import ReplayObjective
 from spisonet.validation.finished import FinishedRun
-from spisonet.validation.heldout import MEASURED, Agreement, Cone, choose_cones, compare, hide, reach
+from spisonet.validation.heldout import (
+    MEASURED,
+    Agreement,
+    Cone,
+    MeasuredDirections,
+    compare,
+    gap_like_angle,
+    hide,
+    reach,
+)
 from spisonet.validation.uncertainty import (
     Answers,
     Spread,
@@ -148,8 +157,12 @@ class _Validation:
     def carry_out(self, folder: Path) -> None:
         """Hide cone after cone, and write what came of it."""
         config = self._config
-        cones = choose_cones(self._weight, self._last_shell, config.cones, config.cone_angle)
-        log.info("Hidden, one after the other: %d cones of %g°.", len(cones), config.cone_angle)
+        directions = MeasuredDirections.of(self._weight, self._last_shell)
+        angle = config.cone_angle or gap_like_angle(directions)
+        cones = directions.cones(config.cones, angle)
+        log.info("Hidden, one after the other: %d cones of %.0f°.", len(cones), angle)
+        if self._task.pretrained is not None:
+            log.warning("The start weights know the cones if they were trained on these maps.")
         outcomes, networks = [], [self._own_answers()]
         for number, cone in enumerate(cones, start=1):
             outcome, answers = self._try(cone, number, folder)
@@ -157,7 +170,12 @@ class _Validation:
             log.info("Cone %d: %.2f recovered, %.2f without a network.", number, *recovered)
             outcomes.append(outcome)
             networks.append(answers)
-        record = self._record(outcomes)
+        learned = sum((o.learned for o in outcomes[1:]), outcomes[0].learned)
+        if not learned.used.any():
+            raise SpisonetError(
+                f"Cones of {angle:.0f}° hold too little that was measured: raise --cone_angle."
+            )
+        record = self._record(outcomes, learned)
         there = [answers for answers in networks if answers is not None]
         if there:
             record["uncertainty"] = self._write_uncertainty(folder, Spread.of(there), outcomes, len(there))
@@ -219,8 +237,7 @@ class _Validation:
         turned = objective.single_answers(predict, answer, self._config.turns, seed)
         return Answers.of(measurement.fill(single)[0].cpu().numpy() for single in turned)
 
-    def _record(self, outcomes: list[ConeOutcome]) -> dict[str, Any]:
-        learned = sum((o.learned for o in outcomes[1:]), outcomes[0].learned)
+    def _record(self, outcomes: list[ConeOutcome], learned: Agreement) -> dict[str, Any]:
         constrained = sum((o.constrained for o in outcomes[1:]), outcomes[0].constrained)
         box_angstrom = self._box * self._voxel_size
         shells = np.flatnonzero(learned.used)
@@ -228,7 +245,7 @@ class _Validation:
             "validated_run": self._run.outcome["written"],
             "settings": {
                 "cones": len(outcomes),
-                "half_angle_degrees": self._config.cone_angle,
+                "half_angle_degrees": outcomes[0].cone.half_angle_degrees,
                 "epochs": self._recipe.epochs,
                 "crops_per_epoch": self._recipe.n_subvolume,
                 "turns": self._config.turns,

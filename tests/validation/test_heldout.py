@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from spisonet.anisotropy.preparation import build_measurement
 from spisonet.fourier.grids import frequency_axes_rfft, radius_rfft, rfft3
-from spisonet.validation.heldout import Cone, choose_cones, compare, hide, reach
+from spisonet.validation.heldout import Cone, MeasuredDirections, compare, gap_like_angle, hide, reach
 
 N = 32
 
@@ -35,16 +35,20 @@ def test_cones_are_chosen_where_was_measured_and_apart():
     """Top views measure the directions normal to z."""
     kz, _, _ = frequency_axes_rfft((N, N, N))
     weight = (np.abs(kz) < 0.3 * radius_rfft((N, N, N))).astype(np.float32)
-    cones = choose_cones(weight, 14, 3, 25)
+    directions = MeasuredDirections.of(weight, 14)
+    cones = directions.cones(3, 25)
     axes = np.array([cone.axis_xyz for cone in cones])
     assert np.abs(axes[:, 2]).max() < 0.35
     between = np.degrees(np.arccos(np.abs(axes @ axes.T)[np.triu_indices(3, 1)].clip(0, 1)))
     assert between.min() > 45
+    # Measured up to 17° from the plane; a direction is half measured at its border.
+    assert directions.largest_gap_degrees == pytest.approx(73, abs=6)
+    assert gap_like_angle(directions) == 60
 
 
 def test_fewer_cones_if_fewer_directions_were_measured():
     weight = Cone((0.0, 0.0, 1.0), 12).inside_rfft(N).astype(np.float32)
-    assert len(choose_cones(weight, 14, 4, 30)) == 1
+    assert len(MeasuredDirections.of(weight, 14).cones(4, 30)) == 1
 
 
 def test_what_is_hidden_is_in_no_input_target_or_weight():
