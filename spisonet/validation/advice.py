@@ -31,6 +31,9 @@ REFINE = (
     "export RELION_EXTERNAL_RECONSTRUCT_EXECUTABLE=$(command -v spisonet-relion-reconstruct)",
     "mpirun -n 3 relion_refine_mpi --external_reconstruct --auto_refine --split_random_halves {mask}...",
 )
+NO_SYMMETRY = (
+    " If the refinement imposed a symmetry, give it with --sym: without it views seem to be missing."
+)
 KEEP_REFERENCE = "export ISONET_KEEP_LOWRES=True  # up to --ini_high of the refinement"
 
 
@@ -67,12 +70,12 @@ def advise(diagnosis: Diagnosis, half1: Path, half2: Path, mask: Path | None, sy
     """
     return Advice(
         HEADLINES[diagnosis.strategy],
-        _reasons(diagnosis),
+        _reasons(diagnosis, sym),
         _commands(diagnosis, half1, half2, mask, sym),
     )
 
 
-def _reasons(diagnosis: Diagnosis) -> list[str]:
+def _reasons(diagnosis: Diagnosis, sym: str) -> list[str]:
     metrics, measured, particles = diagnosis.metrics, diagnosis.measured, diagnosis.particles
     directional, limit = metrics.directional_0143_angstrom, diagnosis.fsc3d.limit_resolution_angstrom
     reasons = [
@@ -92,7 +95,12 @@ def _reasons(diagnosis: Diagnosis) -> list[str]:
         f"Such a coverage smears a point to {diagnosis.collected.elongation:.1f} times its width "
         f"(severe from {SEVERE_ELONGATION:g})."
     )
-    reasons.append(_about_misalignment(particles))
+    reasons.append(_about_misalignment(particles, sym))
+    if diagnosis.strategy is Strategy.ANISOTROPY:
+        reasons.append(
+            "Uneven views also make refinements drift. Where helices and strands look distorted rather than "
+            "smeared, let a refinement correct the misalignment first."
+        )
     if diagnosis.strategy is Strategy.SEVERE:
         reasons.append(
             "So much is missing that most of a corrected map would be inferred: side views, from a tilted "
@@ -102,7 +110,7 @@ def _reasons(diagnosis: Diagnosis) -> list[str]:
     return reasons
 
 
-def _about_misalignment(particles: Particles | None) -> str:
+def _about_misalignment(particles: Particles | None, sym: str) -> str:
     if particles is None:
         return (
             "Misalignment cannot be told from half maps alone: give the particles of the refinement with "
@@ -112,7 +120,7 @@ def _about_misalignment(particles: Particles | None) -> str:
     if particles.poor_share >= POOR_SHARE:
         return (
             f"{found}(misalignment from {_percent(POOR_SHARE)}): the particles there have wrong angles, or "
-            "are no good particles."
+            "are no good particles." + (NO_SYMMETRY if sym.upper() == "C1" else "")
         )
     return (
         f"{found}(misalignment from {_percent(POOR_SHARE)}): no sign of misalignment, though errors that "
