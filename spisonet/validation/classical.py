@@ -41,14 +41,14 @@ def classical_section(run: FinishedRun, page: Path) -> Section | None:
         The report's page, beside which the figure is drawn.
     """
     names = run.outcome.get("classical_maps", [])
-    if not names or not all((run.folder / name).is_file() for name in names):
+    weight = next(iter(sorted(run.folder.glob(f"{KEPT_STEM}*.mrc"))), None)
+    if not names or weight is None or not all((run.folder / name).is_file() for name in names):
         return None
     maps = {
         "input": run.before.half1,
         "learned": run.after.half1,
         "classical": read_volume(run.folder / names[0], run.config.apix),
     }
-    weight = next(iter(sorted(run.folder.glob(f"{KEPT_STEM}*.mrc"))))
     known = half_from_centred(read_volume(weight, maps["input"].voxel_size_angstrom).data)
     last = maps["input"].box * maps["input"].voxel_size_angstrom / run.limit_angstrom
     numbers = compare(maps, known, last)

@@ -172,7 +172,7 @@ def note_on_independence(config: ReconstructConfig, outcome: dict[str, Any]) -> 
             note += " The 3D FSC that says what was measured, and the limit, come from both halves."
     elif config.i2 is None:
         note = "One map was corrected; nothing here tells signal from noise independently."
-    elif config.independent:
+    elif config.independent or config.method == "deconvolve":
         note = "The halves share start weights or a reference, so the corrected halves are NOT independent."
     else:
         note = (
