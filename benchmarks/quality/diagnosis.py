@@ -41,6 +41,12 @@ if TYPE_CHECKING:
 RIGHT = {"top": "severe", "side": "severe", "two": "anisotropy", "even": "none"}
 ACTIN = Case("actin", "actin_3mfp.pdb", 56, 3.0, 7.5, views="even")
 N_VIEWS, N_ERRORS = 3000, 12
+HEAD = (
+    "| particle | views | right | found | from half maps alone | worst direction / best, Å | cFAR "
+    "| sphericity | SCF* | sparse, measured / sampled | elongation | poorly correlated | s |\n"
+    + "|---" * 13
+    + "|"
+)
 
 
 @dataclass(frozen=True)
@@ -65,8 +71,14 @@ def main() -> None:
         "--cases", nargs="*", type=int, help="numbers of particles of the show [default: all]"
     )
     args = parser.parse_args()
-    rows = list(show(args) if args.profile == "show" else development(args))
-    print(table(rows))
+    print(HEAD, flush=True)
+    right = alone = count = 0
+    for row in show(args) if args.profile == "show" else development(args):
+        print(line(row), flush=True)
+        count += 1
+        right += row.with_angles.strategy == row.right
+        alone += row.without.strategy == row.right
+    print(f"\nRight: {right} of {count}; from half maps alone {alone}.")
 
 
 def show(args: argparse.Namespace) -> Iterator[Row]:
@@ -165,28 +177,19 @@ def judge(
     return Row(name, views, right, found, replace(found, particles=None), time.perf_counter() - start)
 
 
-def table(rows: list[Row]) -> str:
-    """Markdown table, and how many are right."""
-    lines = [
-        "| particle | views | right | found | from half maps alone | worst direction / best, Å | cFAR "
-        "| sphericity | SCF* | sparse, measured / sampled | elongation | poorly correlated | s |",
-        "|---" * 13 + "|",
-    ]
-    for row in rows:
-        found, particles = row.with_angles, row.with_angles.particles
-        assert particles is not None
-        directional = found.metrics.directional_0143_angstrom
-        lines.append(
-            f"| {row.name} | {row.views} | {row.right} | {found.strategy} | {row.without.strategy} "
-            f"| {directional.max():.1f} / {directional.min():.1f} | {found.metrics.cfar:.2f} "
-            f"| {found.metrics.sphericity:.2f} | {particles.scf:.2f} "
-            f"| {found.measured.sparse_share:.2f} / {particles.coverage.sparse_share:.2f} "
-            f"| {found.measured.elongation:.2f} / {particles.coverage.elongation:.2f} "
-            f"| {particles.poor_share:.2f} | {row.seconds:.0f} |"
-        )
-    n_right = sum(row.with_angles.strategy == row.right for row in rows)
-    alone = sum(row.without.strategy == row.right for row in rows)
-    return "\n".join([*lines, "", f"Right: {n_right} of {len(rows)}; from half maps alone {alone}."])
+def line(row: Row) -> str:
+    """Write a case as a line of the table."""
+    found, particles = row.with_angles, row.with_angles.particles
+    assert particles is not None
+    directional = found.metrics.directional_0143_angstrom
+    return (
+        f"| {row.name} | {row.views} | {row.right} | {found.strategy} | {row.without.strategy} "
+        f"| {directional.max():.1f} / {directional.min():.1f} | {found.metrics.cfar:.2f} "
+        f"| {found.metrics.sphericity:.2f} | {particles.scf:.2f} "
+        f"| {found.measured.sparse_share:.2f} / {particles.coverage.sparse_share:.2f} "
+        f"| {found.measured.elongation:.2f} / {particles.coverage.elongation:.2f} "
+        f"| {particles.poor_share:.2f} | {row.seconds:.0f} |"
+    )
 
 
 if __name__ == "__main__":
