@@ -1,81 +1,43 @@
-"""The jobs of a project: folders that tell everything about themselves.
-
-``job.json`` is the record that every run keeps, ``launch.json`` what was asked for here, ``process.json``
-what became of it, ``run.out`` what was printed. Folders with nothing but a ``job.json`` are runs of the
-command line.
-"""
+"""The jobs of a project: started, stopped, resumed, deleted."""
 
 from __future__ import annotations
 
 import fcntl
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
+from contextlib import contextmanager, suppress
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from spisonet.cli.programs import PROGRAMS
 from spisonet.errors import SpisonetError
 from spisonet.gui import slurm
 from spisonet.gui.devices import list_gpus
-from spisonet.gui.forms import command_line, form_values, input_names, model_of, place_outputs, require_inside
-from spisonet.gui.processes import is_alive, this_host
-from spisonet.gui.runner import (
-    ENDED,
-    FAILED,
-    FINISHED,
-    GLANCE_SECONDS,
-    LAUNCH_FILE,
-    OUTPUT_FILE,
-    PROCESS_FILE,
-    QUEUED,
-    RUNNING,
-    STOPPED,
-)
+from spisonet.gui.forms import command_line, model_of, place_outputs, require_inside
+from spisonet.gui.installation import find_executable
+from spisonet.gui.job import SLURM_FILE, Job, modified, run_folders
+from spisonet.gui.processes import identity, is_alive, this_host
+from spisonet.gui.runner import ENDED, GLANCE_SECONDS, LAUNCH_FILE, OUTPUT_FILE, PROCESS_FILE, QUEUED
 from spisonet.io.atomic import prepare_output_folder
 from spisonet.io.config import JOB_FILE, write_job_record, write_json
-from spisonet.io.logs import LOG_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from spisonet.gui.roots import Roots
     from spisonet.io.config import CommandConfig
 
-FOLDER, LOCK_FILE = "jobs", ".lock"
-SCRIPT_FILE, SLURM_FILE = "submit.sh", "slurm_job"
-DIED, DAMAGED = "died", "damaged"
+FOLDER, LOCK_FILE, SCRIPT_FILE = "jobs", ".lock", "submit.sh"
+DAMAGED = "damaged"
+STARTING = "starting"  # of process.json, until the runner says more
 UNINTELLIGIBLE = (KeyError, TypeError, ValueError, AttributeError)  # of files that others have written
-PROGRAM = "spisonet"  # in job.json
-ACTIVE = (QUEUED, RUNNING)
-DEPTH = 3  # of folders in which runs are looked for
-SECONDS_TO_START = 15.0
-INTERRUPTED_BY_HAND = "interrupted"  # status in job.json
-KIND_OF_SUFFIX = {
-    **dict.fromkeys((".mrc", ".rec", ".map", ".st"), "volume"),
-    ".png": "image",
-    ".html": "page",
-    ".star": "table",
-}
-TEXTS = (".json", ".log", ".out", ".txt", ".sh", ".toml", ".csv")
-MOST_LOG_BYTES = 2**22
-TAIL_BYTES, PAGE_BYTES = 2**13, 2**17
-EPOCH = re.compile(
-    r"^(?:\S+ \S+ INFO )?(?P<title>.+): epoch (?P<done>\d+) of (?P<all>\d+), loss (?P<loss>\S+),"
-    r".* (?P<left>\d+) s left$",
-    re.MULTILINE,
-)
 
 
 class Place(BaseModel):
@@ -96,177 +58,6 @@ class Place(BaseModel):
     gpus: tuple[int, ...] = Field((), max_length=16)
     wait: bool = True
     slurm: dict[str, str] | None = None
-
-
-@dataclass(frozen=True)
-class Job:
-    """A folder of the project that holds a run.
-
-    Attributes
-    ----------
-    folder : Path
-        Its path.
-    name : str
-        The same relative to the project.
-    """
-
-    folder: Path
-    name: str
-
-    @cached_property
-    def record(self) -> dict[str, Any]:
-        """``job.json``; empty if there is none, or none that can be read."""
-        return _read_json(self.folder / JOB_FILE)
-
-    @cached_property
-    def launch(self) -> dict[str, Any]:
-        """``launch.json``; empty if the run was not started here."""
-        return _read_json(self.folder / LAUNCH_FILE)
-
-    @cached_property
-    def process(self) -> dict[str, Any]:
-        """``process.json``; empty before the runner has started."""
-        return _read_json(self.folder / PROCESS_FILE)
-
-    @property
-    def command(self) -> str:
-        """Name of the command."""
-        return str(self.record.get("command", "?"))
-
-    @property
-    def program(self) -> str:
-        """Name of the program."""
-        known = (p for p, models in PROGRAMS.items() if self.command in (m.command for m in models))
-        return str(self.launch.get("program") or next(known, "spisonet"))
-
-    @property
-    def slurm_number(self) -> str | None:
-        """Number of the SLURM job."""
-        path = self.folder / SLURM_FILE
-        return path.read_text(encoding="ascii").strip() if path.is_file() else None
-
-    @cached_property
-    def state(self) -> str:
-        """``queued``, ``running``, ``finished``, ``failed``, ``stopped`` or ``died``."""
-        if not self.launch:
-            status = str(self.record.get("status", FINISHED))
-            return STOPPED if status == INTERRUPTED_BY_HAND else status
-        if self.process.get("state") == ENDED:
-            outcome = FAILED if self.process.get("exit_status") else FINISHED
-            return STOPPED if self.process.get("stopped") else outcome
-        believed = RUNNING if self.process.get("state") == RUNNING else QUEUED
-        return believed if self._may_be_alive() else DIED
-
-    def _may_be_alive(self) -> bool:
-        if (number := self.slurm_number) is not None:
-            return slurm.is_listed(number)
-        if not self.process:
-            return bool(time.time() - self.launch["asked"] < SECONDS_TO_START)
-        if self.process["host"] != this_host():
-            return True
-        return is_alive(self.process["runner"]) or is_alive(self.process.get("child"))
-
-    @property
-    def is_active(self) -> bool:
-        """Whether it waits or runs."""
-        return self.state in ACTIVE
-
-    @property
-    def is_resumable(self) -> bool:
-        """Whether it can go on from where it ended."""
-        model = next((m for m in PROGRAMS[self.program] if m.command == self.command), None)
-        return (
-            bool(self.launch)
-            and self.state in (STOPPED, FAILED, DIED)
-            and model is not None
-            and "resume" in model.model_fields
-        )
-
-    @property
-    def log(self) -> Path:
-        """What it printed."""
-        output = self.folder / OUTPUT_FILE
-        return output if output.is_file() or self.launch else self.folder / LOG_FILE
-
-    def epochs(self, most_bytes: int = MOST_LOG_BYTES) -> list[dict[str, Any]]:
-        """Return what the log tells of the epochs of training, oldest first."""
-        return [
-            {
-                "title": found["title"],
-                "epoch": int(found["done"]),
-                "of": int(found["all"]),
-                "loss": float(found["loss"]),
-                "seconds_left": int(found["left"]),
-            }
-            for found in EPOCH.finditer(_tail(self.log, most_bytes))
-        ]
-
-    def summary(self) -> dict[str, Any]:
-        """Return what a list of jobs shows."""
-        started = self.process.get("started") or self.launch.get("asked")
-        seconds = None
-        if started is not None:
-            seconds = round(self.process.get("ended", time.time()) - started) if self.state != DIED else None
-        elif "seconds" in self.record:
-            seconds = round(self.record["seconds"])
-        epochs = self.epochs(TAIL_BYTES) if self.is_active else []
-        return {
-            "name": self.name,
-            "program": self.program,
-            "command": self.command,
-            "state": self.state,
-            "asked": self.launch.get("asked"),
-            "written": self.record.get("written"),
-            "seconds": seconds,
-            "progress": epochs[-1] if epochs else None,
-            "inputs": input_names(self.program, self.command, self.record.get("config", {})),
-            "host": self.process.get("host"),
-            "slurm": self.slurm_number,
-            "started_here": bool(self.launch),
-            "resumable": self.is_resumable,
-            "seen": _modified(self.log),
-        }
-
-    def details(self) -> dict[str, Any]:
-        """Return what the page of a job shows."""
-        config = self.record.get("config", {})
-        values: dict[str, Any] = {}
-        line = self.launch.get("line")
-        try:
-            model = model_of(self.program, self.command)
-            values = form_values(model, config, self.name)
-            line = line or command_line(self.program, model.model_validate(config))
-        except (SpisonetError, ValueError):  # of another version
-            pass
-        finished_losses = self.record.get("epoch_losses")
-        return {
-            **self.summary(),
-            "line": line,
-            "config": config,
-            "values": values,
-            "place": self.launch.get("place"),
-            "version": self.record.get("version"),
-            "outcome": {k: v for k, v in self.record.items() if k not in ("config", "epoch_losses")},
-            "epochs": self.epochs(),
-            "losses": finished_losses if isinstance(finished_losses, list) else None,
-            "results": list_results(self.folder, self.name),
-        }
-
-    def read_log(self, offset: int) -> dict[str, Any]:
-        """Return a page of the log from a position on; from -1, the last page."""
-        path = self.log
-        if not path.is_file():
-            return {"text": "", "next": 0, "more": False}
-        size = path.stat().st_size
-        begin = max(0, size - PAGE_BYTES) if offset < 0 or offset > size else offset
-        with path.open("rb") as file:
-            file.seek(begin)
-            part = file.read(PAGE_BYTES)
-        return {
-            "text": part.decode("utf-8", "replace"),
-            "next": begin + len(part),
-            "more": begin + len(part) < size,
-        }
 
 
 class Jobs:
@@ -290,8 +81,8 @@ class Jobs:
 
     def all(self) -> list[Job]:
         """Return all jobs, newest first."""
-        found = [Job(folder, self._roots.shown(folder)) for folder in _run_folders(self.project)]
-        return sorted(filter(_is_ours, found), key=_age, reverse=True)
+        found = [Job(folder, self._roots.shown(folder)) for folder in run_folders(self.project)]
+        return sorted((job for job in found if job.is_ours), key=_age, reverse=True)
 
     def summaries(self) -> list[dict[str, Any]]:
         """Return what a list of all jobs shows; one that cannot be understood spoils no other."""
@@ -313,7 +104,7 @@ class Jobs:
         """
         folder = self._roots.inside(name)
         job = Job(folder, self._roots.shown(folder))
-        if not folder.is_relative_to(self.project) or not _is_ours(job):
+        if not folder.is_relative_to(self.project) or not job.is_ours:
             raise SpisonetError(f"{name} is no job of this project.")
         try:
             job.summary()
@@ -399,7 +190,7 @@ class Jobs:
             return
         if not job.launch:
             raise SpisonetError(f"{name} was not started here: stop it where it was.")
-        while not job.process and job.is_active:  # its runner is about to say that it is there
+        while job.process.get("state", STARTING) == STARTING and job.is_active:  # it could not be told yet
             time.sleep(GLANCE_SECONDS)
             job = self.find(name)
         if not job.is_active:
@@ -452,7 +243,13 @@ class Jobs:
         if submitted:
             self._submit(job, runner, place)
         else:
-            _detach(runner, self.project)
+            process = {
+                "host": this_host(),
+                "runner": identity(_detach(runner, self.project)),
+                "state": STARTING,
+            }
+            with suppress(FileExistsError), (job.folder / PROCESS_FILE).open("x") as file:
+                json.dump(process, file)
 
     def _submit(self, job: Job, runner: list[str], place: Place) -> None:
         if self.template is None:
@@ -481,45 +278,14 @@ class Jobs:
             yield
 
 
-def list_results(folder: Path, name: str) -> list[dict[str, Any]]:
-    """List the files of a job, with what they can be shown as."""
-    found = []
-    for path in sorted(folder.rglob("*")):
-        below = path.relative_to(folder)
-        if path.is_file() and len(below.parts) <= DEPTH and not any(p.startswith(".") for p in below.parts):
-            found.append(
-                {
-                    "name": f"{name}/{below}",
-                    "kind": KIND_OF_SUFFIX.get(path.suffix, "text" if path.suffix in TEXTS else "other"),
-                    "bytes": path.stat().st_size,
-                    "modified": path.stat().st_mtime,
-                }
-            )
-    return found
-
-
-def find_executable(name: str) -> str:
-    """Find a console script of this installation.
-
-    Raises
-    ------
-    SpisonetError
-        If it is not installed.
-    """
-    beside = Path(sys.executable).parent / name
-    found = str(beside) if beside.is_file() else shutil.which(name)
-    if found is None:
-        raise SpisonetError(f"{name} is not installed; install spisonet with pip.")
-    return found
-
-
-def _detach(words: list[str], folder: Path) -> None:
-    """Start a program that outlives this one."""
+def _detach(words: list[str], folder: Path) -> int:
+    """Start a program that outlives this one; return its number."""
     nowhere = subprocess.DEVNULL
     child = subprocess.Popen(
         words, cwd=folder, stdin=nowhere, stdout=nowhere, stderr=nowhere, start_new_session=True
     )
     Thread(target=child.wait, daemon=True).start()  # takes note of its end, if this program lives to see it
+    return child.pid
 
 
 def _on_devices(config: CommandConfig, place: Place) -> CommandConfig:
@@ -534,70 +300,10 @@ def _on_devices(config: CommandConfig, place: Place) -> CommandConfig:
     return config
 
 
-def _run_folders(project: Path) -> Iterator[Path]:
-    """Find the folders that hold a run, but not those of its parts."""
-    if (project / JOB_FILE).is_file():
-        yield project
-    level = [project]
-    for _ in range(DEPTH):
-        below = []
-        for folder in level:
-            for path in _subfolders(folder):
-                if _is_run(path):
-                    yield path
-                else:
-                    below.append(path)
-        level = below
-
-
-def _subfolders(folder: Path) -> list[Path]:
-    try:
-        with os.scandir(folder) as entries:
-            return [
-                Path(entry.path)
-                for entry in entries
-                if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False)
-            ]
-    except OSError:  # gone meanwhile, or not ours
-        return []
-
-
-def _is_run(folder: Path) -> bool:
-    return (folder / JOB_FILE).is_file()
-
-
-def _is_ours(job: Job) -> bool:
-    """Tell a run from what other programs call job.json."""
-    return job.record.get("program") == PROGRAM and isinstance(job.record.get("config"), dict)
-
-
 def _age(job: Job) -> tuple[float, int]:
-    return (_modified(job.folder / (LAUNCH_FILE if job.launch else JOB_FILE)) or 0.0, _number(job.folder))
+    return (modified(job.folder / (LAUNCH_FILE if job.launch else JOB_FILE)) or 0.0, _number(job.folder))
 
 
 def _number(folder: Path) -> int:
     begin = folder.name.partition("_")[0]
     return int(begin) if begin.isdecimal() else 0
-
-
-def _modified(path: Path) -> float | None:
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return None
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def _tail(path: Path, most_bytes: int) -> str:
-    if not path.is_file():
-        return ""
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - most_bytes))
-        return file.read(most_bytes).decode("utf-8", "replace")

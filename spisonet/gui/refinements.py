@@ -9,7 +9,7 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 from spisonet.errors import SpisonetError
-from spisonet.gui.jobs import find_executable
+from spisonet.gui.installation import find_executable
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from spisonet.errors import SpisonetError
 from spisonet.gui.forms import command_line, read_form
-from spisonet.gui.jobs import find_executable
+from spisonet.gui.installation import find_executable
 from spisonet.io.imod import read_contours, write_contours
 from spisonet.io.slices import open_planes
 from spisonet.io.tomogram_table import HALVES, TomogramTable
