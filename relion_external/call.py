@@ -154,8 +154,15 @@ def read_call(star: Path) -> ReconstructCall:
     )
 
 
-def read_backprojection(call: ReconstructCall) -> Backprojection:
+def read_backprojection(call: ReconstructCall, data_dimensionality: int = 2) -> Backprojection:
     """Read and check the arrays of a call.
+
+    Parameters
+    ----------
+    call : ReconstructCall
+        It does not tell whether the particles were images or volumes.
+    data_dimensionality : int
+        See `Backprojection`.
 
     Raises
     ------
@@ -176,6 +183,7 @@ def read_backprojection(call: ReconstructCall) -> Backprojection:
         call.padding,
         call.last_shell,
         call.tau2_fudge,
+        data_dimensionality,
     )
 
 

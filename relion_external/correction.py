@@ -73,7 +73,9 @@ def _correct(call: ReconstructCall) -> None:
         with joint as partner_star:
             if partner_star is not None and call.half == 1:
                 with lock:
-                    partner = read_backprojection(read_call(partner_star))
+                    partner = read_backprojection(
+                        read_call(partner_star), inputs.refinement.data_dimensionality
+                    )
                     mine, its = _regularise(inputs, memory, [partner])
                 _write(mine, workspace.result, inputs, started, joint=True)
                 _write(its, workspace.for_partner, inputs, started, joint=True)

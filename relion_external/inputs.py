@@ -8,9 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from relion_external.call import read_backprojection
 from relion_external.options import read_settings
 from relion_external.refinement import Refinement, read_refinement
+from spisonet.anisotropy.fsd3d import (
+    directions_of_subtomograms,
+    most_subtomograms,
+    random_part,
+    tilts_of_tomograms,
+)
 from spisonet.errors import SpisonetError
 from spisonet.geometry.rotations import view_directions
 from spisonet.geometry.sampling import symmetric_directions
@@ -21,7 +29,6 @@ from spisonet.misalignment.assessment import Assessment, assess, reason_to_wait
 from spisonet.misalignment.prior import Prior, spherical_mask
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from relion_external.call import ReconstructCall
@@ -78,13 +85,16 @@ class CallInputs:
             if refinement.particles is None:
                 raise SpisonetError("ISONET_3DFSD needs the particles' STAR file of the last iteration.")
             views = self._views(refinement.particles)
+            if views is None:
+                log.info("RELION's own weights hold what the tilts of the subtomograms measured: they count.")
         return Prior(mask, refinement.symmetry, initial, resolution or float("inf"), views)
 
     @property
     def keeps_low_resolutions(self) -> bool:
         """Whether the reference keeps the low resolutions that the refinement began with.
 
-        Unasked only for halves, which begin with one reference anyway, and only while it is coarse.
+        Unasked only for halves, which begin with one reference anyway, and only while it is coarse; and not
+        for subtomograms, whose first reference is most often an average of theirs and lacks what they lack.
         """
         resolution = self.refinement.initial_low_pass_angstrom
         if resolution is None:
@@ -94,15 +104,23 @@ class CallInputs:
         if self.settings.keep_lowres is not None:
             return self.settings.keep_lowres
         coarse = resolution >= FINEST_KEPT_UNASKED_ANGSTROM
-        return self.call.half is not None and coarse and self.assessment.views_are_uneven
+        of_images = not self.refinement.is_of_subtomograms
+        return self.call.half is not None and coarse and of_images and self.assessment.views_are_uneven
 
-    def _views(self, path: Path) -> NDArray[np.float64]:
+    def _views(self, path: Path) -> NDArray[np.float64] | None:
+        """Directions of every image of this half; None for subtomograms whose tilts are not known."""
         particles = read_particle_orientations(path)
-        rotations = particles.rotations
+        chosen = np.arange(len(particles))
         if self.call.half is not None and particles.random_subset is not None:
-            rotations = rotations[particles.random_subset == self.call.half]
+            chosen = np.flatnonzero(particles.random_subset == self.call.half)
         mates = symmetry_rotations(self.refinement.symmetry)
-        return symmetric_directions(view_directions(rotations), mates)
+        if not particles.is_subtomogram:
+            return symmetric_directions(view_directions(particles.rotations[chosen]), mates)
+        if self.refinement.tomograms is None:
+            return None
+        of_tilts = tilts_of_tomograms(path, particles, self.refinement.tomograms)
+        chosen = random_part(chosen, most_subtomograms(of_tilts, len(mates)), 0)
+        return symmetric_directions(directions_of_subtomograms(particles, chosen, of_tilts), mates)
 
 
 def _read_map(path: Path, n: int, voxel_size_angstrom: float) -> NDArray[np.float32]:
@@ -141,4 +159,6 @@ def read_inputs(
 
 def read_all(call: ReconstructCall) -> CallInputs:
     """Read everything anew, as the worker does."""
-    return read_inputs(call, read_refinement(call), read_backprojection(call), settings_of(call))
+    refinement = read_refinement(call)
+    sums = read_backprojection(call, refinement.data_dimensionality)
+    return read_inputs(call, refinement, sums, settings_of(call))

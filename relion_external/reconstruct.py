@@ -99,10 +99,10 @@ def _serve(call: ReconstructCall, workspace: Workspace, obstacle: str) -> None:
         # RELION would take what an earlier run left for this iteration's.
         for stale in (call.result, call.result_star):
             stale.unlink(missing_ok=True)
-    sums = read_backprojection(call)
+    refinement, unknown = _refinement(call)
+    sums = read_backprojection(call, 2 if refinement is None else refinement.data_dimensionality)
     record = IterationRecord(call.iteration, call.half_name, call.part)
     record.facts = {"last_shell": sums.last_shell}
-    refinement, unknown = _refinement(call)
     corrected = None
     try:
         if obstacle or refinement is None:

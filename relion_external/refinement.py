@@ -40,12 +40,16 @@ class Refinement:
         Of the orientational sampling.
     pixel_size_angstrom, particle_diameter_angstrom : float or None
         As far as known.
+    data_dimensionality : int
+        2 for images and stacks of tilt images, 3 for subtomograms that are volumes.
     initial_low_pass_angstrom : float or None
         ``--ini_high``.
     particles : Path or None
         The particles' STAR file of the previous iteration.
     initial_map : Path or None
         The map of iteration 0 that belongs to this half and class.
+    tomograms : Path or None
+        List of the tomograms that subtomograms are from, from RELION 4 on.
     """
 
     version: tuple[int, ...]
@@ -56,9 +60,11 @@ class Refinement:
     healpix_order: int | None
     pixel_size_angstrom: float | None
     particle_diameter_angstrom: float | None
+    data_dimensionality: int
     initial_low_pass_angstrom: float | None
     particles: Path | None
     initial_map: Path | None
+    tomograms: Path | None
 
     @property
     def grids(self) -> bool:
@@ -69,6 +75,11 @@ class Refinement:
         if self.version and self.version[0] < 4:
             return "--skip_gridding" not in self.command
         return "--dont_skip_gridding" in self.command
+
+    @property
+    def is_of_subtomograms(self) -> bool:
+        """Whether the particles are volumes, or come from tomograms."""
+        return self.data_dimensionality == 3 or self.tomograms is not None
 
     def has(self, option: str) -> bool:
         """Whether the refine command holds an option, RELION's or ours."""
@@ -92,26 +103,29 @@ def read_refinement(call: ReconstructCall) -> Refinement:
     model_path = next((p for name in models if (p := _previous(call, name)) is not None), None)
     sampling_path, particles = _previous(call, "sampling.star"), _previous(call, "data.star")
     sampling = None if sampling_path is None else StarFile(sampling_path)
-    pixel_size, order = call.pixel_size_angstrom, None
-    if pixel_size is None and model_path is not None:
-        pixel_size = _number(StarFile(model_path), "rlnPixelSize")
+    pixel_size, dimensionality, order = call.pixel_size_angstrom, None, None
+    if model_path is not None:
+        model = StarFile(model_path)
+        pixel_size = pixel_size or _number(model, "rlnPixelSize")
+        dimensionality = _number(model, "rlnDataDimensionality")
     if sampling is not None:
         order = _number(sampling, "rlnHealpixOrder")
-    mask = str(optimiser.value("rlnSolventMaskName", "None")).strip('"')
     ini_high = option_value(command, "--ini_high") or _first_option(call, "--ini_high")
     return Refinement(
         version=version or ((4,) if call.pixel_size_angstrom is not None else (3, 1)),
         command=command,
-        mask=None if mask in NO_FILE else Path(mask),
+        mask=_file(optimiser, "rlnSolventMaskName"),
         split_halves=bool(int(optimiser.value("rlnDoSplitRandomHalves", 0))),
         symmetry=str(sampling.value("rlnSymmetryGroup", "C1")) if sampling else "C1",
         healpix_order=None if order is None else int(order),
         pixel_size_angstrom=pixel_size,
         particle_diameter_angstrom=call.particle_diameter_angstrom
         or _number(optimiser, "rlnParticleDiameter"),
+        data_dimensionality=int(dimensionality or 2),
         initial_low_pass_angstrom=_positive(ini_high),
         particles=particles,
         initial_map=_initial_map(call),
+        tomograms=_file(optimiser, "rlnTomoTomogramsFile"),
     )
 
 
@@ -172,6 +186,11 @@ def _positive(text: str | None) -> float | None:
     """Read an option that RELION takes as absent unless it is above 0."""
     value = 0.0 if text is None else float(text)
     return value if value > 0 else None
+
+
+def _file(star: StarFile, label: str) -> Path | None:
+    name = str(star.value(label, "None")).strip('"')
+    return None if name in NO_FILE else Path(name)
 
 
 def _number(star: StarFile, label: str) -> float | None:

@@ -149,6 +149,19 @@ def directions_of_subtomograms(
     return np.concatenate(views)
 
 
+def random_part(chosen: NDArray[np.intp], most: int, seed: int) -> NDArray[np.intp]:
+    """Return what was chosen or, of more than so many, a random part."""
+    if len(chosen) <= most:
+        return chosen
+    return np.random.default_rng(seed).choice(chosen, most, replace=False)
+
+
+def most_subtomograms(of_tilts: dict[str, NDArray[np.float64]], n_mates: int) -> int:
+    """Return of how many subtomograms the views and their symmetry mates can be held."""
+    n_tilts = max(len(directions) for directions in of_tilts.values())
+    return max(1, MOST_DIRECTIONS // (n_tilts * n_mates))
+
+
 class ParticleFiles(Protocol):
     """The options of a command that tell the views of a particle set."""
 
@@ -223,10 +236,30 @@ def _tilts(
             f"{files.star_file} holds subtomograms: give --tomograms (tomograms.star of RELION or Warp), or "
             "--tilt_min and --tilt_max."
         )
+    return tilts_of_tomograms(files.star_file, particles, tomograms)
+
+
+def tilts_of_tomograms(
+    star: Path, particles: ParticleOrientations, tomograms: Path
+) -> dict[str, NDArray[np.float64]]:
+    """Read the directions of projection of the tomograms that particles are from.
+
+    Parameters
+    ----------
+    star : Path
+        The particles' file, for messages.
+    particles : ParticleOrientations
+        What it holds.
+    tomograms : Path
+        See `read_projection_directions`.
+
+    Raises
+    ------
+    SpisonetError
+        If the list does not tell those of every tomogram, or not as many tilts as the particles do.
+    """
     if particles.tomograms is None:
-        raise SpisonetError(
-            f"{files.star_file} does not tell the particles' tomograms: give --tilt_min and --tilt_max."
-        )
+        raise SpisonetError(f"{star} does not tell the particles' tomograms: give --tilt_min and --tilt_max.")
     found = read_projection_directions(tomograms)
     missing = sorted(set(particles.tomograms.tolist()) - set(found))
     if missing:
@@ -235,9 +268,7 @@ def _tilts(
         for name, visible in zip(particles.tomograms, particles.visible_tilts, strict=True):
             told, there = len(visible), len(found[str(name)])
             if told != there:
-                raise SpisonetError(
-                    f"{files.star_file} tells {told} tilts of {name}, but {tomograms} {there}."
-                )
+                raise SpisonetError(f"{star} tells {told} tilts of {name}, but {tomograms} {there}.")
     return found
 
 
@@ -255,13 +286,9 @@ def read_views(files: ParticleFiles) -> Views:
         particles_file, tomograms_file = both[0], tomograms_file or both[1]
     particles = read_particle_orientations(particles_file)
     of_tilts = _tilts(files, particles, tomograms_file)
-    most = files.number_subset
+    chosen = random_part(np.arange(len(particles)), files.number_subset, files.seed)
     if of_tilts is not None:
-        n_tilts = max(len(directions) for directions in of_tilts.values())
-        most = min(most, max(1, MOST_DIRECTIONS // (n_tilts * len(symmetry))))
-    chosen = np.arange(len(particles))
-    if len(chosen) > most:
-        chosen = np.random.default_rng(files.seed).choice(len(particles), most, replace=False)
+        chosen = random_part(chosen, most_subtomograms(of_tilts, len(symmetry)), files.seed)
     if of_tilts is None:
         directions = view_directions(particles.rotations[chosen])
     else:

@@ -20,7 +20,7 @@ FSC_LIMITS = {False: 0.143, True: 0.5}
 FIRST_SHELL = 4  # nearer to DC, every view samples every direction
 FEWEST_SHELLS = 2
 SPARSE = 0.25  # of the shell's mean weight
-UNEVEN = 0.15  # share of sparse coefficients from which views count as uneven
+UNEVEN = 0.07  # share of sparse coefficients from which views count as uneven; a missing cone of 30° has 0.13
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Reconstruct a map from what RELION's expectation step has summed in Fourier space.
 
-The steps agree with ``relion_external_reconstruct`` of RELION 3.1.3, with and without ``--skip_gridding``.
+The steps agree with ``relion_external_reconstruct`` of RELION 3.1.3, with and without ``--skip_gridding``;
+where particles are volumes, the scale is that of RELION's internal reconstruction, not of that program.
 """
 
 from __future__ import annotations
@@ -47,6 +48,9 @@ class Backprojection:
         Shell of the map at which the sums end.
     tau2_fudge : float
         Factor of the prior power.
+    data_dimensionality : int
+        2 where slices were inserted (images, and the tilt images of RELION 5's stacks), 3 where volumes
+        were (the subtomograms of RELION 3.1, the pseudo-subtomograms of RELION 4).
     """
 
     data_rfft: NDArray[np.complex64]
@@ -56,6 +60,7 @@ class Backprojection:
     padding: float
     last_shell: int
     tau2_fudge: float = 1.0
+    data_dimensionality: int = 2
 
     @property
     def padded_box(self) -> int:
@@ -136,7 +141,10 @@ class Backprojection:
 
     def _to_map(self, spectrum: NDArray[np.complex64]) -> NDArray[np.float32]:
         p, n = self.padded_box, self.box
-        padded = np.fft.fftshift(irfft3(spectrum, (p, p, p))) * np.float32(p**3 / (self.padding**3 * n))
+        # RELION divides a transform by the particle's number of pixels or voxels: n of the slices are worth
+        # one volume.
+        scale = p**3 / self.padding**3 / (n if self.data_dimensionality == 2 else 1)
+        padded = np.fft.fftshift(irfft3(spectrum, (p, p, p))) * np.float32(scale)
         first = p // 2 - n // 2
         volume = _soft_mask(padded[(slice(first, first + n),) * 3])
         envelope = np.sinc(distance_from_centre(n) / (n * self.padding)) ** 2

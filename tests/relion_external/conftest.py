@@ -38,7 +38,14 @@ class Job:
     def folder(self) -> Path:
         return self.project / "Refine3D" / "job007"
 
-    def write_iteration(self, iteration: int, command: str = COMMAND, root: str = "run", **values: object):
+    def write_iteration(
+        self,
+        iteration: int,
+        command: str = COMMAND,
+        root: str = "run",
+        dimensionality: int = 2,
+        **values: object,
+    ):
         """Write the files that RELION has written once an iteration is over."""
         stem = f"{root}_it{iteration:03d}"
         first, block = HEADERS[self.version]
@@ -55,7 +62,8 @@ class Job:
         (self.folder / f"{stem}_sampling.star").write_text(
             f"\n{block}\n\ndata_sampling_general\n\n_rlnHealpixOrder 3\n_rlnSymmetryGroup C1\n\n"
         )
-        model = f"\n{block}\n\ndata_model_general\n\n_rlnPixelSize {PIXEL}\n_rlnNrClasses 1\n\n"
+        model = f"\n{block}\n\ndata_model_general\n\n_rlnDataDimensionality {dimensionality}\n"
+        model += f"_rlnPixelSize {PIXEL}\n_rlnNrClasses 1\n\n"
         for half in (1, 2):
             (self.folder / f"{stem}_half{half}_model.star").write_text(model)
             path = self.folder / f"{stem}_half{half}_class001.mrc"

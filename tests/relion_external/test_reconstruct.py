@@ -87,6 +87,22 @@ def test_even_views_get_relions_own_map(make_job, capfd):
     assert "left alone, because the views are even" in capfd.readouterr().out
 
 
+def test_averages_of_volumes_have_a_scale_of_their_own(make_job, capfd):
+    job, even = make_job(), uneven_sums(opening=0.0)
+    job.write_iteration(2, dimensionality=3)
+    assert call(job.write_call(3, sums=even)) == 0
+    expected = plain(even) * even.box
+    assert read_volume(job.result(3), 4.0).data == pytest.approx(expected, abs=1e-6 * float(expected.max()))
+    # The correction keeps that scale, and nothing of a first reference that may lack the same wedge.
+    assert call(job.write_call(3)) == 0
+    assert "corrected" in capfd.readouterr().out
+    corrected = read_volume(job.result(3), 4.0).data
+    expected = plain(uneven_sums(), gridding=False) * even.box
+    assert (corrected * expected).sum() / (expected**2).sum() == pytest.approx(1, abs=0.1)
+    (record,) = read_records(job.folder)
+    assert record.facts["kept"] is None
+
+
 def test_the_last_iteration_is_relions_own(make_job, capfd):
     job = make_job()
     job.write_iteration(2, f"{COMMAND} --skip_gridding")

@@ -26,6 +26,25 @@ def test_every_version_tells_the_same(make_job, version):
     assert found.initial_map == Path("Refine3D/job007/run_it000_half1_class001.mrc")
     assert found.particles == Path("Refine3D/job007/run_it002_data.star")
     assert found.has("--external_reconstruct")
+    assert found.data_dimensionality == 2
+    assert not found.is_of_subtomograms
+
+
+@pytest.mark.parametrize(
+    ("version", "dimensionality", "values"),
+    [
+        ("3.1", 3, {}),
+        ("4.0", 3, {"rlnTomoTomogramsFile": "tomograms.star", "rlnTomoTrajectoriesFile": '""'}),
+        ("5.0", 2, {"rlnTomoTomogramsFile": "tomograms.star"}),
+    ],
+)
+def test_subtomograms_are_told_from_images(make_job, version, dimensionality, values):
+    job = make_job(version)
+    job.write_iteration(2, dimensionality=dimensionality, **values)
+    found = read_refinement(read_call(job.write_call(3)))
+    assert found.is_of_subtomograms
+    assert found.data_dimensionality == dimensionality
+    assert found.tomograms == (Path("tomograms.star") if values else None)
 
 
 @pytest.mark.parametrize(

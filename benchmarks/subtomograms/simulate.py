@@ -1,0 +1,190 @@
+"""Subtomograms with known poses and truth, as RELION 3.1 takes them: volumes, each with its CTF volume.
+
+A subtomogram is ``w (X_turned + noise)`` in Fourier space, with ``X`` the density, and ``w`` the CTF inside
+the tilt range and 0 outside; the tilt axis is y, the beam is z. Its CTF volume is ``w``.
+
+    simulate.py OUT TRUTH.mrc MASK.mrc --box 32 --n 200 --top 0.9 --spread 10 --noise 4 --jitter 6 --sym C3
+
+writes truth.mrc, mask.mrc, ref.mrc (low-passed), truth.star (poses), particles.star (poses to start from),
+the subtomograms and case.json, which also serve the scorer of single-particle refinements.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import scipy.fft
+import starfile
+from scipy import ndimage
+from scipy.spatial.transform import Rotation
+
+from spisonet.fourier.grids import frequency_axes_rfft, irfft3, radius_rfft, rfft3
+from spisonet.geometry.rotations import relion_rotation_matrices
+from spisonet.io.mrc import Volume, read_volume, write_volume
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+VOLTAGE_KV, CS_MM, AMPLITUDE_CONTRAST = 300.0, 2.7, 0.1
+WAVELENGTH_ANGSTROM = 0.0197
+ANGLES = ["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"]
+WEDGE_EDGE_VOXELS = 0.5
+REFERENCE_ANGSTROM = 40.0
+
+
+@dataclass(frozen=True)
+class Case:
+    """How a density is seen.
+
+    Attributes
+    ----------
+    n : int
+        Number of subtomograms.
+    top : float
+        Share of them that are tilted by a normally distributed angle from the beam; the others are even.
+    spread : float
+        Standard deviation of that angle, in degrees.
+    max_tilt : float
+        Tilt range to either side, in degrees.
+    noise : float
+        Standard deviation of the noise of a voxel, relative to that of the density.
+    jitter : float
+        Root mean square angle between the poses to start from and the true ones, in degrees.
+    offset : float
+        Standard deviation of the shifts along each axis, in voxels.
+    sym : str
+        Point group.
+    seed : int
+        Of everything that is drawn.
+    """
+
+    n: int = 200
+    top: float = 0.9
+    spread: float = 10.0
+    max_tilt: float = 60.0
+    noise: float = 4.0
+    jitter: float = 6.0
+    offset: float = 0.7
+    sym: str = "C1"
+    seed: int = 1
+
+
+def wedge_ctf(box: int, voxel_size: float, defocus: float, max_tilt: float) -> NDArray[np.float32]:
+    """CTF of a tilt series in Fourier space, ``(n, n, n // 2 + 1)``; defocus in Å."""
+    kz, _, kx = frequency_axes_rfft((box,) * 3)
+    k = radius_rfft((box,) * 3) / (box * voxel_size)
+    phase = np.pi * WAVELENGTH_ANGSTROM * k**2 * (defocus - 0.5 * WAVELENGTH_ANGSTROM**2 * k**2 * CS_MM * 1e7)
+    ctf = -np.sin(phase + np.arcsin(AMPLITUDE_CONTRAST))
+    angle = np.radians(max_tilt)
+    # Distance from the wedge's faces, in voxels: positive where it is measured.
+    distance = np.abs(kx) * np.sin(angle) - np.abs(kz) * np.cos(angle)
+    inside = np.clip(0.5 + distance / (2 * WEDGE_EDGE_VOXELS), 0, 1)
+    return np.asarray(ctf * inside, dtype=np.float32)
+
+
+def turned(
+    density: NDArray[np.float32], matrix: NDArray[np.float64], shift: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Density after a rotation ``x -> matrix x + shift``, ``(x, y, z)`` in voxels from voxel ``n // 2``."""
+    centre = np.full(3, len(density) // 2)
+    back = matrix.T[::-1, ::-1]
+    offset = centre - back @ (centre + shift[::-1])
+    return np.asarray(ndimage.affine_transform(density, back, offset=offset, order=3), dtype=np.float32)
+
+
+def simulate(folder: Path, truth: Volume, mask: Volume, case: Case) -> None:
+    """Write the subtomograms of a case into a folder, as RELION 3.1 and the scorer need them."""
+    rng = np.random.default_rng(case.seed)
+    n, box, voxel_size = case.n, truth.box, truth.voxel_size_angstrom
+    density = truth.data / truth.data.std()
+    top = round(case.top * n)
+    tilt = np.concatenate(
+        [np.abs(rng.normal(0, case.spread, top)), np.degrees(np.arccos(rng.uniform(-1, 1, n - top)))]
+    )[rng.permutation(n)]
+    angles = np.stack([rng.uniform(-180, 180, n), tilt, rng.uniform(-180, 180, n)], axis=1)
+    shifts = rng.normal(0, case.offset, (n, 3))
+    defoci = rng.uniform(20000, 40000, n)
+    (folder / "subtomograms").mkdir(parents=True, exist_ok=True)
+    rows = []
+    for number, (matrix, shift, defocus) in enumerate(
+        zip(relion_rotation_matrices(*angles.T), shifts, defoci, strict=True)
+    ):
+        ctf = wedge_ctf(box, voxel_size, defocus, case.max_tilt)
+        # RELION shifts an image by its origin to centre it.
+        seen = turned(density, matrix, -shift) + case.noise * rng.normal(size=density.shape)
+        image = irfft3((rfft3(seen.astype(np.float32)) * ctf).astype(np.complex64), density.shape)
+        names = [f"subtomograms/{number + 1:05d}{kind}.mrc" for kind in ("", "_ctf")]
+        # RELION takes white particles on a dark ground; its normalisation is part of the extraction.
+        write_volume(folder / names[0], truth.with_data((image - image.mean()) / image.std()))
+        full = scipy.fft.fftshift(_whole(ctf))
+        write_volume(folder / names[1], truth.with_data(full))
+        rows.append([*names, *angles[number], *(shift * voxel_size), 1, f"tomogram{number // 20 + 1}"])
+    columns = ["rlnImageName", "rlnCtfImage", *ANGLES, *(f"rlnOrigin{axis}Angst" for axis in "XYZ")]
+    particles = pd.DataFrame(rows, columns=[*columns, "rlnOpticsGroup", "rlnMicrographName"])
+    optics = {
+        "rlnOpticsGroupName": "opticsGroup1",
+        "rlnOpticsGroup": 1,
+        "rlnVoltage": VOLTAGE_KV,
+        "rlnSphericalAberration": CS_MM,
+        "rlnAmplitudeContrast": AMPLITUDE_CONTRAST,
+        "rlnImagePixelSize": voxel_size,
+        "rlnImageSize": box,
+        "rlnImageDimensionality": 3,
+    }
+    tables = {"optics": pd.DataFrame([optics]), "particles": particles}
+    starfile.write(tables, folder / "truth.star", overwrite=True)
+    about = Rotation.from_rotvec(rng.normal(0, case.jitter / 3**0.5, (n, 3)), degrees=True)
+    start = Rotation.from_euler("ZYZ", angles, degrees=True) * about
+    particles[ANGLES] = start.as_euler("ZYZ", degrees=True)
+    particles[[f"rlnOrigin{axis}Angst" for axis in "XYZ"]] = 0.0
+    starfile.write(tables, folder / "particles.star", overwrite=True)
+    write_volume(folder / "truth.mrc", truth.with_data(density))
+    write_volume(folder / "mask.mrc", mask)
+    low_pass = np.exp(-((radius_rfft((box,) * 3) * REFERENCE_ANGSTROM / (box * voxel_size)) ** 4) * np.log(2))
+    reference = irfft3((rfft3(density) * low_pass).astype(np.complex64), density.shape)
+    write_volume(folder / "ref.mrc", truth.with_data(reference))
+    facts = asdict(case) | {"box": box, "apix": voxel_size}
+    (folder / "case.json").write_text(json.dumps(facts, indent=2), encoding="utf-8")
+
+
+def _whole(half: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Whole spectrum of a real, even function from its half."""
+    n = len(half)
+    index = -np.arange(n) % n
+    mirrored = half[np.ix_(index, index)]
+    return np.asarray(np.concatenate([half, mirrored[:, :, n // 2 - 1 : 0 : -1]], axis=2))
+
+
+def coarsened(volume: Volume, box: int) -> Volume:
+    """Volume of the same extent with fewer voxels, by cropping its spectrum."""
+    n = volume.box
+    spectrum = scipy.fft.fftshift(scipy.fft.fftn(volume.data.astype(np.float32)))
+    first = n // 2 - box // 2
+    cropped = scipy.fft.ifftshift(spectrum[(slice(first, first + box),) * 3])
+    data = np.real(scipy.fft.ifftn(cropped)).astype(np.float32) * (box / n) ** 3
+    return Volume(data, volume.voxel_size_angstrom * n / box)
+
+
+def main() -> None:
+    """Simulate from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("truth", type=Path)
+    parser.add_argument("mask", type=Path)
+    parser.add_argument("--box", type=int, default=32)
+    for name, value in asdict(Case()).items():
+        parser.add_argument(f"--{name}", type=type(value), default=value)
+    words = vars(parser.parse_args())
+    out, box = words.pop("out"), words.pop("box")
+    truth, mask = (coarsened(read_volume(words.pop(name)), box) for name in ("truth", "mask"))
+    simulate(out, truth, mask.with_data(mask.data.clip(0, 1)), Case(**words))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""RELION's refinements of subtomograms, averaged by our executable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.subtomograms.simulate import Case, simulate
+from spisonet.io.mrc import Volume, read_volume
+from tests.relion_external.test_relion import lines, refine, run_until, start
+
+pytestmark = pytest.mark.relion
+
+BOX, PIXEL = 24, 6.0
+COMMON = (
+    "--i particles.star --ref ref.mrc --ini_high 40 --firstiter_cc --dont_combine_weights_via_disc --pool 5 "
+    f"--ctf --particle_diameter {BOX * PIXEL * 0.85:.0f} --flatten_solvent --zero_mask --oversampling 1 "
+    "--offset_range 2 --offset_step 2 --sym C1 --norm --scale --j 1 --random_seed 1"
+).split()
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Path:
+    """Subtomograms with missing wedges, most of them seen from the top."""
+    folder = tmp_path_factory.mktemp("subtomograms")
+    rng = np.random.default_rng(0)
+    axis = np.arange(BOX) - BOX // 2
+    z, y, x = np.meshgrid(axis, axis, axis, indexing="ij")
+    phantom = np.zeros((BOX,) * 3)
+    for cz, cy, cx in rng.normal(scale=(4, 2.5, 2.5), size=(18, 3)):
+        phantom += np.exp(-((z - cz) ** 2 + (y - cy) ** 2 + (x - cx) ** 2) / 2)
+    mask = np.clip((10 - np.sqrt(z**2 + y**2 + x**2)) / 3, 0, 1)
+    truth = Volume(phantom.astype(np.float32), PIXEL)
+    simulate(folder, truth, truth.with_data(mask.astype(np.float32)), Case(n=36, noise=1.0, jitter=4.0))
+    return folder
+
+
+@pytest.mark.parametrize("words", ["--pad 1", "--pad 2", "--pad 1 --skip_gridding"])
+def test_the_average_is_relions_own(project, words):
+    job = words.replace("-", "").replace(" ", "_")
+    # Inside RELION the prior leaves the innermost shells alone unless told otherwise; outside it never does.
+    once = (*COMMON, *words.split(), *"--iter 1 --K 1 --tau2_fudge 4 --skip_align --minres_map 0".split())
+    refine(project, f"own_{job}", *once, mpi=False)
+    out = refine(
+        project, f"ours_{job}", *once, "--external_reconstruct", mpi=False, ISONET_START_HEALPIX="99"
+    )
+    assert "left alone" in lines(out)[-1]
+    own, ours = (
+        read_volume(project / f"{who}_{job}" / "run_it001_class001.mrc").data for who in ("own", "ours")
+    )
+    assert ours == pytest.approx(own, abs=1e-4 * float(np.abs(own).max()))
+
+
+def test_references_of_subtomograms_are_corrected_on_their_scale(project):
+    words = "--pad 1 --auto_refine --split_random_halves --low_resol_join_halves 60 --healpix_order 3 "
+    words += "--auto_local_healpix_order 3 --solvent_mask mask.mrc --solvent_correct_fsc"
+    folder = project / "corrected"
+    process = start(project, "corrected", *COMMON, *words.split(), "--external_reconstruct")
+    out = run_until(folder / "run_it003_optimiser.star", process)
+    corrected = [line for line in lines(out) if "iteration 3" in line]
+    assert len(corrected) == 2
+    assert all("corrected in" in line for line in corrected)
+    assert "initial reference" not in out
+    own, ours = (
+        read_volume(folder / f"run_it003_half1_class001{kind}.mrc", PIXEL).data
+        for kind in ("_unfil", "_external_reconstruct")
+    )
+    slope = float((own * ours).sum() / (ours * ours).sum())
+    assert slope == pytest.approx(1, abs=0.2)
