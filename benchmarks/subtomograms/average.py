@@ -1,20 +1,21 @@
-"""Half maps from stacks of tilt images, of RELION 5 or Warp, at the poses of the particles' STAR file.
+"""Half maps of subtomograms at the poses of their STAR file, from the odd and the even particles.
 
-    average.py PARTICLES.star TOMOGRAMS.star STACKS_FOLDER OUT
+    average.py PARTICLES.star OUT --folder FOLDER                              volumes of RELION 3.1
+    average.py PARTICLES.star OUT --folder FOLDER --tomograms TOMOGRAMS.star   stacks of RELION 5 or Warp
 
-writes OUT/half1.mrc and OUT/half2.mrc from the odd and the even particles.
+writes OUT/half1.mrc and OUT/half2.mrc. FOLDER is that which the names in the STAR file are relative to.
 """
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import mrcfile
 import numpy as np
 
-from spisonet.io.mrc import Volume, write_volume
+from spisonet.io.mrc import Volume, read_volume, write_volume
 from spisonet.io.particles import read_particle_orientations
 from spisonet.io.star import StarFile
 from spisonet.misalignment.backprojection import Backprojection
@@ -23,12 +24,147 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from spisonet.io.particles import ParticleOrientations
+
 PADDING = 2
 PRIOR_SHARE = 0.1  # of the mean weight of its shell that the prior is worth
 ROWS = [f"rlnTomoProj{axis}" for axis in "XYZ"]
+ORIGINS = [f"rlnOrigin{axis}Angst" for axis in "XYZ"]
 
 
-def ctf_of_tilts(tilts: pd.DataFrame, optics: pd.Series, box: int, voxel_size: float) -> NDArray[np.float64]:
+class Sums:
+    """Trilinear insertion of images or volumes into a padded transform.
+
+    Parameters
+    ----------
+    box : int
+        Edge of the particles.
+    dimensionality : int
+        2 for images, 3 for volumes.
+    """
+
+    def __init__(self, box: int, dimensionality: int) -> None:
+        self.box, self.padded, self.dimensionality = box, PADDING * box, dimensionality
+        self.data = np.zeros((self.padded,) * 3, dtype=np.complex128)
+        self.weight = np.zeros((self.padded,) * 3)
+        axes = [np.fft.fftfreq(box) * box] * (dimensionality - 1) + [np.arange(box // 2 + 1)]
+        grid = np.meshgrid(*axes, indexing="ij")[::-1]  # x first
+        self.inside = np.sqrt(sum(axis**2 for axis in grid)) < box // 2
+        self.frequencies = np.zeros((int(self.inside.sum()), 3))
+        self.frequencies[:, :dimensionality] = np.stack([axis[self.inside] for axis in grid], axis=1)
+
+    def insert(
+        self,
+        particle: NDArray[np.floating],
+        ctf: NDArray[np.floating],
+        rotation: NDArray[np.float64],
+        shift: NDArray[np.float64] | None = None,
+        premultiplied: bool = False,
+    ) -> None:
+        """Insert a particle.
+
+        Parameters
+        ----------
+        particle : ndarray
+            Image or volume about voxel ``box // 2``.
+        ctf : ndarray
+            Half spectrum with DC at index 0.
+        rotation : ndarray
+            ``(3, 3)`` from the map to the particle.
+        shift : ndarray, optional
+            ``(x, y, z)`` in voxels that centres the particle.
+        premultiplied : bool
+            The particle has been multiplied by its CTF already.
+        """
+        axes = tuple(range(self.dimensionality))
+        spectrum = np.fft.rfftn(np.fft.ifftshift(particle), axes=axes)[self.inside] / particle.size
+        amplitude = ctf[self.inside]
+        if shift is not None:
+            spectrum = spectrum * np.exp(-2j * np.pi / self.box * (self.frequencies @ shift))
+        values = spectrum if premultiplied else spectrum * amplitude
+        position = PADDING * self.frequencies @ rotation
+        # Of a coefficient and its Friedel mate, the half spectrum holds both where the last axis is 0.
+        share = np.where(self.frequencies[:, 0] == 0, 0.5, 1.0)
+        for sign in (1, -1):
+            low = np.floor(sign * position).astype(int)
+            part = sign * position - low
+            signed = values if sign == 1 else values.conj()
+            for corner in np.ndindex(2, 2, 2):
+                near = share * np.prod(np.where(corner, part, 1 - part), axis=1)
+                x, y, z = ((low + corner) % self.padded).T
+                np.add.at(self.data, (z, y, x), near * signed)
+                np.add.at(self.weight, (z, y, x), near * amplitude**2)
+
+    def backprojection(self) -> Backprojection:
+        """Return the sums as RELION keeps them, with a prior of a tenth of every shell's weight."""
+        half = self.padded // 2 + 1
+        data, weight = self.data[..., :half], self.weight[..., :half]
+        axis = np.fft.fftfreq(self.padded) * self.box
+        radius = np.sqrt(axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis[:half] ** 2)
+        shell = np.rint(radius).astype(int)
+        mean = np.bincount(shell.ravel(), weight.ravel()) / np.bincount(shell.ravel())
+        tau2 = 1 / (PADDING**3 * PRIOR_SHARE * np.maximum(mean[: self.box // 2 + 1], 1e-6))
+        return Backprojection(
+            data.astype(np.complex64),
+            weight.astype(np.float32),
+            tau2,
+            self.box,
+            PADDING,
+            self.box // 2 - 1,
+            data_dimensionality=self.dimensionality,
+        )
+
+
+def average_volumes(star: Path, folder: Path) -> list[Volume]:
+    """Average volumes with CTF volumes, as RELION 3.1 has them."""
+    particles, table = read_particle_orientations(star), StarFile(star).tables["particles"]
+    box, voxel_size = _sizes(particles)
+    halves = [Sums(box, 3), Sums(box, 3)]
+    shifts = table[ORIGINS].to_numpy(float) / voxel_size
+    for number, (name, ctf_name) in enumerate(zip(table["rlnImageName"], table["rlnCtfImage"], strict=True)):
+        volume, ctf = (read_volume(folder / str(part), voxel_size).data for part in (name, ctf_name))
+        half = np.fft.ifftshift(ctf)[..., : box // 2 + 1]
+        halves[number % 2].insert(volume, half, particles.rotations[number], shifts[number])
+    return [Volume(half.backprojection().reconstruct(), voxel_size) for half in halves]
+
+
+def average_stacks(star: Path, folder: Path, tomograms: Path) -> list[Volume]:
+    """Average stacks of tilt images that have been multiplied by their CTF, centred by their extraction."""
+    particles, lists = read_particle_orientations(star), StarFile(tomograms)
+    box, voxel_size = _sizes(particles)
+    assert particles.visible_tilts is not None
+    assert particles.tomograms is not None
+    halves = [Sums(box, 2), Sums(box, 2)]
+    overview = lists.tables["global"].set_index("rlnTomoName")
+    series = {}
+    for name in overview.index:
+        tilts = lists.tables[str(name)]
+        rows = [
+            [[float(word) for word in row.strip("[]").split(",")[:3]] for row in tilts[label]]
+            for label in ROWS
+        ]
+        matrices = np.array(rows).transpose(1, 0, 2)
+        matrices /= np.linalg.norm(matrices, axis=2, keepdims=True)
+        series[str(name)] = matrices, ctf_of_tilts(tilts, overview.loc[name], box, voxel_size)
+    for number, name in enumerate(StarFile(star).tables["particles"]["rlnImageName"]):
+        matrices, ctf = series[str(particles.tomograms[number])]
+        with mrcfile.open(folder / str(name), permissive=True) as mrc:
+            stack = mrc.data.astype(np.float64)
+        for tilt in np.flatnonzero(particles.visible_tilts[number]):
+            rotation = matrices[tilt] @ particles.rotations[number]
+            halves[number % 2].insert(stack[tilt], ctf[tilt], rotation, premultiplied=True)
+    return [Volume(half.backprojection().reconstruct(), voxel_size) for half in halves]
+
+
+def _sizes(particles: ParticleOrientations) -> tuple[int, float]:
+    assert particles.box is not None
+    assert particles.pixel_size_angstrom is not None
+    return particles.box, particles.pixel_size_angstrom
+
+
+def ctf_of_tilts(
+    tilts: pd.DataFrame, optics: pd.Series[Any], box: int, voxel_size: float
+) -> NDArray[np.float64]:
     """CTF of every tilt, ``(n_tilts, n, n // 2 + 1)`` with DC at index 0.
 
     References
@@ -39,105 +175,28 @@ def ctf_of_tilts(tilts: pd.DataFrame, optics: pd.Series, box: int, voxel_size: f
     wavelength = 12.2643 / np.sqrt(volts * (1 + 0.978466e-6 * volts))  # Å
     ky, kx = (k / voxel_size for k in np.meshgrid(np.fft.fftfreq(box), np.fft.rfftfreq(box), indexing="ij"))
     squared = kx**2 + ky**2
-    u, v, angle = (
-        tilts[label].to_numpy(float)[:, None, None]
-        for label in ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle")
-    )
+    u, v, angle = (tilts[f"rlnDefocus{what}"].to_numpy(float)[:, None, None] for what in ("U", "V", "Angle"))
     defocus = (u + v) / 2 + (u - v) / 2 * np.cos(2 * (np.arctan2(ky, kx) - np.radians(angle)))
     spherical = optics["rlnSphericalAberration"] * 1e7
     phase = np.pi * wavelength * squared * (defocus - 0.5 * wavelength**2 * squared * spherical)
     return -np.sin(phase + np.arcsin(optics["rlnAmplitudeContrast"]))
 
 
-class Sums:
-    """Trilinear insertion of central slices into a padded transform."""
-
-    def __init__(self, box: int) -> None:
-        self.box, self.padded = box, PADDING * box
-        self.data = np.zeros((self.padded,) * 3, dtype=np.complex128)
-        self.weight = np.zeros((self.padded,) * 3)
-        ky, kx = np.meshgrid(np.fft.fftfreq(box) * box, np.fft.rfftfreq(box) * box, indexing="ij")
-        self.inside = np.hypot(kx, ky) < box // 2
-        self.frequencies = np.stack([kx, ky, np.zeros_like(kx)], axis=-1)[self.inside]
-
-    def insert(
-        self, slice_rfft: NDArray[np.complex128], weight: NDArray[np.float64], rotation: NDArray[np.float64]
-    ) -> None:
-        """Insert a slice, weighted already, and its weight; the rotation leads from the map to the image."""
-        position = PADDING * self.frequencies @ rotation
-        values, weights = slice_rfft[self.inside], weight[self.inside]
-        # A slice stands for its Friedel mates as well, but those within it are there twice.
-        share = np.where(self.frequencies[:, 0] == 0, 0.5, 1.0)
-        for sign in (1, -1):
-            low = np.floor(sign * position).astype(int)
-            part = sign * position - low
-            signed = values if sign == 1 else values.conj()
-            for corner in np.ndindex(2, 2, 2):
-                near = share * np.prod(np.where(corner, part, 1 - part), axis=1)
-                x, y, z = ((low + corner) % self.padded).T
-                np.add.at(self.data, (z, y, x), near * signed)
-                np.add.at(self.weight, (z, y, x), near * weights)
-
-    def backprojection(self) -> Backprojection:
-        """Return the sums as RELION keeps them, with a prior of a tenth of every shell's weight."""
-        half = self.padded // 2 + 1
-        data, weight = self.data[..., :half], self.weight[..., :half]
-        axis = np.fft.fftfreq(self.padded) * self.box
-        radius = np.sqrt(axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis[:half] ** 2)
-        shell = np.rint(radius).astype(int)
-        mean = np.bincount(shell.ravel(), weight.ravel()) / np.bincount(shell.ravel())
-        n = self.box // 2 + 1
-        tau2 = 1 / (PADDING**3 * PRIOR_SHARE * np.maximum(mean[:n], 1e-6))
-        return Backprojection(
-            data.astype(np.complex64), weight.astype(np.float32), tau2, self.box, PADDING, self.box // 2 - 1
-        )
-
-
-def average(star: Path, tomograms: Path, folder: Path) -> list[Volume]:
-    """Reconstruct the odd and the even particles."""
-    particles, lists = read_particle_orientations(star), StarFile(tomograms)
-    table = StarFile(star).tables["particles"]
-    overview = lists.tables["global"].set_index("rlnTomoName")
-    box, voxel_size = particles.box, particles.pixel_size_angstrom
-    assert box is not None
-    assert voxel_size is not None
-    assert particles.visible_tilts is not None
-    assert particles.tomograms is not None
-    centre = np.exp(2j * np.pi * (box // 2) / box * np.fft.fftfreq(box) * box)
-    shift = centre[:, None] * centre[None, : box // 2 + 1]
-    halves = [Sums(box), Sums(box)]
-    ready = {}
-    for name in overview.index:
-        tilts = lists.tables[str(name)]
-        matrices = np.array(
-            [
-                [[float(word) for word in row.strip("[]").split(",")[:3]] for row in tilts[label]]
-                for label in ROWS
-            ]
-        ).transpose(1, 0, 2)
-        matrices /= np.linalg.norm(matrices, axis=2, keepdims=True)
-        ready[str(name)] = matrices, ctf_of_tilts(tilts, overview.loc[name], box, voxel_size)
-    for number, image in enumerate(table["rlnImageName"]):
-        matrices, ctf = ready[str(particles.tomograms[number])]
-        with mrcfile.open(
-            folder / Path(str(image)).relative_to(Path(str(image)).parts[0]), permissive=True
-        ) as mrc:
-            stack = mrc.data.astype(np.float64)
-        for tilt in np.flatnonzero(particles.visible_tilts[number]):
-            spectrum = np.fft.rfft2(stack[tilt]) * shift / box**2
-            rotation = matrices[tilt] @ particles.rotations[number]
-            halves[number % 2].insert(spectrum, ctf[tilt] ** 2, rotation)
-    return [Volume(half.backprojection().reconstruct(), voxel_size) for half in halves]
-
-
 def main() -> None:
     """Average from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    for name in ("particles", "tomograms", "stacks", "out"):
+    for name in ("particles", "out"):
+        parser.add_argument(name, type=Path)
+    for name in ("--folder", "--tomograms"):
         parser.add_argument(name, type=Path)
     words = parser.parse_args()
+    folder = words.folder or words.particles.parent
+    if words.tomograms is None:
+        halves = average_volumes(words.particles, folder)
+    else:
+        halves = average_stacks(words.particles, folder, words.tomograms)
     words.out.mkdir(parents=True, exist_ok=True)
-    for number, half in enumerate(average(words.particles, words.tomograms, words.stacks), start=1):
+    for number, half in enumerate(halves, start=1):
         write_volume(words.out / f"half{number}.mrc", half)
 
 

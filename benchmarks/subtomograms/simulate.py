@@ -58,8 +58,11 @@ class Case:
         Root mean square angle between the poses to start from and the true ones, in degrees.
     offset : float
         Standard deviation of the shifts along each axis, in voxels.
+    axis : str
+        ``z`` or ``x``: axis of the map along which top views look. For ``x`` the density is laid down: the
+        local searches of RELION cannot hold poses at the pole of its angles, where top views along z are.
     sym : str
-        Point group.
+        Point group, which has its axis along z.
     seed : int
         Of everything that is drawn.
     """
@@ -71,6 +74,7 @@ class Case:
     noise: float = 4.0
     jitter: float = 6.0
     offset: float = 0.7
+    axis: str = "z"
     sym: str = "C1"
     seed: int = 1
 
@@ -80,7 +84,7 @@ def wedge_ctf(box: int, voxel_size: float, defocus: float, max_tilt: float) -> N
     kz, _, kx = frequency_axes_rfft((box,) * 3)
     k = radius_rfft((box,) * 3) / (box * voxel_size)
     phase = np.pi * WAVELENGTH_ANGSTROM * k**2 * (defocus - 0.5 * WAVELENGTH_ANGSTROM**2 * k**2 * CS_MM * 1e7)
-    ctf = -np.sin(phase + np.arcsin(AMPLITUDE_CONTRAST))
+    ctf = np.sin(phase + np.arcsin(AMPLITUDE_CONTRAST))  # bright particles, which RELION expects
     angle = np.radians(max_tilt)
     # Distance from the wedge's faces, in voxels: positive where it is measured.
     distance = np.abs(kx) * np.sin(angle) - np.abs(kz) * np.cos(angle)
@@ -103,11 +107,11 @@ def simulate(folder: Path, truth: Volume, mask: Volume, case: Case) -> None:
     rng = np.random.default_rng(case.seed)
     n, box, voxel_size = case.n, truth.box, truth.voxel_size_angstrom
     density = truth.data / truth.data.std()
-    top = round(case.top * n)
-    tilt = np.concatenate(
-        [np.abs(rng.normal(0, case.spread, top)), np.degrees(np.arccos(rng.uniform(-1, 1, n - top)))]
-    )[rng.permutation(n)]
-    angles = np.stack([rng.uniform(-180, 180, n), tilt, rng.uniform(-180, 180, n)], axis=1)
+    if case.axis == "x":
+        # x', y', z' = z, y, -x
+        density = np.ascontiguousarray(density.transpose(2, 1, 0)[_mirror(box)])
+        mask = mask.with_data(mask.data.transpose(2, 1, 0)[_mirror(box)])
+    angles = _poses(case, rng)
     shifts = rng.normal(0, case.offset, (n, 3))
     defoci = rng.uniform(20000, 40000, n)
     (folder / "subtomograms").mkdir(parents=True, exist_ok=True)
@@ -151,6 +155,24 @@ def simulate(folder: Path, truth: Volume, mask: Volume, case: Case) -> None:
     write_volume(folder / "ref.mrc", truth.with_data(reference))
     facts = asdict(case) | {"box": box, "apix": voxel_size}
     (folder / "case.json").write_text(json.dumps(facts, indent=2), encoding="utf-8")
+
+
+def _mirror(box: int) -> NDArray[np.intp]:
+    """Return the indices that turn an axis about voxel ``n // 2``."""
+    return 2 * (box // 2) - np.arange(box) - box * (np.arange(box) == 0)
+
+
+def _poses(case: Case, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Draw Euler angles ``(n, 3)`` in degrees."""
+    top = round(case.top * case.n)
+    tilt = np.degrees(np.arccos(rng.uniform(-1, 1, case.n)))
+    rot, psi = rng.uniform(-180, 180, (2, case.n))
+    if case.axis == "x":
+        tilt[:top] = rng.normal(90, case.spread, top)
+        rot[:top] = rng.normal(0, case.spread, top)
+    else:
+        tilt[:top] = np.abs(rng.normal(0, case.spread, top))
+    return np.stack([rot, tilt, psi], axis=1)[rng.permutation(case.n)]
 
 
 def _whole(half: NDArray[np.float32]) -> NDArray[np.float32]:

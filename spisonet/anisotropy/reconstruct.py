@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("spisonet")
 
+MAP_SUFFIX = re.compile(r"\.(mrc|map|em).*")
 # Header labels hold 79 characters.
 SHARED_LABEL = f"spisonet: both halves corrected by one network: {COUPLED_WORDS}, no FSC between"
 LINKED_LABEL = f"spisonet: halves share start weights or a reference: {COUPLED_WORDS}"
@@ -270,7 +272,7 @@ def recipe_of(config: ReconstructConfig, task: Task, seed: int) -> Recipe:
 
 def output_names(volumes: list[Volume]) -> list[str]:
     """Names for the corrected maps: the inputs' without folder and suffix, made distinct."""
-    names = [volume.name.rsplit("/", 1)[-1].split(".mrc")[0].split(".map")[0] for volume in volumes]
+    names = [MAP_SUFFIX.sub("", volume.name.rsplit("/", 1)[-1]) for volume in volumes]
     names = ["_".join(name.split()) for name in names]  # STAR files hold no spaces
     if len(set(names)) < len(names):
         return [f"{name}_half{index}" for index, name in enumerate(names, start=1)]

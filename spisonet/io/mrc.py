@@ -1,12 +1,14 @@
-"""MRC volumes: read with care, written with the header geometry of what was read."""
+"""Volumes: MRC and EM files read with care, MRC written with the header geometry of what was read."""
 
 from __future__ import annotations
 
+import struct
 import warnings
 import zlib
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import emfile
 import mrcfile
 import numpy as np
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 MAX_LABELS = 10
 LABEL_LENGTH = 79
+EM_SUFFIX = ".em"
 RELATIVE_VOXEL_SIZE_TOLERANCE = 1e-3
 COMPRESSIONS = {".gz": "gzip", ".bz2": "bzip2"}
 # What mrcfile lets through when a header or a compressed stream is damaged.
@@ -67,10 +70,12 @@ def read_box(path: Path) -> int:
     Raises
     ------
     SpisonetError
-        If the file is missing or not an MRC file.
+        If the file is missing or no map.
     """
     if not path.is_file():
         raise SpisonetError(f"{path} does not exist.")
+    if path.suffix == EM_SUFFIX:
+        return int(_read_em(path, header_only=True)[0]["xdim"])
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -86,7 +91,8 @@ def read_volume(path: Path, apix: float | None = None) -> Volume:
     Parameters
     ----------
     path : Path
-        An MRC/CCP4 map of any real mode, plain or compressed with gzip or bzip2.
+        An MRC/CCP4 map of any real mode, plain or compressed with gzip or bzip2, or an ``.em`` map of
+        Dynamo, which tells no voxel size.
     apix : float, optional
         Voxel size in Å that overrides the header's.
 
@@ -98,11 +104,30 @@ def read_volume(path: Path, apix: float | None = None) -> Volume:
     Raises
     ------
     SpisonetError
-        If the file is missing, not an MRC file, not a cubic volume, has no voxel size, or holds
+        If the file is missing, not such a file, not a cubic volume, has no voxel size, or holds
         NaN, Inf or a constant.
     """
     if not path.is_file():
         raise SpisonetError(f"{path} is a folder, not a map." if path.is_dir() else f"{path} does not exist.")
+    if path.suffix == EM_SUFFIX:
+        data = _read_em(path)[1]
+        if apix is None:
+            raise SpisonetError(f"{path} is an EM file, which has no voxel size; give it with --apix.")
+        volume = Volume(data, apix, name=str(path))
+    else:
+        volume = _read_mrc(path, apix)
+    data = volume.data
+    if np.iscomplexobj(data):
+        raise SpisonetError(f"{path} holds complex numbers (a transform), not a map.")
+    if data.ndim != 3 or min(data.shape) == 1:
+        raise SpisonetError(f"{path} is a 2D image or a stack of images of shape {data.shape}, not a 3D map.")
+    if len(set(data.shape)) != 1:
+        raise SpisonetError(f"{path} is not cubic: its shape is {data.shape}; pad or crop it to a cube.")
+    return replace(volume, data=checked_densities(data, str(path)))
+
+
+def _read_mrc(path: Path, apix: float | None) -> Volume:
+    """Read an MRC file whose densities may be of any type and shape, in z, y, x."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -120,25 +145,30 @@ def read_volume(path: Path, apix: float | None = None) -> Volume:
     except UNREADABLE as error:
         reason = str(error).rstrip(".") or type(error).__name__
         raise SpisonetError(f"{path} is not a readable MRC file: {reason}.") from error
-    if np.iscomplexobj(data):
-        raise SpisonetError(f"{path} holds complex numbers (a transform), not a map.")
-    if data.ndim != 3 or is_stack or min(data.shape) == 1:
+    if is_stack:
         raise SpisonetError(f"{path} is a 2D image or a stack of images of shape {data.shape}, not a 3D map.")
-    if sorted(axes) == [1, 2, 3] and axes != (1, 2, 3):
+    if data.ndim == 3 and sorted(axes) == [1, 2, 3] and axes != (1, 2, 3):
         # Disk order (section, row, column) holds the axes (maps, mapr, mapc); put them in z, y, x.
         order = [axes[::-1].index(axis) for axis in (3, 2, 1)]
         data = data.transpose(order)
         nstart = tuple(nstart[axes.index(axis)] for axis in (1, 2, 3))
-    if len(set(data.shape)) != 1:
-        raise SpisonetError(f"{path} is not cubic: its shape is {data.shape}; pad or crop it to a cube.")
     return Volume(
-        data=checked_densities(data, str(path)),
+        data=data,
         voxel_size_angstrom=header_voxel_size(path, voxel_size) if apix is None else apix,
         origin_angstrom=(origin[0], origin[1], origin[2]),
         nstart=(nstart[0], nstart[1], nstart[2]),
         labels=labels,
         name=str(path),
     )
+
+
+def _read_em(path: Path, header_only: bool = False) -> tuple[dict[str, Any], NDArray[np.float32]]:
+    """Read the header and, unless it is enough, the densities of an EM file."""
+    try:
+        header, data = emfile.read(path, header_only=header_only)
+    except (*UNREADABLE, KeyError, struct.error) as error:
+        raise SpisonetError(f"{path} is not a readable EM file (of a little-endian machine).") from error
+    return header, data
 
 
 def checked_densities(data: NDArray[np.generic], name: str) -> NDArray[np.float32]:

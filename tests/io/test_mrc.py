@@ -4,6 +4,7 @@ import bz2
 import gzip
 from pathlib import Path
 
+import emfile
 import mrcfile
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spisonet.errors import SpisonetError
-from spisonet.io.mrc import Volume, read_volume, require_same_grid, write_volume
+from spisonet.io.mrc import Volume, read_box, read_volume, require_same_grid, write_volume
 
 N = 8
 coordinate = st.floats(-1e4, 1e4, width=32)
@@ -183,3 +184,28 @@ def test_an_unwritable_place(tmp_path):
     with pytest.raises(SpisonetError, match="cannot be written"):
         write_volume(tmp_path / "missing" / "map.mrc", Volume(densities(), 1.0))
     assert read_volume(write_raw(tmp_path / "x.mrc", densities())).name == str(Path(tmp_path / "x.mrc"))
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.float32, np.float64])
+def test_em_files_of_dynamo(tmp_path, dtype):
+    path = tmp_path / "average.em"
+    emfile.write(path, (densities() * 100).astype(dtype))
+    volume = read_volume(path, apix=2.5)
+    np.testing.assert_allclose(volume.data, (densities() * 100).astype(dtype), rtol=1e-6)
+    assert (volume.voxel_size_angstrom, volume.name) == (2.5, str(path))
+    assert read_box(path) == N
+
+
+def test_bad_em_files(tmp_path):
+    path = tmp_path / "average.em"
+    emfile.write(path, densities())
+    with pytest.raises(SpisonetError, match="no voxel size; give it with --apix"):
+        read_volume(path)
+    whole = path.read_bytes()
+    for broken in (b"", whole[:100], whole[:-7], whole[:3] + b"\x07" + whole[4:]):
+        path.write_bytes(broken)
+        with pytest.raises(SpisonetError, match="not a readable EM file"):
+            read_volume(path, 2.5)
+    emfile.write(path, densities()[:4], overwrite=True)
+    with pytest.raises(SpisonetError, match="not cubic"):
+        read_volume(path, 2.5)
