@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spisonet import __version__
 from spisonet.anisotropy.config import ReconstructConfig
 from spisonet.anisotropy.grey_scale import solvent_level
 from spisonet.anisotropy.guards import local_power
@@ -239,7 +240,13 @@ def null_test(config: NullTestConfig, memory: Memory, processes: Processes) -> N
     folder = run.folder / FOLDER
     prepare_output_folder(folder)
     halves, corrected = (maps.half1.data, maps.half2.data), run.after.half1.data
-    found: dict[str, Any] = {"validated_run": run.outcome["written"], "epochs": _epochs(run, config)}
+    found: dict[str, Any] = {
+        "program": "spisonet",
+        "version": __version__,
+        "config": config.model_dump(mode="json"),
+        "validated_run": run.outcome["written"],
+        "epochs": _epochs(run, config),
+    }
 
     def tried(name: str, null: Halves) -> Halves:
         return _correct(run, config, folder / name, null, memory, processes)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from spisonet.anisotropy.task import KEPT_STEM
-from spisonet.fourier.grids import half_from_centred
+from spisonet.fourier.grids import half_from_centred, rfft3
 from spisonet.io.mrc import read_volume, write_volume
 from spisonet.io.pages import paragraph, table, warning
 from spisonet.validation import nulls, validate
-from spisonet.validation.directions import draw_shares
+from spisonet.validation.directions import draw_shares, shares_by_direction
 from spisonet.validation.heldout import draw_held_out
 from spisonet.validation.inferred import inferred_fraction
 from spisonet.validation.section import Section, beside
@@ -128,17 +129,33 @@ def held_out(run: FinishedRun, page: Path) -> Section | None:
         "is what a perfect prediction would reach.",
         draw_held_out(found["by_resolution"]),
     )
-    if uncertainty := found.get("uncertainty"):
-        low, middle, high = (uncertainty[f"{name}_in_mask"] for name in QUANTILES)
-        section.parts.append(
-            paragraph(
-                f"Uncertainty of every voxel, from {uncertainty['networks']} networks and calibrated on the "
-                f"cones: median {middle:.3g} inside the mask, in grey values of the map; four fifths are "
-                f"between {low:.3g} and {high:.3g}. {uncertainty['script']} colours the map by it in "
-                "ChimeraX."
-            )
-        )
+    if "uncertainty" in found:
+        _add_uncertainty(section, run, page, found["uncertainty"])
     return section
+
+
+def _add_uncertainty(section: Section, run: FinishedRun, page: Path, found: dict[str, Any]) -> None:
+    low, middle, high = (f"{found[f'{name}_in_mask']:.3g}" for name in QUANTILES)
+    section.parts.append(
+        paragraph(
+            f"Uncertainty of every voxel, from {found['networks']} networks and calibrated on the cones: "
+            f"median {middle} inside the mask, in grey values of the map; four fifths are between {low} and "
+            f"{high}. {found['script']} colours the map by it in ChimeraX."
+        )
+    )
+    after = run.after.half1
+    relative = read_volume(run.folder / found["fourier_map"], after.voxel_size_angstrom)
+    error = half_from_centred(relative.data) ** 2
+    power = np.abs(rfft3(after.data - after.data.mean())) ** 2
+    box_angstrom = after.box * after.voxel_size_angstrom
+    last = min(round(box_angstrom / run.limit_angstrom), after.box // 2)
+    shares = shares_by_direction(error * power, (1 - error) * power, last)
+    section.numbers["uncertainty"] = found | {"by_resolution": shares.numbers(box_angstrom)}
+    section.add_figure(
+        beside(page, "uncertainty"),
+        "Share of the output's power that is expected to be error of inference, by resolution and direction.",
+        draw_shares(shares, box_angstrom, "expected error's share"),
+    )
 
 
 def null_tests(run: FinishedRun, page: Path) -> Section | None:

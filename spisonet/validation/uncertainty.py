@@ -128,7 +128,7 @@ def local_mean(
 def relative_uncertainty_rfft(
     variance_rfft: NDArray[np.float32], factor: float, corrected_rfft: NDArray[np.complex64]
 ) -> NDArray[np.float32]:
-    """Return the expected error of Fourier coefficients relative to their amplitude, over neighbours.
+    """Return the expected error of what was inferred, relative to Fourier coefficients' amplitude.
 
     Parameters
     ----------

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from spisonet import __version__
 from spisonet.anisotropy.grey_scale import measure_grey_scale
 from spisonet.anisotropy.preparation import correction_band, prepare_measurement
 from spisonet.anisotropy.reconstruct import find_knowledge, recipe_of, units_of
@@ -125,13 +126,8 @@ class _Validation:
         memory: Memory,
         processes: Processes,
     ) -> None:
-        self._config, self._run, self._task, self._memory, self._processes = (
-            config,
-            run,
-            task,
-            memory,
-            processes,
-        )
+        self._config, self._run, self._task = config, run, task
+        self._memory, self._processes = memory, processes
         self._box, self._voxel_size = task.maps.half1.box, task.maps.half1.voxel_size_angstrom
         self._limit = known.limit_resolution_angstrom
         self._last_shell = self._box * self._voxel_size / self._limit
@@ -242,6 +238,9 @@ class _Validation:
         box_angstrom = self._box * self._voxel_size
         shells = np.flatnonzero(learned.used)
         return {
+            "program": "spisonet",
+            "version": __version__,
+            "config": self._config.model_dump(mode="json"),
             "validated_run": self._run.outcome["written"],
             "settings": {
                 "cones": len(outcomes),
@@ -309,6 +308,7 @@ class _Validation:
             "percentile_10_in_mask": low,
             "percentile_90_in_mask": high,
             "map": f"{FOLDER}/{UNCERTAINTY}",
+            "fourier_map": f"{FOLDER}/{UNCERTAINTY_RFFT}",
             "script": f"{FOLDER}/{COLOUR_SCRIPT}",
         }
 
