@@ -69,8 +69,8 @@ class ReconstructConfig(CommandConfig):
     )
     method: Literal["learn", "deconvolve"] = Field(
         "learn",
-        description="learn: train a network; deconvolve: directional Wiener filter and maximum entropy, in "
-        "seconds, as a classical baseline.",
+        description="learn: train a network; deconvolve: a directional Wiener filter, deconvolved under mask "
+        "and positivity, in seconds, as a classical baseline.",
     )
     independent: bool = Field(
         False, description="Train on each half alone, so that the corrected halves stay independent."

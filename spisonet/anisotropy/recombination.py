@@ -38,6 +38,7 @@ def recombine(
     predictions: torch.Tensor,
     inputs: list[NDArray[np.float32]],
     scales: list[GreyScale],
+    hold: float | None = None,
 ) -> list[CorrectedMap]:
     """Corrected maps: the filled measurement within the band and the input beyond it.
 
@@ -54,8 +55,10 @@ def recombine(
         The input maps in grey values.
     scales : list of GreyScale
         Of each input.
+    hold : float, optional
+        How far the result is held to the prediction, see `Measurement.fill`.
     """
-    filled = measurement.fill(predictions).cpu().numpy()
+    filled = measurement.fill(predictions, hold).cpu().numpy()
     beyond = 1.0 - measurement.band_rfft.cpu().numpy()
     corrected = []
     for densities, grey, scale in zip(filled, inputs, scales, strict=True):
@@ -63,3 +66,25 @@ def recombine(
         rest = irfft3((rfft3(scale.normalise(grey)) * beyond).astype(np.complex64), grey.shape)
         corrected.append(CorrectedMap(scale.restore(densities + rest), filtered))
     return corrected
+
+
+def deconvolve(
+    measurement: Measurement, inputs: list[NDArray[np.float32]], scales: list[GreyScale]
+) -> list[CorrectedMap]:
+    """Correct maps without a network, each alone: the classical baseline.
+
+    The directional Wiener filter ``M y`` is the object as seen through the transfer function M, with noise.
+    It is deconvolved by the iteration ``x <- M y + (1 - M) P x`` (Landweber's, in which every coefficient
+    moves as far as it is known, with the projection P on mask and positivity), which is stopped before it
+    fits the noise. It is not held to where it began, which is made of the same data.
+
+    Parameters
+    ----------
+    measurement, inputs, scales
+        As for `recombine`.
+
+    References
+    ----------
+    Bertero & Boccacci (1998) Introduction to Inverse Problems in Imaging (projected Landweber iteration).
+    """
+    return recombine(measurement, measurement.weighted_data, inputs, scales, hold=0.0)

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from spisonet.anisotropy.deconvolution import deconvolve
 from spisonet.anisotropy.figures import write_figures
 from spisonet.anisotropy.inputs import COUPLED_WORDS, is_of_both_halves
 from spisonet.anisotropy.knowledge import Knowledge, known_from_halves, known_from_weight, reference_share
 from spisonet.anisotropy.preparation import correction_band, prepare_measurement
-from spisonet.anisotropy.recombination import CorrectedMap, recombine
+from spisonet.anisotropy.recombination import CorrectedMap, deconvolve, recombine
 from spisonet.anisotropy.task import CLASSICAL_PREFIX, FSC3D_FILE, KEPT_STEM, Task, read_task
 from spisonet.fourier.grids import centred_from_half
 from spisonet.io.atomic import prepare_output_folder
@@ -144,7 +143,8 @@ def _correct(config: ReconstructConfig, task: Task, known: Knowledge, processes:
     log.info("Header label: %s", label)
     _write_maps(folder, names, volumes, corrected, label)
     classical = [result for outcome in outcomes for result in outcome.classical]
-    for name, volume, result in zip(names, volumes, classical, strict=False):
+    beside = names if config.method == "learn" else []
+    for name, volume, result in zip(beside, volumes, classical, strict=False):
         path = folder / f"{CLASSICAL_PREFIX}{name}.mrc"
         write_volume(path, volume.with_data(result.whole), _label_of_classical(config, len(volumes)))
     results = [volume.with_data(result.whole) for volume, result in zip(volumes, corrected, strict=True)]
@@ -160,7 +160,7 @@ def _correct(config: ReconstructConfig, task: Task, known: Knowledge, processes:
         "hidden_fraction": round(float(np.mean([outcome.hidden_fraction for outcome in outcomes])), 4),
         "epoch_losses": losses,
         "corrected_maps": [f"corrected_{name}.mrc" for name in names],
-        "classical_maps": [f"{CLASSICAL_PREFIX}{name}.mrc" for name in names[: len(classical)]],
+        "classical_maps": [f"{CLASSICAL_PREFIX}{name}.mrc" for name in beside],
         "figures": [path.name for path in figures],
     }
 
@@ -181,25 +181,21 @@ def _correct_unit(
         log.info("The density inside the mask is not above the solvent: positivity is not imposed.")
     hidden, limit = measurement.hidden_fraction, known.limit_resolution_angstrom
     log.info("%s: %.0f %% was not measured up to %.2f Å.", unit.name, 100 * hidden, limit)
-    prediction, losses, classical = measurement.data, [], []
-    learnable = bool(known.learnable[1:].any())
-    if learnable and config.method == "deconvolve":
-        prediction = deconvolve(measurement)
-    elif learnable:
+    classical = deconvolve(measurement, maps, scales)
+    corrected, losses = classical, []
+    if config.method == "learn" and known.learnable[1:].any():
         lesson = recipe_of(config, task, unit.seed).lesson(
             unit.name, measurement, task.memory, processes.count, task.pretrained
         )
         checkpoint = config.output_dir / f"checkpoint{unit.suffix}.safetensors"
         trainer, answer = teach(lesson, device, processes, checkpoint, config.resume)
         assert answer is not None
-        prediction = answer
+        corrected = recombine(measurement, answer, maps, scales)
         losses = trainer.epoch_losses
         if config.epochs:
             path = config.output_dir / f"network{unit.suffix}.safetensors"
             save_network(path, trainer.average, {"trained_on": unit.name})
             log.info("Wrote %s", path)
-        classical = recombine(measurement, deconvolve(measurement), maps, scales)
-    corrected = recombine(measurement, prediction, maps, scales)
     weight = measurement.filling_weight_rfft.cpu().numpy()
     first = unit.members[0]
     kept = Volume(centred_from_half(weight * band + 1 - band, first.box), first.voxel_size_angstrom)

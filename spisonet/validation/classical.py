@@ -1,4 +1,4 @@
-"""The classical baseline beside the learned result: what a network adds to mask, positivity and entropy."""
+"""The classical baseline beside the learned result: what a network adds to mask and positivity."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def classical_section(run: FinishedRun, page: Path) -> Section | None:
     numbers = compare(maps, known, last)
     section = Section("Beside the classical baseline", numbers)
     section.parts.append(
-        "<p>The same half map by a directional Wiener filter and maximum entropy: mask, positivity and the "
+        "<p>The same half map by a directional Wiener filter, deconvolved under mask and positivity: the "
         "measured data, but no network.</p>"
     )
     rows = [

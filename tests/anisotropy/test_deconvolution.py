@@ -1,19 +1,14 @@
-"""The classical baseline: maximum entropy under what was measured."""
+"""The classical baseline: mask and positivity under what was measured."""
 
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from scipy.special import wrightomega
 
-from spisonet.anisotropy.deconvolution import deconvolve, most_entropic
 from spisonet.anisotropy.inputs import HalfMaps
 from spisonet.anisotropy.knowledge import known_from_halves
 from spisonet.anisotropy.preparation import correction_band, prepare_measurement
-from spisonet.anisotropy.recombination import recombine
+from spisonet.anisotropy.recombination import deconvolve
 from spisonet.cli.main import main
 from spisonet.fourier.grids import half_from_centred, rfft3, shell_index_rfft
 from spisonet.geometry.sampling import sampling_density
@@ -21,14 +16,6 @@ from spisonet.io.mrc import Volume, read_volume
 from tests.anisotropy.simulation import simulate_half_maps, views_about_z
 
 N, VOXEL_SIZE, LIMIT_SHELL = 40, 3.0, 14
-
-
-@given(st.floats(1e-3, 10), st.floats(1e-3, 2), st.floats(-20, 20))
-def test_the_proximal_operator_is_wrights_omega_function(step, level, value):
-    found = float(most_entropic(torch.tensor([value], dtype=torch.float64), step, level)[0])
-    assert found == pytest.approx(
-        step * wrightomega(value / step + np.log(level / step)), rel=1e-6, abs=1e-300
-    )
 
 
 def particle(without_domain: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -56,7 +43,7 @@ def corrected_halves(halves: list[np.ndarray], mask: np.ndarray, weight=None) ->
     band = correction_band(known, LIMIT_SHELL)
     data = [maps.half1.data, maps.half2.data]
     measurement, scales = prepare_measurement(data, known, band, mask, torch.device("cpu"), True)
-    return [m.whole for m in recombine(measurement, deconvolve(measurement), data, scales)]
+    return [m.whole for m in deconvolve(measurement, data, scales)]
 
 
 def fsc(a: np.ndarray, b: np.ndarray, region: np.ndarray) -> float:
