@@ -81,9 +81,7 @@ def _describe(model: type[CommandConfig]) -> dict[str, Any]:
     return {
         "command": model.command,
         "summary": inspect.getdoc(model),
-        "examples": list(model.examples),
         "fields": fields,
-        "resumable": "resume" in model.model_fields,
         "devices": "gpuID" in model.model_fields,
     }
 
@@ -119,7 +117,7 @@ def _default(model: type[CommandConfig], name: str, info: FieldInfo, output: boo
 def _text(value: Any) -> str | None:
     if value is None:
         return None
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
 def read_form(

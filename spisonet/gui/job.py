@@ -192,7 +192,6 @@ class Job:
             "slurm": self.slurm_number,
             "started_here": bool(self.launch),
             "resumable": self.is_resumable,
-            "seen": modified(self.log),
         }
 
     def details(self) -> dict[str, Any]:
@@ -214,7 +213,6 @@ class Job:
             "values": values,
             "place": self.launch.get("place"),
             "version": self.record.get("version"),
-            "outcome": {k: v for k, v in self.record.items() if k not in ("config", "epoch_losses")},
             "epochs": self.epochs(),
             "losses": finished_losses if isinstance(finished_losses, list) else None,
             "results": list_results(self.folder, self.name),

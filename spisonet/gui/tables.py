@@ -5,12 +5,13 @@ from __future__ import annotations
 import subprocess
 import tempfile
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from spisonet.errors import SpisonetError
 from spisonet.gui.forms import command_line, read_form
 from spisonet.gui.installation import find_executable
-from spisonet.io.imod import read_contours, write_contours
+from spisonet.io.imod import is_own_model, read_contours, write_contours
 from spisonet.io.slices import open_planes
 from spisonet.io.tomogram_table import HALVES, TomogramTable
 from spisonet.io.tomograms import SUFFIXES
@@ -54,7 +55,7 @@ class Tables:
     """
 
     def __init__(self, roots: Roots) -> None:
-        self._roots = roots
+        self._roots, self._writing = roots, Lock()
 
     def show(self, name: str) -> dict[str, Any]:
         """Return the rows of a table.
@@ -101,6 +102,10 @@ class Tables:
         SpisonetError
             If the value is none, or the file has changed since the page read it.
         """
+        with self._writing:
+            return self._edit(name, row, column, text, version)
+
+    def _edit(self, name: str, row: int, column: str, text: str, version: str) -> dict[str, Any]:
         table = self._open(name, version)
         rows = table.rows
         if not 0 <= row < len(rows) or column not in (*NUMBERS, BOUNDARY):
@@ -111,7 +116,7 @@ class Tables:
         else:
             number = _number(value, *NUMBERS[column])
             _check_tilts(rows[row], column, number)
-            value = f"{number:g}"
+            value = f"{number:.12g}"
             if rows[row].text(column) is None:
                 self._fill_column(table, column, value)
         table.set(rows[row], column, value)
@@ -133,9 +138,10 @@ class Tables:
         SpisonetError
             If none would be left, or the file has changed since the page read it.
         """
-        table = self._open(name, version)
-        table.remove(rows)
-        table.write()
+        with self._writing:
+            table = self._open(name, version)
+            table.remove(rows)
+            table.write()
         return self.show(name)
 
     def save_as(self, name: str, target: str) -> dict[str, Any]:
@@ -195,12 +201,13 @@ class Tables:
             if not chosen:
                 raise SpisonetError(f"{folder} holds none of {', '.join(files)}.")
             new.remove([row.number for row in new.rows if row not in chosen])
-            if path.is_file():
-                table = TomogramTable.read(path)
-                table.append(new)
-                table.write()
-            else:
-                new.write_to(path)
+            with self._writing:
+                if path.is_file():
+                    table = TomogramTable.read(path)
+                    table.append(new)
+                    table.write()
+                else:
+                    new.write_to(path)
         shown = command_line("isonet", config.model_copy(update={"output_star": Path(name)}))
         return {**self.show(name), "line": shown}
 
@@ -247,13 +254,15 @@ class Tables:
         Raises
         ------
         SpisonetError
-            If they are no contours, or it cannot be written.
+            If they are no contours, or it cannot be written, or is a model of another program.
         """
         path = self._roots.inside(name)
         if path.suffix != ".mod":
             raise SpisonetError(f"{name} does not end in .mod.")
         if not contours or sum(map(len, contours)) > LONGEST_BOUNDARY:
             raise SpisonetError(f"A boundary has 1 to {LONGEST_BOUNDARY} points.")
+        if path.exists() and not is_own_model(path):
+            raise SpisonetError(f"{name} was not drawn here, and may hold more: give another name.")
         path.parent.mkdir(parents=True, exist_ok=True)
         write_contours(path, contours, open_planes(self._roots.existing(volume)).shape)
         return self._roots.shown(path)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 ID_LENGTH, HEADER_LENGTH, OBJECT_LENGTH = 8, 232, 176
 FLAGS_OFFSET, FLIPPED = 152, 1 << 16  # a model that was drawn with y and z exchanged
 GREEN = (0.0, 1.0, 0.0)
+OWN_NAME = b"boundary drawn with spisonet"
 
 
 def read_contours(path: Path) -> list[NDArray[np.float32]]:
@@ -91,7 +92,7 @@ def write_contours(
         raise SpisonetError("A contour has no point, or one that is no number.")
     z, y, x = shape
     # IMOD's manual, "Binary File Format for IMOD Models": the parts in the order of their fields.
-    header = struct.pack(">8s128s", b"IMODV1.2", b"boundary")
+    header = struct.pack(">8s128s", b"IMODV1.2", OWN_NAME)
     header += struct.pack(">4iI4i6f", x, y, z, 1, 0, 1, 0, 0, 255, *(0.0,) * 3, *(1.0,) * 3)
     header += struct.pack(">5if2i3f", 0, 0, 0, 3, 128, 1.0, 0, 0, *(0.0,) * 3)
     content = b"OBJT" + struct.pack(">64s16I", b"boundary", *(0,) * 16)
@@ -100,6 +101,12 @@ def write_contours(
         content += b"CONT" + struct.pack(">iI2i", len(contour), 0, 0, 0) + contour.tobytes()
     with atomic_path(path) as temporary:
         temporary.write_bytes(header + content + b"IEOF")
+
+
+def is_own_model(path: Path) -> bool:
+    """Tell whether a model was written by `write_contours`, and holds nothing but contours."""
+    with path.open("rb") as file:
+        return file.read(ID_LENGTH + len(OWN_NAME))[ID_LENGTH:] == OWN_NAME
 
 
 def _of_model(content: bytes) -> list[NDArray[np.float32]]:

@@ -198,6 +198,17 @@ def test_a_boundary_that_is_none_is_refused(tables, tmp_path, name, contours):
     assert not (tmp_path / name).exists()
 
 
+def test_a_model_of_another_program_is_not_written_over(tables, tmp_path):
+    square = [[[4, 4, 3], [11, 4, 3], [11, 11, 3]]]
+    tables.save_boundary("b.mod", square, "data/full/TS_01.mrc")
+    tables.save_boundary("b.mod", square * 2, "data/full/TS_01.mrc")
+    content = (tmp_path / "b.mod").read_bytes()
+    (tmp_path / "b.mod").write_bytes(content.replace(b"boundary drawn", b"gold beads    "))
+    with pytest.raises(SpisonetError, match="not drawn here"):
+        tables.save_boundary("b.mod", square, "data/full/TS_01.mrc")
+    assert len(tables.boundary("b.mod")) == 2
+
+
 def test_a_model_has_the_lengths_of_imods_format(tables, tmp_path):
     tables.save_boundary("b.mod", [[[1, 2, 3]] * 5, [[4, 5, 6]] * 3], "data/full/TS_01.mrc")
     content = Path("b.mod").read_bytes()
