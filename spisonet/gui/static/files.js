@@ -3,7 +3,7 @@
 import { get } from "./api.js";
 import { h, openDialog, size } from "./dom.js";
 
-const SIGNS = { folder: "📁", volume: "▦", star: "≣", mod: "⬠" };
+const SIGNS = { folder: "▸", volume: "▦", star: "≣", mod: "⬠" };
 
 /**
  * Let the user choose.
@@ -63,7 +63,7 @@ export function browse({ title, kinds = [], folders = false, several = false, cr
       const element = h(
         "div",
         { class: fits ? "" : "unfit", role: "option", tabindex: fits ? 0 : undefined, "data-name": entry.name },
-        h("span", {}, SIGNS[entry.kind] ?? "·"),
+        h("span", { class: "sign" }, SIGNS[entry.kind] ?? "·"),
         entry.name,
         !isFolder && h("span", { class: "size" }, size(entry.bytes)),
       );
@@ -101,7 +101,7 @@ export function browse({ title, kinds = [], folders = false, several = false, cr
       );
       list.replaceChildren(
         ...(current.above !== null
-          ? [h("div", { "data-name": "..", tabindex: 0, onclick: () => open(current.above) }, h("span", {}, "↑"), "..")]
+          ? [h("div", { "data-name": "..", tabindex: 0, onclick: () => open(current.above) }, h("span", { class: "sign" }, "↑"), "..")]
           : []),
         ...current.entries.map(row),
       );

@@ -86,7 +86,7 @@ export async function drawSurface(canvas, name) {
   gl.uniform3f(uniform("edges"), shape[2] / longest, shape[1] / longest, shape[0] / longest);
 
   let turn = about(-0.5, 0.6);
-  let zoom = 0.85;
+  let zoom = 0.55;
   let sigma = 2;
   let wanted = false;
   function draw(moving) {
