@@ -120,7 +120,9 @@ class NullTestConfig(CommandConfig):
     )
 
     folder: Annotated[Path, Positional] = Field(description="Output folder of a reconstruct run.")
-    delete: Path | None = Field(None, description="Soft mask of a domain that is to be deleted.")
+    delete: Path | None = Field(
+        None, description="Domain that is to be deleted: its soft mask, or a model of it (PDB, mmCIF)."
+    )
     phase_res: float | None = Field(
         None,
         gt=0,

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.ndimage import distance_transform_edt
 
 from spisonet import __version__
 from spisonet.anisotropy.config import ReconstructConfig
@@ -34,6 +35,7 @@ from spisonet.io.atomic import prepare_output_folder
 from spisonet.io.config import write_json
 from spisonet.io.mrc import Volume, read_volume, write_volume
 from spisonet.validation.finished import FinishedRun
+from spisonet.validation.model import positions_in_map, read_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,6 +56,8 @@ MOST_ADDED_FSC = 0.05  # mean over shells that a correction may add to the corre
 MOST_DEVIATIONS = 3.0  # of the solvent, that a deleted domain's density may be above it
 COARSER = 1.5  # than the limit: from where phases are randomised if nothing else is asked for
 SOLVENT, DOMAIN = 0.01, 0.5  # mask values
+MODEL_SUFFIXES = {".pdb", ".ent", ".cif", ".mmcif"}
+ATOM_RADIUS_ANGSTROM = 3.0  # and as much for the soft edge
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,27 @@ class DeletedDomain:
     def passed(self) -> bool:
         """Whether the domain stayed absent."""
         return self.after < MOST_DEVIATIONS
+
+
+def read_domain(path: Path, like: Volume, apix: float | None) -> NDArray[np.float32]:
+    """Read the mask of a domain ``(n, n, n)``, or make one around the atoms of a model of it.
+
+    Raises
+    ------
+    SpisonetError
+        If it cannot be read, or does not fit the map.
+    """
+    if not MODEL_SUFFIXES & set(path.suffixes):
+        return read_mask(path, like, apix).data
+    atoms = positions_in_map(read_model(path), like)
+    n, voxel_size = like.box, like.voxel_size_angstrom
+    voxels = np.rint(atoms[:, ::-1]).astype(int)  # (z, y, x)
+    outside = np.ones((n, n, n), dtype=bool)
+    outside[tuple(voxels[((voxels >= 0) & (voxels < n)).all(axis=1)].T)] = False
+    distance = distance_transform_edt(outside) * voxel_size
+    edge = np.clip((distance - ATOM_RADIUS_ANGSTROM) / ATOM_RADIUS_ANGSTROM, 0, 1)
+    soft: NDArray[np.float32] = (0.5 * (1 + np.cos(np.pi * edge))).astype(np.float32)
+    return soft
 
 
 def noise_halves(halves: Halves, seed: int) -> Halves:
@@ -234,7 +259,7 @@ def null_test(config: NullTestConfig, memory: Memory, processes: Processes) -> N
         raise SpisonetError(
             f"--phase_res {coarse:g} Å is not coarser than the limit of the run, {run.limit_angstrom:.2f} Å."
         )
-    domain = None if config.delete is None else read_mask(config.delete, maps.half1, run.config.apix).data
+    domain = None if config.delete is None else read_domain(config.delete, maps.half1, run.config.apix)
     if domain is not None and mask is None:
         raise SpisonetError("--delete needs a run with --mask, which tells the solvent from the particle.")
     folder = run.folder / FOLDER
