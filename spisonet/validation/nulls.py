@@ -231,7 +231,7 @@ def deleted_domain(
         return float(volume[inside].mean() - volume[solvent].mean()) / spread
 
     pattern = deleted[inside] - deleted[inside].mean()
-    share = float((after[inside] - after[inside].mean()) @ pattern / max(float(pattern @ pattern), 1e-30))
+    share = float((after * domain)[inside] @ pattern / max(float(pattern @ pattern), 1e-30))
     return DeletedDomain(deviations(original), deviations(after), share)
 
 
