@@ -55,7 +55,7 @@ KIND_OF_SUFFIX = {
 MOST_LOG_BYTES = 2**22
 TAIL_BYTES, PAGE_BYTES = 2**13, 2**17
 EPOCH = re.compile(
-    r"^(?:\S+ \S+ INFO )?(?P<title>.+): epoch (?P<done>\d+) of (?P<all>\d+), loss (?P<loss>\S+),"
+    r"^(?:\S+ \S+ INFO )?(?P<title>.+): epoch (?P<done>\d+) of (?P<all>\d+), loss (?P<loss>-?[\d.]+|nan|inf),"
     r".* (?P<left>\d+) s left$",
     re.MULTILINE,
 )

@@ -21,7 +21,7 @@ from spisonet.gui import slurm
 from spisonet.gui.devices import list_gpus
 from spisonet.gui.forms import command_line, model_of, place_outputs, require_inside
 from spisonet.gui.installation import find_executable
-from spisonet.gui.job import SLURM_FILE, Job, modified, run_folders
+from spisonet.gui.job import SECONDS_TO_START, SLURM_FILE, Job, modified, run_folders
 from spisonet.gui.processes import identity, is_alive, this_host
 from spisonet.gui.runner import ENDED, GLANCE_SECONDS, LAUNCH_FILE, OUTPUT_FILE, PROCESS_FILE, QUEUED
 from spisonet.io.atomic import prepare_output_folder
@@ -190,8 +190,9 @@ class Jobs:
             return
         if not job.launch:
             raise SpisonetError(f"{name} was not started here: stop it where it was.")
-        while job.process.get("state", STARTING) == STARTING and job.is_active:  # it could not be told yet
-            time.sleep(GLANCE_SECONDS)
+        deadline = time.monotonic() + SECONDS_TO_START
+        while job.process.get("state", STARTING) == STARTING and time.monotonic() < deadline:
+            time.sleep(GLANCE_SECONDS)  # it cannot be told yet
             job = self.find(name)
         if not job.is_active:
             raise SpisonetError(f"{name} is {job.state}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -92,7 +93,8 @@ def make_application(roots: Roots, token: str, template: Path | None) -> Guard:
     """
     routes: list[BaseRoute] = [*_job_routes(roots, template), *_table_routes(roots), *_picture_routes(roots)]
     routes += [*_relion_routes(roots), *_file_routes(roots), Mount("/static", _Static(directory=STATIC))]
-    return Guard(Starlette(routes=routes, exception_handlers={SpisonetError: _say_what_is_wrong}), token)
+    handlers = dict.fromkeys((SpisonetError, OSError), _say_what_is_wrong)
+    return Guard(Starlette(routes=routes, exception_handlers=handlers), token)
 
 
 def _job_routes(roots: Roots, template: Path | None) -> list[Route]:
@@ -252,7 +254,7 @@ def _answering(model: type[Q], answer: Callable[[Q], Any]) -> Handler:
 
     async def handle(request: Request) -> Response:
         asked = await _read(request, model)
-        return JSONResponse(await anyio.to_thread.run_sync(answer, asked), headers=UNCACHED)
+        return JSONResponse(_finite(await anyio.to_thread.run_sync(answer, asked)), headers=UNCACHED)
 
     return handle
 
@@ -270,7 +272,16 @@ async def _read(request: Request, model: type[Q]) -> Q:
 async def _say_what_is_wrong(_request: Request, error: Exception) -> Response:
     if isinstance(error, FormFaultsError):
         return JSONResponse({"error": str(error), "faults": error.faults}, 422)
-    return JSONResponse({"error": str(error)}, 400)
+    return JSONResponse({"error": str(error)}, 400 if isinstance(error, SpisonetError) else 500)
+
+
+def _finite(content: Any) -> Any:
+    """Put nothing where a number is none: JSON knows neither NaN nor infinity, logs of trainings do."""
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 class _Static(StaticFiles):

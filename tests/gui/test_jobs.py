@@ -214,6 +214,18 @@ def test_what_others_have_written_spoils_nothing(served, project):
         assert served.post("api/resume", {"name": name}).status == 400
 
 
+def test_a_training_that_went_astray_is_shown(served, project):
+    record = {"program": "spisonet", "command": "refine", "config": {}, "epoch_losses": [1.0, float("nan")]}
+    (project / "astray").mkdir()
+    (project / "astray" / "job.json").write_text(json.dumps(record), encoding="utf-8")
+    line = "tomograms: epoch {0} of 3, loss {1}, 1.0 crops/s, 5 s left\n"
+    log = line.format(1, "1.5000") + line.format(2, "nan") + line.format(3, "inf")
+    (project / "astray" / "run.log").write_text(log, encoding="utf-8")
+    job = served.get("api/job", name="astray").json
+    assert job["losses"] == [1, None]
+    assert [epoch["loss"] for epoch in job["epochs"]] == [1.5, None, None]
+
+
 def test_nothing_outside_is_written_by_resuming_a_foreign_project(served, project):
     (project / "jobs" / "001_refine").mkdir(parents=True)
     record = {

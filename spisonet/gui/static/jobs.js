@@ -121,9 +121,9 @@ function curve(job) {
     const points = series.get(name);
     const again = points.findIndex(([x]) => x >= epoch); // it was resumed
     if (again >= 0) points.length = again;
-    points.push([epoch, loss]);
+    if (loss !== null) points.push([epoch, loss]); // of a training that went astray
   }
-  if (!series.size && job.losses) series.set("", job.losses.map((loss, index) => [index + 1, loss]));
+  if (!series.size && job.losses) series.set("", job.losses.map((loss, index) => [index + 1, loss]).filter(([, loss]) => loss !== null));
   const drawn = [...series].map(([name, points]) => ({ name, points })).filter(({ points }) => points.length > 1);
   const last = job.epochs[job.epochs.length - 1];
   return drawn.length ? lineChart(drawn, { xTitle: "epoch", yTitle: "loss", xMax: last?.of }) : null;
