@@ -110,7 +110,7 @@ def held_out(run: FinishedRun, page: Path) -> Section | None:
         return None
     section = Section("Directions that were held out", found)
     settings, reached = found["settings"], found["recovered_half_to_angstrom"]
-    cones = f"{settings['cones']} measured cones of {settings['half_angle_degrees']:.0f}°"
+    cones = f"{settings['cones']} measured cone(s) of {settings['half_angle_degrees']:.0f}°"
     training = f"{settings['epochs']} epochs of {settings['crops_per_epoch']} crops"
     with_network, without = (f"{found[key]:.2f}" for key in ("recovered", "recovered_without_network"))
     end = f"more than half of it up to {reached:.1f} Å" if reached else "nowhere more than half"

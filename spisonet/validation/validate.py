@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from spisonet import __version__
 from spisonet.anisotropy.grey_scale import measure_grey_scale
@@ -139,9 +138,7 @@ class _Validation:
         self._measurement, self._whole = measured, _first_half(measured)
         paths = [run.folder / name.replace(".mrc", "_filtered.mrc") for name in run.outcome["corrected_maps"]]
         self._corrected = [read_volume(path, run.config.apix) for path in paths]
-        # What every network is asked about: turned copies of the corrected map.
-        result = scales[0].normalise(self._corrected[0].data)[None]
-        self._result, self._deviation = torch.from_numpy(result).to(memory.device), scales[0].deviation
+        self._deviation = scales[0].deviation
         other = task.volumes[-1].data
         other = measure_grey_scale(other, task.mask, band).normalise(other)
         self._half1, self._half2 = rfft3(measured.data[0].cpu().numpy()), rfft3(other) * band
@@ -205,7 +202,7 @@ class _Validation:
             variance = float(_sum(turned.variance_rfft, region & (shell >= first) & compared_shells))
         error = float(learned.squared_error[learned.used].sum())
         outcome = ConeOutcome(cone, learned, constrained, error, variance)
-        return outcome, self._answers(lesson, self._whole, trainer.predict_alone, self._result, number)
+        return outcome, self._answers(lesson, self._whole, trainer.predict_alone, None, number)
 
     def _own_answers(self) -> Answers | None:
         """Answers of the network that the maps were corrected with."""
@@ -216,20 +213,22 @@ class _Validation:
         recipe = replace(self._recipe, epochs=0)
         lesson = recipe.lesson("the run's network", self._whole, self._memory, 1, network)
         trainer, _ = lesson.prepare(self._memory.device)
-        return self._answers(lesson, self._whole, trainer.predict_alone, self._result, 0)
+        return self._answers(lesson, self._whole, trainer.predict_alone, None, 0)
 
     def _answers(
         self,
         lesson: Lesson,
         measurement: Measurement,
         predict: Callable[[Tensor], Tensor],
-        answer: Tensor,
+        answer: Tensor | None,
         seed: int,
     ) -> Answers | None:
-        """Ask a network about turned copies of a measurement, if it is of the kind that can be."""
+        """Ask a network about turned copies of a measurement filled by its answer, if it can be asked so."""
         objective = lesson.make_objective(measurement)
         if not isinstance(objective, ReplayObjective):
             return None
+        if answer is None:
+            answer = objective.answer(predict)
         turned = objective.single_answers(predict, answer, self._config.turns, seed)
         return Answers.of(measurement.fill(single)[0].cpu().numpy() for single in turned)
 
