@@ -9,6 +9,7 @@ import numpy as np
 
 from spisonet.fourier.grids import shell_index_rfft
 from spisonet.fourier.shells import shell_counts, shell_sums
+from spisonet.geometry.sampling import SPARSE, UNEVEN
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 FSC_LIMITS = {False: 0.143, True: 0.5}
 FIRST_SHELL = 4  # nearer to DC, every view samples every direction
 FEWEST_SHELLS = 2
-SPARSE = 0.25  # of the shell's mean weight
-UNEVEN = 0.07  # share of sparse coefficients from which views count as uneven; a missing cone of 30° has 0.13
 
 
 @dataclass(frozen=True)

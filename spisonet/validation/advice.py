@@ -6,12 +6,12 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from spisonet.geometry.sampling import UNEVEN
 from spisonet.validation.diagnosis import (
     CFAR_LIMIT,
     POOR_SHARE,
     SCF_EVEN,
     SEVERE_ELONGATION,
-    SPARSE_SHARE,
     Strategy,
 )
 
@@ -83,7 +83,7 @@ def _reasons(diagnosis: Diagnosis, sym: str) -> list[str]:
         f"cFAR {metrics.cfar:.2f} (a problem below {CFAR_LIMIT}), sphericity {metrics.sphericity:.2f}.",
         f"The half maps themselves say that {_percent(measured.sparse_share)} of Fourier space up to "
         f"{limit:.1f} Å got less than a quarter of an even share of the views (a problem from "
-        f"{_percent(SPARSE_SHARE)}).",
+        f"{_percent(UNEVEN)}).",
     ]
     if particles is not None:
         sparse, scf = particles.coverage.sparse_share, particles.scf

@@ -14,6 +14,7 @@ from spisonet import __version__
 from spisonet.anisotropy.fsd3d import read_views
 from spisonet.anisotropy.inputs import checked_limit_resolution, read_half_maps
 from spisonet.errors import SpisonetError
+from spisonet.geometry.sampling import UNEVEN
 from spisonet.io.atomic import prepare_output_file
 from spisonet.io.config import command_words, write_json
 from spisonet.io.pages import table, warning, write_page
@@ -23,7 +24,6 @@ from spisonet.validation.diagnosis import (
     POOR_SHARE,
     SCF_EVEN,
     SEVERE_ELONGATION,
-    SPARSE_SHARE,
     diagnose,
 )
 from spisonet.validation.figures_diagnosis import draw_diagnosis
@@ -149,7 +149,7 @@ def _table(diagnosis: Diagnosis) -> str:
 def _coverage_rows(name: str, coverage: Coverage) -> list[list[str]]:
     return [
         [f"{name} with less than a quarter of an even share", f"{100 * coverage.sparse_share:.0f} %",
-         f"problem from {100 * SPARSE_SHARE:.0f} %"],
+         f"problem from {100 * UNEVEN:.0f} %"],
         [f"elongation of a point as {name}", f"{coverage.elongation:.1f}",
          f"severe from {SEVERE_ELONGATION:g}"],
     ]  # fmt: skip

@@ -22,6 +22,7 @@ from spisonet.anisotropy.grey_scale import solvent_level
 from spisonet.anisotropy.view_model import FIRST_SHELL, SlabDensity, ViewModel, fit_view_model
 from spisonet.errors import SpisonetError
 from spisonet.fourier.grids import rfft3
+from spisonet.geometry.sampling import SPARSE, UNEVEN
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,10 +35,6 @@ SUBDIVISIONS = 12  # 721 directions, about 5.6 degrees apart, as the view model 
 FIRST_JUDGED = 4  # nearer to DC, every view samples every direction
 FEWEST_SHELLS = 2
 
-# Sparsely sampled is less than a quarter of what even views would give: half the amplitude signal-to-noise
-# ratio. From 15 % of Fourier space on, the refinement hook corrects references too.
-SPARSE = 0.25
-SPARSE_SHARE = 0.15
 CFAR_LIMIT = 0.5  # the published rule
 # The point spread is twice as long as wide. A missing cone of 55 degrees about an axis does that.
 SEVERE_ELONGATION = 2.0
@@ -145,7 +142,7 @@ class Diagnosis:
             return Strategy.SEVERE
         if self.particles is not None and self.particles.poor_share >= POOR_SHARE:
             return Strategy.MISALIGNMENT
-        uneven = max(self.measured.sparse_share, self.collected.sparse_share) >= SPARSE_SHARE
+        uneven = max(self.measured.sparse_share, self.collected.sparse_share) >= UNEVEN
         if uneven or self.metrics.cfar < CFAR_LIMIT:
             return Strategy.ANISOTROPY
         return Strategy.NONE
