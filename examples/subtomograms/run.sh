@@ -1,5 +1,5 @@
 #!/bin/sh
-# Correct an average of subtomograms with one missing cone. About two minutes on two CPU cores.
+# Correct an average of subtomograms with one missing cone. Two to three minutes on two CPU cores.
 set -eu
 data=$(dirname "$0")
 out=${1:-subtomogram_output}
