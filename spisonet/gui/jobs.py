@@ -131,7 +131,6 @@ class Jobs:
         SpisonetError
             If a job that does the same is active, or it cannot be submitted.
         """
-        prepare_output_folder(self.project / FOLDER)
         config = _on_devices(config, place)
         with self._alone():
             jobs = self.all()
@@ -148,7 +147,7 @@ class Jobs:
             write_job_record(folder, placed, status=QUEUED)
             try:
                 self._launch(job, program, placed, place, key=key, asked_line=asked)
-            except SpisonetError:
+            except (SpisonetError, OSError):
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
         return self.find(job.name)
@@ -200,7 +199,7 @@ class Jobs:
             raise SpisonetError(f"{name} runs on {job.process['host']}: stop it there.")
         if is_alive(job.process["runner"]):
             os.kill(job.process["runner"]["pid"], signal.SIGTERM)
-        else:
+        elif is_alive(job.process.get("child")):
             os.killpg(job.process["child"]["pid"], signal.SIGINT)
 
     def delete(self, name: str) -> None:

@@ -85,6 +85,8 @@ class Runner:
         """Wait until no earlier job of this user on this machine has, or waits for, the devices."""
         folder = Path(tempfile.gettempdir()) / f"spisonet-{os.getuid()}"
         folder.mkdir(mode=0o700, exist_ok=True)
+        if folder.lstat().st_uid != os.getuid():
+            raise PermissionError(f"{folder} belongs to another user")
         tickets: list[IO[bytes]] = []
         with suppress(_StopWaiting):
             self._waiting = not self._stopping

@@ -155,9 +155,10 @@ class Tables:
         path = self._roots.inside(target)
         if path.suffix != ".star":
             raise SpisonetError(f"{target} does not end in .star.")
-        if path.exists():
-            raise SpisonetError(f"{target} is there already: give another name.")
-        TomogramTable.read(self._roots.existing(name)).write_to(path)
+        with self._writing:
+            if path.exists():
+                raise SpisonetError(f"{target} is there already: give another name.")
+            TomogramTable.read(self._roots.existing(name)).write_to(path)
         return self.show(target)
 
     def add(self, name: str, folder: str, files: list[str], options: dict[str, Any]) -> dict[str, Any]:

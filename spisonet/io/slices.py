@@ -75,8 +75,6 @@ class PlaneReader:
         across = AXES.index(axis)
         if not 0 <= start < stop <= self.shape[across]:
             raise SpisonetError(f"{self.path} has {self.shape[across]} planes across {axis}.")
-        _n_z, _n_y, n_x = self.shape
-        n_x * self.dtype.itemsize
         read = {"z": self._sections, "y": self._rows, "x": self._columns}[axis]
         try:
             with self._opened() as file:

@@ -127,6 +127,7 @@ class TomogramTable:
     ) -> None:
         self.path = path
         self._blocks, self._singles, self._comments = blocks, singles, comments
+        self._is_on_disk = False
         columns = {name: set(block.columns) for name, block in blocks.items()}
         found = [name for name, own in columns.items() if own & set(NAMES) or own >= OF_SUBTOMOGRAMS]
         if not found:
@@ -175,6 +176,7 @@ class TomogramTable:
         table = cls(output or path, as_words, singles, comments)
         if output is not None and output != path and output.is_file():
             table._take_over(cls.read(output))
+        table._is_on_disk = table.path == path
         return table
 
     def _take_over(self, other: TomogramTable) -> None:
@@ -274,6 +276,19 @@ class TomogramTable:
             last = max(int(index) for row in self.rows if (index := row.index).isdecimal())
             new[INDEX] = [str(last + number) for number in range(1, len(new) + 1)]
         self._blocks[self._name] = pd.concat([mine, new], ignore_index=True).fillna("None")
+
+    def note(self, row: TomogramRow, values: Mapping[str, object]) -> None:
+        """Enter values of a tomogram, and write the file with what others have changed in it meanwhile."""
+        for column, value in values.items():
+            self.set(row, column, value)
+        now = TomogramTable.read(self.path) if self._is_on_disk and self.path.is_file() else self
+        if now is not self:
+            for same in now.rows:
+                if (same.shown, same.full, same.halves) == (row.shown, row.full, row.halves):
+                    for column, value in values.items():
+                        now.set(same, column, value)
+        now.write()
+        self._is_on_disk = True
 
     def write(self) -> None:
         """Write the file, atomically."""

@@ -116,10 +116,13 @@ def run_deconv(config: DeconvConfig) -> None:
             config.overlap_rate,
             config.ncpu,
         )
-        table.set(row, "rlnSnrFalloff", deconvolution.snr_falloff)
-        table.set(row, "rlnDeconvStrength", deconvolution.strength)
-        table.set(row, "rlnDeconvTomoName", output)
-        table.write()  # after each, so that nothing is lost if one fails
+        # After each, so that nothing is lost if one fails.
+        found = {
+            "rlnSnrFalloff": deconvolution.snr_falloff,
+            "rlnDeconvStrength": deconvolution.strength,
+            "rlnDeconvTomoName": output,
+        }
+        table.note(row, found)
         log.info(
             "%s: defocus %.2f µm, falloff %g, strength %g -> %s",
             tomogram.path,

@@ -88,13 +88,12 @@ def run_make_mask(config: MakeMaskConfig) -> None:
                 "or check its boundary."
             )
         _write(output, tomogram, mask)
-        for column, value in (
-            ("rlnMaskDensityPercentage", options.density_percentage),
-            ("rlnMaskStdPercentage", options.std_percentage),
-            ("rlnMaskName", output),
-        ):
-            table.set(row, column, value)
-        table.write()
+        found = {
+            "rlnMaskDensityPercentage": options.density_percentage,
+            "rlnMaskStdPercentage": options.std_percentage,
+            "rlnMaskName": output,
+        }
+        table.note(row, found)
         log.info("%s: %.0f %% of the tomogram -> %s", path, 100 * mask.mean(), output)
 
 

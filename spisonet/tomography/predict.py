@@ -236,10 +236,8 @@ def _require_inputs(rows: list[TomogramRow], named: list[Path | None], use_halve
 
 
 def _note(table: TomogramTable, task: Task, column: str) -> None:
-    table.set(task.row, column, task.output)
-    if table.is_of_relion5:
-        table.set(task.row, RELION5_COLUMN, task.output)
-    table.write()  # after each, so that nothing is lost if one fails
+    columns = [column, RELION5_COLUMN] if table.is_of_relion5 else [column]
+    table.note(task.row, dict.fromkeys(columns, task.output))  # after each: nothing is lost if one fails
 
 
 def predict_task(worker: Worker, task: Task) -> dict[str, Any]:

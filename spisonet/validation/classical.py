@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spisonet.anisotropy.figures import draw_slices
-from spisonet.anisotropy.task import KEPT_STEM
 from spisonet.fourier.grids import half_from_centred, rfft3, shell_index_rfft
 from spisonet.fourier.shells import shell_sums
 from spisonet.io.mrc import read_volume
@@ -41,7 +40,7 @@ def classical_section(run: FinishedRun, page: Path) -> Section | None:
         The report's page, beside which the figure is drawn.
     """
     names = run.outcome.get("classical_maps", [])
-    weight = next(iter(sorted(run.folder.glob(f"{KEPT_STEM}*.mrc"))), None)
+    weight = run.kept_weight
     if not names or weight is None or not all((run.folder / name).is_file() for name in names):
         return None
     maps = {

@@ -105,7 +105,7 @@ def diagnosis_of_run(run: FinishedRun, page: Path) -> Section | None:
     if run.config.i2 is None:
         return None
     try:
-        diagnosis = diagnose(run.before, run.limit_angstrom, run.workers)
+        diagnosis = diagnose(run.measured, run.limit_angstrom, run.workers)
     except SpisonetError as error:
         log.info("No diagnosis: %s", error)
         return None

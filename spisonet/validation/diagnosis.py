@@ -40,7 +40,7 @@ CFAR_LIMIT = 0.5  # the published rule
 SEVERE_ELONGATION = 2.0
 # Well sampled is a signal-to-noise ratio of 1 or more if every view carried as much signal as those of the
 # best-correlating directions do; poorly correlated is less than a quarter of it. In simulated half maps with
-# true poses 0 to 2 % of what is well sampled correlates poorly; where part of the poses is wrong, 28 to 77 %.
+# true poses 0 to 2 % of what is well sampled correlates poorly; where part of the poses is wrong, 45 to 64 %.
 WELL_SAMPLED = 1.0
 POOR = 0.25
 POOR_SHARE = 0.1

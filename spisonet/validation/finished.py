@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from spisonet.anisotropy.config import ReconstructConfig
 from spisonet.anisotropy.inputs import HalfMaps, read_half_maps
-from spisonet.anisotropy.task import with_reference
+from spisonet.anisotropy.task import KEPT_STEM, with_reference
 from spisonet.errors import SpisonetError
 from spisonet.io.config import read_job_record
 
@@ -62,13 +62,27 @@ class FinishedRun:
     @property
     def coupled(self) -> bool:
         """Whether there are two corrected halves that are not independent."""
-        return self.config.i2 is not None and not self.outcome["halves_independent"]
+        if self.config.i2 is None:
+            return False
+        return self.before.coupled or not self.outcome["halves_independent"]
 
     @cached_property
     def before(self) -> HalfMaps:
         """The half maps that were corrected (with the low resolutions of a reference), and the mask."""
+        return with_reference(self.config, self.measured)[0]
+
+    @cached_property
+    def measured(self) -> HalfMaps:
+        """The half maps as they were given, and the mask."""
         config = self.config
-        return with_reference(config, read_half_maps(config.i1, config.i2, config.mask, config.apix))[0]
+        return read_half_maps(config.i1, config.i2, config.mask, config.apix)
+
+    @property
+    def kept_weight(self) -> Path | None:
+        """Share of each coefficient of the first map that was kept; None from a version that did not tell."""
+        own = self.outcome["corrected_maps"][0].replace("corrected", KEPT_STEM, 1)
+        paths = (self.folder / name for name in (f"{KEPT_STEM}.mrc", own))
+        return next((path for path in paths if path.is_file()), None)
 
     @cached_property
     def after(self) -> HalfMaps:

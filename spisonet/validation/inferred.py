@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spisonet.fourier.filters import soft_lowpass_weights
-from spisonet.fourier.grids import irfft3, rfft3, shell_index_rfft
+from spisonet.fourier.grids import hermitian_multiplicity, irfft3, rfft3, shell_index_rfft
 from spisonet.validation.directions import DirectionalShares, shares_by_direction
 from spisonet.validation.uncertainty import local_mean
 
@@ -62,7 +62,7 @@ def inferred_fraction(
     power = [(np.abs(part) ** 2).astype(np.float32) for part in (inferred, measured)]
     shares = shares_by_direction(power[0], power[1], last)
     inside = shell_index_rfft((n, n, n)) <= last
-    sums = [float(p[inside].sum(dtype=np.float64)) for p in power]
+    sums = [float((p * hermitian_multiplicity(n))[inside].sum(dtype=np.float64)) for p in power]
     band = soft_lowpass_weights(n, last, 1.0)
     local = [
         local_mean(

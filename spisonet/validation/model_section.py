@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from spisonet.anisotropy.figures_fsc import draw_comparison
 from spisonet.io.mrc import read_volume
-from spisonet.io.pages import table, warning
+from spisonet.io.pages import paragraph, table, warning
 from spisonet.validation.model import assess_agreement, model_density, read_model, write_scored_model
 from spisonet.validation.section import Section, beside
 
@@ -53,7 +53,7 @@ def model_section(run: FinishedRun, page: Path) -> Section | None:
         [title, *(f"{agreement.numbers[key]:.2f}" for agreement in found.values())]
         for key, title in TITLES.items()
     ]
-    section.parts += [f"<p>{model.path}</p>", table(["half map 1", *found], rows), warning(CAUTION)]
+    section.parts += [paragraph(str(model.path)), table(["half map 1", *found], rows), warning(CAUTION)]
     section.add_figure(
         beside(page, "model_fsc"),
         "FSC of half map 1 and the model, over all directions and along each, before and after.",

@@ -32,7 +32,7 @@ from spisonet.fourier.grids import irfft3, rfft3
 from spisonet.fourier.phases import randomise_phases
 from spisonet.fourier.shells import fourier_shell_correlation
 from spisonet.io.atomic import prepare_output_folder
-from spisonet.io.config import write_json
+from spisonet.io.config import JOB_FILE, write_json
 from spisonet.io.mrc import Volume, read_volume, write_volume
 from spisonet.validation.finished import FinishedRun
 from spisonet.validation.model import positions_in_map, read_model
@@ -262,6 +262,8 @@ def null_test(config: NullTestConfig, memory: Memory, processes: Processes) -> N
     domain = None if config.delete is None else read_domain(config.delete, maps.half1, run.config.apix)
     if domain is not None and mask is None:
         raise SpisonetError("--delete needs a run with --mask, which tells the solvent from the particle.")
+    if domain is not None and mask is not None:
+        _require_domain(config, domain, mask)
     folder = run.folder / FOLDER
     prepare_output_folder(folder)
     halves, corrected = (maps.half1.data, maps.half2.data), run.after.half1.data
@@ -298,6 +300,15 @@ def null_test(config: NullTestConfig, memory: Memory, processes: Processes) -> N
             log.info("Null test %s: %s", name, "passed" if found[name]["passed"] else "FAILED")
 
 
+def _require_domain(config: NullTestConfig, domain: NDArray[np.float32], mask: NDArray[np.float32]) -> None:
+    """Refuse a domain in which nothing could appear, or beside which there is no solvent."""
+    inside = domain > DOMAIN
+    if not inside.any() or float(mask[inside].mean()) < DOMAIN:
+        raise SpisonetError(f"{config.delete} is empty, or outside the run's mask, where nothing can appear.")
+    if not ((mask < SOLVENT) & (domain < SOLVENT)).any():
+        raise SpisonetError("The run's mask leaves no solvent to compare a deleted domain with.")
+
+
 def _epochs(run: FinishedRun, config: NullTestConfig) -> int:
     return min(run.config.epochs, config.epochs or max(1, run.config.epochs // 3))
 
@@ -320,7 +331,11 @@ def _correct(
         run.config.model_dump()
         | {
             **{"i1": paths[0], "i2": paths[1], "output_dir": folder, "epochs": _epochs(run, config)},
-            **{"limit_res": run.limit_angstrom, "reference": None, "resume": config.resume},
+            **{
+                "limit_res": run.limit_angstrom,
+                "reference": None,
+                "resume": config.resume and (folder / JOB_FILE).is_file(),
+            },
             "aniso_file": run.config.aniso_file or run.folder / FSC3D_FILE,
         }
     )

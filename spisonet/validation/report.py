@@ -10,6 +10,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from spisonet import __version__
+from spisonet.anisotropy.config import ReconstructConfig
 from spisonet.anisotropy.figures_fsc import draw_comparison
 from spisonet.anisotropy.fsc3d import Fsc3d, Fsc3dMetrics, estimate_fsc3d, summarise_fsc3d
 from spisonet.anisotropy.inputs import HalfMaps, is_of_both_halves
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from spisonet.anisotropy.config import ReconstructConfig
     from spisonet.validation.config import ReportConfig
 
 log = logging.getLogger("spisonet")
@@ -70,6 +70,8 @@ def run_report(config: ReportConfig) -> None:
         },
     )
     note = note_on_independence(run.config, run.outcome)
+    if run.before.coupled:
+        note = f"One network had learned from both input halves already: nothing here is independent. {note}"
     write_page(
         page,
         f"spisonet: {run.config.i1}",
@@ -85,7 +87,7 @@ def _fsc_by_direction(run: FinishedRun, page: Path) -> Section | None:
     if run.config.i2 is None:
         return None
     limit = run.limit_angstrom
-    pairs = {"before": run.before, "after": run.after}
+    pairs = {"before": run.measured, "after": run.after}
     curves = {when: _by_direction(maps, limit, run.workers) for when, maps in pairs.items()}
     numbers = {when: _numbers(metrics) for when, (_, metrics) in curves.items()}
     section = Section("FSC by direction", numbers, [_table(numbers)])
@@ -109,7 +111,9 @@ def _training(run: FinishedRun, page: Path) -> Section | None:
 
 
 def _how(run: FinishedRun, page: Path) -> Section:
-    words = shlex.join(["spisonet.py", *command_words(run.config)])
+    # As it was run: a model may have been given to the report alone.
+    asked = ReconstructConfig.from_options(run.outcome["config"])
+    words = shlex.join(["spisonet.py", *command_words(asked)])
     facts = facts_of(run.config, run.outcome) | {"Seed": str(run.config.seed)}
     parts = [facts_table(facts), f"<p>The exact command:</p><pre>{escape(words)}</pre>"]
     return Section("How it was made", {"command": words}, parts)
@@ -155,7 +159,7 @@ def facts_of(config: ReconstructConfig, outcome: dict[str, Any]) -> dict[str, st
         if config.method == "deconvolve"
         else f"network, {config.objective}, {config.epochs} epochs of {config.n_subvolume} crops",
         "Corrected maps": ", ".join(outcome["corrected_maps"]),
-        "Program": f"spisonet {__version__}, on {outcome['device']}",
+        "Program": f"spisonet {outcome.get('version', __version__)}, on {outcome['device']}",
     }
 
 
@@ -192,23 +196,34 @@ def verdict(run: FinishedRun, numbers: dict[str, dict[str, Any]]) -> str:
     numbers : dict
         Those of its sections by key.
     """
-    if not any(run.outcome["epoch_losses"].values()) and run.config.epochs:
+    learned = run.config.method == "learn"
+    if learned and run.config.epochs and not any(run.outcome["epoch_losses"].values()):
         return "The half maps do not correlate: nothing was learned, and nothing was changed."
     part, hidden = numbers.get("inferred"), numbers.get("held_out")
     said = f"Up to {run.limit_angstrom:.2f} Å, {100 * run.outcome['hidden_fraction']:.0f} % was not measured"
     if part:
         said += f", and {100 * part['of_power']:.0f} % of the corrected map's power is inferred"
     if not hidden:
-        return f"{said}. How well it was inferred has not been tested: `spisonet.py validate` does."
+        return f"{said}. {_why_untested(run.config)}"
     reached = hidden["recovered_half_to_angstrom"]
     with_network, without = (round(100 * hidden[f"recovered{end}"]) for end in ("", "_without_network"))
     said += f". Of measured directions that were hidden, {with_network} % was recovered ({without} % without"
     said += " a network)"
+    if hidden["settings"].get("start_weights"):
+        said += ", by networks whose start weights may have known them"
     if reached is None:
         return f"{said}, nowhere more than half: do not interpret what is inferred."
     if reached <= TO_THE_LIMIT * run.limit_angstrom:
         return f"{said}, more than half of it at all resolutions."
     return f"{said}, more than half of it up to {reached:.1f} Å: do not interpret finer inferred detail."
+
+
+def _why_untested(config: ReconstructConfig) -> str:
+    if config.method != "learn":
+        return "It was filled by mask and positivity alone, without a network."
+    if config.i2 is None:
+        return "How well it was inferred cannot be tested with one map."
+    return "How well it was inferred has not been tested: `spisonet.py validate` does."
 
 
 def _table(numbers: dict[str, dict[str, float]]) -> str:

@@ -67,6 +67,8 @@ def run_null_test(config: NullTestConfig) -> None:
 def _correct(config: ReconstructConfig, memory: Memory, processes: Processes) -> None:
     if config.validation and config.method == "deconvolve":
         raise SpisonetError("--validate judges what a network infers; --method deconvolve trains none.")
+    if config.validation and config.i2 is None:
+        raise SpisonetError("--validate compares with the other half map, and there is only one map.")
     if config.model is not None:
         # A fault of it is better told now than after the training.
         positions_in_map(read_model(config.model), read_volume(config.i1, config.apix))
@@ -74,7 +76,15 @@ def _correct(config: ReconstructConfig, memory: Memory, processes: Processes) ->
     if config.validation:
         options = {"cones": config.validation_cones, "ncpus": config.ncpus, "resume": config.resume}
         asked = ValidateConfig.from_options({"folder": config.output_dir, **options})
-        validate(asked, memory, processes)
+        try:
+            validate(asked, memory, processes)
+        except SpisonetError:
+            _report_if_asked(config)  # the correction itself is whole
+            raise
+    _report_if_asked(config)
+
+
+def _report_if_asked(config: ReconstructConfig) -> None:
     if config.report:
         _report(config.output_dir, config.ncpus)
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from spisonet.anisotropy.task import KEPT_STEM
 from spisonet.fourier.grids import half_from_centred, rfft3
 from spisonet.io.mrc import read_volume, write_volume
 from spisonet.io.pages import paragraph, table, warning
@@ -67,12 +66,9 @@ def pictures(run: FinishedRun, page: Path) -> Section:
 
 def inferred(run: FinishedRun, page: Path) -> Section | None:
     """Tell how much of the output was measured, by direction, resolution and place; writes the map of it."""
-    own = run.outcome["corrected_maps"][0].replace("corrected", KEPT_STEM, 1)
-    weight = next(
-        (run.folder / name for name in (f"{KEPT_STEM}.mrc", own) if (run.folder / name).is_file()), None
-    )
+    weight = run.kept_weight
     if weight is None:
-        return None  # of a version that did not keep it
+        return None
     before, after = run.before.half1, run.after.half1
     voxel_size, limit = before.voxel_size_angstrom, run.limit_angstrom
     kept = half_from_centred(read_volume(weight, voxel_size).data)
@@ -119,10 +115,15 @@ def held_out(run: FinishedRun, page: Path) -> Section | None:
             f"{cones} were hidden, one after the other, from all inputs and targets of a new network each "
             f"({training}), and its result from half map 1 compared with the raw half map 2 inside the cone. "
             f"Of what the noise of the half maps allows, {with_network} was recovered ({without} by data, "
-            f"mask and positivity alone); {end}."
+            f"mask and positivity alone); {end}. This is a correlation; the power of the prediction there is "
+            f"{found['power_ratio']:.2f} times that of the signal."
         )
     )
     section.parts.append(warning(LARGER))
+    if settings.get("start_weights"):
+        section.parts.append(
+            warning("The networks began with weights that know the cones if they were trained on these maps.")
+        )
     section.add_figure(
         beside(page, "held_out"),
         "Held-out cones, mean of all: FSC of the prediction from half map 1 with raw half map 2; the ceiling "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,12 +12,13 @@ import numpy as np
 
 from spisonet import __version__
 from spisonet.anisotropy.grey_scale import measure_grey_scale
+from spisonet.anisotropy.knowledge import EDGE_SHELLS
 from spisonet.anisotropy.preparation import correction_band, prepare_measurement
 from spisonet.anisotropy.reconstruct import find_knowledge, recipe_of, units_of
 from spisonet.anisotropy.task import read_task
 from spisonet.errors import SpisonetError
 from spisonet.fourier.grids import centred_from_half, hermitian_multiplicity, rfft3, shell_index_rfft
-from spisonet.io.atomic import prepare_output_folder
+from spisonet.io.atomic import atomic_path, prepare_output_folder
 from spisonet.io.config import write_json
 from spisonet.io.logs import log_to_folder
 from spisonet.io.mrc import Volume, read_volume, write_volume
@@ -187,6 +189,8 @@ class _Validation:
         trainer, answer = teach(lesson, memory.device, self._processes, checkpoint, config.resume)
         assert answer is not None
         region, first = inside & (self._weight > MEASURED), cone.first_shell
+        if self._task.reference_shell:  # up to there both halves hold the same reference
+            first = max(first, math.ceil(self._task.reference_shell) + EDGE_SHELLS + 1)
         alone = _first_half(hidden)
 
         def compared(volume: Tensor) -> Agreement:
@@ -247,6 +251,9 @@ class _Validation:
                 "epochs": self._recipe.epochs,
                 "crops_per_epoch": self._recipe.n_subvolume,
                 "turns": self._config.turns,
+                "start_weights": None
+                if self._task.pretrained is None
+                else str(self._run.config.pretrained_model),
                 "seeds": [self._run.config.seed + number for number in range(1, len(outcomes) + 1)],
             },
             "recovered": learned.recovered,
@@ -295,11 +302,12 @@ class _Validation:
         )
         low, middle, high = (float(v) for v in np.percentile(uncertainty[inside], COLOUR_PERCENTILES))
         script = (
-            f"open {Path(corrected[0].name).resolve()} {(folder / UNCERTAINTY).resolve()}\n"
+            f'open "{Path(corrected[0].name).resolve()}" "{(folder / UNCERTAINTY).resolve()}"\n'
             "hide #2 models; color sample #1 map #2 palette "
             f"{low:.4g},blue:{middle:.4g},white:{high:.4g},red\n"
         )
-        (folder / COLOUR_SCRIPT).write_text(script, encoding="utf-8")
+        with atomic_path(folder / COLOUR_SCRIPT) as temporary:
+            temporary.write_text(script, encoding="utf-8")
         return {
             "networks": n_networks,
             "calibration_factor": factor,

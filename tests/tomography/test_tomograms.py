@@ -519,3 +519,24 @@ def test_masks_are_written_and_noted(tmp_path, monkeypatch, capsys):
     assert "is empty" in failure(
         "make_mask tomograms.star --z_crop 0.49 --density_percentage 1".split(), capsys
     )
+
+
+def test_what_others_change_in_a_table_meanwhile_is_kept(tmp_path):
+    star = tmp_path / "tomograms.star"
+    listed = [{"rlnTomoName": f"TS_{i}", "rlnTomoReconstructedTomogram": f"TS_{i}.mrc"} for i in (1, 2, 3)]
+    TomogramTable.new(star, [row | {"rlnDefocus": "0"} for row in listed]).write()
+    slow = TomogramTable.read(star)
+    other = TomogramTable.read(star)
+    other.set(other.rows[2], "rlnDefocus", 30000.0)
+    other.remove([0])
+    other.write()
+    slow.note(slow.rows[1], {"rlnMaskName": "TS_2_mask.mrc"})
+    found = [row.values for row in TomogramTable.read(star).rows]
+    assert [(row["rlnTomoName"], row["rlnDefocus"]) for row in found] == [("TS_2", "0"), ("TS_3", "30000")]
+    assert [row["rlnMaskName"] for row in found] == ["TS_2_mask.mrc", "None"]
+    # Another output begins with what was read.
+    copied = TomogramTable.read(star, tmp_path / "copy.star")
+    copied.note(copied.rows[0], {"rlnMaskName": "a.mrc"})
+    copied.note(copied.rows[1], {"rlnMaskName": "b.mrc"})
+    rows = TomogramTable.read(tmp_path / "copy.star").rows
+    assert [row.values["rlnMaskName"] for row in rows] == ["a.mrc", "b.mrc"]

@@ -50,6 +50,8 @@ async function filesOfDrop(entry) {
 export async function showTomograms({ main, values, onLeave, here }) {
   const star = values.star ?? DEFAULT_TABLE;
   let table = null;
+  let drawn = null; // version on the screen
+  let edits = Promise.resolve(); // one after the other: each needs the version that the last one made
   const selected = new Set();
   const body = h("tbody");
   const list = h("div", { class: "card" });
@@ -137,13 +139,26 @@ export async function showTomograms({ main, values, onLeave, here }) {
     const input = h("input", { class: "cell", value: row.values[column] ?? "", "aria-label": `${column} of ${row.name}`, "data-cell": `${row.number}-${column}` });
     const fault = h("div", { class: "fault" });
     input.addEventListener("keydown", ({ key }) => key === "Enter" && input.blur());
-    input.addEventListener("change", async () => {
-      try {
-        show(await post("table/edit", { name: star, row: row.number, column, value: input.value, version: table.version }));
-      } catch (error) {
-        input.classList.add("wrong");
-        fault.textContent = error.message;
-      }
+    input.addEventListener("change", () => {
+      edits = edits.then(async () => {
+        try {
+          const found = await post("table/edit", { name: star, row: row.number, column, value: input.value, version: table.version });
+          input.classList.remove("wrong");
+          fault.textContent = "";
+          const typing = document.activeElement?.matches(".cell") && document.activeElement !== input;
+          if (typing || body.querySelector(".wrong")) table = found;
+          else show(found);
+        } catch (error) {
+          const now = await get("table", { name: star }).catch(() => null);
+          if (now && now.version !== table.version) {
+            show(now);
+            notify(error.message, true);
+            return;
+          }
+          input.classList.add("wrong");
+          fault.textContent = error.message;
+        }
+      });
     });
     return h("td", { class: "number" }, input, fault);
   }
@@ -227,6 +242,7 @@ export async function showTomograms({ main, values, onLeave, here }) {
 
   function show(found) {
     table = found;
+    drawn = found.version;
     body.replaceChildren(...table.rows.map(line));
     list.replaceChildren(
       ...[
@@ -270,7 +286,7 @@ export async function showTomograms({ main, values, onLeave, here }) {
     try {
       await findNetwork();
       const found = await get("table", { name: star });
-      if (found.version !== table.version) show(found);
+      if (found.version !== drawn) show(found);
       else drawActions();
     } catch {
       // It is being written, or the interface was ended: the next look tells.

@@ -380,10 +380,15 @@ export async function showViewer({ main, values, onLeave, here }) {
   async function saveBoundary() {
     const closed = contours.filter((contour) => contour.length > 2);
     await attempt(async () => {
+      // The row is that which names this volume: rows may have gone since the page was opened.
+      const table = values.star ? await get("table", { name: values.star }) : null;
+      const row = table?.rows.find(({ files }) => Object.values(files).some(({ name }) => name === volume.name));
+      const other = table?.rows.find((each) => each !== row && each.files.boundary?.name === boundaryName.value);
+      if (other) throw new Error(`${boundaryName.value} is the boundary of ${other.name}: give another name.`);
       const saved = await post("boundary", { name: boundaryName.value, contours: closed, volume: volume.name });
-      if (values.star && values.row !== undefined) {
-        const { version } = await get("table", { name: values.star });
-        await post("table/edit", { name: values.star, row: Number(values.row), column: "rlnMaskBoundary", value: saved, version });
+      if (row) {
+        const edit = { row: row.number, column: "rlnMaskBoundary", value: saved, version: table.version };
+        await post("table/edit", { name: values.star, ...edit });
         notify(`${saved} was written, and noted in ${values.star}: make a mask next.`);
       } else notify(`${saved} was written.`);
     });
