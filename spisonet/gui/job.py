@@ -114,6 +114,9 @@ class Job:
         if not self.launch:
             status = str(self.record.get("status", FINISHED))
             return STOPPED if status == INTERRUPTED_BY_HAND else status
+        cancelled = self.process.get("cancelled")
+        if cancelled is not None and slurm.is_listed(str(cancelled)):
+            return RUNNING  # SLURM gives it some time to end
         if self.process.get("state") == ENDED:
             outcome = FAILED if self.process.get("exit_status") else FINISHED
             return STOPPED if self.process.get("stopped") else outcome

@@ -106,6 +106,7 @@ class Jobs:
         job = Job(folder, self._roots.shown(folder))
         if not folder.is_relative_to(self.project) or not job.is_ours:
             raise SpisonetError(f"{name} is no job of this project.")
+        self._roots.inside(job.log)  # it may be a link
         try:
             job.summary()
         except UNINTELLIGIBLE as error:
@@ -185,7 +186,8 @@ class Jobs:
             raise SpisonetError(f"{name} is not running.")
         if (number := job.slurm_number) is not None:
             slurm.cancel(number)
-            write_json(job.folder / PROCESS_FILE, {**job.process, "state": ENDED, "stopped": True})
+            ended = {"state": ENDED, "stopped": True, "cancelled": number}  # until SLURM lists it no more
+            write_json(job.folder / PROCESS_FILE, {**job.process, **ended})
             return
         if not job.launch:
             raise SpisonetError(f"{name} was not started here: stop it where it was.")
@@ -272,6 +274,9 @@ class Jobs:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Keep every other request, also of other servers of this project, from starting or deleting jobs."""
+        if (self.project / FOLDER).is_symlink():
+            # Its jobs would lie outside of the project, and not be found again.
+            raise SpisonetError(f"{FOLDER} is a link: make it a folder, or put the project where it leads.")
         prepare_output_folder(self.project / FOLDER)
         with (self.project / FOLDER / LOCK_FILE).open("ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)

@@ -14,6 +14,7 @@ import typer
 
 from spisonet.errors import SpisonetError
 from spisonet.gui.roots import Roots
+from spisonet.gui.slurm import template_fields
 
 if TYPE_CHECKING:
     from spisonet.gui.config import GuiConfig
@@ -54,6 +55,8 @@ def run_gui(config: GuiConfig) -> None:
     os.chdir(project)  # what tables and options name is relative to it, as on the command line
     if template is None and SLURM_TEMPLATE.is_file():
         template = SLURM_TEMPLATE.resolve()
+    if template is not None:
+        template_fields(template)  # a fault of it is better told now
     token = secrets.token_urlsafe(TOKEN_BYTES)
     with closing(_listen(config.port)) as listener:
         port = listener.getsockname()[1]

@@ -75,7 +75,7 @@ def show_refinement(name: str, roots: Roots) -> dict[str, Any]:
     folder = roots.inside(name)
     if not folder.is_dir():
         raise SpisonetError(f"{name} is not a folder.")
-    corrections = folder / CORRECTIONS
+    corrections = roots.inside(folder / CORRECTIONS)
     summary = _read(corrections / SUMMARY_FILE).get("rows", [])
     rows = {(row["iteration"], row["part"]): row for row in summary}
     # The record of an iteration is there before its line of the summary, which half 1 writes alone.

@@ -367,8 +367,9 @@ def test_a_slurm_job_can_be_cancelled_and_one_that_vanished_is_dead(slurm):
     name = server.start("spisonet", "whitening", WHITEN, "key-slurm-3", **place).json["name"]
     assert server.post("api/stop", {"name": name}).status == 200
     assert (programs / "cancelled").read_text(encoding="utf-8").strip() == "4711"
-    assert server.get("api/job", name=name).json["state"] == "stopped"
+    assert server.get("api/job", name=name).json["state"] == "running"  # until SLURM lists it no more
     (programs / "gone").touch()
+    assert server.wait(name)["state"] == "stopped"
     values = {**WHITEN, "low_res": "50"}
     name = server.start("spisonet", "whitening", values, "key-slurm-4", **place).json["name"]
     assert server.wait(name)["state"] == "died"
