@@ -63,7 +63,6 @@ class Runner:
 
     def run(self) -> None:
         """Wait, run, and note what became of it."""
-        self._note()
         status = NOT_STARTED
         with ExitStack() as stack:
             try:
@@ -91,7 +90,10 @@ class Runner:
         with suppress(_StopWaiting):
             self._waiting = not self._stopping
             for name in self._launch["devices"] if self._waiting else []:
-                tickets.append(_queue_up(folder, name, stack))
+                ticket, earlier = _draw_ticket(folder, name, stack)
+                tickets.append(ticket)
+                self._note()  # only now, so that jobs that are started one after another keep their order
+                _wait_for(folder, name, earlier)
             self._waiting = False
         return tickets
 
@@ -126,8 +128,8 @@ class Runner:
             write_json(path, {**record, "status": status})
 
 
-def _queue_up(folder: Path, name: str, stack: ExitStack) -> IO[bytes]:
-    """Draw a ticket, wait until every earlier one is given back, and return it.
+def _draw_ticket(folder: Path, name: str, stack: ExitStack) -> tuple[IO[bytes], list[int]]:
+    """Draw a ticket of a device; return it and the numbers of the earlier ones.
 
     A ticket is a locked file. The system unlocks it when the last process that holds it has ended, however.
     """
@@ -137,12 +139,16 @@ def _queue_up(folder: Path, name: str, stack: ExitStack) -> IO[bytes]:
         number = 1 + max(earlier, default=0)
         ticket = stack.enter_context((folder / f"{name}.{number}").open("ab"))
         fcntl.flock(ticket, fcntl.LOCK_EX)
+    return ticket, earlier
+
+
+def _wait_for(folder: Path, name: str, earlier: list[int]) -> None:
+    """Wait until every earlier ticket is given back."""
     for other in earlier:
         path = folder / f"{name}.{other}"
         with suppress(FileNotFoundError), path.open("r+b") as theirs:
             fcntl.flock(theirs, fcntl.LOCK_EX)
             path.unlink()
-    return ticket
 
 
 def main() -> None:
