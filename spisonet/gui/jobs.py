@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 FOLDER, LOCK_FILE, SCRIPT_FILE = "jobs", ".lock", "submit.sh"
 DAMAGED = "damaged"
+SECONDS_TO_QUEUE, QUEUE_GLANCE_SECONDS = 5.0, 0.02
 STARTING = "starting"  # of process.json, until the runner says more
 UNINTELLIGIBLE = (KeyError, TypeError, ValueError, AttributeError)  # of files that others have written
 
@@ -252,6 +253,13 @@ class Jobs:
             }
             with suppress(FileExistsError), (job.folder / PROCESS_FILE).open("x") as file:
                 json.dump(process, file)
+            # Nobody else may start a job before this one stands in the queue: first come, first served.
+            deadline = time.monotonic() + SECONDS_TO_QUEUE
+            while self._is_starting(job.folder) and time.monotonic() < deadline:
+                time.sleep(QUEUE_GLANCE_SECONDS)
+
+    def _is_starting(self, folder: Path) -> bool:
+        return Job(folder, self._roots.shown(folder)).process.get("state") == STARTING
 
     def _submit(self, job: Job, runner: list[str], place: Place) -> None:
         if self.template is None:
