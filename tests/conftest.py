@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import torch
 from hypothesis import settings
 
 from tests.anisotropy.small_case import SmallCase, make_case
@@ -29,7 +30,9 @@ PROGRAMS = {
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip tests of other programs where these are absent, unless their presence is required."""
+    """Skip tests of other programs where these are absent, unless their presence is required, and of GPUs."""
+    if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+        pytest.skip("no CUDA device on this machine")
     for marker, (programs, name, variable) in PROGRAMS.items():
         if item.get_closest_marker(marker) and not all(map(shutil.which, programs)):
             if os.environ.get(variable):

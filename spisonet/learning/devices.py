@@ -135,6 +135,10 @@ class Execution:
 
     def apply(self, network: Callable[[Tensor], Tensor], volumes: Tensor) -> Tensor:
         """Apply a network to ``(batch, 1, z, y, x)``."""
+        if self.device.type == "cuda":
+            # Crops of a training have one size, worth a search for the fastest algorithms, also of the
+            # backward pass that follows. For a large tile the search takes far longer than the prediction.
+            torch.backends.cudnn.benchmark = torch.is_grad_enabled()
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bfloat16):
             return network(volumes.contiguous(memory_format=self.layout))
 

@@ -129,10 +129,8 @@ class Trainer:
         self._device, self._tile_size = device, tile_size
         self._objective, self._options, self._processes = objective, options, processes
         self._compiled: Callable[[Tensor], Tensor] | None = None
-        if device.type == "cuda":
-            torch.backends.cudnn.benchmark = True  # crops are all of one size
-            if options.n_updates >= UPDATES_WORTH_COMPILING:
-                self._compiled = torch.compile(self._network, dynamic=False)
+        if device.type == "cuda" and options.n_updates >= UPDATES_WORTH_COMPILING:
+            self._compiled = torch.compile(self._network, dynamic=False)
         self._n_parts = options.n_parts
         self._optimiser = torch.optim.AdamW(
             self._network.parameters(), lr=options.learning_rate, fused=device.type != "mps"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from spisonet.cli.main import main
 from spisonet.fourier.grids import frequency_axes_rfft, radius_rfft, rfft3
@@ -82,3 +83,27 @@ def test_halves_of_pure_noise_gain_no_common_structure(example, tmp_path):
     after = fsc(*(tmp_path / "out" / f"corrected_noise{index}.mrc" for index in (1, 2)))
     assert np.abs(after).mean() < np.abs(before).mean() + 0.02
     assert after.max() < max(before.max(), 0.143) + 0.05
+
+
+@pytest.mark.gpu
+def test_a_gpu_restores_what_the_cpu_restores(example, tmp_path):
+    """Correlation of what the two devices infer in unmeasured directions, without the report's maps."""
+    for device in ("cpu", "cuda"):
+        main([
+            "reconstruct", str(example / "half1.mrc"), str(example / "half2.mrc"), "--mask",
+            str(example / "mask.mrc"), "--limit_res", str(LIMIT_ANGSTROM), "--filter_base", "16",
+            "--cube_size", "32", "--epochs", "2", "--n_subvolume", "300", "--no-report",
+            "--device", device, "--output_dir", str(tmp_path / device),
+        ])  # fmt: skip
+    mask = read_volume(example / "mask.mrc").data
+    kz, _, _ = frequency_axes_rfft((64, 64, 64))
+    unmeasured = np.abs(kz) > 0.5 * radius_rfft((64, 64, 64))
+
+    def spectrum(path):
+        data = read_volume(path).data
+        return rfft3((data - data.mean()) * mask)
+
+    truth = spectrum(example / "truth.mrc")
+    on_cpu, on_gpu = (spectrum(tmp_path / name / "corrected_half1.mrc") for name in ("cpu", "cuda"))
+    assert correlation(on_gpu, on_cpu, unmeasured) > 0.9
+    assert correlation(on_gpu, truth, unmeasured) > correlation(on_cpu, truth, unmeasured) - 0.03

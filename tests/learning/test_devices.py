@@ -8,8 +8,6 @@ import torch
 from spisonet.errors import SpisonetError
 from spisonet.learning.devices import choose_devices, describe_device, free_memory_bytes, use_cpu_threads
 
-NO_GPU = not torch.cuda.is_available()
-
 
 @pytest.mark.parametrize("ids", ["0,1,2,97", "97"])
 def test_missing_gpus_are_named(ids):
@@ -32,7 +30,7 @@ def test_unknown_devices_are_refused():
         choose_devices("cuda:97")
 
 
-@pytest.mark.skipif(not NO_GPU, reason="this machine has a GPU")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 def test_without_a_gpu_the_cpu_is_used():
     assert choose_devices() == [torch.device("cpu")]
     assert choose_devices("cpu", processes_here=2) == [torch.device("cpu")] * 2
@@ -46,7 +44,6 @@ def test_the_cpu_describes_itself():
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(NO_GPU, reason="no CUDA device on this machine")
 def test_cuda_training_agrees_with_the_cpu(measurement_factory):
     from dataclasses import replace
 

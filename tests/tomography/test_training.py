@@ -472,6 +472,17 @@ def test_two_processes_train_and_predict_as_one(project):
     assert open_tomogram(Path("corrected_tomos/corrected_t.mrc")).shape == (24, 40, 40)
 
 
+@pytest.mark.gpu
+def test_a_gpu_predicts_as_the_cpu_does(project):
+    write_halves(project, "t", shape=(40, 72, 72), noise=1.5, n=110)
+    run("prepare_star --even even --odd odd --pixel_size 10")
+    run("refine tomograms.star --filter_base 8 --cube_size 16 --epochs 2 --n_subvolume 400 --gpuID 0")
+    run("predict tomograms.star isonet_maps/network.safetensors --device cpu --output_dir cpu")
+    run("predict tomograms.star isonet_maps/network.safetensors --gpuID 0 --output_dir gpu")
+    on_cpu, on_gpu = (mrcfile.read(f"{name}/corrected_t.mrc") for name in ("cpu", "gpu"))
+    assert np.corrcoef(on_cpu.ravel(), on_gpu.ravel())[0, 1] > 0.999
+
+
 def test_summaries_show_slices_and_say_what_was_inferred(project):
     write_halves(project, "t", shape=(24, 40, 40), n=5)
     run("prepare_star --even even --odd odd --pixel_size 10")
