@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 N = TypeVar("N", bound=torch.nn.Module)
 LINUX_MEMORY_FILE = "/proc/meminfo"
 CGROUP_MEMORY_FILE = "/sys/fs/cgroup/memory.max"
+# On a CPU, oneDNN's bf16 gradients of 3³ convolutions over 2³ voxels, the deepest features of cubes of 16,
+# contain memory that nobody has written (seen with PyTorch 2.13.0 and AVX512-BF16).
+SMALLEST_BFLOAT16_EDGE = 24
 # Parameters of glibc's mallopt (malloc.h).
 MALLOPT_TRIM_THRESHOLD, MALLOPT_TOP_PAD, MALLOPT_MMAP_MAX = -1, -2, -4
 
@@ -111,7 +114,7 @@ class Execution:
     device : torch.device
         Where.
     bfloat16 : bool
-        Whether convolutions run in bf16.
+        Whether convolutions run in bf16; on a CPU, those of small cubes run in float32 nevertheless.
     """
 
     device: torch.device
@@ -139,7 +142,8 @@ class Execution:
             # Crops of a training have one size, worth a search for the fastest algorithms, also of the
             # backward pass that follows. For a large tile the search takes far longer than the prediction.
             torch.backends.cudnn.benchmark = torch.is_grad_enabled()
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bfloat16):
+        wide = self.device.type != "cpu" or min(volumes.shape[-3:]) >= SMALLEST_BFLOAT16_EDGE
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bfloat16 and wide):
             return network(volumes.contiguous(memory_format=self.layout))
 
 
