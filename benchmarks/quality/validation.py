@@ -49,7 +49,6 @@ CASES = (
     *(replace(case, views=views) for views in ("top", "side", "two") for case in PARTICLES),
     *(replace(case, views="top", peak=100.0) for case in PARTICLES),
 )
-EPOCHS, CROPS = 2, 40
 ANGLES = (20, 30, 45, 60)
 WORST = 0.1
 
@@ -60,8 +59,9 @@ def main() -> None:
     parser.add_argument("--models", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--only", nargs="*", type=int, help="numbers of cases [default: all]")
-    parser.add_argument("--cones", type=int, default=1)
-    parser.add_argument("--epochs", type=int, default=2, help="for each cone")
+    parser.add_argument("--epochs", type=int, default=3, help="of the correction, and of its cones together")
+    parser.add_argument("--crops", type=int, default=200, help="an epoch")
+    parser.add_argument("--cones", type=int, default=3)
     parser.add_argument("--ncpus", type=int, default=2)
     parser.add_argument(
         "--without_network",
@@ -95,11 +95,11 @@ def examine(case: Case, folder: Path, args: argparse.Namespace) -> dict[str, flo
     correct = [
         *(script, "reconstruct", str(folder / "half1.mrc"), str(folder / "half2.mrc")),
         *("--mask", str(folder / "mask.mrc"), "--limit_res", str(case.resolution), "--filter_base", "8"),
-        *("--cube_size", "32", "--epochs", str(EPOCHS), "--n_subvolume", str(CROPS), "--no-report"),
+        *("--cube_size", "32", "--epochs", str(args.epochs), "--n_subvolume", str(args.crops), "--no-report"),
         *("--output_dir", str(out), *threads),
     ]
     subprocess.run(correct, check=True, stdout=subprocess.DEVNULL)
-    words = ("--cones", str(args.cones), "--epochs", str(args.epochs), *threads)
+    words = ("--cones", str(args.cones), *threads)
     subprocess.run([script, "validate", str(out), *words], check=True, stdout=subprocess.DEVNULL)
     return compare(case, simulated, out)
 

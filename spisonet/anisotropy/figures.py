@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from spisonet.io.mrc import Volume
 
+NO_CLAIM = "not for resolution claims"
 PLANES = ("XY", "XZ", "YZ")
 CONTRAST_PERCENTILES = (0.5, 99.8)
 FSC_THRESHOLD = 0.143
@@ -148,17 +149,16 @@ def _draw_fsc(
 
     curves = {}
     if len(inputs) == 2:
-        curves["half 1 and half 2, before"] = (inputs[0], inputs[1], "C7-")
-        curves["half 1 and half 2, after"] = (corrected[0], corrected[1], "C0-")
-    for index, (before, after) in enumerate(zip(inputs, corrected, strict=True), start=1):
-        curves[f"map {index}: before and after"] = (before, after, f"C{index}:")
+        curves["half 1 and half 2, before"] = (inputs[0], inputs[1], "-", "0.6")
+        curves[f"half 1 and half 2, after ({NO_CLAIM})"] = (corrected[0], corrected[1], "-", "k")
+    for index, style in zip(range(len(inputs)), ("--", ":"), strict=False):
+        curves[f"map {index + 1}: before and after"] = (inputs[index], corrected[index], style, f"C{index}")
     figure = Figure(figsize=(7.2, 4.6), layout="constrained")
     axis = figure.subplots()
     frequency = np.arange(n // 2 + 1) / (n * voxel_size)
-    for name, (first, second, style) in curves.items():
-        axis.plot(
-            frequency, fourier_shell_correlation(spectrum(first), spectrum(second), n), style, label=name
-        )
+    for name, (first, second, style, colour) in curves.items():
+        curve = fourier_shell_correlation(spectrum(first), spectrum(second), n)
+        axis.plot(frequency, curve, linestyle=style, color=colour, label=name)
     axis.axhline(FSC_THRESHOLD, color="k", lw=0.7, ls="--")
     axis.axvline(1 / limit_angstrom, color="k", lw=0.7, ls=":")
     axis.set_ylim(-0.1, 1.03)

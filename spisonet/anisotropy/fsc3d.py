@@ -27,12 +27,7 @@ from spisonet.anisotropy.inputs import checked_limit_resolution, read_half_maps
 from spisonet.errors import SpisonetError
 from spisonet.fourier.directional import conical_fsc_of_samples, directional_fsc, shell_samples
 from spisonet.fourier.grids import centred_from_half, rfft3, shell_index_rfft
-from spisonet.fourier.phases import (
-    SHELLS_UNCORRECTED,
-    corrected_fsc,
-    randomisation_shell,
-    randomise_phases,
-)
+from spisonet.fourier.phases import SHELLS_UNCORRECTED, corrected_fsc, randomised_spectra
 from spisonet.fourier.shells import fourier_shell_correlation, resolution_at_threshold
 from spisonet.io.atomic import prepare_output_file
 from spisonet.io.config import write_json
@@ -191,12 +186,7 @@ def estimate_fsc3d(
     if phase_seed is not None:
         if mask is None:
             raise ValueError("Phase randomisation needs a mask.")
-        unmasked = [rfft3(half, workers) for half in halves]
-        from_shell = randomisation_shell(fourier_shell_correlation(unmasked[0], unmasked[1], n, workers))
-        generator = np.random.default_rng(phase_seed)
-        random_spectra = [
-            rfft3(mask * randomise_phases(half, from_shell, generator, workers), workers) for half in halves
-        ]
+        random_spectra, from_shell = randomised_spectra(halves, mask, phase_seed, workers)
         random_fsc = fourier_shell_correlation(random_spectra[0], random_spectra[1], n, workers)
         beyond = slice(from_shell + SHELLS_UNCORRECTED, None)
         global_fsc[beyond] = corrected_fsc(global_fsc[beyond], random_fsc[beyond])

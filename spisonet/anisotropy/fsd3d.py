@@ -11,6 +11,7 @@ import numpy as np
 import scipy.ndimage
 
 from spisonet.anisotropy.fsc_metrics import geodesic_sphere
+from spisonet.anisotropy.inputs import SAMPLING_WORDS
 from spisonet.errors import SpisonetError
 from spisonet.geometry.rotations import view_directions
 from spisonet.geometry.sampling import sampling_density, symmetric_directions
@@ -380,5 +381,5 @@ def run_fsd3d(config: Fsd3dConfig) -> None:
 
     density = sampling_volume(views.directions, config.map_dim, config.grid_size)
     weight = relative_to_best_direction(density, low_shell, high_shell)
-    write_volume(config.o, Volume(weight, apix), label="spisonet fsd3d: Fourier sampling density, DC at n//2")
+    write_volume(config.o, Volume(weight, apix), label=f"spisonet fsd3d: {SAMPLING_WORDS}, DC at n//2")
     log.info("Wrote %s", config.o)

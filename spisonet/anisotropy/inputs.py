@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
-from spisonet.anisotropy.config import Fsc3dConfig
 from spisonet.errors import SpisonetError
 from spisonet.io.mrc import Volume, read_volume, require_same_grid
 
@@ -16,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 COUPLED_WORDS = "NOT independent"  # in the header labels of halves that one network has learned from
+SAMPLING_WORDS = "Fourier sampling density"  # in those of what particles' angles say was sampled
 RELATIVE_LIMIT_TOLERANCE = 1e-3  # a limit typed with three digits may mean Nyquist itself
 
 
@@ -82,14 +81,13 @@ def read_half_maps(
 
 
 def is_of_both_halves(aniso_file: Path | None) -> bool:
-    """Whether the weight was measured on both halves: here, or by ``fsc3d``, whose record lies beside it."""
+    """Whether the weight was measured on both halves, as a 3D FSC is, and not a density of ``fsd3d``.
+
+    A volume of another program counts as a 3D FSC.
+    """
     if aniso_file is None:
         return True
-    try:
-        record = json.loads(aniso_file.with_suffix(".json").read_text(encoding="utf-8"))
-        return bool(record["command"] == Fsc3dConfig.command)
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+    return not any(SAMPLING_WORDS in label for label in read_volume(aniso_file, 1.0).labels)
 
 
 def read_mask(path: Path, like: Volume, apix: float | None = None) -> Volume:

@@ -16,6 +16,7 @@ from spisonet.anisotropy.view_model import FIRST_SHELL, fit_view_model
 from spisonet.errors import SpisonetError
 from spisonet.fourier.filters import soft_lowpass_weights
 from spisonet.fourier.grids import rfft3
+from spisonet.fourier.phases import SHELLS_UNCORRECTED, corrected_fsc, randomised_spectra
 from spisonet.fourier.shells import (
     fourier_shell_correlation,
     resolution_at_threshold,
@@ -34,6 +35,7 @@ CONE_ANGLE_DEGREES = 10.0
 FSC_THRESHOLD = 0.143
 NO_CORRELATION = 0.05  # shells with a smaller FSC are left as they are
 MIN_LIMIT_SHELL = 3
+PHASE_SEED = 0
 EDGE_SHELLS = 3  # over which a reference gives way to the map
 
 
@@ -48,7 +50,8 @@ class Knowledge:
     consistency_rfft : ndarray or None
         ``(n, n, n // 2 + 1)`` the same from a view model, sharp; None where the half maps may not meet.
     shell_signal : ndarray
-        ``(n // 2 + 1,)`` FSC of the half maps or, where none may be taken, mean weight of a shell.
+        ``(n // 2 + 1,)`` FSC of the half maps, corrected for the mask, or, where none may be taken, mean
+        weight of a shell.
     limit_resolution_angstrom : float
         Up to where to correct.
     noise_inside : float
@@ -108,6 +111,7 @@ def known_from_halves(
 ) -> Knowledge:
     """Measure what two half maps know: their FSC, their 3D FSC if none is given, and their views.
 
+    The FSC inside the mask is corrected for the mask by phase randomisation, as in postprocessing.
     The sharp weight follows from the view distribution that explains the half maps (`view_model`);
     it is at most what the 3D FSC says there or at a neighbouring coefficient, and next to nothing where
     the maps hold next to no power. Without a limit, the correction ends where the FSC falls to 0.143. Up
@@ -128,6 +132,14 @@ def known_from_halves(
     n, voxel_size = maps.half1.box, maps.half1.voxel_size_angstrom
     fsc = fourier_shell_correlation(masked[0], masked[1], n)
     del masked  # large maps leave little room
+    if mask is not None:
+        # A mask lets noise correlate next to shells with signal, and nothing can be learned from that.
+        random_spectra, from_shell = randomised_spectra(whole, mask, PHASE_SEED, workers)
+        beyond = slice(from_shell + SHELLS_UNCORRECTED, None)
+        fsc[beyond] = corrected_fsc(
+            fsc[beyond], fourier_shell_correlation(random_spectra[0], random_spectra[1], n)[beyond]
+        )
+        del random_spectra
     if limit_resolution_angstrom is None:
         limit_resolution_angstrom = resolution_at_threshold(fsc, FSC_THRESHOLD, n * voxel_size)
         if n * voxel_size / limit_resolution_angstrom < MIN_LIMIT_SHELL:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -129,7 +130,8 @@ def _correct(config: ReconstructConfig, task: Task, known: Knowledge, processes:
         cube = volumes[0].with_data(centred_from_half(known.weight_rfft, box))
         write_volume(folder / FSC3D_FILE, cube, "spisonet: conical 3D FSC")
     limit_angstrom = known.limit_resolution_angstrom
-    band = correction_band(known, box * task.maps.half1.voxel_size_angstrom / limit_angstrom)
+    limit_shell = box * task.maps.half1.voxel_size_angstrom / limit_angstrom
+    band = correction_band(known, limit_shell)
     if not known.learnable[1:].any():
         log.warning("The half maps do not correlate in any shell: nothing is learned, nothing is changed.")
     names = output_names(volumes)
@@ -158,6 +160,7 @@ def _correct(config: ReconstructConfig, task: Task, known: Knowledge, processes:
         "label": label,
         "limit_resolution_angstrom": round(limit_angstrom, 3),
         "hidden_fraction": round(float(np.mean([outcome.hidden_fraction for outcome in outcomes])), 4),
+        "corrected_by_shell": np.round(known.learnable[: math.ceil(limit_shell) + 1], 3).tolist(),
         "epoch_losses": losses,
         "corrected_maps": [f"corrected_{name}.mrc" for name in names],
         "classical_maps": [f"{CLASSICAL_PREFIX}{name}.mrc" for name in beside],

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from spisonet.fourier.grids import irfft3, rfft3, shell_index_rfft
+from spisonet.fourier.shells import fourier_shell_correlation
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 RANDOMISE_BELOW_FSC = 0.8  # of the unmasked halves, as RELION's postprocessing does
@@ -56,6 +59,39 @@ def randomisation_shell(fsc_unmasked: NDArray[np.floating]) -> int:
     """First shell to randomise: where the FSC of the unmasked halves falls below 0.8."""
     below = np.flatnonzero(fsc_unmasked[1:] < RANDOMISE_BELOW_FSC)
     return int(below[0]) + 1 if below.size else len(fsc_unmasked)
+
+
+def randomised_spectra(
+    halves: Sequence[NDArray[np.float32]], mask: NDArray[np.float32], seed: int, workers: int = -1
+) -> tuple[list[NDArray[np.complex64]], int]:
+    """Spectra of half maps under a mask after their phases were randomised, and from which shell on.
+
+    Parameters
+    ----------
+    halves : sequence of ndarray
+        Two half maps ``(n, n, n)``, not masked.
+    mask : ndarray
+        ``(n, n, n)`` what they are multiplied by afterwards.
+    seed : int
+        Of the phases.
+    workers : int
+        Threads of the transforms.
+
+    Returns
+    -------
+    spectra : list of ndarray
+        Two half spectra ``(n, n, n // 2 + 1)``.
+    from_shell : int
+        First shell with random phases, where the FSC of the unmasked halves falls below 0.8.
+    """
+    unmasked = [rfft3(half, workers) for half in halves]
+    from_shell = randomisation_shell(fourier_shell_correlation(unmasked[0], unmasked[1], len(mask), workers))
+    unmasked.clear()  # as large as the maps
+    generator = np.random.default_rng(seed)
+    spectra = [
+        rfft3(mask * randomise_phases(half, from_shell, generator, workers), workers) for half in halves
+    ]
+    return spectra, from_shell
 
 
 def corrected_fsc(fsc: NDArray[np.floating], fsc_random: NDArray[np.floating]) -> NDArray[np.float32]:

@@ -7,8 +7,10 @@ a help text stands in one place. Modules that define them import nothing heavy.
 from __future__ import annotations
 
 import json
+import platform
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
 JOB_FILE = "job.json"
+LIBRARIES = ("torch", "numpy")  # whose versions a record tells
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,7 @@ def write_job_record(folder: Path, config: CommandConfig, **outcome: object) -> 
     record = {
         "program": "spisonet",
         "version": __version__,
+        "libraries": {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
         "command": config.command,
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "config": config.model_dump(mode="json"),

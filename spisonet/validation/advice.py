@@ -56,7 +56,14 @@ class Advice:
     commands: list[str]
 
 
-def advise(diagnosis: Diagnosis, half1: Path, half2: Path, mask: Path | None, sym: str = "c1") -> Advice:
+def advise(
+    diagnosis: Diagnosis,
+    half1: Path,
+    half2: Path,
+    mask: Path | None,
+    sym: str = "c1",
+    apix: float | None = None,
+) -> Advice:
     """Put the strategy of a diagnosis in words.
 
     Parameters
@@ -67,11 +74,13 @@ def advise(diagnosis: Diagnosis, half1: Path, half2: Path, mask: Path | None, sy
         The files it is of, for the commands.
     sym : str
         Point group of the particle.
+    apix : float, optional
+        Voxel size in Å that was given because the headers do not tell it.
     """
     return Advice(
         HEADLINES[diagnosis.strategy],
         _reasons(diagnosis, sym),
-        _commands(diagnosis, half1, half2, mask, sym),
+        _commands(diagnosis, half1, half2, mask, sym, apix),
     )
 
 
@@ -85,7 +94,13 @@ def _reasons(diagnosis: Diagnosis, sym: str) -> list[str]:
         f"{limit:.1f} Å got less than a quarter of an even share of the views (a problem from "
         f"{_percent(UNEVEN)}).",
     ]
-    if particles is not None:
+    if particles is not None and not particles.belong:
+        reasons.append(
+            f"Angles and half maps do not belong together: {_percent(particles.unexplained_share)} of what "
+            "was measured well was sampled by next to no particle. Give the particles of this refinement "
+            "itself and, with --sym, the symmetry that it imposed; the angles are left out of the judgement."
+        )
+    elif particles is not None:
         sparse, scf = particles.coverage.sparse_share, particles.scf
         reasons.append(
             f"The angles of {particles.n_particles:,} particles leave {_percent(sparse)} so sparsely "
@@ -95,7 +110,7 @@ def _reasons(diagnosis: Diagnosis, sym: str) -> list[str]:
         f"Such a coverage smears a point to {diagnosis.collected.elongation:.1f} times its width "
         f"(severe from {SEVERE_ELONGATION:g})."
     )
-    reasons.append(_about_misalignment(particles, sym))
+    reasons.append(_about_misalignment(diagnosis.trusted, sym))
     if diagnosis.strategy is Strategy.ANISOTROPY:
         reasons.append(
             "Uneven views also make refinements drift. Where helices and strands look distorted rather than "
@@ -103,9 +118,8 @@ def _reasons(diagnosis: Diagnosis, sym: str) -> list[str]:
         )
     if diagnosis.strategy is Strategy.SEVERE:
         reasons.append(
-            "So much is missing that most of a corrected map would be inferred: side views, from a tilted "
-            "stage or another support, help more than any correction. Until then a trusted low-resolution "
-            "reference keeps the refinement from drifting."
+            "So much is missing that side views, from a tilted stage or another support, help more than any "
+            "correction. Until then a trusted low-resolution reference keeps the refinement from drifting."
         )
     return reasons
 
@@ -113,8 +127,8 @@ def _reasons(diagnosis: Diagnosis, sym: str) -> list[str]:
 def _about_misalignment(particles: Particles | None, sym: str) -> str:
     if particles is None:
         return (
-            "Misalignment cannot be told from half maps alone: give the particles of the refinement with "
-            "--star to learn whether what was sampled also correlates."
+            "Misalignment cannot be told from half maps alone: the particles of the refinement (--star) tell "
+            "whether what was sampled also correlates."
         )
     found = f"{_percent(particles.poor_share)} of what the angles sampled well correlates poorly "
     if particles.poor_share >= POOR_SHARE:
@@ -132,13 +146,18 @@ def _percent(share: float) -> str:
     return f"{100 * share:.0f} %"
 
 
-def _commands(diagnosis: Diagnosis, half1: Path, half2: Path, mask: Path | None, sym: str) -> list[str]:
+def _commands(
+    diagnosis: Diagnosis, half1: Path, half2: Path, mask: Path | None, sym: str, apix: float | None
+) -> list[str]:
     strategy = diagnosis.strategy
     if strategy is Strategy.NONE:
         return []
     limit = f"{diagnosis.fsc3d.limit_resolution_angstrom:.2f}"
     given = [] if mask is None else ["--mask", str(mask)]
-    correct = shlex.join(["spisonet.py", "reconstruct", str(half1), str(half2), *given, "--limit_res", limit])
+    size = [] if apix is None else ["--apix", f"{apix:g}"]
+    correct = shlex.join(
+        ["spisonet.py", "reconstruct", str(half1), str(half2), *given, "--limit_res", limit, *size]
+    )
     if strategy is Strategy.ANISOTROPY:
         return [correct]
     solvent = "" if mask is None else f"--solvent_mask {shlex.quote(str(mask))} "

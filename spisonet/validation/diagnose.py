@@ -24,6 +24,7 @@ from spisonet.validation.diagnosis import (
     POOR_SHARE,
     SCF_EVEN,
     SEVERE_ELONGATION,
+    UNEXPLAINED,
     diagnose,
 )
 from spisonet.validation.figures_diagnosis import draw_diagnosis
@@ -63,11 +64,11 @@ def run_diagnose(config: DiagnoseConfig) -> None:
     directions, n_particles = None, 0
     if config.star is not None:
         views = read_views(config)
-        directions, n_particles = views.directions, views.n_particles
+        directions, n_particles = views.directions, views.n_used
     elif config.sym.upper() != "C1" or config.tomograms is not None or config.tilt_min is not None:
         raise SpisonetError("--sym, --tomograms and tilts belong to particles: give them with --star.")
     diagnosis = diagnose(maps, limit, min(config.ncpus, os.cpu_count() or 1), directions, n_particles)
-    advice = advise(diagnosis, config.h, config.h2, config.mask, config.sym)
+    advice = advise(diagnosis, config.h, config.h2, config.mask, config.sym, config.apix)
     page = config.output_dir / PAGE
     prepare_output_file(page, config.h, config.h2, config.mask, config.star)
     section = diagnosis_section(diagnosis, advice, page)
@@ -102,14 +103,15 @@ def diagnosis_of_run(run: FinishedRun, page: Path) -> Section | None:
     page : Path
         The report's page, beside which the figure is drawn.
     """
-    if run.config.i2 is None:
+    given = run.config
+    if given.i2 is None:
         return None
     try:
         diagnosis = diagnose(run.measured, run.limit_angstrom, run.workers)
     except SpisonetError as error:
         log.info("No diagnosis: %s", error)
         return None
-    advice = advise(diagnosis, run.config.i1, run.config.i2, run.config.mask)
+    advice = advise(diagnosis, given.i1, given.i2, given.mask, apix=given.apix)
     return diagnosis_section(diagnosis, advice, page, "Diagnosis before the correction")
 
 
@@ -142,6 +144,8 @@ def _table(diagnosis: Diagnosis) -> str:
             ["SCF*", f"{particles.scf:.2f}", f"{SCF_EVEN} for side views from all around"],
             ["well sampled, but poorly correlated", f"{100 * particles.poor_share:.0f} %",
              f"misalignment from {100 * POOR_SHARE:.0f} %"],
+            ["well measured, but hardly sampled", f"{100 * particles.unexplained_share:.0f} %",
+             f"not these particles, or not this symmetry, from {100 * UNEXPLAINED:.0f} %"],
         ]  # fmt: skip
     return table(["", "", "threshold"], rows)
 
@@ -176,6 +180,7 @@ def _numbers(diagnosis: Diagnosis, advice: Advice) -> dict[str, Any]:
             "number": particles.n_particles,
             "scf_star": particles.scf,
             "poorly_correlated_share": particles.poor_share,
+            "unexplained_share": particles.unexplained_share,
             **_coverage_numbers(particles.coverage),
         },
     }

@@ -45,6 +45,7 @@ WELL_SAMPLED = 1.0
 POOR = 0.25
 POOR_SHARE = 0.1
 LEAST_SAMPLED = 0.1  # of even views: where sampling and correlation can be compared
+UNEXPLAINED = 0.3  # with the right particles and symmetry it is a few hundredths
 BEST_PERCENTILE = 90
 SCF_EVEN = 0.81  # views from all sides of one axis
 
@@ -97,6 +98,8 @@ class Particles:
         SCF*.
     poor_share : float
         Share in 0..1 of the well sampled part of Fourier space in which the half maps correlate poorly.
+    unexplained_share : float
+        Share in 0..1 of the well measured part of Fourier space that hardly any particle sampled.
     """
 
     directions: NDArray[np.float64]
@@ -104,6 +107,12 @@ class Particles:
     coverage: Coverage
     scf: float
     poor_share: float
+    unexplained_share: float
+
+    @property
+    def belong(self) -> bool:
+        """Whether the half maps can be of these particles: what nobody sampled cannot have been measured."""
+        return self.unexplained_share < UNEXPLAINED
 
 
 @dataclass(frozen=True)
@@ -131,16 +140,21 @@ class Diagnosis:
     particles: Particles | None = None
 
     @property
+    def trusted(self) -> Particles | None:
+        """What the angles say, if they are known and can be those of these half maps."""
+        return self.particles if self.particles is not None and self.particles.belong else None
+
+    @property
     def collected(self) -> Coverage:
         """What was collected: what the angles say or, without them, what was measured."""
-        return self.measured if self.particles is None else self.particles.coverage
+        return self.measured if self.trusted is None else self.trusted.coverage
 
     @property
     def strategy(self) -> Strategy:
         """What to do, from the quantities above alone."""
         if self.collected.elongation >= SEVERE_ELONGATION:
             return Strategy.SEVERE
-        if self.particles is not None and self.particles.poor_share >= POOR_SHARE:
+        if self.trusted is not None and self.trusted.poor_share >= POOR_SHARE:
             return Strategy.MISALIGNMENT
         uneven = max(self.measured.sparse_share, self.collected.sparse_share) >= UNEVEN
         if uneven or self.metrics.cfar < CFAR_LIMIT:
@@ -265,12 +279,14 @@ def _compare(
     expected = curve * best * sampled
     well = comparable & (expected >= WELL_SAMPLED)
     poor = curve * correlated < POOR * expected
+    measured_well = curve * correlated >= WELL_SAMPLED
     return Particles(
         directions,
         n_particles,
         points.coverage(density, curve * best),
         sampling_compensation(directions),
         points.share(poor, well),
+        points.share(sampled < LEAST_SAMPLED, measured_well),
     )
 
 

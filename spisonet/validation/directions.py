@@ -44,7 +44,7 @@ class DirectionalShares:
     axes: NDArray[np.float64]
 
     def numbers(self, box_angstrom: float) -> dict[str, Any]:
-        """Sum up for a JSON file: by resolution, over all directions and in the extreme ones."""
+        """Return what a JSON file holds: by resolution, over all directions, the extreme ones, and each."""
 
         def rounded(values: NDArray[np.floating]) -> list[float]:
             return [round(float(value), 4) for value in values]
@@ -54,18 +54,20 @@ class DirectionalShares:
             "all_directions": rounded(self.mean),
             "lowest_direction": rounded(self.curves.min(axis=0)),
             "highest_direction": rounded(self.curves.max(axis=0)),
+            "axes_xyz": [rounded(axis) for axis in self.axes],
+            "by_direction": [rounded(curve) for curve in self.curves],
         }
 
 
 def shares_by_direction(
     part_rfft: NDArray[np.floating], rest_rfft: NDArray[np.floating], last_shell: int
 ) -> DirectionalShares:
-    """Compute ``Σ part / (Σ part + Σ rest)`` in cones around many axes, shell by shell.
+    """Compute ``Σ part / (Σ part + Σ rest)``, brought into 0..1, in cones around many axes, shell by shell.
 
     Parameters
     ----------
     part_rfft, rest_rfft : ndarray
-        ``(n, n, n // 2 + 1)`` power of two parts of a map.
+        ``(n, n, n // 2 + 1)`` what two parts of a map contribute to its power.
     last_shell : int
         Where to end.
     """
@@ -88,7 +90,8 @@ def shares_by_direction(
     curves = np.divide(inside @ parts, whole, out=np.zeros_like(whole), where=whole > 0)
     total = (parts + rests).sum(axis=0)
     mean = np.divide(parts.sum(axis=0), total, out=np.zeros_like(total), where=total > 0)
-    return DirectionalShares(np.arange(first_shell, last_shell + 1), curves, mean, grid.directions)
+    shells = np.arange(first_shell, last_shell + 1)
+    return DirectionalShares(shells, np.clip(curves, 0, 1), np.clip(mean, 0, 1), grid.directions)
 
 
 def draw_shares(shares: DirectionalShares, box_angstrom: float, name: str) -> Figure:

@@ -42,7 +42,10 @@ def inferred_fraction(
     voxel_size_angstrom: float,
     limit_angstrom: float,
 ) -> InferredFraction:
-    """Split a corrected map into what was measured, ``K Y``, and the rest, and compare their power.
+    """Split a corrected map ``X`` into what was measured, ``K Y``, and the rest ``I``; share out its power.
+
+    ``|X|² = Re(X* K Y) + Re(X* I)``: the two shares add up to the power of the map, which the powers of the
+    two parts do not where both are of the same coefficient.
 
     Parameters
     ----------
@@ -59,20 +62,15 @@ def inferred_fraction(
     # The grey level of the solvent is of no interest, and the edges of the box neither.
     measured[0, 0, 0] = inferred[0, 0, 0] = 0
     last = min(round(n * voxel_size_angstrom / limit_angstrom), n // 2)
-    power = [(np.abs(part) ** 2).astype(np.float32) for part in (inferred, measured)]
+    whole = measured + inferred
+    power = [(part * whole.conj()).real for part in (inferred, measured)]
     shares = shares_by_direction(power[0], power[1], last)
     inside = shell_index_rfft((n, n, n)) <= last
     sums = [float((p * hermitian_multiplicity(n))[inside].sum(dtype=np.float64)) for p in power]
     band = soft_lowpass_weights(n, last, 1.0)
-    local = [
-        local_mean(
-            irfft3((part * band).astype(np.complex64), before.shape) ** 2, limit_angstrom, voxel_size_angstrom
-        )
-        for part in (inferred, measured)
-    ]
-    whole = local[0] + local[1]
-    return InferredFraction(
-        sums[0] / max(sum(sums), 1e-30),
-        np.divide(local[0], whole, out=np.zeros_like(whole), where=whole > 0),
-        shares,
+    part, total = (irfft3((v * band).astype(np.complex64), before.shape) for v in (inferred, whole))
+    local, density = (
+        local_mean(product, limit_angstrom, voxel_size_angstrom) for product in (part * total, total**2)
     )
+    ratio = np.divide(local, density, out=np.zeros_like(local), where=density > 0)
+    return InferredFraction(min(max(sums[0] / max(sum(sums), 1e-30), 0.0), 1.0), np.clip(ratio, 0, 1), shares)

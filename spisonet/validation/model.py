@@ -200,7 +200,7 @@ def model_density(model: AtomicModel, volume: Volume) -> NDArray[np.float32]:
     return np.ascontiguousarray(np.array(calculator.grid, dtype=np.float32).transpose(2, 1, 0))
 
 
-def q_scores(volume: Volume, positions_xyz: NDArray[np.float64]) -> NDArray[np.float64]:
+def q_scores(volume: Volume, positions_xyz: NDArray[np.float64], workers: int = 1) -> NDArray[np.float64]:
     """Tell for every atom how much the map around it looks like an atom.
 
     The correlation of the map's values at points around the atom, up to 2 Å away and nearer to no other atom,
@@ -212,6 +212,8 @@ def q_scores(volume: Volume, positions_xyz: NDArray[np.float64]) -> NDArray[np.f
         The map.
     positions_xyz : ndarray
         ``(n, 3)`` positions of the atoms in voxels, see `positions_in_map`.
+    workers : int
+        Threads.
 
     Returns
     -------
@@ -232,7 +234,7 @@ def q_scores(volume: Volume, positions_xyz: NDArray[np.float64]) -> NDArray[np.f
     scores = []
     for start in range(0, len(positions_xyz), ATOMS_AT_A_TIME):
         points = positions_xyz[start : start + ATOMS_AT_A_TIME, None] + offsets
-        nearest = tree.query(points, workers=-1)[0]
+        nearest = tree.query(points, workers=workers)[0]
         own = nearest >= radius / volume.voxel_size_angstrom - tolerance
         values = ndimage.map_coordinates(volume.data, points[..., ::-1].reshape(-1, 3).T, order=1)
         scores.append(_correlation(values.reshape(own.shape), reference, _weights(own, len(directions))))
@@ -289,7 +291,7 @@ def assess_agreement(
         fsc3d,
         summarise_fsc3d(fsc3d),
         directional_resolutions(fsc3d.directional_curves, FSC_SPHERICITY, fsc3d.box_angstrom),
-        q_scores(volume, positions_in_map(model, volume)),
+        q_scores(volume, positions_in_map(model, volume), workers),
     )
 
 

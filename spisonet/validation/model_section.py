@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from spisonet.anisotropy.figures_fsc import draw_comparison
+from spisonet.errors import SpisonetError
 from spisonet.io.mrc import read_volume
 from spisonet.io.pages import paragraph, table, warning
 from spisonet.validation.model import assess_agreement, model_density, read_model, write_scored_model
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from spisonet.validation.finished import FinishedRun
+
+log = logging.getLogger("spisonet")
 
 TITLES = {
     "fsc_05_angstrom": "map-to-model FSC 0.5 / Å",
@@ -34,10 +38,14 @@ CAUTION = (
 
 
 def model_section(run: FinishedRun, page: Path) -> Section | None:
-    """Compare the half maps before and after with the user's model; None without one."""
+    """Compare the half maps before and after with the user's model; None without one, or if it is gone."""
     if run.config.model is None:
         return None
-    model = read_model(run.config.model)
+    try:
+        model = read_model(run.config.model)
+    except SpisonetError as error:
+        log.warning("The report leaves out the model: %s", error)
+        return None
     maps = {"before": run.before.half1, "after": run.after.half1}
     classical = run.outcome.get("classical_maps", [])
     if classical and (run.folder / classical[0]).is_file():

@@ -9,17 +9,21 @@ from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from spisonet import __version__
 from spisonet.anisotropy.config import ReconstructConfig
 from spisonet.anisotropy.figures_fsc import draw_comparison
 from spisonet.anisotropy.fsc3d import Fsc3d, Fsc3dMetrics, estimate_fsc3d, summarise_fsc3d
-from spisonet.anisotropy.inputs import HalfMaps, is_of_both_halves
+from spisonet.anisotropy.fsc_metrics import geodesic_sphere
+from spisonet.anisotropy.reconstruct import DECONVOLVED_LABEL, MEASURED_LABEL
 from spisonet.io.atomic import prepare_output_file
 from spisonet.io.config import command_words, write_json
 from spisonet.io.pages import facts_table, table, warning, write_page
 from spisonet.validation.classical import classical_section
 from spisonet.validation.diagnose import diagnosis_of_run
 from spisonet.validation.finished import FinishedRun
+from spisonet.validation.model import read_model
 from spisonet.validation.model_section import model_section
 from spisonet.validation.section import Section, beside
 from spisonet.validation.sections import CAPTIONS, held_out, inferred, null_tests, pictures
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from spisonet.anisotropy.inputs import HalfMaps
     from spisonet.validation.config import ReportConfig
 
 log = logging.getLogger("spisonet")
@@ -36,6 +41,7 @@ REPORT_FILE = "report.html"
 CONE_DEGREES = 20.0
 TO_THE_LIMIT = 1.1
 COUPLED = "halves coupled: not for resolution claims"
+FILLED_ALIKE = "halves filled alike by mask and weight: not for resolution claims"
 
 
 def run_report(config: ReportConfig) -> None:
@@ -48,6 +54,7 @@ def run_report(config: ReportConfig) -> None:
     """
     run = FinishedRun.read(config.folder, config.ncpus)
     if config.model is not None:
+        read_model(config.model)  # what is asked for now has to be there
         run = replace(run, config=run.config.model_copy(update={"model": config.model}))
     page = config.o or config.folder / REPORT_FILE
     prepare_output_file(page, run.config.i1, run.config.i2, run.config.mask)
@@ -60,7 +67,7 @@ def run_report(config: ReportConfig) -> None:
             "version": __version__,
             "verdict": judgement,
             "run": run.outcome,
-            "halves": COUPLED if run.coupled else "",
+            "halves": _label_of_halves(run),
             **{key: section.numbers for key, section in sections.items() if section.numbers},
             "figures": {
                 os.path.relpath(path, page.parent): text
@@ -90,16 +97,30 @@ def _fsc_by_direction(run: FinishedRun, page: Path) -> Section | None:
     pairs = {"before": run.measured, "after": run.after}
     curves = {when: _by_direction(maps, limit, run.workers) for when, maps in pairs.items()}
     numbers = {when: _numbers(metrics) for when, (_, metrics) in curves.items()}
-    section = Section("FSC by direction", numbers, [_table(numbers)])
-    if run.coupled:
-        section.parts.append(warning(f"After the correction: {COUPLED}."))
-    label = f" ({COUPLED})" if run.coupled else ""
+    label = _label_of_halves(run)
+    by_direction = {"axes_xyz": np.round(geodesic_sphere().axes_zyx[:, ::-1], 4).tolist()} | {
+        f"{when}_0143_angstrom": np.round(metrics.directional_0143_angstrom, 3).tolist()
+        for when, (_, metrics) in curves.items()
+    }
+    section = Section("FSC by direction", numbers | {"by_direction": by_direction}, [_table(numbers)])
+    section.parts.append(warning(f"After the correction: {label}."))
     section.add_figure(
         beside(page, "directional_fsc"),
-        f"Correlation of the half maps by direction, in cones of 20°, before and after{label}.",
-        draw_comparison({when if when == "before" else f"{when}{label}": c for when, c in curves.items()}),
+        f"Correlation of the half maps by direction, in cones of 20°, before and after ({label}).",
+        draw_comparison({"before": curves["before"], f"after ({label})": curves["after"]}),
     )
     return section
+
+
+def _label_of_halves(run: FinishedRun) -> str:
+    """Say what an FSC between the corrected halves is worth; nothing of a single map.
+
+    Halves that were corrected apart have independent noise, but mask, weight and positivity put the same into
+    their unmeasured directions, where they then agree, right or wrong.
+    """
+    if run.config.i2 is None:
+        return ""
+    return COUPLED if run.coupled else FILLED_ALIKE
 
 
 def _training(run: FinishedRun, page: Path) -> Section | None:
@@ -159,7 +180,11 @@ def facts_of(config: ReconstructConfig, outcome: dict[str, Any]) -> dict[str, st
         if config.method == "deconvolve"
         else f"network, {config.objective}, {config.epochs} epochs of {config.n_subvolume} crops",
         "Corrected maps": ", ".join(outcome["corrected_maps"]),
-        "Program": f"spisonet {outcome.get('version', __version__)}, on {outcome['device']}",
+        "Program": ", ".join(
+            [f"spisonet {outcome.get('version', __version__)}"]
+            + [f"{name} {number}" for name, number in outcome.get("libraries", {}).items()]
+            + [f"on {outcome['device']}"]
+        ),
     }
 
 
@@ -172,8 +197,12 @@ def note_on_independence(config: ReconstructConfig, outcome: dict[str, Any]) -> 
             if deconvolved
             else "Each half was corrected by a network that saw this half alone."
         )
-        if is_of_both_halves(config.aniso_file):
-            note += " The 3D FSC that says what was measured, and the limit, come from both halves."
+        if outcome.get("label") in (MEASURED_LABEL, DECONVOLVED_LABEL):
+            note += " What says what was measured comes from both halves."
+        note += (
+            " Where little was measured they agree on what mask and weight made of it: no FSC between them "
+            "tells the resolution there."
+        )
     elif config.i2 is None:
         note = "One map was corrected; nothing here tells signal from noise independently."
     elif config.independent or config.method == "deconvolve":
@@ -206,16 +235,16 @@ def verdict(run: FinishedRun, numbers: dict[str, dict[str, Any]]) -> str:
     if not hidden:
         return f"{said}. {_why_untested(run.config)}"
     reached = hidden["recovered_half_to_angstrom"]
-    with_network, without = (round(100 * hidden[f"recovered{end}"]) for end in ("", "_without_network"))
-    said += f". Of measured directions that were hidden, {with_network} % was recovered ({without} % without"
-    said += " a network)"
+    with_network, without = (f"{hidden[f'recovered{end}']:.2f}" for end in ("", "_without_network"))
+    said += ". In measured directions that were hidden, the prediction correlates with the signal at "
+    said += f"{with_network} ({without} without a network), with {hidden['power_ratio']:.2f} times its power"
     if hidden["settings"].get("start_weights"):
         said += ", by networks whose start weights may have known them"
     if reached is None:
-        return f"{said}, nowhere more than half: do not interpret what is inferred."
+        return f"{said}, nowhere at 0.5 or more: do not interpret what is inferred."
     if reached <= TO_THE_LIMIT * run.limit_angstrom:
-        return f"{said}, more than half of it at all resolutions."
-    return f"{said}, more than half of it up to {reached:.1f} Å: do not interpret finer inferred detail."
+        return f"{said}, and at 0.5 or more at all resolutions."
+    return f"{said}, and at 0.5 or more up to {reached:.1f} Å: do not interpret finer inferred detail."
 
 
 def _why_untested(config: ReconstructConfig) -> str:

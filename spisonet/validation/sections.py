@@ -109,14 +109,14 @@ def held_out(run: FinishedRun, page: Path) -> Section | None:
     cones = f"{settings['cones']} measured cone(s) of {settings['half_angle_degrees']:.0f}°"
     training = f"{settings['epochs']} epochs of {settings['crops_per_epoch']} crops"
     with_network, without = (f"{found[key]:.2f}" for key in ("recovered", "recovered_without_network"))
-    end = f"more than half of it up to {reached:.1f} Å" if reached else "nowhere more than half"
+    end = f"0.5 or more up to {reached:.1f} Å" if reached else "nowhere 0.5 or more"
     section.parts.append(
         paragraph(
             f"{cones} were hidden, one after the other, from all inputs and targets of a new network each "
             f"({training}), and its result from half map 1 compared with the raw half map 2 inside the cone. "
-            f"Of what the noise of the half maps allows, {with_network} was recovered ({without} by data, "
-            f"mask and positivity alone); {end}. This is a correlation; the power of the prediction there is "
-            f"{found['power_ratio']:.2f} times that of the signal."
+            f"The prediction correlates with the signal there at {with_network} ({without} by data, mask and "
+            f"positivity alone), {end}: this recovered fraction is FSC over what half map 2's noise allows. "
+            f"The power of the prediction is {found['power_ratio']:.2f} times that of the signal."
         )
     )
     section.parts.append(warning(LARGER))
@@ -168,12 +168,13 @@ def null_tests(run: FinishedRun, page: Path) -> Section | None:
     for name, title in NULL_TESTS.items():
         if numbers := found.get(name):
             said = (
-                "FSC {before:.3f} before, {after:.3f} after; {with_original:.3f} with the raw half map 2"
+                "FSC {before:.3f} before, {after:.3f} after; {with_original:.3f} with the raw half map 2; "
+                "{attempted:.2f} of these shells were corrected"
                 if "with_original" in numbers
                 else "{after:.1f} standard deviations of the solvent ({original:.1f} with the domain); "
                 "{share:.2f} of its pattern"
             ).format(**numbers)
-            rows.append([title.format(**numbers), said, "passed" if numbers["passed"] else "FAILED"])
+            rows.append([title.format(**numbers), said, numbers["result"]])
     return Section("Null tests", found, [table(["what was corrected", "what appeared", ""], rows)])
 
 

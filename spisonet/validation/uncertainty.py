@@ -1,10 +1,10 @@
 """Uncertainty: how networks' answers to turned copies differ, scaled to the errors in held-out cones.
 
 Each network answers several turned copies of the map, and each answer is put together with the measurement
-as the result is. The variance of these maps, within a network and between networks, tells where and in which
+as the result is. The variance of these maps, of the map's own network and of all, tells where and in which
 directions they disagree; it is smaller than the error, because networks of one kind err alike. In a held-out
 cone the error is known, and the ratio of error to variance there is what the variance is multiplied with. The
-noise of what was measured, from the difference of the corrected halves, comes on top.
+noise of what was measured, from the difference of the measured parts of the halves, comes on top.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from spisonet.fourier.grids import centred_from_half, half_from_centred, rfft3
+from spisonet.fourier.grids import centred_from_half, half_from_centred, irfft3, rfft3
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -66,38 +66,52 @@ class Answers:
 
 @dataclass(frozen=True)
 class Spread:
-    """Variance of the answers of several networks.
+    """How answers differ.
 
     Attributes
     ----------
-    variance : ndarray
-        ``(n, n, n)``, within and between networks together.
-    variance_rfft, within_rfft : ndarray
-        ``(n, n, n // 2 + 1)`` of Fourier coefficients: together, and within networks alone.
+    own, own_rfft : ndarray
+        ``(n, n, n)`` variance, and ``(n, n, n // 2 + 1)`` of Fourier coefficients, of the answers of the
+        network that the map was corrected with.
+    every, every_rfft : ndarray
+        The same of the answers of all networks, within and between them.
     """
 
-    variance: NDArray[np.float32]
-    variance_rfft: NDArray[np.float32]
-    within_rfft: NDArray[np.float32]
+    own: NDArray[np.float32]
+    own_rfft: NDArray[np.float32]
+    every: NDArray[np.float32]
+    every_rfft: NDArray[np.float32]
 
     @classmethod
     def of(cls, networks: list[Answers]) -> Spread:
-        """Join the answers of one network or more."""
-        within = np.mean([answers.variance for answers in networks], axis=0)
-        within_rfft = np.mean([answers.variance_rfft for answers in networks], axis=0)
+        """Join the answers of some networks, of which the first corrected the map."""
+        own = networks[0]
+        every = np.mean([answers.variance for answers in networks], axis=0)
+        every_rfft = np.mean([answers.variance_rfft for answers in networks], axis=0)
         between = Answers.of(answers.mean for answers in networks)
-        if between is None:
-            return cls(within, within_rfft, within_rfft)
-        return cls(within + between.variance, within_rfft + between.variance_rfft, within_rfft)
+        if between is not None:
+            every, every_rfft = every + between.variance, every_rfft + between.variance_rfft
+        return cls(own.variance, own.variance_rfft, every, every_rfft)
 
 
-def calibration(
-    squared_errors: list[float], spreads: list[float], spread: Spread, inferred_rfft: NDArray[np.bool_]
-) -> float:
-    """Factor by which the standard deviation of the answers has to be multiplied to be the error.
+def joined_variance(own: NDArray[np.floating], every: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Return the geometric mean of two variances, with the mean of the first.
 
-    ``sqrt(Σ error² / (Σ variance within the network · r))``, summed over the cones; ``r`` is the ratio of the
-    whole variance to that within networks, over what was inferred: the answers in a cone are of one network.
+    Each tells where a network is uncertain up to a factor: the answers of one network know nothing of what
+    another would answer, and networks that lack a cone differ also by what only they do not know. In
+    simulated cases the geometric mean ranks voxels as the better of the two does, or better.
+    """
+    joined = np.sqrt(own * every)
+    mean = float(joined.mean(dtype=np.float64))
+    scale = float(own.mean(dtype=np.float64)) / mean if mean > 0 else 0.0
+    return (scale * joined).astype(np.float32)
+
+
+def calibration(squared_errors: list[float], spreads: list[float]) -> float | None:
+    """Factor by which the standard deviation of a network's answers has to be multiplied to be its error.
+
+    ``sqrt(Σ error² / Σ variance)``, summed over the cones; None where they do not tell: the answers do not
+    differ there, or the noise of the half maps hides the error.
 
     Parameters
     ----------
@@ -105,16 +119,9 @@ def calibration(
         Squared error of the prediction in every cone.
     spreads : list of float
         Sum of the variance of the answers to turned copies there, of the network that did not see the cone.
-    spread : Spread
-        Of all networks, of the whole measurement.
-    inferred_rfft : ndarray
-        ``(n, n, n // 2 + 1)`` what was inferred.
     """
-    within = float(spread.within_rfft[inferred_rfft].sum(dtype=np.float64))
-    whole = float(spread.variance_rfft[inferred_rfft].sum(dtype=np.float64))
-    ratio = whole / within if within > 0 else 1.0
-    known = sum(spreads) * ratio
-    return float(np.sqrt(max(sum(squared_errors), 0.0) / known)) if known > 0 else 0.0
+    error, known = sum(squared_errors), sum(spreads)
+    return float(np.sqrt(error / known)) if known > 0 and error > 0 else None
 
 
 def local_mean(
@@ -126,14 +133,14 @@ def local_mean(
 
 
 def relative_uncertainty_rfft(
-    variance_rfft: NDArray[np.float32], factor: float, corrected_rfft: NDArray[np.complex64]
+    spread: Spread, factor: float, corrected_rfft: NDArray[np.complex64]
 ) -> NDArray[np.float32]:
     """Return the expected error of what was inferred, relative to Fourier coefficients' amplitude.
 
     Parameters
     ----------
-    variance_rfft : ndarray
-        ``(n, n, n // 2 + 1)`` of the answers.
+    spread : Spread
+        Of the answers.
     factor : float
         See `calibration`.
     corrected_rfft : ndarray
@@ -144,19 +151,23 @@ def relative_uncertainty_rfft(
     ndarray
         ``(n, n, n // 2 + 1)`` in 0..1; 1 where nothing is known.
     """
-    n = len(variance_rfft)
-    error, power = (
-        gaussian_filter(centred_from_half(values.astype(np.float32), n), POWER_SMOOTHING, mode="wrap")
-        for values in (factor**2 * variance_rfft, np.abs(corrected_rfft) ** 2)
-    )
+    n = len(spread.own)
+
+    def smooth(values_rfft: NDArray[np.floating]) -> NDArray[np.float32]:
+        centred = centred_from_half(values_rfft.astype(np.float32), n)
+        return cast("NDArray[np.float32]", gaussian_filter(centred, POWER_SMOOTHING, mode="wrap"))
+
+    error = factor**2 * joined_variance(smooth(spread.own_rfft), smooth(spread.every_rfft))
+    power = smooth(np.abs(corrected_rfft) ** 2)
     ratio = np.divide(error, power, out=np.ones_like(error), where=power > 0)
     return half_from_centred(np.sqrt(np.clip(ratio, 0, 1)))
 
 
 def voxel_uncertainty(
-    variance: NDArray[np.float32],
+    spread: Spread,
     factor: float,
     halves: tuple[NDArray[np.float32], NDArray[np.float32]],
+    kept_rfft: NDArray[np.float32],
     resolution_angstrom: float,
     voxel_size: float,
 ) -> NDArray[np.float32]:
@@ -164,16 +175,21 @@ def voxel_uncertainty(
 
     Parameters
     ----------
-    variance : ndarray
-        ``(n, n, n)`` of the answers, in squared grey values.
+    spread : Spread
+        Of the answers, in squared grey values.
     factor : float
         See `calibration`.
     halves : tuple of ndarray
-        The two corrected half maps, whose difference is the noise.
+        The two corrected half maps.
+    kept_rfft : ndarray
+        ``(n, n, n // 2 + 1)`` share in 0..1 of every coefficient that was kept as measured. The halves'
+        difference in that part is noise; in the rest it is error of inference, which `factor` holds.
     resolution_angstrom, voxel_size : float
         Resolution limit, over which variances are averaged, and voxel size in Å.
     """
-    total = factor**2 * local_mean(variance, resolution_angstrom, voxel_size)
-    noise = (halves[0] - halves[1]) ** 2 / np.float32(2)
+    own, every = (local_mean(v, resolution_angstrom, voxel_size) for v in (spread.own, spread.every))
+    total = factor**2 * joined_variance(own, every)
+    difference = rfft3(halves[0] - halves[1]) * kept_rfft
+    noise = irfft3(difference.astype(np.complex64), halves[0].shape) ** 2 / np.float32(2)
     total = total + local_mean(noise, resolution_angstrom, voxel_size)
     return cast("NDArray[np.float32]", np.sqrt(total).astype(np.float32))

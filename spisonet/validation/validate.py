@@ -158,6 +158,11 @@ class _Validation:
         log.info("Hidden, one after the other: %d cones of %.0f°.", len(cones), angle)
         if self._task.pretrained is not None:
             log.warning("The start weights know the cones if they were trained on these maps.")
+        compared = [self._compared(self._half1, cone) for cone in cones]
+        if not sum(compared[1:], compared[0]).used.any():
+            raise SpisonetError(
+                f"Cones of {angle:.0f}° hold too little that was measured: raise --cone_angle."
+            )
         outcomes, networks = [], [self._own_answers()]
         for number, cone in enumerate(cones, start=1):
             outcome, answers = self._try(cone, number, folder)
@@ -166,14 +171,10 @@ class _Validation:
             outcomes.append(outcome)
             networks.append(answers)
         learned = sum((o.learned for o in outcomes[1:]), outcomes[0].learned)
-        if not learned.used.any():
-            raise SpisonetError(
-                f"Cones of {angle:.0f}° hold too little that was measured: raise --cone_angle."
-            )
         record = self._record(outcomes, learned)
         there = [answers for answers in networks if answers is not None]
         if there:
-            record["uncertainty"] = self._write_uncertainty(folder, Spread.of(there), outcomes, len(there))
+            record.update(self._write_uncertainty(folder, Spread.of(there), outcomes, len(there)))
         write_json(folder / RECORD, record)
         log.info("Of what was hidden, %.2f was recovered: %s", record["recovered"], folder / RECORD)
 
@@ -188,18 +189,14 @@ class _Validation:
         checkpoint = folder / f"checkpoint{number}.safetensors"
         trainer, answer = teach(lesson, memory.device, self._processes, checkpoint, config.resume)
         assert answer is not None
-        region, first = inside & (self._weight > MEASURED), cone.first_shell
-        if self._task.reference_shell:  # up to there both halves hold the same reference
-            first = max(first, math.ceil(self._task.reference_shell) + EDGE_SHELLS + 1)
         alone = _first_half(hidden)
-
-        def compared(volume: Tensor) -> Agreement:
-            return compare(rfft3(volume.cpu().numpy()), self._half1, self._half2, region, first)
-
-        learned = compared(alone.fill(answer[:1])[0])
-        constrained = compared(alone.fill(alone.weighted_data, hold=0.0)[0])
+        learned, constrained = (
+            self._compared(rfft3(filled[0].cpu().numpy()), cone)
+            for filled in (alone.fill(answer[:1]), alone.fill(alone.weighted_data, hold=0.0))
+        )
         variance = 0.0
         if turned := self._answers(lesson, alone, trainer.predict_alone, answer[:1], number):
+            region, first = self._region(cone)
             shell = shell_index_rfft((self._box,) * 3)
             # Only where the error is summed up, too.
             compared_shells = np.append(learned.used, np.zeros(self._box, dtype=bool))[shell]
@@ -207,6 +204,17 @@ class _Validation:
         error = float(learned.squared_error[learned.used].sum())
         outcome = ConeOutcome(cone, learned, constrained, error, variance)
         return outcome, self._answers(lesson, self._whole, trainer.predict_alone, None, number)
+
+    def _region(self, cone: Cone) -> tuple[NDArray[np.bool_], int]:
+        """Return what can be compared in a cone: measured coefficients, and from which shell on."""
+        first = cone.first_shell
+        if self._task.reference_shell:  # up to there both halves hold the same reference
+            first = max(first, math.ceil(self._task.reference_shell) + EDGE_SHELLS + 1)
+        return cone.inside_rfft(self._box) & (self._weight > MEASURED), first
+
+    def _compared(self, predicted: NDArray[np.complexfloating], cone: Cone) -> Agreement:
+        """Compare a prediction from half map 1 with raw half map 2 in a cone."""
+        return compare(predicted, self._half1, self._half2, *self._region(cone))
 
     def _own_answers(self) -> Answers | None:
         """Answers of the network that the maps were corrected with."""
@@ -281,20 +289,27 @@ class _Validation:
     def _write_uncertainty(
         self, folder: Path, spread: Spread, outcomes: list[ConeOutcome], n_networks: int
     ) -> dict[str, Any]:
-        shell = shell_index_rfft((self._box,) * 3)
-        inferred = (self._weight < INFERRED) & (shell > 0) & (shell <= self._last_shell)
-        factor = calibration(
-            [o.squared_error for o in outcomes], [o.variance for o in outcomes], spread, inferred
-        )
+        factor = calibration([o.squared_error for o in outcomes], [o.variance for o in outcomes])
+        if factor is None:
+            for name in (UNCERTAINTY, UNCERTAINTY_RFFT, COLOUR_SCRIPT):  # of an earlier validation
+                (folder / name).unlink(missing_ok=True)
+            log.warning("The cones do not tell how far the networks err, so there is no uncertainty.")
+            return {}
         corrected = self._corrected
-        variance = spread.variance * self._deviation**2
+        grey = self._deviation**2
+        in_grey_values = replace(spread, own=grey * spread.own, every=grey * spread.every)
         uncertainty = voxel_uncertainty(
-            variance, factor, (corrected[0].data, corrected[1].data), self._limit, self._voxel_size
+            in_grey_values,
+            factor,
+            (corrected[0].data, corrected[1].data),
+            self._weight,
+            self._limit,
+            self._voxel_size,
         )
         label = "spisonet: expected standard deviation of the corrected map's error"
         write_volume(folder / UNCERTAINTY, corrected[0].with_data(uncertainty), label)
         result = rfft3((corrected[0].data - corrected[0].data.mean()) / self._deviation)
-        relative = relative_uncertainty_rfft(spread.variance_rfft, factor, result)
+        relative = relative_uncertainty_rfft(spread, factor, result)
         cube = Volume(centred_from_half(relative, self._box), self._voxel_size)
         write_volume(folder / UNCERTAINTY_RFFT, cube, "spisonet: expected relative error, DC in the middle")
         inside = (
@@ -302,13 +317,13 @@ class _Validation:
         )
         low, middle, high = (float(v) for v in np.percentile(uncertainty[inside], COLOUR_PERCENTILES))
         script = (
-            f'open "{Path(corrected[0].name).resolve()}" "{(folder / UNCERTAINTY).resolve()}"\n'
+            f'open "../{Path(corrected[0].name).name}" "{UNCERTAINTY}"\n'  # from the script's own folder
             "hide #2 models; color sample #1 map #2 palette "
             f"{low:.4g},blue:{middle:.4g},white:{high:.4g},red\n"
         )
         with atomic_path(folder / COLOUR_SCRIPT) as temporary:
             temporary.write_text(script, encoding="utf-8")
-        return {
+        found = {
             "networks": n_networks,
             "calibration_factor": factor,
             "median_in_mask": middle,
@@ -318,6 +333,7 @@ class _Validation:
             "fourier_map": f"{FOLDER}/{UNCERTAINTY_RFFT}",
             "script": f"{FOLDER}/{COLOUR_SCRIPT}",
         }
+        return {"uncertainty": found}
 
 
 def _first_half(measurement: Measurement) -> Measurement:

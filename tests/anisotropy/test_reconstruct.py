@@ -14,6 +14,7 @@ import mrcfile
 import numpy as np
 import pytest
 
+from spisonet.anisotropy.inputs import SAMPLING_WORDS
 from spisonet.cli.main import main
 from spisonet.fourier.grids import radius_rfft, rfft3
 from spisonet.io.mrc import read_volume, write_volume
@@ -107,6 +108,10 @@ def test_inputs_are_not_modified(small_case, tmp_path):
 
 
 def test_an_independent_half_does_not_see_the_other_half(small_case, tmp_path):
+    """Nor does the weight if it is what the particles' angles sampled; a 3D FSC is of both halves."""
+    blunt = reconstruct(small_case, tmp_path / "blunt", "--independent")
+    assert "measured on both halves" in read_volume(blunt / "corrected_half2.mrc").labels[-1]
+    write_volume(small_case.fsc3d, read_volume(small_case.fsc3d), f"spisonet fsd3d: {SAMPLING_WORDS}")
     first = reconstruct(small_case, tmp_path / "first", "--independent")
     volume = read_volume(small_case.half1)
     noise = np.random.default_rng(9).normal(size=volume.data.shape)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import cache
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -60,6 +61,7 @@ def test_true_poses_need_what_the_views_lack(strategy):
     assert found.strategy is strategy
     assert found.particles is not None
     assert found.particles.poor_share < 0.05
+    assert found.particles.unexplained_share < 0.1
     # The half maps alone tell the same, and their coverage is that of the angles.
     assert diagnose(half_maps(halves), None, 2).strategy is strategy
     assert found.measured.sparse_share == pytest.approx(found.particles.coverage.sparse_share, abs=0.1)
@@ -80,9 +82,21 @@ def test_what_is_sampled_but_does_not_correlate_is_misaligned(wrong_share):
     found = diagnose(half_maps(halves), None, 2, angles, 2000)
     assert found.particles is not None
     assert found.particles.poor_share > 0.3
+    assert found.particles.unexplained_share < 0.1
     assert found.strategy is Strategy.MISALIGNMENT
     advice = advise(found, *(SimpleNamespace(__str__=lambda _: "x") for _ in range(2)), None)
     assert any("--external_reconstruct" in line for line in advice.commands)
+
+
+def test_angles_of_other_particles_or_without_the_symmetry_are_left_out():
+    """Top views alone cannot have measured what these halves hold in all directions."""
+    halves, top = simulate_half_maps(truth(), even_views(2000), LIMIT_SHELL), views_about_z(6)
+    found = diagnose(half_maps(halves), None, 2, top, len(top))
+    assert found.particles is not None
+    assert found.particles.unexplained_share > 0.5
+    assert found.strategy is Strategy.NONE
+    advice = advise(found, Path("a.mrc"), Path("b.mrc"), None)
+    assert any("do not belong together" in reason and "--sym" in reason for reason in advice.reasons)
 
 
 def test_small_errors_of_even_views_are_no_misalignment():

@@ -5,12 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spisonet.fourier.grids import irfft3, radius_rfft, rfft3
+from spisonet.fourier.grids import irfft3, rfft3
 from spisonet.validation.directions import draw_shares, shares_by_direction
 from spisonet.validation.heldout import Cone
 from spisonet.validation.inferred import inferred_fraction
 from spisonet.validation.surfaces import surface
-from spisonet.validation.uncertainty import Answers, Spread, calibration, relative_uncertainty_rfft
+from spisonet.validation.uncertainty import (
+    Answers,
+    Spread,
+    calibration,
+    joined_variance,
+    relative_uncertainty_rfft,
+)
 
 N = 32
 
@@ -73,23 +79,28 @@ def test_the_spread_adds_what_differs_within_and_between_networks():
         maps = [truth + np.float32(bias) + 0.2 * white(int(rng.integers(1e9))) for _ in range(4)]
         networks.append(Answers.of(maps))
     spread = Spread.of(networks)
-    assert spread.variance.mean() == pytest.approx(0.3**2 + 0.2**2 * (1 + 1 / 4), rel=0.25)
-    assert spread.within_rfft[3, 4, 5] == pytest.approx(0.2**2 * N**3, rel=0.3)
+    assert spread.every.mean() == pytest.approx(0.3**2 + 0.2**2 * (1 + 1 / 4), rel=0.25)
+    assert spread.own.mean() == pytest.approx(0.2**2, rel=0.1)
+    assert spread.own_rfft.mean() == pytest.approx(0.2**2 * N**3, rel=0.1)
     assert Answers.of([truth]) is None
     alone = Spread.of(networks[:1])
-    np.testing.assert_array_equal(alone.variance_rfft, alone.within_rfft)
+    np.testing.assert_array_equal(alone.every_rfft, alone.own_rfft)
 
 
 def test_the_calibration_makes_the_spread_the_error():
     """Errors twice as large as the answers' spread are found to be so."""
+    assert calibration([4.0, 8.0], [1.0, 2.0]) == pytest.approx(2)
+    assert calibration([-1.0], [1.0]) is None
+    assert calibration([1.0], [0.0]) is None
     networks = [Answers.of([white(10 * i + j) for j in range(5)]) for i in range(3)]
-    spread = Spread.of(networks)
-    inferred = radius_rfft((N, N, N)) > 5
-    count = float(inferred.sum())
-    ratio = spread.variance_rfft[inferred].mean() / spread.within_rfft[inferred].mean()
-    factor = calibration([4 * ratio * count * N**3], [count * N**3], spread, inferred)
-    assert factor == pytest.approx(2, rel=0.02)
-    assert calibration([-1.0], [1.0], spread, inferred) == 0
-    relative = relative_uncertainty_rfft(spread.variance_rfft, 1.0, 10 * rfft3(white(99)))
+    relative = relative_uncertainty_rfft(Spread.of(networks), 2.0, 10 * rfft3(white(99)))
     assert relative.max() <= 1
-    assert np.median(relative) == pytest.approx(0.1 * np.sqrt(ratio), rel=0.2)
+    assert np.median(relative) == pytest.approx(0.2, rel=0.2)
+
+
+def test_variances_are_joined_where_both_say_that_a_network_is_uncertain():
+    own, every = np.array([1.0, 1.0, 4.0]), np.array([9.0, 1.0, 9.0])
+    joined = joined_variance(own, every)
+    assert joined.mean() == pytest.approx(own.mean())
+    assert joined / joined[1] == pytest.approx([3, 1, 6])
+    assert (joined_variance(np.zeros(3), every) == 0).all()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,10 @@ from spisonet.fourier.grids import frequency_axes_rfft, irfft3, radius_rfft, rff
 from spisonet.fourier.shells import fourier_shell_correlation
 from spisonet.io.mrc import Volume
 from spisonet.validation.nulls import (
+    FAILED,
+    NOT_ATTEMPTED,
+    NOT_VISIBLE,
+    PASSED,
     added_correlation,
     deleted_domain,
     noise_halves,
@@ -65,20 +71,24 @@ def test_a_deleted_domain_is_gone_from_half_maps_that_show_it_and_what_returns_i
     absent = deleted_domain(density + noise, density - deleted + noise, deleted, domain, mask)
     assert absent.original > 20
     assert abs(absent.after) < 3
-    assert absent.passed
+    assert absent.result == PASSED
     assert abs(absent.share) < 0.25  # the soft edge of the mask leaves some of its surroundings
     returned = deleted_domain(density + noise, density + noise, deleted, domain, mask)
-    assert not returned.passed
+    assert returned.result == FAILED
     assert returned.share == pytest.approx(1, abs=0.1)
+    assert replace(absent, original=4.0).result == NOT_VISIBLE
+    assert replace(absent, share=0.9).result == FAILED  # however noisy the solvent is
 
 
 def test_structure_that_both_halves_gained_is_noticed():
     noise = (white(8), white(9))
     gained = (noise[0] + white(10), noise[1] + white(10))
     mask = ball(12)
-    assert added_correlation(noise, noise, white(11), mask, slice(4, 16)).passed
+    unchanged = added_correlation(noise, noise, white(11), mask, slice(4, 16))
+    assert unchanged.result == PASSED
+    assert replace(unchanged, attempted=0.0).result == NOT_ATTEMPTED
     found = added_correlation(noise, gained, white(10), mask, slice(4, 16))
-    assert not found.passed
+    assert found.result == FAILED
     assert found.after > 0.3
     assert found.with_original > 0.5
 
