@@ -154,14 +154,16 @@ def read_call(star: Path) -> ReconstructCall:
     )
 
 
-def read_backprojection(call: ReconstructCall, data_dimensionality: int = 2) -> Backprojection:
+def read_backprojection(
+    call: ReconstructCall, data_dimensionality: int = 2, prior_from_shell: int = 0
+) -> Backprojection:
     """Read and check the arrays of a call.
 
     Parameters
     ----------
     call : ReconstructCall
         It does not tell whether the particles were images or volumes.
-    data_dimensionality : int
+    data_dimensionality, prior_from_shell : int
         See `Backprojection`.
 
     Raises
@@ -184,6 +186,7 @@ def read_backprojection(call: ReconstructCall, data_dimensionality: int = 2) -> 
         call.last_shell,
         call.tau2_fudge,
         data_dimensionality,
+        prior_from_shell,
     )
 
 

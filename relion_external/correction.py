@@ -74,7 +74,9 @@ def _correct(call: ReconstructCall) -> None:
             if partner_star is not None and call.half == 1:
                 with lock:
                     partner = read_backprojection(
-                        read_call(partner_star), inputs.refinement.data_dimensionality
+                        read_call(partner_star),
+                        inputs.refinement.data_dimensionality,
+                        inputs.refinement.prior_from_shell,
                     )
                     mine, its = _regularise(inputs, memory, [partner])
                 _write(mine, workspace.result, inputs, started, joint=True)

@@ -59,6 +59,8 @@ class CallInputs:
             return "the last iteration joins the halves, and its map is RELION's own"
         if self.call.part.startswith("body"):
             return "bodies of a multi-body refinement have masks and frames of their own"
+        if self.refinement.is_of_subtomograms and not self.settings.subtomograms:
+            return "corrections of subtomograms have to be asked for by ISONET_SUBTOMOGRAMS=True"
         return reason_to_wait(self.assessment, self.settings, self.refinement.healpix_order)
 
     def prior(self) -> Prior:
@@ -160,5 +162,5 @@ def read_inputs(
 def read_all(call: ReconstructCall) -> CallInputs:
     """Read everything anew, as the worker does."""
     refinement = read_refinement(call)
-    sums = read_backprojection(call, refinement.data_dimensionality)
+    sums = read_backprojection(call, refinement.data_dimensionality, refinement.prior_from_shell)
     return read_inputs(call, refinement, sums, settings_of(call))

@@ -21,7 +21,7 @@ from relion_external.inputs import read_inputs, settings_folders, settings_of
 from relion_external.options import PREFIX, is_strict, option_names
 from relion_external.preflight import EXECUTABLE, check
 from relion_external.process import end_with_parent, log_to_standard_error, run_worker
-from relion_external.refinement import Refinement, read_refinement
+from relion_external.refinement import MINRES_MAP, Refinement, find_dimensionality, read_refinement
 from relion_external.summary import write_summary
 from relion_external.workspace import CORRECTED, ERROR, WAITED, IterationRecord, Workspace
 from spisonet import __version__
@@ -100,7 +100,10 @@ def _serve(call: ReconstructCall, workspace: Workspace, obstacle: str) -> None:
         for stale in (call.result, call.result_star):
             stale.unlink(missing_ok=True)
     refinement, unknown = _refinement(call)
-    sums = read_backprojection(call, 2 if refinement is None else refinement.data_dimensionality)
+    if refinement is None:
+        sums = read_backprojection(call, find_dimensionality(call), MINRES_MAP)
+    else:
+        sums = read_backprojection(call, refinement.data_dimensionality, refinement.prior_from_shell)
     record = IterationRecord(call.iteration, call.half_name, call.part)
     record.facts = {"last_shell": sums.last_shell}
     corrected = None

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 VERSION = re.compile(r"^#.*version\s+(\d+(?:\.\d+)*)")
 COMMAND = re.compile(r"^#\s+(--.*)$")
+MINRES_MAP = 5  # RELION's default
 NO_FILE = ("None", "")
 
 
@@ -50,6 +51,8 @@ class Refinement:
         The map of iteration 0 that belongs to this half and class.
     tomograms : Path or None
         List of the tomograms that subtomograms are from, from RELION 4 on.
+    prior_from_shell : int
+        ``--minres_map``: nearer to DC RELION's own maps have no prior.
     """
 
     version: tuple[int, ...]
@@ -65,6 +68,7 @@ class Refinement:
     particles: Path | None
     initial_map: Path | None
     tomograms: Path | None
+    prior_from_shell: int
 
     @property
     def grids(self) -> bool:
@@ -121,12 +125,33 @@ def read_refinement(call: ReconstructCall) -> Refinement:
         pixel_size_angstrom=pixel_size,
         particle_diameter_angstrom=call.particle_diameter_angstrom
         or _number(optimiser, "rlnParticleDiameter"),
-        data_dimensionality=int(dimensionality or 2),
+        data_dimensionality=int(dimensionality) if dimensionality else find_dimensionality(call),
         initial_low_pass_angstrom=_positive(ini_high),
         particles=particles,
         initial_map=_initial_map(call),
         tomograms=_file(optimiser, "rlnTomoTomogramsFile"),
+        prior_from_shell=_prior_from_shell(command),
     )
+
+
+def find_dimensionality(call: ReconstructCall) -> int:
+    """Return whether a refinement's particles are images (2) or volumes (3), from any file that tells.
+
+    2 if none does.
+    """
+    for path in sorted(call.folder.glob("*_model.star")):
+        if found := _number(StarFile(path), "rlnDataDimensionality"):
+            return int(found)
+    for path in sorted(call.folder.glob("*_data.star")):
+        optics = StarFile(path).tables.get("optics")
+        if optics is not None and "rlnImageDimensionality" in optics:
+            return int(optics["rlnImageDimensionality"].iloc[0])
+    return 2
+
+
+def _prior_from_shell(command: list[str]) -> int:
+    given = option_value(command, "--minres_map") or ""
+    return int(given) if given.isdigit() else MINRES_MAP
 
 
 def read_header(path: Path) -> tuple[tuple[int, ...], list[str]]:

@@ -150,9 +150,12 @@ def average_stacks(star: Path, folder: Path, tomograms: Path) -> list[Volume]:
         matrices, ctf = series[str(particles.tomograms[number])]
         with mrcfile.open(folder / str(name), permissive=True) as mrc:
             stack = mrc.data.astype(np.float64)
-        for tilt in np.flatnonzero(particles.visible_tilts[number]):
+        visible = np.flatnonzero(particles.visible_tilts[number])
+        # RELION 5 writes the visible tilts only, Warp all.
+        images = stack if len(stack) == len(visible) else stack[visible]
+        for tilt, image in zip(visible, images, strict=True):
             rotation = matrices[tilt] @ particles.rotations[number]
-            halves[number % 2].insert(stack[tilt], ctf[tilt], rotation, premultiplied=True)
+            halves[number % 2].insert(image, ctf[tilt], rotation, premultiplied=True)
     return [Volume(half.backprojection().reconstruct(), voxel_size) for half in halves]
 
 

@@ -23,6 +23,7 @@ from spisonet.cli.generate import boolean_names
 from spisonet.errors import SpisonetError
 from spisonet.io.config import JOB_FILE, CommandConfig, changed_option, read_job_record
 from spisonet.io.mrc import read_box
+from spisonet.io.particles import read_particle_orientations
 from spisonet.tomography.config import DeconvConfig, MakeMaskConfig, PredictConfig, RefineConfig
 from spisonet.validation.config import DiagnoseConfig, ReportConfig
 
@@ -187,8 +188,12 @@ def _find_diagnose(call: JobCall, chosen: Mapping[str, Any]) -> dict[str, Any]:
     del found["o"]
     source = find_source(call.require_input("in_3dref", HALF1_MEANING))
     particles = call.inputs.get("in_parts", source.particles)
+    if "in_parts" not in call.inputs and particles is not None and source.tomograms is None:
+        # The refinement's own particles are of help, but those without known tilts are not.
+        particles = None if read_particle_orientations(particles).is_subtomogram else particles
     symmetry = None if particles is None else source.symmetry
-    return found | {"star": particles, "sym": symmetry, "output_dir": call.folder}
+    tomograms = None if particles is None else source.tomograms
+    return found | {"star": particles, "sym": symmetry, "tomograms": tomograms, "output_dir": call.folder}
 
 
 def _find_anisotropy(call: JobCall, chosen: Mapping[str, Any]) -> dict[str, Any]:
@@ -249,6 +254,7 @@ def _find_fsd3d(call: JobCall, chosen: Mapping[str, Any]) -> dict[str, Any]:
         raise SpisonetError("The job needs Input particles (--in_parts), or a Refine3D job as --in_3dref.")
     return {
         "star_file": particles,
+        "tomograms": None if "tilt_min" in chosen else source.tomograms,
         "map_dim": None if shown is None else read_box(shown),
         "sym": source.symmetry,
         "apix": source.pixel_size_angstrom,
@@ -384,7 +390,7 @@ JOBS = {
                 "in_parts": "particles with orientations",
                 "in_3dref": "their refinement's folder or map, which tells particles, box and symmetry",
             },
-            ("map_dim", "sym", "low_res", "high_res", "number_subset"),
+            ("map_dim", "sym", "low_res", "high_res", "number_subset", "tilt_min", "tilt_max"),
             ("star_file", "o"),
             _find_fsd3d,
             lambda _: [Node("FSD3D.mrc", NodeType.MAP)],

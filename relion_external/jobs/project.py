@@ -57,6 +57,8 @@ class Source:
         Point group.
     particles : Path or None
         Particles' STAR file.
+    tomograms : Path or None
+        List of the tomograms that subtomograms are from.
     """
 
     half1: Path | None = None
@@ -68,6 +70,7 @@ class Source:
     pixel_size_angstrom: float | None = None
     symmetry: str | None = None
     particles: Path | None = None
+    tomograms: Path | None = None
 
     def require_halves(self, given: Path) -> tuple[Path, Path]:
         """Return both half maps.
@@ -168,6 +171,7 @@ def _of_refinement(folder: Path, given: Path | None) -> Source:
         pixel_size_angstrom=_number(model.value("rlnPixelSize")) if model else None,
         symmetry=sampling.value("rlnSymmetryGroup") if sampling else None,
         particles=particles if particles.is_file() else None,
+        tomograms=_named(optimiser.value("rlnTomoTomogramsFile")) if optimiser else None,
     )
 
 

@@ -103,14 +103,40 @@ def relative_to_best_direction(
     ndarray
         Centred float32 cube: 1.1 times the density over the largest of its shell, at most 1.
     """
-    radius = _radius_centred(density.shape[0])
-    shell = np.rint(radius).astype(np.int32)
+    shell = np.rint(_radius_centred(density.shape[0])).astype(np.int32)
     best = np.zeros(int(shell.max()) + 1, dtype=np.float32)
     np.maximum.at(best, shell, density)
-    weight = np.minimum(BEST_DIRECTION * density / np.maximum(best, np.finfo(np.float32).tiny)[shell], 1)
-    weight[radius <= low_shell] = 1
-    weight[radius > high_shell] = 0
-    return np.asarray(weight, dtype=np.float32)
+    weight = BEST_DIRECTION * density / np.maximum(best, np.finfo(np.float32).tiny)[shell]
+    return _between_shells(weight, low_shell, high_shell)
+
+
+def relative_to_even_views(
+    density: NDArray[np.float32], low_shell: float, high_shell: float
+) -> NDArray[np.float32]:
+    """Turn the sampling density of subtomograms into a weight of 0 to 1.
+
+    All tilts of a series meet in its tilt axis, and where the tilt axes of the particles agree that direction
+    is sampled so much better than all others that these would seem unmeasured beside it.
+
+    Parameters
+    ----------
+    density, low_shell, high_shell
+        As of `relative_to_best_direction`.
+
+    Returns
+    -------
+    ndarray
+        Centred float32 cube: the density, 1 where it is that of even views or more.
+    """
+    return _between_shells(density, low_shell, high_shell)
+
+
+def _between_shells(weight: NDArray[np.floating], low_shell: float, high_shell: float) -> NDArray[np.float32]:
+    radius = _radius_centred(weight.shape[0])
+    limited = np.minimum(weight, 1).astype(np.float32)
+    limited[radius <= low_shell] = 1
+    limited[radius > high_shell] = 0
+    return limited
 
 
 def _radius_centred(n: int) -> NDArray[np.float32]:
@@ -212,12 +238,15 @@ class Views:
         How many particles there are, and how many the directions are of.
     pixel_size_angstrom : float or None
         Of the particles' images.
+    are_of_tilts : bool
+        The views are those of the tilt series of subtomograms.
     """
 
     directions: NDArray[np.float64]
     n_particles: int
     n_used: int
     pixel_size_angstrom: float | None
+    are_of_tilts: bool
 
 
 def _tilts(
@@ -231,6 +260,10 @@ def _tilts(
     if files.tilt_min is not None or files.tilt_max is not None:
         if files.tilt_min is None or files.tilt_max is None or files.tilt_min >= files.tilt_max:
             raise SpisonetError("Give both --tilt_min and --tilt_max, the first below the second.")
+        if files.tomograms is not None:
+            raise SpisonetError("Give --tomograms, or --tilt_min and --tilt_max, not both.")
+        if files.tilt_step > files.tilt_max - files.tilt_min:
+            raise SpisonetError(f"--tilt_step {files.tilt_step:g} leaves a single tilt of the range.")
         return {"": tilt_directions(files.tilt_min, files.tilt_max, files.tilt_step)}
     if tomograms is None:
         raise SpisonetError(
@@ -295,8 +328,14 @@ def read_views(files: ParticleFiles) -> Views:
     else:
         directions = directions_of_subtomograms(particles, chosen, of_tilts)
     log.info("%d of %d particles, symmetry %s", len(chosen), len(particles), files.sym.upper())
+    if not len(directions):
+        raise SpisonetError(f"{files.star_file} tells of no tilt that shows a particle.")
     return Views(
-        symmetric_directions(directions, symmetry), len(particles), len(chosen), particles.pixel_size_angstrom
+        symmetric_directions(directions, symmetry),
+        len(particles),
+        len(chosen),
+        particles.pixel_size_angstrom,
+        of_tilts is not None,
     )
 
 
@@ -380,6 +419,7 @@ def run_fsd3d(config: Fsd3dConfig) -> None:
     prepare_output_file(config.o, config.star_file)
 
     density = sampling_volume(views.directions, config.map_dim, config.grid_size)
-    weight = relative_to_best_direction(density, low_shell, high_shell)
+    relative = relative_to_even_views if views.are_of_tilts else relative_to_best_direction
+    weight = relative(density, low_shell, high_shell)
     write_volume(config.o, Volume(weight, apix), label=f"spisonet fsd3d: {SAMPLING_WORDS}, DC at n//2")
     log.info("Wrote %s", config.o)

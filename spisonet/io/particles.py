@@ -30,9 +30,11 @@ SUBTOMOGRAM_COLUMNS = frozenset(
         "rlnCoordinateZ",
         "rlnOriginZ",
         "rlnOriginZAngst",
+        "rlnCtfImage",
     }
 )
 TOMOGRAM_COLUMNS = ("rlnTomoName", "rlnMicrographName")
+DIMENSIONALITY = "rlnImageDimensionality"
 VISIBLE_TILTS = "rlnTomoVisibleFrames"
 POSE = "alignments3D/pose"
 RELATIVE_PIXEL_SIZE_TOLERANCE = 1e-3
@@ -96,8 +98,12 @@ def _read_relion(path: Path) -> ParticleOrientations:
     particles, optics = _particle_tables(path)
     if particles.empty:
         raise SpisonetError(f"{path} holds no particles.")
-    matrices = relion_rotation_matrices(*(_numbers(path, particles, column) for column in ANGLES))
-    if set(SUBTOMOGRAM_ANGLES) <= set(particles.columns):
+    of_boxes = set(SUBTOMOGRAM_ANGLES) <= set(particles.columns)
+    if of_boxes and set(ANGLES).isdisjoint(particles.columns):
+        matrices = np.broadcast_to(np.eye(3), (len(particles), 3, 3))  # not refined yet
+    else:
+        matrices = relion_rotation_matrices(*(_numbers(path, particles, column) for column in ANGLES))
+    if of_boxes:
         # RELION: the particle's matrix leads to the box, the subtomogram's from there to the tomogram.
         box_angles = (_numbers(path, particles, column) for column in SUBTOMOGRAM_ANGLES)
         matrices = relion_rotation_matrices(*box_angles) @ matrices
@@ -110,10 +116,14 @@ def _read_relion(path: Path) -> ParticleOrientations:
         pixel_size_angstrom=_common(_relion_pixel_sizes(path, particles, optics)),
         box=None if box is None else round(box),
         random_subset=subset,
-        is_subtomogram=not SUBTOMOGRAM_COLUMNS.isdisjoint(particles.columns),
+        is_subtomogram=_are_volumes(path, optics) or not SUBTOMOGRAM_COLUMNS.isdisjoint(particles.columns),
         tomograms=_tomograms(particles),
         visible_tilts=_visible_tilts(path, particles),
     )
+
+
+def _are_volumes(path: Path, optics: pd.DataFrame) -> bool:
+    return DIMENSIONALITY in optics and bool((_numbers(path, optics, DIMENSIONALITY) == 3).any())
 
 
 def _tomograms(particles: pd.DataFrame) -> NDArray[np.str_] | None:
@@ -139,7 +149,8 @@ def _particle_tables(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     if not tables:
         raise SpisonetError(f"{path} is not a particle STAR file: it holds no table.")
     optics = tables.get("optics", pd.DataFrame())
-    with_angles = [table for table in tables.values() if ANGLES[1] in table.columns]
+    orienting = {ANGLES[1], SUBTOMOGRAM_ANGLES[1]}
+    with_angles = [table for table in tables.values() if not orienting.isdisjoint(table.columns)]
     particles = tables["particles"] if "particles" in tables else next(iter(with_angles), None)
     if particles is None:
         raise SpisonetError(

@@ -107,6 +107,11 @@ def _from_series(path: Path) -> NDArray[np.float64]:
 
 
 def _beside(path: Path, name: str) -> Path:
-    """Return a file named in another: relative to the project, or else to that other's folder."""
+    """Return a file named in another: relative to the project, which may be any folder above that other.
+
+    If there is none, the one beside the other file, to be named as missing.
+    """
     given = type(path)(name)
-    return given if given.is_file() or given.is_absolute() else path.parent / name
+    folders = (type(path)(), *path.parents, *path.resolve().parents)
+    found = (folder / given for folder in folders)
+    return next((candidate for candidate in found if candidate.is_file()), path.parent / given)

@@ -51,6 +51,8 @@ class Backprojection:
     data_dimensionality : int
         2 where slices were inserted (images, and the tilt images of RELION 5's stacks), 3 where volumes
         were (the subtomograms of RELION 3.1, the pseudo-subtomograms of RELION 4).
+    prior_from_shell : int
+        Nearer to DC, RELION's maps have no prior (its option ``--minres_map``).
     """
 
     data_rfft: NDArray[np.complex64]
@@ -61,6 +63,7 @@ class Backprojection:
     last_shell: int
     tau2_fudge: float = 1.0
     data_dimensionality: int = 2
+    prior_from_shell: int = 0
 
     @property
     def padded_box(self) -> int:
@@ -78,10 +81,12 @@ class Backprojection:
         inside = self._inside
         weight = np.where(inside, self.weight_rfft, 0).astype(np.float64)
         if regularised:
-            tau2 = self._tau2_at(radius_rfft((n, n, n)) / padding)
+            radius = radius_rfft((n, n, n)) / padding
+            tau2 = self._tau2_at(radius)
             prior = padding**3 * self.tau2_fudge * tau2
             from_data = np.divide(1, TAU2_FLOOR * weight, out=np.zeros_like(weight), where=weight > 1e-20)
-            weight += np.where(inside, np.divide(1, prior, out=from_data, where=tau2 > 0), 0)
+            regular = inside & (np.floor(radius + 0.5) >= self.prior_from_shell)
+            weight += np.where(regular, np.divide(1, prior, out=from_data, where=tau2 > 0), 0)
         return weight
 
     def _tau2_at(self, radius: NDArray[np.floating]) -> NDArray[np.float64]:

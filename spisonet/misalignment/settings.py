@@ -39,6 +39,10 @@ class MisalignmentSettings(BaseModel):
         alias="3dfsd",
         description="Take the weights from the particles' angles instead of RELION's weight array.",
     )
+    subtomograms: bool = Field(
+        False,
+        description="Correct references of subtomograms, too: in simulations their poses did not gain.",
+    )
     angular_whiten: bool = Field(
         False, description="Lift weakly sampled directions to the power of the well sampled, shell by shell."
     )
