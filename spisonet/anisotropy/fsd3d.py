@@ -136,7 +136,7 @@ def _between_shells(weight: NDArray[np.floating], low_shell: float, high_shell: 
     limited = np.minimum(weight, 1).astype(np.float32)
     limited[radius <= low_shell] = 1
     limited[radius > high_shell] = 0
-    return limited
+    return np.asarray(limited, dtype=np.float32)
 
 
 def _radius_centred(n: int) -> NDArray[np.float32]:
