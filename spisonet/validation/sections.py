@@ -28,8 +28,8 @@ CAPTIONS = {
     "slices.png": "Central slices before and after the correction, in the same grey scale.",
     "fourier.png": "Central Fourier slices. Where the measurement weight is 1 the data are kept as measured; "
     "where it is 0 the amplitudes after the correction are inferred.",
-    "fsc.png": "Fourier shell correlations. Correlation between corrected halves is no measure of resolution "
-    "unless each half was corrected alone, and even then both networks share one architecture.",
+    "fsc.png": "Fourier shell correlations. That between corrected halves is no measure of resolution: one "
+    "network filled both, or mask and weight filled them alike.",
     "loss.png": "Training loss per epoch.",
 }
 LARGER = (
