@@ -21,7 +21,7 @@ from relion_external.inputs import read_inputs, settings_folders, settings_of
 from relion_external.options import PREFIX, is_strict, option_names
 from relion_external.preflight import EXECUTABLE, check
 from relion_external.process import end_with_parent, log_to_standard_error, run_worker
-from relion_external.refinement import MINRES_MAP, Refinement, find_dimensionality, read_refinement
+from relion_external.refinement import Refinement, find_dimensionality, prior_from_shell, read_refinement
 from relion_external.summary import write_summary
 from relion_external.workspace import CORRECTED, ERROR, WAITED, IterationRecord, Workspace
 from spisonet import __version__
@@ -101,7 +101,8 @@ def _serve(call: ReconstructCall, workspace: Workspace, obstacle: str) -> None:
             stale.unlink(missing_ok=True)
     refinement, unknown = _refinement(call)
     if refinement is None:
-        sums = read_backprojection(call, find_dimensionality(call), MINRES_MAP)
+        dimensionality = find_dimensionality(call)
+        sums = read_backprojection(call, dimensionality, prior_from_shell(dimensionality, []))
     else:
         sums = read_backprojection(call, refinement.data_dimensionality, refinement.prior_from_shell)
     record = IterationRecord(call.iteration, call.half_name, call.part)

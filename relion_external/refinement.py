@@ -52,7 +52,7 @@ class Refinement:
     tomograms : Path or None
         List of the tomograms that subtomograms are from, from RELION 4 on.
     prior_from_shell : int
-        ``--minres_map``: nearer to DC RELION's own maps have no prior.
+        Nearer to DC the maps of volumes have no prior (``--minres_map``).
     """
 
     version: tuple[int, ...]
@@ -107,13 +107,14 @@ def read_refinement(call: ReconstructCall) -> Refinement:
     model_path = next((p for name in models if (p := _previous(call, name)) is not None), None)
     sampling_path, particles = _previous(call, "sampling.star"), _previous(call, "data.star")
     sampling = None if sampling_path is None else StarFile(sampling_path)
-    pixel_size, dimensionality, order = call.pixel_size_angstrom, None, None
+    pixel_size, told, order = call.pixel_size_angstrom, None, None
     if model_path is not None:
         model = StarFile(model_path)
         pixel_size = pixel_size or _number(model, "rlnPixelSize")
-        dimensionality = _number(model, "rlnDataDimensionality")
+        told = _number(model, "rlnDataDimensionality")
     if sampling is not None:
         order = _number(sampling, "rlnHealpixOrder")
+    dimensionality = int(told) if told else find_dimensionality(call)
     ini_high = option_value(command, "--ini_high") or _first_option(call, "--ini_high")
     return Refinement(
         version=version or ((4,) if call.pixel_size_angstrom is not None else (3, 1)),
@@ -125,12 +126,12 @@ def read_refinement(call: ReconstructCall) -> Refinement:
         pixel_size_angstrom=pixel_size,
         particle_diameter_angstrom=call.particle_diameter_angstrom
         or _number(optimiser, "rlnParticleDiameter"),
-        data_dimensionality=int(dimensionality) if dimensionality else find_dimensionality(call),
+        data_dimensionality=dimensionality,
         initial_low_pass_angstrom=_positive(ini_high),
         particles=particles,
         initial_map=_initial_map(call),
         tomograms=_file(optimiser, "rlnTomoTomogramsFile"),
-        prior_from_shell=_prior_from_shell(command),
+        prior_from_shell=prior_from_shell(dimensionality, command),
     )
 
 
@@ -149,9 +150,15 @@ def find_dimensionality(call: ReconstructCall) -> int:
     return 2
 
 
-def _prior_from_shell(command: list[str]) -> int:
+def prior_from_shell(dimensionality: int, command: list[str]) -> int:
+    """Return from which shell on a map has a prior.
+
+    Of images that is everywhere, as in RELION's external program, whose maps the corrections were tried with;
+    of volumes it is as inside RELION, since that program's maps of them are of no use.
+    """
     given = option_value(command, "--minres_map") or ""
-    return int(given) if given.isdigit() else MINRES_MAP
+    shell = int(given) if given.isdigit() else MINRES_MAP
+    return shell if dimensionality == 3 else 0
 
 
 def read_header(path: Path) -> tuple[tuple[int, ...], list[str]]:
