@@ -106,7 +106,10 @@ class Job:
     def slurm_number(self) -> str | None:
         """Number of the SLURM job."""
         path = self.folder / SLURM_FILE
-        return path.read_text(encoding="ascii").strip() if path.is_file() else None
+        if path.is_symlink() or not path.is_file():
+            return None
+        number = path.read_text(encoding="ascii", errors="replace").strip()
+        return number if number.isdecimal() else None  # anything else would be an option of scancel
 
     @cached_property
     def state(self) -> str:
@@ -284,7 +287,7 @@ def _subfolders(folder: Path) -> list[Path]:
 
 
 def _is_run(folder: Path) -> bool:
-    return (folder / JOB_FILE).is_file()
+    return os.path.isfile(folder / JOB_FILE)  # of a folder that may not be entered: no
 
 
 def modified(path: Path) -> float | None:

@@ -87,7 +87,7 @@ class Viewer:
         n_z = reader.shape[0]
         chosen = sorted({round(z) for z in np.linspace(0, n_z - 1, min(n_z, SAMPLED_PLANES))})
         stride = max(1, len(chosen) * reader.shape[1] * reader.shape[2] // SAMPLES)
-        sample = np.concatenate([reader.read("z", z, z + 1).ravel()[::stride] for z in chosen])
+        sample = np.concatenate([reader.read("z", z, z + 1).ravel()[::stride].copy() for z in chosen])
         sample = sample[np.isfinite(sample)]
         if not sample.size:
             raise SpisonetError(f"{path} holds no finite values.")

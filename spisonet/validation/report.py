@@ -98,11 +98,7 @@ def _fsc_by_direction(run: FinishedRun, page: Path) -> Section | None:
     curves = {when: _by_direction(maps, limit, run.workers) for when, maps in pairs.items()}
     numbers = {when: _numbers(metrics) for when, (_, metrics) in curves.items()}
     label = _label_of_halves(run)
-    by_direction = {"axes_xyz": np.round(geodesic_sphere().axes_zyx[:, ::-1], 4).tolist()} | {
-        f"{when}_0143_angstrom": np.round(metrics.directional_0143_angstrom, 3).tolist()
-        for when, (_, metrics) in curves.items()
-    }
-    section = Section("FSC by direction", numbers | {"by_direction": by_direction}, [_table(numbers)])
+    section = Section("FSC by direction", numbers, [_table(numbers)])
     section.parts.append(warning(f"After the correction: {label}."))
     section.add_figure(
         beside(page, "directional_fsc"),
@@ -149,7 +145,7 @@ def _by_direction(maps: HalfMaps, limit: float, workers: int) -> tuple[Fsc3d, Fs
     return fsc3d, summarise_fsc3d(fsc3d)
 
 
-def _numbers(metrics: Fsc3dMetrics) -> dict[str, float]:
+def _numbers(metrics: Fsc3dMetrics) -> dict[str, Any]:
     directional = metrics.directional_0143_angstrom
     return {
         "resolution_0143_angstrom": metrics.resolution_0143_angstrom,
@@ -157,6 +153,8 @@ def _numbers(metrics: Fsc3dMetrics) -> dict[str, float]:
         "worst_direction_0143_angstrom": float(directional.max()),
         "sphericity": metrics.sphericity,
         "cfar": metrics.cfar,
+        "axes_xyz": np.round(geodesic_sphere().axes_zyx[:, ::-1], 4).tolist(),
+        "directional_0143_angstrom": np.round(directional, 3).tolist(),
     }
 
 
@@ -255,7 +253,7 @@ def _why_untested(config: ReconstructConfig) -> str:
     return "How well it was inferred has not been tested: `spisonet.py validate` does."
 
 
-def _table(numbers: dict[str, dict[str, float]]) -> str:
+def _table(numbers: dict[str, dict[str, Any]]) -> str:
     titles = {
         "resolution_0143_angstrom": "FSC 0.143, all directions / Å",
         "best_direction_0143_angstrom": "best direction / Å",

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -87,11 +88,12 @@ def test_even_views_get_relions_own_map(make_job, capfd):
     assert "left alone, because the views are even" in capfd.readouterr().out
 
 
-def test_averages_of_volumes_have_a_scale_of_their_own(make_job, capfd):
+def test_averages_of_volumes_have_a_scale_of_their_own(make_job, capfd, monkeypatch):
+    monkeypatch.setenv("ISONET_SUBTOMOGRAMS", "True")
     job, even = make_job(), uneven_sums(opening=0.0)
     job.write_iteration(2, dimensionality=3)
     assert call(job.write_call(3, sums=even)) == 0
-    expected = plain(even) * even.box
+    expected = plain(replace(even, prior_from_shell=5)) * even.box  # RELION's --minres_map
     assert read_volume(job.result(3), 4.0).data == pytest.approx(expected, abs=1e-6 * float(expected.max()))
     # The correction keeps that scale, and nothing of a first reference that may lack the same wedge.
     assert call(job.write_call(3)) == 0

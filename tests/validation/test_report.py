@@ -27,9 +27,8 @@ def test_a_report_sums_up_a_finished_run_and_no_other(done, tmp_path, capsys):
     page = (tmp_path / "sum.html").read_text()
     assert "halves coupled: not for resolution claims" in page
     numbers = json.loads((tmp_path / "sum.json").read_text())["fsc_by_direction"]
-    assert set(numbers) == {"before", "after", "by_direction"}
-    directions = numbers["by_direction"]
-    assert len(directions["axes_xyz"]) == len(directions["after_0143_angstrom"])
+    assert set(numbers) == {"before", "after"}
+    assert len(numbers["after"]["axes_xyz"]) == len(numbers["after"]["directional_0143_angstrom"])
     assert 0 < numbers["before"]["cfar"] <= 1
     assert (tmp_path / "sum_directional_fsc.png").is_file()
     record = json.loads((out / "job.json").read_text())
