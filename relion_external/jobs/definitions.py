@@ -23,7 +23,6 @@ from spisonet.cli.generate import boolean_names
 from spisonet.errors import SpisonetError
 from spisonet.io.config import JOB_FILE, CommandConfig, changed_option, read_job_record
 from spisonet.io.mrc import read_box
-from spisonet.io.particles import read_particle_orientations
 from spisonet.tomography.config import DeconvConfig, MakeMaskConfig, PredictConfig, RefineConfig
 from spisonet.validation.config import DiagnoseConfig, ReportConfig
 
@@ -188,9 +187,8 @@ def _find_diagnose(call: JobCall, chosen: Mapping[str, Any]) -> dict[str, Any]:
     del found["o"]
     source = find_source(call.require_input("in_3dref", HALF1_MEANING))
     particles = call.inputs.get("in_parts", source.particles)
-    if "in_parts" not in call.inputs and particles is not None and source.tomograms is None:
-        # The refinement's own particles are of help, but those without known tilts are not.
-        particles = None if read_particle_orientations(particles).is_subtomogram else particles
+    if "in_parts" not in call.inputs and source.is_of_volumes and source.tomograms is None:
+        particles = None  # without their tilts they do not tell what was sampled
     symmetry = None if particles is None else source.symmetry
     tomograms = None if particles is None else source.tomograms
     return found | {"star": particles, "sym": symmetry, "tomograms": tomograms, "output_dir": call.folder}

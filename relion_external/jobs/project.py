@@ -59,6 +59,8 @@ class Source:
         Particles' STAR file.
     tomograms : Path or None
         List of the tomograms that subtomograms are from.
+    is_of_volumes : bool
+        The particles are volumes.
     """
 
     half1: Path | None = None
@@ -71,6 +73,7 @@ class Source:
     symmetry: str | None = None
     particles: Path | None = None
     tomograms: Path | None = None
+    is_of_volumes: bool = False
 
     def require_halves(self, given: Path) -> tuple[Path, Path]:
         """Return both half maps.
@@ -172,6 +175,7 @@ def _of_refinement(folder: Path, given: Path | None) -> Source:
         symmetry=sampling.value("rlnSymmetryGroup") if sampling else None,
         particles=particles if particles.is_file() else None,
         tomograms=_named(optimiser.value("rlnTomoTomogramsFile")) if optimiser else None,
+        is_of_volumes=model is not None and _number(model.value("rlnDataDimensionality")) == 3,
     )
 
 

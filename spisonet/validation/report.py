@@ -13,6 +13,7 @@ import numpy as np
 
 from spisonet import __version__
 from spisonet.anisotropy.config import ReconstructConfig
+from spisonet.anisotropy.figures import NO_CLAIM
 from spisonet.anisotropy.figures_fsc import draw_comparison
 from spisonet.anisotropy.fsc3d import Fsc3d, Fsc3dMetrics, estimate_fsc3d, summarise_fsc3d
 from spisonet.anisotropy.fsc_metrics import geodesic_sphere
@@ -40,8 +41,8 @@ log = logging.getLogger("spisonet")
 REPORT_FILE = "report.html"
 CONE_DEGREES = 20.0
 TO_THE_LIMIT = 1.1
-COUPLED = "halves coupled: not for resolution claims"
-FILLED_ALIKE = "halves filled alike by mask and weight: not for resolution claims"
+COUPLED = f"halves coupled: {NO_CLAIM}"
+FILLED_ALIKE = f"halves filled alike by mask and weight: {NO_CLAIM}"
 
 
 def run_report(config: ReportConfig) -> None:
