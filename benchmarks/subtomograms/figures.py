@@ -44,7 +44,7 @@ def sampling_figure(out: Path, densities: dict[str, Path]) -> None:
             panel.set(xlabel=plane[:2] + " (1/Å)", ylabel=plane[4:] + " (1/Å)")
             panel.tick_params(labelsize=7)
         row[1].set_title(name, fontsize=9)
-    figure.colorbar(image, ax=axes, shrink=0.6, label="sampling, 1 in the best direction of a shell")
+    figure.colorbar(image, ax=axes, shrink=0.6, label="sampling, 1 where it is that of even views")
     figure.savefig(out, dpi=150)
 
 
