@@ -12,7 +12,7 @@ from pathlib import Path
 def main() -> None:
     """Run the ``spisonet`` command line."""
     _forget_script_folder()
-    from spisonet.cli.main import main as run  # noqa: PLC0415 - only importable once sys.path is clean
+    from spisonet.commands.main import main as run  # noqa: PLC0415 - only importable once sys.path is clean
 
     run()
 
@@ -20,7 +20,7 @@ def main() -> None:
 def isonet() -> None:
     """Run the ``isonet`` command line."""
     _forget_script_folder()
-    from spisonet.cli.main import isonet as run  # noqa: PLC0415
+    from spisonet.commands.main import isonet as run  # noqa: PLC0415
 
     run()
 

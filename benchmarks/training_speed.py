@@ -20,10 +20,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from spisonet.fourier.filters import soft_lowpass_weights
 from spisonet.fourier.grids import frequency_axes_rfft, irfft3, radius_rfft, rfft3
-from spisonet.learning.devices import Execution, choose_devices, describe_device, keep_freed_memory
+from spisonet.learning.devices import Backend, choose_devices, describe_device, keep_freed_memory
 from spisonet.learning.measurement import Measurement
 from spisonet.learning.memory import Memory
-from spisonet.learning.objectives import EquivarianceObjective, ReplayObjective
+from spisonet.learning.objectives import EquivarianceObjective, SelfTrainingObjective
 from spisonet.learning.trainer import Trainer, TrainingOptions
 from spisonet.learning.unet import PublishedUNet, UNet
 
@@ -93,10 +93,10 @@ def make_trainer(
     objective = (
         EquivarianceObjective(measurement, args.cube_size, 1.0, 0.5)
         if published
-        else ReplayObjective(measurement, args.cube_size)
+        else SelfTrainingObjective(measurement, args.cube_size)
     )
     trainer = Trainer(network, objective, options, device, Memory(device).largest_tile(network))
-    trainer.execution = Execution(device, bfloat16=mixed)
+    trainer.backend = Backend(device, bfloat16=mixed)
     return trainer
 
 
@@ -148,11 +148,11 @@ def synthetic(box: int) -> Measurement:
     return Measurement(
         data=torch.from_numpy(np.stack(data)),
         weight_rfft=torch.from_numpy(weight),
-        consistency_rfft=torch.from_numpy(weight),
-        noise_inside=0.2,
+        view_weight_rfft=torch.from_numpy(weight),
+        noise_fraction_in_mask=0.2,
         band_rfft=torch.from_numpy(band),
         band_fraction=0.7,
-        crop_centres=torch.from_numpy(np.argwhere(ball > 0)[:, ::-1].astype(np.float32)),
+        subvolume_centres=torch.from_numpy(np.argwhere(ball > 0)[:, ::-1].astype(np.float32)),
         support=torch.from_numpy(ball),
         positivity=True,
     )

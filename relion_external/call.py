@@ -13,7 +13,7 @@ import numpy as np
 from spisonet.errors import SpisonetError
 from spisonet.io.mrc import UNREADABLE
 from spisonet.io.star import StarFile
-from spisonet.misalignment.backprojection import Backprojection
+from spisonet.misalignment.backprojection import BackProjector
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,7 +48,7 @@ class ReconstructCall:
     box, last_shell : int
         Edge of the map in voxels; shell at which the sums end.
     padding, tau2_fudge : float
-        See `Backprojection`.
+        See `BackProjector`.
     tau2, fsc : ndarray
         ``(box // 2 + 1,)`` prior power and gold-standard FSC (zero where RELION has none).
     pixel_size_angstrom, particle_diameter_angstrom : float or None
@@ -154,9 +154,9 @@ def read_call(star: Path) -> ReconstructCall:
     )
 
 
-def read_backprojection(
+def read_back_projector(
     call: ReconstructCall, data_dimensionality: int = 2, prior_from_shell: int = 0
-) -> Backprojection:
+) -> BackProjector:
     """Read and check the arrays of a call.
 
     Parameters
@@ -164,7 +164,7 @@ def read_backprojection(
     call : ReconstructCall
         It does not tell whether the particles were images or volumes.
     data_dimensionality, prior_from_shell : int
-        See `Backprojection`.
+        See `BackProjector`.
 
     Raises
     ------
@@ -177,7 +177,7 @@ def read_backprojection(
     real, imag, weight = (_read_array(path, shape) for path in (call.data_real, call.data_imag, call.weight))
     if weight.min() < 0 or weight.max() <= 0:
         raise SpisonetError(f"{call.weight} holds no positive weight, or a negative one.")
-    return Backprojection(
+    return BackProjector(
         (real + 1j * imag).astype(np.complex64),
         weight,
         call.tau2,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from relion_external.call import read_backprojection, read_call
+from relion_external.call import read_back_projector, read_call
 from relion_external.halves import GpuLock, JointWork
 from relion_external.inputs import CallInputs, read_all
 from relion_external.process import available_cores, end_with_parent, log_to_standard_error
@@ -28,15 +28,15 @@ from spisonet.io.mrc import Volume, write_volume
 from spisonet.learning.checkpoint import load_network, save_network
 from spisonet.learning.devices import choose_devices, use_cpu_threads
 from spisonet.learning.memory import GIGABYTE, Memory
-from spisonet.learning.recipe import NETWORKS, Recipe, fitting_cube_size
-from spisonet.misalignment.regularisation import Regularised, regularise
+from spisonet.learning.training_config import NETWORKS, TrainingConfig, fitting_cube_size
+from spisonet.misalignment.regularisation import RegularisedReference, regularise
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from relion_external.call import ReconstructCall
     from spisonet.learning.unet import Network
-    from spisonet.misalignment.backprojection import Backprojection
+    from spisonet.misalignment.backprojection import BackProjector
 
 
 log = logging.getLogger("spisonet")
@@ -73,7 +73,7 @@ def _correct(call: ReconstructCall) -> None:
         with joint as partner_star:
             if partner_star is not None and call.half == 1:
                 with lock:
-                    partner = read_backprojection(
+                    partner = read_back_projector(
                         read_call(partner_star),
                         inputs.refinement.data_dimensionality,
                         inputs.refinement.prior_from_shell,
@@ -104,9 +104,11 @@ def _device(option: str | None, half: int | None) -> torch.device:
     return choose_devices()[0]
 
 
-def _regularise(inputs: CallInputs, memory: Memory, others: list[Backprojection]) -> list[Regularised]:
+def _regularise(
+    inputs: CallInputs, memory: Memory, others: list[BackProjector]
+) -> list[RegularisedReference]:
     settings, call = inputs.settings, inputs.call
-    recipe = Recipe(
+    training_config = TrainingConfig(
         objective=settings.objective,
         epochs=settings.epochs,
         n_subvolume=settings.n_subvolume,
@@ -128,7 +130,7 @@ def _regularise(inputs: CallInputs, memory: Memory, others: list[Backprojection]
         inputs.voxel_size_angstrom,
         inputs.prior(),
         settings,
-        recipe,
+        training_config,
         memory,
         start,
     )
@@ -147,7 +149,9 @@ def _last_network(inputs: CallInputs, joint: bool) -> Network | None:
     return network if isinstance(network, NETWORKS[inputs.settings.objective]) else None
 
 
-def _keep_network(result: Regularised, workspace: Workspace, inputs: CallInputs, joint: bool) -> None:
+def _keep_network(
+    result: RegularisedReference, workspace: Workspace, inputs: CallInputs, joint: bool
+) -> None:
     """Keep the weights for the next iteration, if it starts from them, and drop the last ones."""
     if inputs.settings.retrain_each_iter or result.network is None:
         return
@@ -155,7 +159,7 @@ def _keep_network(result: Regularised, workspace: Workspace, inputs: CallInputs,
     workspace.network(1, joint).unlink(missing_ok=True)
 
 
-def _write(result: Regularised, path: Path, inputs: CallInputs, started: float, joint: bool) -> None:
+def _write(result: RegularisedReference, path: Path, inputs: CallInputs, started: float, joint: bool) -> None:
     if not np.isfinite(result.reference).all() or not result.reference.any():
         raise SpisonetError("the regularised reference is empty or not finite.")
     write_volume(path, Volume(result.reference, inputs.voxel_size_angstrom))
@@ -163,7 +167,7 @@ def _write(result: Regularised, path: Path, inputs: CallInputs, started: float, 
         "seconds": time.monotonic() - started,
         "loss": result.losses[-1] if result.losses else None,
         "resolution": inputs.assessment.resolution_angstrom,
-        "sparse": inputs.assessment.sparse_share,
+        "sparse": inputs.assessment.undersampled_fraction,
         "hidden": result.hidden_share,
         "inferred": result.inferred_share,
         "direction": result.inferred_angle_degrees,

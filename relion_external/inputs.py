@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from relion_external.call import read_backprojection
+from relion_external.call import read_back_projector
 from relion_external.options import read_settings
 from relion_external.refinement import Refinement, read_refinement
-from spisonet.anisotropy.fsd3d import (
+from spisonet.analysis.fourier_sampling import (
     directions_of_subtomograms,
     most_subtomograms,
     random_part,
@@ -21,18 +21,18 @@ from spisonet.anisotropy.fsd3d import (
 )
 from spisonet.errors import SpisonetError
 from spisonet.geometry.rotations import view_directions
-from spisonet.geometry.sampling import symmetric_directions
 from spisonet.geometry.symmetry import symmetry_rotations
+from spisonet.geometry.view_sampling import symmetric_directions
 from spisonet.io.mrc import read_volume
 from spisonet.io.particles import read_particle_orientations
-from spisonet.misalignment.assessment import Assessment, assess, reason_to_wait
+from spisonet.misalignment.anisotropy_check import AnisotropyCheck, check_anisotropy, skip_reason
 from spisonet.misalignment.prior import Prior, spherical_mask
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from relion_external.call import ReconstructCall
-    from spisonet.misalignment.backprojection import Backprojection
+    from spisonet.misalignment.backprojection import BackProjector
     from spisonet.misalignment.settings import MisalignmentSettings
 
 log = logging.getLogger("spisonet")
@@ -48,12 +48,12 @@ class CallInputs:
     call: ReconstructCall
     refinement: Refinement
     settings: MisalignmentSettings
-    sums: Backprojection
+    sums: BackProjector
     voxel_size_angstrom: float
-    assessment: Assessment
+    assessment: AnisotropyCheck
 
     @property
-    def reason_to_wait(self) -> str | None:
+    def skip_reason(self) -> str | None:
         """Why this call is better left alone, or None."""
         if self.refinement.split_halves and self.call.half is None:
             return "the last iteration joins the halves, and its map is RELION's own"
@@ -61,7 +61,7 @@ class CallInputs:
             return "bodies of a multi-body refinement have masks and frames of their own"
         if self.refinement.is_of_subtomograms and not self.settings.subtomograms:
             return "corrections of subtomograms have to be asked for by ISONET_SUBTOMOGRAMS=True"
-        return reason_to_wait(self.assessment, self.settings, self.refinement.healpix_order)
+        return skip_reason(self.assessment, self.settings, self.refinement.healpix_order)
 
     def prior(self) -> Prior:
         """Read what is known besides the sums.
@@ -143,7 +143,7 @@ def settings_of(call: ReconstructCall) -> MisalignmentSettings:
 
 
 def read_inputs(
-    call: ReconstructCall, refinement: Refinement, sums: Backprojection, settings: MisalignmentSettings
+    call: ReconstructCall, refinement: Refinement, sums: BackProjector, settings: MisalignmentSettings
 ) -> CallInputs:
     """Assess the sums of a call.
 
@@ -155,12 +155,12 @@ def read_inputs(
     voxel_size = refinement.pixel_size_angstrom
     if voxel_size is None or voxel_size <= 0:
         raise SpisonetError("neither the call nor the model file of the last iteration has a pixel size.")
-    assessment = assess(sums, call.fsc, voxel_size, settings.fsc_05)
+    assessment = check_anisotropy(sums, call.fsc, voxel_size, settings.fsc_05)
     return CallInputs(call, refinement, settings, sums, voxel_size, assessment)
 
 
 def read_all(call: ReconstructCall) -> CallInputs:
     """Read everything anew, as the worker does."""
     refinement = read_refinement(call)
-    sums = read_backprojection(call, refinement.data_dimensionality, refinement.prior_from_shell)
+    sums = read_back_projector(call, refinement.data_dimensionality, refinement.prior_from_shell)
     return read_inputs(call, refinement, sums, settings_of(call))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import mrcfile
 import numpy as np
 
-from relion_external.call import ReconstructCall, read_backprojection, read_call
+from relion_external.call import ReconstructCall, read_back_projector, read_call
 from relion_external.halves import FileLock
 from relion_external.inputs import read_inputs, settings_folders, settings_of
 from relion_external.options import PREFIX, is_strict, option_names
@@ -33,7 +33,7 @@ from spisonet.misalignment.settings import MisalignmentSettings
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from spisonet.misalignment.backprojection import Backprojection
+    from spisonet.misalignment.backprojection import BackProjector
 
 
 log = logging.getLogger("spisonet")
@@ -102,9 +102,9 @@ def _serve(call: ReconstructCall, workspace: Workspace, obstacle: str) -> None:
     refinement, unknown = _refinement(call)
     if refinement is None:
         dimensionality = find_dimensionality(call)
-        sums = read_backprojection(call, dimensionality, prior_from_shell(dimensionality, []))
+        sums = read_back_projector(call, dimensionality, prior_from_shell(dimensionality, []))
     else:
-        sums = read_backprojection(call, refinement.data_dimensionality, refinement.prior_from_shell)
+        sums = read_back_projector(call, refinement.data_dimensionality, refinement.prior_from_shell)
     record = IterationRecord(call.iteration, call.half_name, call.part)
     record.facts = {"last_shell": sums.last_shell}
     corrected = None
@@ -142,17 +142,17 @@ def _lock(workspace: Workspace, star: Path) -> tuple[FileLock | None, str]:
 def _correct(
     call: ReconstructCall,
     refinement: Refinement,
-    sums: Backprojection,
+    sums: BackProjector,
     settings: MisalignmentSettings,
     workspace: Workspace,
     record: IterationRecord,
 ) -> NDArray[np.float32] | None:
     """Let a worker correct the map; None if it is better left alone."""
     inputs = read_inputs(call, refinement, sums, settings)
-    waiting = inputs.reason_to_wait
+    waiting = inputs.skip_reason
     record.facts |= {
         "resolution": inputs.assessment.resolution_angstrom,
-        "sparse": inputs.assessment.sparse_share,
+        "sparse": inputs.assessment.undersampled_fraction,
     }
     if waiting is not None:
         record.outcome, record.reason = WAITED, waiting
@@ -194,7 +194,7 @@ def _keep_record(
     workspace: Workspace,
     call: ReconstructCall,
     refinement: Refinement,
-    sums: Backprojection,
+    sums: BackProjector,
 ) -> None:
     """Keep the summary; RELION has its map, so nothing here may fail."""
     try:

@@ -12,7 +12,7 @@ import numpy as np
 from relion_external.process import available_cores
 from relion_external.workspace import CORRECTED, PLAIN, WAITED, IterationRecord, Workspace, read_records
 from spisonet import __version__
-from spisonet.anisotropy.fsc3d import estimate_fsc3d, summarise_fsc3d
+from spisonet.analysis.fsc3d import estimate_fsc3d, summarise_fsc3d
 from spisonet.errors import SpisonetError
 from spisonet.geometry.rotations import view_directions
 from spisonet.geometry.symmetry import symmetry_rotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from relion_external.call import ReconstructCall
     from relion_external.refinement import Refinement
-    from spisonet.misalignment.backprojection import Backprojection
+    from spisonet.misalignment.backprojection import BackProjector
 
 CONE_ANGLE_DEGREES = 20.0
 NEAR_DEGREES = 30.0
@@ -56,7 +56,7 @@ ALIGNMENT_NOTE = (
 
 
 def write_summary(
-    call: ReconstructCall, refinement: Refinement, workspace: Workspace, sums: Backprojection
+    call: ReconstructCall, refinement: Refinement, workspace: Workspace, sums: BackProjector
 ) -> None:
     """Bring the summary of a job up to date; half 1 does it, with what both halves left before.
 
@@ -68,7 +68,7 @@ def write_summary(
         As it stood before.
     workspace : Workspace
         Where the summary goes.
-    sums : Backprojection
+    sums : BackProjector
         Of this half, whose map without correction is kept until the next iteration.
     """
     voxel_size = refinement.pixel_size_angstrom

@@ -24,14 +24,15 @@ import numpy as np
 from run import SMALL
 from simulate import Case, draw_views, simulate
 
-from spisonet.anisotropy.inputs import HalfMaps
+from spisonet.analysis.half_maps import HalfMaps
+from spisonet.analysis.orientation_diagnostics import Diagnosis, diagnose
 from spisonet.geometry.rotations import random_rotations, rotation_vector_matrices
 from spisonet.io.mrc import Volume
-from spisonet.validation.diagnosis import Diagnosis, diagnose
 
 sys.path.append(str(Path(__file__).parents[2]))
-from tests.anisotropy.simulation import even_views, simulate_half_maps
 from tests.validation.misaligned import simulate_misaligned
+
+from tests.anisotropy.simulation import even_views, simulate_half_maps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,7 +44,7 @@ ACTIN = Case("actin", "actin_3mfp.pdb", 56, 3.0, 7.5, views="even")
 N_VIEWS, N_ERRORS = 3000, 12
 HEAD = (
     "| particle | views | right | found | from half maps alone | worst direction / best, Å | cFAR "
-    "| sphericity | SCF* | sparse, measured / sampled | elongation | poorly correlated | s |\n"
+    "| sphericity | SCF* | sparse, measured / sampled | psf_aspect_ratio | poorly correlated | s |\n"
     + "|---" * 13
     + "|"
 )
@@ -186,9 +187,9 @@ def line(row: Row) -> str:
         f"| {row.name} | {row.views} | {row.right} | {found.strategy} | {row.without.strategy} "
         f"| {directional.max():.1f} / {directional.min():.1f} | {found.metrics.cfar:.2f} "
         f"| {found.metrics.sphericity:.2f} | {particles.scf:.2f} "
-        f"| {found.measured.sparse_share:.2f} / {particles.coverage.sparse_share:.2f} "
-        f"| {found.measured.elongation:.2f} / {particles.coverage.elongation:.2f} "
-        f"| {particles.poor_share:.2f} | {row.seconds:.0f} |"
+        f"| {found.measured.undersampled_fraction:.2f} / {particles.coverage.undersampled_fraction:.2f} "
+        f"| {found.measured.psf_aspect_ratio:.2f} / {particles.coverage.psf_aspect_ratio:.2f} "
+        f"| {particles.low_correlation_fraction:.2f} | {row.seconds:.0f} |"
     )
 
 

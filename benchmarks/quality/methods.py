@@ -29,9 +29,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from spisonet.anisotropy.grey_scale import measure_grey_scale
-from spisonet.anisotropy.inputs import HalfMaps
-from spisonet.anisotropy.knowledge import Knowledge, known_from_halves
+from spisonet.analysis.half_maps import HalfMaps
+from spisonet.analysis.normalisation import measure_grey_scale
+from spisonet.anisotropy.fourier_weights import FourierWeights, estimate_fourier_weights
 from spisonet.anisotropy.preparation import build_measurement, correction_band
 from spisonet.anisotropy.recombination import recombine
 from spisonet.fourier.filters import shell_curve_to_rfft
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
     from spisonet.learning.measurement import Measurement
 
-METHODS = ("input", "projection", "deconvolve", "published", "ei", "replay")
+METHODS = ("input", "projection", "deconvolve", "published", "ei", "self-training")
 EPOCHS = 4
 PUBLISHED_RATE, PUBLISHED_BATCH = 3e-4, 4
 PUBLISHED_ALPHA, PUBLISHED_BETA = 1.0, 0.5
@@ -96,10 +96,10 @@ def _command(
     return read_volume(folder / name / "corrected_half1.mrc").data
 
 
-def knowledge(case: Case, simulated: Simulated) -> Knowledge:
+def knowledge(case: Case, simulated: Simulated) -> FourierWeights:
     """Measure what the half maps know, as ``reconstruct`` does without ``--aniso_file``."""
     volumes = (Volume(v, case.voxel_size) for v in (simulated.half1, simulated.half2, simulated.mask))
-    return known_from_halves(HalfMaps(*volumes), None, case.resolution, torch.get_num_threads())
+    return estimate_fourier_weights(HalfMaps(*volumes), None, case.resolution, torch.get_num_threads())
 
 
 def _projection(case: Case, simulated: Simulated) -> NDArray[np.float32]:
@@ -108,13 +108,13 @@ def _projection(case: Case, simulated: Simulated) -> NDArray[np.float32]:
     scale = measure_grey_scale(simulated.half1, simulated.mask, band)
     measurement = build_measurement(
         [scale.normalise(simulated.half1)],
-        known.weight_rfft,
-        known.consistency_rfft,
+        known.fsc_weight_rfft,
+        known.view_weight_rfft,
         band,
         simulated.mask,
         torch.device("cpu"),
         positivity=True,
-        noise_inside=0.0,  # there is no prediction to hold the result to
+        noise_fraction_in_mask=0.0,  # there is no prediction to hold the result to
     )
     return recombine(measurement, measurement.weighted_data, [simulated.half1], [scale])[0].whole
 
@@ -125,7 +125,7 @@ def published_measurement(case: Case, simulated: Simulated, device: torch.device
     halves = [simulated.half1, simulated.half2]
     measurement = build_measurement(
         halves,
-        known.weight_rfft,
+        known.fsc_weight_rfft,
         None,
         correction_band(known, case.limit_shell),
         simulated.mask,

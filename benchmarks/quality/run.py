@@ -43,7 +43,7 @@ FINE = (
 )
 VIEWS = ("top", "side", "two")
 PEAKS = (100.0, 300.0, 1000.0)
-DEFAULT_METHODS = ("input", "projection", "published", "replay")
+DEFAULT_METHODS = ("input", "projection", "published", "self-training")
 
 
 @dataclass(frozen=True)

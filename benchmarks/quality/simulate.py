@@ -18,7 +18,7 @@ from scipy import ndimage
 
 from spisonet.fourier.grids import centred_from_half, frequency_axes_rfft, irfft3, radius_rfft, rfft3
 from spisonet.fourier.shells import shell_counts, shell_sums
-from spisonet.geometry.sampling import sampling_density
+from spisonet.geometry.view_sampling import sampling_density
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -25,11 +25,11 @@ from simulate import Case, Simulated, simulate
 from spisonet.anisotropy.preparation import correction_band, prepare_measurement
 from spisonet.fourier.grids import frequency_axes_rfft, radius_rfft, shell_index_rfft
 from spisonet.learning.devices import choose_devices, describe_device, keep_freed_memory
-from spisonet.learning.lesson import Lesson
 from spisonet.learning.memory import Memory
-from spisonet.learning.objectives import ReplayObjective
+from spisonet.learning.objectives import SelfTrainingObjective
 from spisonet.learning.spectra import apply_filter, rfft3
 from spisonet.learning.trainer import Trainer, TrainingOptions
+from spisonet.learning.training_job import TrainingJob
 from spisonet.learning.unet import UNet
 
 if TYPE_CHECKING:
@@ -68,12 +68,12 @@ class HeldOut:
         cone = torch.from_numpy(along & (radius > 0)).to(device)
         seen = torch.from_numpy(np.where((shell >= first) & (shell <= last), shell, 0)).to(device)
         rest = (~cone).float()
-        consistency = measurement.consistency_rfft
+        consistency = measurement.view_weight_rfft
         hidden = replace(
             measurement,
             data=apply_filter(measurement.data, rest),
-            weight_rfft=measurement.weight_rfft * rest,
-            consistency_rfft=None if consistency is None else consistency * rest,
+            weight_rfft=measurement.fsc_weight_rfft * rest,
+            view_weight_rfft=None if consistency is None else consistency * rest,
         )
         return cls(hidden, cone, measurement.data[1], seen, torch.from_numpy(mask).to(device))
 
@@ -120,18 +120,18 @@ def main() -> None:
     published = watch("published", trainer, held, lambda: trainer.predict(held.measurement.data)[0])
 
     held = HeldOut.make(our_measurement(case, simulated, device), case, simulated.mask)
-    lesson = Lesson(
+    training_job = TrainingJob(
         "ours",
         held.measurement,
-        lambda m: ReplayObjective(m, args.cube_size),
+        lambda m: SelfTrainingObjective(m, args.cube_size),
         UNet(args.filter_base),
         TrainingOptions(args.epochs, args.crops, PUBLISHED_BATCH, 1, learning_rate=1e-3, seed=0),
         Memory(device).largest_tile(UNet(args.filter_base)),
     )
-    ours_trainer, objective = lesson.prepare(device)
+    ours_trainer, objective = training_job.prepare(device)
 
     def ours_prediction() -> Tensor:
-        return held.measurement.fill(objective.answer(ours_trainer.predict))[0]
+        return held.measurement.complete(objective.predict(ours_trainer.predict))[0]
 
     ours = watch("ours", ours_trainer, held, ours_prediction)
     goal = published[-1].score

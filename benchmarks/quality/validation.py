@@ -30,7 +30,7 @@ from spisonet.anisotropy.preparation import correction_band, prepare_measurement
 from spisonet.fourier.filters import soft_lowpass_weights
 from spisonet.fourier.grids import half_from_centred, irfft3, rfft3, shell_index_rfft
 from spisonet.io.mrc import Volume, read_volume, write_volume
-from spisonet.validation.heldout import MEASURED, MeasuredDirections, gap_like_angle, hide
+from spisonet.validation.heldout import MEASURED, MeasuredDirections, gap_like_angle, mask_out_cone
 from spisonet.validation.heldout import compare as agreement
 
 if TYPE_CHECKING:
@@ -115,9 +115,9 @@ def constrain(case: Case, folder: Path, args: argparse.Namespace) -> dict[str, f
     half1 = replace(measured, data=measured.data[:1])
 
     def filled(measurement: Measurement) -> NDArray[np.float32]:
-        return measurement.fill(measurement.weighted_data, hold=0.0)[0].numpy()
+        return measurement.complete(measurement.weighted_data, prior_weight=0.0)[0].numpy()
 
-    weight = measured.filling_weight_rfft.numpy()
+    weight = measured.data_weight_rfft.numpy()
     raw = [rfft3(half) for half in measured.data.numpy()]
     directions = MeasuredDirections.of(weight, case.limit_shell)
     row = {"true": recovery(scales[0].restore(filled(half1)), simulated, case)}
@@ -128,12 +128,15 @@ def constrain(case: Case, folder: Path, args: argparse.Namespace) -> dict[str, f
     }.items():
         agreements = [
             agreement(
-                rfft3(filled(hide(half1, inside))), *raw, inside & (weight > MEASURED), cone.first_shell
+                rfft3(filled(mask_out_cone(half1, inside))),
+                *raw,
+                inside & (weight > MEASURED),
+                cone.first_shell,
             )
             for cone in directions.cones(3, angle)
             for inside in [cone.inside_rfft(case.box)]
         ]
-        row[f"held_out_{name}"] = sum(agreements[1:], agreements[0]).recovered
+        row[f"held_out_{name}"] = sum(agreements[1:], agreements[0]).recovery
     return row
 
 

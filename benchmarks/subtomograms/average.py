@@ -18,7 +18,7 @@ import numpy as np
 from spisonet.io.mrc import Volume, read_volume, write_volume
 from spisonet.io.particles import read_particle_orientations
 from spisonet.io.star import StarFile
-from spisonet.misalignment.backprojection import Backprojection
+from spisonet.misalignment.backprojection import BackProjector
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,7 +95,7 @@ class Sums:
                 np.add.at(self.data, (z, y, x), near * signed)
                 np.add.at(self.weight, (z, y, x), near * amplitude**2)
 
-    def backprojection(self) -> Backprojection:
+    def backprojection(self) -> BackProjector:
         """Return the sums as RELION keeps them, with a prior of a tenth of every shell's weight."""
         half = self.padded // 2 + 1
         data, weight = self.data[..., :half], self.weight[..., :half]
@@ -104,7 +104,7 @@ class Sums:
         shell = np.rint(radius).astype(int)
         mean = np.bincount(shell.ravel(), weight.ravel()) / np.bincount(shell.ravel())
         tau2 = 1 / (PADDING**3 * PRIOR_SHARE * np.maximum(mean[: self.box // 2 + 1], 1e-6))
-        return Backprojection(
+        return BackProjector(
             data.astype(np.complex64),
             weight.astype(np.float32),
             tau2,

@@ -22,12 +22,12 @@ import torch
 
 from spisonet.io.mrc import Volume, write_volume
 from spisonet.io.tomograms import open_tomogram
-from spisonet.learning.devices import Execution, choose_devices, describe_device
+from spisonet.learning.devices import Backend, choose_devices, describe_device
 from spisonet.learning.memory import Memory
 from spisonet.learning.unet import UNet, fused
 from spisonet.tomography.predict import HOST_TILE_BYTES
-from spisonet.tomography.prediction import TilePredictor, predict_specimen
-from spisonet.tomography.specimens import Specimen
+from spisonet.tomography.prediction import TilePredictor, predict_tomogram
+from spisonet.tomography.tomogram import Tomogram
 
 TILE, STRIDE = 96, 64
 
@@ -49,27 +49,27 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "t.mrc"
         write_volume(path, Volume(data, 10.0), "noise")
-        specimen = Specimen("t", (open_tomogram(path),), (-60.0, 60.0), None, None, 1)
+        tomogram = Tomogram("t", (open_tomogram(path),), (-60.0, 60.0), None, None, 1)
         for name, run in (("older", _older), ("ours", _ours)):
             if args.only in (None, name):
                 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
                 start = time.perf_counter()
-                run(specimen, network, device, Path(folder) / f"{name}.mrc")
+                run(tomogram, network, device, Path(folder) / f"{name}.mrc")
                 seconds = time.perf_counter() - start
                 memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
                 print(f"| {name} | {seconds:.1f} | {1e6 * seconds / data.size:.2f} | {memory:.0f} |")
 
 
-def _ours(specimen: Specimen, network: UNet, device: torch.device, output: Path) -> None:
-    execution = Execution.fastest(device)
-    placed = execution.place(fused(network))
+def _ours(tomogram: Tomogram, network: UNet, device: torch.device, output: Path) -> None:
+    backend = Backend.fastest(device)
+    placed = backend.to_device(fused(network))
     most = HOST_TILE_BYTES if device.type == "cpu" else None
-    tile = Memory(device).largest_tile(placed, specimen.shape, most)
-    predict_specimen(specimen, TilePredictor(placed, execution, specimen, 0), device, tile, output, "ours")
+    tile = Memory(device).largest_tile(placed, tomogram.shape, most)
+    predict_tomogram(tomogram, TilePredictor(placed, backend, tomogram, 0), device, tile, output, "ours")
 
 
-def _older(specimen: Specimen, network: UNet, device: torch.device, output: Path) -> None:
-    data = specimen.volumes[0].read()
+def _older(tomogram: Tomogram, network: UNet, device: torch.device, output: Path) -> None:
+    data = tomogram.volumes[0].read()
     margin = (TILE - STRIDE) // 2
     padded = np.pad(data, [(margin, TILE)] * 3, mode="symmetric")
     result = np.zeros_like(padded)

@@ -16,8 +16,8 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
+from spisonet.fourier.ctf import Microscope
 from spisonet.io.mrc import Volume, write_volume
-from spisonet.tomography.contrast import Microscope
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,20 +11,15 @@ from typing import Any
 from relion_external.jobs.arguments import JobCall, as_options
 from relion_external.jobs.folder import Node, NodeType
 from relion_external.jobs.project import Source, find_source
-from spisonet.anisotropy.config import (
-    AngularWhitenConfig,
-    CombineMapConfig,
-    Fsc3dConfig,
-    Fsd3dConfig,
-    ReconstructConfig,
-    WhiteningConfig,
-)
-from spisonet.cli.generate import boolean_names
+from spisonet.analysis.config import DiagnoseConfig, Fsc3dConfig, Fsd3dConfig
+from spisonet.anisotropy.config import ReconstructConfig
+from spisonet.commands.options import boolean_names
 from spisonet.errors import SpisonetError
+from spisonet.fourier.config import AngularWhitenConfig, CombineMapConfig, WhiteningConfig
 from spisonet.io.config import JOB_FILE, CommandConfig, changed_option, read_job_record
 from spisonet.io.mrc import read_box
+from spisonet.report.config import ReportConfig
 from spisonet.tomography.config import DeconvConfig, MakeMaskConfig, PredictConfig, RefineConfig
-from spisonet.validation.config import DiagnoseConfig, ReportConfig
 
 EXECUTABLE_PREFIX, TOMOGRAM_PREFIX = "spisonet-job-", "isonet-job-"
 TOMOGRAMS = Node("tomograms.star", NodeType.TOMOGRAMS)

@@ -15,15 +15,12 @@ from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 
 from spisonet import __version__
-from spisonet.anisotropy.config import (
-    AngularWhitenConfig,
-    CombineMapConfig,
-    Fsc3dConfig,
-    Fsd3dConfig,
-    ReconstructConfig,
-    WhiteningConfig,
-)
-from spisonet.anisotropy.figures import central_slices, draw_slices
+from spisonet.analysis.config import DiagnoseConfig, Fsc3dConfig, Fsd3dConfig
+from spisonet.anisotropy.config import ReconstructConfig
+from spisonet.commands.registry import SPISONET
+from spisonet.figures.reconstruction import central_slices, draw_slices
+from spisonet.figures.tomograms import middle_slices
+from spisonet.fourier.config import AngularWhitenConfig, CombineMapConfig, WhiteningConfig
 from spisonet.fourier.grids import rfft3
 from spisonet.fourier.shells import shell_counts, shell_sums
 from spisonet.io.atomic import atomic_path
@@ -31,13 +28,11 @@ from spisonet.io.config import command_words, read_job_record
 from spisonet.io.mrc import read_volume
 from spisonet.io.tomogram_table import TomogramTable
 from spisonet.io.tomograms import open_tomogram
-from spisonet.tomography.config import COMMANDS as TOMOGRAM_COMMANDS
+from spisonet.report.config import ReportConfig
+from spisonet.report.reconstruction import facts_of, note_on_independence
+from spisonet.report.sections import CAPTIONS
+from spisonet.report.tomograms import INFERRED
 from spisonet.tomography.config import DeconvConfig, MakeMaskConfig, PredictConfig, RefineConfig
-from spisonet.tomography.figures import middle_slices
-from spisonet.tomography.report import INFERRED
-from spisonet.validation.config import DiagnoseConfig, ReportConfig
-from spisonet.validation.report import facts_of, note_on_independence
-from spisonet.validation.sections import CAPTIONS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,7 +77,7 @@ def write_logfile(path: Path, config: CommandConfig) -> None:
         The command's configuration.
     """
     contents = contents_of(config)
-    program = "isonet.py" if type(config) in TOMOGRAM_COMMANDS else "spisonet.py"
+    program = "spisonet.py" if type(config) in SPISONET else "isonet.py"
     contents.facts["Command"] = shlex.join([program, *command_words(config)])
     with atomic_path(path) as temporary, PdfPages(temporary) as pdf:
         for page in (_first_page(contents), *contents.pages):
@@ -189,7 +184,7 @@ def _(config: RefineConfig) -> Contents:
     facts = {
         "Tomograms": ", ".join(outcome["tomograms"]),
         "Method": outcome["method"],
-        "Training": "{epochs} epochs of {crops_per_epoch} cubes of {cube_size} voxels".format(**outcome),
+        "Training": "{epochs} epochs of {subvolumes_per_epoch} cubes of {cube_size} voxels".format(**outcome),
         "Note": INFERRED,
     }
     names = ["loss.png", *outcome["previews"][-1:]]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from relion_external.jobs.definitions import JOBS, LOGFILE
 from relion_external.process import end_with_parent
-from spisonet.cli.main import run_config
+from spisonet.commands.main import run_config
 
 
 def main(name: str, folder: Path, text: str) -> None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from spisonet.anisotropy.grey_scale import is_brighter_than_solvent, measure_grey_scale, particle_region
-from spisonet.anisotropy.guards import mask_leakage_guard
+from spisonet.analysis.leakage import mask_leakage_weight
+from spisonet.analysis.normalisation import is_brighter_than_solvent, measure_grey_scale, particle_region
 from spisonet.errors import SpisonetError
 from spisonet.fourier.filters import shell_curve_to_rfft, soft_lowpass_weights
 from spisonet.fourier.grids import half_from_centred, irfft3, radius_rfft, rfft3
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from spisonet.anisotropy.grey_scale import GreyScale
-    from spisonet.anisotropy.knowledge import Knowledge
+    from spisonet.analysis.normalisation import GreyScale
+    from spisonet.anisotropy.fourier_weights import FourierWeights
     from spisonet.io.mrc import Volume
 
 BAND_EDGE = 0.5  # shells over which the correction ends
@@ -90,7 +90,7 @@ def include_reference(
     return irfft3(mixed.astype(np.complex64), map_data.shape)
 
 
-def correction_band(known: Knowledge, limit_shell: float) -> NDArray[np.float32]:
+def correction_band(known: FourierWeights, limit_shell: float) -> NDArray[np.float32]:
     """Share in 0..1 of every Fourier coefficient that is corrected; the rest stays the input's.
 
     Everything in the shells where something can be learned, with a soft edge that ends at
@@ -98,7 +98,7 @@ def correction_band(known: Knowledge, limit_shell: float) -> NDArray[np.float32]
 
     Parameters
     ----------
-    known : Knowledge
+    known : FourierWeights
         What is known of the map.
     limit_shell : float
         Resolution limit in Fourier voxels.
@@ -108,7 +108,7 @@ def correction_band(known: Knowledge, limit_shell: float) -> NDArray[np.float32]
     ndarray
         ``(n, n, n // 2 + 1)``; 1 at DC.
     """
-    n = len(known.weight_rfft)
+    n = len(known.fsc_weight_rfft)
     inside = soft_lowpass_weights(n, limit_shell - BAND_EDGE, BAND_EDGE)
     band = inside * shell_curve_to_rfft(known.learnable, n)
     band[0, 0, 0] = 1.0
@@ -117,7 +117,7 @@ def correction_band(known: Knowledge, limit_shell: float) -> NDArray[np.float32]
 
 def prepare_measurement(
     maps: list[NDArray[np.float32]],
-    known: Knowledge,
+    known: FourierWeights,
     band_rfft: NDArray[np.float32],
     mask: NDArray[np.float32] | None,
     device: torch.device,
@@ -129,7 +129,7 @@ def prepare_measurement(
     ----------
     maps : list of ndarray
         ``(n, n, n)`` in grey values.
-    known : Knowledge
+    known : FourierWeights
         Their weights.
     band_rfft : ndarray
         ``(n, n, n // 2 + 1)`` share in 0..1 of what is learned.
@@ -149,16 +149,20 @@ def prepare_measurement(
     """
     scales = [measure_grey_scale(volume, mask, band_rfft) for volume in maps]
     densities = [scale.normalise(volume) for volume, scale in zip(maps, scales, strict=True)]
-    weight = known.weight_rfft if mask is None else known.weight_rfft * mask_leakage_guard(densities, mask)
+    weight = (
+        known.fsc_weight_rfft
+        if mask is None
+        else known.fsc_weight_rfft * mask_leakage_weight(densities, mask)
+    )
     measurement = build_measurement(
         densities,
         weight,
-        known.consistency_rfft,
+        known.view_weight_rfft,
         band_rfft,
         mask,
         device,
         positivity and all(is_brighter_than_solvent(d, mask) for d in densities),
-        known.noise_inside,
+        known.noise_fraction_in_mask,
     )
     return measurement, scales
 
@@ -166,12 +170,12 @@ def prepare_measurement(
 def build_measurement(
     halves: list[NDArray[np.float32]],
     weight_rfft: NDArray[np.float32],
-    consistency_rfft: NDArray[np.float32] | None,
+    view_weight_rfft: NDArray[np.float32] | None,
     band_rfft: NDArray[np.float32],
     mask: NDArray[np.float32] | None,
     device: torch.device,
     positivity: bool,
-    noise_inside: float = 1.0,
+    noise_fraction_in_mask: float = 1.0,
 ) -> Measurement:
     """Put normalised maps and their weight on the device.
 
@@ -181,7 +185,7 @@ def build_measurement(
         One or two normalised maps ``(n, n, n)``.
     weight_rfft : ndarray
         ``(n, n, n // 2 + 1)`` in 0..1.
-    consistency_rfft : ndarray or None
+    view_weight_rfft : ndarray or None
         ``(n, n, n // 2 + 1)`` in 0..1, weight of the whole box.
     band_rfft : ndarray
         ``(n, n, n // 2 + 1)`` share in 0..1 of what is learned.
@@ -191,7 +195,7 @@ def build_measurement(
         Where the engine works.
     positivity : bool
         Whether the prediction may not be below the solvent.
-    noise_inside : float
+    noise_fraction_in_mask : float
         Share in 0..1 of the noise of the box that is inside the mask.
     """
     n = halves[0].shape[0]
@@ -207,12 +211,12 @@ def build_measurement(
     centres = np.ascontiguousarray(np.argwhere(particle_region(n, mask))[:, ::-1], dtype=np.float32)
     return Measurement(
         data=torch.from_numpy(np.stack(filtered)).to(device),
-        weight_rfft=on_device(weight_rfft),
-        consistency_rfft=None if consistency_rfft is None else on_device(consistency_rfft),
-        noise_inside=noise_inside,
+        fsc_weight_rfft=on_device(weight_rfft),
+        view_weight_rfft=None if view_weight_rfft is None else on_device(view_weight_rfft),
+        noise_fraction_in_mask=noise_fraction_in_mask,
         band_rfft=torch.from_numpy(band_rfft).to(device),
         band_fraction=min(1.0, last_shell / (n / 2)),
-        crop_centres=torch.from_numpy(centres).to(device),
+        subvolume_centres=torch.from_numpy(centres).to(device),
         support=None if mask is None else torch.from_numpy(np.clip(mask, 0.0, 1.0)).to(device),
         positivity=positivity and mask is not None,
     )

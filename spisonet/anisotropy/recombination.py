@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from spisonet.anisotropy.grey_scale import GreyScale
+    from spisonet.analysis.normalisation import GreyScale
     from spisonet.learning.measurement import Measurement
 
 
@@ -38,12 +38,12 @@ def recombine(
     predictions: torch.Tensor,
     inputs: list[NDArray[np.float32]],
     scales: list[GreyScale],
-    hold: float | None = None,
+    prior_weight: float | None = None,
 ) -> list[CorrectedMap]:
     """Corrected maps: the filled measurement within the band and the input beyond it.
 
     A coefficient is kept as far as the half maps agree on it: where the weight is 1 the output is the
-    measurement, where it is 0 the prediction under the real-space constraints (`Measurement.fill`).
+    measurement, where it is 0 the prediction under the real-space constraints (`Measurement.complete`).
 
     Parameters
     ----------
@@ -55,10 +55,10 @@ def recombine(
         The input maps in grey values.
     scales : list of GreyScale
         Of each input.
-    hold : float, optional
-        How far the result is held to the prediction, see `Measurement.fill`.
+    prior_weight : float, optional
+        How far the result is held to the prediction, see `Measurement.complete`.
     """
-    filled = measurement.fill(predictions, hold).cpu().numpy()
+    filled = measurement.complete(predictions, prior_weight).cpu().numpy()
     beyond = 1.0 - measurement.band_rfft.cpu().numpy()
     corrected = []
     for densities, grey, scale in zip(filled, inputs, scales, strict=True):
@@ -87,4 +87,4 @@ def deconvolve(
     ----------
     Bertero & Boccacci (1998) Introduction to Inverse Problems in Imaging (projected Landweber iteration).
     """
-    return recombine(measurement, measurement.weighted_data, inputs, scales, hold=0.0)
+    return recombine(measurement, measurement.weighted_data, inputs, scales, prior_weight=0.0)

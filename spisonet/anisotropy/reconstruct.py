@@ -12,20 +12,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from spisonet.anisotropy.figures import write_figures
-from spisonet.anisotropy.inputs import COUPLED_WORDS, is_of_both_halves
-from spisonet.anisotropy.knowledge import Knowledge, known_from_halves, known_from_weight, reference_share
+from spisonet.analysis.half_maps import COUPLED_WORDS, is_of_both_halves
+from spisonet.anisotropy.fourier_weights import (
+    FourierWeights,
+    estimate_fourier_weights,
+    fourier_weights_from_file,
+    reference_share,
+)
 from spisonet.anisotropy.preparation import correction_band, prepare_measurement
 from spisonet.anisotropy.recombination import CorrectedMap, deconvolve, recombine
-from spisonet.anisotropy.task import CLASSICAL_PREFIX, FSC3D_FILE, KEPT_STEM, Task, read_task
+from spisonet.anisotropy.run_inputs import CLASSICAL_PREFIX, FSC3D_FILE, KEPT_STEM, RunInputs, read_run_inputs
+from spisonet.figures.reconstruction import write_figures
 from spisonet.fourier.grids import centred_from_half
 from spisonet.io.atomic import prepare_output_folder
 from spisonet.io.mrc import Volume, write_volume
 from spisonet.learning.checkpoint import save_network
 from spisonet.learning.devices import describe_device, empty_cache
-from spisonet.learning.lesson import teach
-from spisonet.learning.recipe import Recipe
-from spisonet.learning.session import recorded, require_same_run
+from spisonet.learning.launcher import recorded, require_same_run
+from spisonet.learning.training_config import TrainingConfig
+from spisonet.learning.training_job import train
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +39,7 @@ if TYPE_CHECKING:
 
     from spisonet.anisotropy.config import ReconstructConfig
     from spisonet.learning.memory import Memory
-    from spisonet.learning.processes import Processes
+    from spisonet.learning.process_group import ProcessGroup
 
 log = logging.getLogger("spisonet")
 
@@ -52,7 +57,7 @@ INDEPENDENT_LABELS = (INDEPENDENT_LABEL, MEASURED_LABEL, DECONVOLVED_LABEL, DECO
 
 
 @dataclass(frozen=True)
-class Unit:
+class TrainingUnit:
     """What one network sees: both halves, or one half and nothing of the other.
 
     Attributes
@@ -72,17 +77,17 @@ class Unit:
 
 
 @dataclass(frozen=True)
-class UnitOutcome:
+class UnitResult:
     """What became of a unit: maps (learned and classical), weight, share that was hidden, losses."""
 
     corrected: list[CorrectedMap]
     classical: list[CorrectedMap]
     weight_rfft: NDArray[np.float32]
-    hidden_fraction: float
+    unmeasured_fraction: float
     epoch_losses: list[float]
 
 
-def reconstruct(config: ReconstructConfig, memory: Memory, processes: Processes) -> None:
+def reconstruct(config: ReconstructConfig, memory: Memory, processes: ProcessGroup) -> None:
     """Correct the anisotropy of one or two half maps; called in the main process while others attend.
 
     Writes corrected maps, weights, figures, the log and ``job.json`` into ``config.output_dir``.
@@ -92,16 +97,16 @@ def reconstruct(config: ReconstructConfig, memory: Memory, processes: Processes)
     SpisonetError
         If an input or option is unusable (nothing is written then), or if training fails.
     """
-    task = read_task(config, memory)
-    known = find_knowledge(config, task)
+    inputs = read_run_inputs(config, memory)
+    known = find_fourier_weights(config, inputs)
     folder = config.output_dir
     if config.resume:
         require_same_run(config, folder)
     prepare_output_folder(folder)
     if not config.resume:
-        _remove_old_results(folder, output_names(task.volumes))
+        _remove_old_results(folder, output_names(inputs.volumes))
     with recorded(config, folder, memory.device) as outcome:
-        outcome.update(_correct(config, task, known, processes))
+        outcome.update(_correct(config, inputs, known, processes))
         log.info("Corrected maps are in %s.", folder)
 
 
@@ -114,30 +119,32 @@ def _remove_old_results(folder: Path, names: list[str]) -> None:
         path.unlink(missing_ok=True)
 
 
-def _correct(config: ReconstructConfig, task: Task, known: Knowledge, processes: Processes) -> dict[str, Any]:
-    volumes, box, folder = task.volumes, task.maps.half1.box, config.output_dir
-    device = task.memory.device
-    if task.maps.coupled:
+def _correct(
+    config: ReconstructConfig, inputs: RunInputs, known: FourierWeights, processes: ProcessGroup
+) -> dict[str, Any]:
+    volumes, box, folder = inputs.volumes, inputs.maps.half1.box, config.output_dir
+    device = inputs.memory.device
+    if inputs.maps.coupled:
         log.warning("One network has learned from both halves already: what it inferred counts as measured.")
     log.info("Device: %s", describe_device(device))
     if processes.count > 1:
         log.info("%d processes train together.", processes.count)
-    if task.cube_size != config.cube_size:
+    if inputs.cube_size != config.cube_size:
         log.info(
-            "The box of %d voxels takes cubes of %d instead of %d.", box, task.cube_size, config.cube_size
+            "The box of %d voxels takes cubes of %d instead of %d.", box, inputs.cube_size, config.cube_size
         )
     if config.aniso_file is None:
-        cube = volumes[0].with_data(centred_from_half(known.weight_rfft, box))
+        cube = volumes[0].with_data(centred_from_half(known.fsc_weight_rfft, box))
         write_volume(folder / FSC3D_FILE, cube, "spisonet: conical 3D FSC")
     limit_angstrom = known.limit_resolution_angstrom
-    limit_shell = box * task.maps.half1.voxel_size_angstrom / limit_angstrom
+    limit_shell = box * inputs.maps.half1.voxel_size_angstrom / limit_angstrom
     band = correction_band(known, limit_shell)
     if not known.learnable[1:].any():
         log.warning("The half maps do not correlate in any shell: nothing is learned, nothing is changed.")
     names = output_names(volumes)
     units = units_of(config, volumes)
     # One after the other, so that the memory of the first is free again for the second.
-    outcomes = [_correct_unit(config, task, known, band, unit, processes) for unit in units]
+    outcomes = [_correct_unit(config, inputs, known, band, unit, processes) for unit in units]
     corrected = [result for outcome in outcomes for result in outcome.corrected]
     losses = {unit.name: outcome.epoch_losses for unit, outcome in zip(units, outcomes, strict=True)}
 
@@ -151,7 +158,7 @@ def _correct(config: ReconstructConfig, task: Task, known: Knowledge, processes:
         write_volume(path, volume.with_data(result.whole), _label_of_classical(config, len(volumes)))
     results = [volume.with_data(result.whole) for volume, result in zip(volumes, corrected, strict=True)]
     figures = write_figures(
-        folder, volumes, results, task.mask, outcomes[0].weight_rfft, limit_angstrom, losses
+        folder, volumes, results, inputs.mask, outcomes[0].weight_rfft, limit_angstrom, losses
     )
     return {
         "device": str(device),
@@ -159,7 +166,9 @@ def _correct(config: ReconstructConfig, task: Task, known: Knowledge, processes:
         "halves_independent": label in INDEPENDENT_LABELS,
         "label": label,
         "limit_resolution_angstrom": round(limit_angstrom, 3),
-        "hidden_fraction": round(float(np.mean([outcome.hidden_fraction for outcome in outcomes])), 4),
+        "unmeasured_fraction": round(
+            float(np.mean([outcome.unmeasured_fraction for outcome in outcomes])), 4
+        ),
         "corrected_by_shell": np.round(known.learnable[: math.ceil(limit_shell) + 1], 3).tolist(),
         "epoch_losses": losses,
         "corrected_maps": [f"corrected_{name}.mrc" for name in names],
@@ -170,28 +179,28 @@ def _correct(config: ReconstructConfig, task: Task, known: Knowledge, processes:
 
 def _correct_unit(
     config: ReconstructConfig,
-    task: Task,
-    known: Knowledge,
+    inputs: RunInputs,
+    known: FourierWeights,
     band: NDArray[np.float32],
-    unit: Unit,
-    processes: Processes,
-) -> UnitOutcome:
-    device = task.memory.device
+    unit: TrainingUnit,
+    processes: ProcessGroup,
+) -> UnitResult:
+    device = inputs.memory.device
     empty_cache(device)
     maps = [volume.data for volume in unit.members]
-    measurement, scales = prepare_measurement(maps, known, band, task.mask, device, config.positivity)
-    if config.positivity and task.mask is not None and not measurement.positivity:
+    measurement, scales = prepare_measurement(maps, known, band, inputs.mask, device, config.positivity)
+    if config.positivity and inputs.mask is not None and not measurement.positivity:
         log.info("The density inside the mask is not above the solvent: positivity is not imposed.")
-    hidden, limit = measurement.hidden_fraction, known.limit_resolution_angstrom
+    hidden, limit = measurement.unmeasured_fraction, known.limit_resolution_angstrom
     log.info("%s: %.0f %% was not measured up to %.2f Å.", unit.name, 100 * hidden, limit)
     classical = deconvolve(measurement, maps, scales)
     corrected, losses = classical, []
     if config.method == "learn" and known.learnable[1:].any():
-        lesson = recipe_of(config, task, unit.seed).lesson(
-            unit.name, measurement, task.memory, processes.count, task.pretrained
+        training_job = training_config_of(config, inputs, unit.seed).training_job(
+            unit.name, measurement, inputs.memory, processes.count, inputs.pretrained
         )
         checkpoint = config.output_dir / f"checkpoint{unit.suffix}.safetensors"
-        trainer, answer = teach(lesson, device, processes, checkpoint, config.resume)
+        trainer, answer = train(training_job, device, processes, checkpoint, config.resume)
         assert answer is not None
         corrected = recombine(measurement, answer, maps, scales)
         losses = trainer.epoch_losses
@@ -199,11 +208,11 @@ def _correct_unit(
             path = config.output_dir / f"network{unit.suffix}.safetensors"
             save_network(path, trainer.average, {"trained_on": unit.name})
             log.info("Wrote %s", path)
-    weight = measurement.filling_weight_rfft.cpu().numpy()
+    weight = measurement.data_weight_rfft.cpu().numpy()
     first = unit.members[0]
     kept = Volume(centred_from_half(weight * band + 1 - band, first.box), first.voxel_size_angstrom)
     write_volume(config.output_dir / f"{KEPT_STEM}{unit.suffix}.mrc", kept, KEPT_LABEL)
-    return UnitOutcome(corrected, classical, weight, hidden, losses)
+    return UnitResult(corrected, classical, weight, hidden, losses)
 
 
 def _write_maps(
@@ -218,25 +227,25 @@ def _write_maps(
             log.info("Wrote %s", path)
 
 
-def units_of(config: ReconstructConfig, volumes: list[Volume]) -> list[Unit]:
+def units_of(config: ReconstructConfig, volumes: list[Volume]) -> list[TrainingUnit]:
     """Say which network sees which maps: one both or, if the halves are to stay independent, each its own."""
     if not config.independent and len(volumes) > 1:
-        return [Unit("both halves", "", volumes, config.seed)]
+        return [TrainingUnit("both halves", "", volumes, config.seed)]
     return [
-        Unit(name, f"_{name}", [volume], config.seed + index)
+        TrainingUnit(name, f"_{name}", [volume], config.seed + index)
         for index, (name, volume) in enumerate(zip(output_names(volumes), volumes, strict=True))
     ]
 
 
-def find_knowledge(config: ReconstructConfig, task: Task) -> Knowledge:
+def find_fourier_weights(config: ReconstructConfig, inputs: RunInputs) -> FourierWeights:
     """Find the Fourier weight, the signal per shell and the limit from what may be looked at."""
-    first, given = task.maps.half1, task.weight_rfft
+    first, given = inputs.maps.half1, inputs.weight_rfft
     # Independent halves with a given weight must not meet, not even in an FSC.
-    if given is not None and (task.maps.half2 is None or config.independent):
-        given = np.maximum(given, reference_share(first.box, task.reference_shell))
-        return known_from_weight(given, first.voxel_size_angstrom, task.limit_resolution_angstrom)
-    limit, threads = task.limit_resolution_angstrom, torch.get_num_threads()
-    return known_from_halves(task.maps, given, limit, threads, task.reference_shell)
+    if given is not None and (inputs.maps.half2 is None or config.independent):
+        given = np.maximum(given, reference_share(first.box, inputs.reference_shell))
+        return fourier_weights_from_file(given, first.voxel_size_angstrom, inputs.limit_resolution_angstrom)
+    limit, threads = inputs.limit_resolution_angstrom, torch.get_num_threads()
+    return estimate_fourier_weights(inputs.maps, given, limit, threads, inputs.reference_shell)
 
 
 def _label(config: ReconstructConfig, split: bool, n_maps: int) -> str:
@@ -262,11 +271,11 @@ def _label_of_classical(config: ReconstructConfig, n_maps: int) -> str:
     return DECONVOLVED_ALONE_LABEL if alone else DECONVOLVED_LABEL
 
 
-def recipe_of(config: ReconstructConfig, task: Task, seed: int) -> Recipe:
+def training_config_of(config: ReconstructConfig, inputs: RunInputs, seed: int) -> TrainingConfig:
     """Say what the options ask of a training."""
-    names = {field.name for field in dataclasses.fields(Recipe)} - {"cube_size", "seed"}
+    names = {field.name for field in dataclasses.fields(TrainingConfig)} - {"cube_size", "seed"}
     choices = {name: getattr(config, name) for name in names}
-    return Recipe(**choices, cube_size=task.cube_size, seed=seed)
+    return TrainingConfig(**choices, cube_size=inputs.cube_size, seed=seed)
 
 
 def output_names(volumes: list[Volume]) -> list[str]:

@@ -16,7 +16,7 @@ from spisonet.fourier.grids import (
     shell_index_rfft,
 )
 from spisonet.fourier.shells import shell_counts, shell_sums
-from spisonet.geometry.sampling import AxisGrid
+from spisonet.geometry.sphere import AxisGrid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,7 +104,7 @@ def shell_mean_amplitude(spectrum: NDArray[np.complex64], n: int) -> NDArray[np.
     return shell_sums(np.abs(spectrum), n) / shell_counts(n)
 
 
-def flatten_amplitudes(
+def whiten(
     volume: NDArray[np.float32],
     low_shell: float,
     high_shell: float,
@@ -207,7 +207,7 @@ def combine_volumes(
     return (combined * np.float32(scale) + np.float32(shift)).astype(np.float32)
 
 
-def equalise_power_over_directions(
+def directional_whitening(
     volume: NDArray[np.float32],
     voxel_size_angstrom: float,
     low_resolution_angstrom: float,

@@ -7,10 +7,9 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from spisonet.io.config import CommandConfig, CommandLine
+from spisonet.io.config import CommandConfig, Positional
 
 # Field types are evaluated at run time by pydantic and Typer.
-Positional = CommandLine(positional=True)
 
 
 class GuiConfig(CommandConfig):
@@ -19,14 +18,14 @@ class GuiConfig(CommandConfig):
     command: ClassVar[str] = "gui"
     examples: ClassVar[tuple[str, ...]] = (
         "spisonet.py gui",
-        "isonet.py gui ~/project --roots /data,/scratch --port 8700",
+        "isonet.py gui ~/project --allowed_folders /data,/scratch --port 8700",
     )
 
     project: Annotated[Path, Positional] = Field(Path(), description="Project folder; jobs are run in it.")
     port: int | None = Field(
         None, ge=0, le=65535, description="Port of 127.0.0.1 [default: the first free one from 8642 on]."
     )
-    roots: str | None = Field(
+    allowed_folders: str | None = Field(
         None,
         description="Further folders to read from and write to, as in /data,/scratch [default: the project].",
     )
@@ -35,6 +34,3 @@ class GuiConfig(CommandConfig):
         description="Submission script with XXXcommandXXX in it [default: spisonet_jobs/slurm_gpu.sh if "
         "there is one].",
     )
-
-
-COMMANDS: dict[type[CommandConfig], str] = {GuiConfig: "spisonet.gui.launch:run_gui"}

@@ -10,12 +10,12 @@ from spisonet.errors import SpisonetError
 from spisonet.io.tomograms import SUFFIXES
 
 if TYPE_CHECKING:
-    from spisonet.gui.roots import Roots
+    from spisonet.gui.allowed_folders import AllowedFolders
 
 MOST_ENTRIES = 5000
 
 
-def list_folder(name: str, roots: Roots) -> dict[str, Any]:
+def list_folder(name: str, allowed_folders: AllowedFolders) -> dict[str, Any]:
     """List a folder: folders first, then files, each with its kind.
 
     Raises
@@ -23,7 +23,7 @@ def list_folder(name: str, roots: Roots) -> dict[str, Any]:
     SpisonetError
         If it is no folder, or may not be read.
     """
-    folder = roots.inside(name)
+    folder = allowed_folders.inside(name)
     if not folder.is_dir():
         raise SpisonetError(f"{name} is not a folder.")
     try:
@@ -33,11 +33,11 @@ def list_folder(name: str, roots: Roots) -> dict[str, Any]:
         raise SpisonetError(f"{name or folder} cannot be read: {error.strerror or error}.") from error
     entries.sort(key=lambda entry: (entry["kind"] != "folder", entry["name"]))
     above = folder.parent
-    allowed = any(above.is_relative_to(root) for root in roots.all)
+    allowed = any(above.is_relative_to(root) for root in allowed_folders.all)
     return {
-        "name": roots.shown(folder),
-        "above": roots.shown(above) if allowed else None,
-        "roots": [roots.shown(root) for root in roots.all],
+        "name": allowed_folders.shown(folder),
+        "above": allowed_folders.shown(above) if allowed else None,
+        "allowed_folders": [allowed_folders.shown(root) for root in allowed_folders.all],
         "entries": entries[:MOST_ENTRIES],
         "left_out": max(0, len(entries) - MOST_ENTRIES),
     }

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from pydantic import ValidationError
 
-from spisonet.cli.programs import PROGRAMS
+from spisonet.commands.registry import PROGRAMS
 from spisonet.errors import SpisonetError
 from spisonet.gui.config import GuiConfig
 from spisonet.io.config import CommandConfig, CommandLine, command_words, field_faults, is_output
@@ -18,7 +18,7 @@ from spisonet.io.config import CommandConfig, CommandLine, command_words, field_
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
-    from spisonet.gui.roots import Roots
+    from spisonet.gui.allowed_folders import AllowedFolders
 
 JOB_PLACEHOLDER = "{job}"
 PLACE_FIELDS = ("gpuID", "device", "resume")  # said by where a job runs, and by how it was started
@@ -121,7 +121,7 @@ def _text(value: Any) -> str | None:
 
 
 def read_form(
-    program: str, command: str, values: dict[str, Any], roots: Roots
+    program: str, command: str, values: dict[str, Any], allowed_folders: AllowedFolders
 ) -> tuple[CommandConfig | None, dict[str, str]]:
     """Check the answers of a form.
 
@@ -131,7 +131,7 @@ def read_form(
         What it is of.
     values : dict
         Texts and switches by field; an empty text leaves a field at its default.
-    roots : Roots
+    allowed_folders : AllowedFolders
         Where files may be.
 
     Returns
@@ -157,12 +157,14 @@ def read_form(
     try:
         config = model(**given)
     except ValidationError as error:
-        return None, {**_path_faults(model, given, roots), **field_faults(error)}
-    faults = _path_faults(model, given, roots)
+        return None, {**_path_faults(model, given, allowed_folders), **field_faults(error)}
+    faults = _path_faults(model, given, allowed_folders)
     return (None, faults) if faults else (config, {})
 
 
-def _path_faults(model: type[CommandConfig], given: dict[str, Any], roots: Roots) -> dict[str, str]:
+def _path_faults(
+    model: type[CommandConfig], given: dict[str, Any], allowed_folders: AllowedFolders
+) -> dict[str, str]:
     faults = {}
     for name, info in model.model_fields.items():
         if name not in given or _kind(info)[0] != "path":
@@ -170,7 +172,7 @@ def _path_faults(model: type[CommandConfig], given: dict[str, Any], roots: Roots
         text = str(given[name])
         output = is_output(name, info)
         try:
-            path = roots.inside(text.replace(JOB_PLACEHOLDER, "jobs", 1) if output else text)
+            path = allowed_folders.inside(text.replace(JOB_PLACEHOLDER, "jobs", 1) if output else text)
         except SpisonetError as error:
             faults[name] = str(error)
             continue
@@ -179,7 +181,7 @@ def _path_faults(model: type[CommandConfig], given: dict[str, Any], roots: Roots
     return faults
 
 
-def require_inside(config: CommandConfig, roots: Roots) -> None:
+def require_inside(config: CommandConfig, allowed_folders: AllowedFolders) -> None:
     """Check the files of a configuration that comes from no form.
 
     Raises
@@ -187,7 +189,9 @@ def require_inside(config: CommandConfig, roots: Roots) -> None:
     SpisonetError
         If one is outside of the folders, or not there.
     """
-    for name, sentence in _path_faults(type(config), config.model_dump(exclude_none=True), roots).items():
+    for name, sentence in _path_faults(
+        type(config), config.model_dump(exclude_none=True), allowed_folders
+    ).items():
         raise SpisonetError(f"{name}: {sentence}")
 
 

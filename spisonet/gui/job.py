@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spisonet.cli.programs import PROGRAMS
+from spisonet.commands.registry import PROGRAMS
 from spisonet.errors import SpisonetError
 from spisonet.gui import slurm
 from spisonet.gui.forms import command_line, form_values, input_names, model_of

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from spisonet.gui.roots import Roots
+    from spisonet.gui.allowed_folders import AllowedFolders
     from spisonet.io.config import CommandConfig
 
 FOLDER, LOCK_FILE, SCRIPT_FILE = "jobs", ".lock", "submit.sh"
@@ -66,23 +66,23 @@ class Jobs:
 
     Parameters
     ----------
-    roots : Roots
+    allowed_folders : AllowedFolders
         Of which the project is one.
     template : Path or None
         Submission script for SLURM.
     """
 
-    def __init__(self, roots: Roots, template: Path | None) -> None:
-        self._roots, self.template = roots, template
+    def __init__(self, allowed_folders: AllowedFolders, template: Path | None) -> None:
+        self._allowed_folders, self.template = allowed_folders, template
 
     @property
     def project(self) -> Path:
         """Folder of the project."""
-        return self._roots.project
+        return self._allowed_folders.project
 
     def all(self) -> list[Job]:
         """Return all jobs, newest first."""
-        found = [Job(folder, self._roots.shown(folder)) for folder in run_folders(self.project)]
+        found = [Job(folder, self._allowed_folders.shown(folder)) for folder in run_folders(self.project)]
         return sorted((job for job in found if job.is_ours), key=_age, reverse=True)
 
     def summaries(self) -> list[dict[str, Any]]:
@@ -103,11 +103,11 @@ class Jobs:
         SpisonetError
             If there is none.
         """
-        folder = self._roots.inside(name)
-        job = Job(folder, self._roots.shown(folder))
+        folder = self._allowed_folders.inside(name)
+        job = Job(folder, self._allowed_folders.shown(folder))
         if not folder.is_relative_to(self.project) or not job.is_ours:
             raise SpisonetError(f"{name} is no job of this project.")
-        self._roots.inside(job.log)  # it may be a link
+        self._allowed_folders.inside(job.log)  # it may be a link
         try:
             job.summary()
         except UNINTELLIGIBLE as error:
@@ -144,7 +144,7 @@ class Jobs:
                 if job.launch.get("asked_line") == asked and job.is_active:
                     raise SpisonetError(f"{job.name} does the same already.")
             folder = self._new_folder(config.command)
-            job = Job(folder, self._roots.shown(folder))
+            job = Job(folder, self._allowed_folders.shown(folder))
             placed = place_outputs(config, job.name)
             write_job_record(folder, placed, status=QUEUED)
             try:
@@ -168,7 +168,7 @@ class Jobs:
                 raise SpisonetError(f"{name} is {job.state} and cannot be resumed.")
             model = model_of(job.program, job.command)
             config = model.from_options({**job.record["config"], "resume": True})
-            require_inside(config, self._roots)
+            require_inside(config, self._allowed_folders)
             write_json(job.folder / JOB_FILE, {**job.record, "status": QUEUED})
             known = {name: job.launch[name] for name in ("key", "asked_line")}
             self._launch(job, job.program, config, Place(**job.launch["place"]), **known)
@@ -259,7 +259,7 @@ class Jobs:
                 time.sleep(QUEUE_GLANCE_SECONDS)
 
     def _is_starting(self, folder: Path) -> bool:
-        return Job(folder, self._roots.shown(folder)).process.get("state") == STARTING
+        return Job(folder, self._allowed_folders.shown(folder)).process.get("state") == STARTING
 
     def _submit(self, job: Job, runner: list[str], place: Place) -> None:
         if self.template is None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from spisonet.errors import SpisonetError
-from spisonet.gui.roots import Roots
+from spisonet.gui.allowed_folders import AllowedFolders
 from spisonet.gui.slurm import template_fields
 
 if TYPE_CHECKING:
@@ -43,14 +43,14 @@ def run_gui(config: GuiConfig) -> None:
             f"The graphical interface needs {error.name}: pip install 'spisonet[gui]'."
         ) from error
     project = config.project.resolve()
-    further = [Path(word.strip()) for word in (config.roots or "").split(",") if word.strip()]
+    further = [Path(word.strip()) for word in (config.allowed_folders or "").split(",") if word.strip()]
     for folder in (project, *further):
         if not folder.is_dir():
             raise SpisonetError(f"{folder} is not a folder.")
     template = config.slurm_template
     if template is not None and not template.is_file():
         raise SpisonetError(f"{template} does not exist.")
-    roots = Roots(project, [folder.resolve() for folder in further])
+    allowed_folders = AllowedFolders(project, [folder.resolve() for folder in further])
     template = None if template is None else template.resolve()
     os.chdir(project)  # what tables and options name is relative to it, as on the command line
     if template is None and SLURM_TEMPLATE.is_file():
@@ -62,7 +62,7 @@ def run_gui(config: GuiConfig) -> None:
         port = listener.getsockname()[1]
         server = uvicorn.Server(
             uvicorn.Config(
-                make_application(roots, token, template),
+                make_application(allowed_folders, token, template),
                 lifespan="off",
                 ws="none",
                 access_log=False,  # it would hold the token

@@ -14,7 +14,7 @@ from spisonet.gui.installation import find_executable
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from spisonet.gui.roots import Roots
+    from spisonet.gui.allowed_folders import AllowedFolders
 
 VARIABLE, EXECUTABLE = "RELION_EXTERNAL_RECONSTRUCT_EXECUTABLE", "spisonet-relion-reconstruct"
 CORRECTIONS, SUMMARY_FILE, PAGE_FILE = "spisonet", "summary.json", "summary.html"
@@ -40,23 +40,23 @@ def export_line() -> str:
     return f"export {VARIABLE}={find_executable(EXECUTABLE)}"
 
 
-def list_refinements(roots: Roots) -> list[dict[str, Any]]:
+def list_refinements(allowed_folders: AllowedFolders) -> list[dict[str, Any]]:
     """List the refinements of the project, newest first."""
     folders = [
         job
         for kind in JOB_KINDS
-        for job in (roots.project / kind).glob("*")
+        for job in (allowed_folders.project / kind).glob("*")
         if job.is_dir() and not job.is_symlink()
     ]
-    found = [_outline(folder, roots) for folder in folders]
+    found = [_outline(folder, allowed_folders) for folder in folders]
     return sorted(found, key=lambda outline: outline["seen"], reverse=True)
 
 
-def _outline(folder: Path, roots: Roots) -> dict[str, Any]:
+def _outline(folder: Path, allowed_folders: AllowedFolders) -> dict[str, Any]:
     iterations = [int(match[1]) for name in os.listdir(folder) if (match := OPTIMISER.search(name))]
     ending = next((state for name, state in ENDINGS.items() if (folder / name).exists()), None)
     return {
-        "name": roots.shown(folder),
+        "name": allowed_folders.shown(folder),
         "iteration": max(iterations, default=None),
         "state": ending or "running",
         "corrected": (folder / CORRECTIONS).is_dir(),
@@ -64,7 +64,7 @@ def _outline(folder: Path, roots: Roots) -> dict[str, Any]:
     }
 
 
-def show_refinement(name: str, roots: Roots) -> dict[str, Any]:
+def show_refinement(name: str, allowed_folders: AllowedFolders) -> dict[str, Any]:
     """Return what was done in each iteration of a refinement so far.
 
     Raises
@@ -72,10 +72,10 @@ def show_refinement(name: str, roots: Roots) -> dict[str, Any]:
     SpisonetError
         If it is no job folder.
     """
-    folder = roots.inside(name)
+    folder = allowed_folders.inside(name)
     if not folder.is_dir():
         raise SpisonetError(f"{name} is not a folder.")
-    corrections = roots.inside(folder / CORRECTIONS)
+    corrections = allowed_folders.inside(folder / CORRECTIONS)
     summary = _read(corrections / SUMMARY_FILE).get("rows", [])
     rows = {(row["iteration"], row["part"]): row for row in summary}
     # The record of an iteration is there before its line of the summary, which half 1 writes alone.
@@ -88,20 +88,20 @@ def show_refinement(name: str, roots: Roots) -> dict[str, Any]:
             row.setdefault("resolution", record["facts"].get("resolution"))
     page = corrections / PAGE_FILE
     return {
-        **_outline(folder, roots),
+        **_outline(folder, allowed_folders),
         "rows": [row for _, row in sorted(rows.items())],
-        "page": roots.shown(page) if page.is_file() else None,
+        "page": allowed_folders.shown(page) if page.is_file() else None,
     }
 
 
-def check(subject: str, roots: Roots) -> list[dict[str, str]]:
+def check(subject: str, allowed_folders: AllowedFolders) -> list[dict[str, str]]:
     """Ask the reconstruct program what would go wrong.
 
     Parameters
     ----------
     subject : str
         A job folder, a refine command, or nothing.
-    roots : Roots
+    allowed_folders : AllowedFolders
         Where a folder may be.
 
     Returns
@@ -117,7 +117,7 @@ def check(subject: str, roots: Roots) -> list[dict[str, str]]:
     subject = subject.strip()
     words = [subject] if subject else []
     if subject and not any(word.startswith("--") for word in subject.split()):
-        words = [str(roots.inside(subject))]
+        words = [str(allowed_folders.inside(subject))]
     program = find_executable(EXECUTABLE)
     environment = {VARIABLE: program, **os.environ}  # as the line above tells the user to export it
     try:

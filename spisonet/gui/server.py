@@ -21,9 +21,8 @@ from spisonet.gui import refinements, slurm
 from spisonet.gui.devices import list_gpus
 from spisonet.gui.folders import list_folder
 from spisonet.gui.forms import command_line, describe_programs, read_form
-from spisonet.gui.guard import Guard
 from spisonet.gui.jobs import Jobs
-from spisonet.gui.questions import (
+from spisonet.gui.requests import (
     Addition,
     Boundary,
     Cell,
@@ -34,12 +33,13 @@ from spisonet.gui.questions import (
     LogPage,
     Named,
     Plane,
-    Question,
+    RequestModel,
     Rows,
     Slice,
     Start,
     Subject,
 )
+from spisonet.gui.security import SecurityMiddleware
 from spisonet.gui.tables import Tables
 from spisonet.gui.views import Viewer, surface_volume
 from spisonet.io.config import field_faults
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from spisonet.gui.roots import Roots
+    from spisonet.gui.allowed_folders import AllowedFolders
 
     Handler = Callable[[Request], Awaitable[Response]]
 
@@ -61,7 +61,7 @@ UNCACHED = {"Cache-Control": "no-store"}
 PAGE_POLICY = "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'self'"
 SHOWN_IN_PAGE = (".png", ".html")
 TEXT_SUFFIXES = (".json", ".log", ".out", ".star", ".sh", ".toml", ".csv", ".txt")
-Q = TypeVar("Q", bound=Question)
+Q = TypeVar("Q", bound=RequestModel)
 N = TypeVar("N", bound=Named)
 
 
@@ -79,31 +79,41 @@ class FormFaultsError(SpisonetError):
         self.faults = faults
 
 
-def make_application(roots: Roots, token: str, template: Path | None) -> Guard:
+def make_application(
+    allowed_folders: AllowedFolders, token: str, template: Path | None
+) -> SecurityMiddleware:
     """Put the application together.
 
     Parameters
     ----------
-    roots : Roots
+    allowed_folders : AllowedFolders
         Where files may be; the current folder is its project.
     token : str
         The first part of every address.
     template : Path or None
         Submission script for SLURM.
     """
-    routes: list[BaseRoute] = [*_job_routes(roots, template), *_table_routes(roots), *_picture_routes(roots)]
-    routes += [*_relion_routes(roots), *_file_routes(roots), Mount("/static", _Static(directory=STATIC))]
+    routes: list[BaseRoute] = [
+        *_job_routes(allowed_folders, template),
+        *_table_routes(allowed_folders),
+        *_picture_routes(allowed_folders),
+    ]
+    routes += [
+        *_relion_routes(allowed_folders),
+        *_file_routes(allowed_folders),
+        Mount("/static", _Static(directory=STATIC)),
+    ]
     handlers = dict.fromkeys((SpisonetError, OSError), _say_what_is_wrong)
-    return Guard(Starlette(routes=routes, exception_handlers=handlers), token)
+    return SecurityMiddleware(Starlette(routes=routes, exception_handlers=handlers), token)
 
 
-def _job_routes(roots: Roots, template: Path | None) -> list[Route]:
-    jobs = Jobs(roots, template)
+def _job_routes(allowed_folders: AllowedFolders, template: Path | None) -> list[Route]:
+    jobs = Jobs(allowed_folders, template)
 
-    def describe(_: Question) -> dict[str, Any]:
+    def describe(_: RequestModel) -> dict[str, Any]:
         return {
-            "name": roots.project.name,
-            "roots": [str(root) for root in roots.all],
+            "name": allowed_folders.project.name,
+            "allowed_folders": [str(root) for root in allowed_folders.all],
             "version": __version__,
             "programs": describe_programs(),
             "gpus": list_gpus(),
@@ -115,18 +125,18 @@ def _job_routes(roots: Roots, template: Path | None) -> list[Route]:
         }
 
     def preview(form: Form) -> dict[str, Any]:
-        config, faults = read_form(form.program, form.command, form.values, roots)
+        config, faults = read_form(form.program, form.command, form.values, allowed_folders)
         return {"line": config and command_line(form.program, config), "faults": faults}
 
     def start(form: Start) -> dict[str, Any]:
-        config, faults = read_form(form.program, form.command, form.values, roots)
+        config, faults = read_form(form.program, form.command, form.values, allowed_folders)
         if config is None:
             raise FormFaultsError(faults)
         return jobs.start(form.program, config, form.place, form.key).summary()
 
     return [
-        _get("/api/project", Question, describe),
-        _get("/api/jobs", Question, lambda _: jobs.summaries()),
+        _get("/api/project", RequestModel, describe),
+        _get("/api/jobs", RequestModel, lambda _: jobs.summaries()),
         _get("/api/job", Named, lambda asked: jobs.find(asked.name).details()),
         _get("/api/log", LogPage, lambda asked: jobs.find(asked.name).read_log(asked.offset)),
         _post("/api/preview", Form, preview),
@@ -137,8 +147,8 @@ def _job_routes(roots: Roots, template: Path | None) -> list[Route]:
     ]
 
 
-def _table_routes(roots: Roots) -> list[Route]:
-    tables = Tables(roots)
+def _table_routes(allowed_folders: AllowedFolders) -> list[Route]:
+    tables = Tables(allowed_folders)
     return [
         _get("/api/table", Named, lambda asked: tables.show(asked.name)),
         _post(
@@ -163,7 +173,7 @@ def _table_routes(roots: Roots) -> list[Route]:
     ]
 
 
-def _picture_routes(roots: Roots) -> list[Route]:
+def _picture_routes(allowed_folders: AllowedFolders) -> list[Route]:
     viewer = Viewer()
     limiter = anyio.CapacityLimiter(SIMULTANEOUS_PICTURES)
 
@@ -171,7 +181,7 @@ def _picture_routes(roots: Roots) -> list[Route]:
         async def handle(request: Request) -> Response:
             asked = await _read(request, model)
             picture = await anyio.to_thread.run_sync(
-                lambda: draw(asked, roots.existing(asked.name)), limiter=limiter
+                lambda: draw(asked, allowed_folders.existing(asked.name)), limiter=limiter
             )
             return Response(picture, media_type="image/png", headers=CACHED)
 
@@ -180,13 +190,13 @@ def _picture_routes(roots: Roots) -> list[Route]:
     async def surface(request: Request) -> Response:
         asked = await _read(request, Named)
         voxels, facts = await anyio.to_thread.run_sync(
-            lambda: surface_volume(roots.existing(asked.name)), limiter=limiter
+            lambda: surface_volume(allowed_folders.existing(asked.name)), limiter=limiter
         )
         headers = {**UNCACHED, "X-Facts": json.dumps(facts)}
         return Response(voxels, media_type="application/octet-stream", headers=headers)
 
     return [
-        _get("/api/volume", Named, lambda asked: viewer.describe(roots.existing(asked.name))),
+        _get("/api/volume", Named, lambda asked: viewer.describe(allowed_folders.existing(asked.name))),
         drawing(
             "/api/slice",
             Slice,
@@ -204,28 +214,30 @@ def _picture_routes(roots: Roots) -> list[Route]:
     ]
 
 
-def _relion_routes(roots: Roots) -> list[Route]:
+def _relion_routes(allowed_folders: AllowedFolders) -> list[Route]:
     return [
         _get(
             "/api/relion",
-            Question,
+            RequestModel,
             lambda _: {
                 "export": refinements.export_line(),
-                "refinements": refinements.list_refinements(roots),
+                "refinements": refinements.list_refinements(allowed_folders),
             },
         ),
-        _get("/api/refinement", Named, lambda asked: refinements.show_refinement(asked.name, roots)),
-        _post("/api/check", Subject, lambda asked: refinements.check(asked.subject, roots)),
+        _get(
+            "/api/refinement", Named, lambda asked: refinements.show_refinement(asked.name, allowed_folders)
+        ),
+        _post("/api/check", Subject, lambda asked: refinements.check(asked.subject, allowed_folders)),
     ]
 
 
-def _file_routes(roots: Roots) -> list[Route]:
+def _file_routes(allowed_folders: AllowedFolders) -> list[Route]:
     async def page(_request: Request) -> Response:
         return FileResponse(STATIC / "index.html", headers=UNCACHED)
 
     async def file(request: Request) -> Response:
         asked = await _read(request, Download)
-        path = await anyio.to_thread.run_sync(roots.existing, asked.name)
+        path = await anyio.to_thread.run_sync(allowed_folders.existing, asked.name)
         if path.suffix in SHOWN_IN_PAGE and not asked.keep:
             policy = {"Content-Security-Policy": PAGE_POLICY, "X-Frame-Options": "SAMEORIGIN"}
             return FileResponse(path, headers={**UNCACHED, **policy})
@@ -237,7 +249,7 @@ def _file_routes(roots: Roots) -> list[Route]:
     return [
         Route("/", page, methods=["GET"]),
         Route("/file", file, methods=["GET"]),
-        _get("/api/folder", Named, lambda asked: list_folder(asked.name, roots)),
+        _get("/api/folder", Named, lambda asked: list_folder(asked.name, allowed_folders)),
     ]
 
 

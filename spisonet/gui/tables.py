@@ -19,7 +19,7 @@ from spisonet.io.tomograms import SUFFIXES
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from spisonet.gui.roots import Roots
+    from spisonet.gui.allowed_folders import AllowedFolders
     from spisonet.io.tomogram_table import TomogramRow
 
 NUMBERS = {
@@ -50,12 +50,12 @@ class Tables:
 
     Parameters
     ----------
-    roots : Roots
+    allowed_folders : AllowedFolders
         Where files may be.
     """
 
-    def __init__(self, roots: Roots) -> None:
-        self._roots, self._writing = roots, Lock()
+    def __init__(self, allowed_folders: AllowedFolders) -> None:
+        self._allowed_folders, self._writing = allowed_folders, Lock()
 
     def show(self, name: str) -> dict[str, Any]:
         """Return the rows of a table.
@@ -65,11 +65,11 @@ class Tables:
         SpisonetError
             If it is no such table.
         """
-        path = self._roots.existing(name)
+        path = self._allowed_folders.existing(name)
         table = TomogramTable.read(path)
         rows = [self._row(row) for row in table.rows]
         return {
-            "name": self._roots.shown(path),
+            "name": self._allowed_folders.shown(path),
             "version": _version(path),
             "relion5": table.is_of_relion5,
             "subtomograms": table.lists_subtomograms,
@@ -112,7 +112,7 @@ class Tables:
             raise SpisonetError(f"{name} has no {column} in row {row + 1}.")
         value = text.strip()
         if column == BOUNDARY:
-            value = self._roots.shown(self._roots.existing(value)) if value else "None"
+            value = self._allowed_folders.shown(self._allowed_folders.existing(value)) if value else "None"
         else:
             number = _number(value, *NUMBERS[column])
             _check_tilts(rows[row], column, number)
@@ -152,13 +152,13 @@ class Tables:
         SpisonetError
             If the target is there already, or outside of the folders.
         """
-        path = self._roots.inside(target)
+        path = self._allowed_folders.inside(target)
         if path.suffix != ".star":
             raise SpisonetError(f"{target} does not end in .star.")
         with self._writing:
             if path.exists():
                 raise SpisonetError(f"{target} is there already: give another name.")
-            TomogramTable.read(self._roots.existing(name)).write_to(path)
+            TomogramTable.read(self._allowed_folders.existing(name)).write_to(path)
         return self.show(target)
 
     def add(self, name: str, folder: str, files: list[str], options: dict[str, Any]) -> dict[str, Any]:
@@ -185,13 +185,13 @@ class Tables:
         SpisonetError
             With what ``prepare_star`` says if it fails.
         """
-        path, where = self._roots.inside(name), self._roots.inside(folder)
+        path, where = self._allowed_folders.inside(name), self._allowed_folders.inside(folder)
         if path.suffix != ".star":
             raise SpisonetError(f"{name} does not end in .star.")
-        inputs = _inputs(where, self._roots)
+        inputs = _inputs(where, self._allowed_folders)
         with tempfile.TemporaryDirectory(prefix="spisonet-") as temporary:
             listed = Path(temporary) / DEFAULT_TABLE
-            config, faults = read_form("isonet", "prepare_star", {**options, **inputs}, self._roots)
+            config, faults = read_form("isonet", "prepare_star", {**options, **inputs}, self._allowed_folders)
             if config is None:
                 field, sentence = next(iter(faults.items()))
                 raise SpisonetError(f"{field}: {sentence}")
@@ -220,12 +220,12 @@ class Tables:
         SpisonetError
             If the folders of the interface hold none like it.
         """
-        level, seen = list(self._roots.all), 0
+        level, seen = list(self._allowed_folders.all), 0
         for _ in range(SEARCH_DEPTH):
             below = []
             for path in level:
                 if path.name == folder and _holds(path, files):
-                    return self._roots.shown(path)
+                    return self._allowed_folders.shown(path)
                 try:
                     below += [p for p in path.iterdir() if p.is_dir() and not p.name.startswith(".")]
                 except OSError:
@@ -236,7 +236,7 @@ class Tables:
             level = below
         raise SpisonetError(
             f"No folder {folder} with these files was found where this interface may read; files are not "
-            "sent to it: use Browse, or restart it with --roots."
+            "sent to it: use Browse, or restart it with --allowed_folders."
         )
 
     def boundary(self, name: str) -> list[list[list[float]]]:
@@ -247,7 +247,7 @@ class Tables:
         SpisonetError
             If it is none.
         """
-        return [contour.tolist() for contour in read_contours(self._roots.existing(name))]
+        return [contour.tolist() for contour in read_contours(self._allowed_folders.existing(name))]
 
     def save_boundary(self, name: str, contours: Sequence[Sequence[Sequence[float]]], volume: str) -> str:
         """Write contours as an IMOD model of a tomogram; return its name.
@@ -257,7 +257,7 @@ class Tables:
         SpisonetError
             If they are no contours, or it cannot be written, or is a model of another program.
         """
-        path = self._roots.inside(name)
+        path = self._allowed_folders.inside(name)
         if path.suffix != ".mod":
             raise SpisonetError(f"{name} does not end in .mod.")
         if not contours or sum(map(len, contours)) > LONGEST_BOUNDARY:
@@ -265,11 +265,11 @@ class Tables:
         if path.exists() and not is_own_model(path):
             raise SpisonetError(f"{name} was not drawn here, and may hold more: give another name.")
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_contours(path, contours, open_planes(self._roots.existing(volume)).shape)
-        return self._roots.shown(path)
+        write_contours(path, contours, open_planes(self._allowed_folders.existing(volume)).shape)
+        return self._allowed_folders.shown(path)
 
     def _open(self, name: str, version: str) -> TomogramTable:
-        path = self._roots.existing(name)
+        path = self._allowed_folders.existing(name)
         if _version(path) != version:
             raise SpisonetError(f"{name} has been changed by another page or program; it is shown anew.")
         return TomogramTable.read(path)
@@ -298,17 +298,17 @@ def _check_tilts(row: TomogramRow, column: str, number: float) -> None:
         raise SpisonetError("A pixel size is above 0.")
 
 
-def _inputs(folder: Path, roots: Roots) -> dict[str, str]:
+def _inputs(folder: Path, allowed_folders: AllowedFolders) -> dict[str, str]:
     """Tell a folder of tomograms from one of their halves."""
     if not folder.is_dir():
-        raise SpisonetError(f"{roots.shown(folder)} is not a folder.")
+        raise SpisonetError(f"{allowed_folders.shown(folder)} is not a folder.")
     named = {path.name.lower(): path for path in folder.iterdir() if path.is_dir()}
     even = next((named[word] for word in ("even", "evn", "half1") if word in named), None)
     odd = next((named[word] for word in ("odd", "half2") if word in named), None)
     if even is not None and odd is not None:
-        found = {"even": roots.shown(even), "odd": roots.shown(odd)}
-        return found | ({"full": roots.shown(named["full"])} if "full" in named else {})
-    return {"folder_name": roots.shown(folder)}
+        found = {"even": allowed_folders.shown(even), "odd": allowed_folders.shown(odd)}
+        return found | ({"full": allowed_folders.shown(named["full"])} if "full" in named else {})
+    return {"folder_name": allowed_folders.shown(folder)}
 
 
 def _file_names(row: TomogramRow) -> set[str]:

@@ -45,6 +45,9 @@ class CommandLine:
     aliases: tuple[str, ...] = ()
 
 
+Positional = CommandLine(positional=True)
+
+
 class CommandConfig(BaseModel):
     """Base of every command's configuration: immutable and strict about unknown fields.
 

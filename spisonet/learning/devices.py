@@ -41,7 +41,7 @@ def choose_devices(
     gpu_ids : str, optional
         CUDA indices as published command lines give them, ``0`` or ``0,1,2,3``.
     processes_here : int
-        Processes on this machine that share the devices, if `gpu_ids` does not say how many.
+        ProcessGroup on this machine that share the devices, if `gpu_ids` does not say how many.
 
     Returns
     -------
@@ -106,7 +106,7 @@ def computes_in_bfloat16(device: torch.device) -> bool:
 
 
 @dataclass(frozen=True)
-class Execution:
+class Backend:
     """How networks run on a device: where, in which memory layout, in which precision.
 
     Attributes
@@ -121,7 +121,7 @@ class Execution:
     bfloat16: bool
 
     @classmethod
-    def fastest(cls, device: torch.device) -> Execution:
+    def fastest(cls, device: torch.device) -> Backend:
         """Return the fastest way that does not change results noticeably."""
         return cls(device, computes_in_bfloat16(device))
 
@@ -130,7 +130,7 @@ class Execution:
         """Memory layout that the device's convolutions like best."""
         return torch.contiguous_format if self.device.type == "mps" else torch.channels_last_3d
 
-    def place(self, network: N) -> N:
+    def to_device(self, network: N) -> N:
         """Move a network to the device."""
         # PyTorch's type hints do not know the memory_format of Module.to.
         placed: N = network.to(self.device).to(memory_format=self.layout)  # type: ignore[call-overload]

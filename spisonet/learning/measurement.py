@@ -29,18 +29,18 @@ class Measurement:
     data : Tensor
         ``(n_halves, z, y, x)`` densities with a solvent of zero and, where crops are drawn, a
         root mean square of 1, limited to `band_rfft`: one map, or two with independent noise.
-    weight_rfft : Tensor
+    fsc_weight_rfft : Tensor
         ``(z, y, x // 2 + 1)`` weight ``M(k)`` in 0..1, zero outside the band.
-    consistency_rfft : Tensor or None
+    view_weight_rfft : Tensor or None
         ``(z, y, x // 2 + 1)`` weight of the data of the whole box, solvent noise included, if it is
         known as sharply as filling with constraints needs it.
-    noise_inside : float
+    noise_fraction_in_mask : float
         Share in 0..1 of the noise of the box that is inside the support.
     band_rfft : Tensor
         ``(z, y, x // 2 + 1)`` low-pass in 0..1 of what is to be learned at all.
     band_fraction : float
         Where the band ends, as a fraction of Nyquist.
-    crop_centres : Tensor
+    subvolume_centres : Tensor
         ``(n, 3)`` voxel coordinates ``(x, y, z)`` around which training crops may be drawn.
     support : Tensor or None
         ``(z, y, x)`` soft mask outside which there is only solvent.
@@ -49,12 +49,12 @@ class Measurement:
     """
 
     data: Tensor
-    weight_rfft: Tensor
-    consistency_rfft: Tensor | None
-    noise_inside: float
+    fsc_weight_rfft: Tensor
+    view_weight_rfft: Tensor | None
+    noise_fraction_in_mask: float
     band_rfft: Tensor
     band_fraction: float
-    crop_centres: Tensor
+    subvolume_centres: Tensor
     support: Tensor | None
     positivity: bool
 
@@ -83,19 +83,19 @@ class Measurement:
         return self.data.nbytes
 
     @property
-    def filling_weight_rfft(self) -> Tensor:
+    def data_weight_rfft(self) -> Tensor:
         """The sharpest weight that is known: how far a coefficient is kept when the rest is filled."""
-        return self.weight_rfft if self.consistency_rfft is None else self.consistency_rfft
+        return self.fsc_weight_rfft if self.view_weight_rfft is None else self.view_weight_rfft
 
     @property
-    def can_fill_repeatedly(self) -> bool:
+    def has_constraints(self) -> bool:
         """Whether a support and a sharp weight are there, which filling again and again needs."""
-        return self.consistency_rfft is not None and self.support is not None
+        return self.view_weight_rfft is not None and self.support is not None
 
     @property
-    def hidden_fraction(self) -> float:
+    def unmeasured_fraction(self) -> float:
         """Fraction of the band that the measurement does not know."""
-        known = (self.filling_weight_rfft * self.band_rfft).sum()
+        known = (self.data_weight_rfft * self.band_rfft).sum()
         return float(1.0 - known / self.band_rfft.sum())
 
     @property
@@ -104,21 +104,21 @@ class Measurement:
         digest = hashlib.blake2b(digest_size=12)
         for tensor in (
             self.data,
-            self.weight_rfft,
-            self.consistency_rfft,
+            self.fsc_weight_rfft,
+            self.view_weight_rfft,
             self.band_rfft,
-            self.crop_centres,
+            self.subvolume_centres,
             self.support,
         ):
             if tensor is not None:
                 digest.update(tensor.contiguous().cpu().numpy().tobytes())
-        digest.update(repr((self.noise_inside, self.positivity)).encode())
+        digest.update(repr((self.noise_fraction_in_mask, self.positivity)).encode())
         return digest.hexdigest()
 
     @property
     def weighted_data(self) -> Tensor:
         """The data as far as they are known, ``M y``: what the network is given."""
-        return apply_filter(self.data, self.weight_rfft)
+        return apply_filter(self.data, self.fsc_weight_rfft)
 
     def constrain(self, densities: Tensor) -> Tensor:
         """Project densities ``(..., z, y, x)`` on what is known of the object in real space.
@@ -146,7 +146,7 @@ class Measurement:
         result[tuple(region)] = function(volumes[tuple(region)])
         return result
 
-    def fill(self, prediction: Tensor, hold: float | None = None) -> Tensor:
+    def complete(self, prediction: Tensor, prior_weight: float | None = None) -> Tensor:
         """Put a prediction where the measurement knows little, in accord with what is known of the object.
 
         Repeats ``x = M y + (1 - M) ((1 - a) P x + a p)`` from the prediction ``p``, where ``P`` is
@@ -161,23 +161,23 @@ class Measurement:
         ----------
         prediction : Tensor
             ``(n_halves, z, y, x)``.
-        hold : float, optional
+        prior_weight : float, optional
             How far the result is held to the prediction, 0..1.
 
         References
         ----------
         Fienup (1982) Appl. Opt. 21, 2758-2769 (error reduction).
         """
-        hold = self.noise_inside if hold is None else hold
+        prior_weight = self.noise_fraction_in_mask if prior_weight is None else prior_weight
         halves = zip(self.data, prediction, strict=True)  # one after the other, to save memory
-        return torch.stack([self._fill_half(data, expected, hold) for data, expected in halves])
+        return torch.stack([self._complete_half(data, expected, prior_weight) for data, expected in halves])
 
-    def _fill_half(self, data: Tensor, prediction: Tensor, hold: float) -> Tensor:
-        weight = self.filling_weight_rfft
+    def _complete_half(self, data: Tensor, prediction: Tensor, prior_weight: float) -> Tensor:
+        weight = self.data_weight_rfft
         known, missing = rfft3(data) * weight, (1.0 - weight) * self.band_rfft
         expected = self.constrain(prediction)
         filled = irfft3((rfft3(expected) * missing).add_(known), self.shape)
-        for _ in range(CONSTRAINT_ITERATIONS if self.can_fill_repeatedly else 0):
-            mixed = torch.lerp(self.constrain(filled), expected, hold)
+        for _ in range(CONSTRAINT_ITERATIONS if self.has_constraints else 0):
+            mixed = torch.lerp(self.constrain(filled), expected, prior_weight)
             filled = irfft3((rfft3(mixed) * missing).add_(known), self.shape)
         return filled

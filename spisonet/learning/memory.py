@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from spisonet.learning.devices import computes_in_bfloat16, free_memory_bytes
-from spisonet.learning.processes import local_count
+from spisonet.learning.process_group import local_count
 from spisonet.learning.tiling import clip_tile
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ PROBE_EDGE = 16
 TEMPORARY_VOLUMES = 3  # while one volume is oversampled: its spectrum, the result and a workspace
 LIVE_FEATURE_MAPS = 8  # of the base width, at full resolution, while predicting
 BACKWARD_FACTOR = 1.5  # peak of a step over what the forward pass keeps: gradients, workspaces
-CROP_BYTES_PER_VOXEL = 100  # positions, spectra and weights of a crop, float32
+SUBVOLUME_BYTES_PER_VOXEL = 100  # positions, spectra and weights of a crop, float32
 BATCH_SHARE, TILE_SHARE, VOLUME_SHARE = 0.25, 0.25, 0.5  # of the memory that is free when training starts
 
 
@@ -60,14 +60,14 @@ class Memory:
             total = torch.cuda.get_device_properties(self.device).total_memory
             torch.cuda.set_per_process_memory_fraction(min(1.0, self.limit_bytes / total), self.device)
 
-    def parts_of_batch(self, network: Network, n_crops: int, cube_size: int, bytes_per_value: int) -> int:
+    def batch_splits(self, network: Network, n_subvolumes: int, cube_size: int, bytes_per_value: int) -> int:
         """In how many parts a batch of crops is to be computed so that each fits.
 
         Parameters
         ----------
         network : Network
             On the CPU.
-        n_crops : int
+        n_subvolumes : int
             Crops of the batch.
         cube_size : int
             Their edge in voxels.
@@ -75,9 +75,9 @@ class Memory:
             2 where the network runs in bf16, 4 elsewhere.
         """
         kept = saved_values_per_voxel(network) * bytes_per_value * BACKWARD_FACTOR
-        crop = cube_size**3 * (kept + CROP_BYTES_PER_VOXEL)
+        crop = cube_size**3 * (kept + SUBVOLUME_BYTES_PER_VOXEL)
         fitting = int(max(1, BATCH_SHARE * self.free_bytes // crop))
-        return -(-n_crops // fitting)
+        return -(-n_subvolumes // fitting)
 
     def largest_oversampling(self, n_voxels: int, n_halves: int) -> float:
         """Ratio of edges by which volumes of `n_voxels` in all may be oversampled, inputs and targets."""

@@ -15,10 +15,10 @@ import torch
 from torch.nn import functional
 
 from spisonet.geometry.rotations import cube_rotations
-from spisonet.learning.crops import draw_rotations
-from spisonet.learning.replay import MISSING_WEIGHT, Replay
+from spisonet.learning.rotational_averaging import RotationalAveraging, rotate90
+from spisonet.learning.self_training import MISSING_WEIGHT, FilledMapTraining
 from spisonet.learning.spectra import MAX_OVERSAMPLING, FourierWeight, apply_filter, frequency_points_rfft
-from spisonet.learning.turning import TurnedCopies, turn_cube
+from spisonet.learning.subvolumes import draw_rotations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 MIN_REFRESH_INTERVAL = 10
 MAX_REFRESH_COST = 0.2  # of the time spent on updates
 FORWARD_AND_BACKWARD = 3  # cost of an update in forward passes
-ANSWER_PASSES, TURNS_A_PASS, TURNS_SEED = 4, 4, 0
+PREDICTION_PASSES, ROTATIONS_PER_PASS, ROTATION_SEED = 4, 4, 0
 
 
 class Objective(Protocol):
@@ -48,18 +48,20 @@ class Objective(Protocol):
         `predict` maps volumes ``(n, z, y, x)`` to the network's answer for them.
         """
 
-    def loss(self, network: Callable[[Tensor], Tensor], n_crops: int, rng: np.random.Generator) -> Tensor:
+    def loss(
+        self, network: Callable[[Tensor], Tensor], n_subvolumes: int, rng: np.random.Generator
+    ) -> Tensor:
         """Mean loss over a new random batch, differentiable."""
 
-    def answer(self, predict: Callable[[Tensor], Tensor]) -> Tensor | None:
+    def predict(self, predict: Callable[[Tensor], Tensor]) -> Tensor | None:
         """Return the trained network's prediction of the measured object, if there is one.
 
         Its shape is ``(n_halves, z, y, x)``.
         """
 
 
-class ReplayObjective:
-    """Filled-map replay: hide again, in turned copies of the map, what the measurement lacks; see `Replay`.
+class SelfTrainingObjective:
+    """Filled-map self-training on rotated subvolumes; see `FilledMapTraining`.
 
     The targets are raw data if there are two halves. Input and target of one map alone share their
     noise: its raw data as a target would teach the network to undo the weight, noise included; the weighted
@@ -86,22 +88,22 @@ class ReplayObjective:
     ) -> None:
         self._measurement = measurement
         self._cube_size = cube_size
-        weight_rfft = measurement.weight_rfft.cpu().numpy()
+        weight_rfft = measurement.fsc_weight_rfft.cpu().numpy()
         self._weight = FourierWeight(weight_rfft, measurement.shape[0], measurement.data.device)
         self._max_oversampling = max_oversampling
-        self._replay = Replay(
+        self._training = FilledMapTraining(
             measurement.data if measurement.n_halves == 2 else measurement.weighted_data,
             self._weight,
-            measurement.crop_centres,
+            measurement.subvolume_centres,
             cube_size,
             measurement.band_fraction,
             missing_weight,
             max_oversampling,
         )
         self._projected = measurement.weighted_data
-        if measurement.can_fill_repeatedly:
-            projected = measurement.fill(measurement.weighted_data, hold=0.0)
-            self._projected = apply_filter(projected, measurement.weight_rfft)
+        if measurement.has_constraints:
+            projected = measurement.complete(measurement.weighted_data, prior_weight=0.0)
+            self._projected = apply_filter(projected, measurement.fsc_weight_rfft)
 
     def begin_epoch(self, number: int) -> None:
         """Do nothing: all epochs are alike."""
@@ -114,34 +116,35 @@ class ReplayObjective:
 
     def refresh(self, predict: Callable[[Tensor], Tensor]) -> None:
         """Fill the map with the network's prediction."""
-        self._replay.refill(self._measurement.fill(self._first_answer(predict)))
+        self._training.update_missing_region(self._measurement.complete(self._first_prediction(predict)))
 
-    def loss(self, network: Callable[[Tensor], Tensor], n_crops: int, rng: np.random.Generator) -> Tensor:
+    def loss(
+        self, network: Callable[[Tensor], Tensor], n_subvolumes: int, rng: np.random.Generator
+    ) -> Tensor:
         """Mean squared residual, weighted in Fourier space."""
-        return self._replay.draw(n_crops, rng).loss(network)
+        return self._training.draw(n_subvolumes, rng).loss(network)
 
-    def answer(self, predict: Callable[[Tensor], Tensor]) -> Tensor:
-        """Predict the map, then some times what it shows once it is filled, and take the mean.
+    def predict(self, predict: Callable[[Tensor], Tensor]) -> Tensor:
+        """Predict from the constrained map, then iterate on the completed map; the mean is returned.
 
-        Each time the map is filled with the last prediction and the network asked about turned copies of it
-        (`TurnedCopies`): copies of the filled map are what it was trained on, and turning averages out its
-        errors. Without a support, and where the weight is too blunt for filling again and again, the first
-        prediction is the answer.
+        Each iteration completes the map with the last prediction and averages the network's predictions over
+        random orientations (`RotationalAveraging`). Without a support or a view weight, the first prediction is
+        returned.
         """
-        prediction, measurement = self._first_answer(predict), self._measurement
-        if not measurement.can_fill_repeatedly:
+        prediction, measurement = self._first_prediction(predict), self._measurement
+        if not measurement.has_constraints:
             return prediction
         total = prediction
-        self._replay.release()
-        copies = TurnedCopies(measurement, self._weight, self._max_oversampling)
-        rng = np.random.default_rng(TURNS_SEED)
-        for _ in range(ANSWER_PASSES):
-            rotations = draw_rotations(TURNS_A_PASS, rng, measurement.data.device)
-            prediction = copies.answer(predict, measurement.fill(prediction), rotations)
+        self._training.release()
+        copies = RotationalAveraging(measurement, self._weight, self._max_oversampling)
+        rng = np.random.default_rng(ROTATION_SEED)
+        for _ in range(PREDICTION_PASSES):
+            rotations = draw_rotations(ROTATIONS_PER_PASS, rng, measurement.data.device)
+            prediction = copies.predict(predict, measurement.complete(prediction), rotations)
             total = total + prediction
-        return total / (1 + ANSWER_PASSES)
+        return total / (1 + PREDICTION_PASSES)
 
-    def single_answers(
+    def predict_rotated(
         self, predict: Callable[[Tensor], Tensor], answer: Tensor, n_turns: int, seed: int
     ) -> Iterator[Tensor]:
         """Answers to single turned copies of the map filled with `answer`: how they differ tells their error.
@@ -163,14 +166,14 @@ class ReplayObjective:
             ``(n_halves, z, y, x)``.
         """
         measurement = self._measurement
-        if not measurement.can_fill_repeatedly:
+        if not measurement.has_constraints:
             return
-        self._replay.release()
-        copies = TurnedCopies(measurement, self._weight, self._max_oversampling)
+        self._training.release()
+        copies = RotationalAveraging(measurement, self._weight, self._max_oversampling)
         rotations = draw_rotations(n_turns, np.random.default_rng(seed), measurement.data.device)
-        yield from copies.answers(predict, measurement.fill(answer), rotations)
+        yield from copies.predictions(predict, measurement.complete(answer), rotations)
 
-    def _first_answer(self, predict: Callable[[Tensor], Tensor]) -> Tensor:
+    def _first_prediction(self, predict: Callable[[Tensor], Tensor]) -> Tensor:
         """Answer to the map filled without a network, filtered as in training."""
         return self._measurement.within_support(predict, self._projected)
 
@@ -205,10 +208,10 @@ class EquivarianceObjective:
         self._cube_size = cube_size
         self._alpha, self._beta = alpha, beta
         device = measurement.data.device
-        weight_rfft = measurement.weight_rfft.cpu().numpy()
+        weight_rfft = measurement.fsc_weight_rfft.cpu().numpy()
         weight = FourierWeight(weight_rfft, measurement.shape[0], device)
         self._weight = weight.at(frequency_points_rfft(cube_size, device))
-        corners = (measurement.crop_centres.round().long() - cube_size // 2).cpu()
+        corners = (measurement.subvolume_centres.round().long() - cube_size // 2).cpu()
         highest = torch.tensor(measurement.shape[::-1]) - cube_size
         self._corners = torch.unique(torch.minimum(corners.clamp(min=0), highest), dim=0)
         self._rotations = cube_rotations()
@@ -223,10 +226,12 @@ class EquivarianceObjective:
     def refresh(self, predict: Callable[[Tensor], Tensor]) -> None:
         """Do nothing."""
 
-    def loss(self, network: Callable[[Tensor], Tensor], n_crops: int, rng: np.random.Generator) -> Tensor:
+    def loss(
+        self, network: Callable[[Tensor], Tensor], n_subvolumes: int, rng: np.random.Generator
+    ) -> Tensor:
         """Mean absolute residuals, summed as published."""
-        first, second = self._crop_pairs(n_crops, rng)
-        chosen = rng.integers(0, len(self._rotations), n_crops)
+        first, second = self._subvolume_pairs(n_subvolumes, rng)
+        chosen = rng.integers(0, len(self._rotations), n_subvolumes)
         prediction1 = network(first)
         turned1 = self._turn(prediction1, chosen)
         again = network(apply_filter(turned1, self._weight))
@@ -239,19 +244,19 @@ class EquivarianceObjective:
             self._alpha * functional.l1_loss(again, turned2) + functional.l1_loss(seen, second)
         )
 
-    def answer(self, predict: Callable[[Tensor], Tensor]) -> Tensor:
+    def predict(self, predict: Callable[[Tensor], Tensor]) -> Tensor:
         """Predict from the data as they are."""
         return self._measurement.within_support(predict, self._measurement.data)
 
-    def _crop_pairs(self, n_crops: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    def _subvolume_pairs(self, n_subvolumes: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         data, edge = self._measurement.data, self._cube_size
-        corners = self._corners[torch.from_numpy(rng.integers(0, len(self._corners), n_crops))].tolist()
+        corners = self._corners[torch.from_numpy(rng.integers(0, len(self._corners), n_subvolumes))].tolist()
         cubes = torch.stack([data[:, z : z + edge, y : y + edge, x : x + edge] for x, y, z in corners])
-        order = torch.from_numpy(rng.integers(0, data.shape[0], n_crops))
-        index = torch.arange(n_crops)
+        order = torch.from_numpy(rng.integers(0, data.shape[0], n_subvolumes))
+        index = torch.arange(n_subvolumes)
         return cubes[index, order], cubes[index, data.shape[0] - 1 - order]
 
     def _turn(self, cubes: Tensor, chosen: np.ndarray) -> Tensor:
         return torch.stack(
-            [turn_cube(cube, self._rotations[which]) for cube, which in zip(cubes, chosen, strict=True)]
+            [rotate90(cube, self._rotations[which]) for cube, which in zip(cubes, chosen, strict=True)]
         )

@@ -23,7 +23,7 @@ class TrainingProgress:
     ----------
     title : str
         What is being trained.
-    n_crops : int
+    n_subvolumes : int
         Crops in the whole run.
     n_done : int
         Crops already done when the run was resumed.
@@ -31,10 +31,10 @@ class TrainingProgress:
         False in all but one of the processes that train together.
     """
 
-    def __init__(self, title: str, n_crops: int, n_done: int = 0, shown: bool = True) -> None:
+    def __init__(self, title: str, n_subvolumes: int, n_done: int = 0, shown: bool = True) -> None:
         self._title, self._shown = title, shown
         self._start = time.monotonic()
-        self._n_done, self._n_crops, self._n_at_start = n_done, n_crops, n_done
+        self._n_done, self._n_subvolumes, self._n_at_start = n_done, n_subvolumes, n_done
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -45,7 +45,9 @@ class TrainingProgress:
             disable=not (shown and sys.stderr.isatty()),
             transient=True,
         )
-        self._task = self._bar.add_task(title, total=n_crops, completed=n_done, rate=0.0, loss=float("nan"))
+        self._task = self._bar.add_task(
+            title, total=n_subvolumes, completed=n_done, rate=0.0, loss=float("nan")
+        )
 
     def __enter__(self) -> Self:
         """Start the bar."""
@@ -63,16 +65,16 @@ class TrainingProgress:
         """Crops per second since the start."""
         return (self._n_done - self._n_at_start) / max(time.monotonic() - self._start, 1e-9)
 
-    def update(self, n_crops: int, loss: float) -> None:
+    def update(self, n_subvolumes: int, loss: float) -> None:
         """Count an update's crops and show its loss."""
-        self._n_done += n_crops
+        self._n_done += n_subvolumes
         self._bar.update(self._task, completed=self._n_done, rate=self.rate, loss=loss)
 
     def epoch(self, epoch: int, n_epochs: int, loss: float) -> None:
         """Write an epoch's mean loss to the log."""
         if not self._shown:
             return
-        left = (self._n_crops - self._n_done) / max(self.rate, 1e-9)
+        left = (self._n_subvolumes - self._n_done) / max(self.rate, 1e-9)
         log.info(
             "%s: epoch %d of %d, loss %.4f, %.1f crops/s, %.0f s left",
             self._title,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
-from spisonet.learning.processes import ALONE
+from spisonet.learning.process_group import ALONE
 from spisonet.learning.unet import DEPTH
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from spisonet.learning.processes import Processes
+    from spisonet.learning.process_group import ProcessGroup
 
 NETWORK_MULTIPLE = 2**DEPTH
 TILE_MULTIPLE = 16
@@ -35,7 +35,7 @@ def predict_volumes(
     volumes: Tensor,
     tile_size: int,
     margin: int = MARGIN,
-    processes: Processes = ALONE,
+    processes: ProcessGroup = ALONE,
 ) -> Tensor:
     """Apply a network to volumes of any size.
 
@@ -53,7 +53,7 @@ def predict_volumes(
         Tile edge in voxels, a multiple of 16 and more than twice the margin.
     margin : int
         Width in voxels that a tile gives away on each side.
-    processes : Processes
+    processes : ProcessGroup
         Who takes part; all of them get the whole answer.
 
     Returns

@@ -15,9 +15,9 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from spisonet.errors import SpisonetError
 from spisonet.learning.checkpoint import load_tensors, save_tensors
-from spisonet.learning.devices import Execution, empty_cache
+from spisonet.learning.devices import Backend, empty_cache
 from spisonet.learning.memory import is_out_of_memory
-from spisonet.learning.processes import ALONE
+from spisonet.learning.process_group import ALONE
 from spisonet.learning.progress import TrainingProgress
 from spisonet.learning.tiling import clip_tile, predict_volumes
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from spisonet.learning.objectives import Objective
-    from spisonet.learning.processes import Processes
+    from spisonet.learning.process_group import ProcessGroup
     from spisonet.learning.unet import Network
 
 log = logging.getLogger("spisonet")
@@ -47,9 +47,9 @@ class TrainingOptions:
 
     Attributes
     ----------
-    epochs, crops_per_epoch, batch_size : int
+    epochs, subvolumes_per_epoch, batch_size : int
         An epoch ends with a checkpoint; an update uses one batch, which the processes share.
-    n_parts : int
+    n_splits : int
         Parts in which a process computes its share of a batch; more save memory.
     learning_rate : float
         Peak of the schedule: a linear warm-up, then half a cosine to zero.
@@ -60,9 +60,9 @@ class TrainingOptions:
     """
 
     epochs: int
-    crops_per_epoch: int
+    subvolumes_per_epoch: int
     batch_size: int
-    n_parts: int
+    n_splits: int
     learning_rate: float
     seed: int
     published: bool = False
@@ -70,7 +70,7 @@ class TrainingOptions:
     @property
     def updates_per_epoch(self) -> int:
         """Number of updates in an epoch."""
-        return math.ceil(self.crops_per_epoch / self.batch_size)
+        return math.ceil(self.subvolumes_per_epoch / self.batch_size)
 
     @property
     def n_updates(self) -> int:
@@ -95,14 +95,14 @@ class Trainer:
         Tile edge of whole-volume predictions in voxels; a resumed run keeps its own.
     fingerprint : str
         Identifies the data; a checkpoint of other data is refused.
-    processes : Processes
+    processes : ProcessGroup
         Who trains; each draws its own crops, and all hold the same weights.
 
     Attributes
     ----------
     average : Network
         Exponential running average of the weights: the network to use.
-    execution : Execution
+    backend : Backend
         How networks run here.
     epoch_losses : list of float
         Mean loss of every finished epoch.
@@ -116,13 +116,13 @@ class Trainer:
         device: torch.device,
         tile_size: int,
         fingerprint: str = "",
-        processes: Processes = ALONE,
+        processes: ProcessGroup = ALONE,
     ) -> None:
         self._fingerprint = fingerprint
-        self.execution = Execution.fastest(device)
+        self.backend = Backend.fastest(device)
         if options.published:
-            self.execution = Execution(device, bfloat16=False)
-        self._network = self.execution.place(network)
+            self.backend = Backend(device, bfloat16=False)
+        self._network = self.backend.to_device(network)
         self._network.train()
         self.average = copy.deepcopy(self._network).eval()
         self.average.requires_grad_(requires_grad=False)
@@ -131,7 +131,7 @@ class Trainer:
         self._compiled: Callable[[Tensor], Tensor] | None = None
         if device.type == "cuda" and options.n_updates >= UPDATES_WORTH_COMPILING:
             self._compiled = torch.compile(self._network, dynamic=False)
-        self._n_parts = options.n_parts
+        self._n_parts = options.n_splits
         self._optimiser = torch.optim.AdamW(
             self._network.parameters(), lr=options.learning_rate, fused=device.type != "mps"
         )
@@ -208,7 +208,7 @@ class Trainer:
             try:
                 with torch.no_grad():
                     return predict_volumes(
-                        lambda v: self.execution.apply(self.average, v),
+                        lambda v: self.backend.apply(self.average, v),
                         volumes,
                         self._tile_size,
                         processes=self._processes,
@@ -227,7 +227,7 @@ class Trainer:
         """Apply the averaged network to volumes ``(n, z, y, x)`` without the other processes."""
         with torch.no_grad():
             return predict_volumes(
-                lambda v: self.execution.apply(self.average, v), volumes.to(self._device), self._tile_size
+                lambda v: self.backend.apply(self.average, v), volumes.to(self._device), self._tile_size
             )
 
     def _update(self) -> Tensor:
@@ -247,15 +247,15 @@ class Trainer:
     def _find_gradients(self) -> Tensor:
         """Gradients over this process's crops, in smaller parts if the device runs out of memory."""
         random_state = self._rng.bit_generator.state
-        n_crops = self._processes.share(self._options.batch_size)
+        n_subvolumes = self._processes.share(self._options.batch_size)
         while True:
             self._optimiser.zero_grad(set_to_none=True)
             self._rng.bit_generator.state = random_state
             try:
-                return self._add_up_parts(n_crops)
+                return self._add_up_parts(n_subvolumes)
             except Exception as error:
-                if is_out_of_memory(error) and self._n_parts < n_crops:
-                    self._n_parts = min(2 * self._n_parts, n_crops)
+                if is_out_of_memory(error) and self._n_parts < n_subvolumes:
+                    self._n_parts = min(2 * self._n_parts, n_subvolumes)
                     log.info("Out of memory: computing each batch in %d parts from now on.", self._n_parts)
                 elif self._compiled is not None and not is_out_of_memory(error):
                     self._compiled = None
@@ -265,15 +265,15 @@ class Trainer:
                     raise
             empty_cache(self._device)  # here, where the failed attempt's tensors are gone
 
-    def _add_up_parts(self, n_crops: int) -> Tensor:
+    def _add_up_parts(self, n_subvolumes: int) -> Tensor:
         network = self._compiled or self._network
         total = torch.zeros((), device=self._device)
-        for part in np.array_split(np.arange(n_crops), min(self._n_parts, max(n_crops, 1))):
+        for part in np.array_split(np.arange(n_subvolumes), min(self._n_parts, max(n_subvolumes, 1))):
             if not len(part):
                 continue
             share = len(part) / self._options.batch_size
             loss = share * self._objective.loss(
-                lambda crops: self.execution.apply(network, crops[:, None])[:, 0], len(part), self._rng
+                lambda crops: self.backend.apply(network, crops[:, None])[:, 0], len(part), self._rng
             )
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
@@ -319,7 +319,7 @@ class Trainer:
 
     def _facts(self) -> dict[str, Any]:
         options = dataclasses.asdict(self._options)
-        del options["n_parts"]  # depends on the memory
+        del options["n_splits"]  # depends on the memory
         return {
             "options": options,
             "architecture": self._network.architecture,
@@ -336,7 +336,7 @@ class Trainer:
         facts = {
             **self._facts(),
             "tile_size": self._tile_size,
-            "n_parts": self._n_parts,
+            "n_splits": self._n_parts,
             "n_updates": self._n_updates,
             "epoch_losses": self.epoch_losses,
         }
@@ -358,7 +358,7 @@ class Trainer:
             alike = torch.empty_like(parameter).copy_(tensor) if tensor.shape == parameter.shape else tensor
             state.setdefault(int(index), {})[key] = alike.detach()
         self._optimiser.load_state_dict({**self._optimiser.state_dict(), "state": state})
-        self._tile_size, self._n_parts = facts["tile_size"], facts["n_parts"]
+        self._tile_size, self._n_parts = facts["tile_size"], facts["n_splits"]
         self._n_updates, self.epoch_losses = facts["n_updates"], facts["epoch_losses"]
 
     def _save(self, path: Path) -> None:

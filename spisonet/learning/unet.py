@@ -58,7 +58,9 @@ class UNet(nn.Module):
             for n_in, n_out in zip([1, *widths[:-1]], widths, strict=True)
         )
         self.pool = nn.AvgPool3d(2)
-        self.raisers = nn.ModuleList(nn.ConvTranspose3d(2 * w, w, 2, stride=2) for w in widths[-2::-1])
+        self.up_convolutions = nn.ModuleList(
+            nn.ConvTranspose3d(2 * w, w, 2, stride=2) for w in widths[-2::-1]
+        )
         self.decoders = nn.ModuleList(
             ConvBlock(2 * w, w, CONVOLUTIONS, NEGATIVE_SLOPE) for w in widths[-2::-1]
         )
@@ -85,8 +87,8 @@ class UNet(nn.Module):
             features = encoder(self.pool(features) if level else features)
             skipped.append(features)
         skipped.pop()
-        for raiser, decoder in zip(self.raisers, self.decoders, strict=True):
-            features = decoder(torch.cat([skipped.pop(), raiser(features)], dim=1))
+        for up_convolution, decoder in zip(self.up_convolutions, self.decoders, strict=True):
+            features = decoder(torch.cat([skipped.pop(), up_convolution(features)], dim=1))
         prediction: Tensor = volumes.float() + self.last(features).float()
         return prediction
 
@@ -116,9 +118,11 @@ class PublishedUNet(nn.Module):
         pairs = list(itertools.pairwise(widths))
         published = partial(ConvBlock, n_convolutions=PUBLISHED_CONVOLUTIONS, slope=PUBLISHED_SLOPE)
         self.first = published(1, widths[0])
-        self.lowers = nn.ModuleList(nn.Conv3d(upper, upper, 2, stride=2) for upper, _ in pairs)
+        self.down_convolutions = nn.ModuleList(nn.Conv3d(upper, upper, 2, stride=2) for upper, _ in pairs)
         self.encoders = nn.ModuleList(published(upper, lower) for upper, lower in pairs)
-        self.raisers = nn.ModuleList(nn.ConvTranspose3d(b, a, 2, stride=2) for a, b in reversed(pairs))
+        self.up_convolutions = nn.ModuleList(
+            nn.ConvTranspose3d(b, a, 2, stride=2) for a, b in reversed(pairs)
+        )
         self.decoders = nn.ModuleList(published(2 * a, a) for a, _ in reversed(pairs))
         self.last = nn.Conv3d(filter_base, 1, 1)
 
@@ -126,11 +130,11 @@ class PublishedUNet(nn.Module):
         """Predict whole densities ``(batch, 1, z, y, x)`` with edges that are multiples of 8."""
         skipped: list[Tensor] = []
         features = self.first(volumes)
-        for lower, encoder in zip(self.lowers, self.encoders, strict=True):
+        for down_convolution, encoder in zip(self.down_convolutions, self.encoders, strict=True):
             skipped.append(features)
-            features = encoder(lower(features))
-        for raiser, decoder in zip(self.raisers, self.decoders, strict=True):
-            features = decoder(torch.cat([skipped.pop(), raiser(features)], dim=1))
+            features = encoder(down_convolution(features))
+        for up_convolution, decoder in zip(self.up_convolutions, self.decoders, strict=True):
+            features = decoder(torch.cat([skipped.pop(), up_convolution(features)], dim=1))
         prediction: Tensor = volumes.float() + self.last(features).float()
         return prediction
 

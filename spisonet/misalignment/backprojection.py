@@ -29,7 +29,7 @@ EDGE_VOXELS = 3.0
 
 
 @dataclass(frozen=True)
-class Backprojection:
+class BackProjector:
     """Sums over all particles of one half (or class, or body) in one iteration.
 
     Attributes

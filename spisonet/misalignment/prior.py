@@ -42,7 +42,7 @@ class Prior:
     views: NDArray[np.float64] | None = None
 
 
-def noise_inside(mask: NDArray[np.float32]) -> float:
+def white_noise_fraction_in_mask(mask: NDArray[np.float32]) -> float:
     """Share of the noise of a map, spread evenly over the inscribed sphere, that a mask lets through."""
     return float(min(1.0, (mask**2).sum(dtype=np.float64) / (np.pi / 6 * mask.size)))
 

@@ -8,26 +8,26 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from spisonet.anisotropy.knowledge import Knowledge, reference_share
+from spisonet.anisotropy.fourier_weights import FourierWeights, reference_share
 from spisonet.anisotropy.preparation import correction_band, include_reference, prepare_measurement
 from spisonet.anisotropy.recombination import recombine
-from spisonet.fourier.filters import equalise_power_over_directions, flatten_amplitudes, shell_curve_to_rfft
+from spisonet.fourier.filters import directional_whitening, shell_curve_to_rfft, whiten
 from spisonet.fourier.grids import frequency_axes_rfft, irfft3, radius_rfft, rfft3
 from spisonet.fourier.shells import shell_counts, shell_sums
-from spisonet.geometry.sampling import sampling_density
-from spisonet.learning.lesson import teach
-from spisonet.learning.processes import ALONE
+from spisonet.geometry.view_sampling import sampling_density
+from spisonet.learning.process_group import ALONE
 from spisonet.learning.spectra import apply_filter
-from spisonet.misalignment.prior import noise_inside, symmetrised
+from spisonet.learning.training_job import train
+from spisonet.misalignment.prior import symmetrised, white_noise_fraction_in_mask
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from spisonet.learning.memory import Memory
-    from spisonet.learning.recipe import Recipe
+    from spisonet.learning.training_config import TrainingConfig
     from spisonet.learning.unet import Network
-    from spisonet.misalignment.assessment import Assessment
-    from spisonet.misalignment.backprojection import Backprojection
+    from spisonet.misalignment.anisotropy_check import AnisotropyCheck
+    from spisonet.misalignment.backprojection import BackProjector
     from spisonet.misalignment.prior import Prior
     from spisonet.misalignment.settings import MisalignmentSettings
 
@@ -38,7 +38,7 @@ INITIAL_EDGE_SHELLS = 2
 
 
 @dataclass(frozen=True)
-class Regularised:
+class RegularisedReference:
     """A regularised reference and what became of it.
 
     Attributes
@@ -66,15 +66,15 @@ class Regularised:
 
 
 def regularise(
-    halves: list[Backprojection],
-    assessment: Assessment,
+    halves: list[BackProjector],
+    check: AnisotropyCheck,
     voxel_size_angstrom: float,
     prior: Prior,
     settings: MisalignmentSettings,
-    recipe: Recipe,
+    training_config: TrainingConfig,
     memory: Memory,
     start: Network | None = None,
-) -> list[Regularised]:
+) -> list[RegularisedReference]:
     """Make references from the sums of one half, or of two that learn together.
 
     The MAP map of each is what was measured, known by ``C = W / (W + 1 / tau2)``. What is unknown is
@@ -83,9 +83,9 @@ def regularise(
 
     Parameters
     ----------
-    halves : list of Backprojection
+    halves : list of BackProjector
         One half or class, or both halves if they need not stay independent.
-    assessment : Assessment
+    check : AnisotropyCheck
         Of these sums.
     voxel_size_angstrom : float
         Of the map.
@@ -93,21 +93,21 @@ def regularise(
         Mask, symmetry, initial reference, views.
     settings : MisalignmentSettings
         What to do.
-    recipe : Recipe
+    training_config : TrainingConfig
         What to train.
     memory : Memory
         The device, and what of its memory may be used.
     start : Network, optional
         Whose weights to start from.
     """
-    box, limit = halves[0].box, assessment.limit_shell
+    box, limit = halves[0].box, check.limit_shell
     maps = [half.reconstruct() for half in halves]
-    weights = [_weight(half, prior, assessment) for half in halves]
+    weights = [_weight(half, prior, check) for half in halves]
     weight = np.asarray(np.mean(weights, axis=0), dtype=np.float32)
     if settings.whitening:
         first = box * voxel_size_angstrom / settings.whitening_low
         if first < limit:
-            maps = [flatten_amplitudes(volume, first, limit, prior.mask) for volume in maps]
+            maps = [whiten(volume, first, limit, prior.mask) for volume in maps]
     if prior.initial_map is not None:
         # RELION has low-passed it with an edge of a shell to either side.
         shell = min(round(box * voxel_size_angstrom / prior.initial_resolution_angstrom), limit)
@@ -115,8 +115,12 @@ def regularise(
         low_map = symmetrised(prior.initial_map, prior.symmetry)
         maps = [include_reference(volume, low_map, low, weight) for volume in maps]
         weight = np.maximum(weight, low)
-    known = Knowledge(
-        weight, weight, assessment.shell_signal, assessment.resolution_angstrom, noise_inside(prior.mask)
+    known = FourierWeights(
+        weight,
+        weight,
+        check.shell_signal,
+        check.resolution_angstrom,
+        white_noise_fraction_in_mask(prior.mask),
     )
     band = correction_band(known, limit)
     measurement, scales = prepare_measurement(maps, known, band, prior.mask, memory.device, positivity=True)
@@ -127,9 +131,9 @@ def regularise(
     raw[0, 0, 0] = 1.0
     measurement = replace(measurement, data=apply_filter(measurement.data, raw.to(memory.device)))
     prediction, losses, network = measurement.weighted_data, [], None
-    if recipe.epochs:
-        lesson = recipe.lesson("this iteration", measurement, memory, start=start)
-        trainer, answer = teach(lesson, memory.device, ALONE, None, resume=False)
+    if training_config.epochs:
+        training_job = training_config.training_job("this iteration", measurement, memory, start=start)
+        trainer, answer = train(training_job, memory.device, ALONE, None, resume=False)
         assert answer is not None
         prediction = answer
         losses, network = trainer.epoch_losses, trainer.average
@@ -139,24 +143,26 @@ def regularise(
         reference = result.whole
         inferred = _inferred_power(reference, volume, limit)
         if settings.angular_whiten:
-            reference = lift_weak_directions(reference, weight, voxel_size_angstrom, limit)
+            reference = directional_amplitude_equalisation(reference, weight, voxel_size_angstrom, limit)
         if not settings.fsc_weighting:
             gain = 1 / np.maximum(shell_sums(weight, box) / shell_counts(box), SMALLEST_SHELL_WEIGHT)
             reference = _with_shell_gain(reference, gain)
         if settings.lowpass:
             reference = irfft3((rfft3(reference) * band).astype(np.complex64), reference.shape)
-        results.append(Regularised(reference, *inferred, measurement.hidden_fraction, losses, network))
+        results.append(
+            RegularisedReference(reference, *inferred, measurement.unmeasured_fraction, losses, network)
+        )
     return results
 
 
-def _weight(sums: Backprojection, prior: Prior, assessment: Assessment) -> NDArray[np.float32]:
+def _weight(sums: BackProjector, prior: Prior, check: AnisotropyCheck) -> NDArray[np.float32]:
     """Return the measurement weight from the sums or, where views are given, from their sampling density."""
     measured = sums.measurement_weight()
     if prior.views is None:
         return measured
     n = sums.box
     radius = radius_rfft((n, n, n))
-    fsc = np.clip(assessment.shell_signal, 0.0, 0.999)
+    fsc = np.clip(check.shell_signal, 0.0, 0.999)
     ssnr = shell_curve_to_rfft(fsc / (1 - fsc), n) * _relative_sampling(prior.views, n)
     return np.asarray(np.where(radius < sums.last_shell, ssnr / (1 + ssnr), 0), dtype=np.float32)
 
@@ -167,7 +173,7 @@ def _relative_sampling(views: NDArray[np.float64], n: int) -> NDArray[np.float32
     return np.asarray(sampling_density(views, frequencies), np.float32).reshape(axes[0].shape)
 
 
-def lift_weak_directions(
+def directional_amplitude_equalisation(
     volume: NDArray[np.float32], weight_rfft: NDArray[np.float32], voxel_size_angstrom: float, limit: int
 ) -> NDArray[np.float32]:
     """Make the power of every shell equal over directions, at the level that it has where it is measured.
@@ -185,7 +191,7 @@ def lift_weak_directions(
     """
     n = len(volume)
     box_angstrom = n * voxel_size_angstrom
-    equal = equalise_power_over_directions(
+    equal = directional_whitening(
         volume, voxel_size_angstrom, box_angstrom / EQUAL_POWER_FROM_SHELL, box_angstrom / limit
     )
     before, after = (shell_sums((np.abs(rfft3(v)) * weight_rfft) ** 2, n) for v in (volume, equal))

@@ -54,7 +54,7 @@ class MisalignmentSettings(BaseModel):
         False,
         description="Train one network on both halves (noise2noise); the halves are then NOT independent.",
     )
-    objective: Literal["replay", "ei"] = Field("replay", description="As of reconstruct.")
+    objective: Literal["self-training", "ei"] = Field("self-training", description="As of reconstruct.")
     alpha: float = Field(1.0, ge=0, description="Weight of the equivariance loss (objective ei).")
     beta: float = Field(0.5, ge=0, description="Weight of the noise2noise loss (objective ei, joint).")
     epochs: int = Field(5, ge=0, description="Training epochs an iteration; 0 for constraints alone.")

@@ -7,10 +7,9 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from spisonet.io.config import CommandConfig, CommandLine
+from spisonet.io.config import CommandConfig, CommandLine, Positional
 
 # Field types are evaluated at run time by pydantic and Typer.
-Positional = CommandLine(positional=True)
 TOMO_IDX = "Process only these tomograms, as in 1,2,4 or 5-10,15 [default: all]."
 
 WIDTHS = {"unet-small": 16, "unet-medium": 32, "unet-default": 64, "unet-large": 64}
@@ -114,7 +113,7 @@ class DeconvConfig(CommandConfig):
 
 
 class MakeMaskConfig(CommandConfig):
-    """Mask the specimen: leave out what is empty, so that training and prediction spend no time there."""
+    """Mask the tomogram: leave out what is empty, so that training and prediction spend no time there."""
 
     command: ClassVar[str] = "make_mask"
     examples: ClassVar[tuple[str, ...]] = (
@@ -140,7 +139,7 @@ class MakeMaskConfig(CommandConfig):
     use_deconv_tomo: bool = Field(True, description="Take the deconvolved tomograms where there are some.")
     input_column: str | None = Field(None, description="Column of the files to look at.")
     mask_boundary: Path | None = Field(
-        None, description="IMOD model whose contours surround the specimen [default: the table's]."
+        None, description="IMOD model whose contours surround the tomogram [default: the table's]."
     )
     z_crop: float | None = Field(
         None, ge=0, lt=0.5, description="Share of the tomogram to leave out at the top, and at the bottom."
@@ -192,7 +191,7 @@ class ExtractConfig(CommandConfig):
     seed: int = Field(0, ge=0, description="Seed of the random places.")
 
 
-class LearningConfig(CommandConfig):
+class TomogramNetworkConfig(CommandConfig):
     """What training and prediction of tomograms have in common."""
 
     gpuID: str | None = Field(  # noqa: N815 - the published name
@@ -224,7 +223,7 @@ class LearningConfig(CommandConfig):
     resume: bool = Field(False, description="Continue the run in the output folder.")
 
 
-class TrainingConfig(LearningConfig):
+class TomogramTrainingConfig(TomogramNetworkConfig):
     """What refine and denoise have in common."""
 
     free_on_resume: ClassVar[frozenset[str]] = frozenset(
@@ -317,7 +316,7 @@ class TrainingConfig(LearningConfig):
         return name
 
 
-class RefineConfig(TrainingConfig):
+class RefineConfig(TomogramTrainingConfig):
     """Learn from tomograms to fill their missing wedges; even and odd ones are denoised, too."""
 
     command: ClassVar[str] = "refine"
@@ -384,7 +383,7 @@ class RefineConfig(TrainingConfig):
         return name
 
 
-class DenoiseConfig(TrainingConfig):
+class DenoiseConfig(TomogramTrainingConfig):
     """Learn from even and odd tomograms to denoise them, leaving the missing wedge."""
 
     command: ClassVar[str] = "denoise"
@@ -394,7 +393,7 @@ class DenoiseConfig(TrainingConfig):
     output_dir: Path | None = Field(Path("denoise"), description="Output folder.")
 
 
-class PredictConfig(LearningConfig):
+class PredictConfig(TomogramNetworkConfig):
     """Correct tomograms with a trained network."""
 
     command: ClassVar[str] = "predict"
@@ -441,16 +440,3 @@ class ResizeConfig(CommandConfig):
     out_folder: Path = Field(
         Path("tomograms_resized"), description="Folder for the tomograms; their STAR file takes its name."
     )
-
-
-COMMANDS: dict[type[CommandConfig], str] = {
-    PrepareStarConfig: "spisonet.tomography.prepare:run_prepare_star",
-    DeconvConfig: "spisonet.tomography.deconvolution:run_deconv",
-    MakeMaskConfig: "spisonet.tomography.masking:run_make_mask",
-    SubtomogramStarConfig: "spisonet.tomography.extraction:run_prepare_subtomo_star",
-    ExtractConfig: "spisonet.tomography.extraction:run_extract",
-    RefineConfig: "spisonet.tomography.refine:run_refine",
-    DenoiseConfig: "spisonet.tomography.refine:run_denoise",
-    PredictConfig: "spisonet.tomography.predict:run_predict",
-    ResizeConfig: "spisonet.tomography.resizing:run_resize",
-}

@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from spisonet.fourier.ctf import Microscope, read_microscope
 from spisonet.fourier.filters import RadialCurve
-from spisonet.io.atomic import prepare_output_folder
-from spisonet.io.tomogram_table import TomogramTable, output_names, require_files
-from spisonet.io.tomograms import open_tomogram, written_tomogram
-from spisonet.tomography.blocks import blocks, read_mirrored, slabs
-from spisonet.tomography.contrast import Microscope, read_microscope
+from spisonet.io.tomograms import written_tomogram
+from spisonet.tomography.chunks import chunks, read_mirrored, slabs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
 
     from spisonet.io.tomogram_table import TomogramRow
     from spisonet.io.tomograms import TomogramFile
-    from spisonet.tomography.config import DeconvConfig
 
 log = logging.getLogger("spisonet")
 
@@ -72,65 +69,6 @@ class Deconvolution:
     def reach(self) -> int:
         """How far it rings, in voxels: over the wavelength at which its high-pass ends, and some more."""
         return math.ceil(HIGHPASS_RINGING / self.highpass)
-
-
-def run_deconv(config: DeconvConfig) -> None:
-    """Deconvolve the tomograms of a table, and note the results in it.
-
-    Raises
-    ------
-    SpisonetError
-        If files are missing, a voxel size or defocus is not known, or something cannot be written.
-    """
-    table = TomogramTable.read(config.star_file, config.output_star)
-    rows = table.chosen(config.tomo_idx)
-    column = config.input_column
-    named = [row.full if column is None else row.path(column) for row in table.rows]
-    inputs = require_files(rows, [named[row.number] for row in rows])
-    names = output_names(named, config.deconv_folder, ".mrc")
-    outputs = [names[row.number] for row in rows]
-    tasks = []
-    for row, path, output in zip(rows, inputs, outputs, strict=True):
-        tomogram = open_tomogram(path, row.voxel_size_angstrom)
-        deconvolution = read_deconvolution(
-            row,
-            tomogram.voxel_size_angstrom,
-            config.snrfalloff,
-            config.deconvstrength,
-            config.highpassnyquist,
-            config.phaseflipped,
-            voltage_kilovolt=config.voltage,
-            cs_millimetre=config.cs,
-        )
-        tasks.append((row, tomogram, output, deconvolution))
-    prepare_output_folder(config.deconv_folder)
-    for row, tomogram, output, deconvolution in tasks:
-        defocus = deconvolution.microscope.defocus_angstrom
-        filter_tomogram(
-            tomogram,
-            output,
-            deconvolution.curve,
-            deconvolution.reach,
-            f"spisonet deconv: defocus {defocus:g} A",
-            config.chunk_size,
-            config.overlap_rate,
-            config.ncpu,
-        )
-        # After each, so that nothing is lost if one fails.
-        found = {
-            "rlnSnrFalloff": deconvolution.snr_falloff,
-            "rlnDeconvStrength": deconvolution.strength,
-            "rlnDeconvTomoName": output,
-        }
-        table.note(row, found)
-        log.info(
-            "%s: defocus %.2f µm, falloff %g, strength %g -> %s",
-            tomogram.path,
-            defocus / 1e4,
-            deconvolution.snr_falloff,
-            deconvolution.strength,
-            output,
-        )
 
 
 def read_deconvolution(
@@ -188,7 +126,7 @@ def filter_tomogram(
         Edge of the blocks in voxels; None for the whole tomogram, or blocks of a few hundred voxels if it is
         large.
     overlap : float
-        Surroundings on both sides of a block together, as a fraction of its edge; at least `reach`.
+        Surroundings on both sides of a chunk together, as a fraction of its edge; at least `reach`.
     workers : int
         Threads.
     """
@@ -197,12 +135,12 @@ def filter_tomogram(
     margin = 0 if whole else max(round(overlap * edge / 2), reach)
     before, after = _Moments(), _Moments()
     with written_tomogram(output, tomogram, label) as result:
-        for block in blocks(tomogram.shape, edge, margin):
-            part = read_mirrored(tomogram, block)
-            filtered = curve.apply(part, workers)[block.own]
-            before.add(part[block.own])
+        for chunk in chunks(tomogram.shape, edge, margin):
+            part = read_mirrored(tomogram, chunk)
+            filtered = curve.apply(part, workers)[chunk.own]
+            before.add(part[chunk.own])
             after.add(filtered)
-            result[block.inner] = filtered
+            result[chunk.inner] = filtered
         scale = before.deviation / after.deviation if after.deviation > 0 else 1.0
         for slab in slabs(tomogram.shape):
             result[slab] = (result[slab] - after.mean) * np.float32(scale) + np.float32(before.mean)

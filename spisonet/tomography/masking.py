@@ -1,4 +1,4 @@
-"""``make_mask``: where the specimen is."""
+"""``make_mask``: where the tomogram is."""
 
 from __future__ import annotations
 
@@ -12,11 +12,8 @@ from matplotlib.path import Path as Polygon
 from scipy import ndimage
 
 from spisonet.errors import SpisonetError
-from spisonet.io.atomic import prepare_output_folder
-from spisonet.io.imod import read_contours
-from spisonet.io.tomogram_table import TomogramTable, output_names, require_files
-from spisonet.io.tomograms import open_tomogram, written_tomogram
-from spisonet.tomography.blocks import SLAB_VOXELS
+from spisonet.io.tomograms import written_tomogram
+from spisonet.tomography.chunks import SLAB_VOXELS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,52 +46,6 @@ class MaskOptions:
     z_crop: float
     gold_sigma: float | None
     seen_up_to_degrees: float | None = None
-
-
-def run_make_mask(config: MakeMaskConfig) -> None:
-    """Mask the tomograms of a table, and note the masks in it.
-
-    Raises
-    ------
-    SpisonetError
-        If files are missing, a mask turns out empty, or something cannot be written.
-    """
-    table = TomogramTable.read(config.star_file, config.output_star)
-    rows = table.chosen(config.tomo_idx)
-    named = [_input(config, row) for row in table.rows]
-    inputs = require_files(rows, [named[row.number] for row in rows])
-    names = output_names(named, config.mask_folder, "_mask.mrc")
-    outputs = [names[row.number] for row in rows]
-    boundaries = [config.mask_boundary or row.path("rlnMaskBoundary") for row in rows]
-    contours = {path: read_contours(path) for path in boundaries if path is not None}
-    prepare_output_folder(config.mask_folder)
-    for row, path, output, boundary in zip(rows, inputs, outputs, boundaries, strict=True):
-        options = MaskOptions(
-            config.patch_size,
-            _percentage(config.density_percentage, row, "rlnMaskDensityPercentage"),
-            _percentage(config.std_percentage, row, "rlnMaskStdPercentage"),
-            config.z_crop or 0.0,
-            config.gold_sigma,
-            _steepest_tilt(row) if config.tilt_edges else None,
-        )
-        tomogram = open_tomogram(path, row.voxel_size_angstrom)
-        mask = specimen_mask(_binned(tomogram), options)
-        if boundary is not None:
-            for z, area in enumerate(inside_contours(contours[boundary], mask.shape, BINNING)):
-                mask[z] &= area
-        if not mask.any():
-            raise SpisonetError(
-                f"The mask of {path} is empty: give larger percentages or a smaller --z_crop, "
-                "or check its boundary."
-            )
-        _write(output, tomogram, mask)
-        found = {
-            "rlnMaskDensityPercentage": options.density_percentage,
-            "rlnMaskStdPercentage": options.std_percentage,
-            "rlnMaskName": output,
-        }
-        table.note(row, found)
-        log.info("%s: %.0f %% of the tomogram -> %s", path, 100 * mask.mean(), output)
 
 
 def _input(config: MakeMaskConfig, row: TomogramRow) -> Path | None:

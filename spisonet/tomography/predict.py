@@ -10,22 +10,19 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from spisonet.errors import SpisonetError
-from spisonet.io.atomic import file_digest, prepare_output_folder, remove_partials
+from spisonet.figures.tomograms import write_comparison
 from spisonet.io.config import JOB_FILE, changed_option, read_job_record
 from spisonet.io.tomogram_table import TomogramRow, TomogramTable, output_names
 from spisonet.io.tomograms import open_tomogram
 from spisonet.learning.checkpoint import load_network
-from spisonet.learning.devices import Execution, choose_devices, describe_device, empty_cache, use_cpu_threads
-from spisonet.learning.memory import GIGABYTE, Memory, is_out_of_memory
-from spisonet.learning.processes import spread
-from spisonet.learning.session import recorded, require_same_run
+from spisonet.learning.devices import Backend, empty_cache
+from spisonet.learning.memory import Memory, is_out_of_memory
+from spisonet.learning.process_group import map_tasks
 from spisonet.learning.tiling import SMALLEST_TILE, clip_tile
 from spisonet.learning.unet import fused
-from spisonet.tomography.correction import CtfCorrection, remove_filtered
-from spisonet.tomography.figures import write_comparison
-from spisonet.tomography.prediction import TilePredictor, predict_specimen
-from spisonet.tomography.report import SUMMARY_FILE, write_prediction_report
-from spisonet.tomography.specimens import Specimen, read_specimens
+from spisonet.tomography.ctf_correction import CtfCorrection, remove_filtered
+from spisonet.tomography.prediction import TilePredictor, predict_tomogram
+from spisonet.tomography.tomogram import Tomogram, read_tomograms
 from spisonet.tomography.training import DENOISED, HALVES_METHODS
 
 if TYPE_CHECKING:
@@ -86,59 +83,6 @@ class Worker:
     threads: int
 
 
-def run_predict(config: PredictConfig) -> None:
-    """Correct the tomograms of a table, and note the results in it.
-
-    One that fails is reported, and the others are corrected.
-
-    Raises
-    ------
-    SpisonetError
-        If an option is unusable (nothing is written then), or a tomogram failed.
-    """
-    started = time.monotonic()
-    devices = choose_devices(config.device, config.gpuID)
-    model = find_model(config.model)
-    network, facts = load_network(model)
-    method, digest = facts.get("method"), file_digest(model)
-    if method is None:
-        raise SpisonetError(f"{model} was not trained on tomograms.")
-    table = TomogramTable.read(config.star_file, config.output_star)
-    tasks = _tasks(config, table, model, facts)
-    if config.resume:
-        require_same_run(config, config.output_dir)
-        if read_job_record(config.output_dir).get("network") != digest:
-            raise SpisonetError(f"{model} has changed since: predict without --resume.")
-    prepare_output_folder(config.output_dir / FIGURE_FOLDER)
-    remove_partials(config.output_dir)
-    if not config.resume:
-        _remove_old_results(config, table, tasks, facts, digest)
-    threads = use_cpu_threads(config.ncpus, len(devices))
-    limit = None if config.memory_limit is None else config.memory_limit * GIGABYTE
-    workers = [Worker(str(device), limit, threads) for device in devices]
-    with recorded(config, config.output_dir, network=digest) as outcome:
-        log.info("Network: %s (%s, width %d)", model, method, network.filter_base)
-        log.info("Device: %s", ", ".join(describe_device(device) for device in devices))
-        done, failures = _predict_all(table, tasks, workers, method)
-        outcome.update(
-            method=method,
-            corrected={task.row.shown: str(task.output) for task in done},
-            failures=failures,
-            devices=[str(device) for device in devices],
-        )
-        write_prediction_report(config, outcome, [(task.row.shown, task.figure) for task in done])
-    log.info(
-        "Corrected %d of %d tomograms in %.0f s. Summary: %s",
-        len(done),
-        len(tasks),
-        time.monotonic() - started,
-        config.output_dir / SUMMARY_FILE,
-    )
-    if failures:
-        said = "; ".join(f"{name}: {sentence.rstrip('.')}" for name, sentence in failures.items())
-        raise SpisonetError(f"{len(failures)} of {len(tasks)} tomograms could not be corrected: {said}.")
-
-
 def _remove_old_results(
     config: PredictConfig, table: TomogramTable, tasks: list[Task], facts: dict[str, Any], digest: str
 ) -> None:
@@ -193,7 +137,7 @@ def _predict_all(
     for task in done:
         log.info("%s is there already.", task.output)
         _note(table, task, column)
-    for task, result in spread(predict_task, waiting, workers):
+    for task, result in map_tasks(predict_task, waiting, workers):
         if isinstance(result, str):
             failures[task.row.shown] = result
             log.error("%s FAILED: %s", task.row.shown, result)
@@ -252,35 +196,35 @@ def predict_task(worker: Worker, task: Task) -> dict[str, Any]:
     device = torch.device(worker.device)
     torch.set_num_threads(worker.threads)
     network, facts = load_network(task.model)
-    execution = Execution.fastest(device)
-    network = execution.place(fused(network))
-    raw = read_specimens([task.row], task.use_halves, [task.column], places=False)[0]
+    backend = Backend.fastest(device)
+    network = backend.to_device(fused(network))
+    raw = read_tomograms([task.row], task.use_halves, [task.column], places=False)[0]
     folder = task.output.parent / f"{CTF_FOLDER}_{task.row.number:05d}"
     remove_filtered(folder)  # of a run that was killed
     try:
-        specimen = CtfCorrection(**facts["ctf"]).prepare(raw, task.row, folder).measured()
-        _warn_of_voxel_size(specimen, facts)
+        tomogram = CtfCorrection(**facts["ctf"]).prepare(raw, task.row, folder).measured()
+        _warn_of_voxel_size(tomogram, facts)
         fills = facts["method"] != DENOISED
-        predictor = TilePredictor(network, execution, specimen, task.turns, fills)
-        _predict_in_fitting_tiles(specimen, predictor, network, worker, task)
+        predictor = TilePredictor(network, backend, tomogram, task.turns, fills)
+        _predict_in_fitting_tiles(tomogram, predictor, network, worker, task)
     finally:
         remove_filtered(folder)
-    write_comparison(task.figure, raw.volumes, open_tomogram(task.output), specimen.tilt_range_degrees)
+    write_comparison(task.figure, raw.volumes, open_tomogram(task.output), tomogram.tilt_range_degrees)
     return {"seconds": round(time.monotonic() - started, 1)}
 
 
 def _predict_in_fitting_tiles(
-    specimen: Specimen, predictor: TilePredictor, network: Network, worker: Worker, task: Task
+    tomogram: Tomogram, predictor: TilePredictor, network: Network, worker: Worker, task: Task
 ) -> None:
     device = torch.device(worker.device)
     memory = Memory(device, worker.memory_limit)
     most = HOST_TILE_BYTES if device.type == "cpu" else None
-    tile = task.tile_size or memory.largest_tile(network, specimen.shape, most)
+    tile = task.tile_size or memory.largest_tile(network, tomogram.shape, most)
     tile = clip_tile(tile)
     while True:
         try:
-            predict_specimen(
-                specimen, predictor, device, tile, task.output, f"spisonet: corrected by {task.model.name}"
+            predict_tomogram(
+                tomogram, predictor, device, tile, task.output, f"spisonet: corrected by {task.model.name}"
             )
             return
         except (RuntimeError, MemoryError) as error:
@@ -291,13 +235,13 @@ def _predict_in_fitting_tiles(
         empty_cache(device)
 
 
-def _warn_of_voxel_size(specimen: Specimen, facts: dict[str, Any]) -> None:
-    size = specimen.volumes[0].voxel_size_angstrom
+def _warn_of_voxel_size(tomogram: Tomogram, facts: dict[str, Any]) -> None:
+    size = tomogram.volumes[0].voxel_size_angstrom
     smallest, largest = facts["voxel_sizes_angstrom"]
     if not smallest / ALIKE <= size <= largest * ALIKE:
         log.warning(
             "%s has voxels of %.2f Å, but the network was trained at %.2f Å: bring it there by resize.",
-            specimen.name,
+            tomogram.name,
             size,
             largest,
         )

@@ -10,14 +10,14 @@ import numpy as np
 import torch
 
 from spisonet.geometry.rotations import cube_rotations
+from spisonet.io.tilt_angles import STEEPEST
 from spisonet.io.tomograms import written_tomogram
-from spisonet.learning.replay import fill_unmeasured
+from spisonet.learning.rotational_averaging import rotate90
+from spisonet.learning.self_training import fill_unmeasured
 from spisonet.learning.spectra import RadialWeight, WedgeWeight, apply_filter, frequency_points_rfft
 from spisonet.learning.tiling import AxisTiles
-from spisonet.learning.turning import turn_cube
-from spisonet.tomography.blocks import Block
-from spisonet.tomography.specimens import CLIP
-from spisonet.tomography.tilts import STEEPEST
+from spisonet.tomography.chunks import Chunk
+from spisonet.tomography.tomogram import CLIP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from spisonet.learning.devices import Execution
+    from spisonet.learning.devices import Backend
     from spisonet.learning.unet import Network
-    from spisonet.tomography.specimens import Specimen
+    from spisonet.tomography.tomogram import Tomogram
 
 CPU = torch.device("cpu")
 HALF = 0.5  # between the 0 and the 1 of a rotation of the cube
@@ -45,9 +45,9 @@ class TilePredictor:
     ----------
     network : Network
         In evaluation mode, on the device.
-    execution : Execution
+    backend : Backend
         How it runs.
-    specimen : Specimen
+    tomogram : Tomogram
         Whose wedge and transfer function count.
     turns : int
         How many turned copies to ask about, at most 16.
@@ -56,11 +56,11 @@ class TilePredictor:
     """
 
     def __init__(
-        self, network: Network, execution: Execution, specimen: Specimen, turns: int, fills: bool = True
+        self, network: Network, backend: Backend, tomogram: Tomogram, turns: int, fills: bool = True
     ) -> None:
-        self._network, self._execution = network, execution
-        self._wedge = WedgeWeight(*(specimen.tilt_range_degrees if fills else (-STEEPEST, STEEPEST)))
-        self._transfer = None if specimen.transfer is None else RadialWeight(specimen.transfer)
+        self._network, self._backend = network, backend
+        self._wedge = WedgeWeight(*(tomogram.tilt_range_degrees if fills else (-STEEPEST, STEEPEST)))
+        self._transfer = None if tomogram.transfer is None else RadialWeight(tomogram.transfer)
         self._rotations = turns_of_the_wedge()[:turns]
         self._weights: dict[tuple[int, ...], tuple[Tensor, Tensor | None]] = {}
 
@@ -75,14 +75,14 @@ class TilePredictor:
             if self._rotations:
                 filled = fill_unmeasured(half, answer, *self._weights_of(half))
                 for rotation in self._rotations:
-                    copy = turn_cube(filled, rotation)
+                    copy = rotate90(filled, rotation)
                     seen = apply_filter(copy, self._weights_of(copy)[0])
-                    total += turn_cube(self._answer(seen), rotation.T)
+                    total += rotate90(self._answer(seen), rotation.T)
         mean = total / (len(part) * (1 + len(self._rotations)))
         return mean + (part - clipped).mean(dim=0)
 
     def _answer(self, volume: Tensor) -> Tensor:
-        return self._execution.apply(self._network, volume[None, None])[0, 0]
+        return self._backend.apply(self._network, volume[None, None])[0, 0]
 
     def _weights_of(self, volume: Tensor) -> tuple[Tensor, Tensor | None]:
         """Wedge and transfer function for a volume's shape."""
@@ -103,8 +103,8 @@ def turns_of_the_wedge() -> list[NDArray[np.float64]]:
     return [across[5 * index % len(across)] for index in range(len(across))]
 
 
-def predict_specimen(
-    specimen: Specimen,
+def predict_tomogram(
+    tomogram: Tomogram,
     predict: Callable[[Tensor], Tensor],
     device: torch.device,
     tile_size: int,
@@ -115,7 +115,7 @@ def predict_specimen(
 
     Parameters
     ----------
-    specimen : Specimen
+    tomogram : Tomogram
         The tomogram.
     predict : callable
         Maps a part ``(n_halves, z, y, x)`` on the device to ``(z, y, x)``.
@@ -133,45 +133,45 @@ def predict_specimen(
     SpisonetError
         If the tomogram cannot be read, or the output not be written.
     """
-    axes = [AxisTiles.cover(n, tile_size) for n in specimen.shape]
+    axes = [AxisTiles.cover(n, tile_size) for n in tomogram.shape]
     windows = [[window.numpy() for window in axis.windows(CPU)] for axis in axes]
     tiles = list(itertools.product(*(range(len(axis.starts)) for axis in axes)))
     blocks = [_block(axes, tile) for tile in tiles]
     with (
-        written_tomogram(output, specimen.volumes[0], label) as result,
+        written_tomogram(output, tomogram.volumes[0], label) as result,
         torch.no_grad(),
         ThreadPoolExecutor(1) as reader,
     ):
-        for tile, block, part in zip(tiles, blocks, _ahead(reader, specimen, blocks), strict=True):
+        for tile, chunk, part in zip(tiles, blocks, _ahead(reader, tomogram, blocks), strict=True):
             answer = predict(part.to(device)).cpu().numpy()
             inside = tuple(
                 slice(max(p.start, 0), min(p.stop, n))
-                for p, n in zip(block.inner, specimen.shape, strict=True)
+                for p, n in zip(chunk.inner, tomogram.shape, strict=True)
             )
-            own = tuple(slice(i.start - f, i.stop - f) for i, f in zip(inside, block.first, strict=True))
+            own = tuple(slice(i.start - f, i.stop - f) for i, f in zip(inside, chunk.first, strict=True))
             z, y, x = (axis[index][part] for axis, index, part in zip(windows, tile, own, strict=True))
-            values = answer[own] * np.float32(specimen.deviation) + np.float32(specimen.mean)
+            values = answer[own] * np.float32(tomogram.deviation) + np.float32(tomogram.mean)
             result[inside] += values * (z[:, None, None] * y[:, None] * x)
 
 
-def _block(axes: list[AxisTiles], tile: tuple[int, ...]) -> Block:
+def _block(axes: list[AxisTiles], tile: tuple[int, ...]) -> Chunk:
     z, y, x = (
         slice(axis.starts[index] - axis.before, axis.starts[index] - axis.before + axis.tile)
         for axis, index in zip(axes, tile, strict=True)
     )
-    return Block.around((z, y, x), 0)
+    return Chunk.around((z, y, x), 0)
 
 
-def _ahead(reader: ThreadPoolExecutor, specimen: Specimen, blocks: list[Block]) -> Iterator[Tensor]:
+def _ahead(reader: ThreadPoolExecutor, tomogram: Tomogram, blocks: list[Chunk]) -> Iterator[Tensor]:
     """Read blocks, one ahead of what is computed."""
 
-    def read(block: Block) -> Tensor:
-        halves = range(len(specimen.volumes))
-        return torch.from_numpy(np.stack([specimen.read(which, block) for which in halves]))
+    def read(chunk: Chunk) -> Tensor:
+        halves = range(len(tomogram.volumes))
+        return torch.from_numpy(np.stack([tomogram.read(which, chunk) for which in halves]))
 
     following = reader.submit(read, blocks[0])
-    for block in [*blocks[1:], None]:
+    for chunk in [*blocks[1:], None]:
         part = following.result()
-        if block is not None:
-            following = reader.submit(read, block)
+        if chunk is not None:
+            following = reader.submit(read, chunk)
         yield part

@@ -10,7 +10,7 @@ from spisonet.tomography.config import RefineConfig
 from spisonet.tomography.training import FILLED
 
 if TYPE_CHECKING:
-    from spisonet.tomography.config import TrainingConfig
+    from spisonet.tomography.config import TomogramTrainingConfig
 
 EPOCHS, EPOCHS_AN_ITERATION = 50, 10  # of IsoNet2, and of IsoNet 0.2
 SINGLE_NOISE = ((0, 0.7),)  # where noise cannot be told from signal
@@ -26,7 +26,7 @@ class Schedule:
     noise: tuple[tuple[int, float], ...]
 
 
-def read_schedule(config: TrainingConfig, method: str) -> Schedule:
+def read_schedule(config: TomogramTrainingConfig, method: str) -> Schedule:
     """Work out how long to train, and when noise is added.
 
     Several levels without starts begin, as published, after a third of the training, evenly spaced.

@@ -6,68 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spisonet.anisotropy.figures import draw_slices
-from spisonet.fourier.grids import half_from_centred, rfft3, shell_index_rfft
+from spisonet.fourier.grids import rfft3, shell_index_rfft
 from spisonet.fourier.shells import shell_sums
-from spisonet.io.mrc import read_volume
-from spisonet.io.pages import table
-from spisonet.validation.section import Section, beside
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
     from spisonet.io.mrc import Volume
-    from spisonet.validation.finished import FinishedRun
 
 MEASURED, UNMEASURED = 0.5, 0.143  # share that was kept
 FIRST_SHELL = 3
-CAPTION = (
-    "The first half map: as it was (top), corrected by the network (middle), and by the classical baseline "
-    "(bottom), in the same grey scale. Detail that only the middle row shows is told by the network alone."
-)
-
-
-def classical_section(run: FinishedRun, page: Path) -> Section | None:
-    """Set the classical baseline beside a learned result; None where a run has none.
-
-    Parameters
-    ----------
-    run : FinishedRun
-        The run.
-    page : Path
-        The report's page, beside which the figure is drawn.
-    """
-    names = run.outcome.get("classical_maps", [])
-    weight = run.kept_weight
-    if not names or weight is None or not all((run.folder / name).is_file() for name in names):
-        return None
-    maps = {
-        "input": run.before.half1,
-        "learned": run.after.half1,
-        "classical": read_volume(run.folder / names[0], run.config.apix),
-    }
-    known = half_from_centred(read_volume(weight, maps["input"].voxel_size_angstrom).data)
-    last = maps["input"].box * maps["input"].voxel_size_angstrom / run.limit_angstrom
-    numbers = compare(maps, known, last)
-    section = Section("Beside the classical baseline", numbers)
-    section.parts.append(
-        "<p>The same half map by a directional Wiener filter, deconvolved under mask and positivity: the "
-        "measured data, but no network.</p>"
-    )
-    rows = [
-        ["power where hardly measured, relative to where measured", *_cells(numbers["unmeasured_power"])],
-        ["agreement with the learned map, FSC where measured", *_cells(numbers["agreement_measured"])],
-        ["the same where hardly measured", *_cells(numbers["agreement_unmeasured"])],
-    ]
-    section.parts.append(table(["", *maps], rows))
-    section.add_figure(beside(page, "classical"), CAPTION, draw_slices(maps, run.limit_angstrom))
-    return section
-
-
-def _cells(values: dict[str, float]) -> list[str]:
-    return [f"{value:.2f}" for value in values.values()]
 
 
 def compare(maps: dict[str, Volume], known_rfft: NDArray[np.float32], last_shell: float) -> dict[str, Any]:

@@ -7,77 +7,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from spisonet.anisotropy.config import ReconstructConfig
-from spisonet.io.config import CommandConfig, CommandLine
-
-Positional = CommandLine(positional=True)
-
-
-class ReportConfig(CommandConfig):
-    """Sum up a finished reconstruct run in one HTML page and its numbers as JSON."""
-
-    command: ClassVar[str] = "report"
-    examples: ClassVar[tuple[str, ...]] = (
-        "spisonet.py report isonet_maps",
-        "spisonet.py report External/job004 -o External/job005/report.html",
-    )
-
-    folder: Annotated[Path, Positional] = Field(description="Output folder of a reconstruct run.")
-    o: Annotated[Path | None, CommandLine(aliases=("-o",))] = Field(
-        None,
-        description="HTML page; the JSON and the figures take its name [default: report.html in the folder].",
-    )
-    model: Path | None = Field(
-        None, description="Atomic model (PDB, mmCIF) in the frame of the maps [default: the run's, if any]."
-    )
-    ncpus: int = Field(16, ge=1, description="Number of CPU threads (at most those of the machine are used).")
-
-
-class DiagnoseConfig(CommandConfig):
-    """Tell how anisotropic two half maps are, why, and what to do about it."""
-
-    command: ClassVar[str] = "diagnose"
-    examples: ClassVar[tuple[str, ...]] = (
-        "spisonet.py diagnose half1.mrc half2.mrc --mask mask.mrc",
-        "spisonet.py diagnose run_half1_class001_unfil.mrc run_half2_class001_unfil.mrc --mask mask.mrc "
-        "--star run_data.star --sym c3",
-    )
-
-    h: Annotated[Path, Positional] = Field(description="Half map 1.")
-    h2: Annotated[Path, Positional] = Field(description="Half map 2.")
-    mask: Annotated[Path | None, Positional] = Field(None, description="Soft solvent mask.")
-    star: Path | None = Field(
-        None,
-        description="Particles of the refinement: a STAR file or optimisation set of RELION 3.0 to 5 or "
-        "Warp, or a .cs file. Their angles tell misalignment from missing views.",
-    )
-    sym: str = Field("c1", description="Point group that the refinement imposed, in RELION's notation.")
-    limit_res: float | None = Field(
-        None, gt=0, description="Resolution limit in Å [default: where the global FSC falls to 0.143]."
-    )
-    output_dir: Path = Field(Path("diagnosis"), description="Output folder.")
-    tomograms: Path | None = Field(
-        None,
-        description="Subtomograms: tomograms.star of RELION 4, RELION 5 or Warp "
-        "[default: that of an optimisation set].",
-    )
-    tilt_min: float | None = Field(
-        None, ge=-90, le=90, description="Subtomograms: smallest tilt about y in degrees, for all tomograms."
-    )
-    tilt_max: float | None = Field(None, ge=-90, le=90, description="Subtomograms: largest tilt.")
-    tilt_step: float = Field(3.0, gt=0, description="Subtomograms: angle between these tilts.")
-    number_subset: int = Field(
-        10000, ge=1, description="Largest number of particles to use, drawn at random."
-    )
-    ncpus: int = Field(16, ge=1, description="Number of CPU threads (at most those of the machine are used).")
-    apix: float | None = Field(None, gt=0, description="Voxel size in Å [default: from the header].")
-    seed: int = Field(0, ge=0, description="Seed of the random subset.")
-
-    @property
-    def star_file(self) -> Path:
-        """The particles, if there are any."""
-        assert self.star is not None
-        return self.star
+from spisonet.io.config import CommandConfig, Positional
 
 
 class ValidateConfig(CommandConfig):
@@ -139,12 +69,3 @@ class NullTestConfig(CommandConfig):
     )
     ncpus: int = Field(16, ge=1, description="Number of CPU threads (at most those of the machine are used).")
     resume: bool = Field(False, description="Continue from the last checkpoints of the tests.")
-
-
-COMMANDS: dict[type[CommandConfig], str] = {
-    ReconstructConfig: "spisonet.validation.run:run_reconstruct",
-    DiagnoseConfig: "spisonet.validation.diagnose:run_diagnose",
-    ValidateConfig: "spisonet.validation.run:run_validate",
-    NullTestConfig: "spisonet.validation.run:run_null_test",
-    ReportConfig: "spisonet.validation.report:run_report",
-}

@@ -1,4 +1,4 @@
-"""Held-out directions: hide a measured cone, learn from the rest, and compare what is put into the cone.
+"""Held-out validation: mask out a measured cone, train on the rest, compare the prediction in the cone.
 
 The prediction ``p`` made from half map 1 never saw the cone, and the raw half map ``y2`` has noise of its
 own, so that their FSC inside the cone is the prediction's correlation with the signal times what the noise of
@@ -14,11 +14,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 
-from spisonet.anisotropy.figures import label_resolutions
 from spisonet.fourier.grids import frequency_axes_rfft, hermitian_multiplicity, radius_rfft, shell_index_rfft
-from spisonet.geometry.sampling import AxisGrid
+from spisonet.geometry.sphere import AxisGrid
 from spisonet.learning.spectra import apply_filter
 
 if TYPE_CHECKING:
@@ -44,7 +42,7 @@ class Cone:
     Attributes
     ----------
     axis_xyz : tuple of float
-        Unit vector.
+        TrainingUnit vector.
     half_angle_degrees : float
         Between the axis and the edge.
     """
@@ -145,20 +143,20 @@ def gap_like_angle(directions: MeasuredDirections) -> float:
     return float(np.clip(directions.largest_gap_degrees, SMALLEST_DEGREES, LARGEST_DEGREES))
 
 
-def hide(measurement: Measurement, inside_rfft: NDArray[np.bool_]) -> Measurement:
+def mask_out_cone(measurement: Measurement, inside_rfft: NDArray[np.bool_]) -> Measurement:
     """Take coefficients out of the data and the weights of a measurement."""
     rest = torch.from_numpy((~inside_rfft).astype(np.float32)).to(measurement.data.device)
-    consistency = measurement.consistency_rfft
+    consistency = measurement.view_weight_rfft
     return replace(
         measurement,
         data=apply_filter(measurement.data, rest),
-        weight_rfft=measurement.weight_rfft * rest,
-        consistency_rfft=None if consistency is None else consistency * rest,
+        fsc_weight_rfft=measurement.fsc_weight_rfft * rest,
+        view_weight_rfft=None if consistency is None else consistency * rest,
     )
 
 
 @dataclass(frozen=True)
-class Agreement:
+class HeldOutStatistics:
     """Sums over the compared coefficients of every shell, ``(n // 2 + 1,)`` each.
 
     Attributes
@@ -178,9 +176,11 @@ class Agreement:
     half_power: NDArray[np.float64]
     counts: NDArray[np.float64]
 
-    def __add__(self, other: Agreement) -> Agreement:
+    def __add__(self, other: HeldOutStatistics) -> HeldOutStatistics:
         """Return the sums over two regions."""
-        return Agreement(*(a + b for a, b in zip(vars(self).values(), vars(other).values(), strict=True)))
+        return HeldOutStatistics(
+            *(a + b for a, b in zip(vars(self).values(), vars(other).values(), strict=True))
+        )
 
     @property
     def used(self) -> NDArray[np.bool_]:
@@ -199,13 +199,13 @@ class Agreement:
         return np.sqrt(np.clip(fsc, 0, 1))
 
     @property
-    def recovered(self) -> float:
+    def recovery(self) -> float:
         """Recovered fraction: mean FSC over mean ceiling, over the used shells; 0 without any."""
         ceiling = self.ceiling[self.used].sum()
         return float(self.fsc[self.used].sum() / ceiling) if ceiling > 0 else 0.0
 
     @property
-    def recovered_by_shell(self) -> NDArray[np.float64]:
+    def recovery_by_shell(self) -> NDArray[np.float64]:
         """The fraction for every shell, from three neighbouring ones; NaN where nothing can be told."""
         three = np.ones(3)
         fsc, ceiling = (
@@ -236,7 +236,7 @@ def compare(
     half2: NDArray[np.complexfloating],
     region_rfft: NDArray[np.bool_],
     first_shell: int,
-) -> Agreement:
+) -> HeldOutStatistics:
     """Compare a prediction with the raw halves in a region of Fourier space, shell by shell.
 
     Parameters
@@ -258,7 +258,7 @@ def compare(
     def sums(values: NDArray[Any]) -> NDArray[np.float64]:
         return np.bincount(index, copies * values, n // 2 + 1).astype(np.float64)
 
-    return Agreement(
+    return HeldOutStatistics(
         sums((p * y2.conj()).real),
         sums(np.abs(p) ** 2),
         sums(np.abs(y2) ** 2),
@@ -268,29 +268,11 @@ def compare(
     )
 
 
-def reach(recovered: NDArray[np.float64], box_angstrom: float, threshold: float = HALF) -> float | None:
+def resolution_at(
+    recovery: NDArray[np.float64], box_angstrom: float, threshold: float = HALF
+) -> float | None:
     """Resolution in Å up to which at least this fraction was recovered; None if nowhere."""
-    known = np.flatnonzero(~np.isnan(recovered))
-    good = recovered[known] >= threshold
+    known = np.flatnonzero(~np.isnan(recovery))
+    good = recovery[known] >= threshold
     n_good = len(known) if good.all() else int(np.argmin(good))
     return box_angstrom / int(known[n_good - 1]) if n_good else None
-
-
-def draw_held_out(curves: dict[str, list[float]]) -> Figure:
-    """Draw how well hidden cones were recovered, by resolution; see ``validation.json`` for the curves."""
-    figure = Figure(figsize=(11.0, 3.8), layout="constrained")
-    left, right = figure.subplots(1, 2, sharey=True)
-    frequency = 1 / np.array(curves["resolution_angstrom"])
-    left.plot(frequency, curves["ceiling"], "k--", label="ceiling")
-    left.plot(frequency, curves["fsc"], "k-", label="prediction, raw half map 2")
-    left.set_ylabel("FSC inside the hidden cones")
-    right.plot(frequency, curves["recovered"], "k-", label="with the network")
-    right.plot(frequency, curves["recovered_without_network"], "k:", label="data, mask and positivity alone")
-    right.axhline(HALF, color="0.6", lw=0.8)
-    right.set_ylabel("recovered fraction")
-    for axis in (left, right):
-        axis.set_ylim(-0.1, 1.05)
-        axis.set_xlabel("spatial frequency / Å⁻¹")
-        axis.legend(fontsize=8, loc="lower left")
-        label_resolutions(axis)
-    return figure

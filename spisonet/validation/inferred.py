@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from spisonet.analysis.directional_power import DirectionalShares, shares_by_direction
 from spisonet.fourier.filters import soft_lowpass_weights
 from spisonet.fourier.grids import hermitian_multiplicity, irfft3, rfft3, shell_index_rfft
-from spisonet.validation.directions import DirectionalShares, shares_by_direction
 from spisonet.validation.uncertainty import local_mean
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Agreement of maps with an atomic model: FSC by direction, and a Q-score of every atom."""
+"""HeldOutStatistics of maps with an atomic model: FSC by direction, and a Q-score of every atom."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from spisonet.anisotropy.fsc3d import estimate_fsc3d, summarise_fsc3d
-from spisonet.anisotropy.fsc_metrics import FSC_SPHERICITY, directional_resolutions, geodesic_sphere
+from spisonet.analysis.fsc3d import estimate_fsc3d, summarise_fsc3d
+from spisonet.analysis.fsc_metrics import FSC_SPHERICITY, directional_resolutions
 from spisonet.errors import SpisonetError
+from spisonet.geometry.sphere import geodesic_sphere
 from spisonet.io.atomic import atomic_path
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     import gemmi
     from numpy.typing import NDArray
 
-    from spisonet.anisotropy.fsc3d import Fsc3d, Fsc3dMetrics
+    from spisonet.analysis.fsc3d import Fsc3d, Fsc3dMetrics
     from spisonet.io.mrc import Volume
 
 CONE_DEGREES = 20.0
@@ -259,7 +260,7 @@ def _correlation(
     return np.asarray(np.divide(cross, norm, out=np.zeros_like(cross), where=norm > 0))
 
 
-def assess_agreement(
+def compare_with_model(
     volume: Volume,
     model: AtomicModel,
     density: NDArray[np.float32],

@@ -27,7 +27,7 @@ FWHM_OF_SIGMA = 2 * np.sqrt(2 * np.log(2))
 
 
 @dataclass(frozen=True)
-class Answers:
+class PredictionEnsemble:
     """Maps that one network's answers to turned copies lead to.
 
     Attributes
@@ -43,7 +43,7 @@ class Answers:
     variance_rfft: NDArray[np.float32]
 
     @classmethod
-    def of(cls, maps: Iterable[NDArray[np.float32]]) -> Answers | None:
+    def of(cls, maps: Iterable[NDArray[np.float32]]) -> PredictionEnsemble | None:
         """Sum up maps ``(n, n, n)``, one after the other; None if there are less than two."""
         count = 0
         for count, volume in enumerate(maps, start=1):
@@ -65,7 +65,7 @@ class Answers:
 
 
 @dataclass(frozen=True)
-class Spread:
+class EnsembleVariance:
     """How answers differ.
 
     Attributes
@@ -83,12 +83,12 @@ class Spread:
     every_rfft: NDArray[np.float32]
 
     @classmethod
-    def of(cls, networks: list[Answers]) -> Spread:
+    def of(cls, networks: list[PredictionEnsemble]) -> EnsembleVariance:
         """Join the answers of some networks, of which the first corrected the map."""
         own = networks[0]
         every = np.mean([answers.variance for answers in networks], axis=0)
         every_rfft = np.mean([answers.variance_rfft for answers in networks], axis=0)
-        between = Answers.of(answers.mean for answers in networks)
+        between = PredictionEnsemble.of(answers.mean for answers in networks)
         if between is not None:
             every, every_rfft = every + between.variance, every_rfft + between.variance_rfft
         return cls(own.variance, own.variance_rfft, every, every_rfft)
@@ -133,13 +133,13 @@ def local_mean(
 
 
 def relative_uncertainty_rfft(
-    spread: Spread, factor: float, corrected_rfft: NDArray[np.complex64]
+    spread: EnsembleVariance, factor: float, corrected_rfft: NDArray[np.complex64]
 ) -> NDArray[np.float32]:
     """Return the expected error of what was inferred, relative to Fourier coefficients' amplitude.
 
     Parameters
     ----------
-    spread : Spread
+    spread : EnsembleVariance
         Of the answers.
     factor : float
         See `calibration`.
@@ -164,7 +164,7 @@ def relative_uncertainty_rfft(
 
 
 def voxel_uncertainty(
-    spread: Spread,
+    spread: EnsembleVariance,
     factor: float,
     halves: tuple[NDArray[np.float32], NDArray[np.float32]],
     kept_rfft: NDArray[np.float32],
@@ -175,7 +175,7 @@ def voxel_uncertainty(
 
     Parameters
     ----------
-    spread : Spread
+    spread : EnsembleVariance
         Of the answers, in squared grey values.
     factor : float
         See `calibration`.

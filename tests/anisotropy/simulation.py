@@ -6,7 +6,7 @@ import numpy as np
 
 from spisonet.fourier.grids import frequency_axes_rfft, irfft3, radius_rfft, rfft3
 from spisonet.fourier.shells import shell_counts, shell_sums
-from spisonet.geometry.sampling import sampling_density
+from spisonet.geometry.view_sampling import sampling_density
 
 REGULARISATION = 0.1
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from spisonet.anisotropy.inputs import HalfMaps
-from spisonet.anisotropy.knowledge import known_from_halves
+from spisonet.analysis.half_maps import HalfMaps
+from spisonet.anisotropy.fourier_weights import estimate_fourier_weights
 from spisonet.anisotropy.preparation import correction_band, prepare_measurement
 from spisonet.anisotropy.recombination import deconvolve
-from spisonet.cli.main import main
+from spisonet.commands.main import main
 from spisonet.fourier.grids import half_from_centred, rfft3, shell_index_rfft
-from spisonet.geometry.sampling import sampling_density
+from spisonet.geometry.view_sampling import sampling_density
 from spisonet.io.mrc import Volume, read_volume
 from tests.anisotropy.simulation import simulate_half_maps, views_about_z
 
@@ -39,7 +39,7 @@ def particle(without_domain: bool = False) -> tuple[np.ndarray, np.ndarray, np.n
 
 def corrected_halves(halves: list[np.ndarray], mask: np.ndarray, weight=None) -> list[np.ndarray]:
     maps = HalfMaps(*(Volume(v.astype(np.float32), VOXEL_SIZE) for v in (*halves, mask)))
-    known = known_from_halves(maps, weight, N * VOXEL_SIZE / LIMIT_SHELL, 1)
+    known = estimate_fourier_weights(maps, weight, N * VOXEL_SIZE / LIMIT_SHELL, 1)
     band = correction_band(known, LIMIT_SHELL)
     data = [maps.half1.data, maps.half2.data]
     measurement, scales = prepare_measurement(data, known, band, mask, torch.device("cpu"), True)

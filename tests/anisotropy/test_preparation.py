@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from spisonet.anisotropy.knowledge import Knowledge, known_from_weight, reference_share
+from spisonet.anisotropy.fourier_weights import FourierWeights, fourier_weights_from_file, reference_share
 from spisonet.anisotropy.preparation import build_measurement, correction_band, include_reference
 from spisonet.fourier.filters import soft_lowpass_weights
 from spisonet.fourier.grids import radius_rfft, rfft3
@@ -32,27 +32,29 @@ def test_measurement_is_limited_to_the_band():
     rng = np.random.default_rng(0)
     halves = [rng.normal(size=(N, N, N)).astype(np.float32) for _ in range(2)]
     weight = np.ones((N, N, N // 2 + 1), np.float32)
-    known = Knowledge(weight, None, np.ones(N // 2 + 1), 10.0)
+    known = FourierWeights(weight, None, np.ones(N // 2 + 1), 10.0)
     band = correction_band(known, 8.0)
     measurement = build_measurement(halves, weight, None, band, None, torch.device("cpu"), positivity=True)
     radius = radius_rfft((N, N, N))
     assert np.abs(rfft3(measurement.data[0].numpy()))[radius > 8].max() < 1e-2
-    assert measurement.weight_rfft.numpy()[radius > 8].max() == 0
+    assert measurement.fsc_weight_rfft.numpy()[radius > 8].max() == 0
     assert measurement.support is None
     assert not measurement.positivity
-    centres = measurement.crop_centres - N // 2
+    centres = measurement.subvolume_centres - N // 2
     assert (centres.square().sum(dim=1) <= (N / 2) ** 2).all()
 
 
 def test_the_limit_of_a_given_weight_is_where_it_ends():
     weight = soft_lowpass_weights(N, 8.0, 0)
-    assert known_from_weight(weight, 2.0, None).limit_resolution_angstrom == pytest.approx(N * 2.0 / 8)
-    assert known_from_weight(weight, 2.0, 9.0).limit_resolution_angstrom == 9.0
+    assert fourier_weights_from_file(weight, 2.0, None).limit_resolution_angstrom == pytest.approx(
+        N * 2.0 / 8
+    )
+    assert fourier_weights_from_file(weight, 2.0, 9.0).limit_resolution_angstrom == 9.0
 
 
 def test_shells_that_do_not_correlate_are_not_corrected():
     signal = np.concatenate([np.ones(6), np.full(5, 0.1), np.zeros(N // 2 - 10)])
-    known = Knowledge(np.ones((N, N, N // 2 + 1), np.float32), None, signal, 2.0)
+    known = FourierWeights(np.ones((N, N, N // 2 + 1), np.float32), None, signal, 2.0)
     assert known.learnable[:5].tolist() == [1.0] * 5
     assert 0.4 < known.learnable[8] < 0.6
     assert known.learnable[13:].max() == 0

@@ -14,8 +14,8 @@ import mrcfile
 import numpy as np
 import pytest
 
-from spisonet.anisotropy.inputs import SAMPLING_WORDS
-from spisonet.cli.main import main
+from spisonet.analysis.half_maps import SAMPLING_WORDS
+from spisonet.commands.main import main
 from spisonet.fourier.grids import radius_rfft, rfft3
 from spisonet.io.mrc import read_volume, write_volume
 from spisonet.learning.checkpoint import save_network
@@ -209,7 +209,7 @@ def test_prediction_only_with_pretrained_weights(done, tmp_path):
     assert not (again / "network.safetensors").exists()
 
 
-@pytest.mark.parametrize("objective", ["ei", "replay"])
+@pytest.mark.parametrize("objective", ["ei", "self-training"])
 def test_objectives_and_accumulation(small_case, tmp_path, objective):
     out = reconstruct(
         small_case, tmp_path / "out", "--objective", objective, "--alpha", "1", "--beta", "0.5",

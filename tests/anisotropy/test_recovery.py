@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spisonet.cli.main import main
+from spisonet.commands.main import main
 from spisonet.fourier.grids import frequency_axes_rfft, radius_rfft, rfft3
 from spisonet.fourier.shells import fourier_shell_correlation
 from spisonet.io.mrc import read_volume, write_volume

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spisonet.cli.main import main
+from spisonet.commands.main import main
 from spisonet.io.mrc import Volume, read_volume, write_volume
 
 BOX, VOXEL_SIZE, N_PARTICLES = 32, 4.0, 120

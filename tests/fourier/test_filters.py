@@ -9,11 +9,11 @@ from hypothesis.extra.numpy import arrays
 from spisonet.fourier.filters import (
     combine_spectra,
     combine_volumes,
-    equalise_power_over_directions,
-    flatten_amplitudes,
+    directional_whitening,
     shell_curve_to_rfft,
     shell_mean_amplitude,
     soft_lowpass_weights,
+    whiten,
 )
 from spisonet.fourier.grids import frequency_axes_rfft, irfft3, radius_rfft, rfft3
 
@@ -64,7 +64,7 @@ def test_whitening_flattens_and_leaves_the_rest(n, masked):
     volume = falling_noise(n)
     mask = np.ones_like(volume)
     mask[: n // 4] = 0
-    result = flatten_amplitudes(volume, 4, 11, mask if masked else None)
+    result = whiten(volume, 4, 11, mask if masked else None)
     seen = mask if masked else np.float32(1)
     before, after = (shell_mean_amplitude(rfft3(v * seen), n) for v in (volume, result))
     np.testing.assert_allclose(after[4:12], before[4], rtol=0.06)
@@ -79,11 +79,11 @@ def test_whitening_flattens_and_leaves_the_rest(n, masked):
 @settings(max_examples=15, deadline=None)
 def test_whitening_is_idempotent_and_linear_in_scale(seed, scale):
     volume = falling_noise(24, seed)
-    once = flatten_amplitudes(volume, 3, 9)
-    twice = flatten_amplitudes(once, 3, 9)
+    once = whiten(volume, 3, 9)
+    twice = whiten(once, 3, 9)
     assert np.linalg.norm(twice - once) < 0.08 * np.linalg.norm(once)
     np.testing.assert_allclose(
-        flatten_amplitudes(volume * np.float32(scale), 3, 9),
+        whiten(volume * np.float32(scale), 3, 9),
         once * scale,
         atol=1e-4 * scale * np.abs(once).max(),
     )
@@ -92,7 +92,7 @@ def test_whitening_is_idempotent_and_linear_in_scale(seed, scale):
 def test_whitening_of_empty_shells_stays_finite():
     n = 24
     empty = irfft3(rfft3(noise(n)) * (radius_rfft((n, n, n)) < 6), (n, n, n))
-    assert np.isfinite(flatten_amplitudes(empty, 3, 10)).all()
+    assert np.isfinite(whiten(empty, 3, 10)).all()
 
 
 def test_combined_spectra_are_each_where_they_belong():
@@ -134,7 +134,7 @@ def test_combined_maps_keep_the_scale_of_the_high_map():
 @pytest.mark.parametrize("n", [48, 49])
 def test_angular_whitening_equalises_directions(n):
     volume, cosine_squared = polar_noise(n)
-    result = equalise_power_over_directions(volume, 1.0, n / 5, n / 20)
+    result = directional_whitening(volume, 1.0, n / 5, n / 20)
     radius = radius_rfft((n, n, n))
     band = (radius > 7) & (radius < 18)
     ratios = []
@@ -152,7 +152,7 @@ def test_angular_whitening_equalises_directions(n):
 def test_angular_whitening_leaves_even_power_and_other_shells():
     n = 48
     volume = noise(n)
-    result = equalise_power_over_directions(volume, 1.0, n / 12, n / 16)
+    result = directional_whitening(volume, 1.0, n / 12, n / 16)
     gain = np.abs(rfft3(result)) / np.maximum(np.abs(rfft3(volume)), 1e-9)
     radius = radius_rfft((n, n, n))
     np.testing.assert_allclose(gain[(radius < 7) | ((radius > 22) & (radius < 24))], 1, rtol=1e-3)
@@ -162,7 +162,7 @@ def test_angular_whitening_leaves_even_power_and_other_shells():
 def test_angular_whitening_gain_is_capped():
     n = 48
     volume, cosine_squared = polar_noise(n, weak=0.001)
-    result = equalise_power_over_directions(volume, 1.0, n / 5, n / 20, max_gain=5)
+    result = directional_whitening(volume, 1.0, n / 5, n / 20, max_gain=5)
     gain = np.abs(rfft3(result)) / np.maximum(np.abs(rfft3(volume)), 1e-12)
     band = (radius_rfft((n, n, n)) > 8) & (radius_rfft((n, n, n)) < 18) & (cosine_squared > 0.95)
     assert np.median(gain[band]) <= 5.01
@@ -172,4 +172,4 @@ def test_angular_whitening_gain_is_capped():
 def test_angular_whitening_of_empty_shells_stays_finite():
     n = 24
     empty = irfft3(rfft3(noise(n)) * (radius_rfft((n, n, n)) < 6), (n, n, n))
-    assert np.isfinite(equalise_power_over_directions(empty, 1.0, n / 3, n / 10)).all()
+    assert np.isfinite(directional_whitening(empty, 1.0, n / 3, n / 10)).all()

@@ -430,4 +430,4 @@ def test_a_map_that_is_none_is_told(page):
     page.open("view?name=broken.mrc")
     page.find(".error", "not a readable MRC file")
     page.open("view?name=../other.mrc")
-    page.find(".error", "--roots")
+    page.find(".error", "--allowed_folders")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from typer.testing import CliRunner
 
-from spisonet.cli.programs import PROGRAMS
+from spisonet.commands.registry import PROGRAMS
+from spisonet.gui.allowed_folders import AllowedFolders
 from spisonet.gui.config import GuiConfig
 from spisonet.gui.forms import (
     PLACE_FIELDS,
@@ -19,7 +20,6 @@ from spisonet.gui.forms import (
     place_outputs,
     read_form,
 )
-from spisonet.gui.roots import Roots
 
 if TYPE_CHECKING:
     from spisonet.io.config import CommandConfig
@@ -51,12 +51,12 @@ def outputs_of(model: type[CommandConfig]) -> set[str]:
 
 
 @pytest.fixture
-def roots(tmp_path, monkeypatch) -> Roots:
+def allowed_folders(tmp_path, monkeypatch) -> AllowedFolders:
     monkeypatch.chdir(tmp_path)
     for name in ("a.mrc", "b.mrc", "t.star", "n.safetensors"):
         (tmp_path / name).touch()
     (tmp_path / "folder").mkdir()
-    return Roots(tmp_path, [])
+    return AllowedFolders(tmp_path, [])
 
 
 def answers(program: str, command: str) -> dict[str, str | bool | None]:
@@ -82,9 +82,9 @@ def test_every_command_has_a_form_and_every_field_stands_in_it_once(program, mod
 
 
 @pytest.mark.parametrize(("program", "model"), COMMANDS)
-def test_an_untouched_form_is_the_command_with_its_defaults(program, model, roots):
+def test_an_untouched_form_is_the_command_with_its_defaults(program, model, allowed_folders):
     values = answers(program, model.command)
-    config, faults = read_form(program, model.command, values, roots)
+    config, faults = read_form(program, model.command, values, allowed_folders)
     assert faults == {}
     for name, info in model.model_fields.items():
         if not info.is_required() and name not in outputs_of(model):
@@ -93,15 +93,15 @@ def test_an_untouched_form_is_the_command_with_its_defaults(program, model, root
     placed = place_outputs(config, "jobs/001_x")
     assert "{job}" not in str(placed)
     again = form_values(model, placed.model_dump(mode="json"), "jobs/001_x")
-    assert read_form(program, model.command, again, roots)[0] == config
+    assert read_form(program, model.command, again, allowed_folders)[0] == config
 
 
 @pytest.mark.parametrize(("program", "model"), COMMANDS)
-def test_the_line_that_is_shown_is_the_command(program, model, roots, monkeypatch):
+def test_the_line_that_is_shown_is_the_command(program, model, allowed_folders, monkeypatch):
     """Parsed by the real command line, it gives the very configuration of the form."""
     import typer
 
-    from spisonet.cli.generate import add_command
+    from spisonet.commands.options import add_command
 
     values = answers(program, model.command)
     for field in next(f for f in describe_programs()[program] if f["command"] == model.command)["fields"]:
@@ -109,7 +109,7 @@ def test_the_line_that_is_shown_is_the_command(program, model, roots, monkeypatc
             values[field["name"]] = not field["default"]
         elif field["kind"] == "integer" and not field["required"] and not field["choices"]:
             values[field["name"]] = "16"
-    config, faults = read_form(program, model.command, values, roots)
+    config, faults = read_form(program, model.command, values, allowed_folders)
     assert faults == {}
     seen = []
     app = typer.Typer()
@@ -120,7 +120,7 @@ def test_the_line_that_is_shown_is_the_command(program, model, roots, monkeypatc
     assert seen == [config]
 
 
-def test_faults_stand_beside_their_fields_all_at_once(roots):
+def test_faults_stand_beside_their_fields_all_at_once(allowed_folders):
     values = {
         **answers("spisonet", "reconstruct"),
         "i1": "none.mrc",
@@ -130,30 +130,30 @@ def test_faults_stand_beside_their_fields_all_at_once(roots):
         "mask": "",
         "output_dir": "/elsewhere",
     }
-    config, faults = read_form("spisonet", "reconstruct", values, roots)
+    config, faults = read_form("spisonet", "reconstruct", values, allowed_folders)
     assert config is None
     assert set(faults) == {"i1", "i2", "epochs", "limit_res", "output_dir"}
     assert faults["i1"] == "none.mrc does not exist."
-    assert "restart it with --roots" in faults["i2"]
+    assert "restart it with --allowed_folders" in faults["i2"]
     assert "greater than 0" in faults["limit_res"]
     assert all(sentence.endswith((".", " it.")) for sentence in faults.values())
 
 
-def test_what_is_missing_is_said_beside_its_field(roots):
-    config, faults = read_form("spisonet", "fsc3d", {"h": " ", "h2": None}, roots)
+def test_what_is_missing_is_said_beside_its_field(allowed_folders):
+    config, faults = read_form("spisonet", "fsc3d", {"h": " ", "h2": None}, allowed_folders)
     assert config is None
     assert set(faults) == {"h", "h2"}
 
 
-def test_a_fault_of_the_model_itself_is_told(roots):
-    _, faults = read_form("isonet", "refine", {"star_file": "t.star", "arch": "unet-huge"}, roots)
+def test_a_fault_of_the_model_itself_is_told(allowed_folders):
+    _, faults = read_form("isonet", "refine", {"star_file": "t.star", "arch": "unet-huge"}, allowed_folders)
     assert faults == {
         "arch": "unet-huge is not there; choose unet-small, unet-medium, unet-default, unet-large."
     }
 
 
-def test_unknown_fields_and_commands_are_refused(roots):
-    assert "shell" in read_form("spisonet", "check", {"shell": "rm"}, roots)[1]
+def test_unknown_fields_and_commands_are_refused(allowed_folders):
+    assert "shell" in read_form("spisonet", "check", {"shell": "rm"}, allowed_folders)[1]
     for program, command in (("spisonet", "gui"), ("bash", "-c"), ("spisonet", "refine")):
         with pytest.raises(Exception, match="is no command"):
             model_of(program, command)
@@ -162,8 +162,8 @@ def test_unknown_fields_and_commands_are_refused(roots):
 def test_names_inside_the_roots_are_found_whatever_way_they_are_written(tmp_path):
     (tmp_path / "p").mkdir()
     (tmp_path / "data").mkdir()
-    roots = Roots(tmp_path / "p", [tmp_path / "data"])
-    assert roots.inside("x/../y") == tmp_path / "p" / "y"
-    assert roots.inside("../data/m.mrc") == tmp_path / "data" / "m.mrc"
-    assert roots.shown(tmp_path / "p" / "y") == "y"
-    assert roots.shown(tmp_path / "data" / "m.mrc") == str(Path(tmp_path / "data" / "m.mrc"))
+    allowed_folders = AllowedFolders(tmp_path / "p", [tmp_path / "data"])
+    assert allowed_folders.inside("x/../y") == tmp_path / "p" / "y"
+    assert allowed_folders.inside("../data/m.mrc") == tmp_path / "data" / "m.mrc"
+    assert allowed_folders.shown(tmp_path / "p" / "y") == "y"
+    assert allowed_folders.shown(tmp_path / "data" / "m.mrc") == str(Path(tmp_path / "data" / "m.mrc"))

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from spisonet.cli.main import isonet
+from spisonet.commands.main import isonet
+from spisonet.gui.allowed_folders import AllowedFolders
 from spisonet.gui.jobs import Jobs
 from spisonet.gui.processes import identity, is_alive, process_start
-from spisonet.gui.roots import Roots
 from tests.gui.conftest import LIVE, SCRIPTS, Server, end, serve, write_map
 
 WHITEN = {"h1": "map.mrc", "o": "{job}/whitened.mrc", "high_res": "9", "low_res": "40"}
@@ -279,7 +279,7 @@ def test_a_project_that_moved_to_another_place_shows_the_same(served, project, t
     there = served.wait(name)
     elsewhere = tmp_path_factory.mktemp("elsewhere") / "project"
     shutil.copytree(project, elsewhere)
-    moved = Jobs(Roots(elsewhere, []), None).find(name).details()
+    moved = Jobs(AllowedFolders(elsewhere, []), None).find(name).details()
     differing = ("results",)  # copies are newer
     assert {k: v for k, v in moved.items() if k not in differing} == {
         k: v for k, v in there.items() if k not in differing

@@ -39,7 +39,7 @@ def test_the_address_and_the_way_there_are_printed(tmp_path):
     ("words", "sentence"),
     [
         (["nowhere"], "nowhere is not a folder."),
-        ([".", "--roots", "/nowhere"], "/nowhere is not a folder."),
+        ([".", "--allowed_folders", "/nowhere"], "/nowhere is not a folder."),
         ([".", "--slurm_template", "none.sh"], "none.sh does not exist."),
     ],
 )
@@ -68,7 +68,7 @@ def test_without_a_port_the_next_free_one_is_taken(tmp_path):
 
 
 def test_missing_libraries_are_named(tmp_path):
-    code = "import sys; sys.modules['uvicorn'] = None; from spisonet.cli.main import main; main(['gui'])"
+    code = "import sys; sys.modules['uvicorn'] = None; from spisonet.commands.main import main; main(['gui'])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 1
     assert done.stderr == "spisonet: The graphical interface needs uvicorn: pip install 'spisonet[gui]'.\n"

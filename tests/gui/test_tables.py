@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spisonet.cli.main import isonet
+from spisonet.commands.main import isonet
 from spisonet.errors import SpisonetError
-from spisonet.gui.roots import Roots
+from spisonet.gui.allowed_folders import AllowedFolders
 from spisonet.gui.tables import Tables
 from spisonet.io.tomogram_table import TomogramTable
 from tests.gui.conftest import write_map
@@ -39,7 +39,7 @@ def tables(tmp_path, monkeypatch) -> Tables:
         (tmp_path / "data" / kind).mkdir(parents=True)
         for name in ("TS_01", "TS_02", "TS_03"):
             write_map(tmp_path / "data" / kind / f"{name}.mrc", (8, 16, 16))
-    return Tables(Roots(tmp_path, []))
+    return Tables(AllowedFolders(tmp_path, []))
 
 
 def values(table: dict, column: str) -> list[str]:

@@ -36,11 +36,11 @@ def make_measurement(n: int = 24, n_halves: int = 2, seed: int = 0, noise: float
     return Measurement(
         data=torch.from_numpy(data),
         weight_rfft=torch.from_numpy(weight),
-        consistency_rfft=None,
-        noise_inside=0.1,
+        view_weight_rfft=None,
+        noise_fraction_in_mask=0.1,
         band_rfft=torch.from_numpy(band),
         band_fraction=0.9,
-        crop_centres=torch.from_numpy(np.argwhere(support > 0)[:, ::-1].astype(np.float32)),
+        subvolume_centres=torch.from_numpy(np.argwhere(support > 0)[:, ::-1].astype(np.float32)),
         support=torch.from_numpy(support),
         positivity=True,
     )

@@ -49,18 +49,18 @@ def test_cuda_training_agrees_with_the_cpu(measurement_factory):
 
     import numpy as np
 
-    from spisonet.learning.objectives import ReplayObjective
+    from spisonet.learning.objectives import SelfTrainingObjective
 
     measurement = measurement_factory()
     on_gpu = replace(
         measurement,
         **{
             name: getattr(measurement, name).cuda()
-            for name in ("data", "weight_rfft", "band_rfft", "crop_centres", "support")
+            for name in ("data", "weight_rfft", "band_rfft", "subvolume_centres", "support")
         },
     )
     losses = [
-        ReplayObjective(m, 16).loss(lambda c: c, 4, np.random.default_rng(0)).item()
+        SelfTrainingObjective(m, 16).loss(lambda c: c, 4, np.random.default_rng(0)).item()
         for m in (measurement, on_gpu)
     ]
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)

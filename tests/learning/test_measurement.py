@@ -12,9 +12,9 @@ from spisonet.learning.spectra import rfft3
 def test_fill_keeps_what_was_measured_and_takes_the_rest(measurement_factory):
     measurement = measurement_factory()
     prediction = torch.randn_like(measurement.data)
-    filled = rfft3(measurement.fill(prediction))
-    known = (measurement.weight_rfft == 1) & (measurement.band_rfft == 1)
-    unknown = (measurement.weight_rfft == 0) & (measurement.band_rfft == 1)
+    filled = rfft3(measurement.complete(prediction))
+    known = (measurement.fsc_weight_rfft == 1) & (measurement.band_rfft == 1)
+    unknown = (measurement.fsc_weight_rfft == 0) & (measurement.band_rfft == 1)
     data, constrained = rfft3(measurement.data), rfft3(measurement.constrain(prediction))
     scale = data.abs().max()
     assert ((filled - data)[:, known].abs() / scale).max() < 1e-5
@@ -23,15 +23,15 @@ def test_fill_keeps_what_was_measured_and_takes_the_rest(measurement_factory):
 
 def test_repeated_filling_agrees_better_with_data_and_support(measurement_factory):
     measurement = measurement_factory(n=40)
-    once = measurement.fill(measurement.data)
-    repeated = replace(measurement, consistency_rfft=measurement.weight_rfft)
+    once = measurement.complete(measurement.data)
+    repeated = replace(measurement, view_weight_rfft=measurement.fsc_weight_rfft)
     filled = repeated.fill(measurement.data)
 
     def outside(volumes):
         return float((volumes * (1 - measurement.support)).square().sum())
 
     assert outside(filled) < 0.5 * outside(once)
-    known = (measurement.weight_rfft == 1) & (measurement.band_rfft == 1)
+    known = (measurement.fsc_weight_rfft == 1) & (measurement.band_rfft == 1)
     data = rfft3(measurement.data)
     assert ((rfft3(filled) - data)[:, known].abs() / data.abs().max()).max() < 1e-5
 
@@ -45,12 +45,12 @@ def test_filling_ends_at_the_wiener_estimate_inside_the_support(measurement_fact
         base,
         data=noise,
         band_rfft=everywhere,
-        consistency_rfft=everywhere * ssnr / (1 + ssnr),
-        noise_inside=share,
+        view_weight_rfft=everywhere * ssnr / (1 + ssnr),
+        noise_fraction_in_mask=share,
         positivity=False,
     )
     prediction = 0.5 * base.support[None]
-    filled = measurement.fill(prediction)
+    filled = measurement.complete(prediction)
     inside = base.support > 0
     expected = (ssnr * noise + share * prediction) / (ssnr + share)
     torch.testing.assert_close(filled[:, inside], expected[:, inside], atol=0.05, rtol=0.05)
@@ -66,7 +66,7 @@ def test_constrain_is_a_projection_on_support_and_positivity(measurement_factory
 
 def test_hidden_fraction_counts_the_missing_cone(measurement_factory):
     # A double cone with cos(angle) > 0.7 covers 30 % of the sphere.
-    assert abs(measurement_factory(n=40).hidden_fraction - 0.3) < 0.04
+    assert abs(measurement_factory(n=40).unmeasured_fraction - 0.3) < 0.04
 
 
 def test_a_network_is_applied_where_its_answer_counts(measurement_factory):

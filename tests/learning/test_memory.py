@@ -9,8 +9,8 @@ import torch
 
 from spisonet.learning import memory as memory_module
 from spisonet.learning.memory import Memory, is_out_of_memory, saved_values_per_voxel
-from spisonet.learning.recipe import DEFAULT_BATCH_SIZE
 from spisonet.learning.tiling import LARGEST_TILE, MARGIN, SMALLEST_TILE
+from spisonet.learning.training_config import DEFAULT_BATCH_SIZE
 from spisonet.learning.unet import PublishedUNet, UNet
 
 CPU = torch.device("cpu")
@@ -32,7 +32,7 @@ def test_free_memory_is_what_the_limit_leaves(plenty):
 
 def test_smaller_memory_means_more_parts_and_smaller_tiles(plenty):
     network = UNet(32)
-    parts = [Memory(CPU, limit).parts_of_batch(network, 16, 64, 4) for limit in (None, 8e9, 3e9, 1e9)]
+    parts = [Memory(CPU, limit).batch_splits(network, 16, 64, 4) for limit in (None, 8e9, 3e9, 1e9)]
     assert parts[0] == 1
     assert parts == sorted(parts)
     assert parts[-1] == 16
@@ -51,7 +51,7 @@ def test_large_maps_are_oversampled_less_in_little_memory(plenty):
 
 def test_the_defaults_fit_into_8_gigabytes(plenty):
     memory = Memory(CPU, 9e9)  # 1 GB is in use already
-    assert memory.parts_of_batch(UNet(32), DEFAULT_BATCH_SIZE["replay"], 64, 4) == 1
+    assert memory.batch_splits(UNet(32), DEFAULT_BATCH_SIZE["self-training"], 64, 4) == 1
     assert memory.largest_tile(UNet(32)) >= 96
     assert memory.largest_oversampling(2 * 256**3, 2) >= 1.5
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from spisonet.learning.crops import draw_rotations
-from spisonet.learning.objectives import EquivarianceObjective, ReplayObjective
+from spisonet.learning.objectives import EquivarianceObjective, SelfTrainingObjective
 from spisonet.learning.spectra import apply_filter, frequency_points_rfft
+from spisonet.learning.subvolumes import draw_rotations
 
 CPU = torch.device("cpu")
 
@@ -22,16 +22,16 @@ def identity(crops: torch.Tensor) -> torch.Tensor:
 def test_replay_of_a_complete_noiseless_map_has_no_residual(measurement_factory):
     measurement = measurement_factory(noise=0.0)
     complete = torch.where(measurement.band_rfft > 0, 1.0, 0.0)
-    objective = ReplayObjective(replace(measurement, weight_rfft=complete), 16)
+    objective = SelfTrainingObjective(replace(measurement, weight_rfft=complete), 16)
     whole = objective.loss(identity, 8, np.random.default_rng(0))
-    hidden = ReplayObjective(measurement, 16).loss(identity, 8, np.random.default_rng(0))
+    hidden = SelfTrainingObjective(measurement, 16).loss(identity, 8, np.random.default_rng(0))
     assert whole < 1e-2 * hidden
 
 
 def test_replay_residual_does_not_count_what_the_turned_map_lacks(measurement_factory):
     """An error where the turned map was not measured costs next to nothing; elsewhere it costs."""
     measurement = measurement_factory(n=32, noise=0.0)
-    objective = ReplayObjective(measurement, 32)
+    objective = SelfTrainingObjective(measurement, 32)
 
     def costs(filter_of_error: str) -> float:
         rng, positions = np.random.default_rng(0), frequency_points_rfft(32, CPU)
@@ -50,7 +50,7 @@ def test_replay_residual_does_not_count_what_the_turned_map_lacks(measurement_fa
 
 def test_replay_targets_are_measured_data_whatever_is_filled_in(measurement_factory):
     measurement = measurement_factory()
-    objective = ReplayObjective(measurement, 16)
+    objective = SelfTrainingObjective(measurement, 16)
     residuals = []
     for level in (0.0, 5.0):
         objective.refresh(lambda volumes, level=level: level * torch.ones_like(volumes))
@@ -61,8 +61,8 @@ def test_replay_targets_are_measured_data_whatever_is_filled_in(measurement_fact
 def test_one_half_is_not_taught_to_amplify_its_noise(measurement_factory):
     """With one map the target is M y, not y: to undo the weight altogether does not pay."""
     measurement = measurement_factory(n_halves=1)
-    halved = replace(measurement, weight_rfft=0.5 * measurement.weight_rfft)
-    objective = ReplayObjective(halved, 16)
+    halved = replace(measurement, weight_rfft=0.5 * measurement.fsc_weight_rfft)
+    objective = SelfTrainingObjective(halved, 16)
     weighted, raw = (
         objective.loss(lambda crops, g=gain: g * crops, 16, np.random.default_rng(0)) for gain in (2.0, 4.0)
     )
@@ -77,15 +77,15 @@ def test_replay_hides_from_the_input_what_the_measurement_lacks(measurement_fact
         inputs.append(crops)
         return crops
 
-    ReplayObjective(measurement, 32).loss(record, 4, np.random.default_rng(0))
+    SelfTrainingObjective(measurement, 32).loss(record, 4, np.random.default_rng(0))
     spectrum = torch.fft.rfftn(inputs[0], dim=(-3, -2, -1)).abs()
-    hidden = (measurement.weight_rfft == 0) & (measurement.band_rfft == 1)
-    known = (measurement.weight_rfft == 1) & (measurement.band_rfft == 1)
+    hidden = (measurement.fsc_weight_rfft == 0) & (measurement.band_rfft == 1)
+    known = (measurement.fsc_weight_rfft == 1) & (measurement.band_rfft == 1)
     assert spectrum[:, hidden].max() < 0.02 * spectrum[:, known].max()
 
 
 def test_refresh_interval_bounds_the_cost_of_refills(measurement_factory):
-    objective = ReplayObjective(measurement_factory(n=40), 8)
+    objective = SelfTrainingObjective(measurement_factory(n=40), 8)
     interval = objective.refresh_interval(batch_size=4)
     assert 2 * 40**3 <= 0.2 * interval * 3 * 4 * 8**3 + 1e-6
 
@@ -93,7 +93,7 @@ def test_refresh_interval_bounds_the_cost_of_refills(measurement_factory):
 def test_equivariance_losses_are_the_published_sum(measurement_factory):
     """With f = identity and M = 1 only the noise2noise terms are left, |x1 - x2| each."""
     measurement = measurement_factory()
-    complete = replace(measurement, weight_rfft=torch.ones_like(measurement.weight_rfft))
+    complete = replace(measurement, weight_rfft=torch.ones_like(measurement.fsc_weight_rfft))
     alpha, beta = 0.7, 0.5
     rng = np.random.default_rng(0)
     loss = EquivarianceObjective(complete, 16, alpha, beta).loss(identity, 64, rng).item()

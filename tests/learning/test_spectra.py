@@ -88,10 +88,10 @@ def test_turning_the_weight_turns_the_filtered_map():
     volume = torch.from_numpy(rng.normal(size=(n + 1,) * 3)).float()
     weight = np.abs(rfft3(rng.normal(size=(n + 1,) * 3).astype(np.float32))).astype(np.float32)
     field, points = FourierWeight(weight, n + 1, CPU), frequency_points_rfft(n + 1, CPU)
-    from spisonet.learning.turning import turn_cube
+    from spisonet.learning.rotational_averaging import rotate90
 
     for rotation in cube_rotations()[[1, 5, 13]]:
         turned_weight = field.at(points @ torch.from_numpy(rotation).float())  # M(R^T k)
-        first = apply_filter(turn_cube(volume, rotation), turned_weight)
-        second = turn_cube(apply_filter(volume, field.at(points)), rotation)
+        first = apply_filter(rotate90(volume, rotation), turned_weight)
+        second = rotate90(apply_filter(volume, field.at(points)), rotation)
         torch.testing.assert_close(first, second, rtol=1e-3, atol=2e-2)

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from spisonet.errors import SpisonetError
-from spisonet.learning.devices import Execution
-from spisonet.learning.objectives import EquivarianceObjective, ReplayObjective
+from spisonet.learning.devices import Backend
+from spisonet.learning.objectives import EquivarianceObjective, SelfTrainingObjective
 from spisonet.learning.trainer import Trainer, TrainingOptions
 from spisonet.learning.unet import PublishedUNet, UNet
 
@@ -16,20 +16,27 @@ CPU = torch.device("cpu")
 
 
 def options(epochs: int = 3, **changes: object) -> TrainingOptions:
-    given = {"crops_per_epoch": 8, "batch_size": 2, "n_parts": 1, "learning_rate": 1e-3, "seed": 3, **changes}
+    given = {
+        "subvolumes_per_epoch": 8,
+        "batch_size": 2,
+        "n_splits": 1,
+        "learning_rate": 1e-3,
+        "seed": 3,
+        **changes,
+    }
     return TrainingOptions(epochs=epochs, **given)  # type: ignore[arg-type]
 
 
 def trainer_for(measurement, chosen: TrainingOptions, width: int = 4, cube_size: int = 16) -> Trainer:
     torch.manual_seed(chosen.seed)
-    return Trainer(UNet(width), ReplayObjective(measurement, cube_size), chosen, CPU, tile_size=64)
+    return Trainer(UNet(width), SelfTrainingObjective(measurement, cube_size), chosen, CPU, tile_size=64)
 
 
 def test_training_lowers_the_loss(measurement_factory, tmp_path):
     measurement = measurement_factory(n=32, noise=0.05)
-    chosen = options(epochs=2, crops_per_epoch=240, batch_size=4, learning_rate=2e-3)
+    chosen = options(epochs=2, subvolumes_per_epoch=240, batch_size=4, learning_rate=2e-3)
     trainer = trainer_for(measurement, chosen, width=8)
-    objective = ReplayObjective(measurement, 16)
+    objective = SelfTrainingObjective(measurement, 16)
     loss_before = np.mean([objective.loss(lambda x: x, 4, np.random.default_rng(s)).item() for s in range(5)])
     trainer.train("test", tmp_path / "checkpoint.safetensors", resume=False)
     assert trainer.epoch_losses[-1] < 0.8 * loss_before
@@ -75,12 +82,12 @@ def test_parts_of_a_batch_weigh_as_the_whole(measurement_factory):
     class Constant:
         """The loss is the mean over crops of w: its gradient must not depend on the parts."""
 
-        def loss(self, network, n_crops, rng):
-            return network(torch.ones(n_crops, 16, 16, 16)).mean()
+        def loss(self, network, n_subvolumes, rng):
+            return network(torch.ones(n_subvolumes, 16, 16, 16)).mean()
 
     updated = []
-    for n_parts in (1, 3):
-        trainer = trainer_for(measurement_factory(), options(batch_size=5, n_parts=n_parts))
+    for n_splits in (1, 3):
+        trainer = trainer_for(measurement_factory(), options(batch_size=5, n_splits=n_splits))
         trainer._objective = Constant()
         trainer._update()
         updated.append(torch.cat([p.ravel() for p in trainer._network.parameters()]))
@@ -100,8 +107,8 @@ def test_divergence_stops_with_a_clear_sentence(measurement_factory, tmp_path):
         def refresh(self, predict):
             raise AssertionError
 
-        def loss(self, network, n_crops, rng):
-            return network(torch.zeros(n_crops, 16, 16, 16)).sum() * float("nan")
+        def loss(self, network, n_subvolumes, rng):
+            return network(torch.zeros(n_subvolumes, 16, 16, 16)).sum() * float("nan")
 
     trainer._objective = Diverging()
     with pytest.raises(SpisonetError, match="loss became nan at update 1"):
@@ -109,7 +116,7 @@ def test_divergence_stops_with_a_clear_sentence(measurement_factory, tmp_path):
 
 
 def test_rate_warms_up_and_decays_to_zero(measurement_factory):
-    trainer = trainer_for(measurement_factory(), options(epochs=50, crops_per_epoch=20))
+    trainer = trainer_for(measurement_factory(), options(epochs=50, subvolumes_per_epoch=20))
     rates = []
     for update in range(500):
         trainer._n_updates = update
@@ -142,13 +149,13 @@ class Hungry:
     def __init__(self, most: int, error: Exception) -> None:
         self.most, self.error, self.asked, self.drawn = most, error, [], []
 
-    def loss(self, network, n_crops, rng):
-        self.asked.append(n_crops)
+    def loss(self, network, n_subvolumes, rng):
+        self.asked.append(n_subvolumes)
         drawn = rng.random()
-        if n_crops > self.most:
+        if n_subvolumes > self.most:
             raise self.error
         self.drawn.append(drawn)
-        return network(torch.ones(n_crops, 16, 16, 16)).mean()
+        return network(torch.ones(n_subvolumes, 16, 16, 16)).mean()
 
 
 def test_out_of_memory_means_smaller_parts_of_the_same_batch(measurement_factory):
@@ -199,13 +206,13 @@ def test_prediction_falls_back_to_smaller_tiles(measurement_factory, monkeypatch
     trainer._tile_size = 160
     sizes = []
 
-    def hungry(execution, network, volumes):
+    def hungry(backend, network, volumes):
         sizes.append(volumes.shape[-1])
         if volumes.shape[-1] > 64:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return volumes
 
-    monkeypatch.setattr(Execution, "apply", hungry)
+    monkeypatch.setattr(Backend, "apply", hungry)
     volumes = torch.randn(1, 100, 100, 100)
     torch.testing.assert_close(trainer.predict(volumes), volumes, rtol=0, atol=1e-5)
     assert sizes[0] == 104
@@ -217,9 +224,9 @@ def test_bfloat16_gives_nearly_the_prediction_of_float32(measurement_factory, tm
     measurement = measurement_factory(n=32, noise=0.05)
     predictions = []
     for mixed in (False, True):
-        chosen = options(epochs=1, crops_per_epoch=80, batch_size=4)
+        chosen = options(epochs=1, subvolumes_per_epoch=80, batch_size=4)
         trainer = trainer_for(measurement, chosen, width=8, cube_size=24)
-        trainer.execution = Execution(CPU, bfloat16=mixed)
+        trainer.backend = Backend(CPU, bfloat16=mixed)
         trainer.train("test", tmp_path / f"{mixed}.safetensors", resume=False)
         predictions.append(trainer.predict(measurement.weighted_data))
     full, half = predictions
@@ -234,7 +241,7 @@ def test_bfloat16_gives_nearly_the_prediction_of_float32(measurement_factory, tm
 def test_small_cubes_are_computed_in_float32_on_a_cpu(edge, precision):
     """With bf16 their gradients would hold whatever the memory held before."""
     convolution = torch.nn.Conv3d(1, 1, 1)
-    answer = Execution(CPU, bfloat16=True).apply(convolution, torch.zeros(1, 1, edge, edge, edge))
+    answer = Backend(CPU, bfloat16=True).apply(convolution, torch.zeros(1, 1, edge, edge, edge))
     assert answer.dtype == precision
 
 

@@ -8,7 +8,7 @@ import mrcfile
 import numpy as np
 
 from spisonet.fourier.grids import frequency_axes_rfft, radius_rfft
-from spisonet.misalignment.backprojection import Backprojection
+from spisonet.misalignment.backprojection import BackProjector
 
 
 def blob_map(n: int, seed: int = 0) -> np.ndarray:
@@ -28,7 +28,7 @@ def sums_of_map(
     last_shell: int,
     weight: np.ndarray | float = 1.0,
     tau2: float = 10.0,
-) -> Backprojection:
+) -> BackProjector:
     """Sums that an exact insertion of the map's own transform would give, times a weight."""
     n = len(volume)
     p = n * padding
@@ -42,7 +42,7 @@ def sums_of_map(
     inside = radius_rfft((p, p, p)) < last_shell * padding
     weights = np.where(inside, weight, 0).astype(np.float32)
     shells = np.full(n // 2 + 1, tau2)
-    return Backprojection((spectrum * weights).astype(np.complex64), weights, shells, n, padding, last_shell)
+    return BackProjector((spectrum * weights).astype(np.complex64), weights, shells, n, padding, last_shell)
 
 
 def insert_samples(positions: np.ndarray, weights: np.ndarray, box: int, padding: int) -> np.ndarray:
@@ -70,7 +70,7 @@ def uneven_weight(n: int, opening_degrees: float, strong: float = 100.0, weak: f
 def write_call(
     folder: Path,
     stem: str,
-    sums: Backprojection,
+    sums: BackProjector,
     fsc: np.ndarray | None = None,
     with_sizes: bool = False,
     paths_below: str = "",

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from spisonet.fourier.grids import frequency_axes_rfft, radius_rfft, rfft3
 from spisonet.io.mrc import read_volume
-from spisonet.misalignment.backprojection import Backprojection
+from spisonet.misalignment.backprojection import BackProjector
 from tests.misalignment.sums import blob_map, insert_samples, sums_of_map, write_call
 
 
@@ -45,7 +45,7 @@ def test_padded_weights_are_gathered_to_what_unpadded_insertion_gives(seed, padd
     weights = rng.uniform(0.5, 2, 40)
     coarse = insert_samples(positions, weights, box, 1)
     fine = insert_samples(positions, weights, box, padding)
-    sums = Backprojection(
+    sums = BackProjector(
         np.zeros(fine.shape, np.complex64), fine, np.ones(box // 2 + 1), box, padding, last_shell
     )
     assert sums.gathered_weight == pytest.approx(coarse, abs=1e-4)
@@ -71,7 +71,7 @@ def test_empty_shells_and_a_zero_prior_give_a_finite_map():
     sums = sums_of_map(blob_map(16), 1, last_shell=7, tau2=0.0)
     kz, ky, kx = frequency_axes_rfft((16, 16, 16))
     seen = np.abs(kz) + 0 * ky + 0 * kx < 3
-    emptied = Backprojection(sums.data_rfft * seen, sums.weight_rfft * seen, sums.tau2, 16, 1, 7)
+    emptied = BackProjector(sums.data_rfft * seen, sums.weight_rfft * seen, sums.tau2, 16, 1, 7)
     for regularised in (True, False):
         for gridding in (True, False):
             assert np.isfinite(emptied.reconstruct(regularised, gridding)).all()

@@ -8,11 +8,11 @@ import torch
 
 from spisonet.fourier.grids import radius_rfft, rfft3
 from spisonet.learning.memory import Memory
-from spisonet.learning.recipe import Recipe
-from spisonet.misalignment.assessment import assess
-from spisonet.misalignment.backprojection import Backprojection
+from spisonet.learning.training_config import TrainingConfig
+from spisonet.misalignment.anisotropy_check import check_anisotropy
+from spisonet.misalignment.backprojection import BackProjector
 from spisonet.misalignment.prior import Prior, spherical_mask, symmetrised
-from spisonet.misalignment.regularisation import lift_weak_directions, regularise
+from spisonet.misalignment.regularisation import directional_amplitude_equalisation, regularise
 from spisonet.misalignment.settings import MisalignmentSettings
 from tests.misalignment.sums import blob_map, sums_of_map, uneven_weight
 
@@ -20,29 +20,29 @@ BOX, LAST = 32, 13
 MEMORY = Memory(torch.device("cpu"))
 
 
-def recipe(epochs: int = 0) -> Recipe:
-    return Recipe("replay", epochs, 8, 16, 4, 1, 0, None, None, None, 1.0, 0.5)
+def training_config(epochs: int = 0) -> TrainingConfig:
+    return TrainingConfig("self-training", epochs, 8, 16, 4, 1, 0, None, None, None, 1.0, 0.5)
 
 
-def noisy(sums: Backprojection, seed: int, share: float = 0.02) -> Backprojection:
+def noisy(sums: BackProjector, seed: int, share: float = 0.02) -> BackProjector:
     rng = np.random.default_rng(seed)
     shape = sums.data_rfft.shape
     noise = rfft3(rng.normal(size=(BOX,) * 3).astype(np.float32)) / BOX**1.5
     scale = share * np.abs(sums.data_rfft[radius_rfft((BOX,) * 3) < 6]).mean()
     spread = scale * np.sqrt(sums.weight_rfft / sums.weight_rfft.max())
     data = sums.data_rfft + (noise * spread).reshape(shape)
-    return Backprojection(data, sums.weight_rfft, sums.tau2, sums.box, sums.padding, sums.last_shell)
+    return BackProjector(data, sums.weight_rfft, sums.tau2, sums.box, sums.padding, sums.last_shell)
 
 
-def case(opening: float = 35.0, weak: float = 0.02) -> Backprojection:
+def case(opening: float = 35.0, weak: float = 0.02) -> BackProjector:
     return noisy(sums_of_map(blob_map(BOX), 1, LAST, uneven_weight(BOX, opening, weak=weak), tau2=1.0), 1)
 
 
 def corrected(sums, prior=None, epochs=0, halves=None, **choices):
     settings = MisalignmentSettings(**choices)
-    assessment = assess(sums, np.ones(BOX // 2 + 1), 4.0)
+    assessment = check_anisotropy(sums, np.ones(BOX // 2 + 1), 4.0)
     prior = prior or Prior(spherical_mask(BOX, 24.0))
-    return regularise(halves or [sums], assessment, 4.0, prior, settings, recipe(epochs), MEMORY)
+    return regularise(halves or [sums], assessment, 4.0, prior, settings, training_config(epochs), MEMORY)
 
 
 def shares(volume: np.ndarray, truth: np.ndarray, where: np.ndarray) -> tuple[float, float]:
@@ -52,7 +52,7 @@ def shares(volume: np.ndarray, truth: np.ndarray, where: np.ndarray) -> tuple[fl
     return float(np.real(np.vdot(b, a)) / np.sqrt((np.abs(a) ** 2).sum() * (np.abs(b) ** 2).sum())), power
 
 
-def hidden_coefficients(sums: Backprojection) -> np.ndarray:
+def hidden_coefficients(sums: BackProjector) -> np.ndarray:
     radius = radius_rfft((BOX,) * 3)
     return (sums.weight_rfft < 1) & (radius > 3) & (radius < 9)
 
@@ -85,11 +85,11 @@ def test_a_network_learns_and_its_weights_come_back():
     fresh, warm = (
         regularise(
             [case()],
-            assess(case(), np.ones(17), 4.0),
+            check_anisotropy(case(), np.ones(17), 4.0),
             4.0,
             Prior(spherical_mask(BOX, 24.0)),
             MisalignmentSettings(),
-            recipe(1),
+            training_config(1),
             MEMORY,
             start,
         )[0]
@@ -134,7 +134,7 @@ def test_lowpass_and_weighting_act_on_the_shells():
     radius = radius_rfft((BOX,) * 3)
     power = [np.abs(rfft3(r.reference)[(radius > 7) & (radius < 10)]).mean() for r in (weighted, bare)]
     assert power[1] > 1.2 * power[0]
-    limit = assess(sums, np.ones(17), 4.0).limit_shell
+    limit = check_anisotropy(sums, np.ones(17), 4.0).limit_shell
     assert np.abs(rfft3(cut.reference)[radius > limit + 1]).max() < 1e-3 * np.abs(rfft3(cut.reference)).max()
 
 
@@ -159,7 +159,7 @@ def test_weights_may_come_from_the_views():
 def test_lifting_makes_directions_equal_and_leaves_the_measured_level():
     volume = case().reconstruct()
     weight = case().measurement_weight()
-    lifted = lift_weak_directions(volume, weight, 4.0, 10)
+    lifted = directional_amplitude_equalisation(volume, weight, 4.0, 10)
     hidden = hidden_coefficients(case())
     measured = (case().weight_rfft > 1) & (radius_rfft((BOX,) * 3) > 4) & (radius_rfft((BOX,) * 3) < 9)
     assert shares(lifted, volume, hidden)[1] > 1.5

@@ -11,7 +11,7 @@ import pytest
 
 from spisonet.fourier.grids import radius_rfft, rfft3
 from spisonet.io.mrc import Volume, write_volume
-from spisonet.misalignment.backprojection import Backprojection
+from spisonet.misalignment.backprojection import BackProjector
 from spisonet.misalignment.prior import spherical_mask
 from tests.misalignment.sums import blob_map, sums_of_map, uneven_weight, write_call
 
@@ -74,7 +74,7 @@ class Job:
             f"\n{block}\n\ndata_particles\n\nloop_\n{labels}\n{rows}\n\n"
         )
 
-    def write_call(self, iteration: int, tag: str = "_half1_class001", sums: Backprojection | None = None):
+    def write_call(self, iteration: int, tag: str = "_half1_class001", sums: BackProjector | None = None):
         """Write a call; return its STAR file, relative to the project."""
         stem = f"run_it{iteration:03d}{tag}"
         star = write_call(
@@ -91,13 +91,13 @@ class Job:
         return self.folder / f"run_it{iteration:03d}{tag}_external_reconstruct.mrc"
 
 
-def uneven_sums(seed: int = 1, opening: float = 40.0) -> Backprojection:
+def uneven_sums(seed: int = 1, opening: float = 40.0) -> BackProjector:
     """Noisy sums that hardly any view fills within a cone about z."""
     sums = sums_of_map(blob_map(BOX), 1, LAST, uneven_weight(BOX, opening, weak=0.02), tau2=1.0)
     noise = rfft3(np.random.default_rng(seed).normal(size=(BOX,) * 3).astype(np.float32)) / BOX**1.5
     scale = 0.02 * np.abs(sums.data_rfft[radius_rfft((BOX,) * 3) < 6]).mean() / 10
     data = sums.data_rfft + noise * scale * np.sqrt(sums.weight_rfft)
-    return Backprojection(data.astype(np.complex64), sums.weight_rfft, sums.tau2, BOX, 1, LAST)
+    return BackProjector(data.astype(np.complex64), sums.weight_rfft, sums.tau2, BOX, 1, LAST)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relion_external.call import NAME, read_backprojection, read_call
+from relion_external.call import NAME, read_back_projector, read_call
 from spisonet.errors import SpisonetError
 from tests.relion_external.conftest import BOX, LAST
 
@@ -25,7 +25,7 @@ def test_every_version_is_read_by_its_columns(make_job, version):
     assert call.tau2.shape == call.fsc.shape == (BOX // 2 + 1,)
     assert call.pixel_size_angstrom == (None if version == "3.1" else 4.0)
     assert call.particle_diameter_angstrom == (None if version == "3.1" else 80.0)
-    sums = read_backprojection(call)
+    sums = read_back_projector(call)
     assert sums.data_rfft.shape == sums.weight_rfft.shape == (BOX, BOX, BOX // 2 + 1)
     assert call.named(2, "data.star") == Path("Refine3D/job007/run_it002_data.star")
 
@@ -71,10 +71,10 @@ def test_damaged_arrays_are_named(make_job):
     whole = call.weight.read_bytes()
     call.weight.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(SpisonetError, match=r"weight\.mrc is not a readable"):
-        read_backprojection(call)
+        read_back_projector(call)
     call.weight.unlink()
     with pytest.raises(SpisonetError, match=r"weight\.mrc does not exist"):
-        read_backprojection(call)
+        read_back_projector(call)
     for change, complaint in (
         (lambda a: np.where(np.arange(a.shape[2]) == 1, np.nan, a), "NaN"),
         (lambda a: a[:-2], "shape"),
@@ -88,4 +88,4 @@ def test_damaged_arrays_are_named(make_job):
             warnings.simplefilter("ignore")  # mrcfile remarks on NaN
             mrc.set_data(change(array).astype(np.float32))
         with pytest.raises(SpisonetError, match=complaint):
-            read_backprojection(call)
+            read_back_projector(call)

@@ -19,7 +19,7 @@ from relion_external.jobs.definitions import JOBS, TOMOGRAM_PREFIX
 from relion_external.jobs.folder import Ending, JobFolder, Node, NodeType
 from relion_external.jobs.project import find_source, finished_halves, second_half
 from relion_external.jobs.run import main
-from spisonet.cli.main import main as spisonet
+from spisonet.commands.main import main as spisonet
 from spisonet.errors import SpisonetError
 from spisonet.io.mrc import Volume, read_volume, write_volume
 from spisonet.io.star import StarFile

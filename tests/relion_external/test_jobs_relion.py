@@ -13,8 +13,8 @@ import pytest
 
 from relion_external.jobs.definitions import JOBS
 from relion_external.jobs.project import find_source
-from spisonet.cli.main import isonet
-from spisonet.cli.main import main as spisonet
+from spisonet.commands.main import isonet
+from spisonet.commands.main import main as spisonet
 from spisonet.io.mrc import read_volume, write_volume
 from spisonet.io.star import StarFile
 from spisonet.io.tomogram_table import TomogramTable

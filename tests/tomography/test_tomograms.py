@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spisonet.cli.main import isonet
+from spisonet.commands.main import isonet
 from spisonet.errors import SpisonetError
+from spisonet.fourier.ctf import Microscope
 from spisonet.io.imod import read_contours
+from spisonet.io.tilt_angles import core_name, find_tilt_file, read_tilt_range
 from spisonet.io.tomogram_table import TomogramTable
 from spisonet.io.tomograms import open_tomogram
-from spisonet.tomography.blocks import Block, blocks, read_mirrored, slabs
-from spisonet.tomography.contrast import Microscope
+from spisonet.tomography.chunks import Chunk, chunks, read_mirrored, slabs
 from spisonet.tomography.deconvolution import Deconvolution, filter_tomogram
 from spisonet.tomography.masking import MaskOptions, inside_contours, seen_in_all_tilts, specimen_mask
-from spisonet.tomography.tilts import core_name, find_tilt_file, read_tilt_range
 from tests.tomography.simulation import write_mrc
 
 RELION5 = """
@@ -258,11 +258,11 @@ def test_bad_folders_are_one_sentence(tmp_path, monkeypatch, capsys, words, part
 @given(shape=st.tuples(*[st.integers(2, 30)] * 3), edge=st.integers(3, 20), margin=st.integers(0, 2))
 def test_blocks_cover_a_volume_once(shape, edge, margin):
     count = np.zeros(shape, dtype=int)
-    for block in blocks(shape, edge, margin):
-        count[block.inner] += 1
-        inner = tuple(part.stop - part.start for part in block.inner)
-        assert tuple(part.stop - part.start for part in block.own) == inner
-        assert block.shape == tuple(n + 2 * margin for n in inner)
+    for chunk in chunks(shape, edge, margin):
+        count[chunk.inner] += 1
+        inner = tuple(part.stop - part.start for part in chunk.inner)
+        assert tuple(part.stop - part.start for part in chunk.own) == inner
+        assert chunk.shape == tuple(n + 2 * margin for n in inner)
     assert (count == 1).all()
     assert sum(slab.stop - slab.start for slab in slabs(shape)) == shape[0]
 
@@ -270,9 +270,9 @@ def test_blocks_cover_a_volume_once(shape, edge, margin):
 def test_surroundings_are_mirrored_at_the_borders(tmp_path):
     data = noise((6, 7, 8))
     tomogram = open_tomogram(write_mrc(tmp_path / "t.mrc", data))
-    (block,) = blocks((6, 7, 8), 10, 2)
-    np.testing.assert_array_equal(read_mirrored(tomogram, block), np.pad(data, 2, mode="symmetric"))
-    inner = Block((slice(2, 4), slice(2, 5), slice(3, 6)), (1, 1, 2), (4, 5, 5))
+    (chunk,) = chunks((6, 7, 8), 10, 2)
+    np.testing.assert_array_equal(read_mirrored(tomogram, chunk), np.pad(data, 2, mode="symmetric"))
+    inner = Chunk((slice(2, 4), slice(2, 5), slice(3, 6)), (1, 1, 2), (4, 5, 5))
     np.testing.assert_array_equal(read_mirrored(tomogram, inner), data[1:5, 1:6, 2:7])
 
 

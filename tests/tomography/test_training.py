@@ -20,19 +20,19 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spisonet.cli.main import isonet
+from spisonet.commands.main import isonet
+from spisonet.fourier.ctf import Microscope, attenuation, find_defocus, phase_flip
 from spisonet.fourier.grids import irfft3, rfft3
 from spisonet.io.tomogram_table import TomogramTable
 from spisonet.io.tomograms import open_tomogram
 from spisonet.learning.checkpoint import load_network
-from spisonet.learning.devices import Execution
+from spisonet.learning.devices import Backend
 from spisonet.learning.spectra import WedgeWeight, frequency_points_rfft
 from spisonet.tomography.config import RefineConfig
-from spisonet.tomography.contrast import Microscope, attenuation, find_defocus, phase_flip
-from spisonet.tomography.correction import CtfCorrection
-from spisonet.tomography.prediction import TilePredictor, predict_specimen, turns_of_the_wedge
-from spisonet.tomography.specimens import Specimen, crop_centres, read_specimens
-from spisonet.tomography.training import Method, TomogramObjective, TrainingSet
+from spisonet.tomography.ctf_correction import CtfCorrection
+from spisonet.tomography.prediction import TilePredictor, predict_tomogram, turns_of_the_wedge
+from spisonet.tomography.tomogram import Tomogram, read_tomograms, subvolume_centres
+from spisonet.tomography.training import TomogramObjective, TrainingMethod, TrainingSet
 from tests.tomography.simulation import (
     CPU,
     correlation,
@@ -107,14 +107,14 @@ def test_an_identity_network_returns_the_tomogram(tmp_path):
     """Also where tiles meet: the difference has no structure at their borders."""
     data = np.random.default_rng(0).normal(5, 3, (40, 150, 170)).astype(np.float32)
     path = write_mrc(tmp_path / "t.mrc", data, 8.0)
-    specimen = Specimen("t", (open_tomogram(path),), (-60, 60), None, None, 1).measured()
+    tomogram = Tomogram("t", (open_tomogram(path),), (-60, 60), None, None, 1).measured()
     sizes = []
 
     def predict(part: torch.Tensor) -> torch.Tensor:
         sizes.append(part.shape)
         return part.mean(dim=0)
 
-    predict_specimen(specimen, predict, CPU, 64, tmp_path / "o.mrc", "test")
+    predict_tomogram(tomogram, predict, CPU, 64, tmp_path / "o.mrc", "test")
     assert len(sizes) > 4
     assert all(max(size) <= 64 and all(n % 8 == 0 for n in size[1:]) for size in sizes)
     with mrcfile.open(tmp_path / "o.mrc") as mrc:
@@ -127,15 +127,15 @@ def test_tiles_of_a_network_with_a_reach_leave_no_seam(tmp_path):
     """A smoothing network on tiles gives what it gives on the whole; so no peak at the tiles' period."""
     data = np.random.default_rng(1).normal(size=(32, 160, 32)).astype(np.float32)
     path = write_mrc(tmp_path / "t.mrc", data)
-    specimen = Specimen("t", (open_tomogram(path),), (-60, 60), None, None, 1)
+    tomogram = Tomogram("t", (open_tomogram(path),), (-60, 60), None, None, 1)
     smooth = torch.nn.Conv3d(1, 1, 9, padding=4, bias=False)
     torch.nn.init.constant_(smooth.weight, 1 / 9**3)
 
     def predict(part: torch.Tensor) -> torch.Tensor:
         return smooth(part[None])[0, 0]
 
-    predict_specimen(specimen, predict, CPU, 64, tmp_path / "tiles.mrc", "test")
-    predict_specimen(specimen, predict, CPU, 160, tmp_path / "whole.mrc", "test")
+    predict_tomogram(tomogram, predict, CPU, 64, tmp_path / "tiles.mrc", "test")
+    predict_tomogram(tomogram, predict, CPU, 160, tmp_path / "whole.mrc", "test")
     tiles, whole = (mrcfile.read(tmp_path / f"{name}.mrc") for name in ("tiles", "whole"))
     np.testing.assert_allclose(tiles[6:-6, 6:-6, 6:-6], whole[6:-6, 6:-6, 6:-6], atol=1e-5)
     # Tiles are 32 voxels apart: their period is the fifth of 160.
@@ -158,7 +158,7 @@ def test_turned_copies_bring_the_wedge_elsewhere():
 def test_turns_fill_what_was_not_measured(tmp_path):
     truth = slab_of_rods((32, 32, 32), 12, 0)
     path = write_mrc(tmp_path / "t.mrc", seen(truth, 0.0, 0))
-    specimen = Specimen("t", (open_tomogram(path),), (-60, 60), None, None, 1)
+    tomogram = Tomogram("t", (open_tomogram(path),), (-60, 60), None, None, 1)
 
     class Identity(torch.nn.Module):
         def forward(self, volumes):
@@ -169,7 +169,7 @@ def test_turns_fill_what_was_not_measured(tmp_path):
             return network(volumes)
 
     part = torch.from_numpy(mrcfile.read(path))[None]
-    turned = TilePredictor(Identity(), Plain(), specimen, 3)(part).numpy()
+    turned = TilePredictor(Identity(), Plain(), tomogram, 3)(part).numpy()
     # With the identity, turned copies only lose what lies in the wedge of each.
     measured = wedge_rfft(truth.shape) > 0
     assert correlation(turned, truth, measured) > 0.95
@@ -184,25 +184,27 @@ def halves_of(folder: Path, name: str = "t") -> tuple:
 
 def test_noise_is_measured_from_the_halves(tmp_path):
     write_halves(tmp_path, "t", noise=2.0, shape=(64, 64, 64))
-    specimen = Specimen("t", halves_of(tmp_path), (-60, 60), None, None, 1).measured()
+    tomogram = Tomogram("t", halves_of(tmp_path), (-60, 60), None, None, 1).measured()
     # The halves' noise has a deviation of 2 where something was measured, white before the wedge.
-    np.testing.assert_allclose(specimen.noise.values[4:38] * specimen.deviation, 2.0, rtol=0.12)
+    np.testing.assert_allclose(tomogram.noise.values[4:38] * tomogram.deviation, 2.0, rtol=0.12)
 
 
 @pytest.mark.parametrize(("told", "warned"), [((-66, 40), False), ((-40, 66), True), ((-60, 60), False)])
 def test_a_tilt_range_of_the_wrong_sign_is_noticed(tmp_path, caplog, told, warned):
     truth = slab_of_rods((32, 64, 64), 30, 0)
     path = write_mrc(tmp_path / "t.mrc", seen(truth, 1.0, 0, (-66, 40)))
-    Specimen("t", (open_tomogram(path),), told, None, None, 1).measured()
+    Tomogram("t", (open_tomogram(path),), told, None, None, 1).measured()
     assert ("they are rather -66 to 40" in caplog.text) == warned
 
 
 def test_hidden_parts_are_as_noisy_as_visible_ones(tmp_path):
     """In a turned, filled copy the input's noise is that of a measurement, also where it was filled."""
     write_halves(tmp_path, "t", noise=10.0, shape=(48, 48, 48), n=1)
-    specimen = Specimen("t", halves_of(tmp_path), (-60, 60), None, None, 1).measured()
-    centres = crop_centres(specimen, 16, np.random.default_rng(0))
-    objective = TomogramObjective(TrainingSet((specimen,), (centres,), 1e9, 0, CPU), Method(True, 16), 100)
+    tomogram = Tomogram("t", halves_of(tmp_path), (-60, 60), None, None, 1).measured()
+    centres = subvolume_centres(tomogram, 16, np.random.default_rng(0))
+    objective = TomogramObjective(
+        TrainingSet((tomogram,), (centres,), 1e9, 0, CPU), TrainingMethod(True, 16), 100
+    )
     objective.begin_epoch(0)
     objective.refresh(torch.zeros_like)  # as a network that predicts nothing
     inputs: list[torch.Tensor] = []
@@ -217,19 +219,19 @@ def test_hidden_parts_are_as_noisy_as_visible_ones(tmp_path):
     power = torch.fft.rfftn(torch.cat(inputs), dim=(-3, -2, -1)).abs().square().mean(dim=0)
     radius = frequency_points_rfft(16, CPU).norm(dim=-1)
     chosen = (radius > 0.15) & (radius < 0.35) & (WedgeWeight(-60, 60).at(frequency_points_rfft(16, CPU)) > 0)
-    deviation = power[chosen].mean().sqrt() / 16**1.5 * specimen.deviation
+    deviation = power[chosen].mean().sqrt() / 16**1.5 * tomogram.deviation
     assert deviation == pytest.approx(10.0, rel=0.1)
 
 
 def test_tomograms_that_do_not_fit_are_looked_at_in_parts(tmp_path):
     write_halves(tmp_path, "t", shape=(32, 96, 96), n=5)
-    specimen = Specimen("t", halves_of(tmp_path), (-60, 60), None, None, 1).measured()
-    centres = crop_centres(specimen, 8, np.random.default_rng(0))
-    small = TrainingSet((specimen,), (centres,), 4 * 12 * 2 * 60**3, 0, CPU)
+    tomogram = Tomogram("t", halves_of(tmp_path), (-60, 60), None, None, 1).measured()
+    centres = subvolume_centres(tomogram, 8, np.random.default_rng(0))
+    small = TrainingSet((tomogram,), (centres,), 4 * 12 * 2 * 60**3, 0, CPU)
     parts = [small.draw_parts(number, 8) for number in (0, 1, 0)]
     assert parts[0] == parts[2] != parts[1]
-    assert sum(part.n_voxels(specimen, 8) for part in parts[0]) <= 2 * 60**3
-    objective = TomogramObjective(small, Method(True, 8), 1000)
+    assert sum(part.n_voxels(tomogram, 8) for part in parts[0]) <= 2 * 60**3
+    objective = TomogramObjective(small, TrainingMethod(True, 8), 1000)
     objective.begin_epoch(0)
     objective.refresh(torch.clone)
     inputs: list[torch.Tensor] = []
@@ -246,10 +248,10 @@ def test_tomograms_that_do_not_fit_are_looked_at_in_parts(tmp_path):
 def test_filling_costs_no_more_than_half_of_training(tmp_path):
     """Also for large tomograms and short epochs, and everything is filled anew every few hundred crops."""
     volume = open_tomogram(write_mrc(tmp_path / "t.mrc", np.zeros((64, 128, 128), np.float32)))
-    specimen = Specimen("t", (volume, volume), (-60, 60), None, None, 20, deviation=1.0)
-    centres = crop_centres(specimen, 16, np.random.default_rng(0))
-    training_set = TrainingSet((specimen,), (centres,), 1e9, 0, CPU)
-    objective = TomogramObjective(training_set, Method(True, 16), 20)
+    tomogram = Tomogram("t", (volume, volume), (-60, 60), None, None, 20, deviation=1.0)
+    centres = subvolume_centres(tomogram, 16, np.random.default_rng(0))
+    training_set = TrainingSet((tomogram,), (centres,), 1e9, 0, CPU)
+    objective = TomogramObjective(training_set, TrainingMethod(True, 16), 20)
     filled = 0
 
     def predict(volumes: torch.Tensor) -> torch.Tensor:
@@ -272,14 +274,14 @@ def test_masks_and_coordinates_say_where_crops_lie(tmp_path):
     mask = np.zeros((32, 48, 64), np.int8)
     mask[10:14, 20:24, 40:44] = 1
     masked = open_tomogram(write_mrc(tmp_path / "m.mrc", mask))
-    specimen = Specimen("t", (volume,), (-60, 60), masked, None, 1)
-    centres = crop_centres(specimen, 16, np.random.default_rng(0))
+    tomogram = Tomogram("t", (volume,), (-60, 60), masked, None, 1)
+    centres = subvolume_centres(tomogram, 16, np.random.default_rng(0))
     assert len(centres) == 64
     assert (centres.min(axis=0) == [40, 20, 10]).all()
     assert (centres.max(axis=0) == [43, 23, 13]).all()
     (tmp_path / "c.txt").write_text("1 20 15\n60 30 16\n")
-    listed = Specimen("t", (volume,), (-60, 60), None, tmp_path / "c.txt", 1)
-    assert crop_centres(listed, 16, np.random.default_rng(0)).tolist() == [[8, 20, 15], [56, 30, 16]]
+    listed = Tomogram("t", (volume,), (-60, 60), None, tmp_path / "c.txt", 1)
+    assert subvolume_centres(listed, 16, np.random.default_rng(0)).tolist() == [[8, 20, 15], [56, 30, 16]]
 
 
 @pytest.mark.parametrize("halves", [True, False])
@@ -427,7 +429,7 @@ def test_relion5_columns_come_back_with_what_is_added(project):
     write_halves(project, "TS_01", shape=(24, 40, 40), n=5)
     before = TomogramTable.read(Path("tomograms.star")).rows[0].values
     row = TomogramTable.read(Path("tomograms.star")).rows[0]
-    assert read_specimens([row], True, [None])[0].tilt_range_degrees == (-48, 63)
+    assert read_tomograms([row], True, [None])[0].tilt_range_degrees == (-48, 63)
     assert find_defocus(row) == pytest.approx(30000, abs=40)
     run(f"refine tomograms.star {QUICK} --CTF_mode network")
     table = TomogramTable.read(Path("tomograms.star"))
@@ -501,7 +503,7 @@ def test_a_resumed_training_ends_as_an_uninterrupted_one(project):
     run("prepare_star --even even --odd odd --pixel_size 10")
     line = f"refine tomograms.star {TINY} --n_subvolume 160 --with_predict False --save_interval 1"
     run(f"{line} --epochs 3 --output_dir whole")
-    program = [sys.executable, "-c", "from spisonet.cli.main import isonet; isonet()"]
+    program = [sys.executable, "-c", "from spisonet.commands.main import isonet; isonet()"]
     words = f"{line} --epochs 3 --output_dir parts".split()
     with subprocess.Popen([*program, *words], stdout=subprocess.DEVNULL, start_new_session=True) as process:
         deadline = time.monotonic() + 120
@@ -526,7 +528,7 @@ def test_five_tomograms_one_corrupt_killed_and_resumed(project, capsys):
     corrupt = Path("even/t2.mrc")
     corrupt.write_bytes(corrupt.read_bytes()[:5000])
     line = "predict tomograms.star isonet_maps/network.safetensors --device cpu --output_dir out"
-    program = [sys.executable, "-c", "from spisonet.cli.main import isonet; isonet()"]
+    program = [sys.executable, "-c", "from spisonet.commands.main import isonet; isonet()"]
     with subprocess.Popen(
         [*program, *line.split()], stdout=subprocess.DEVNULL, start_new_session=True
     ) as process:
@@ -731,9 +733,9 @@ def test_files_of_others_are_not_deleted(project, capsys):
 
 def test_many_tomograms_take_turns(tmp_path):
     volume = open_tomogram(write_mrc(tmp_path / "t.mrc", np.zeros((64, 200, 200), np.float32)))
-    specimens = tuple(Specimen(f"t{i}", (volume, volume), (-60, 60), None, None, 100) for i in range(9))
-    centres = tuple(crop_centres(specimen, 16, np.random.default_rng(0)) for specimen in specimens)
-    training_set = TrainingSet(specimens, centres, 1e9, 0, CPU)
+    tomograms = tuple(Tomogram(f"t{i}", (volume, volume), (-60, 60), None, None, 100) for i in range(9))
+    centres = tuple(subvolume_centres(tomogram, 16, np.random.default_rng(0)) for tomogram in tomograms)
+    training_set = TrainingSet(tomograms, centres, 1e9, 0, CPU)
     for number in range(5):
         parts = training_set.draw_parts(number, 16)
         assert len({part.which for part in parts}) == min(len(parts), 9)
@@ -744,15 +746,15 @@ def test_a_denoising_network_keeps_the_signal_in_turned_copies(tmp_path):
     """It cannot fill the wedge of a copy again, so copies are not seen through one."""
     data = np.random.default_rng(0).normal(size=(24, 24, 24)).astype(np.float32)
     path = write_mrc(tmp_path / "t.mrc", data)
-    specimen = Specimen("t", (open_tomogram(path),), (-60, 60), None, None, 1)
+    tomogram = Tomogram("t", (open_tomogram(path),), (-60, 60), None, None, 1)
 
     class Identity(torch.nn.Module):
         def forward(self, volumes):
             return volumes
 
-    execution = Execution(CPU, bfloat16=False)
+    backend = Backend(CPU, bfloat16=False)
     part = torch.from_numpy(data)[None]
-    answers = [TilePredictor(Identity(), execution, specimen, 6, fills)(part) for fills in (False, True)]
+    answers = [TilePredictor(Identity(), backend, tomogram, 6, fills)(part) for fills in (False, True)]
     torch.testing.assert_close(answers[0], part[0], rtol=0, atol=1e-4)
     assert answers[1].std() < 0.9 * part.std()
 
@@ -761,7 +763,7 @@ def test_gold_is_left_as_it_is(tmp_path):
     data = np.zeros((16, 16, 16), np.float32)
     data[8, 8, 8] = -50
     path = write_mrc(tmp_path / "t.mrc", data)
-    specimen = Specimen("t", (open_tomogram(path),), (-60, 60), None, None, 1)
+    tomogram = Tomogram("t", (open_tomogram(path),), (-60, 60), None, None, 1)
     seen_by_network: list[torch.Tensor] = []
 
     class Recorder(torch.nn.Module):
@@ -769,7 +771,7 @@ def test_gold_is_left_as_it_is(tmp_path):
             seen_by_network.append(volumes)
             return volumes
 
-    predictor = TilePredictor(Recorder(), Execution(CPU, bfloat16=False), specimen, 0)
+    predictor = TilePredictor(Recorder(), Backend(CPU, bfloat16=False), tomogram, 0)
     torch.testing.assert_close(predictor(torch.from_numpy(data)[None]), torch.from_numpy(data))
     assert seen_by_network[0].min() == -10
 

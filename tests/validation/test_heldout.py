@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 
 from spisonet.anisotropy.preparation import build_measurement
 from spisonet.fourier.grids import frequency_axes_rfft, radius_rfft, rfft3
-from spisonet.validation.heldout import Cone, MeasuredDirections, compare, gap_like_angle, hide, reach
+from spisonet.validation.heldout import (
+    Cone,
+    MeasuredDirections,
+    compare,
+    gap_like_angle,
+    mask_out_cone,
+    resolution_at,
+)
 
 N = 32
 
@@ -57,14 +64,14 @@ def test_what_is_hidden_is_in_no_input_target_or_weight():
     measurement = build_measurement(halves, ones, ones, ones, None, torch.device("cpu"), False)
     inside = Cone((1.0, 0.0, 0.0), 30).inside_rfft(N)
     inside[..., N // 2] = False  # the Nyquist plane stands for two directions
-    hidden = hide(measurement, inside)
+    hidden = mask_out_cone(measurement, inside)
     for data, half in zip(hidden.data.numpy(), halves, strict=True):
         spectrum, original = rfft3(data), rfft3(half)
         deep = inside & np.isin(np.arange(N // 2 + 1), np.arange(1, N // 2))
         assert np.abs(spectrum[deep]).max() < 1e-4 * np.abs(original).max()
         assert np.allclose(spectrum[~inside], original[~inside], atol=2e-3)
-    assert hidden.weight_rfft.numpy()[inside].max() == 0
-    assert hidden.consistency_rfft.numpy()[inside].max() == 0
+    assert hidden.fsc_weight_rfft.numpy()[inside].max() == 0
+    assert hidden.view_weight_rfft.numpy()[inside].max() == 0
 
 
 @pytest.mark.parametrize("noise", [0.1, 0.5, 1.0])
@@ -76,7 +83,7 @@ def test_the_recovered_fraction_is_the_correlation_with_the_signal_whatever_the_
     half1, half2 = signal + noise * white(5, n), signal + noise * white(6, n)
     everywhere = np.ones((n, n, n // 2 + 1), bool)
     found = compare(*(rfft3(v) for v in (predicted, half1, half2)), everywhere, 4)
-    assert found.recovered == pytest.approx(quality, abs=0.04)
+    assert found.recovery == pytest.approx(quality, abs=0.04)
     assert found.power_ratio == pytest.approx(1, abs=0.03)
     true_error = np.abs(rfft3(predicted) - rfft3(signal))[radius_rfft((n, n, n)) < n // 2]
     mean_error = found.squared_error.sum() / found.counts.sum()
@@ -94,6 +101,6 @@ def test_sums_of_two_regions_are_those_of_both():
 
 def test_reach_ends_where_half_is_no_longer_recovered():
     curve = np.array([np.nan, np.nan, 0.9, 0.8, 0.6, 0.4, 0.7])
-    assert reach(curve, 100.0) == pytest.approx(25.0)
-    assert reach(curve[:5], 100.0) == pytest.approx(25.0)
-    assert reach(np.array([np.nan, 0.1]), 100.0) is None
+    assert resolution_at(curve, 100.0) == pytest.approx(25.0)
+    assert resolution_at(curve[:5], 100.0) == pytest.approx(25.0)
+    assert resolution_at(np.array([np.nan, 0.1]), 100.0) is None

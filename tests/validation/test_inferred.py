@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from spisonet.analysis.directional_power import shares_by_direction
+from spisonet.figures.surfaces import surface
+from spisonet.figures.validation import draw_shares
 from spisonet.fourier.grids import irfft3, rfft3
-from spisonet.validation.directions import draw_shares, shares_by_direction
 from spisonet.validation.heldout import Cone
 from spisonet.validation.inferred import inferred_fraction
-from spisonet.validation.surfaces import surface
 from spisonet.validation.uncertainty import (
-    Answers,
-    Spread,
+    EnsembleVariance,
+    PredictionEnsemble,
     calibration,
     joined_variance,
     relative_uncertainty_rfft,
@@ -77,13 +78,13 @@ def test_the_spread_adds_what_differs_within_and_between_networks():
     for _ in range(40):
         bias = rng.normal(scale=0.3)
         maps = [truth + np.float32(bias) + 0.2 * white(int(rng.integers(1e9))) for _ in range(4)]
-        networks.append(Answers.of(maps))
-    spread = Spread.of(networks)
+        networks.append(PredictionEnsemble.of(maps))
+    spread = EnsembleVariance.of(networks)
     assert spread.every.mean() == pytest.approx(0.3**2 + 0.2**2 * (1 + 1 / 4), rel=0.25)
     assert spread.own.mean() == pytest.approx(0.2**2, rel=0.1)
     assert spread.own_rfft.mean() == pytest.approx(0.2**2 * N**3, rel=0.1)
-    assert Answers.of([truth]) is None
-    alone = Spread.of(networks[:1])
+    assert PredictionEnsemble.of([truth]) is None
+    alone = EnsembleVariance.of(networks[:1])
     np.testing.assert_array_equal(alone.every_rfft, alone.own_rfft)
 
 
@@ -92,8 +93,8 @@ def test_the_calibration_makes_the_spread_the_error():
     assert calibration([4.0, 8.0], [1.0, 2.0]) == pytest.approx(2)
     assert calibration([-1.0], [1.0]) is None
     assert calibration([1.0], [0.0]) is None
-    networks = [Answers.of([white(10 * i + j) for j in range(5)]) for i in range(3)]
-    relative = relative_uncertainty_rfft(Spread.of(networks), 2.0, 10 * rfft3(white(99)))
+    networks = [PredictionEnsemble.of([white(10 * i + j) for j in range(5)]) for i in range(3)]
+    relative = relative_uncertainty_rfft(EnsembleVariance.of(networks), 2.0, 10 * rfft3(white(99)))
     assert relative.max() <= 1
     assert np.median(relative) == pytest.approx(0.2, rel=0.2)
 

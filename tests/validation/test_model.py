@@ -1,4 +1,4 @@
-"""Agreement of maps with an atomic model."""
+"""HeldOutStatistics of maps with an atomic model."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import sys
 import numpy as np
 import pytest
 
-from spisonet.cli.main import main
+from spisonet.commands.main import main
 from spisonet.errors import SpisonetError
 from spisonet.io.mrc import Volume, read_volume, write_volume
 from spisonet.validation.model import (
-    assess_agreement,
+    compare_with_model,
     model_density,
     positions_in_map,
     q_scores,
@@ -81,7 +81,7 @@ def test_the_maps_header_places_the_model(tmp_path, header):
 def test_a_model_agrees_with_its_own_map_and_not_with_a_smeared_one(helix):
     density = model_density(helix, empty())
     volume = Volume(density, VOXEL_SIZE)
-    own = assess_agreement(volume, helix, density, None, 3.5, 1)
+    own = compare_with_model(volume, helix, density, None, 3.5, 1)
     assert own.mean_fsc == pytest.approx(1, abs=1e-4)
     # Smeared along z, as views along z alone leave it.
     spectrum = np.fft.fftn(density)
@@ -89,7 +89,7 @@ def test_a_model_agrees_with_its_own_map_and_not_with_a_smeared_one(helix):
     spectrum[np.abs(k) > 0.1] *= 0.02
     rng = np.random.default_rng(0)
     noisy = np.fft.ifftn(spectrum).real + 0.05 * density.std() * rng.normal(size=density.shape)
-    smeared = assess_agreement(Volume(noisy.astype(np.float32), VOXEL_SIZE), helix, density, None, 3.5, 1)
+    smeared = compare_with_model(Volume(noisy.astype(np.float32), VOXEL_SIZE), helix, density, None, 3.5, 1)
     assert smeared.mean_fsc < own.mean_fsc
     assert smeared.directional_05_angstrom.max() > 2 * smeared.directional_05_angstrom.min()
     assert smeared.q_scores.mean() < own.q_scores.mean() - 0.1
@@ -164,7 +164,7 @@ def test_the_report_compares_with_a_model(tmp_path, helix):
     assert 0.3 < found["after"]["mean_q_score"] <= 1
     assert found["after"]["mean_fsc"] > 0.5
     assert (out / "report_model_q.cif").is_file()
-    assert "Agreement with a model" in (out / "report.html").read_text(encoding="utf-8")
+    assert "HeldOutStatistics with a model" in (out / "report.html").read_text(encoding="utf-8")
     assert read_volume(out / "corrected_half1.mrc").box == BOX
 
 

@@ -1,0 +1,1 @@
+"""What half maps and particles say before any correction (NumPy, no learning)."""

@@ -1,1 +1,0 @@
-"""Command lines: parse, build a config, call one run function."""

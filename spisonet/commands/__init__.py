@@ -1,0 +1,1 @@
+"""Commands of ``spisonet.py`` and ``isonet.py``: call a function, write its result, draw, print."""

@@ -1,0 +1,62 @@
+"""The programs and their commands: configuration models, and the functions that run them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from spisonet.analysis.config import DiagnoseConfig, Fsc3dConfig, Fsd3dConfig
+from spisonet.anisotropy.config import ReconstructConfig
+from spisonet.fourier.config import AngularWhitenConfig, CombineMapConfig, WhiteningConfig
+from spisonet.gui.config import GuiConfig
+from spisonet.learning.config import CheckConfig
+from spisonet.report.config import ReportConfig
+from spisonet.tomography.config import (
+    DeconvConfig,
+    DenoiseConfig,
+    ExtractConfig,
+    MakeMaskConfig,
+    PredictConfig,
+    PrepareStarConfig,
+    RefineConfig,
+    ResizeConfig,
+    SubtomogramStarConfig,
+)
+from spisonet.validation.config import NullTestConfig, ValidateConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from spisonet.io.config import CommandConfig
+
+    Commands = Mapping[type[CommandConfig], str]
+
+CHECK = "spisonet.commands.check:run_check"
+GUI = "spisonet.gui.launch:run_gui"
+SPISONET: Commands = {
+    DiagnoseConfig: "spisonet.commands.analysis:run_diagnose",
+    Fsc3dConfig: "spisonet.commands.analysis:run_fsc3d",
+    ReconstructConfig: "spisonet.commands.reconstruct:run_reconstruct",
+    ValidateConfig: "spisonet.commands.validation:run_validate",
+    NullTestConfig: "spisonet.commands.validation:run_null_test",
+    ReportConfig: "spisonet.commands.validation:run_report",
+    Fsd3dConfig: "spisonet.commands.analysis:run_fsd3d",
+    WhiteningConfig: "spisonet.commands.map_filters:run_whitening",
+    AngularWhitenConfig: "spisonet.commands.map_filters:run_angular_whiten",
+    CombineMapConfig: "spisonet.commands.map_filters:run_combine_map",
+    CheckConfig: CHECK,
+    GuiConfig: GUI,
+}
+ISONET: Commands = {
+    PrepareStarConfig: "spisonet.commands.tomogram_table:run_prepare_star",
+    DeconvConfig: "spisonet.commands.tomogram_filters:run_deconv",
+    MakeMaskConfig: "spisonet.commands.tomogram_filters:run_make_mask",
+    SubtomogramStarConfig: "spisonet.commands.subtomograms:run_prepare_subtomo_star",
+    ExtractConfig: "spisonet.commands.subtomograms:run_extract",
+    RefineConfig: "spisonet.commands.tomogram_training:run_refine",
+    DenoiseConfig: "spisonet.commands.tomogram_training:run_denoise",
+    PredictConfig: "spisonet.commands.tomogram_training:run_predict",
+    ResizeConfig: "spisonet.commands.tomogram_filters:run_resize",
+    CheckConfig: CHECK,
+    GuiConfig: GUI,
+}
+PROGRAMS: dict[str, Commands] = {"spisonet": SPISONET, "isonet": ISONET}

@@ -1,0 +1,1 @@
+"""Every figure: a result in, a matplotlib figure out."""

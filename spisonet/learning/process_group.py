@@ -1,0 +1,270 @@
+"""The processes that train one network together: one alone, or one for every device under ``torchrun``."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import logging
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import sys
+import uuid
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+import torch.distributed
+from torch.distributed.elastic.multiprocessing import SignalException
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+from spisonet.errors import SpisonetError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from torch import Tensor
+
+log = logging.getLogger("spisonet")
+
+T = TypeVar("T")
+R = TypeVar("R")
+W = TypeVar("W")
+PATIENCE = timedelta(days=1)  # while the main process prepares; processes that die are noticed otherwise
+PARENT_DEATH_SIGNAL = 1  # prctl's PR_SET_PDEATHSIG
+
+
+@dataclass(frozen=True)
+class ProcessGroup:
+    """One process among those that work together.
+
+    Attributes
+    ----------
+    rank : int
+        Number of this process; the main process, which reads and writes files, is 0.
+    count : int
+        How many there are.
+    """
+
+    rank: int = 0
+    count: int = 1
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process reads and writes files."""
+        return self.rank == 0
+
+    def share(self, n: int) -> int:
+        """How many of `n` equal pieces of work are this process's."""
+        return n // self.count + (self.rank < n % self.count)
+
+    def broadcast(self, value: T) -> T:
+        """Give every process the main process's value."""
+        if self.count == 1:
+            return value
+        values = [value]
+        torch.distributed.broadcast_object_list(values, src=0)
+        return values[0]
+
+    def add_up(self, tensor: Tensor) -> None:
+        """Replace a tensor by its sum over all processes."""
+        if self.count > 1:
+            torch.distributed.all_reduce(tensor)
+
+    def add_up_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
+        """Replace the gradients by their sums over all processes, in one message."""
+        if self.count == 1:
+            return
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        together = torch.cat([gradient.reshape(-1) for gradient in gradients])
+        torch.distributed.all_reduce(together)
+        pieces = torch.split(together, [gradient.numel() for gradient in gradients])
+        for gradient, piece in zip(gradients, pieces, strict=True):
+            gradient.copy_(piece.view_as(gradient))
+
+
+ALONE = ProcessGroup()
+
+
+def started_by_torchrun() -> bool:
+    """Whether this process is one of several that ``torchrun`` has started."""
+    return torch.distributed.is_torchelastic_launched() and int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def local_rank() -> int:
+    """Return the number of this process among those on this machine."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def local_count() -> int:
+    """Return the number of processes on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
+@contextlib.contextmanager
+def process_group(device: torch.device) -> Iterator[ProcessGroup]:
+    """Meet the other processes that ``torchrun`` has started, if it has; part from them at the end."""
+    if not started_by_torchrun():
+        yield ALONE
+        return
+    backend = "gloo"
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+        backend = "cpu:gloo,cuda:nccl"
+    torch.distributed.init_process_group(backend, timeout=PATIENCE)
+    yield ProcessGroup(torch.distributed.get_rank(), torch.distributed.get_world_size())
+    # In good order only: after an error the others may wait for this process, and NCCL would wait for them.
+    torch.distributed.barrier()  # one that parts while another still talks to it can abort at its end
+    torch.distributed.destroy_process_group()
+
+
+def run_in_processes(function: Callable[[T], None], argument: T, count: int) -> None:
+    """Run ``function(argument)`` in several new processes that can join each other.
+
+    Free ports are found by the operating system. If one process fails or this one is interrupted, all
+    of them end, and none but them.
+
+    Parameters
+    ----------
+    function : callable
+        Importable by name.
+    argument
+        Picklable.
+    count : int
+        Number of processes.
+
+    Raises
+    ------
+    SpisonetError
+        If a process fails; with its message.
+    """
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=count,
+        run_id=uuid.uuid4().hex,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        max_restarts=0,
+        monitor_interval=0.1,
+    )
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    try:
+        elastic_launch(config, _run_one)(function, argument, log.level)
+    except SignalException as stop:
+        if stop.sigval == signal.SIGINT:
+            raise KeyboardInterrupt from stop
+        sys.exit(128 + stop.sigval)
+    except ChildFailedError as failure:
+        _, first = failure.get_first_failure()
+        # A Python error comes with its traceback, a killed process with a sentence only.
+        said: Any = first.message
+        sentence = said["message"] if isinstance(said, dict) else said
+        raise SpisonetError(sentence.removeprefix(f"{SpisonetError.__name__}: ")) from failure
+
+
+def map_tasks(
+    function: Callable[[W, T], R], tasks: Sequence[T], workers: Sequence[W]
+) -> Iterator[tuple[T, R | str]]:
+    """Do independent tasks, several at a time if there are several workers, and yield them as they are done.
+
+    Parameters
+    ----------
+    function : callable
+        Importable by name; called with a worker and a task.
+    tasks, workers : sequence
+        Picklable. Each worker but an only one gets a process of its own.
+
+    Yields
+    ------
+    tuple
+        A task and its result, or the sentence that says why it failed. A worker that dies fails its task
+        and is replaced.
+    """
+    if len(workers) == 1:
+        for task in tasks:
+            yield task, _attempt(function, workers[0], task)
+        return
+    context = multiprocessing.get_context("spawn")
+    waiting = list(reversed(range(len(tasks))))
+    at_work: dict[Any, tuple[Any, W, int]] = {}
+
+    def start(worker: W) -> None:
+        here, there = context.Pipe()
+        process = context.Process(target=_serve, args=(there, function, worker, log.level), daemon=True)
+        process.start()
+        there.close()
+        assign(here, process, worker)
+
+    def assign(pipe: Any, process: Any, worker: W) -> None:
+        if waiting:
+            number = waiting.pop()
+            at_work[pipe] = process, worker, number
+            with contextlib.suppress(OSError):  # of a process that has died; reading from it will tell
+                pipe.send(tasks[number])
+        else:
+            pipe.close()  # which ends the process
+
+    try:
+        for worker in workers[: len(tasks)]:
+            start(worker)
+        while at_work:
+            ready: list[Any] = multiprocessing.connection.wait(list(at_work))
+            for pipe in ready:
+                process, worker, number = at_work.pop(pipe)
+                try:
+                    result = pipe.recv()
+                except (EOFError, OSError):
+                    process.join()
+                    yield tasks[number], f"its process ended with status {process.exitcode}"
+                    if waiting:
+                        start(worker)
+                    continue
+                assign(pipe, process, worker)
+                yield tasks[number], result
+    finally:
+        for process, _, _ in at_work.values():
+            process.terminate()
+            process.join()
+
+
+def _attempt(function: Callable[[W, T], R], worker: W, task: T) -> R | str:
+    try:
+        return function(worker, task)
+    except SpisonetError as error:
+        return str(error)
+    except Exception as error:
+        log.debug("A task failed.", exc_info=True)
+        return f"{type(error).__name__}: {error}"
+
+
+def _serve(pipe: Any, function: Callable[[W, T], R], worker: W, log_level: int) -> None:
+    """Do the tasks that come through a pipe until it is closed."""
+    _end_with_parent(signal.SIG_DFL)
+    log.setLevel(log_level)
+    with contextlib.suppress(EOFError, BrokenPipeError):
+        while True:
+            pipe.send(_attempt(function, worker, pipe.recv()))
+
+
+def _end_with_parent(on_termination: Any) -> None:
+    """Leave Ctrl-C to the parent, and go when it goes."""
+    # A session of its own keeps a terminal's Ctrl-C for the parent, which passes it on once; and if the
+    # parent is killed, the child goes with it.
+    os.setsid()
+    signal.signal(signal.SIGTERM, on_termination)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGTERM)
+
+
+def _run_one(function: Callable[[T], None], argument: T, log_level: int) -> None:
+    _end_with_parent(signal.default_int_handler)  # so that either ends it in good order
+    if int(os.environ["RANK"]) == 0:
+        handler = logging.StreamHandler(sys.stdout)
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        log.addHandler(handler)
+        log.setLevel(log_level)
+    function(argument)

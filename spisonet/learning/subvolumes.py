@@ -1,0 +1,72 @@
+"""Batches of randomly placed and oriented crops, drawn on the device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from spisonet.geometry.rotations import random_rotations
+from spisonet.learning.devices import to_device
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class SubvolumeBatch:
+    """Where and how a batch of crops lies in the volume.
+
+    Attributes
+    ----------
+    positions : Tensor
+        ``(batch, edge, edge, edge, 3)`` volume coordinates ``(x, y, z)`` of the crops' voxels.
+    inputs, targets : ndarray of int
+        ``(batch,)`` half that gives the input, in ascending order, and half that gives the target (the
+        other, if any).
+    """
+
+    positions: Tensor
+    inputs: NDArray[np.int64]
+    targets: NDArray[np.int64]
+
+
+def draw_subvolumes(
+    centres: Tensor, n_halves: int, rotations: Tensor, edge: int, rng: np.random.Generator
+) -> SubvolumeBatch:
+    """Draw one crop for every rotation, around random centres.
+
+    Centres are shifted by up to half a voxel, so that crops do not sit on the grid.
+
+    Parameters
+    ----------
+    centres : Tensor
+        ``(n, 3)`` voxel coordinates ``(x, y, z)`` where crops may be centred.
+    n_halves : int
+        1 or 2.
+    rotations : Tensor
+        ``(batch, 3, 3)``.
+    edge : int
+        Crop edge in voxels.
+    rng : numpy.random.Generator
+        Source of all randomness.
+    """
+    device, batch = rotations.device, rotations.shape[0]
+    axis = torch.arange(edge, device=device, dtype=torch.float32) - (edge - 1) / 2
+    z, y, x = torch.meshgrid(axis, axis, axis, indexing="ij")
+    offsets = torch.stack([x, y, z], dim=-1)
+    chosen = to_device(rng.integers(0, len(centres), batch), device)
+    shifts = to_device(rng.random((batch, 3), dtype=np.float32) - np.float32(0.5), device)
+    middles = centres[chosen] + shifts
+    # The crop shows R v, so its voxel at offset o reads the volume at R^T o.
+    positions = torch.einsum("bji,zyxj->bzyxi", rotations, offsets) + middles[:, None, None, None]
+    inputs = np.sort(rng.integers(0, n_halves, batch))
+    return SubvolumeBatch(positions, inputs, targets=n_halves - 1 - inputs)
+
+
+def draw_rotations(batch: int, rng: np.random.Generator, device: torch.device) -> Tensor:
+    """Draw rotations ``(batch, 3, 3)``, uniform over SO(3)."""
+    return to_device(random_rotations(batch, rng).astype(np.float32), device)

@@ -1,0 +1,1 @@
+"""HTML pages made from the results of a run."""

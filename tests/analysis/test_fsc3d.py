@@ -1,0 +1,320 @@
+"""The fsc3d command: inputs, numbers and files."""
+
+import json
+from pathlib import Path
+
+import mrcfile
+import numpy as np
+import pytest
+
+from spisonet.analysis.config import Fsc3dConfig
+from spisonet.analysis.fsc3d import Fsc3d, estimate_fsc3d, summarise_fsc3d
+from spisonet.analysis.fsc_metrics import (
+    conical_area_ratio,
+    directional_resolutions,
+    resolution_histogram,
+    sphericity,
+)
+from spisonet.analysis.half_maps import checked_limit_resolution, read_half_maps
+from spisonet.commands.analysis import run_fsc3d
+from spisonet.commands.main import main
+from spisonet.errors import SpisonetError
+from spisonet.fourier.grids import centred_from_half, irfft3, radius_rfft, rfft3, shell_index_rfft
+from spisonet.geometry.sphere import geodesic_sphere
+from spisonet.io.mrc import Volume, write_volume
+
+BOX, VOXEL_SIZE = 32, 1.5
+
+
+def make_halves(weight_rfft: np.ndarray, n: int = BOX, seed: int = 0) -> list[np.ndarray]:
+    """Two halves: common signal of power `weight_rfft` and white noise of power 1 in each."""
+    generator = np.random.default_rng(seed)
+    shape = (n, n, n)
+    signal = rfft3(generator.standard_normal(shape, dtype=np.float32)) * np.sqrt(weight_rfft)
+    common = irfft3(signal.astype(np.complex64), shape)
+    return [common + generator.standard_normal(shape, dtype=np.float32) for _ in range(2)]
+
+
+def isotropic_power(n: int = BOX, reach: float = 9.0) -> np.ndarray:
+    return (200 / (1 + np.exp((radius_rfft((n, n, n)) - reach) / 0.7))).astype(np.float32)
+
+
+def anisotropic_power(n: int = BOX) -> np.ndarray:
+    """Signal within 12 shells, but within 6 shells in cones of 35 degrees around z.
+
+    The edge is soft: the FSC falls to 0.143 some 3.5 shells further.
+    """
+    radius = radius_rfft((n, n, n))
+    kz = np.abs(np.rint(np.fft.fftfreq(n) * n))[:, None, None]
+    reach = np.where(kz > np.cos(np.deg2rad(35)) * radius, 6, 12)
+    return (200 / (1 + np.exp((radius - reach) / 0.5))).astype(np.float32)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, Path]:
+    """Half maps, a soft mask, and copies that do not fit."""
+    axis = np.arange(BOX) - BOX // 2
+    radius = np.sqrt(axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2)
+    mask = np.clip((13 - radius) / 4, 0, 1).astype(np.float32)
+    half1, half2 = make_halves(anisotropic_power())
+    volumes = {
+        "half1": Volume(half1, VOXEL_SIZE, origin_angstrom=(1.0, 2.0, 3.0)),
+        "half2": Volume(half2, VOXEL_SIZE),
+        "mask": Volume(mask, VOXEL_SIZE),
+        "empty": Volume(np.where(mask > 0.5, 0, -1).astype(np.float32), VOXEL_SIZE),
+        "box": Volume(half2[1:, 1:, 1:], VOXEL_SIZE),
+        "scale": Volume(half2, 2 * VOXEL_SIZE),
+    }
+    paths = {name: tmp_path / f"{name}.mrc" for name in volumes}
+    for name, volume in volumes.items():
+        write_volume(paths[name], volume)
+    paths["slab"] = tmp_path / "slab.mrc"
+    with mrcfile.new(paths["slab"]) as mrc:
+        mrc.set_data(half2[:10])
+        mrc.voxel_size = VOXEL_SIZE
+    paths["image"] = tmp_path / "image.mrc"
+    with mrcfile.new(paths["image"]) as mrc:
+        mrc.set_data(half2[0])
+        mrc.voxel_size = VOXEL_SIZE
+    paths["text"] = tmp_path / "text.mrc"
+    paths["text"].write_text("not a map")
+    paths["missing"] = tmp_path / "missing.mrc"
+    return paths
+
+
+def estimate(halves: list[np.ndarray], cone: float = 20.0) -> Fsc3d:
+    return estimate_fsc3d(halves[0], halves[1], None, VOXEL_SIZE, None, cone, 2)
+
+
+def test_geodesic_sphere_is_closed_uniform_and_symmetric() -> None:
+    sphere = geodesic_sphere(6)
+    assert sphere.axes_zyx.shape == (181, 3)
+    assert sphere.triangles.shape == (20 * 36, 3)
+    np.testing.assert_allclose(np.linalg.norm(sphere.vertices_zyx, axis=1), 1)
+    edges = np.sort(np.concatenate([sphere.triangles[:, pair] for pair in ([0, 1], [1, 2], [0, 2])]), axis=1)
+    _, shared = np.unique(edges, axis=0, return_counts=True)
+    assert set(shared) == {2}
+    cosines = np.abs(sphere.axes_zyx @ sphere.axes_zyx.T) - 2 * np.eye(181)
+    nearest = np.rad2deg(np.arccos(cosines.max(axis=1)))
+    assert nearest.min() > 8
+    assert nearest.max() < 13
+
+
+def test_sphericity_of_known_solids() -> None:
+    sphere = geodesic_sphere()
+    z, y, x = sphere.axes_zyx.T
+    assert sphericity(np.full(181, 0.3), sphere) == pytest.approx(1, abs=1e-9)
+    oblate = 1 / np.sqrt(x**2 + y**2 + (z / 0.5) ** 2)
+    assert sphericity(oblate, sphere) == pytest.approx(0.913, abs=0.01)
+    assert sphericity(7 * oblate, sphere) == pytest.approx(sphericity(oblate, sphere))
+
+
+def test_area_ratio_ends_at_the_first_crossing() -> None:
+    curves = np.array([[1, 1, 1, 1, 0], [1, 1, 0.1, 1, 1]])
+    assert conical_area_ratio(curves) == pytest.approx(0.5)
+    assert conical_area_ratio(curves[:1]) == 1
+
+
+def test_directional_resolutions_and_histogram() -> None:
+    curves = np.array([[1, 1, 1, 0, 0, 0], [1, 1, 1, 1, 1, 0]])
+    resolutions = directional_resolutions(curves, 0.5, 60.0)
+    np.testing.assert_allclose(resolutions, [60 / 2.5, 60 / 4.5])
+    counts, edges = resolution_histogram(resolutions)
+    assert counts.sum() == 2
+    assert edges[0] == pytest.approx(2.5 / 60)
+
+
+def test_isotropic_halves_are_reported_as_isotropic() -> None:
+    metrics = summarise_fsc3d(estimate(make_halves(isotropic_power())))
+    assert metrics.sphericity > 0.97
+    assert metrics.cfar > 0.88
+    assert metrics.resolution_0143_angstrom == pytest.approx(
+        np.median(metrics.directional_0143_angstrom), rel=0.05
+    )
+
+
+def test_anisotropic_halves_are_reported_with_their_axis() -> None:
+    fsc3d = estimate(make_halves(anisotropic_power()))
+    metrics = summarise_fsc3d(fsc3d)
+    assert metrics.cfar < 0.7
+    assert metrics.sphericity < 0.95
+    along_z = np.abs(geodesic_sphere().axes_zyx[:, 0])
+    resolution = metrics.directional_0143_angstrom
+    box_angstrom = BOX * VOXEL_SIZE
+    assert np.median(resolution[along_z > 0.95]) == pytest.approx(box_angstrom / 9.5, rel=0.1)
+    assert np.median(resolution[along_z < 0.5]) == pytest.approx(box_angstrom / 15.5, rel=0.1)
+    assert fsc3d.fsc_rfft[9, 0, 0] < 0.4
+    assert fsc3d.fsc_rfft[0, 0, 9] > 0.8
+
+
+def test_limit_is_where_the_global_fsc_falls() -> None:
+    fsc3d = estimate(make_halves(isotropic_power(reach=8.0)))
+    shell = shell_index_rfft((BOX,) * 3)
+    assert 8 <= fsc3d.limit_shell <= 13
+    assert not np.any(fsc3d.fsc_rfft[shell > fsc3d.limit_shell])
+    assert fsc3d.limit_resolution_angstrom == pytest.approx(BOX * VOXEL_SIZE / fsc3d.limit_shell)
+
+
+def test_halves_that_do_not_correlate_are_refused() -> None:
+    generator = np.random.default_rng(0)
+    noise = [generator.standard_normal((BOX,) * 3, dtype=np.float32) for _ in range(2)]
+    with pytest.raises(SpisonetError, match=r"falls below 0\.143"):
+        estimate(noise)
+
+
+def test_phase_randomisation_lowers_the_fsc_of_a_sharp_mask() -> None:
+    axis = np.arange(BOX) - BOX // 2
+    radius = np.sqrt(axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2)
+    mask = (radius < 8).astype(np.float32)
+    power = np.where(radius_rfft((BOX,) * 3) < 3.5, 100, 0).astype(np.float32)
+    half1, half2 = make_halves(power)
+    limit = BOX * VOXEL_SIZE / 12
+    plain = estimate_fsc3d(half1, half2, mask, VOXEL_SIZE, limit, 25.0, 2)
+    corrected = estimate_fsc3d(half1, half2, mask, VOXEL_SIZE, limit, 25.0, 2, phase_seed=1)
+    beyond = slice(6, 13)
+    assert corrected.randomised_from_shell == 4
+    assert plain.global_fsc[beyond].mean() > 0.2
+    assert abs(corrected.global_fsc[beyond].mean()) < 0.1
+    np.testing.assert_array_equal(corrected.global_fsc[:6], plain.global_fsc[:6])
+    shell = shell_index_rfft((BOX,) * 3)
+    fine = (shell >= 6) & (shell <= 12)
+    # Cones hold few voxels of the small mask's shells, so single values are noisy.
+    assert plain.fsc_rfft[fine].mean() > 0.1
+    assert corrected.fsc_rfft[fine].mean() < 0.5 * plain.fsc_rfft[fine].mean()
+    assert corrected.directional_curves[:, beyond].mean() < plain.directional_curves[:, beyond].mean() - 0.15
+
+
+def test_command_writes_volume_numbers_and_figure(
+    files: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out" / "fsc.mrc"
+    maps = [str(files[name]) for name in ("half1", "half2", "mask")]
+    main(["fsc3d", *maps, "--limit_res", "4", "-o", str(output), "--cone_sampling_angle", "20"])
+    assert {path.name for path in output.parent.iterdir()} == {
+        "fsc.mrc",
+        "fsc_thresholded.mrc",
+        "fsc.json",
+        "fsc.png",
+    }
+    with mrcfile.open(output) as mrc:
+        cube = mrc.data.copy()
+        assert float(mrc.voxel_size.x) == pytest.approx(VOXEL_SIZE)
+    assert cube.dtype == np.float32
+    assert cube.min() >= 0
+    assert cube.max() <= 1
+    assert cube[BOX // 2, BOX // 2, BOX // 2] == 1
+    halves = [mrcfile.read(files[name]) * mrcfile.read(files["mask"]) for name in ("half1", "half2")]
+    expected = estimate_fsc3d(halves[0], halves[1], None, VOXEL_SIZE, 4.0, 20.0, 1)
+    np.testing.assert_allclose(cube, centred_from_half(np.clip(expected.fsc_rfft, 0, 1), BOX), atol=1e-5)
+    binary = mrcfile.read(output.with_name("fsc_thresholded.mrc"))
+    np.testing.assert_array_equal(binary, (cube >= 0.143).astype(np.float32))
+    record = json.loads(output.with_suffix(".json").read_text())
+    assert record["config"]["limit_res"] == 4
+    assert record["limit_shell"] == 12
+    assert record["voxel_size_angstrom"] == pytest.approx(VOXEL_SIZE)
+    assert 0 < record["cfar"] < 1
+    assert 0 < record["sphericity"] <= 1
+    best, worst = (record[f"directional_resolution_0143_{name}_angstrom"] for name in ("best", "worst"))
+    assert best <= record["directional_resolution_0143_median_angstrom"] <= worst
+    assert len(record["global_curve"]["fsc"]) == BOX // 2 + 1
+    assert sum(record["directional_resolution_histogram"]["counts"]) == 181
+    assert output.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    printed = capsys.readouterr().out
+    assert "Global resolution" in printed
+    assert "cFAR" in printed
+
+
+def test_keep_highres_and_ncpus(files: dict[str, Path], tmp_path: Path) -> None:
+    output = tmp_path / "kept.mrc"
+    run_fsc3d(
+        Fsc3dConfig(
+            h=files["half1"], h2=files["half2"], o=output, limit_res=6.0, keep_highres=True, ncpus=1, apix=2.0
+        )
+    )
+    with mrcfile.open(output) as mrc:
+        assert float(mrc.voxel_size.x) == pytest.approx(2.0)
+        cube = mrc.data.copy()
+    axis = np.arange(BOX) - BOX // 2
+    shell = np.rint(np.sqrt(axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2))
+    np.testing.assert_array_equal(cube[shell > 11], 1)
+    assert cube[shell <= 11].min() < 1
+
+
+def test_phase_randomisation_from_the_command_is_reproducible(files: dict[str, Path], tmp_path: Path) -> None:
+    cubes = []
+    for number in range(2):
+        output = tmp_path / f"{number}.mrc"
+        run_fsc3d(
+            Fsc3dConfig(
+                h=files["half1"], h2=files["half2"], mask=files["mask"], o=output, phase_randomise=True
+            )
+        )
+        cubes.append(mrcfile.read(output))
+        record = json.loads(output.with_suffix(".json").read_text())
+        assert record["randomised_from_resolution_angstrom"] > 0
+    np.testing.assert_array_equal(*cubes)
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"h": "missing"}, "does not exist"),
+        ({"h2": "text"}, "not a readable MRC"),
+        ({"h2": "image"}, "not a 3D map"),
+        ({"h2": "slab"}, "not cubic"),
+        ({"h2": "box"}, "box of 31"),
+        ({"h2": "scale"}, "voxels of 3 Å"),
+        ({"h2": "half1"}, "same map"),
+        ({"mask": "empty"}, "empty"),
+        ({"mask": "box"}, "box of 31"),
+        ({"mask": "scale"}, "voxels of 3 Å"),
+        ({"limit_res": 2.0}, "beyond Nyquist"),
+        ({"limit_res": 100.0}, "fewer than 3"),
+        ({"phase_randomise": True}, "--phase_randomise needs --mask"),
+        ({"o": "half1"}, "is also an input"),
+    ],
+)
+def test_bad_input_is_named_and_nothing_is_written(
+    files: dict[str, Path], tmp_path: Path, changed: dict[str, object], sentence: str
+) -> None:
+    options: dict[str, object] = {"h": "half1", "h2": "half2", "o": tmp_path / "out.mrc"} | changed
+    options = {name: files.get(str(value), value) for name, value in options.items()}
+    before = sorted(tmp_path.iterdir())
+    contents = files["half1"].read_bytes()
+    with pytest.raises(SpisonetError, match=sentence) as raised:
+        run_fsc3d(Fsc3dConfig(**options))
+    assert "\n" not in str(raised.value)
+    assert sorted(tmp_path.iterdir()) == before
+    assert files["half1"].read_bytes() == contents
+
+
+def test_unwritable_output_is_refused_early(files: dict[str, Path], tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    with pytest.raises(SpisonetError, match="cannot be written"):
+        run_fsc3d(Fsc3dConfig(h=files["half1"], h2=files["half2"], o=blocked / "out.mrc"))
+
+
+def test_command_line_prints_one_sentence(files: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["fsc3d", str(files["half1"]), str(files["half1"])])
+    assert stopped.value.code == 1
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert "same map" in message
+
+
+def test_inputs_can_be_one_map(files: dict[str, Path]) -> None:
+    maps = read_half_maps(files["half1"], None)
+    assert maps.half2 is None
+    assert maps.mask is None
+    assert maps.half1.origin_angstrom == (1.0, 2.0, 3.0)
+
+
+def test_limit_resolution() -> None:
+    assert checked_limit_resolution(None, 1.3) is None
+    assert checked_limit_resolution(3.5, 1.3) == 3.5
+    assert checked_limit_resolution(2.6, 1.3) == 2.6
+    assert checked_limit_resolution(2.599, 1.3) == 2.6  # Nyquist, rounded
+    with pytest.raises(SpisonetError, match="beyond Nyquist"):
+        checked_limit_resolution(2.5, 1.3)

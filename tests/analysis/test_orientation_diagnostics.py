@@ -1,0 +1,209 @@
+"""The diagnosis of half maps: what is missing, what is misaligned, and what to do."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from spisonet.analysis.fourier_sampling import sampling_compensation
+from spisonet.analysis.half_maps import HalfMaps
+from spisonet.analysis.orientation_diagnostics import (
+    SEVERE_PSF_ASPECT_RATIO,
+    JudgedPoints,
+    Strategy,
+    diagnose,
+)
+from spisonet.analysis.recommendation import advise
+from spisonet.commands.main import main
+from spisonet.geometry.rotations import random_rotations
+from spisonet.io.mrc import Volume, write_volume
+from tests.analysis.misaligned import simulate_misaligned
+from tests.anisotropy.simulation import even_views, simulate_half_maps, views_about_z
+
+BOX, VOXEL_SIZE, LIMIT_SHELL = 40, 3.0, 16.0
+
+
+@cache
+def truth() -> np.ndarray:
+    """Some atoms in a ball."""
+    rng = np.random.default_rng(1)
+    axis = np.arange(BOX) - BOX // 2
+    z, y, x = np.meshgrid(axis, axis, axis, indexing="ij")
+    density = np.zeros((BOX,) * 3)
+    for centre in rng.normal(size=(60, 3)) * BOX / 9:
+        density += np.exp(-((z - centre[0]) ** 2 + (y - centre[1]) ** 2 + (x - centre[2]) ** 2) / 2.5)
+    return (density / density.std()).astype(np.float32)
+
+
+def two_clusters() -> np.ndarray:
+    """Views about z, and about an axis 70 degrees from it."""
+    first, second = views_about_z(10, n=1000), views_about_z(10, n=1000, seed=3)
+    c, s = np.cos(np.radians(70)), np.sin(np.radians(70))
+    return np.concatenate([first, second @ np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]]).T])
+
+
+def half_maps(halves: list[np.ndarray]) -> HalfMaps:
+    return HalfMaps(*(Volume(half, VOXEL_SIZE) for half in halves))
+
+
+SAMPLED = {
+    Strategy.NONE: even_views(2000),
+    Strategy.ANISOTROPY: two_clusters(),
+    Strategy.SEVERE: views_about_z(6),
+}
+
+
+@pytest.mark.parametrize("strategy", SAMPLED)
+def test_true_poses_need_what_the_views_lack(strategy):
+    views = SAMPLED[strategy]
+    halves = simulate_half_maps(truth(), views, LIMIT_SHELL)
+    found = diagnose(half_maps(halves), None, 2, views, len(views))
+    assert found.strategy is strategy
+    assert found.particles is not None
+    assert found.particles.low_correlation_fraction < 0.05
+    assert found.particles.inconsistent_fraction < 0.1
+    # The half maps alone tell the same, and their coverage is that of the angles.
+    assert diagnose(half_maps(halves), None, 2).strategy is strategy
+    assert found.measured.undersampled_fraction == pytest.approx(
+        found.particles.coverage.undersampled_fraction, abs=0.1
+    )
+    assert found.measured.psf_aspect_ratio == pytest.approx(
+        found.particles.coverage.psf_aspect_ratio, rel=0.15
+    )
+
+
+@pytest.mark.parametrize("wrong_share", [0.15, 0.4])
+def test_what_is_sampled_but_does_not_correlate_is_misaligned(wrong_share):
+    """Some of the particles that show the top were given any view and any angle."""
+    right = views_about_z(8, n=round(2000 * (1 - wrong_share)))
+    halves, angles = simulate_misaligned(
+        truth(),
+        right,
+        even_views(round(2000 * wrong_share)),
+        lambda rng: random_rotations(12, rng),
+        LIMIT_SHELL,
+    )
+    found = diagnose(half_maps(halves), None, 2, angles, 2000)
+    assert found.particles is not None
+    assert found.particles.low_correlation_fraction > 0.3
+    assert found.particles.inconsistent_fraction < 0.1
+    assert found.strategy is Strategy.MISALIGNMENT
+    advice = advise(found, *(SimpleNamespace(__str__=lambda _: "x") for _ in range(2)), None)
+    assert any("--external_reconstruct" in line for line in advice.commands)
+
+
+def test_angles_of_other_particles_or_without_the_symmetry_are_left_out():
+    """Top views alone cannot have measured what these halves hold in all directions."""
+    halves, top = simulate_half_maps(truth(), even_views(2000), LIMIT_SHELL), views_about_z(6)
+    found = diagnose(half_maps(halves), None, 2, top, len(top))
+    assert found.particles is not None
+    assert found.particles.inconsistent_fraction > 0.5
+    assert found.strategy is Strategy.NONE
+    advice = advise(found, Path("a.mrc"), Path("b.mrc"), None)
+    assert any("do not belong together" in reason and "--sym" in reason for reason in advice.reasons)
+
+
+def test_small_errors_of_even_views_are_no_misalignment():
+    halves, angles = simulate_misaligned(
+        truth(),
+        even_views(50),
+        even_views(2000),
+        lambda rng: small_rotations(rng, degrees=2.0),
+        LIMIT_SHELL,
+    )
+    assert diagnose(half_maps(halves), None, 2, angles, 2000).strategy is Strategy.NONE
+
+
+def small_rotations(rng: np.random.Generator, degrees: float) -> np.ndarray:
+    from spisonet.geometry.rotations import rotation_vector_matrices
+
+    return rotation_vector_matrices(np.radians(degrees) * rng.normal(size=(12, 3)) / np.sqrt(3))
+
+
+@pytest.mark.parametrize("half_angle", [20.0, 40.0, 54.7, 70.0])
+def test_elongation_is_that_of_a_missing_cone(half_angle):
+    """Radermacher (1988): sqrt((3 - cos²α) / (2 cos²α)) for a missing cone of half-angle α."""
+    points = JudgedPoints(20)
+    cosine = np.cos(np.radians(half_angle))
+
+    class Cone:
+        def at(self, frequencies):
+            outside = np.abs(frequencies[:, 2]) <= cosine * np.linalg.norm(frequencies, axis=1)
+            return outside.astype(np.float32)
+
+    coverage = points.coverage(Cone(), np.full(len(points.radius), 1e6))
+    assert coverage.psf_aspect_ratio == pytest.approx(np.sqrt((3 - cosine**2) / (2 * cosine**2)), rel=0.05)
+    assert coverage.undersampled_fraction == pytest.approx(1 - cosine, abs=0.02)
+
+
+def test_a_point_is_twice_as_long_at_the_magic_angle():
+    cosine2 = 1 / 3
+    assert np.sqrt((3 - cosine2) / (2 * cosine2)) == pytest.approx(SEVERE_PSF_ASPECT_RATIO)
+
+
+def test_scf_of_even_and_of_side_views():
+    rng = np.random.default_rng(0)
+    assert sampling_compensation(even_views(10_000)) > 0.97
+    turn = rng.uniform(0, 2 * np.pi, 20_000)
+    side = np.stack([np.cos(turn), np.sin(turn), np.zeros_like(turn)], axis=1)
+    assert sampling_compensation(side) == pytest.approx(8 / np.pi**2, abs=0.03)
+
+
+def test_scf_star_counts_what_no_view_passes_through():
+    """One view of a kind fills a slab; the formula, written out."""
+    views = np.tile([[0.0, 0.0, 1.0]], (400, 1))
+    # Radius 10 with 400 views: a share 1/20 of directions gets all, the others none.
+    mean, filled = 400 / 20, 1 / 20
+    scf = 1 / (1 / 400 * mean)
+    expected = scf / (1 + (1 - filled) / filled * mean * scf / 2)
+    assert sampling_compensation(views) == pytest.approx(expected, rel=0.15)
+
+
+def write_case(folder, halves):
+    for number, half in enumerate(halves, start=1):
+        write_volume(folder / f"half{number}.mrc", Volume(half, VOXEL_SIZE))
+    return [str(folder / "half1.mrc"), str(folder / "half2.mrc")]
+
+
+def test_the_command_writes_page_numbers_and_figure(tmp_path):
+    halves = write_case(tmp_path, simulate_half_maps(truth(), SAMPLED[Strategy.SEVERE], LIMIT_SHELL))
+    views = SAMPLED[Strategy.SEVERE]
+    tilt = np.degrees(np.arccos(np.clip(views[:, 2], -1, 1)))
+    rot = np.degrees(np.arctan2(views[:, 1], views[:, 0]))
+    rows = "".join(f"{a:.3f} {b:.3f} 0.0\n" for a, b in zip(rot, tilt, strict=True))
+    star = tmp_path / "particles.star"
+    star.write_text(
+        "data_particles\n\nloop_\n_rlnAngleRot #1\n_rlnAngleTilt #2\n_rlnAnglePsi #3\n" + rows,
+        encoding="utf-8",
+    )
+    out = tmp_path / "out"
+    main(["diagnose", *halves, "--star", str(star), "--output_dir", str(out)])
+    numbers = json.loads((out / "diagnosis.json").read_text(encoding="utf-8"))
+    assert numbers["strategy"] == "severe"
+    assert numbers["particles"]["number"] == len(views)
+    assert numbers["particles"]["scf_star"] < 0.2
+    assert any("ISONET_KEEP_LOWRES=True" in line for line in numbers["commands"])
+    page = (out / "diagnosis.html").read_text(encoding="utf-8")
+    assert "side views" in page
+    assert "image/svg+xml" in page
+    assert (out / "diagnosis_directions.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [(["--sym", "c3"], "--star"), (["--limit_res", "30"], "too coarse"), (["--star", "no.star"], "no.star")],
+)
+def test_a_fault_is_one_sentence_and_writes_nothing(tmp_path, capsys, options, words):
+    halves = write_case(tmp_path, simulate_half_maps(truth(), SAMPLED[Strategy.NONE], LIMIT_SHELL))
+    with pytest.raises(SystemExit) as stop:
+        main(["diagnose", *halves, *options, "--output_dir", str(tmp_path / "out")])
+    assert stop.value.code == 1
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()

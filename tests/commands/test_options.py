@@ -1,0 +1,119 @@
+"""Options generated from configurations, in published and kebab-case spelling."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+import pytest
+import typer
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import Field
+from typer.testing import CliRunner
+
+from spisonet.commands.options import add_command, boolean_names, drop_obsolete, join_boolean_values
+from spisonet.errors import SpisonetError
+from spisonet.io.config import CommandConfig, CommandLine
+
+
+class ExampleConfig(CommandConfig):
+    """Do an example."""
+
+    command: ClassVar[str] = "example"
+    examples: ClassVar[tuple[str, ...]] = ("program example a.mrc 3",)
+
+    first: Annotated[Path, CommandLine(positional=True)] = Field(description="The first.")
+    number: Annotated[float, CommandLine(positional=True)] = Field(gt=0, description="A number.")
+    last: Annotated[Path | None, CommandLine(positional=True)] = Field(None, description="The last.")
+    some_flag: Annotated[bool, CommandLine(aliases=("--flag",))] = Field(False, description="A flag.")
+    o: Annotated[str, CommandLine(aliases=("-o",))] = Field("out", description="Output.")
+
+
+def parse(*words: str) -> ExampleConfig:
+    seen: list[CommandConfig] = []
+    app = typer.Typer()
+    app.callback()(lambda: None)
+    add_command(app, ExampleConfig, seen.append)
+    result = CliRunner().invoke(
+        app, join_boolean_values(["example", *words], boolean_names([ExampleConfig])), catch_exceptions=False
+    )
+    assert result.exit_code == 0, result.output
+    return seen[0]
+
+
+def test_positional_words_fill_fields_in_order():
+    config = parse("a.mrc", "3", "b.mrc")
+    assert (config.first, config.number, config.last) == (Path("a.mrc"), 3.0, Path("b.mrc"))
+
+
+def test_positional_fields_may_be_named():
+    config = parse("a.mrc", "3", "--last", "b.mrc")
+    assert config.last == Path("b.mrc")
+    assert parse("--first", "a.mrc", "--number", "2").number == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "value"),
+    [(["--flag"], True), (["--no-flag"], False), (["--flag", "True"], True), (["--some-flag"], True)],
+)
+def test_flags_may_have_further_names(words, value):
+    assert parse("a", "1", *words).some_flag is value
+
+
+@pytest.mark.parametrize("spelling", ["-o", "--o"])
+def test_short_and_long_spellings(spelling):
+    assert parse("a", "1", spelling, "x").o == "x"
+
+
+@pytest.mark.parametrize(
+    ("words", "value"),
+    [
+        ((), False),
+        (("--some_flag",), True),
+        (("--some-flag",), True),
+        (("--some_flag", "True"), True),
+        (("--some_flag", "False"), False),
+        (("--some_flag=True",), True),
+        (("--some-flag=false",), False),
+        (("--no-some_flag",), False),
+    ],
+)
+def test_flags_with_and_without_values(words, value):
+    assert parse("a", "1", *words).some_flag is value
+
+
+def test_missing_and_doubled_words_are_named():
+    with pytest.raises(SpisonetError, match="example needs NUMBER"):
+        parse("a")
+    with pytest.raises(SpisonetError, match="given twice"):
+        parse("a", "1", "b", "--last", "c")
+
+
+def test_an_invalid_value_is_one_sentence():
+    with pytest.raises(SpisonetError, match=r"^--number: input should be greater than 0\.$"):
+        parse("a", "--number=-2")
+
+
+@given(st.lists(st.text(min_size=1, max_size=8)))
+def test_words_without_boolean_options_pass_unchanged(words):
+    words = [word for word in words if not word.startswith("--")]
+    assert join_boolean_values(words, {"flag"}) == words
+
+
+def test_obsolete_options_are_left_out_with_their_values_and_named():
+    words = [
+        "refine",
+        "t.star",
+        "--drop_out",
+        "0.3",
+        "--epochs",
+        "2",
+        "--compile-model",
+        "--kernel=3,3",
+        "--seed",
+        "1",
+    ]
+    kept, dropped = drop_obsolete(words, frozenset({"drop_out", "compile_model", "kernel"}))
+    assert kept == ["refine", "t.star", "--epochs", "2", "--seed", "1"]
+    assert dropped == ["--drop_out", "--compile-model", "--kernel"]

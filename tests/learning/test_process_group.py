@@ -1,0 +1,211 @@
+"""Several processes train as one: by ``torchrun``, or started by the program itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from spisonet.errors import SpisonetError
+from spisonet.io.mrc import read_volume
+from spisonet.learning.process_group import (
+    ALONE,
+    ProcessGroup,
+    map_tasks,
+    process_group,
+    run_in_processes,
+    started_by_torchrun,
+)
+
+CPU = torch.device("cpu")
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+SCRIPT = str(Path(sys.executable).parent / "spisonet.py")
+
+
+def add_ranks(folder: Path) -> None:
+    with process_group(CPU) as processes:
+        number = torch.tensor([float(processes.rank + 1)])
+        processes.add_up(number)
+        parameter = torch.nn.Parameter(torch.zeros(2, 3))
+        parameter.grad = torch.full((2, 3), float(processes.rank))
+        processes.add_up_gradients([parameter])
+        answer = {
+            "sum": number.item(),
+            "gradient": parameter.grad.unique().tolist(),
+            "told": processes.broadcast(f"from {processes.rank}"),
+            "session": os.getsid(0) == os.getpid(),
+        }
+        (folder / f"{processes.rank}.json").write_text(json.dumps(answer))
+
+
+def fail_in_one(text: str) -> None:
+    with process_group(CPU) as processes:
+        if processes.is_main:
+            raise SpisonetError(text)
+        processes.broadcast(None)  # waits for the one that failed
+
+
+def wait_for_ever(folder: Path) -> None:
+    with process_group(CPU) as processes:
+        (folder / f"{processes.rank}.pid").write_text(str(os.getpid()))
+        if processes.is_main:
+            try:
+                time.sleep(600)
+            except KeyboardInterrupt:
+                (folder / "tidied").touch()
+                raise
+        processes.broadcast(None)
+
+
+def test_processes_add_up_and_tell_each_other(tmp_path):
+    run_in_processes(add_ranks, tmp_path, 2)
+    answers = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1)]
+    expected = {"sum": 3.0, "gradient": [1.0], "told": "from 0", "session": True}
+    assert answers == [expected, expected]
+
+
+def test_the_sentence_of_a_failed_process_is_passed_on():
+    with pytest.raises(SpisonetError, match=r"^half1.mrc does not exist\.$"):
+        run_in_processes(fail_in_one, "half1.mrc does not exist.", 2)
+
+
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_parent_ends_its_processes_and_no_others(tmp_path, sent, status):
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from tests.learning.test_process_group import wait_for_ever\n"
+        "from spisonet.learning.process_group import run_in_processes\n"
+        "try:\n    run_in_processes(wait_for_ever, Path(sys.argv[1]), 2)\n"
+        "except KeyboardInterrupt:\n    sys.exit(130)\n"
+    )
+    bystander = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    parent = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=Path(__file__).parents[2])
+    files = [tmp_path / "0.pid", tmp_path / "1.pid"]
+    while parent.poll() is None and not all(f.is_file() and f.read_text() for f in files):
+        time.sleep(0.05)
+    parent.send_signal(sent)
+    assert parent.wait(timeout=60) == status
+    assert (tmp_path / "tidied").is_file()
+    for file in files:
+        assert not Path("/proc", file.read_text()).exists()
+    assert bystander.poll() is None
+    bystander.kill()
+    bystander.wait()
+
+
+def test_a_killed_parent_leaves_no_orphans(tmp_path):
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from tests.learning.test_process_group import wait_for_ever\n"
+        "from spisonet.learning.process_group import run_in_processes\n"
+        "run_in_processes(wait_for_ever, Path(sys.argv[1]), 2)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=Path(__file__).parents[2])
+    files = [tmp_path / "0.pid", tmp_path / "1.pid"]
+    while parent.poll() is None and not all(f.is_file() and f.read_text() for f in files):
+        time.sleep(0.05)
+    parent.kill()
+    parent.wait()
+    end = time.monotonic() + 60
+    while any(Path("/proc", file.read_text()).exists() for file in files):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def test_one_process_alone_needs_no_others():
+    assert not started_by_torchrun()
+    with process_group(CPU) as processes:
+        assert processes is ALONE
+    assert processes.broadcast(3) == 3
+    assert [ProcessGroup(rank, 3).share(8) for rank in range(3)] == [3, 3, 2]
+
+
+def test_two_processes_make_the_map_that_one_makes(example, tmp_path):
+    words = [
+        SCRIPT, "reconstruct", str(example / "half1.mrc"), str(example / "half2.mrc"), "--mask",
+        str(example / "mask.mrc"), "--limit_res", "6.5", "--filter_base", "8", "--cube_size", "32",
+        "--epochs", "1", "--n_subvolume", "400", "--device", "cpu", "--output_dir",
+    ]  # fmt: skip
+    with socket.socket() as taken:  # torchrun's usual port must not matter
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(("127.0.0.1", 29500))
+        both = subprocess.run([*TORCHRUN, *words, str(tmp_path / "two")], capture_output=True, text=True)
+    assert both.returncode == 0, both.stderr
+    assert both.stdout.count("2 processes train together") == 1
+    subprocess.run([sys.executable, *words, str(tmp_path / "one")], check=True, capture_output=True)
+    assert json.loads((tmp_path / "two" / "job.json").read_text())["processes"] == 2
+    for name in ("corrected_half1.mrc", "corrected_half2.mrc"):
+        one, two = (read_volume(tmp_path / folder / name).data for folder in ("one", "two"))
+        assert np.corrcoef(one.ravel(), two.ravel())[0, 1] > 0.995
+    # HeldOutStatistics in what was filled in, and not only in what was measured.
+    before = read_volume(example / "half1.mrc").data
+    changes = [read_volume(tmp_path / f / "corrected_half1.mrc").data - before for f in ("one", "two")]
+    assert np.corrcoef(changes[0].ravel(), changes[1].ravel())[0, 1] > 0.9
+
+
+def test_bad_input_under_torchrun_is_one_sentence(tmp_path):
+    words = [
+        SCRIPT,
+        "reconstruct",
+        str(tmp_path / "none1.mrc"),
+        str(tmp_path / "none2.mrc"),
+        "--device",
+        "cpu",
+    ]
+    run = subprocess.run([*TORCHRUN, *words], capture_output=True, text=True, cwd=tmp_path)
+    assert run.returncode != 0
+    assert run.stderr.count("spisonet: ") == 1
+    assert "none1.mrc does not exist." in run.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def divide(worker: str, task: tuple[Path, int]) -> tuple[str, float]:
+    folder, number = task
+    (folder / f"{os.getpid()}.pid").touch()
+    if number == 3:
+        raise SpisonetError("three is no number for this")
+    if number == 4:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return worker, 12 / number
+
+
+@pytest.mark.parametrize("workers", [["a"], ["a", "b"]])
+def test_tasks_are_spread_and_one_that_fails_costs_only_itself(tmp_path, workers):
+    tasks = [(tmp_path, number) for number in (1, 0, 2, 3, 6)]
+    results = {task[1]: result for task, result in map_tasks(divide, tasks, workers)}
+    assert len(results) == 5
+    assert {number: results[number][1] for number in (1, 2, 6)} == {1: 12, 2: 6, 6: 2}
+    assert "ZeroDivisionError" in results[0]
+    assert results[3] == "three is no number for this"
+    processes = {int(path.stem) for path in tmp_path.glob("*.pid")}
+    assert len(processes) == len(workers)
+    assert (os.getpid() in processes) == (len(workers) == 1)
+
+
+def test_a_worker_that_is_killed_is_replaced(tmp_path):
+    tasks = [(tmp_path, number) for number in (4, 1, 4, 2, 6)]
+    results = list(map_tasks(divide, tasks, ["a", "b"]))
+    died = [task for task, result in results if isinstance(result, str)]
+    assert died == [(tmp_path, 4)] * 2
+    assert all("status -9" in result for _, result in results if isinstance(result, str))
+    assert len(results) == 5
+
+
+def test_workers_end_when_nobody_listens_any_more(tmp_path):
+    running = map_tasks(divide, [(tmp_path, number) for number in (1, 2, 5, 6)], ["a", "b"])
+    next(running)
+    running.close()
+    deadline = time.monotonic() + 20
+    pids = [int(path.stem) for path in tmp_path.glob("*.pid")]
+    while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]

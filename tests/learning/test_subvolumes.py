@@ -1,0 +1,45 @@
+"""Crops show the turned volume."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from spisonet.geometry.rotations import cube_rotations
+from spisonet.learning.rotational_averaging import rotate90
+from spisonet.learning.subvolumes import draw_rotations, draw_subvolumes
+
+CPU = torch.device("cpu")
+
+
+def test_positions_turn_about_the_crop_centre(measurement_factory):
+    measurement = measurement_factory()
+    rotations = draw_rotations(3, np.random.default_rng(0), CPU)
+    crops = draw_subvolumes(measurement.subvolume_centres, 2, rotations, 9, np.random.default_rng(1))
+    centre = crops.positions[:, 4, 4, 4]
+    inside = measurement.subvolume_centres.round()
+    assert all((inside == c.round()).all(dim=1).any() for c in centre)
+    # One step along the crop's x axis is a step along R^T x in the volume.
+    step = crops.positions[:, 4, 4, 5] - centre
+    torch.testing.assert_close(step, rotations[:, 0, :], atol=1e-5, rtol=0)
+
+
+def test_the_target_is_the_other_half(measurement_factory):
+    centres = measurement_factory().subvolume_centres
+    rotations = draw_rotations(40, np.random.default_rng(0), CPU)
+    pair = draw_subvolumes(centres, 2, rotations, 4, np.random.default_rng(1))
+    assert set(pair.inputs.tolist()) == {0, 1}
+    assert (pair.inputs + pair.targets == 1).all()
+    single = draw_subvolumes(centres, 1, rotations, 4, np.random.default_rng(1))
+    assert (single.inputs == single.targets).all()
+
+
+def test_turn_cube_agrees_with_the_rotation_matrix():
+    n = 5
+    cube = torch.from_numpy(np.random.default_rng(0).normal(size=(n, n, n)))
+    for rotation in cube_rotations():
+        turned = rotate90(cube, rotation)
+        for point in ((1, 0, 2), (2, -1, 0), (-2, 1, 1)):
+            x, y, z = (int(v) + n // 2 for v in np.rint(rotation @ np.array(point)))
+            px, py, pz = (p + n // 2 for p in point)
+            assert turned[z, y, x] == cube[pz, py, px]

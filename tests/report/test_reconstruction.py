@@ -1,0 +1,41 @@
+"""The report of a run: one page, and the same numbers as JSON."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from spisonet.commands.main import main
+
+QUICK = ["--limit_res", "6", "--epochs", "1", "--n_subvolume", "8", "--cube_size", "16", "--filter_base", "4"]
+QUICK += ["--ncpus", "1"]  # such small work is not worth sharing
+
+
+@pytest.fixture
+def done(small_case, tmp_path):
+    """Folder of a finished run."""
+    main(["reconstruct", *small_case.inputs, *QUICK, "--output_dir", str(tmp_path / "out")])
+    return tmp_path / "out"
+
+
+def test_a_report_sums_up_a_finished_run_and_no_other(done, tmp_path, capsys):
+    out = done
+    assert "NOT independent" in (out / "report.html").read_text()
+    assert json.loads((out / "report.json").read_text())["halves"]
+    main(["report", str(out), "-o", str(tmp_path / "sum.html")])
+    page = (tmp_path / "sum.html").read_text()
+    assert "halves coupled: not for resolution claims" in page
+    numbers = json.loads((tmp_path / "sum.json").read_text())["fsc_by_direction"]
+    assert set(numbers) == {"before", "after"}
+    assert len(numbers["after"]["axes_xyz"]) == len(numbers["after"]["directional_0143_angstrom"])
+    assert 0 < numbers["before"]["cfar"] <= 1
+    assert (tmp_path / "sum_directional_fsc.png").is_file()
+    record = json.loads((out / "job.json").read_text())
+    (out / "job.json").write_text(json.dumps(record | {"status": "failed"}))
+    capsys.readouterr()
+    for folder, part in ((out, "holds no finished run"), (tmp_path / "nowhere", "holds no job.json")):
+        with pytest.raises(SystemExit) as stopped:
+            main(["report", str(folder)])
+        assert stopped.value.code == 1
+        assert part in capsys.readouterr().err
