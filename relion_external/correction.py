@@ -23,7 +23,7 @@ from relion_external.inputs import CallInputs, read_all
 from relion_external.process import available_cores, end_with_parent, log_to_standard_error
 from relion_external.workspace import ERROR, Workspace
 from spisonet.errors import SpisonetError
-from spisonet.io.config import write_json
+from spisonet.io.atomic import write_json
 from spisonet.io.mrc import Volume, write_volume
 from spisonet.learning.checkpoint import load_network, save_network
 from spisonet.learning.devices import choose_devices, use_cpu_threads

@@ -16,8 +16,7 @@ from spisonet.analysis.fsc3d import estimate_fsc3d, summarise_fsc3d
 from spisonet.errors import SpisonetError
 from spisonet.geometry.rotations import view_directions
 from spisonet.geometry.symmetry import symmetry_rotations
-from spisonet.io.atomic import atomic_path
-from spisonet.io.config import write_json
+from spisonet.io.atomic import atomic_path, write_json
 from spisonet.io.mrc import Volume, read_volume, write_volume
 from spisonet.io.particles import read_particle_orientations
 

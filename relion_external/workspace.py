@@ -7,8 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spisonet.io.atomic import prepare_output_folder
-from spisonet.io.config import write_json
+from spisonet.io.atomic import prepare_output_folder, write_json
 
 if TYPE_CHECKING:
     from relion_external.call import ReconstructCall

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from relion_external.jobs.arguments import JobCall, as_options
 from relion_external.jobs.folder import Node, NodeType
@@ -16,10 +16,13 @@ from spisonet.anisotropy.config import ReconstructConfig
 from spisonet.commands.options import boolean_names
 from spisonet.errors import SpisonetError
 from spisonet.fourier.config import AngularWhitenConfig, CombineMapConfig, WhiteningConfig
-from spisonet.io.config import JOB_FILE, CommandConfig, changed_option, read_job_record
 from spisonet.io.mrc import read_box
+from spisonet.io.run_record import JOB_FILE, changed_option, read_job_record
 from spisonet.report.config import ReportConfig
 from spisonet.tomography.config import DeconvConfig, MakeMaskConfig, PredictConfig, RefineConfig
+
+if TYPE_CHECKING:
+    from spisonet.io.config import CommandConfig
 
 EXECUTABLE_PREFIX, TOMOGRAM_PREFIX = "spisonet-job-", "isonet-job-"
 TOMOGRAMS = Node("tomograms.star", NodeType.TOMOGRAMS)

@@ -24,8 +24,9 @@ from spisonet.fourier.config import AngularWhitenConfig, CombineMapConfig, White
 from spisonet.fourier.grids import rfft3
 from spisonet.fourier.shells import shell_counts, shell_sums
 from spisonet.io.atomic import atomic_path
-from spisonet.io.config import command_words, read_job_record
+from spisonet.io.config import command_words
 from spisonet.io.mrc import read_volume
+from spisonet.io.run_record import read_job_record
 from spisonet.io.tomogram_table import TomogramTable
 from spisonet.io.tomograms import open_tomogram
 from spisonet.report.config import ReportConfig

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spisonet.errors import SpisonetError
-from spisonet.io.config import JOB_FILE, read_job_record
 from spisonet.io.mrc import read_box
+from spisonet.io.run_record import JOB_FILE, read_job_record
 from spisonet.io.star import StarFile
 
 if TYPE_CHECKING:

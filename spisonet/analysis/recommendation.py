@@ -96,8 +96,8 @@ def _reasons(diagnosis: Diagnosis, sym: str) -> list[str]:
     if particles is not None and not particles.belong:
         reasons.append(
             "Particle angles and half maps are inconsistent: almost no particle samples "
-            f"{_percent(particles.inconsistent_fraction)} of the well-measured coefficients. Give the particle "
-            "STAR file of this refinement and, with --sym, its symmetry. The angles are ignored."
+            f"{_percent(particles.inconsistent_fraction)} of the well-measured coefficients. The angles are "
+            "ignored. Give the particle STAR file of this refinement and, with --sym, its symmetry."
         )
     elif particles is not None:
         sparse, scf = particles.coverage.undersampled_fraction, particles.scf

@@ -33,8 +33,8 @@ from spisonet.analysis.recommendation import advise
 from spisonet.errors import SpisonetError
 from spisonet.fourier.grids import centred_from_half, shell_index_rfft
 from spisonet.geometry.sphere import geodesic_sphere
-from spisonet.io.atomic import prepare_output_file
-from spisonet.io.config import command_words, write_json
+from spisonet.io.atomic import prepare_output_file, write_json
+from spisonet.io.config import command_words
 from spisonet.io.mrc import Volume, write_volume
 from spisonet.report.diagnosis import COUPLED, diagnosis_section
 from spisonet.report.page import warning, write_page

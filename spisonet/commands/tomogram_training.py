@@ -12,7 +12,7 @@ import torch
 from spisonet.errors import SpisonetError
 from spisonet.figures.tomograms import write_loss, write_preview
 from spisonet.io.atomic import file_digest, prepare_output_folder, remove_partials
-from spisonet.io.config import JOB_FILE, changed_option, read_job_record
+from spisonet.io.run_record import JOB_FILE, changed_option, read_job_record
 from spisonet.io.tomogram_table import TomogramTable
 from spisonet.learning.checkpoint import load_network, save_network
 from spisonet.learning.devices import choose_devices, describe_device, use_cpu_threads

@@ -8,8 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from spisonet import __version__
-from spisonet.io.atomic import prepare_output_file
-from spisonet.io.config import write_json
+from spisonet.io.atomic import prepare_output_file, write_json
 from spisonet.learning.launcher import run_on_devices
 from spisonet.report.config import ReportConfig
 from spisonet.report.page import warning, write_page

@@ -32,8 +32,8 @@ from spisonet.gui.runner import (
     RUNNING,
     STOPPED,
 )
-from spisonet.io.config import JOB_FILE
 from spisonet.io.logs import LOG_FILE
+from spisonet.io.run_record import JOB_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -24,8 +24,8 @@ from spisonet.gui.installation import find_executable
 from spisonet.gui.job import SECONDS_TO_START, SLURM_FILE, Job, modified, run_folders
 from spisonet.gui.processes import identity, is_alive, this_host
 from spisonet.gui.runner import ENDED, GLANCE_SECONDS, LAUNCH_FILE, OUTPUT_FILE, PROCESS_FILE, QUEUED
-from spisonet.io.atomic import prepare_output_folder
-from spisonet.io.config import JOB_FILE, write_job_record, write_json
+from spisonet.io.atomic import prepare_output_folder, write_json
+from spisonet.io.run_record import JOB_FILE, write_job_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

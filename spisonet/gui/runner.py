@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from spisonet.gui.processes import identity, this_host
-from spisonet.io.config import JOB_FILE, write_json
+from spisonet.io.atomic import write_json
+from spisonet.io.run_record import JOB_FILE
 
 if TYPE_CHECKING:
     from types import FrameType

@@ -14,6 +14,7 @@ import numpy as np
 
 from spisonet.errors import SpisonetError
 from spisonet.io.atomic import atomic_path
+from spisonet.io.labels import LABEL_LENGTH
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAX_LABELS = 10
-LABEL_LENGTH = 79
 EM_SUFFIX = ".em"
 RELATIVE_VOXEL_SIZE_TOLERANCE = 1e-3
 COMPRESSIONS = {".gz": "gzip", ".bz2": "bzip2"}

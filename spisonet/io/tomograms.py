@@ -13,7 +13,8 @@ import numpy as np
 
 from spisonet.errors import SpisonetError
 from spisonet.io.atomic import atomic_path
-from spisonet.io.mrc import COMPRESSIONS, LABEL_LENGTH, MAX_LABELS, UNREADABLE, header_voxel_size
+from spisonet.io.labels import LABEL_LENGTH
+from spisonet.io.mrc import COMPRESSIONS, MAX_LABELS, UNREADABLE, header_voxel_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

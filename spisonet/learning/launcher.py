@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from spisonet.errors import SpisonetError
-from spisonet.io.config import JOB_FILE, CommandConfig, changed_option, read_job_record, write_job_record
 from spisonet.io.logs import log_to_folder
+from spisonet.io.run_record import JOB_FILE, changed_option, read_job_record, write_job_record
 from spisonet.learning.devices import choose_devices, use_cpu_threads
 from spisonet.learning.memory import GIGABYTE, Memory, is_out_of_memory
 from spisonet.learning.process_group import (
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     import torch
 
+    from spisonet.io.config import CommandConfig
     from spisonet.learning.process_group import ProcessGroup
 
 log = logging.getLogger("spisonet")

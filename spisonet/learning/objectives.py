@@ -128,8 +128,8 @@ class SelfTrainingObjective:
         """Predict from the constrained map, then iterate on the completed map; the mean is returned.
 
         Each iteration completes the map with the last prediction and averages the network's predictions over
-        random orientations (`RotationalAveraging`). Without a support or a view weight, the first prediction is
-        returned.
+        random orientations (`RotationalAveraging`). Without a support or a view weight, the first prediction
+        is returned.
         """
         prediction, measurement = self._first_prediction(predict), self._measurement
         if not measurement.has_constraints:

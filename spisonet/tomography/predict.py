@@ -11,7 +11,7 @@ import torch
 
 from spisonet.errors import SpisonetError
 from spisonet.figures.tomograms import write_comparison
-from spisonet.io.config import JOB_FILE, changed_option, read_job_record
+from spisonet.io.run_record import JOB_FILE, changed_option, read_job_record
 from spisonet.io.tomogram_table import TomogramRow, TomogramTable, output_names
 from spisonet.io.tomograms import open_tomogram
 from spisonet.learning.checkpoint import load_network

@@ -11,7 +11,7 @@ from spisonet.analysis.half_maps import HalfMaps, read_half_maps
 from spisonet.anisotropy.config import ReconstructConfig
 from spisonet.anisotropy.run_inputs import KEPT_STEM, with_reference
 from spisonet.errors import SpisonetError
-from spisonet.io.config import read_job_record
+from spisonet.io.run_record import read_job_record
 
 if TYPE_CHECKING:
     from pathlib import Path

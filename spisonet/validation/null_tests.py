@@ -26,9 +26,9 @@ from spisonet.anisotropy.config import ReconstructConfig
 from spisonet.anisotropy.reconstruct import output_names, reconstruct
 from spisonet.anisotropy.run_inputs import FSC3D_FILE
 from spisonet.errors import SpisonetError
-from spisonet.io.atomic import prepare_output_folder
-from spisonet.io.config import JOB_FILE, read_job_record, write_json
+from spisonet.io.atomic import prepare_output_folder, write_json
 from spisonet.io.mrc import Volume, read_volume, write_volume
+from spisonet.io.run_record import JOB_FILE, read_job_record
 from spisonet.validation.finished_run import FinishedRun
 from spisonet.validation.null_maps import (
     DOMAIN,

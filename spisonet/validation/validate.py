@@ -18,8 +18,7 @@ from spisonet.anisotropy.reconstruct import find_fourier_weights, training_confi
 from spisonet.anisotropy.run_inputs import read_run_inputs
 from spisonet.errors import SpisonetError
 from spisonet.fourier.grids import centred_from_half, hermitian_multiplicity, rfft3, shell_index_rfft
-from spisonet.io.atomic import atomic_path, prepare_output_folder
-from spisonet.io.config import write_json
+from spisonet.io.atomic import atomic_path, prepare_output_folder, write_json
 from spisonet.io.logs import log_to_folder
 from spisonet.io.mrc import Volume, read_volume, write_volume
 from spisonet.learning.checkpoint import load_network

@@ -1,0 +1,115 @@
+"""Progress of a run as data: one JSON object a line in ``progress.jsonl``.
+
+Other programs (the graphical interface, RELION jobs) read this file, never the sentences of the log.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+PROGRESS_FILE = "progress.jsonl"
+TAIL_BYTES = 2**22  # read from the end of a long file
+
+_open_files: list[TextIO] = []
+
+
+@dataclass(frozen=True)
+class ProgressEvent:
+    """How far a stage of a run has come.
+
+    Attributes
+    ----------
+    stage : str
+        Code of the stage, such as ``training``, ``prediction`` or ``validation``.
+    title : str
+        What the stage works on, such as ``both halves`` or the name of a tomogram.
+    done, total : int
+        Completed and planned units of work.
+    unit : str
+        Of `done` and `total`, such as ``epochs`` or ``tiles``.
+    time : float
+        Seconds since the Unix epoch when the event was written.
+    loss : float or None
+        Mean training loss since the previous event; None if there is none or if it is not finite.
+    seconds_left : float or None
+        Estimated time to the end of the stage.
+    """
+
+    stage: str
+    title: str
+    done: int
+    total: int
+    unit: str
+    time: float
+    loss: float | None = None
+    seconds_left: float | None = None
+
+
+@contextmanager
+def progress_to_folder(folder: Path) -> Iterator[None]:
+    """Append the events that `report_progress` is called with to ``progress.jsonl`` in `folder`."""
+    with (folder / PROGRESS_FILE).open("a", encoding="utf-8") as file:
+        _open_files.append(file)
+        try:
+            yield
+        finally:
+            _open_files.remove(file)
+
+
+def report_progress(
+    stage: str,
+    title: str,
+    done: int,
+    total: int,
+    unit: str,
+    loss: float | None = None,
+    seconds_left: float | None = None,
+) -> None:
+    """Write an event to every open progress file; see `ProgressEvent` for the parameters."""
+    event = ProgressEvent(
+        stage, title, done, total, unit, round(time.time(), 3), _finite(loss), _finite(seconds_left)
+    )
+    line = json.dumps(asdict(event)) + "\n"
+    for file in _open_files:
+        file.write(line)
+        file.flush()
+
+
+def read_progress(folder: Path, max_bytes: int = TAIL_BYTES) -> list[ProgressEvent]:
+    """Read the events of a run, oldest first; lines that are incomplete or damaged are left out.
+
+    Parameters
+    ----------
+    folder : Path
+        Output folder of the run; without a progress file the list is empty.
+    max_bytes : int
+        How much of the end of a long file is read.
+    """
+    path = folder / PROGRESS_FILE
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - max_bytes))
+            content = file.read()
+    except OSError:
+        return []
+    events = []
+    for line in content.splitlines():
+        try:
+            events.append(ProgressEvent(**json.loads(line)))
+        except (ValueError, TypeError):
+            continue
+    return events
+
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else round(float(value), 6)

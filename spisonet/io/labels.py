@@ -1,0 +1,55 @@
+"""Tokens in MRC header labels: facts about a map that programs read, beside the sentence that people read.
+
+A label reads ``spisonet: both halves corrected by one network [halves=coupled]``.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+LABEL_LENGTH = 79
+HALVES = "halves"  # whether the noise of two corrected half maps is independent
+COUPLED, INDEPENDENT, SINGLE = "coupled", "independent", "single"  # values of `HALVES`
+DATA = "data"  # what the volume holds, if it is not a density
+SAMPLING_DENSITY, FSC_3D, DATA_WEIGHT = (
+    "fourier-sampling-density",
+    "3d-fsc",
+    "data-weight",
+)  # values of `DATA`
+TOKEN = re.compile(r"\[([a-z0-9-]+)=([a-z0-9-]+)\]")
+
+
+def label_with_tokens(sentence: str, **tokens: str) -> str:
+    """Return a header label of at most 79 characters that ends in tokens.
+
+    Parameters
+    ----------
+    sentence : str
+        What people read.
+    **tokens
+        Values by key; lower-case letters, digits and hyphens.
+
+    Raises
+    ------
+    ValueError
+        If the label is too long or a token could not be read back.
+    """
+    label = " ".join([sentence, *(f"[{key}={value}]" for key, value in tokens.items())])
+    if len(label) > LABEL_LENGTH:
+        raise ValueError(f"The label has {len(label)} characters, more than {LABEL_LENGTH}: {label}")
+    if any(value not in read_tokens([label]).get(key, set()) for key, value in tokens.items()):
+        raise ValueError(f"Invalid token in the label {label}")
+    return label
+
+
+def read_tokens(labels: Iterable[str]) -> dict[str, set[str]]:
+    """Return the values of every token in a map's header labels, by key."""
+    found: dict[str, set[str]] = {}
+    for label in labels:
+        for key, value in TOKEN.findall(label):
+            found.setdefault(key, set()).add(value)
+    return found
