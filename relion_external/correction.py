@@ -7,7 +7,6 @@ to RELION.
 from __future__ import annotations
 
 import logging
-import re
 import sys
 import time
 from contextlib import nullcontext
@@ -20,6 +19,7 @@ import torch
 from relion_external.call import read_back_projector, read_call
 from relion_external.halves import GpuLock, JointWork
 from relion_external.inputs import CallInputs, read_all
+from relion_external.options import with_variable
 from relion_external.process import available_cores, end_with_parent, log_to_standard_error
 from relion_external.workspace import ERROR, Workspace
 from spisonet.errors import SpisonetError
@@ -41,8 +41,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("spisonet")
 
-OPTION = re.compile(r"--([A-Za-z_]+)")
-
 
 def main() -> None:
     """Correct the call whose STAR file is the only argument."""
@@ -52,9 +50,7 @@ def main() -> None:
     try:
         _correct(call)
     except SpisonetError as error:
-        # The engine speaks of the command line's options.
-        reason = OPTION.sub(lambda match: f"ISONET_{match[1].upper()}", str(error))
-        write_json(Workspace(call).facts, {ERROR: reason})
+        write_json(Workspace(call).facts, {ERROR: with_variable(error)})
         sys.exit(1)
 
 

@@ -63,7 +63,17 @@ def read_settings(environment: Mapping[str, str], folders: Iterable[Path]) -> Mi
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else ""
         where = sources.get(option_names().get(name, name), name)
-        raise SpisonetError(f"{where}: {first['msg'].lower()} (it is {first['input']!r}).") from error
+        raise SpisonetError(
+            f"{where}: {first['msg'].lower()} (it is {first['input']!r}).", code="invalid_option"
+        ) from error
+
+
+def with_variable(error: SpisonetError) -> str:
+    """Return an error's message; for an option, add the environment variable that sets it in RELION."""
+    variables = {field: f"{PREFIX}{name.upper()}" for name, field in option_names().items()}
+    if error.field not in variables:
+        return str(error)
+    return f"{error} Inside RELION, --{error.field} is set by {variables[error.field]}."
 
 
 def is_strict(environment: Mapping[str, str], folders: Iterable[Path]) -> bool:
@@ -94,4 +104,4 @@ def _field(name: str, where: str) -> str:
         return names[name]
     nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
     meant = f"; did you mean {nearest[0].upper()}?" if nearest else "."
-    raise SpisonetError(f"{where} is not a known option{meant}")
+    raise SpisonetError(f"{where} is not a known option{meant}", code="invalid_option")

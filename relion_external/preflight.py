@@ -1,18 +1,20 @@
-"""``--check``: tell before iteration 1 what would go wrong."""
+"""``--check``: find what would go wrong before iteration 1."""
 
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
-from relion_external.options import SETTINGS_FILE, read_settings
+from relion_external.options import SETTINGS_FILE, read_settings, with_variable
 from relion_external.refinement import option_value, read_header
 from spisonet.errors import SpisonetError
 from spisonet.io.mrc import read_volume
@@ -20,57 +22,104 @@ from spisonet.misalignment.settings import MisalignmentSettings
 
 VARIABLE = "RELION_EXTERNAL_RECONSTRUCT_EXECUTABLE"
 EXECUTABLE = "spisonet-relion-reconstruct"
-REFINE = ("relion_refine", "relion_refine_mpi")
-SECONDS_FOR_A_PROGRAM = 60
+REFINE_PROGRAMS = ("relion_refine", "relion_refine_mpi")
+VERSION_TIMEOUT_SECONDS = 60
 VERSION = re.compile(r"version:?\s*(\d+(?:\.\d+)*)")
+HOST_OPTIONS = ("--hostfile", "-hostfile", "--host", "-host", "--machinefile")
+
+Level = Literal["ok", "warning", "error"]
+LEVELS: tuple[Level, ...] = ("ok", "warning", "error")  # in the order in which they are printed
 
 
-@dataclass
-class Findings:
-    """What a check has found."""
+@dataclass(frozen=True)
+class Finding:
+    """One result of the check.
 
-    good: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
+    Attributes
+    ----------
+    level : str
+        ``ok``, ``warning``, or ``error`` where the refinement would fail or would not be corrected.
+    code : str
+        Kind of finding, for programs, such as ``box_mismatch``.
+    message : str
+        What the user reads.
+    """
+
+    level: Level
+    code: str
+    message: str
 
 
-def check(words: list[str]) -> int:
-    """Check the machine, the settings and, if given, a refinement; print what was found.
+def run_check(words: list[str], as_json: bool = False) -> int:
+    """Check the machine, the settings and, if given, a refinement; print the findings.
 
     Parameters
     ----------
     words : list of str
-        A job folder, a refine command in one word or many, or nothing.
+        See `find_problems`.
+    as_json : bool
+        Print a JSON list of objects with ``level``, ``code`` and ``message`` instead of text.
 
     Returns
     -------
     int
-        1 if something would go wrong.
+        Exit status: 1 if there is an error.
+
+    Raises
+    ------
+    SpisonetError
+        If neither a job folder nor a refine command is given; with `as_json` this is a finding.
+    """
+    try:
+        findings = find_problems(words)
+    except SpisonetError as error:
+        if not as_json:
+            raise
+        findings = [Finding("error", error.code, str(error))]
+    if as_json:
+        sys.stdout.write(json.dumps([asdict(finding) for finding in findings], ensure_ascii=False) + "\n")
+    else:
+        sys.stdout.write(_as_text(findings))
+    return int(any(finding.level == "error" for finding in findings))
+
+
+def find_problems(words: list[str]) -> list[Finding]:
+    """Check the machine, the settings and, if given, a refinement.
+
+    Parameters
+    ----------
+    words : list of str
+        A job folder, a refine command as one word or as many, or nothing.
+
+    Returns
+    -------
+    list of Finding
+        What is in order first, then warnings, then errors.
 
     Raises
     ------
     SpisonetError
         If neither a job folder nor a refine command is given.
     """
-    found = Findings()
-    folder, command, job_version = _subject(words)
-    settings = _check_settings(folder, found)
-    _check_variable(found)
-    version = _check_relion(job_version, found)
-    _check_device(settings, found)
+    folder, command, job_version = _read_subject(words)
+    settings, findings = _check_settings(folder)
+    findings.append(_check_variable())
+    version, relion = _check_relion(job_version)
+    findings += [relion, _check_device(settings)]
     if command:
-        _check_command(command, version, found)
-        _check_grids(command, found)
-    lines = [f"  ok       {text}" for text in found.good]
-    lines += [f"  WARNING  {text}" for text in found.warnings]
-    lines += [f"  ERROR    {text}" for text in found.errors]
-    lines += ["", "Before relion_refine, or in the submission script:", f"  export {VARIABLE}={_own_path()}"]
-    sys.stdout.write("\n".join(lines) + "\n")
-    return 1 if found.errors else 0
+        findings += _check_command(command, version) + _check_boxes(command)
+    return sorted(findings, key=lambda finding: LEVELS.index(finding.level))
 
 
-def _subject(words: list[str]) -> tuple[Path | None, list[str], tuple[int, ...]]:
-    """Return the job folder, the words of its refine command, and RELION's version if the job tells."""
+def _as_text(findings: list[Finding]) -> str:
+    words: dict[Level, str] = {"ok": "ok", "warning": "WARNING", "error": "ERROR"}
+    lines = [f"  {words[finding.level]:<8} {finding.message}" for finding in findings]
+    lines += ["", "Run this line before relion_refine, or add it to the submission script:"]
+    return "\n".join([*lines, f"  export {VARIABLE}={_own_path()}"]) + "\n"
+
+
+def _read_subject(words: list[str]) -> tuple[Path | None, list[str], tuple[int, ...]]:
+    """Return the job folder, the words of the refine command, and the RELION version of the job if known."""
     if not words:
         return None, [], ()
     if len(words) == 1 and Path(words[0]).is_dir():
@@ -81,66 +130,83 @@ def _subject(words: list[str]) -> tuple[Path | None, list[str], tuple[int, ...]]
             return folder, command, version
         note = folder / "note.txt"
         lines = note.read_text(encoding="utf-8").splitlines() if note.is_file() else []
-        commands = [line for line in lines if any(name in line for name in REFINE)]
+        commands = [line for line in lines if any(name in line for name in REFINE_PROGRAMS)]
         if not commands:
-            raise SpisonetError(f"{folder} holds no refinement: neither an optimiser file nor a note.txt.")
+            raise SpisonetError(
+                f"{folder} is not the folder of a refinement: it contains neither an optimiser file nor a "
+                "note.txt with a refine command."
+            )
         return folder, shlex.split(commands[-1]), ()
     command = shlex.split(words[0]) if len(words) == 1 else words
     if not any(word.startswith("--") for word in command):
-        raise SpisonetError(f"{' '.join(words)} is neither a job folder nor a refine command.")
+        raise SpisonetError(
+            f"{' '.join(words)} is neither a job folder nor a refine command; give one of them."
+        )
     root = option_value(command, "--o")
     return (Path(root).parent if root else None), command, ()
 
 
-def _check_settings(folder: Path | None, found: Findings) -> MisalignmentSettings:
+def _check_settings(folder: Path | None) -> tuple[MisalignmentSettings, list[Finding]]:
     folders = [Path(), *([folder] if folder is not None else [])]
     try:
         settings = read_settings(os.environ, folders)
     except SpisonetError as error:
-        found.errors.append(str(error))
-        return MisalignmentSettings.model_validate({})
-    changed = {n: v for n, v in settings.model_dump().items() if v != type(settings).model_fields[n].default}
-    chosen = ", ".join(f"{name.upper()}={value}" for name, value in changed.items()) or "all at their default"
-    found.good.append(f"settings from the environment and {SETTINGS_FILE}: {chosen}")
+        return MisalignmentSettings.model_validate({}), [Finding("error", error.code, str(error))]
+    fields = type(settings).model_fields
+    changed = {name: value for name, value in settings.model_dump().items() if value != fields[name].default}
+    chosen = ", ".join(f"{name.upper()}={value}" for name, value in changed.items()) or "all defaults"
+    findings = [Finding("ok", "settings", f"Settings (environment and {SETTINGS_FILE}): {chosen}")]
     if settings.joint:
-        found.warnings.append("ISONET_JOINT: the halves will NOT be independent, and their FSC too high")
-    return settings
+        findings.append(
+            Finding(
+                "warning",
+                "halves_not_independent",
+                "ISONET_JOINT=True: the half maps are NOT independent, so their FSC overestimates the "
+                "resolution",
+            )
+        )
+    return settings, findings
 
 
-def _check_variable(found: Findings) -> None:
+def _check_variable() -> Finding:
     value = os.environ.get(VARIABLE)
     if value is None:
-        found.errors.append(f"{VARIABLE} is not exported, so RELION would reconstruct by itself")
-        return
+        return Finding(
+            "error", "variable_missing", f"{VARIABLE} is not exported, so RELION would not call {EXECUTABLE}"
+        )
     program = shutil.which(shlex.split(value)[0]) if value.strip() else None
     if program is None:
-        found.errors.append(f"{VARIABLE}={value} cannot be run")
-    elif EXECUTABLE not in value and "relion_external" not in value:
-        found.warnings.append(f"{VARIABLE}={value} is another program than {EXECUTABLE}")
-    else:
-        found.good.append(f"{VARIABLE}={value}")
+        return Finding("error", "variable_not_executable", f"{VARIABLE}={value} is not an executable program")
+    if EXECUTABLE not in value and "relion_external" not in value:
+        return Finding("warning", "variable_other_program", f"{VARIABLE}={value} is not {EXECUTABLE}")
+    return Finding("ok", "variable", f"{VARIABLE}={value}")
 
 
-def _check_relion(job_version: tuple[int, ...], found: Findings) -> tuple[int, ...]:
-    """Compare the RELION on PATH with the one that made the job; return the version that will run."""
-    program = next((path for name in reversed(REFINE) if (path := shutil.which(name))), None)
+def _check_relion(job_version: tuple[int, ...]) -> tuple[tuple[int, ...], Finding]:
+    """Compare RELION on PATH with the version that made the job; return the version that will run."""
+    program = next((path for name in reversed(REFINE_PROGRAMS) if (path := shutil.which(name))), None)
     if program is None:
-        found.warnings.append("no relion_refine on PATH here")
-        return job_version
+        return job_version, Finding("warning", "relion_not_found", "relion_refine is not on PATH here")
     version = _version_of(program)
     shown = ".".join(map(str, version)) or "of unknown version"
     if version and job_version and version[:2] != job_version[:2]:
         made = ".".join(map(str, job_version))
-        found.errors.append(f"RELION {shown} is on PATH, but the job was made by {made}")
-    else:
-        found.good.append(f"RELION {shown} ({program})")
-    return version or job_version
+        return version, Finding(
+            "error",
+            "relion_version_mismatch",
+            f"RELION {shown} is on PATH, but RELION {made} wrote the job's files",
+        )
+    return version or job_version, Finding("ok", "relion", f"RELION {shown} ({program})")
 
 
 def _version_of(program: str) -> tuple[int, ...]:
     try:
         done = subprocess.run(
-            [program, "--version"], capture_output=True, text=True, timeout=SECONDS_FOR_A_PROGRAM, check=False
+            [program, "--version"],
+            capture_output=True,
+            text=True,
+            timeout=VERSION_TIMEOUT_SECONDS,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return ()
@@ -148,43 +214,66 @@ def _version_of(program: str) -> tuple[int, ...]:
     return tuple(int(part) for part in match[1].split(".")) if match else ()
 
 
-def _check_device(settings: MisalignmentSettings, found: Findings) -> None:
+def _check_device(settings: MisalignmentSettings) -> Finding:
     devices = importlib.import_module("spisonet.learning.devices")  # PyTorch is slow to import
     try:
         device = devices.choose_devices(settings.device)[0]
     except SpisonetError as error:
-        found.errors.append(str(error).replace("--device", "ISONET_DEVICE"))
-        return
+        return Finding("error", "device_not_available", with_variable(error))
     if device.type == "cpu":
-        found.warnings.append("no GPU: training on the CPU; lower ISONET_N_SUBVOLUME and ISONET_FILTER_BASE")
-    else:
-        found.good.append(f"device: {devices.describe_device(device)}")
+        return Finding(
+            "warning",
+            "no_gpu",
+            "no GPU found, so training runs on the CPU; lower ISONET_N_SUBVOLUME and ISONET_FILTER_BASE",
+        )
+    return Finding("ok", "device", f"Device: {devices.describe_device(device)}")
 
 
-def _check_command(command: list[str], version: tuple[int, ...], found: Findings) -> None:
-    if "--external_reconstruct" in command:
-        found.good.append("--external_reconstruct is given")
-    elif "--continue" in command and version and version[0] < 5:
-        found.good.append("--continue keeps --external_reconstruct as it was")
-    else:
-        found.errors.append("the refine command lacks --external_reconstruct, so nothing would be corrected")
+def _check_command(command: list[str], version: tuple[int, ...]) -> list[Finding]:
+    findings = [_check_external_reconstruct(command, version)]
     if "--blush" in command:
-        found.errors.append("--blush takes the place of --external_reconstruct; leave it out")
-    several_hosts = any(
-        word.startswith(("--hostfile", "-hostfile", "--host", "-host", "--machinefile")) for word in command
-    )
+        findings.append(
+            Finding("error", "blush", "--blush overrides --external_reconstruct; remove it from the command")
+        )
+    several_hosts = any(word.startswith(HOST_OPTIONS) for word in command)
     several_hosts = several_hosts or int(os.environ.get("SLURM_NNODES", "1") or 1) > 1
     exported = any(VARIABLE in word for word in command)
     if several_hosts and "mpirun" in " ".join(command) and not exported:
-        found.warnings.append(f"several hosts: add -x {VARIABLE} (and -x ISONET_...) to mpirun")
+        findings.append(
+            Finding(
+                "warning",
+                "variable_not_exported_to_hosts",
+                f"the command runs on several hosts: add -x {VARIABLE} (and -x ISONET_...) to mpirun",
+            )
+        )
     if "--sequential_halves_recons" in command:
-        found.good.append("halves one after the other: each is corrected alone")
+        findings.append(
+            Finding(
+                "ok",
+                "sequential_halves",
+                "--sequential_halves_recons: each half is corrected by itself, one after the other",
+            )
+        )
     if option_value(command, "--gpu") is None and "--gpu" not in command:
-        found.good.append("RELION aligns on the CPU")
+        findings.append(Finding("ok", "alignment_on_cpu", "RELION aligns on the CPU (no --gpu)"))
+    return findings
 
 
-def _check_grids(command: list[str], found: Findings) -> None:
+def _check_external_reconstruct(command: list[str], version: tuple[int, ...]) -> Finding:
+    if "--external_reconstruct" in command:
+        return Finding("ok", "external_reconstruct", "--external_reconstruct is given")
+    if "--continue" in command and version and version[0] < 5:
+        return Finding("ok", "external_reconstruct", "--continue restores --external_reconstruct")
+    return Finding(
+        "error",
+        "external_reconstruct_missing",
+        "the refine command lacks --external_reconstruct, so nothing would be corrected; add it",
+    )
+
+
+def _check_boxes(command: list[str]) -> list[Finding]:
     """Compare the boxes of mask and reference."""
+    findings: list[Finding] = []
     boxes = {}
     for option in ("--ref", "--solvent_mask"):
         name = option_value(command, option)
@@ -193,15 +282,29 @@ def _check_grids(command: list[str], found: Findings) -> None:
         try:
             boxes[option] = read_volume(Path(name), 1.0).box
         except SpisonetError as error:
-            found.errors.append(f"{option}: {error}")
+            findings.append(Finding("error", "map_not_readable", f"{option}: {error}"))
     if len(set(boxes.values())) > 1:
-        found.errors.append(
-            f"the mask has a box of {boxes['--solvent_mask']} voxels, the reference one of {boxes['--ref']}"
+        findings.append(
+            Finding(
+                "error",
+                "box_mismatch",
+                f"the mask has a box of {boxes['--solvent_mask']} voxels, the reference one of "
+                f"{boxes['--ref']}; resample the mask",
+            )
         )
     elif boxes:
-        found.good.append("boxes of " + " and ".join(boxes) + f": {next(iter(boxes.values()))} voxels")
+        findings.append(
+            Finding("ok", "boxes", f"Box of {' and '.join(boxes)}: {next(iter(boxes.values()))} voxels")
+        )
     if "--solvent_mask" not in boxes:
-        found.warnings.append("no --solvent_mask: a sphere of the particle's diameter takes its place")
+        findings.append(
+            Finding(
+                "warning",
+                "no_mask",
+                "no --solvent_mask: a sphere of the particle diameter is used as the mask",
+            )
+        )
+    return findings
 
 
 def _own_path() -> str:

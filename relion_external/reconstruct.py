@@ -19,7 +19,7 @@ from relion_external.call import ReconstructCall, read_back_projector, read_call
 from relion_external.halves import FileLock
 from relion_external.inputs import read_inputs, settings_folders, settings_of
 from relion_external.options import PREFIX, is_strict, option_names
-from relion_external.preflight import EXECUTABLE, check
+from relion_external.preflight import EXECUTABLE, run_check
 from relion_external.process import end_with_parent, log_to_standard_error, run_worker
 from relion_external.refinement import Refinement, find_dimensionality, prior_from_shell, read_refinement
 from relion_external.summary import write_summary
@@ -42,8 +42,9 @@ HELP = f"""\
 {EXECUTABLE} X_external_reconstruct.star
     Reconstruct and correct one iteration; RELION calls it so.
 
-{EXECUTABLE} --check [JOB FOLDER or refine command ...]
-    Tell before iteration 1 what would go wrong, and print the line to export.
+{EXECUTABLE} --check [--json] [JOB FOLDER or refine command ...]
+    Check machine, settings and command before iteration 1, and print the line to export.
+    --json prints a list of {{"level": "ok"|"warning"|"error", "code": ..., "message": ...}}.
 
 {EXECUTABLE} --help | --version
 
@@ -64,7 +65,8 @@ def main(arguments: list[str] | None = None) -> None:
         elif words[0] == "--version":
             _say(__version__)
         elif words[0] == "--check":
-            sys.exit(check(words[1:]))
+            as_json = words[1:2] == ["--json"]
+            sys.exit(run_check(words[2:] if as_json else words[1:], as_json))
         elif len(words) == 1:
             end_with_parent()
             reconstruct(Path(words[0]))

@@ -65,28 +65,30 @@ def choose_devices(
     try:
         chosen = torch.device(device)
     except RuntimeError as error:
-        raise SpisonetError(f"--device {device} is unknown; use cpu, cuda, cuda:1 or mps.") from error
+        raise SpisonetError(
+            f"--device {device} is unknown; use cpu, cuda, cuda:1 or mps.", field="device"
+        ) from error
     if chosen.type == "cuda":
         first = chosen.index or 0
         indices = range(first, first + processes_here)
-        return _gpus(f"--device {device}", ",".join(map(str, indices)), n_gpus)
+        return _gpus(f"--device {device}", ",".join(map(str, indices)), n_gpus, field="device")
     if chosen.type not in ("cpu", "mps") or (chosen.type == "mps" and not torch.backends.mps.is_available()):
-        raise SpisonetError(f"--device {device} does not exist on this machine.")
+        raise SpisonetError(f"--device {device} does not exist on this machine.", field="device")
     return [chosen] * processes_here
 
 
-def _gpus(option: str, gpu_ids: str, n_gpus: int) -> list[torch.device]:
+def _gpus(option: str, gpu_ids: str, n_gpus: int, field: str = "gpuID") -> list[torch.device]:
     indices = []
     for word in gpu_ids.split(","):
         if not word.strip().isdigit():
-            raise SpisonetError(f"{option} is not a list of GPU numbers such as 0 or 0,1.")
+            raise SpisonetError(f"{option} is not a list of GPU numbers such as 0 or 0,1.", field=field)
         indices.append(int(word))
     missing = [str(index) for index in indices if index >= n_gpus]
     if missing:
         there = f"this machine shows {n_gpus}" if n_gpus else "this machine shows none (use --device cpu)"
-        raise SpisonetError(f"GPU {', '.join(missing)} of {option} does not exist: {there}.")
+        raise SpisonetError(f"GPU {', '.join(missing)} of {option} does not exist: {there}.", field=field)
     if len(set(indices)) < len(indices):
-        raise SpisonetError(f"{option} names a GPU twice.")
+        raise SpisonetError(f"{option} names a GPU twice.", field=field)
     return [torch.device("cuda", index) for index in indices]
 
 

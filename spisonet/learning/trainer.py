@@ -287,7 +287,9 @@ class Trainer:
         if not math.isfinite(mean):
             raise SpisonetError(
                 f"Training stopped: the loss became {mean} at update {self._n_updates}; "
-                "lower --learning_rate and check the maps for extreme values."
+                "lower --learning_rate and check the maps for extreme values.",
+                code="loss_not_finite",
+                field="learning_rate",
             )
         return mean
 

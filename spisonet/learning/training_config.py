@@ -143,7 +143,8 @@ def check_cube_size(requested: int) -> None:
     """
     if requested % 2**DEPTH:
         raise SpisonetError(
-            f"--cube_size {requested} does not suit the network: give a multiple of {2**DEPTH}."
+            f"--cube_size {requested} does not suit the network: give a multiple of {2**DEPTH}.",
+            field="cube_size",
         )
 
 

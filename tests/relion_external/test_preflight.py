@@ -1,6 +1,8 @@
-"""What ``--check`` finds before iteration 1."""
+"""Findings of ``--check`` before iteration 1."""
 
 from __future__ import annotations
+
+import json
 
 import pytest
 
@@ -25,52 +27,72 @@ def exported(monkeypatch, tmp_path):
     (relion / "relion_refine_mpi").symlink_to(relion / "relion_refine")
 
 
-def check(capsys, *words: str) -> tuple[int, str]:
+def check(capsys, *words: str) -> tuple[int, dict[str, dict[str, str]]]:
+    """Return the exit status and the findings by their codes."""
     with pytest.raises(SystemExit) as stop:
-        main(["--check", *words])
-    return int(stop.value.code or 0), capsys.readouterr().out
+        main(["--check", "--json", *words])
+    findings = json.loads(capsys.readouterr().out)
+    assert all(set(finding) == {"level", "code", "message"} for finding in findings)
+    found = {finding["code"]: finding for finding in findings}
+    assert len(found) == len(findings)
+    return int(stop.value.code or 0), found
 
 
-def test_a_sound_command_passes_and_the_line_to_export_is_printed(make_job, capsys):
+def test_the_text_lists_every_finding_and_the_line_to_export(make_job, capsys):
     make_job()
-    status, text = check(capsys, f"mpirun -n 3 relion_refine_mpi {COMMAND}")
+    command = f"mpirun -n 3 relion_refine_mpi {COMMAND}"
+    status, findings = check(capsys, command)
     assert status == 0
-    assert "ERROR" not in text
+    assert {finding["level"] for finding in findings.values()} <= {"ok", "warning"}
+    assert "32 voxels" in findings["boxes"]["message"]
+    with pytest.raises(SystemExit) as stop:
+        main(["--check", command])
+    text = capsys.readouterr().out
+    assert stop.value.code == 0
+    assert all(finding["message"] in text for finding in findings.values())
     assert f"export {VARIABLE}=" in text
-    assert "32 voxels" in text
+    assert "ERROR" not in text
 
 
 @pytest.mark.parametrize(
-    ("change", "complaint"),
+    ("change", "code", "message"),
     [
-        (lambda c: c.replace("--external_reconstruct", ""), "lacks --external_reconstruct"),
-        (lambda c: f"{c} --blush", "--blush takes the place"),
-        (lambda c: c.replace("mask.mrc", "nomask.mrc"), "nomask.mrc does not exist"),
+        (
+            lambda c: c.replace("--external_reconstruct", ""),
+            "external_reconstruct_missing",
+            "lacks --external_reconstruct",
+        ),
+        (lambda c: f"{c} --blush", "blush", "--blush overrides"),
+        (
+            lambda c: c.replace("mask.mrc", "nomask.mrc"),
+            "map_not_readable",
+            "--solvent_mask: nomask.mrc does not exist",
+        ),
     ],
 )
-def test_what_would_go_wrong_is_an_error(make_job, capsys, change, complaint):
+def test_faults_of_the_command_are_errors(make_job, capsys, change, code, message):
     make_job()
-    status, text = check(capsys, change(f"relion_refine_mpi {COMMAND}"))
+    status, findings = check(capsys, change(f"relion_refine_mpi {COMMAND}"))
     assert status == 1
-    assert complaint in text
+    assert findings[code]["level"] == "error"
+    assert message in findings[code]["message"]
 
 
-def test_a_mask_of_another_box_is_found(make_job, capsys):
+def test_a_mask_of_another_box_is_an_error(make_job, capsys):
     job = make_job()
     volume = read_volume(job.project / "mask.mrc")
     write_volume(job.project / "mask.mrc", volume.with_data(volume.data[:24, :24, :24]))
-    status, text = check(capsys, f"relion_refine_mpi {COMMAND}")
+    status, findings = check(capsys, f"relion_refine_mpi {COMMAND}")
     assert status == 1
-    assert "mask has a box of 24 voxels, the reference one of 32" in text
+    assert "mask has a box of 24 voxels, the reference one of 32" in findings["box_mismatch"]["message"]
 
 
-def test_a_job_folder_tells_its_command_and_version(make_job, capsys):
+def test_command_and_version_are_read_from_a_job_folder(make_job, capsys):
     make_job("5.0")
-    status, text = check(capsys, "Refine3D/job007")
+    status, findings = check(capsys, "Refine3D/job007")
     assert status == 1
-    assert "RELION 3.1.3 is on PATH, but the job was made by 5.0.1" in text
-    make_version = check(capsys, "Refine3D/job007")[1]
-    assert "--external_reconstruct is given" in make_version
+    assert "3.1.3 is on PATH, but RELION 5.0.1" in findings["relion_version_mismatch"]["message"]
+    assert findings["external_reconstruct"]["level"] == "ok"
 
 
 def test_a_job_that_has_not_run_yet_is_read_from_its_note(make_job, capsys):
@@ -78,39 +100,51 @@ def test_a_job_that_has_not_run_yet_is_read_from_its_note(make_job, capsys):
     folder = job.project / "Refine3D" / "job009"
     folder.mkdir()
     (folder / "note.txt").write_text(f"++++ new run\n`which relion_refine_mpi` {COMMAND}\n")
-    assert check(capsys, "Refine3D/job009")[0] == 0
+    status, findings = check(capsys, "Refine3D/job009")
+    assert status == 0
+    assert "external_reconstruct" in findings
     (folder / "note.txt").unlink()
+    status, findings = check(capsys, "Refine3D/job009")
+    assert status == 1
+    assert list(findings) == ["invalid_input"]
     with pytest.raises(SystemExit) as stop:
         main(["--check", "Refine3D/job009"])
     assert stop.value.code == 1
+    assert capsys.readouterr().out == ""
 
 
-def test_the_variable_and_the_settings_are_looked_at(make_job, capsys, monkeypatch):
+def test_the_variable_and_the_settings_are_checked(make_job, capsys, monkeypatch):
     make_job()
     monkeypatch.setenv("ISONET_BETTA", "1")
     monkeypatch.delenv(VARIABLE)
-    status, text = check(capsys)
+    status, findings = check(capsys)
     assert status == 1
-    assert "is not exported" in text
-    assert "did you mean BETA" in text
+    assert findings["variable_missing"]["level"] == "error"
+    assert "did you mean BETA" in findings["invalid_option"]["message"]
     monkeypatch.setenv(VARIABLE, "/nowhere/program")
-    assert "cannot be run" in check(capsys)[1]
+    assert check(capsys)[1]["variable_not_executable"]["level"] == "error"
+    monkeypatch.delenv("ISONET_BETTA")
+    monkeypatch.setenv("ISONET_JOINT", "True")
+    assert check(capsys)[1]["halves_not_independent"]["level"] == "warning"
+    monkeypatch.setenv("ISONET_DEVICE", "cuda:77")
+    assert "ISONET_DEVICE" in check(capsys)[1]["device_not_available"]["message"]
 
 
 def test_several_hosts_need_the_variable_too(make_job, capsys, monkeypatch):
     make_job()
     command = f"mpirun --hostfile hosts -n 3 relion_refine_mpi {COMMAND}"
-    assert f"add -x {VARIABLE}" in check(capsys, command)[1]
-    assert "add -x" not in check(capsys, command.replace("-n 3", f"-x {VARIABLE} -n 3"))[1]
+    code = "variable_not_exported_to_hosts"
+    assert f"add -x {VARIABLE}" in check(capsys, command)[1][code]["message"]
+    assert code not in check(capsys, command.replace("-n 3", f"-x {VARIABLE} -n 3"))[1]
     monkeypatch.setenv("SLURM_NNODES", "2")
-    assert "several hosts" in check(capsys, f"mpirun relion_refine_mpi {COMMAND}")[1]
+    assert code in check(capsys, f"mpirun relion_refine_mpi {COMMAND}")[1]
 
 
 def test_version_5_needs_the_flag_again_on_continue(make_job, capsys, tmp_path):
     make_job()
     words = "relion_refine_mpi --o Refine3D/job007/run --continue run_it002_optimiser.star"
-    assert "keeps --external_reconstruct" in check(capsys, words)[1]
+    assert "restores --external_reconstruct" in check(capsys, words)[1]["external_reconstruct"]["message"]
     (tmp_path / "bin" / "relion_refine").write_text("#!/bin/sh\necho 'RELION version: 5.0.1'\n")
-    status, text = check(capsys, words)
+    status, findings = check(capsys, words)
     assert status == 1
-    assert "lacks --external_reconstruct" in text
+    assert "external_reconstruct_missing" in findings

@@ -195,7 +195,7 @@ def test_a_mask_of_another_box_is_named(make_job, capfd):
 def test_a_training_that_fails_is_replaced(make_job, capfd, monkeypatch):
     monkeypatch.setenv("ISONET_EPOCHS", "1")
     monkeypatch.setenv("ISONET_LEARNING_RATE", "1e30")
-    failing(make_job(), capfd, "the loss became nan")
+    failing(make_job(), capfd, "Inside RELION, --learning_rate is set by ISONET_LEARNING_RATE")
 
 
 def test_a_missing_gpu_is_no_reason_to_stop(make_job, capfd, monkeypatch):
