@@ -53,7 +53,8 @@ from spisonet.tomography.refine import (
 )
 from spisonet.tomography.schedule import read_schedule
 from spisonet.tomography.tomogram import CLIP, read_tomograms, require_thickness, subvolume_centres
-from spisonet.tomography.training import HALVES_METHODS, TrainingSet
+from spisonet.tomography.training_method import HALVES_METHODS
+from spisonet.tomography.training_set import TrainingSet
 
 if TYPE_CHECKING:
     from pathlib import Path

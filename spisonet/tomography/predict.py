@@ -23,7 +23,7 @@ from spisonet.learning.unet import fused
 from spisonet.tomography.ctf_correction import CtfCorrection, remove_filtered
 from spisonet.tomography.prediction import TilePredictor, predict_tomogram
 from spisonet.tomography.tomogram import Tomogram, read_tomograms
-from spisonet.tomography.training import DENOISED, HALVES_METHODS
+from spisonet.tomography.training_method import DENOISED, HALVES_METHODS
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -19,15 +19,9 @@ from spisonet.learning.training_job import TrainingJob
 from spisonet.learning.unet import UNet
 from spisonet.tomography.config import RefineConfig
 from spisonet.tomography.ctf_correction import CtfCorrection
+from spisonet.tomography.objective import TomogramObjective
 from spisonet.tomography.predict import ALIKE
-from spisonet.tomography.training import (
-    DENOISED,
-    FILLED,
-    FILLED_HALVES,
-    TomogramObjective,
-    TrainingMethod,
-    TrainingSet,
-)
+from spisonet.tomography.training_method import DENOISED, FILLED, FILLED_HALVES, TrainingMethod
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,6 +32,7 @@ if TYPE_CHECKING:
     from spisonet.tomography.config import TomogramTrainingConfig
     from spisonet.tomography.schedule import Schedule
     from spisonet.tomography.tomogram import Tomogram
+    from spisonet.tomography.training_set import TrainingSet
 
 log = logging.getLogger("spisonet")
 

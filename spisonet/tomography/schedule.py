@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from spisonet.errors import SpisonetError
 from spisonet.tomography.config import RefineConfig
-from spisonet.tomography.training import FILLED
+from spisonet.tomography.training_method import FILLED
 
 if TYPE_CHECKING:
     from spisonet.tomography.config import TomogramTrainingConfig

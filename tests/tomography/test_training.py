@@ -30,9 +30,11 @@ from spisonet.learning.devices import Backend
 from spisonet.learning.spectra import WedgeWeight, frequency_points_rfft
 from spisonet.tomography.config import RefineConfig
 from spisonet.tomography.ctf_correction import CtfCorrection
+from spisonet.tomography.objective import TomogramObjective
 from spisonet.tomography.prediction import TilePredictor, predict_tomogram, turns_of_the_wedge
 from spisonet.tomography.tomogram import Tomogram, read_tomograms, subvolume_centres
-from spisonet.tomography.training import TomogramObjective, TrainingMethod, TrainingSet
+from spisonet.tomography.training_method import TrainingMethod
+from spisonet.tomography.training_set import TrainingSet
 from tests.tomography.simulation import (
     CPU,
     correlation,
@@ -228,7 +230,7 @@ def test_tomograms_that_do_not_fit_are_looked_at_in_parts(tmp_path):
     tomogram = Tomogram("t", halves_of(tmp_path), (-60, 60), None, None, 1).measured()
     centres = subvolume_centres(tomogram, 8, np.random.default_rng(0))
     small = TrainingSet((tomogram,), (centres,), 4 * 12 * 2 * 60**3, 0, CPU)
-    parts = [small.draw_parts(number, 8) for number in (0, 1, 0)]
+    parts = [small.draw_regions(number, 8) for number in (0, 1, 0)]
     assert parts[0] == parts[2] != parts[1]
     assert sum(part.n_voxels(tomogram, 8) for part in parts[0]) <= 2 * 60**3
     objective = TomogramObjective(small, TrainingMethod(True, 8), 1000)
@@ -737,8 +739,8 @@ def test_many_tomograms_take_turns(tmp_path):
     centres = tuple(subvolume_centres(tomogram, 16, np.random.default_rng(0)) for tomogram in tomograms)
     training_set = TrainingSet(tomograms, centres, 1e9, 0, CPU)
     for number in range(5):
-        parts = training_set.draw_parts(number, 16)
-        assert len({part.which for part in parts}) == min(len(parts), 9)
+        parts = training_set.draw_regions(number, 16)
+        assert len({part.tomogram_index for part in parts}) == min(len(parts), 9)
         assert len(parts) >= 6
 
 
