@@ -1,7 +1,8 @@
-"""Time ``spisonet.py fsc3d`` as a whole process on two box sizes.
+"""Wall time, CPU time and memory of ``spisonet.py fsc3d`` as a whole process, for two box sizes.
 
-Run ``python benchmarks/fsc3d_speed.py``; it prints wall time (median of three), CPU time and peak
-memory. Inputs are made once in a folder of the system's temporary directory.
+    python benchmarks/fsc3d_speed.py
+
+Prints the median of three runs. Inputs are written once to a folder of the system's temporary directory.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ RUNS = 3
 
 @dataclass(frozen=True)
 class Case:
-    """One input and its budget."""
+    """Box and resolution limit of a case, and the time that it may take."""
 
     box: int
     voxel_size_angstrom: float
@@ -37,7 +38,7 @@ CASES = (Case(256, 1.3, 3.5, 4.0), Case(360, 0.95, 3.5, 15.0), Case(360, 0.95, 1
 
 
 def make_halves(box: int, voxel_size_angstrom: float, folder: Path) -> list[Path]:
-    """Write two halves whose signal reaches less far along z than along x and y."""
+    """Write two half maps whose signal extends to lower resolution along z than along x and y."""
     generator = np.random.default_rng(box)
     shape = (box, box, box)
     radius = radius_rfft(shape)
@@ -55,7 +56,7 @@ def make_halves(box: int, voxel_size_angstrom: float, folder: Path) -> list[Path
 
 
 def time_command(arguments: list[str]) -> tuple[float, float]:
-    """Wall and CPU seconds of a ``spisonet.py`` process."""
+    """Return wall and CPU seconds of a ``spisonet.py`` process."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.perf_counter()
     subprocess.run(
@@ -83,7 +84,7 @@ def main() -> None:
         ]
         times = [time_command(arguments) for _ in range(RUNS)]
         wall, cpu = (statistics.median(column) for column in zip(*times, strict=True))
-        # The peak is the largest of all children so far; the cases grow.
+        # ru_maxrss is the maximum over all child processes so far; the cases are in order of size.
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024**2
         print(
             f"{case.box:>4} {case.limit_res_angstrom:>10g} {wall:>9.2f} {cpu:>8.2f} {peak:>10.2f} "

@@ -1,11 +1,11 @@
-"""Crops per second of a training step, the arithmetic in it, and the device's own rate.
+"""Subvolumes per second of a training step, and its arithmetic rate relative to a single convolution.
 
     python benchmarks/training_speed.py [--device cuda] [--box 256] [--cube_size 64] [--filter_base 32]
 
-Counts the floating-point operations of one update (PyTorch's FlopCounterMode), times updates of our
-objective in bf16 and float32 and of spIsoNet's recipe on the same synthetic half maps, and measures what
-rate a large convolution alone reaches on the device: achieved over that is the share of the floor.
-Prints a Markdown table.
+Counts the floating-point operations of one update (PyTorch's FlopCounterMode), and times updates of
+filled-map self-training in bf16 and float32 and of spIsoNet's published method on the same synthetic half
+maps. The rate of one large convolution on the same device is the upper bound; the table gives the fraction of
+it that is reached. Prints a Markdown table.
 """
 
 from __future__ import annotations
@@ -46,25 +46,30 @@ def main() -> None:
     args = parser.parse_args()
     keep_freed_memory()
     device = choose_devices(args.device)[0]
-    print(f"{describe_device(device)}, PyTorch {torch.__version__}, box {args.box}, cube {args.cube_size}, ")
-    print(f"width {args.filter_base}\n")
+    print(
+        f"{describe_device(device)}, PyTorch {torch.__version__}, box {args.box}, "
+        f"subvolumes of {args.cube_size}, width {args.filter_base}\n"
+    )
     measurement = synthetic(args.box).to(device)
     rates = {
         mixed: convolution_rate(device, torch.bfloat16 if mixed else torch.float32) for mixed in (True, False)
     }
-    print("| recipe | batch | GFLOP a crop | crops/s | TFLOP/s | a convolution alone | share | peak GB |")
+    print(
+        "| method | batch | GFLOP per subvolume | subvolumes/s | TFLOP/s "
+        "| single convolution, TFLOP/s | fraction | peak GB |"
+    )
     print("|---|---|---|---|---|---|---|---|")
     for batch_size in args.batch_sizes:
         for name, mixed, published in (
-            ("ours, bf16", True, False),
-            ("ours, float32", False, False),
+            ("self-training, bf16", True, False),
+            ("self-training, float32", False, False),
             ("published", False, True),
         ):
             trainer = make_trainer(measurement, device, args, batch_size, published, mixed)
             if device.type == "cuda":
                 torch.cuda.reset_peak_memory_stats(device)
             seconds = timed(trainer._update, device, args.updates)
-            trainer._compiled = None  # the counter sees what is not compiled
+            trainer._compiled = None  # operations of compiled code are not counted
             with FlopCounterMode(display=False) as counter:
                 trainer._find_gradients()
             operations = counter.get_total_flops()
@@ -86,7 +91,7 @@ def make_trainer(
     published: bool,
     mixed: bool,
 ) -> Trainer:
-    """Set up a training that is long enough to be compiled where that is done."""
+    """Return a trainer with enough updates for the network to be compiled where compilation is used."""
     torch.manual_seed(0)
     options = TrainingOptions(30, 1000, batch_size, 1, learning_rate=1e-4, seed=0, published=published)
     network = (PublishedUNet if published else UNet)(args.filter_base)
@@ -101,7 +106,7 @@ def make_trainer(
 
 
 def timed(function: Callable[[], object], device: torch.device, repeats: int) -> float:
-    """Seconds a call, after a warm-up."""
+    """Return seconds per call, after a warm-up."""
     for _ in range(WARM_UP):
         function()
     if device.type == "cuda":
@@ -115,7 +120,7 @@ def timed(function: Callable[[], object], device: torch.device, repeats: int) ->
 
 
 def convolution_rate(device: torch.device, dtype: torch.dtype) -> float:
-    """Operations per second of forward and backward passes of one large convolution."""
+    """Return operations per second of forward and backward passes of one large convolution."""
     layer = torch.nn.Conv3d(RATE_CHANNELS, RATE_CHANNELS, 3, padding=1, bias=False).to(device, dtype)
     layer = layer.to(memory_format=torch.channels_last_3d)
     volumes = torch.randn(2, RATE_CHANNELS, RATE_EDGE, RATE_EDGE, RATE_EDGE, device=device, dtype=dtype)
@@ -129,7 +134,7 @@ def convolution_rate(device: torch.device, dtype: torch.dtype) -> float:
 
 
 def synthetic(box: int) -> Measurement:
-    """Two half maps of filtered noise in a ball, with a missing cone."""
+    """Return two half maps of filtered noise in a ball, with a missing cone."""
     rng = np.random.default_rng(0)
     shape = (box, box, box)
     radius = radius_rfft(shape)
@@ -147,7 +152,7 @@ def synthetic(box: int) -> Measurement:
         data.append(filtered / filtered.std())
     return Measurement(
         data=torch.from_numpy(np.stack(data)),
-        weight_rfft=torch.from_numpy(weight),
+        fsc_weight_rfft=torch.from_numpy(weight),
         view_weight_rfft=torch.from_numpy(weight),
         noise_fraction_in_mask=0.2,
         band_rfft=torch.from_numpy(band),

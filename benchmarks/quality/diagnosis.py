@@ -1,14 +1,14 @@
-"""Whether `diagnose` names the right strategy for simulated half maps whose views and poses are known.
+"""Accuracy of `diagnose` for simulated half maps with known views and poses.
 
-    python benchmarks/quality/diagnosis.py --models FOLDER [--profile show|development] [--seed 1]
+    python benchmarks/quality/diagnosis.py --models FOLDER [--profile test|development] [--seed 1]
 
-FOLDER of the models holds the coordinates named in `SMALL` and, for the profile ``development``, those of
+The folder of models contains the coordinates named in `SMALL` and, for the profile ``development``, those of
 actin (3MFP). Needs gemmi. Prints a Markdown table.
 
-``show`` are four particles with views about one axis, about another, about two, and even. What is right is
-decided by how the maps are simulated, with true poses: nothing is needed for even views; views about one axis
-are the severe case; two clusters are what anisotropy correction is for. ``development`` are the cases that
-the thresholds were chosen with: other particles' views, and particles with wrong poses.
+``test``: four particles with views about one axis, about another axis, about two axes, and even views, all
+with true poses. The expected strategy follows from the simulation: none for even views, severe for views
+about one axis, anisotropy correction for two clusters. ``development``: the cases used to choose the
+thresholds, with other view distributions and with wrong poses.
 """
 
 from __future__ import annotations
@@ -30,8 +30,7 @@ from spisonet.geometry.rotations import random_rotations, rotation_vector_matric
 from spisonet.io.mrc import Volume
 
 sys.path.append(str(Path(__file__).parents[2]))
-from tests.validation.misaligned import simulate_misaligned
-
+from tests.analysis.misaligned import simulate_misaligned
 from tests.anisotropy.simulation import even_views, simulate_half_maps
 
 if TYPE_CHECKING:
@@ -39,12 +38,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-RIGHT = {"top": "severe", "side": "severe", "two": "anisotropy", "even": "none"}
+EXPECTED = {"top": "severe", "side": "severe", "two": "anisotropy", "even": "none"}
 ACTIN = Case("actin", "actin_3mfp.pdb", 56, 3.0, 7.5, views="even")
 N_VIEWS, N_ERRORS = 3000, 12
 HEAD = (
-    "| particle | views | right | found | from half maps alone | worst direction / best, Å | cFAR "
-    "| sphericity | SCF* | sparse, measured / sampled | psf_aspect_ratio | poorly correlated | s |\n"
+    "| particle | views | expected | found | from half maps alone | worst direction / best, Å | cFAR "
+    "| sphericity | SCF* | undersampled, measured / sampled | PSF aspect ratio | poorly correlated | s |\n"
     + "|---" * 13
     + "|"
 )
@@ -52,11 +51,11 @@ HEAD = (
 
 @dataclass(frozen=True)
 class Row:
-    """A case, what is right for it, and what was found with and without the particles' angles."""
+    """A case, its expected strategy, and the diagnoses with and without particle angles."""
 
     name: str
     views: str
-    right: str
+    expected: str
     with_angles: Diagnosis
     without: Diagnosis
     seconds: float
@@ -66,45 +65,45 @@ def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", type=Path, required=True)
-    parser.add_argument("--profile", choices=("show", "development"), default="show")
+    parser.add_argument("--profile", choices=("test", "development"), default="test")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
-        "--cases", nargs="*", type=int, help="numbers of particles of the show [default: all]"
+        "--cases", nargs="*", type=int, help="numbers of particles of the test [default: all]"
     )
     args = parser.parse_args()
     print(HEAD, flush=True)
-    right = alone = count = 0
-    for row in show(args) if args.profile == "show" else development(args):
+    n_correct = n_correct_without = count = 0
+    for row in test_cases(args) if args.profile == "test" else development_cases(args):
         print(line(row), flush=True)
         count += 1
-        right += row.with_angles.strategy == row.right
-        alone += row.without.strategy == row.right
-    print(f"\nRight: {right} of {count}; from half maps alone {alone}.")
+        n_correct += row.with_angles.strategy == row.expected
+        n_correct_without += row.without.strategy == row.expected
+    print(f"\nCorrect: {n_correct} of {count}; from half maps alone {n_correct_without}.")
 
 
-def show(args: argparse.Namespace) -> Iterator[Row]:
-    """Diagnose four particles with four kinds of views."""
+def test_cases(args: argparse.Namespace) -> Iterator[Row]:
+    """Diagnose four particles with four view distributions."""
     for number, particle in enumerate(SMALL):
         if args.cases and number not in args.cases:
             continue
-        for views, right in RIGHT.items():
+        for views, expected in EXPECTED.items():
             case = replace(particle, views=views)
             simulated = simulate(case, args.models, args.seed)
             angles = draw_views(views, np.random.default_rng(args.seed))
             halves = [simulated.half1, simulated.half2, simulated.mask]
-            yield judge(case.name, views, right, halves, case.voxel_size, angles)
+            yield diagnose_case(case.name, views, expected, halves, case.voxel_size, angles)
 
 
-def development(args: argparse.Namespace) -> Iterator[Row]:
+def development_cases(args: argparse.Namespace) -> Iterator[Row]:
     """Diagnose views of actin, with true and with wrong poses."""
     simulated = simulate(ACTIN, args.models, args.seed)
     truth, limit = simulated.truth, ACTIN.limit_shell
-    for name, right, angles in true_poses():
+    for name, expected, angles in true_poses():
         halves = [*simulate_half_maps(truth, angles, limit), simulated.mask]
-        yield judge(ACTIN.name, name, right, halves, ACTIN.voxel_size, angles)
-    for name, right, good, wrong, errors in wrong_poses():
+        yield diagnose_case(ACTIN.name, name, expected, halves, ACTIN.voxel_size, angles)
+    for name, expected, good, wrong, errors in wrong_poses():
         halves, angles = simulate_misaligned(truth, good, wrong, errors, limit)
-        yield judge(ACTIN.name, name, right, [*halves, simulated.mask], ACTIN.voxel_size, angles)
+        yield diagnose_case(ACTIN.name, name, expected, [*halves, simulated.mask], ACTIN.voxel_size, angles)
 
 
 def cluster(axis: tuple[float, float, float], spread: float, n: int = N_VIEWS) -> NDArray[np.float64]:
@@ -114,10 +113,10 @@ def cluster(axis: tuple[float, float, float], spread: float, n: int = N_VIEWS) -
 
 
 def true_poses() -> Iterator[tuple[str, str, NDArray[np.float64]]]:
-    """Name, right strategy and views; severe is a missing cone of 55 degrees or more."""
+    """Yield name, expected strategy and views; severe is a missing cone of 55 degrees or more."""
     for spread in (4, 8, 16, 20, 25, 40):
-        right = "severe" if spread <= 8 else "anisotropy" if spread <= 25 else "none"
-        yield f"one axis, {spread}°", right, cluster((0, 0, 1), spread)
+        expected = "severe" if spread <= 8 else "anisotropy" if spread <= 25 else "none"
+        yield f"one axis, {spread}°", expected, cluster((0, 0, 1), spread)
     for angle in (50, 70, 90):
         other = (np.sin(np.radians(angle)), 0.0, np.cos(np.radians(angle)))
         half = N_VIEWS // 2
@@ -126,8 +125,12 @@ def true_poses() -> Iterator[tuple[str, str, NDArray[np.float64]]]:
             "anisotropy",
             np.concatenate([cluster((0, 0, 1), 8, half), cluster(other, 8, half)]),
         )
-    turn = np.random.default_rng(1).uniform(0, 2 * np.pi, N_VIEWS)
-    yield "all around one axis", "none", np.stack([np.cos(turn), np.sin(turn), np.zeros(N_VIEWS)], axis=1)
+    angle = np.random.default_rng(1).uniform(0, 2 * np.pi, N_VIEWS)
+    yield (
+        "side views all around one axis",
+        "none",
+        np.stack([np.cos(angle), np.sin(angle), np.zeros(N_VIEWS)], axis=1),
+    )
     for percent in (5, 20, 50):
         n_even = N_VIEWS * percent // 100
         views = np.concatenate([cluster((0, 0, 1), 8, N_VIEWS - n_even), even_views(n_even)])
@@ -135,12 +138,14 @@ def true_poses() -> Iterator[tuple[str, str, NDArray[np.float64]]]:
 
 
 def wrong_poses() -> Iterator[tuple[str, str, NDArray[np.float64], NDArray[np.float64], Callable]]:
-    """Name, right strategy, views with true and with wrong poses, and how these are wrong."""
+    """Yield name, expected strategy, views with true and with wrong poses, and a generator of pose errors."""
 
-    def anywhere(rng: np.random.Generator) -> NDArray[np.float64]:
+    def any_rotation(rng: np.random.Generator) -> NDArray[np.float64]:
         return random_rotations(N_ERRORS, rng)
 
-    def turned(degrees: float, upright: bool = False) -> Callable[[np.random.Generator], NDArray[np.float64]]:
+    def rotated_by(
+        degrees: float, upright: bool = False
+    ) -> Callable[[np.random.Generator], NDArray[np.float64]]:
         def draw(rng: np.random.Generator) -> NDArray[np.float64]:
             axes = rng.normal(size=(N_ERRORS, 3)) * ([1, 1, 0] if upright else [1, 1, 1])
             axes /= np.linalg.norm(axes, axis=1, keepdims=True)
@@ -153,38 +158,44 @@ def wrong_poses() -> Iterator[tuple[str, str, NDArray[np.float64], NDArray[np.fl
     for percent in (15, 40):
         n_wrong = N_VIEWS * percent // 100
         good = cluster((0, 0, 1), 8, N_VIEWS - n_wrong)
-        yield f"one axis, {percent} % placed anywhere", "misalignment", good, even_views(n_wrong), anywhere
+        yield (
+            f"one axis, {percent} % at random poses",
+            "misalignment",
+            good,
+            even_views(n_wrong),
+            any_rotation,
+        )
     drifted = cluster((0, 0, 1), 18, N_VIEWS * 9 // 10)
     good = even_views(N_VIEWS // 10)
-    yield "10 % even, the rest drifted 16° from one axis", "misalignment", good, drifted, turned(16, True)
+    yield "10 % even, the rest drifted 16° from one axis", "misalignment", good, drifted, rotated_by(16, True)
     half = N_VIEWS // 2
     good, wrong = cluster((0, 0, 1), 8, half), cluster((0.77, 0, 0.64), 8, half)
-    yield "two axes, one of them 15° off", "misalignment", good, wrong, turned(15)
-    yield "even, errors of 3°", "none", even_views(30), even_views(N_VIEWS), turned(3)
+    yield "two axes, one of them 15° off", "misalignment", good, wrong, rotated_by(15)
+    yield "even, errors of 3°", "none", even_views(30), even_views(N_VIEWS), rotated_by(3)
 
 
-def judge(
+def diagnose_case(
     name: str,
     views: str,
-    right: str,
+    expected: str,
     volumes: list[NDArray[np.float32]],
     voxel_size: float,
     angles: NDArray[np.float64],
 ) -> Row:
-    """Diagnose half 1, half 2 and mask."""
+    """Diagnose half 1 and half 2 with a mask, given as `volumes`."""
     maps = HalfMaps(*(Volume(volume.astype(np.float32), voxel_size) for volume in volumes))
     start = time.perf_counter()
     found = diagnose(maps, None, 2, angles, len(angles))
-    return Row(name, views, right, found, replace(found, particles=None), time.perf_counter() - start)
+    return Row(name, views, expected, found, replace(found, particles=None), time.perf_counter() - start)
 
 
 def line(row: Row) -> str:
-    """Write a case as a line of the table."""
+    """Return a case as a row of the table."""
     found, particles = row.with_angles, row.with_angles.particles
     assert particles is not None
     directional = found.metrics.directional_0143_angstrom
     return (
-        f"| {row.name} | {row.views} | {row.right} | {found.strategy} | {row.without.strategy} "
+        f"| {row.name} | {row.views} | {row.expected} | {found.strategy} | {row.without.strategy} "
         f"| {directional.max():.1f} / {directional.min():.1f} | {found.metrics.cfar:.2f} "
         f"| {found.metrics.sphericity:.2f} | {particles.scf:.2f} "
         f"| {found.measured.undersampled_fraction:.2f} / {particles.coverage.undersampled_fraction:.2f} "

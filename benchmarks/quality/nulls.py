@@ -1,11 +1,11 @@
-"""What a correction puts where nothing is: noise halves, and a particle whose domain was deleted.
+"""Null tests with known truth: noise half maps, and a particle with a deleted domain.
 
     python benchmarks/quality/nulls.py --models FOLDER --out FOLDER [--methods deconvolve learn] [--cases 0 1]
 
-FOLDER of the models holds the coordinates named in `SMALL`. Needs gemmi. Each test runs the command
-`reconstruct`. The domain is what lies within a ball about the particle's densest place at the end along the
-view axis, where top views tell least; it is deleted from the truth before the half maps are simulated, and
-the mask keeps its room. Noise halves are given the 3D FSC of the particle's, as if it had been measured.
+The folder of models contains the coordinates named in `SMALL`. Needs gemmi. Each test runs the command
+`reconstruct`. The domain is a ball about the densest point at the end of the particle along the view axis,
+which top views resolve least. It is deleted from the truth before the half maps are simulated; the mask still
+includes it. Noise half maps are corrected with the 3D FSC of the particle.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ def main() -> None:
     parser.add_argument("--cases", nargs="*", type=int, default=range(len(SMALL)))
     args = parser.parse_args()
     print(
-        "| particle | method | domain: mean density / sd of solvent, input | corrected | share of its "
-        "density that came back | noise: FSC of the halves where hardly measured | where measured |\n"
+        "| particle | method | domain: mean density / sd of solvent, input | corrected | fraction of "
+        "its density that returned | noise: FSC of the halves, unmeasured | noise: measured |\n"
         + "|---" * 7
         + "|"
     )
@@ -58,22 +58,22 @@ def main() -> None:
         deleted = simulate(case, args.models, seed=1, without=ball)
         for method in args.methods:
             folder = args.out / f"{number}_{method}"
-            lacking = correct(folder / "domain", method, deleted, whole.mask, case)
+            without_domain = correct(folder / "domain", method, deleted, whole.mask, case)
             noise = correct(folder / "noise", method, noise_halves(whole), whole.mask, case, whole)
             before = excess(deleted.half1, ball, whole.mask)
-            after = excess(lacking[0], ball, whole.mask)
-            scale = scale_of(lacking[0], deleted)
-            back = lacking[0][ball > 0.5].mean() / (scale * whole.truth[ball > 0.5].mean())
+            after = excess(without_domain[0], ball, whole.mask)
+            scale = scale_of(without_domain[0], deleted)
+            returned = without_domain[0][ball > 0.5].mean() / (scale * whole.truth[ball > 0.5].mean())
             blank, measured = (fsc(*noise, region) for region in regions(whole, case))
             print(
-                f"| {case.name} | {method} | {before:.2f} | {after:.2f} | {100 * back:.1f} % "
+                f"| {case.name} | {method} | {before:.2f} | {after:.2f} | {100 * returned:.1f} % "
                 f"| {blank:.3f} | {measured:.3f} |",
                 flush=True,
             )
 
 
 def domain_of(truth: NDArray[np.float32], radius: float) -> NDArray[np.float32]:
-    """Soft ball about the densest place of the particle's end along z."""
+    """Return a soft ball about the densest point at the end of the particle along z."""
     n = len(truth)
     soft = ndimage.gaussian_filter(truth, radius / 2)
     occupied = np.flatnonzero(soft.max(axis=(1, 2)) > 0.3 * soft.max())
@@ -85,7 +85,7 @@ def domain_of(truth: NDArray[np.float32], radius: float) -> NDArray[np.float32]:
 
 
 def noise_halves(like: Simulated) -> Simulated:
-    """Return white noise as strong as the half maps."""
+    """Return half maps of white noise with the standard deviation of the given ones."""
     rng = np.random.default_rng(0)
     halves = [(like.half1.std() * rng.normal(size=like.truth.shape)).astype(np.float32) for _ in range(2)]
     return replace(like, half1=halves[0], half2=halves[1])
@@ -99,7 +99,7 @@ def correct(
     case: Case,
     weight_of: Simulated | None = None,
 ) -> list[NDArray[np.float32]]:
-    """Correct half maps by the command, with the expected FSC of another case as weight if one is given."""
+    """Correct half maps with the command; the expected FSC of `weight_of`, if given, is the weight."""
     folder.mkdir(parents=True, exist_ok=True)
     volumes = {"half1": simulated.half1, "half2": simulated.half2, "mask": mask}
     extra = []
@@ -119,20 +119,20 @@ def correct(
 
 
 def excess(volume: NDArray[np.float32], ball: NDArray[np.float32], mask: NDArray[np.float32]) -> float:
-    """Mean density in a region over the solvent's, in standard deviations of the solvent."""
+    """Return the mean density of a region above the solvent, in standard deviations of the solvent."""
     solvent = volume[mask < 0.01]
     return float((volume[ball > 0.5].mean() - solvent.mean()) / solvent.std())
 
 
 def scale_of(volume: NDArray[np.float32], simulated: Simulated) -> float:
-    """Grey value of a corrected map per unit of the truth, from what was measured well."""
+    """Return the grey value of a corrected map per unit of the truth, from well-measured coefficients."""
     sampled = half_from_centred(simulated.ssnr) > 3
     found, truth = rfft3(volume)[sampled], rfft3(simulated.truth)[sampled]
     return float(np.vdot(truth, found).real / np.linalg.norm(truth) ** 2)
 
 
 def regions(simulated: Simulated, case: Case) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Coefficients that were hardly measured, and those that were."""
+    """Return masks of the hardly measured and of the measured coefficients."""
     n = case.box
     shell, ssnr = shell_index_rfft((n, n, n)), half_from_centred(simulated.ssnr)
     band = (shell >= FIRST_SHELL) & (shell < case.limit_shell)
@@ -141,7 +141,7 @@ def regions(simulated: Simulated, case: Case) -> tuple[NDArray[np.bool_], NDArra
 
 
 def fsc(half1: NDArray[np.float32], half2: NDArray[np.float32], region: NDArray[np.bool_]) -> float:
-    """Correlation of two maps in a region of Fourier space."""
+    """Return the correlation of two maps in a region of Fourier space."""
     first, second = rfft3(half1)[region], rfft3(half2)[region]
     norm = float(np.linalg.norm(first) * np.linalg.norm(second))
     return float(np.vdot(first, second).real) / norm if norm > 0 else 0.0

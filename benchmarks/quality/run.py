@@ -1,15 +1,15 @@
-"""Correct simulated maps whose truth is known, by several methods, and score the results.
+"""Correct simulated maps with known truth by several methods, and score the results.
 
     python benchmarks/quality/run.py --models FOLDER --out FOLDER [--profile cpu|gpu] [...]
 
-FOLDER of the models holds the coordinates named in `SMALL` and `FINE` (PDB entries). Needs gemmi. Prints
-Markdown tables, mean and standard deviation over the seeds, and writes every figure to scores.json as it
-comes; a run that was stopped goes on where it was. The methods are those of ``methods.py``.
+The folder of models contains the coordinates named in `SMALL` and `FINE` (PDB entries). Needs gemmi. Prints
+Markdown tables with mean and standard deviation over the seeds. Every score is written to scores.json as soon
+as it is available; repeating the command continues a stopped run. The methods are those of ``methods.py``.
 
-The profile ``cpu`` ends within 30 minutes on two cores: four particles, with several kinds of views and
-noise levels; ``masks`` are the same with masks made from the half maps, as users make them. ``small`` is
-top views of all four, trained longer. ``gpu`` takes all particles, views and noise levels at the
-resolutions at which helices and strands show.
+The profile ``cpu`` takes less than 30 minutes on two cores: four particles with several view distributions
+and noise levels. ``masks`` has the same cases with masks made from the half maps, as users make them.
+``small`` has top views of all four particles and longer training. ``gpu`` has all particles, view
+distributions and noise levels, at resolutions that resolve helices and strands.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from methods import METHODS, correct
 from score import SCORES, score
 from simulate import Case, simulate
 
-# At these resolutions a small network learns within minutes on a CPU.
+# Resolutions at which a small network trains within minutes on a CPU.
 SMALL = (
     Case("hemagglutinin", "hemagglutinin_1rvx_trimer.pdb", 64, 2.6, 6.5),
     Case("apoferritin", "apoferritin_7a4m.cif", 64, 2.4, 6.0),
     Case("30S ribosome", "ribosome30s_4v4r.pdb", 80, 3.2, 8.0, tilt=40),
     Case("beta-galactosidase", "betagal_8bk7.cif", 80, 2.6, 7.0, tilt=30),
 )
-# At these, helices and strands show.
+# Resolutions that resolve helices and strands.
 FINE = (
     Case("hemagglutinin", "hemagglutinin_1rvx_trimer.pdb", 96, 1.7, 4.2),
     Case("apoferritin", "apoferritin_7a4m.cif", 128, 1.4, 4.0),
@@ -43,16 +43,16 @@ FINE = (
 )
 VIEWS = ("top", "side", "two")
 PEAKS = (100.0, 300.0, 1000.0)
-DEFAULT_METHODS = ("input", "projection", "published", "self-training")
+DEFAULT_METHODS = ("input", "constraints", "published", "self-training")
 
 
 @dataclass(frozen=True)
 class Profile:
-    """Which cases a run takes, and how much it trains."""
+    """Cases of a run, and the length of its trainings."""
 
     cases: tuple[Case, ...]
     seeds: tuple[int, ...]
-    crops: int
+    n_subvolumes: int
     filter_base: int
     cube_size: int
 
@@ -63,15 +63,15 @@ VARIED = (
     replace(SMALL[2], views="side", peak=100.0),
     replace(SMALL[3], peak=1000.0),
 )
-CPU = Profile(VARIED, seeds=(1, 2), crops=600, filter_base=16, cube_size=32)
+CPU = Profile(VARIED, seeds=(1, 2), n_subvolumes=600, filter_base=16, cube_size=32)
 PROFILES = {
     "cpu": CPU,
     "masks": replace(CPU, cases=tuple(replace(case, mask="user") for case in VARIED)),
-    "small": Profile(SMALL, seeds=(1,), crops=2000, filter_base=16, cube_size=32),
+    "small": Profile(SMALL, seeds=(1,), n_subvolumes=2000, filter_base=16, cube_size=32),
     "gpu": Profile(
         tuple(replace(c, views=v, peak=p) for c, v, p in itertools.product(FINE, VIEWS, PEAKS)),
         seeds=(1, 2, 3),
-        crops=8000,
+        n_subvolumes=8000,
         filter_base=32,
         cube_size=64,
     ),
@@ -88,10 +88,10 @@ def main() -> None:
     parser.add_argument("--views", nargs="*", choices=VIEWS, help="of the profile's cases [default: all]")
     parser.add_argument("--seeds", nargs="*", type=int, help="[default: the profile's]")
     parser.add_argument("--methods", nargs="*", choices=METHODS, default=DEFAULT_METHODS)
-    parser.add_argument("--crops", type=int, help="[default: the profile's]")
+    parser.add_argument("--subvolumes", type=int, help="training subvolumes in all [default: the profile's]")
     args = parser.parse_args()
     profile = PROFILES[args.profile]
-    crops = args.crops or profile.crops
+    n_subvolumes = args.subvolumes or profile.n_subvolumes
     args.out.mkdir(parents=True, exist_ok=True)
     record = args.out / "scores.json"
     rows = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else []
@@ -102,14 +102,14 @@ def main() -> None:
         simulated = None
         for method in args.methods:
             row = {"case": case.name, "views": case.views, "peak": case.peak, "seed": seed, "method": method}
-            row |= {"box": case.box, "crops": crops, "mask": case.mask}
+            row |= {"box": case.box, "subvolumes": n_subvolumes, "mask": case.mask}
             if identity(row) in done:
                 continue
             simulated = simulated or simulate(case, args.models, seed)
             folder = args.out / "_".join(map(str, asdict(case).values())).replace(" ", "_") / str(seed)
             start = time.perf_counter()
             corrected = correct(
-                method, case, simulated, folder, crops, profile.filter_base, profile.cube_size
+                method, case, simulated, folder, n_subvolumes, profile.filter_base, profile.cube_size
             )
             row |= {"seconds": time.perf_counter() - start}
             rows.append(row | score(corrected, simulated, case.voxel_size, case.resolution))
@@ -119,17 +119,17 @@ def main() -> None:
 
 
 def identity(row: dict) -> tuple:
-    """Tell one run from another."""
-    return *sample(row), row["method"], row["crops"]
+    """Return the values that identify a run."""
+    return *sample(row), row["method"], row["subvolumes"]
 
 
 def sample(row: dict) -> tuple:
-    """Tell one pair of half maps from another."""
+    """Return the values that identify a pair of half maps."""
     return tuple(row[name] for name in ("case", "box", "views", "peak", "mask", "seed"))
 
 
 def table(rows: list[dict]) -> str:
-    """Markdown: a row for every case and method, mean and standard deviation over the seeds."""
+    """Return a Markdown table: a row per case and method, mean and standard deviation over the seeds."""
     lines = [
         "| case | views | peak | mask | method | " + " | ".join(SCORES) + " | s |",
         "|---" * (len(SCORES) + 6) + "|",
@@ -137,9 +137,9 @@ def table(rows: list[dict]) -> str:
 
     def key(row: dict) -> tuple:
         case = row["case"], row["box"], row["views"], row["peak"], row["mask"]
-        return *case, row["crops"], METHODS.index(row["method"])
+        return *case, row["subvolumes"], METHODS.index(row["method"])
 
-    for (case, _, views, peak, mask, crops, method), group in itertools.groupby(
+    for (case, _, views, peak, mask, n_subvolumes, method), group in itertools.groupby(
         sorted(rows, key=key), key=key
     ):
         runs = list(group)
@@ -149,14 +149,14 @@ def table(rows: list[dict]) -> str:
             cells.append(f"{values.mean():.3f}" + (f" ± {values.std(ddof=1):.3f}" if len(runs) > 1 else ""))
         seconds = np.mean([run["seconds"] for run in runs])
         lines.append(
-            f"| {case} | {views} | {peak:g} | {mask} | {METHODS[method]}, {crops} crops "
+            f"| {case} | {views} | {peak:g} | {mask} | {METHODS[method]}, {n_subvolumes} subvolumes "
             f"| {' | '.join(cells)} | {seconds:.0f} |"
         )
     return "\n".join(lines)
 
 
 def gains(rows: list[dict]) -> str:
-    """Markdown: what each method gains over the input on average, and its worst figures."""
+    """Return a Markdown table: mean gain of each method over the input, and its worst scores."""
     lines = [
         "| method | runs | mean gain in blank | smallest | lowest change of sampled | power up to | s |",
         "|---|---|---|---|---|---|---|",

@@ -1,4 +1,4 @@
-"""How close a corrected map comes to the truth, by Fourier region."""
+"""Agreement of a corrected map with the truth, by Fourier region."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LOWEST_RESOLUTION = 25.0  # Å
 HARDLY_MEASURED = 0.3  # FSC expected between the half maps
 MISSING, SAMPLED = 0.2, 0.6  # sampling density relative to even views
 CONE_DEGREES = 30.0
-FEWEST = 8
+MIN_COEFFICIENTS = 8  # per shell
 SCORES = ("blank", "missing", "sampled", "all", "worst", "power", "ccmask")
 
 
@@ -26,11 +26,11 @@ def score(
     Returns
     -------
     dict
-        Mean FSC to the truth over the shells, in coefficients that the input hardly measured
-        (``blank``), that few views sample (``missing``), that many sample (``sampled``), in ``all``, and
-        in the ``worst`` of seven cones; ``power`` in the blank region relative to the truth, on the
-        scale of the sampled one; ``ccmask``, the correlation of densities inside the mask with the
-        truth's amplitudes given to every shell.
+        Mean FSC to the truth over the shells, for coefficients that the input hardly measured
+        (``blank``), that few views sample (``missing``), that many views sample (``sampled``), for ``all``,
+        and for the ``worst`` of seven cones; ``power`` in the blank region relative to the truth, scaled to
+        equal power in the sampled region; ``ccmask``, the correlation of densities inside the mask after
+        every shell has been scaled to the amplitude of the truth.
     """
     n = corrected.shape[0]
     axis = np.arange(n) - n // 2
@@ -56,7 +56,7 @@ def score(
     def correlation(members: NDArray[np.bool_]) -> float:
         members = members & band
         counts, c, p1, p2 = (sums(members * v) for v in (np.ones_like(cross), cross, power1, power2))
-        enough = counts >= FEWEST
+        enough = counts >= MIN_COEFFICIENTS
         return float(np.mean(c[enough] / np.sqrt(p1[enough] * p2[enough] + 1e-20)))
 
     cosine = np.cos(np.radians(CONE_DEGREES))
@@ -77,7 +77,7 @@ def score(
 
 
 def _cone_axes() -> NDArray[np.float64]:
-    """z, and six directions spread over a hemisphere, as ``(7, 3)`` ``(x, y, z)``."""
+    """Return z and six directions spread over a hemisphere, ``(7, 3)``, as ``(x, y, z)``."""
     i = np.arange(6) + 0.5
     theta, phi = np.arccos(1 - i / 6), np.pi * (1 + np.sqrt(5)) * i
     ring = np.stack([np.sin(theta) * np.cos(phi), np.sin(theta) * np.sin(phi), np.cos(theta)], axis=1)

@@ -3,8 +3,8 @@
 With ``X`` the density of the model, each half map is ``g (X + noise / sqrt(ssnr))`` in Fourier space,
 ``ssnr(k) = ssnr0(|k|) D(k)``, ``g = ssnr / (ssnr + 0.1)``. ``ssnr0`` falls from a peak to 1 at the
 resolution of the case, and ``D`` is the density with which the central slices of the views sample
-Fourier space, so directions that no view samples are empty, as after perfect alignment and a
-regularised reconstruction.
+Fourier space. Unsampled directions are therefore empty, as in a regularised reconstruction with perfect
+alignment.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ USER_MASK_LEVEL, USER_MASK_DILATION = 0.15, 2
 
 @dataclass(frozen=True)
 class Case:
-    """A particle, how it is sampled, and how well it is seen.
+    """A particle, its view distribution, and its signal-to-noise ratio.
 
     Attributes
     ----------
     name : str
-        What to call it.
+        Name of the particle.
     model : str
         File name of the coordinates.
     box : int
-        Voxels.
+        Edge of the box in voxels.
     voxel_size : float
-        Å.
+        Voxel size in Å.
     resolution : float
-        Where the signal-to-noise ratio of evenly spread views falls to 1, in Å.
+        Resolution in Å at which the signal-to-noise ratio of evenly spread views is 1.
     tilt : float
         Rotation of the model about x before imaging, in degrees.
     views : str
@@ -57,7 +57,7 @@ class Case:
     peak : float
         Signal-to-noise ratio at the lowest resolution.
     mask : str
-        ``truth``, made from the low-passed truth, or ``user``, made from the smeared half maps.
+        ``truth``: made from the low-pass filtered truth; ``user``: made from the smeared half maps.
     """
 
     name: str
@@ -78,16 +78,16 @@ class Case:
 
 @dataclass(frozen=True)
 class Simulated:
-    """Volumes ``(n, n, n)`` of a simulated case, and its centred Fourier fields.
+    """Volumes ``(n, n, n)`` and centred Fourier-space arrays of a simulated case.
 
     Attributes
     ----------
     truth, half1, half2 : ndarray
         Densities.
     mask : ndarray
-        Soft mask that a correction is given.
+        Soft mask used by the correction.
     region : ndarray
-        Soft mask of the truth, under which results are scored.
+        Soft mask made from the truth, used for scoring.
     sampling, ssnr : ndarray
         Sampling density relative to even views, and signal-to-noise ratio; DC at ``n // 2``.
     """
@@ -107,13 +107,13 @@ def simulate(case: Case, models: Path, seed: int, without: NDArray[np.float32] |
     Parameters
     ----------
     case : Case
-        What to simulate.
+        The case to simulate.
     models : Path
         Folder of the coordinate files.
     seed : int
-        Of views and noise.
+        Seed of views and noise.
     without : ndarray, optional
-        ``(n, n, n)`` in 0..1, what of the particle is deleted.
+        ``(n, n, n)`` in 0..1, fraction of the density that is deleted.
     """
     rng = np.random.default_rng(seed)
     n = case.box
@@ -200,11 +200,11 @@ def _mask(truth: NDArray[np.float32], voxel_size: float) -> NDArray[np.float32]:
 
 
 def _user_mask(mean: NDArray[np.float32], voxel_size: float) -> NDArray[np.float32]:
-    """Low-pass the map, threshold it, keep the largest piece, and give it a wider, soft edge."""
+    """Low-pass filter and threshold the map, keep the largest connected component, dilate and soften it."""
     sigma = MASK_SOFTNESS_ANGSTROM / voxel_size
     soft = ndimage.gaussian_filter(mean, sigma)
-    pieces, _ = ndimage.label(soft > USER_MASK_LEVEL * soft.max())
-    largest = pieces == np.bincount(pieces.ravel())[1:].argmax() + 1
+    components, _ = ndimage.label(soft > USER_MASK_LEVEL * soft.max())
+    largest = components == np.bincount(components.ravel())[1:].argmax() + 1
     return _softened(ndimage.binary_dilation(largest, iterations=USER_MASK_DILATION), sigma)
 
 

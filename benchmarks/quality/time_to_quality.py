@@ -1,11 +1,11 @@
-"""Time until a held-out cone is predicted as well as by spIsoNet's recipe at its end.
+"""Time until a held-out cone is predicted as well as by the fully trained published method of spIsoNet.
 
     python benchmarks/quality/time_to_quality.py --models FOLDER [--box 256] [--published_epochs 30] [...]
 
-A cone of directions that were measured (30° about x, of top views along z) is removed from data and
-weights of both half maps, each recipe trains on the rest, and after every epoch its prediction from half
-map 1 is compared with the raw half map 2 inside that cone, shell by shell. Both run one after the other on
-the same device. Needs gemmi. Prints every epoch, and the ratio of the times.
+A measured cone (30° about x, with top views along z) is removed from data and weights of both half maps. Each
+method trains on the rest, and after every epoch its prediction from half map 1 is compared with the
+unmodified half map 2 inside the cone, shell by shell. Both methods run one after the other on the same
+device. Needs gemmi. Prints every epoch, and the ratio of the times.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from methods import PUBLISHED_BATCH, knowledge, published_measurement, published_trainer
+from methods import PUBLISHED_BATCH, fourier_weights, published_measurement, published_trainer
 from simulate import Case, Simulated, simulate
 
 from spisonet.anisotropy.preparation import correction_band, prepare_measurement
@@ -42,22 +42,22 @@ if TYPE_CHECKING:
 
 CONE_DEGREES = 30.0
 FIRST_SHELL_ANGSTROM = 25.0
-FEWEST = 8
+MIN_COEFFICIENTS = 8  # per shell
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """A measurement without a cone, and what to find in it."""
+    """A measurement without a cone, and the data to compare with inside the cone."""
 
     measurement: Measurement
     cone: Tensor
-    raw: Tensor
+    half2: Tensor
     shells: Tensor
     mask: Tensor
 
     @classmethod
     def make(cls, measurement: Measurement, case: Case, mask: NDArray[np.float32]) -> HeldOut:
-        """Take a cone about x out of a measurement."""
+        """Remove a cone about x from a measurement."""
         n = case.box
         _, _, kx = frequency_axes_rfft((n, n, n))
         radius = radius_rfft((n, n, n))
@@ -66,29 +66,29 @@ class HeldOut:
         shell = shell_index_rfft((n, n, n))
         device = measurement.data.device
         cone = torch.from_numpy(along & (radius > 0)).to(device)
-        seen = torch.from_numpy(np.where((shell >= first) & (shell <= last), shell, 0)).to(device)
+        shells = torch.from_numpy(np.where((shell >= first) & (shell <= last), shell, 0)).to(device)
         rest = (~cone).float()
-        consistency = measurement.view_weight_rfft
-        hidden = replace(
+        view_weight = measurement.view_weight_rfft
+        without_cone = replace(
             measurement,
             data=apply_filter(measurement.data, rest),
-            weight_rfft=measurement.fsc_weight_rfft * rest,
-            view_weight_rfft=None if consistency is None else consistency * rest,
+            fsc_weight_rfft=measurement.fsc_weight_rfft * rest,
+            view_weight_rfft=None if view_weight is None else view_weight * rest,
         )
-        return cls(hidden, cone, measurement.data[1], seen, torch.from_numpy(mask).to(device))
+        return cls(without_cone, cone, measurement.data[1], shells, torch.from_numpy(mask).to(device))
 
     def score(self, predicted: Tensor) -> float:
-        """Mean FSC over the shells, in the cone, of a prediction from half map 1 and the raw half map 2."""
+        """Return the mean FSC over shells, in the cone, of a prediction from half map 1 and half map 2."""
         inside = self.cone & (self.shells > 0)
-        found, raw = (rfft3(volume * self.mask)[inside] for volume in (predicted, self.raw))
+        found, expected = (rfft3(volume * self.mask)[inside] for volume in (predicted, self.half2))
         shells = self.shells[inside]
 
         def sums(values: Tensor) -> Tensor:
             return torch.zeros(int(shells.max()) + 1, device=values.device).index_add_(0, shells, values)
 
-        cross = sums((found * raw.conj()).real)
-        power = sums(found.abs() ** 2) * sums(raw.abs() ** 2)
-        enough = sums(torch.ones_like(shells, dtype=torch.float32)) >= FEWEST
+        cross = sums((found * expected.conj()).real)
+        power = sums(found.abs() ** 2) * sums(expected.abs() ** 2)
+        enough = sums(torch.ones_like(shells, dtype=torch.float32)) >= MIN_COEFFICIENTS
         return float((cross[enough] / power[enough].sqrt().clamp(min=1e-20)).mean())
 
 
@@ -102,7 +102,7 @@ def main() -> None:
     parser.add_argument("--resolution", type=float, default=3.6)
     parser.add_argument("--published_epochs", type=int, default=30)
     parser.add_argument("--epochs", type=int, default=30)
-    parser.add_argument("--crops", type=int, default=1000, help="an epoch")
+    parser.add_argument("--subvolumes", type=int, default=1000, help="per epoch")
     parser.add_argument("--published_base", type=int, default=64)
     parser.add_argument("--filter_base", type=int, default=32)
     parser.add_argument("--cube_size", type=int, default=64)
@@ -115,73 +115,75 @@ def main() -> None:
 
     held = HeldOut.make(published_measurement(case, simulated, device), case, simulated.mask)
     trainer = published_trainer(
-        held.measurement, device, args.published_epochs, args.crops, args.published_base, args.cube_size
+        held.measurement, device, args.published_epochs, args.subvolumes, args.published_base, args.cube_size
     )
-    published = watch("published", trainer, held, lambda: trainer.predict(held.measurement.data)[0])
+    published = train_and_score("published", trainer, held, lambda: trainer.predict(held.measurement.data)[0])
 
     held = HeldOut.make(our_measurement(case, simulated, device), case, simulated.mask)
     training_job = TrainingJob(
-        "ours",
+        "self-training",
         held.measurement,
         lambda m: SelfTrainingObjective(m, args.cube_size),
         UNet(args.filter_base),
-        TrainingOptions(args.epochs, args.crops, PUBLISHED_BATCH, 1, learning_rate=1e-3, seed=0),
+        TrainingOptions(args.epochs, args.subvolumes, PUBLISHED_BATCH, 1, learning_rate=1e-3, seed=0),
         Memory(device).largest_tile(UNet(args.filter_base)),
     )
-    ours_trainer, objective = training_job.prepare(device)
+    our_trainer, objective = training_job.prepare(device)
 
-    def ours_prediction() -> Tensor:
-        return held.measurement.complete(objective.predict(ours_trainer.predict))[0]
+    def our_prediction() -> Tensor:
+        return held.measurement.complete(objective.predict(our_trainer.predict))[0]
 
-    ours = watch("ours", ours_trainer, held, ours_prediction)
+    ours = train_and_score("self-training", our_trainer, held, our_prediction)
     goal = published[-1].score
     first = next(point for point in published if point.score >= goal)
     reached = [point for point in ours if point.score >= goal]
-    print(f"\nPublished recipe: {goal:.3f} at its end, first after {first.seconds:.0f} s.")
+    print(f"\nPublished method: {goal:.3f} at the end, first reached after {first.seconds:.0f} s.")
     if reached:
         ratio = first.seconds / reached[0].seconds
-        print(f"Ours reaches that after {reached[0].seconds:.0f} s: {ratio:.1f} times as fast.")
+        print(f"Self-training reaches this after {reached[0].seconds:.0f} s: {ratio:.1f} times as fast.")
     else:
-        print(f"Ours does not reach that: {max(point.score for point in ours):.3f}.")
+        print(f"Self-training does not reach this; its best is {max(point.score for point in ours):.3f}.")
 
 
 def our_measurement(case: Case, simulated: Simulated, device: torch.device) -> Measurement:
     """Prepare a measurement as ``reconstruct`` does."""
-    known = knowledge(case, simulated)
-    band = correction_band(known, case.limit_shell)
+    weights = fourier_weights(case, simulated)
+    band = correction_band(weights, case.limit_shell)
     halves = [simulated.half1, simulated.half2]
-    return prepare_measurement(halves, known, band, simulated.mask, device, positivity=True)[0]
+    return prepare_measurement(halves, weights, band, simulated.mask, device, positivity=True)[0]
 
 
 @dataclass(frozen=True)
-class Point:
-    """How far a training is: seconds until its map is there, those of the map, and the cone's score."""
+class EpochScore:
+    """Seconds until the map of an epoch is available, seconds of its prediction, and score in the cone."""
 
     seconds: float
     prediction_seconds: float
     score: float
 
 
-def watch(name: str, trainer: Trainer, held: HeldOut, predict: Callable[[], Tensor]) -> list[Point]:
-    """Train, and look at the held-out cone after every epoch."""
-    progress: list[Point] = []
+def train_and_score(
+    name: str, trainer: Trainer, held: HeldOut, predict: Callable[[], Tensor]
+) -> list[EpochScore]:
+    """Train, and score the held-out cone after every epoch."""
+    progress: list[EpochScore] = []
     start, paused = time.perf_counter(), 0.0
 
-    def look() -> None:
+    def score_epoch() -> None:
         nonlocal paused
-        if held.raw.is_cuda:
+        if held.half2.is_cuda:
             torch.cuda.synchronize()
         now = time.perf_counter()
         predicted = predict()
-        if held.raw.is_cuda:
+        if held.half2.is_cuda:
             torch.cuda.synchronize()
         seconds = time.perf_counter() - now
-        progress.append(Point(now - start - paused + seconds, seconds, held.score(predicted)))
+        progress.append(EpochScore(now - start - paused + seconds, seconds, held.score(predicted)))
         print(f"{name}: {progress[-1]}", flush=True)
         paused += time.perf_counter() - now
 
     with tempfile.TemporaryDirectory() as folder:
-        trainer.train(name, Path(folder) / "checkpoint.safetensors", resume=False, after_epoch=look)
+        trainer.train(name, Path(folder) / "checkpoint.safetensors", resume=False, after_epoch=score_epoch)
     return progress
 
 

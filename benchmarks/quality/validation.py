@@ -1,11 +1,11 @@
-"""Whether what a validation says is true: held-out recovery against true recovery, uncertainty against error.
+"""Accuracy of a validation: held-out recovery against true recovery, uncertainty against error.
 
     python benchmarks/quality/validation.py --models FOLDER --out FOLDER [--without_network] [--only 0 1 2]
 
-Simulates four particles with several kinds of views, corrects and validates each by the commands, and
-compares with the truth. Every case leaves a JSON file, so that a run can be stopped and goes on where it was;
-with all cases there, prints a Markdown table, the correlation of held-out with true recovery, and the
-calibration of the uncertainty. Needs gemmi.
+Simulates four particles with several view distributions, corrects and validates each with the commands, and
+compares with the truth. Every case writes a JSON file; repeating the command continues a stopped run. Prints
+a Markdown table, the correlation of held-out with true recovery, and the calibration of the uncertainty.
+Needs gemmi.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from methods import knowledge
+from methods import fourier_weights
 from scipy import stats
-from score import FEWEST, HARDLY_MEASURED, LOWEST_RESOLUTION, score
+from score import HARDLY_MEASURED, LOWEST_RESOLUTION, MIN_COEFFICIENTS, score
 from simulate import Case, Simulated, simulate
 
 from spisonet.anisotropy.preparation import correction_band, prepare_measurement
@@ -44,13 +44,13 @@ PARTICLES = (
     Case("30S ribosome", "ribosome30s_4v4r.pdb", 48, 5.2, 13.0, tilt=40),
     Case("beta-galactosidase", "betagal_8bk7.cif", 48, 4.3, 11.0, tilt=30),
 )
-# Even views lack nothing, so that there is no recovery to predict; noisier top views take their place there.
+# Even views leave nothing to recover; noisier top views are used instead.
 CASES = (
     *(replace(case, views=views) for views in ("top", "side", "two") for case in PARTICLES),
     *(replace(case, views="top", peak=100.0) for case in PARTICLES),
 )
 ANGLES = (20, 30, 45, 60)
-WORST = 0.1
+WORST_FRACTION = 0.1
 
 
 def main() -> None:
@@ -60,13 +60,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--only", nargs="*", type=int, help="numbers of cases [default: all]")
     parser.add_argument("--epochs", type=int, default=3, help="of the correction, and of its cones together")
-    parser.add_argument("--crops", type=int, default=200, help="an epoch")
+    parser.add_argument("--subvolumes", type=int, default=200, help="per epoch")
     parser.add_argument("--cones", type=int, default=3)
     parser.add_argument("--ncpus", type=int, default=2)
     parser.add_argument(
         "--without_network",
         action="store_true",
-        help="data, mask and positivity alone, cones of several widths",
+        help="data, mask and positivity only; cones of several widths",
     )
     args = parser.parse_args()
     name = "constrained.json" if args.without_network else "result.json"
@@ -76,8 +76,8 @@ def main() -> None:
         if not (folder / name).is_file():
             folder.mkdir(parents=True, exist_ok=True)
             start = time.perf_counter()
-            make = constrain if args.without_network else examine
-            row = make(CASES[number], folder, args)
+            examine = complete_by_constraints if args.without_network else correct_and_validate
+            row = examine(CASES[number], folder, args)
             row["seconds"] = time.perf_counter() - start
             (folder / name).write_text(json.dumps(asdict(CASES[number]) | row, indent=1), "utf-8")
             print(json.dumps(row), flush=True)
@@ -85,8 +85,8 @@ def main() -> None:
     print(constrained_summary(rows) if args.without_network else summary(rows))
 
 
-def examine(case: Case, folder: Path, args: argparse.Namespace) -> dict[str, float]:
-    """Correct and validate a simulated case; return what the validation says and what is true."""
+def correct_and_validate(case: Case, folder: Path, args: argparse.Namespace) -> dict[str, float]:
+    """Correct and validate a simulated case; return the estimates of the validation and the true values."""
     simulated = simulate(case, args.models, seed=1)
     for name in ("half1", "half2", "mask"):
         write_volume(folder / f"{name}.mrc", Volume(getattr(simulated, name), case.voxel_size))
@@ -95,32 +95,40 @@ def examine(case: Case, folder: Path, args: argparse.Namespace) -> dict[str, flo
     correct = [
         *(script, "reconstruct", str(folder / "half1.mrc"), str(folder / "half2.mrc")),
         *("--mask", str(folder / "mask.mrc"), "--limit_res", str(case.resolution), "--filter_base", "8"),
-        *("--cube_size", "32", "--epochs", str(args.epochs), "--n_subvolume", str(args.crops), "--no-report"),
+        *(
+            "--cube_size",
+            "32",
+            "--epochs",
+            str(args.epochs),
+            "--n_subvolume",
+            str(args.subvolumes),
+            "--no-report",
+        ),
         *("--output_dir", str(out), *threads),
     ]
     subprocess.run(correct, check=True, stdout=subprocess.DEVNULL)
-    words = ("--cones", str(args.cones), *threads)
-    subprocess.run([script, "validate", str(out), *words], check=True, stdout=subprocess.DEVNULL)
+    arguments = ("--cones", str(args.cones), *threads)
+    subprocess.run([script, "validate", str(out), *arguments], check=True, stdout=subprocess.DEVNULL)
     return compare(case, simulated, out)
 
 
-def constrain(case: Case, folder: Path, args: argparse.Namespace) -> dict[str, float]:
-    """Fill a case by data, mask and positivity alone, whole and without cones of several widths."""
+def complete_by_constraints(case: Case, folder: Path, args: argparse.Namespace) -> dict[str, float]:
+    """Complete a case without a network, as a whole and with held-out cones of several widths."""
     torch.set_num_threads(args.ncpus)
     simulated = simulate(case, args.models, seed=1)
-    known = knowledge(case, simulated)
+    weights = fourier_weights(case, simulated)
     halves = [simulated.half1, simulated.half2]
-    band = correction_band(known, case.limit_shell)
-    measured, scales = prepare_measurement(halves, known, band, simulated.mask, torch.device("cpu"), True)
+    band = correction_band(weights, case.limit_shell)
+    measured, scales = prepare_measurement(halves, weights, band, simulated.mask, torch.device("cpu"), True)
     half1 = replace(measured, data=measured.data[:1])
 
-    def filled(measurement: Measurement) -> NDArray[np.float32]:
+    def completed(measurement: Measurement) -> NDArray[np.float32]:
         return measurement.complete(measurement.weighted_data, prior_weight=0.0)[0].numpy()
 
     weight = measured.data_weight_rfft.numpy()
-    raw = [rfft3(half) for half in measured.data.numpy()]
+    spectra = [rfft3(half) for half in measured.data.numpy()]
     directions = MeasuredDirections.of(weight, case.limit_shell)
-    row = {"true": recovery(scales[0].restore(filled(half1)), simulated, case)}
+    row = {"true": recovery(scales[0].restore(completed(half1)), simulated, case)}
     row |= {"true_before": recovery(simulated.half1, simulated, case), "gap": directions.largest_gap_degrees}
     for name, angle in {
         **{str(angle): angle for angle in ANGLES},
@@ -128,8 +136,8 @@ def constrain(case: Case, folder: Path, args: argparse.Namespace) -> dict[str, f
     }.items():
         agreements = [
             agreement(
-                rfft3(filled(mask_out_cone(half1, inside))),
-                *raw,
+                rfft3(completed(mask_out_cone(half1, inside))),
+                *spectra,
                 inside & (weight > MEASURED),
                 cone.first_shell,
             )
@@ -141,7 +149,7 @@ def constrain(case: Case, folder: Path, args: argparse.Namespace) -> dict[str, f
 
 
 def constrained_summary(rows: list[dict]) -> str:
-    """Markdown table of what was recovered without a network, and its correlation with held-out recovery."""
+    """Return a Markdown table of recovery without a network, and its correlation with held-out recovery."""
     names = [f"held_out_{angle}" for angle in (*ANGLES, "default")]
     shown = ("gap", "true_before", "true", *names)
     lines = ["| case | views | peak | " + " | ".join(shown) + " |", "|---" * (len(shown) + 3) + "|"]
@@ -153,7 +161,7 @@ def constrained_summary(rows: list[dict]) -> str:
         held = np.array([row[name] for row in rows])
         correlation, ranks = stats.pearsonr(held, true).statistic, stats.spearmanr(held, true).statistic
         lines.append(
-            f"{name}: Pearson {correlation:.2f}, Spearman {ranks:.2f}, larger than the truth by "
+            f"{name}: Pearson {correlation:.2f}, Spearman {ranks:.2f}, held-out minus true recovery "
             f"{(held - true).mean():+.3f} on average."
         )
     return "\n".join(lines)
@@ -185,9 +193,9 @@ def compare(case: Case, simulated: Simulated, out: Path) -> dict[str, float]:
 
 
 def recovery(volume: NDArray[np.float32], simulated: Simulated, case: Case) -> float:
-    """Mean FSC to the truth, without a mask, over what the input hardly measured; NaN if that is nothing.
+    """Return the mean FSC to the truth over hardly measured coefficients; NaN if there are too few.
 
-    The truth is zero outside of the particle; no mask, as in held-out cones: it would leak into the region.
+    No mask is applied, as in held-out cones, because it would leak signal into the region.
     """
     n = case.box
     shell = shell_index_rfft((n, n, n))
@@ -198,14 +206,14 @@ def recovery(volume: NDArray[np.float32], simulated: Simulated, case: Case) -> f
     cross, power1, power2 = (
         np.bincount(index, values, n) for values in ((a * b.conj()).real, np.abs(a) ** 2, np.abs(b) ** 2)
     )
-    enough = np.bincount(index, minlength=n) >= FEWEST
+    enough = np.bincount(index, minlength=n) >= MIN_COEFFICIENTS
     if enough.sum() < (last - first) / 2:
         return float("nan")
     return float((cross[enough] / np.sqrt(power1[enough] * power2[enough] + 1e-20)).mean())
 
 
 def residual(corrected: NDArray[np.float32], simulated: Simulated, case: Case) -> NDArray[np.float32]:
-    """Difference from the truth up to the resolution, on the scale of the well-sampled coefficients."""
+    """Return the difference from the truth up to the resolution, scaled by the well-sampled coefficients."""
     n = case.box
     truth = rfft3(simulated.truth) * soft_lowpass_weights(n, case.limit_shell - 0.5, 0.5)
     found = rfft3(corrected)
@@ -217,15 +225,15 @@ def residual(corrected: NDArray[np.float32], simulated: Simulated, case: Case) -
 
 
 def worst_tenth_auc(predicted: NDArray[np.float32], error: NDArray[np.float32]) -> float:
-    """Area under the ROC curve of the prediction for the tenth of the voxels with the largest error."""
+    """Return the area under the ROC curve of the prediction for the 10 % of voxels with the largest error."""
     size = np.abs(error)
-    worst = size >= np.quantile(size, 1 - WORST)
+    worst = size >= np.quantile(size, 1 - WORST_FRACTION)
     statistic = stats.mannwhitneyu(predicted[worst], predicted[~worst]).statistic
     return float(statistic / (worst.sum() * (~worst).sum()))
 
 
 def summary(rows: list[dict]) -> str:
-    """Markdown table of all cases, and what it says together."""
+    """Return a Markdown table of all cases, and statistics over them."""
     names = (
         *("held_out", "held_out_without_network", "true_before", "true", "blank_before", "blank"),
         *("auc", "auc_of_density", "rms_error", "rms_uncertainty", "seconds"),

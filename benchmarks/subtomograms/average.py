@@ -1,9 +1,9 @@
-"""Half maps of subtomograms at the poses of their STAR file, from the odd and the even particles.
+"""Half maps by averaging the odd and the even subtomograms of a STAR file at their poses.
 
     average.py PARTICLES.star OUT --folder FOLDER                              volumes of RELION 3.1
     average.py PARTICLES.star OUT --folder FOLDER --tomograms TOMOGRAMS.star   stacks of RELION 5 or Warp
 
-writes OUT/half1.mrc and OUT/half2.mrc. FOLDER is that which the names in the STAR file are relative to.
+writes OUT/half1.mrc and OUT/half2.mrc. File names in the STAR file are relative to FOLDER.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from spisonet.io.particles import ParticleOrientations
 
 PADDING = 2
-PRIOR_SHARE = 0.1  # of the mean weight of its shell that the prior is worth
+PRIOR_FRACTION = 0.1  # weight of the prior relative to the mean weight of its shell
 ROWS = [f"rlnTomoProj{axis}" for axis in "XYZ"]
 ORIGINS = [f"rlnOrigin{axis}Angst" for axis in "XYZ"]
 
 
-class Sums:
-    """Trilinear insertion of images or volumes into a padded transform.
+class Accumulators:
+    """Data and weight accumulators, filled by trilinear insertion of images or volumes.
 
     Parameters
     ----------
@@ -68,13 +68,13 @@ class Sums:
         particle : ndarray
             Image or volume about voxel ``box // 2``.
         ctf : ndarray
-            Half spectrum with DC at index 0.
+            CTF as a half spectrum with DC at index 0.
         rotation : ndarray
             ``(3, 3)`` from the map to the particle.
         shift : ndarray, optional
             ``(x, y, z)`` in voxels that centres the particle.
         premultiplied : bool
-            The particle has been multiplied by its CTF already.
+            Whether the particle is already multiplied by its CTF.
         """
         axes = tuple(range(self.dimensionality))
         spectrum = np.fft.rfftn(np.fft.ifftshift(particle), axes=axes)[self.inside] / particle.size
@@ -83,27 +83,27 @@ class Sums:
             spectrum = spectrum * np.exp(-2j * np.pi / self.box * (self.frequencies @ shift))
         values = spectrum if premultiplied else spectrum * amplitude
         position = PADDING * self.frequencies @ rotation
-        # Of a coefficient and its Friedel mate, the half spectrum holds both where the last axis is 0.
-        share = np.where(self.frequencies[:, 0] == 0, 0.5, 1.0)
+        # The half spectrum contains both Friedel mates where the last axis is 0.
+        multiplicity = np.where(self.frequencies[:, 0] == 0, 0.5, 1.0)
         for sign in (1, -1):
             low = np.floor(sign * position).astype(int)
             part = sign * position - low
             signed = values if sign == 1 else values.conj()
             for corner in np.ndindex(2, 2, 2):
-                near = share * np.prod(np.where(corner, part, 1 - part), axis=1)
+                near = multiplicity * np.prod(np.where(corner, part, 1 - part), axis=1)
                 x, y, z = ((low + corner) % self.padded).T
                 np.add.at(self.data, (z, y, x), near * signed)
                 np.add.at(self.weight, (z, y, x), near * amplitude**2)
 
-    def backprojection(self) -> BackProjector:
-        """Return the sums as RELION keeps them, with a prior of a tenth of every shell's weight."""
+    def back_projector(self) -> BackProjector:
+        """Return RELION's accumulators, with a prior of a tenth of the mean weight of every shell."""
         half = self.padded // 2 + 1
         data, weight = self.data[..., :half], self.weight[..., :half]
         axis = np.fft.fftfreq(self.padded) * self.box
         radius = np.sqrt(axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis[:half] ** 2)
         shell = np.rint(radius).astype(int)
         mean = np.bincount(shell.ravel(), weight.ravel()) / np.bincount(shell.ravel())
-        tau2 = 1 / (PADDING**3 * PRIOR_SHARE * np.maximum(mean[: self.box // 2 + 1], 1e-6))
+        tau2 = 1 / (PADDING**3 * PRIOR_FRACTION * np.maximum(mean[: self.box // 2 + 1], 1e-6))
         return BackProjector(
             data.astype(np.complex64),
             weight.astype(np.float32),
@@ -116,25 +116,25 @@ class Sums:
 
 
 def average_volumes(star: Path, folder: Path) -> list[Volume]:
-    """Average volumes with CTF volumes, as RELION 3.1 has them."""
+    """Average volumes with CTF volumes, the subtomograms of RELION 3.1."""
     particles, table = read_particle_orientations(star), StarFile(star).tables["particles"]
     box, voxel_size = _sizes(particles)
-    halves = [Sums(box, 3), Sums(box, 3)]
+    halves = [Accumulators(box, 3), Accumulators(box, 3)]
     shifts = table[ORIGINS].to_numpy(float) / voxel_size
     for number, (name, ctf_name) in enumerate(zip(table["rlnImageName"], table["rlnCtfImage"], strict=True)):
         volume, ctf = (read_volume(folder / str(part), voxel_size).data for part in (name, ctf_name))
         half = np.fft.ifftshift(ctf)[..., : box // 2 + 1]
         halves[number % 2].insert(volume, half, particles.rotations[number], shifts[number])
-    return [Volume(half.backprojection().reconstruct(), voxel_size) for half in halves]
+    return [Volume(half.back_projector().reconstruct(), voxel_size) for half in halves]
 
 
 def average_stacks(star: Path, folder: Path, tomograms: Path) -> list[Volume]:
-    """Average stacks of tilt images that have been multiplied by their CTF, centred by their extraction."""
+    """Average stacks of tilt images that are centred and already multiplied by their CTF."""
     particles, lists = read_particle_orientations(star), StarFile(tomograms)
     box, voxel_size = _sizes(particles)
     assert particles.visible_tilts is not None
     assert particles.tomograms is not None
-    halves = [Sums(box, 2), Sums(box, 2)]
+    halves = [Accumulators(box, 2), Accumulators(box, 2)]
     overview = lists.tables["global"].set_index("rlnTomoName")
     series = {}
     for name in overview.index:
@@ -151,12 +151,12 @@ def average_stacks(star: Path, folder: Path, tomograms: Path) -> list[Volume]:
         with mrcfile.open(folder / str(name), permissive=True) as mrc:
             stack = mrc.data.astype(np.float64)
         visible = np.flatnonzero(particles.visible_tilts[number])
-        # RELION 5 writes the visible tilts only, Warp all.
+        # RELION 5 writes only the visible tilts, Warp all tilts.
         images = stack if len(stack) == len(visible) else stack[visible]
         for tilt, image in zip(visible, images, strict=True):
             rotation = matrices[tilt] @ particles.rotations[number]
             halves[number % 2].insert(image, ctf[tilt], rotation, premultiplied=True)
-    return [Volume(half.backprojection().reconstruct(), voxel_size) for half in halves]
+    return [Volume(half.back_projector().reconstruct(), voxel_size) for half in halves]
 
 
 def _sizes(particles: ParticleOrientations) -> tuple[int, float]:
@@ -168,7 +168,7 @@ def _sizes(particles: ParticleOrientations) -> tuple[int, float]:
 def ctf_of_tilts(
     tilts: pd.DataFrame, optics: pd.Series[Any], box: int, voxel_size: float
 ) -> NDArray[np.float64]:
-    """CTF of every tilt, ``(n_tilts, n, n // 2 + 1)`` with DC at index 0.
+    """Return the CTF of every tilt, ``(n_tilts, n, n // 2 + 1)`` with DC at index 0.
 
     References
     ----------
@@ -192,15 +192,15 @@ def main() -> None:
         parser.add_argument(name, type=Path)
     for name in ("--folder", "--tomograms"):
         parser.add_argument(name, type=Path)
-    words = parser.parse_args()
-    folder = words.folder or words.particles.parent
-    if words.tomograms is None:
-        halves = average_volumes(words.particles, folder)
+    args = parser.parse_args()
+    folder = args.folder or args.particles.parent
+    if args.tomograms is None:
+        halves = average_volumes(args.particles, folder)
     else:
-        halves = average_stacks(words.particles, folder, words.tomograms)
-    words.out.mkdir(parents=True, exist_ok=True)
+        halves = average_stacks(args.particles, folder, args.tomograms)
+    args.out.mkdir(parents=True, exist_ok=True)
     for number, half in enumerate(halves, start=1):
-        write_volume(words.out / f"half{number}.mrc", half)
+        write_volume(args.out / f"half{number}.mrc", half)
 
 
 if __name__ == "__main__":

@@ -44,14 +44,14 @@ def sampling_figure(out: Path, densities: dict[str, Path]) -> None:
             panel.set(xlabel=plane[:2] + " (1/Å)", ylabel=plane[4:] + " (1/Å)")
             panel.tick_params(labelsize=7)
         row[1].set_title(name, fontsize=9)
-    figure.colorbar(image, ax=axes, shrink=0.6, label="sampling, 1 where it is that of even views")
+    figure.colorbar(image, ax=axes, shrink=0.6, label="sampling density (1: even views)")
     figure.savefig(out, dpi=150)
 
 
 def fsc_by_direction(
     volume: NDArray[np.float32], reference: NDArray[np.float32], mask: NDArray[np.float32], last_shell: int
 ) -> NDArray[np.float64]:
-    """Mean FSC over the shells in every cone, ``(n_directions,)``."""
+    """Return the mean FSC over the shells in every cone, ``(n_directions,)``."""
     n = len(volume)
     a, b = (np.fft.fftn(v * mask) for v in (volume, reference))
     k = np.fft.fftfreq(n) * n

@@ -2,8 +2,8 @@
 
     score.py CASE JOB ...
 
-prints a row for each job folder of a case of ``simulate.py``. What the frame of a refinement has turned and
-shifted as a whole is taken out first.
+prints a row for each job folder of a case of ``simulate.py``. The global rotation and shift of a refinement
+relative to the truth are removed first.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import starfile
 from scipy.spatial.transform import Rotation
-from simulate import ANGLES, turned
+from simulate import ANGLES, rotated
 
 from spisonet.io.mrc import read_volume
 
@@ -30,7 +30,7 @@ LARGE_DEGREES = 20.0
 
 
 def pose_errors(case: Path, data: Path) -> tuple[NDArray[np.float64], Rotation]:
-    """Return the error of every pose in degrees, and the rotation of the whole frame."""
+    """Return the error of every pose in degrees, and the global rotation of the refinement."""
     truth = starfile.read(case / "truth.star", always_dict=True)["particles"]
     found = starfile.read(data, always_dict=True)["particles"].set_index("rlnImageName")
     found = found.loc[truth["rlnImageName"]]
@@ -45,13 +45,13 @@ def pose_errors(case: Path, data: Path) -> tuple[NDArray[np.float64], Rotation]:
 
 
 def zone_fscs(case: Path, path: Path, frame: Rotation, axis: str) -> list[float]:
-    """Mean FSC to the truth in zones of the angle to the axis of the missing cone."""
-    facts = json.loads((case / "case.json").read_text(encoding="utf-8"))
-    n, voxel_size = facts["box"], facts["apix"]
+    """Return the mean FSC to the truth by the angle to the axis of the missing cone."""
+    case_values = json.loads((case / "case.json").read_text(encoding="utf-8"))
+    n, voxel_size = case_values["box"], case_values["apix"]
     found, truth, mask = (
         read_volume(p, voxel_size).data for p in (path, case / "truth.mrc", case / "mask.mrc")
     )
-    found = turned(found, frame.inv().as_matrix(), np.zeros(3))
+    found = rotated(found, frame.inv().as_matrix(), np.zeros(3))
     product = np.fft.ifftn(np.fft.fftn(truth) * np.conj(np.fft.fftn(found))).real
     found = np.roll(found, np.unravel_index(product.argmax(), product.shape), (0, 1, 2))
     k = np.fft.fftfreq(n) * n

@@ -1,12 +1,12 @@
-"""Subtomograms with known poses and truth, as RELION 3.1 takes them: volumes, each with its CTF volume.
+"""Subtomograms with known poses and truth for RELION 3.1: volumes, each with its CTF volume.
 
-A subtomogram is ``w (X_turned + noise)`` in Fourier space, with ``X`` the density, and ``w`` the CTF inside
-the tilt range and 0 outside; the tilt axis is y, the beam is z. Its CTF volume is ``w``.
+A subtomogram is ``w (R X + noise)`` in Fourier space, with ``R X`` the rotated density, and ``w`` the CTF
+inside the tilt range and 0 outside; the tilt axis is y, the beam is z. Its CTF volume is ``w``.
 
     simulate.py OUT TRUTH.mrc MASK.mrc --box 32 --n 200 --top 0.9 --spread 10 --noise 4 --jitter 6 --sym C3
 
-writes truth.mrc, mask.mrc, ref.mrc (low-passed), truth.star (poses), particles.star (poses to start from),
-the subtomograms and case.json, which also serve the scorer of single-particle refinements.
+writes truth.mrc, mask.mrc, ref.mrc (low-pass filtered), truth.star (true poses), particles.star (initial
+poses), the subtomograms and case.json.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ REFERENCE_ANGSTROM = 40.0
 
 @dataclass(frozen=True)
 class Case:
-    """How a density is seen.
+    """Views, tilts and noise of a simulation.
 
     Attributes
     ----------
     n : int
         Number of subtomograms.
     top : float
-        Share of them that are tilted by a normally distributed angle from the beam; the others are even.
+        Fraction with a normally distributed angle to the beam; the others are evenly distributed.
     spread : float
         Standard deviation of that angle, in degrees.
     max_tilt : float
@@ -55,16 +55,16 @@ class Case:
     noise : float
         Standard deviation of the noise of a voxel, relative to that of the density.
     jitter : float
-        Root mean square angle between the poses to start from and the true ones, in degrees.
+        Root mean square angle between the initial and the true poses, in degrees.
     offset : float
         Standard deviation of the shifts along each axis, in voxels.
     axis : str
-        ``z`` or ``x``: axis of the map along which top views look. For ``x`` the density is laid down: the
-        local searches of RELION cannot hold poses at the pole of its angles, where top views along z are.
+        ``z`` or ``x``: direction of top views in the map. For ``x`` the density is rotated accordingly; local
+        searches of RELION cannot hold poses at the pole of its angles, where top views along z are.
     sym : str
-        Point group, which has its axis along z.
+        Point group with its axis along z.
     seed : int
-        Of everything that is drawn.
+        Seed of all random numbers.
     """
 
     n: int = 200
@@ -80,22 +80,22 @@ class Case:
 
 
 def wedge_ctf(box: int, voxel_size: float, defocus: float, max_tilt: float) -> NDArray[np.float32]:
-    """CTF of a tilt series in Fourier space, ``(n, n, n // 2 + 1)``; defocus in Å."""
+    """Return the CTF of a tilt series in Fourier space, ``(n, n, n // 2 + 1)``; defocus in Å."""
     kz, _, kx = frequency_axes_rfft((box,) * 3)
     k = radius_rfft((box,) * 3) / (box * voxel_size)
     phase = np.pi * WAVELENGTH_ANGSTROM * k**2 * (defocus - 0.5 * WAVELENGTH_ANGSTROM**2 * k**2 * CS_MM * 1e7)
-    ctf = np.sin(phase + np.arcsin(AMPLITUDE_CONTRAST))  # bright particles, which RELION expects
+    ctf = np.sin(phase + np.arcsin(AMPLITUDE_CONTRAST))  # positive near DC, as RELION requires
     angle = np.radians(max_tilt)
-    # Distance from the wedge's faces, in voxels: positive where it is measured.
+    # Distance from the faces of the wedge in voxels, positive in the measured region.
     distance = np.abs(kx) * np.sin(angle) - np.abs(kz) * np.cos(angle)
     inside = np.clip(0.5 + distance / (2 * WEDGE_EDGE_VOXELS), 0, 1)
     return np.asarray(ctf * inside, dtype=np.float32)
 
 
-def turned(
+def rotated(
     density: NDArray[np.float32], matrix: NDArray[np.float64], shift: NDArray[np.float64]
 ) -> NDArray[np.float32]:
-    """Density after a rotation ``x -> matrix x + shift``, ``(x, y, z)`` in voxels from voxel ``n // 2``."""
+    """Return the density after ``x -> matrix x + shift``, ``(x, y, z)`` in voxels from voxel ``n // 2``."""
     centre = np.full(3, len(density) // 2)
     back = matrix.T[::-1, ::-1]
     offset = centre - back @ (centre + shift[::-1])
@@ -103,14 +103,14 @@ def turned(
 
 
 def simulate(folder: Path, truth: Volume, mask: Volume, case: Case) -> None:
-    """Write the subtomograms of a case into a folder, as RELION 3.1 and the scorer need them."""
+    """Write the subtomograms of a case, with the files that RELION 3.1 and ``score.py`` need."""
     rng = np.random.default_rng(case.seed)
     n, box, voxel_size = case.n, truth.box, truth.voxel_size_angstrom
     density = truth.data / truth.data.std()
     if case.axis == "x":
         # x', y', z' = z, y, -x
-        density = np.ascontiguousarray(density.transpose(2, 1, 0)[_mirror(box)])
-        mask = mask.with_data(mask.data.transpose(2, 1, 0)[_mirror(box)])
+        density = np.ascontiguousarray(density.transpose(2, 1, 0)[_reversed(box)])
+        mask = mask.with_data(mask.data.transpose(2, 1, 0)[_reversed(box)])
     angles = _poses(case, rng)
     shifts = rng.normal(0, case.offset, (n, 3))
     defoci = rng.uniform(20000, 40000, n)
@@ -121,12 +121,12 @@ def simulate(folder: Path, truth: Volume, mask: Volume, case: Case) -> None:
     ):
         ctf = wedge_ctf(box, voxel_size, defocus, case.max_tilt)
         # RELION shifts an image by its origin to centre it.
-        seen = turned(density, matrix, -shift) + case.noise * rng.normal(size=density.shape)
-        image = irfft3((rfft3(seen.astype(np.float32)) * ctf).astype(np.complex64), density.shape)
+        particle = rotated(density, matrix, -shift) + case.noise * rng.normal(size=density.shape)
+        image = irfft3((rfft3(particle.astype(np.float32)) * ctf).astype(np.complex64), density.shape)
         names = [f"subtomograms/{number + 1:05d}{kind}.mrc" for kind in ("", "_ctf")]
-        # RELION takes white particles on a dark ground; its normalisation is part of the extraction.
+        # RELION expects bright particles, normalised as by its extraction.
         write_volume(folder / names[0], truth.with_data((image - image.mean()) / image.std()))
-        full = scipy.fft.fftshift(_whole(ctf))
+        full = scipy.fft.fftshift(_whole_spectrum(ctf))
         write_volume(folder / names[1], truth.with_data(full))
         rows.append([*names, *angles[number], *(shift * voxel_size), 1, f"tomogram{number // 20 + 1}"])
     columns = ["rlnImageName", "rlnCtfImage", *ANGLES, *(f"rlnOrigin{axis}Angst" for axis in "XYZ")]
@@ -153,12 +153,12 @@ def simulate(folder: Path, truth: Volume, mask: Volume, case: Case) -> None:
     low_pass = np.exp(-((radius_rfft((box,) * 3) * REFERENCE_ANGSTROM / (box * voxel_size)) ** 4) * np.log(2))
     reference = irfft3((rfft3(density) * low_pass).astype(np.complex64), density.shape)
     write_volume(folder / "ref.mrc", truth.with_data(reference))
-    facts = asdict(case) | {"box": box, "apix": voxel_size}
-    (folder / "case.json").write_text(json.dumps(facts, indent=2), encoding="utf-8")
+    case_values = asdict(case) | {"box": box, "apix": voxel_size}
+    (folder / "case.json").write_text(json.dumps(case_values, indent=2), encoding="utf-8")
 
 
-def _mirror(box: int) -> NDArray[np.intp]:
-    """Return the indices that turn an axis about voxel ``n // 2``."""
+def _reversed(box: int) -> NDArray[np.intp]:
+    """Return the indices that reverse an axis about voxel ``n // 2``."""
     return 2 * (box // 2) - np.arange(box) - box * (np.arange(box) == 0)
 
 
@@ -175,8 +175,8 @@ def _poses(case: Case, rng: np.random.Generator) -> NDArray[np.float64]:
     return np.stack([rot, tilt, psi], axis=1)[rng.permutation(case.n)]
 
 
-def _whole(half: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Whole spectrum of a real, even function from its half."""
+def _whole_spectrum(half: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the whole spectrum of a real, even function from its half."""
     n = len(half)
     index = -np.arange(n) % n
     mirrored = half[np.ix_(index, index)]
@@ -184,7 +184,7 @@ def _whole(half: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def coarsened(volume: Volume, box: int) -> Volume:
-    """Volume of the same extent with fewer voxels, by cropping its spectrum."""
+    """Return a volume of the same extent with fewer voxels, by cropping its spectrum."""
     n = volume.box
     spectrum = scipy.fft.fftshift(scipy.fft.fftn(volume.data.astype(np.float32)))
     first = n // 2 - box // 2
@@ -202,10 +202,10 @@ def main() -> None:
     parser.add_argument("--box", type=int, default=32)
     for name, value in asdict(Case()).items():
         parser.add_argument(f"--{name}", type=type(value), default=value)
-    words = vars(parser.parse_args())
-    out, box = words.pop("out"), words.pop("box")
-    truth, mask = (coarsened(read_volume(words.pop(name)), box) for name in ("truth", "mask"))
-    simulate(out, truth, mask.with_data(mask.data.clip(0, 1)), Case(**words))
+    args = vars(parser.parse_args())
+    out, box = args.pop("out"), args.pop("box")
+    truth, mask = (coarsened(read_volume(args.pop(name)), box) for name in ("truth", "mask"))
+    simulate(out, truth, mask.with_data(mask.data.clip(0, 1)), Case(**args))
 
 
 if __name__ == "__main__":

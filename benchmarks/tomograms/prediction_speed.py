@@ -1,11 +1,11 @@
-"""Time and memory of predicting a tomogram, against 96-voxel tiles at batch 1 in float32.
+"""Time and memory of predicting a tomogram, compared with 96-voxel tiles at batch 1 in float32.
 
     python benchmarks/tomograms/prediction_speed.py [--shape 64,256,256] [--filter_base 32] [--device cuda]
 
-Both run the same untrained network on the same device: the older way in tiles of 96 voxels of which the
-inner 64 are kept, one after the other; ours as ``isonet.py predict`` does, reading and writing included.
-Prints a Markdown table. Memory is the largest resident size of the process over that before, so it is only
-told for the one that is asked for alone (``--only``).
+Both methods run the same untrained network on the same device. ``reference`` predicts tiles of 96 voxels, of
+which the inner 64 are kept, one after the other; ``spisonet`` is the prediction of ``isonet.py predict``,
+reading and writing included. Prints a Markdown table. Memory is the increase of the peak resident size of the
+process, so it is valid only for a method that runs alone (``--only``).
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ def main() -> None:
     parser.add_argument("--shape", default="64,256,256")
     parser.add_argument("--filter_base", type=int, default=32)
     parser.add_argument("--device")
-    parser.add_argument("--only", choices=("older", "ours"))
+    parser.add_argument("--only", choices=("reference", "spisonet"))
     args = parser.parse_args()
     shape = tuple(int(n) for n in args.shape.split(","))
     device = choose_devices(args.device)[0]
     data = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     network = UNet(args.filter_base).eval()
     print(f"{describe_device(device)}, width {args.filter_base}, {args.shape} voxels\n")
-    print("| | s | µs a voxel | memory / MB |\n|---|---|---|---|")
+    print("| | s | µs per voxel | memory / MB |\n|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "t.mrc"
         write_volume(path, Volume(data, 10.0), "noise")
         tomogram = Tomogram("t", (open_tomogram(path),), (-60.0, 60.0), None, None, 1)
-        for name, run in (("older", _older), ("ours", _ours)):
+        for name, run in (("reference", _predict_reference), ("spisonet", _predict)):
             if args.only in (None, name):
                 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
                 start = time.perf_counter()
@@ -60,15 +60,15 @@ def main() -> None:
                 print(f"| {name} | {seconds:.1f} | {1e6 * seconds / data.size:.2f} | {memory:.0f} |")
 
 
-def _ours(tomogram: Tomogram, network: UNet, device: torch.device, output: Path) -> None:
+def _predict(tomogram: Tomogram, network: UNet, device: torch.device, output: Path) -> None:
     backend = Backend.fastest(device)
     placed = backend.to_device(fused(network))
     most = HOST_TILE_BYTES if device.type == "cpu" else None
     tile = Memory(device).largest_tile(placed, tomogram.shape, most)
-    predict_tomogram(tomogram, TilePredictor(placed, backend, tomogram, 0), device, tile, output, "ours")
+    predict_tomogram(tomogram, TilePredictor(placed, backend, tomogram, 0), device, tile, output, "spisonet")
 
 
-def _older(tomogram: Tomogram, network: UNet, device: torch.device, output: Path) -> None:
+def _predict_reference(tomogram: Tomogram, network: UNet, device: torch.device, output: Path) -> None:
     data = tomogram.volumes[0].read()
     margin = (TILE - STRIDE) // 2
     padded = np.pad(data, [(margin, TILE)] * 3, mode="symmetric")
@@ -77,10 +77,12 @@ def _older(tomogram: Tomogram, network: UNet, device: torch.device, output: Path
     with torch.no_grad():
         for corner in itertools.product(*(range(0, n, STRIDE) for n in data.shape)):
             part = tuple(slice(first, first + TILE) for first in corner)
-            answer = placed(torch.from_numpy(padded[part].copy())[None, None].to(device))[0, 0].cpu().numpy()
+            predicted = (
+                placed(torch.from_numpy(padded[part].copy())[None, None].to(device))[0, 0].cpu().numpy()
+            )
             inner = tuple(slice(first + margin, first + margin + STRIDE) for first in corner)
-            result[inner] = answer[margin:-margin, margin:-margin, margin:-margin]
-    write_volume(output, Volume(result, 10.0), "older")
+            result[inner] = predicted[margin:-margin, margin:-margin, margin:-margin]
+    write_volume(output, Volume(result, 10.0), "reference")
 
 
 if __name__ == "__main__":

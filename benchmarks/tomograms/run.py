@@ -1,11 +1,11 @@
-"""Correct simulated tomograms whose truth is known, in several ways, and score the results.
+"""Correct simulated tomograms with known truth by several methods, and score the results.
 
     python benchmarks/tomograms/run.py --models FOLDER --out FOLDER [--cases ...] [--methods ...]
 
-FOLDER of the models holds the coordinates named in ``simulate.py`` (PDB entries). Needs gemmi. Or give
-``--scene FOLDER`` with ``truth.mrc``, ``even.mrc``, ``odd.mrc`` and ``full.mrc`` of another simulation.
-Prints a Markdown table and writes every figure to scores.json as it comes; a run that was stopped goes on
-where it was.
+The folder of models contains the coordinates named in ``simulate.py`` (PDB entries). Needs gemmi.
+Alternatively, ``--scene FOLDER`` gives ``truth.mrc``, ``even.mrc``, ``odd.mrc`` and ``full.mrc`` of another
+simulation. Prints a Markdown table. Every score is written to scores.json as soon as it is available;
+repeating the command continues a stopped run.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ CASES = {
     "seed2": Case(2),
     "defocus": Case(1, defocus_micrometre=3.0),
 }
-CROPS = 800  # an epoch
-NETWORK = ("--filter_base", "16", "--cube_size", "32", "--n_subvolume", str(CROPS))
+SUBVOLUMES = 800  # per epoch
+NETWORK = ("--filter_base", "16", "--cube_size", "32", "--n_subvolume", str(SUBVOLUMES))
 SINGLE = ("--method", "isonet2", "--input_column", "rlnTomoName")
 NOISE = ("--noise_level", "0.05,0.1,0.15,0.2")
 # Name: command, and epochs.
@@ -50,7 +50,7 @@ DEFAULT = {
     "seed2": ("even/odd",),
     "defocus": ("even/odd", "single, deconvolved", "CTF phase_only", "CTF wiener", "CTF network"),
 }
-TURNS = (0, 6)
+N_ROTATIONS = (0, 6)  # rotated copies to average predictions over
 ITERATIONS = 30
 
 
@@ -80,9 +80,11 @@ def main() -> None:
             start = time.perf_counter()
             model = _train(method, folder)
             trained = time.perf_counter() - start
-            for turns in TURNS:
+            for n_rotations in N_ROTATIONS:
                 start = time.perf_counter()
-                output = folder / f"out_{method}_{turns}".replace(" ", "_").replace("/", "_").replace(",", "")
+                output = folder / f"out_{method}_{n_rotations}".replace(" ", "_").replace("/", "_").replace(
+                    ",", ""
+                )
                 _isonet(
                     folder,
                     "predict",
@@ -91,10 +93,10 @@ def main() -> None:
                     "--output_dir",
                     str(output),
                     "--turns",
-                    str(turns),
+                    str(n_rotations),
                 )
                 seconds = trained + time.perf_counter() - start
-                label = method if not turns else f"{method}, {turns} turns"
+                label = f"{method}, {n_rotations} rotations" if n_rotations else method
                 rows.append(
                     {"case": name, "method": label, "seconds": seconds}
                     | _score(output / "corrected_t.mrc", truth)
@@ -105,7 +107,7 @@ def main() -> None:
 
 
 def _scene(args: argparse.Namespace, name: str, folder: Path) -> np.ndarray:
-    """Make a project folder with even, odd and full tomograms; return the truth."""
+    """Write a project folder with even, odd and full tomograms; return the truth."""
     if (folder / "truth.npy").is_file():
         return np.load(folder / "truth.npy")
     folder.mkdir(parents=True, exist_ok=True)
@@ -130,20 +132,24 @@ def _train(method: str, folder: Path) -> Path:
     command, options, epochs = METHODS[method]
     output = f"train_{method}".replace(" ", "_").replace("/", "_").replace(",", "")
     table = "tomograms.star"
-    lengths: tuple[str, ...] = ("--epochs", str(epochs))
+    length_options: tuple[str, ...] = ("--epochs", str(epochs))
     network = NETWORK
     if command == "extract":
         _isonet(folder, "extract", table, "--cube_size", "32", "--input_column", "rlnTomoName")
-        command, table, lengths = "refine", "subtomo.star", (*lengths, "--iterations", str(ITERATIONS))
-        network = (*NETWORK[:4], "--n_subvolume", str(4 * CROPS // ITERATIONS))
+        command, table, length_options = (
+            "refine",
+            "subtomo.star",
+            (*length_options, "--iterations", str(ITERATIONS)),
+        )
+        network = (*NETWORK[:4], "--n_subvolume", str(4 * SUBVOLUMES // ITERATIONS))
     common = ("--output_dir", output, "--with_predict", "False", "--preview", "False")
-    _isonet(folder, command, table, *network, *lengths, *options, *common)
+    _isonet(folder, command, table, *network, *length_options, *options, *common)
     return Path(output) / "network.safetensors"
 
 
-def _isonet(folder: Path, *words: str) -> None:
+def _isonet(folder: Path, *arguments: str) -> None:
     program = Path(sys.executable).parent / "isonet.py"
-    subprocess.run([str(program), *words], check=True, cwd=folder, stdout=subprocess.DEVNULL)
+    subprocess.run([str(program), *arguments], check=True, cwd=folder, stdout=subprocess.DEVNULL)
 
 
 def _score(path: Path, truth: np.ndarray) -> dict[str, float]:
@@ -151,7 +157,7 @@ def _score(path: Path, truth: np.ndarray) -> dict[str, float]:
 
 
 def table(rows: list[dict]) -> str:
-    """Markdown: a row for every case and method."""
+    """Return a Markdown table with a row per case and method."""
     lines = [f"| case | method | {' | '.join(SCORES)} | s |", "|---" * (len(SCORES) + 3) + "|"]
     for row in rows:
         figures = " | ".join(f"{row[name]:.3f}" for name in SCORES)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 SCORES = ("missing", "measured", "all", "power")
 FINEST, COARSEST = 30.0, 250.0  # Å
 SHELL_WIDTH = 1.5  # Fourier voxels
-FEWEST = 8  # coefficients of a shell that count
+MIN_COEFFICIENTS = 8  # per shell
 
 
 def score(
@@ -23,9 +23,9 @@ def score(
 ) -> dict[str, float]:
     """Compare with the truth between two resolutions.
 
-    ``missing``, ``measured`` and ``all`` are FSCs, averaged over shells, inside the wedge (2 degrees from its
-    edge on), outside, and everywhere; ``power`` is the power in the wedge relative to the truth's, once that
-    outside agrees.
+    ``missing``, ``measured`` and ``all`` are FSCs, averaged over shells, inside the wedge (at least 2 degrees
+    from its edge), outside, and everywhere. ``power`` is the power in the wedge relative to the truth, scaled
+    to equal power outside.
     """
     window = np.ones(1, np.float32)
     for n in truth.shape:
@@ -63,6 +63,6 @@ def _fsc(
     values = [
         np.vdot(first[shell], second[shell]).real / np.sqrt(_power(first, shell) * _power(second, shell))
         for shell in shells
-        if shell.sum() > FEWEST
+        if shell.sum() > MIN_COEFFICIENTS
     ]
     return float(np.mean(values))

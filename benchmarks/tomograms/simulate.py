@@ -1,9 +1,9 @@
-"""Tomograms with a missing wedge and known truth: molecules and vesicles, projected, reconstructed by WBP.
+"""Tomograms with a missing wedge and known truth: molecules and vesicles, projected and backprojected.
 
-Molecules from atomic models lie at random, without overlap, in a slab with two vesicles; the slab is
-projected at many tilts about y, every projection gets the CTF (if there is a defocus) and noise that is
-independent in both halves, and both are reconstructed by weighted backprojection. Density is dark, as in
-tomograms.
+Molecules from atomic models are placed at random, without overlap, in a slab with two vesicles. The slab is
+projected at many tilts about y. The CTF (if there is a defocus) and noise, independent in both halves, are
+applied to every projection, and both halves are reconstructed by weighted backprojection. Density is dark, as
+in tomograms.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ MOLECULE_BOX = 40
 VESICLES = 2
 LEAFLET_DISTANCE, LEAFLET_WIDTH = 38.0, 9.0  # Å
 OCCUPIED = 0.08  # of the densest voxel
-TRIALS = 30  # places that are tried for a molecule
+TRIALS = 30  # attempts to place a molecule
 TILT_STEP = 3.0
-SUPERSAMPLED = 2  # atoms are blurred by so many voxels
+BLUR_VOXELS = 2  # by which atoms are blurred
 
 
 @dataclass(frozen=True)
 class Case:
-    """A scene and how it is seen.
+    """A scene, and the imaging of it.
 
     Attributes
     ----------
     seed : int
-        Of the scene and the noise.
+        Seed of the scene and the noise.
     shape : tuple of int
         ``(z, y, x)``.
     n_molecules : int
-        How many to place.
+        Number of molecules.
     snr : float
         Signal-to-noise ratio of a projection of a half.
     defocus_micrometre : float
@@ -82,7 +82,7 @@ def simulate(case: Case, models: Path, folder: Path) -> NDArray[np.float32]:
 
 
 def _molecule(path: Path) -> NDArray[np.float32]:
-    """Density of a model in a small cube, blurred to what the voxels can show, at most 1."""
+    """Return the density of a model in a small cube, blurred to the voxel size, with a maximum of 1."""
     structure = gemmi.read_structure(str(path))
     structure.setup_entities()
     atoms = [(a.pos.tolist(), a.element.atomic_number) for c in structure[0] for r in c for a in r]
@@ -91,7 +91,7 @@ def _molecule(path: Path) -> NDArray[np.float32]:
     voxels = (places - places.mean(axis=0))[:, ::-1] / VOXEL_SIZE + MOLECULE_BOX / 2
     edges = [np.arange(MOLECULE_BOX + 1) - 0.5] * 3
     density, _ = np.histogramdd(voxels, edges, weights=numbers)
-    density = ndimage.gaussian_filter(density, SUPERSAMPLED / 2)
+    density = ndimage.gaussian_filter(density, BLUR_VOXELS / 2)
     return (density / density.max()).astype(np.float32)
 
 
@@ -112,16 +112,16 @@ def _scene(case: Case, models: Path, rng: np.random.Generator) -> NDArray[np.flo
     for _ in range(case.n_molecules * TRIALS):
         molecule = molecules[rng.integers(len(molecules))]
         matrix, middle = Rotation.random(rng=rng).as_matrix(), (MOLECULE_BOX - 1) / 2
-        turned = ndimage.affine_transform(
+        rotated = ndimage.affine_transform(
             molecule, matrix, offset=middle - matrix @ np.full(3, middle), order=1
         )
         first = rng.integers(MOLECULE_BOX // 4, shape - MOLECULE_BOX // 4) - MOLECULE_BOX // 2
         there = tuple(slice(max(f, 0), min(f + MOLECULE_BOX, n)) for f, n in zip(first, shape, strict=True))
         here = tuple(slice(part.start - f, part.stop - f) for part, f in zip(there, first, strict=True))
-        occupied = turned[here] > OCCUPIED
+        occupied = rotated[here] > OCCUPIED
         if (taken[there] & occupied).any():
             continue
-        scene[there] += turned[here]
+        scene[there] += rotated[here]
         taken[there] |= ndimage.binary_dilation(occupied)
         placed += 1
         if placed == case.n_molecules:
