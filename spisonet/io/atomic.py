@@ -1,4 +1,4 @@
-"""Outputs appear whole or not at all."""
+"""Atomic output: files are written under a temporary name and renamed when complete."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-
+# A partial file younger than this may belong to a running process of another machine.
 RECENT_SECONDS = 60.0
 
 
@@ -26,7 +26,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Parameters
     ----------
     path : Path
-        The final name. Its suffix is kept by the temporary name, since some writers choose a
+        The final name. The temporary name has the same suffix, because some writers choose the
         format by it.
 
     Raises
@@ -46,12 +46,12 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def prepare_output_folder(folder: Path) -> None:
-    """Create `folder` and prove that it can be written to.
+    """Create `folder` and check that files can be written to it.
 
     Raises
     ------
     SpisonetError
-        If the folder cannot be created or written.
+        If the folder cannot be created or written to.
     """
     probe = folder / f".probe.{os.getpid()}"
     try:
@@ -67,12 +67,12 @@ def prepare_output_folder(folder: Path) -> None:
 
 
 def prepare_output_file(path: Path, *inputs: Path | None) -> None:
-    """Check that an output file can be written and would not replace an input.
+    """Check that an output file can be written and does not replace an input.
 
     Parameters
     ----------
     path : Path
-        The file to be written later; its folder is created.
+        The file to be written; its folder is created.
     *inputs : Path or None
         Files that the command reads.
 
@@ -90,11 +90,11 @@ def prepare_output_file(path: Path, *inputs: Path | None) -> None:
 
 
 def remove_partials(folder: Path) -> None:
-    """Remove unfinished files that processes of this machine left behind when they were killed."""
+    """Remove partial files of processes of this machine that were killed."""
     for path in folder.glob(".*.partial.*"):
         pid = path.name.removesuffix(path.suffix).removesuffix(".partial").rpartition(".")[2]
         if not pid.isdecimal() or time.time() - path.stat().st_mtime < RECENT_SECONDS:
-            continue  # it may be another machine's
+            continue
         try:
             os.kill(int(pid), 0)
         except ProcessLookupError:
@@ -104,7 +104,7 @@ def remove_partials(folder: Path) -> None:
 
 
 def file_digest(path: Path) -> str:
-    """Return a short hash of a file's content."""
+    """Return a short hash of the content of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=12)).hexdigest()
 

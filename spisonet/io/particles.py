@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 CRYOSPARC_SUFFIX = ".cs"
 ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 SUBTOMOGRAM_ANGLES = ("rlnTomoSubtomogramRot", "rlnTomoSubtomogramTilt", "rlnTomoSubtomogramPsi")
-# Columns that only particles with a third dimension have.
+# Columns that only subtomograms have.
 SUBTOMOGRAM_COLUMNS = frozenset(
     {
         *SUBTOMOGRAM_ANGLES,
@@ -34,34 +34,34 @@ SUBTOMOGRAM_COLUMNS = frozenset(
     }
 )
 TOMOGRAM_COLUMNS = ("rlnTomoName", "rlnMicrographName")
-DIMENSIONALITY = "rlnImageDimensionality"
-VISIBLE_TILTS = "rlnTomoVisibleFrames"
-POSE = "alignments3D/pose"
+DIMENSIONALITY_COLUMN = "rlnImageDimensionality"
+VISIBLE_TILTS_COLUMN = "rlnTomoVisibleFrames"
+CRYOSPARC_POSE_FIELD = "alignments3D/pose"
 RELATIVE_PIXEL_SIZE_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
 class ParticleOrientations:
-    """Orientations of a particle set, and what else its file says of the images.
+    """Orientations of a particle set, with the size and origin of its images.
 
     Attributes
     ----------
     rotations : ndarray
-        ``(n, 3, 3)`` matrices that carry column vectors ``(x, y, z)`` of the map to the frame of
-        the particle's image, whose z axis is the direction of projection.
+        ``(n, 3, 3)`` matrices from the map to the frame of the particle's image, acting on column
+        vectors ``(x, y, z)``. The z axis of the image frame is the direction of projection.
     pixel_size_angstrom : float or None
-        Pixel size of the images; None if unknown or not the same for all.
+        Pixel size of the images; None if unknown or not equal for all.
     box : int or None
-        Edge of the images in pixels; None if unknown or not the same for all.
+        Edge of the images in pixels; None if unknown or not equal for all.
     random_subset : ndarray or None
-        ``(n,)`` half set of each particle, 1 or 2.
+        ``(n,)`` half set of each particle, 1 or 2; None if unknown.
     is_subtomogram : bool
-        The particles are volumes, or the tilt series of one particle each; a single view
-        direction does not describe what they measured, and `rotations` lead to the tomogram's frame.
+        Whether the particles are subtomograms, volumes or tilt series of one particle each. Their
+        sampling depends on the tilts, and `rotations` lead to the frame of the tomogram.
     tomograms : ndarray or None
-        ``(n,)`` name of the tomogram of each.
+        ``(n,)`` name of the tomogram of each particle; None if unknown.
     visible_tilts : list of ndarray or None
-        For each, which of the tilts of its tomogram show it; None if all do.
+        Boolean array for each particle: tilts of its tomogram in which it is visible; None if all.
     """
 
     rotations: NDArray[np.float64]
@@ -87,7 +87,7 @@ def read_particle_orientations(path: Path) -> ParticleOrientations:
     Raises
     ------
     SpisonetError
-        If the file is missing or unreadable, or holds no particles or no orientations.
+        If the file is missing or unreadable, or contains no particles or no orientations.
     """
     if not path.is_file():
         raise SpisonetError(f"{path} does not exist.")
@@ -97,16 +97,16 @@ def read_particle_orientations(path: Path) -> ParticleOrientations:
 def _read_relion(path: Path) -> ParticleOrientations:
     particles, optics = _particle_tables(path)
     if particles.empty:
-        raise SpisonetError(f"{path} holds no particles.")
-    of_boxes = set(SUBTOMOGRAM_ANGLES) <= set(particles.columns)
-    if of_boxes and set(ANGLES).isdisjoint(particles.columns):
-        matrices = np.broadcast_to(np.eye(3), (len(particles), 3, 3))  # not refined yet
+        raise SpisonetError(f"{path} contains no particles.")
+    has_subtomogram_angles = set(SUBTOMOGRAM_ANGLES) <= set(particles.columns)
+    if has_subtomogram_angles and set(ANGLES).isdisjoint(particles.columns):
+        matrices = np.broadcast_to(np.eye(3), (len(particles), 3, 3))  # not yet refined
     else:
         matrices = relion_rotation_matrices(*(_numbers(path, particles, column) for column in ANGLES))
-    if of_boxes:
-        # RELION: the particle's matrix leads to the box, the subtomogram's from there to the tomogram.
-        box_angles = (_numbers(path, particles, column) for column in SUBTOMOGRAM_ANGLES)
-        matrices = relion_rotation_matrices(*box_angles) @ matrices
+    if has_subtomogram_angles:
+        # In RELION the particle matrix leads to the box, the subtomogram matrix from the box to the tomogram.
+        angles = (_numbers(path, particles, column) for column in SUBTOMOGRAM_ANGLES)
+        matrices = relion_rotation_matrices(*angles) @ matrices
     subset = None
     if "rlnRandomSubset" in particles:
         subset = _numbers(path, particles, "rlnRandomSubset").astype(np.int64)
@@ -123,34 +123,38 @@ def _read_relion(path: Path) -> ParticleOrientations:
 
 
 def _are_volumes(path: Path, optics: pd.DataFrame) -> bool:
-    return DIMENSIONALITY in optics and bool((_numbers(path, optics, DIMENSIONALITY) == 3).any())
+    return DIMENSIONALITY_COLUMN in optics and bool(
+        (_numbers(path, optics, DIMENSIONALITY_COLUMN) == 3).any()
+    )
 
 
 def _tomograms(particles: pd.DataFrame) -> NDArray[np.str_] | None:
-    named = next((column for column in TOMOGRAM_COLUMNS if column in particles), None)
-    return None if named is None else particles[named].to_numpy(dtype=str)
+    column = next((name for name in TOMOGRAM_COLUMNS if name in particles), None)
+    return None if column is None else particles[column].to_numpy(dtype=str)
 
 
 def _visible_tilts(path: Path, particles: pd.DataFrame) -> list[NDArray[np.bool_]] | None:
-    if VISIBLE_TILTS not in particles:
+    if VISIBLE_TILTS_COLUMN not in particles:
         return None
-    texts = particles[VISIBLE_TILTS].astype(str)
+    texts = particles[VISIBLE_TILTS_COLUMN].astype(str)
     try:
         return [np.array([int(word) for word in text.strip("[]").split(",")]) > 0 for text in texts]
     except ValueError as error:
-        raise SpisonetError(f"{path} holds a {VISIBLE_TILTS} that is no list of 0 and 1.") from error
+        raise SpisonetError(
+            f"{path} has an invalid value in column {VISIBLE_TILTS_COLUMN}: expected a list of 0 and 1."
+        ) from error
 
 
 def _particle_tables(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the table of particles and that of optics groups (without rows before RELION 3.1)."""
+    """Return the tables of particles and of optics groups; the latter is empty before RELION 3.1."""
     import pandas as pd  # noqa: PLC0415 - slow to import
 
     tables = StarFile(path, TOMOGRAM_COLUMNS).tables
     if not tables:
-        raise SpisonetError(f"{path} is not a particle STAR file: it holds no table.")
+        raise SpisonetError(f"{path} is not a particle STAR file: it contains no table.")
     optics = tables.get("optics", pd.DataFrame())
-    orienting = {ANGLES[1], SUBTOMOGRAM_ANGLES[1]}
-    with_angles = [table for table in tables.values() if not orienting.isdisjoint(table.columns)]
+    tilt_columns = {ANGLES[1], SUBTOMOGRAM_ANGLES[1]}
+    with_angles = [table for table in tables.values() if not tilt_columns.isdisjoint(table.columns)]
     particles = tables["particles"] if "particles" in tables else next(iter(with_angles), None)
     if particles is None:
         raise SpisonetError(
@@ -165,7 +169,7 @@ def _numbers(path: Path, table: pd.DataFrame, column: str) -> NDArray[np.float64
     try:
         values: NDArray[np.float64] = table[column].to_numpy(dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise SpisonetError(f"{path} holds something other than numbers in column {column}.") from error
+        raise SpisonetError(f"{path} has a value in column {column} that is not a number.") from error
     if not np.isfinite(values).all():
         raise SpisonetError(f"{path} has missing or infinite values in column {column}.")
     return values
@@ -178,9 +182,9 @@ def _relion_pixel_sizes(
         if "rlnImagePixelSize" in table:
             return _numbers(path, table, "rlnImagePixelSize")
     if {"rlnDetectorPixelSize", "rlnMagnification"} <= set(particles.columns):
-        micrometres = _numbers(path, particles, "rlnDetectorPixelSize")
+        pixel_size_micrometre = _numbers(path, particles, "rlnDetectorPixelSize")
         with np.errstate(divide="ignore", invalid="ignore"):
-            return micrometres * 1e4 / _numbers(path, particles, "rlnMagnification")
+            return pixel_size_micrometre * 1e4 / _numbers(path, particles, "rlnMagnification")
     return ()
 
 
@@ -190,16 +194,18 @@ def _read_cryosparc(path: Path) -> ParticleOrientations:
     except (OSError, ValueError, EOFError) as error:
         raise SpisonetError(f"{path} is not a readable cryoSPARC file: {str(error).rstrip('.')}.") from error
     fields = getattr(table, "dtype", np.dtype(float)).names or ()
-    if POSE not in fields:
-        raise SpisonetError(f"{path} has no field {POSE}; give the particles of a 3D refinement.")
+    if CRYOSPARC_POSE_FIELD not in fields:
+        raise SpisonetError(
+            f"{path} has no field {CRYOSPARC_POSE_FIELD}; give the particles of a 3D refinement."
+        )
     if len(table) == 0:
-        raise SpisonetError(f"{path} holds no particles.")
-    poses = np.asarray(table[POSE], dtype=np.float64)
+        raise SpisonetError(f"{path} contains no particles.")
+    poses = np.asarray(table[CRYOSPARC_POSE_FIELD], dtype=np.float64)
     if poses.shape[1:] != (3,) or not np.isfinite(poses).all():
-        raise SpisonetError(f"{path} has unreadable rotation vectors in field {POSE}.")
+        raise SpisonetError(f"{path} has unreadable rotation vectors in field {CRYOSPARC_POSE_FIELD}.")
     shape = _common(table["blob/shape"].ravel()) if "blob/shape" in fields else None
     return ParticleOrientations(
-        # A cryoSPARC pose turns the image into the map; the same reading as pyem's csparc2star.
+        # A cryoSPARC pose rotates the image frame to the map (as interpreted by pyem's csparc2star).
         rotations=rotation_vector_matrices(poses).transpose(0, 2, 1),
         pixel_size_angstrom=_common(table["blob/psize_A"]) if "blob/psize_A" in fields else None,
         box=None if shape is None else round(shape),
@@ -210,7 +216,7 @@ def _read_cryosparc(path: Path) -> ParticleOrientations:
 
 
 def _common(values: Iterable[float] | NDArray[np.generic]) -> float | None:
-    """Return the value that all share, or None."""
+    """Return the value that all elements share, or None if they differ or are invalid."""
     numbers = np.asarray(values, dtype=np.float64)
     if numbers.size == 0 or not np.isfinite(numbers).all() or numbers.min() <= 0:
         return None

@@ -1,4 +1,4 @@
-"""STAR files of RELION, whatever its version."""
+"""STAR files of all RELION versions."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 class StarFile:
-    """The blocks of a STAR file: loops as tables, the others as single values.
+    """Blocks of a STAR file: loops as tables, other blocks as single values.
 
     Parameters
     ----------
     path : Path
-        What to read.
-    texts : tuple of str
-        Columns that hold text even where it looks like numbers, such as names.
+        The STAR file.
+    text_columns : tuple of str
+        Columns that are read as text, such as names, even if they look like numbers.
 
     Raises
     ------
@@ -28,7 +28,7 @@ class StarFile:
         If the file is missing or not a STAR file.
     """
 
-    def __init__(self, path: Path, texts: tuple[str, ...] = ()) -> None:
+    def __init__(self, path: Path, text_columns: tuple[str, ...] = ()) -> None:
         import pandas as pd  # noqa: PLC0415 - slow to import
         import starfile  # noqa: PLC0415
 
@@ -36,10 +36,10 @@ class StarFile:
         if not path.is_file():
             raise SpisonetError(f"{path} does not exist.")
         try:
-            blocks = starfile.read(path, always_dict=True, parse_as_string=list(texts))
-        except Exception as error:  # the parser lets through whatever a broken file provokes
+            blocks = starfile.read(path, always_dict=True, parse_as_string=list(text_columns))
+        except Exception as error:  # a broken file can raise any exception in the parser
             raise SpisonetError(f"{path} is not a readable STAR file.") from error
-        # A block that is not a loop, such as data_general, comes as a dictionary.
+        # A block without a loop, such as data_general, is a dictionary.
         self.tables: dict[str, pd.DataFrame] = {
             name: block for name, block in blocks.items() if isinstance(block, pd.DataFrame)
         }
@@ -48,19 +48,19 @@ class StarFile:
         }
 
     def value(self, label: str, default: Any = None) -> Any:
-        """Return a single value wherever it stands; RELION moves labels between blocks."""
+        """Return a single value from any block; RELION versions keep labels in different blocks."""
         for block in self.values.values():
             if label in block:
                 return block[label]
         return default
 
     def require(self, label: str) -> Any:
-        """Return a single value.
+        """Return a single value that must be present.
 
         Raises
         ------
         SpisonetError
-            If the file does not hold it.
+            If the file does not contain it.
         """
         found = self.value(label)
         if found is None:

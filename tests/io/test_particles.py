@@ -162,7 +162,7 @@ def test_both_programs_formats_agree(tmp_path_factory, seed):
 
 
 def bad_files(folder):
-    """Return the files that must be refused, each with a part of the sentence."""
+    """Write invalid files; return their names, each with a part of the error message."""
     (folder / "empty.star").write_text("")
     (folder / "noise.star").write_bytes(bytes(range(256)) * 20)
     (folder / "loopless.star").write_text("data_general\n\n_rlnFinalResolution 3.2\n")
@@ -171,6 +171,7 @@ def bad_files(folder):
     write_star(folder / "nopsi.star", {"rlnAngleRot": ROT, "rlnAngleTilt": TILT})
     write_star(folder / "words.star", {**ANGLES, "rlnAngleRot": ["a", "b", "c"]})
     write_star(folder / "nan.star", {**ANGLES, "rlnAngleTilt": [0.0, np.nan, 1.0]})
+    write_star(folder / "tilts.star", {**ANGLES, "rlnTomoVisibleFrames": ["[1,0]", "[1,a]", "[1,1]"]})
     (folder / "noise.cs").write_bytes(bytes(range(256)) * 20)
     np.save(folder / "plain.npy", np.zeros(3))
     (folder / "plain.npy").rename(folder / "plain.cs")
@@ -180,14 +181,15 @@ def bad_files(folder):
     write_cryosparc(folder / "nanpose.cs", [[np.nan, 0, 0]])
     return {
         "missing.star": "does not exist",
-        "empty.star": "holds no table",
+        "empty.star": "contains no table",
         "noise.star": "STAR file",
-        "loopless.star": "holds no table",
+        "loopless.star": "contains no table",
         "norows.star": "no particles",
         "picks.star": "no column rlnAngleRot",
         "nopsi.star": "no column rlnAnglePsi",
-        "words.star": "other than numbers in column rlnAngleRot",
+        "words.star": "a value in column rlnAngleRot that is not a number",
         "nan.star": "missing or infinite values in column rlnAngleTilt",
+        "tilts.star": "invalid value in column rlnTomoVisibleFrames",
         "noise.cs": "not a readable cryoSPARC",
         "plain.cs": "no field alignments3D/pose",
         "pickle.cs": "not a readable cryoSPARC",
