@@ -1,5 +1,5 @@
 #!/bin/sh
-# Correct an average of subtomograms with one missing cone. Two to three minutes on two CPU cores.
+# Correct a subtomogram average with one missing cone. Two to three minutes on two CPU cores.
 set -eu
 data=$(dirname "$0")
 out=${1:-subtomogram_output}
@@ -12,7 +12,7 @@ spisonet.py reconstruct "$data/half1.mrc" "$data/half2.mrc" --aniso_file "$out/F
     --mask "$data/mask.mrc" --filter_base 16 --cube_size 32 --epochs 4 --n_subvolume 300 \
     --output_dir "$out/corrected"
 echo
-echo "What the tilts measured: $out/FSD3D.mrc"
+echo "Sampling by the tilts:   $out/FSD3D.mrc"
 echo "Diagnosis:               $out/diagnosis"
 echo "Corrected averages:      $out/corrected/corrected_half1.mrc, $out/corrected/corrected_half2.mrc"
 echo "Report:                  $out/corrected/report.html"

@@ -1,1 +1,1 @@
-"""Rotations, point groups and the Fourier sampling of view distributions."""
+"""Rotations, point groups, directions on the sphere, and the Fourier sampling of view distributions."""

@@ -1,4 +1,4 @@
-"""Rotations of space: the cube's, random ones, and those of particle orientations.
+"""Rotations of the cube, random rotations, and rotations of particle orientations.
 
 A rotation is a 3 × 3 matrix that acts on column vectors ``(x, y, z)`` and has determinant +1.
 """
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def cube_rotations() -> NDArray[np.float64]:
-    """Rotations that carry a cubic grid onto itself.
+    """Return the rotations that map a cubic grid onto itself.
 
     Returns
     -------
@@ -33,14 +33,14 @@ def cube_rotations() -> NDArray[np.float64]:
 
 
 def random_rotations(n: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Draw rotations evenly from SO(3) (its Haar measure).
+    """Draw uniformly distributed rotations (Haar measure of SO(3)).
 
     Parameters
     ----------
     n : int
-        How many.
+        Number of rotations.
     rng : numpy.random.Generator
-        Source of randomness.
+        Random number generator.
 
     Returns
     -------
@@ -64,7 +64,7 @@ def random_rotations(n: int, rng: np.random.Generator) -> NDArray[np.float64]:
 
 
 def relion_rotation_matrices(rot: ArrayLike, tilt: ArrayLike, psi: ArrayLike) -> NDArray[np.float64]:
-    """Matrices of RELION's Euler angles, as its ``Euler_angles2matrix`` makes them.
+    """Return the matrices of RELION's Euler angles, equal to its ``Euler_angles2matrix``.
 
     Parameters
     ----------
@@ -74,8 +74,8 @@ def relion_rotation_matrices(rot: ArrayLike, tilt: ArrayLike, psi: ArrayLike) ->
     Returns
     -------
     ndarray
-        ``(n, 3, 3)`` matrices ``A = Rz(-psi) Ry(-tilt) Rz(-rot)`` that carry a point of the map
-        to the frame of the particle's image, whose z axis is the direction of projection.
+        ``(n, 3, 3)`` matrices ``A = Rz(-psi) Ry(-tilt) Rz(-rot)`` from the map to the frame of the
+        particle's image. The z axis of the image frame is the direction of projection.
 
     References
     ----------
@@ -100,7 +100,7 @@ def relion_rotation_matrices(rot: ArrayLike, tilt: ArrayLike, psi: ArrayLike) ->
 
 
 def rotation_vector_matrices(vectors: ArrayLike) -> NDArray[np.float64]:
-    """Matrices of rotation vectors (axis times angle in radians), by Rodrigues' formula.
+    """Return the matrices of rotation vectors (axis times angle in radians), by Rodrigues' formula.
 
     Parameters
     ----------
@@ -122,16 +122,16 @@ def rotation_vector_matrices(vectors: ArrayLike) -> NDArray[np.float64]:
 
 
 def view_directions(rotations: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Directions of projection in the frame of the map.
+    """Return the directions of projection in the frame of the map.
 
     Parameters
     ----------
     rotations : ndarray
-        ``(n, 3, 3)`` matrices that carry the map to the image frame.
+        ``(n, 3, 3)`` matrices from the map to the image frame.
 
     Returns
     -------
     ndarray
-        ``(n, 3)`` unit vectors ``(x, y, z)``: the image's z axis, which is the third row.
+        ``(n, 3)`` unit vectors ``(x, y, z)``: the z axis of the image frame, the third row of the matrix.
     """
     return np.asarray(rotations[:, 2, :], dtype=np.float64)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class AxisGrid:
-    """Nearly even axes: a grid on three faces of a cube, whose opposite faces are the same axes.
+    """A nearly uniform grid of axes on three faces of a cube; opposite faces have the same axes.
 
     The lines of the grid are evenly spaced in angle, ``90 / (nodes_per_edge - 1)`` degrees.
     Neighbouring faces share the nodes of their common edge, so bilinear interpolation is
@@ -44,19 +44,19 @@ class AxisGrid:
         return face, u, v
 
     def nearest(self, vectors: NDArray[np.floating]) -> NDArray[np.intp]:
-        """Index of the node nearest to each of ``(m, 3)`` vectors, on the face they cross."""
+        """Return the index of the nearest node for each of ``(m, 3)`` vectors, on the face that it crosses."""
         face, u, v = self._face_coordinates(vectors)
         edge = self.nodes_per_edge
         row, column = np.rint(u).astype(np.intp), np.rint(v).astype(np.intp)
         return cast("NDArray[np.intp]", (face * edge + row) * edge + column)
 
     def bilinear(self, vectors: NDArray[np.floating]) -> tuple[NDArray[np.intp], NDArray[np.floating]]:
-        """Nodes and weights that interpolate a function of the axis.
+        """Return nodes and weights for bilinear interpolation of a function of the axis.
 
         Parameters
         ----------
         vectors : ndarray
-            ``(m, 3)`` vectors of any length; the zero vector gets some node.
+            ``(m, 3)`` vectors of any length; the result for the zero vector is arbitrary.
 
         Returns
         -------
@@ -131,7 +131,7 @@ def geodesic_sphere(subdivisions: int = SUBDIVISIONS) -> GeodesicSphere:
     points = np.concatenate([barycentric @ corners[list(face)] for face in faces])
     points /= np.linalg.norm(points, axis=1)[:, None]
     triangles = np.concatenate([np.array(small) + len(weights) * face for face in range(len(faces))])
-    # Neighbouring faces share points; among opposite ones the first in order of (z, y, x) is the axis.
+    # Neighbouring faces share points; of two opposite points, the larger in order of (z, y, x) is the axis.
     keys = np.rint(points * 1e6).astype(np.int64)
     unique, first, vertex_of_point = np.unique(keys, axis=0, return_index=True, return_inverse=True)
     is_axis = np.array([tuple(key) > tuple(-key) for key in unique])

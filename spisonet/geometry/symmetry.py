@@ -31,7 +31,7 @@ MIRROR_GROUP = re.compile(r"CI|CS|[CD]\d+[VH]|S\d+|T[DH]|OH|I\d?H")
 
 
 def symmetry_rotations(name: str) -> NDArray[np.float64]:
-    """Rotations of a point group.
+    """Return the rotations of a point group.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def symmetry_rotations(name: str) -> NDArray[np.float64]:
     symbol = name.strip().upper()
     if MIRROR_GROUP.fullmatch(symbol):
         raise SpisonetError(
-            f"Symmetry {name} holds mirrors or an inversion, which proteins cannot have; "
+            f"Symmetry {name} contains mirrors or an inversion, which proteins cannot have; "
             f"use {ALLOWED_SYMMETRIES}."
         )
     if match := CYCLIC_OR_DIHEDRAL.fullmatch(symbol):
@@ -67,7 +67,7 @@ def symmetry_rotations(name: str) -> NDArray[np.float64]:
         return np.concatenate([cyclic, cyclic @ _axis_rotations(2, (1, 0, 0))[1]])
     generators = POLYHEDRAL_GENERATORS.get("I2" if symbol == "I" else symbol)
     if generators is None:
-        raise SpisonetError(f"Symmetry {name} is not known; use {ALLOWED_SYMMETRIES}.")
+        raise SpisonetError(f"Symmetry {name} is unknown; use {ALLOWED_SYMMETRIES}.")
     return _closure([_axis_rotations(order, axis)[1] for order, axis in generators])
 
 
@@ -78,7 +78,7 @@ def _axis_rotations(order: int, axis: tuple[float, float, float]) -> NDArray[np.
 
 def _closure(generators: list[NDArray[np.float64]]) -> NDArray[np.float64]:
     group = [np.eye(3)]
-    for element in group:  # grows while it is walked
+    for element in group:  # the list grows during the loop
         for generator in generators:
             product = element @ generator
             if all(np.abs(product - known).max() > SAME_ROTATION_TOLERANCE for known in group):
