@@ -44,7 +44,7 @@ class AxisGrid:
         return face, u, v
 
     def nearest(self, vectors: NDArray[np.floating]) -> NDArray[np.intp]:
-        """Return the index of the nearest node for each of ``(m, 3)`` vectors, on the face that it crosses."""
+        """Return the index of the node nearest to each of ``(m, 3)`` vectors, on the face that it crosses."""
         face, u, v = self._face_coordinates(vectors)
         edge = self.nodes_per_edge
         row, column = np.rint(u).astype(np.intp), np.rint(v).astype(np.intp)
