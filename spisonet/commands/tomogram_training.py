@@ -288,7 +288,7 @@ class _Follower:
         read = [self.tomogram.read(which, block) for which in range(len(self.tomogram.volumes))]
         part = torch.from_numpy(np.stack(read)).clamp_(-CLIP, CLIP)
         try:
-            predicted = trainer.predict_alone(part).mean(dim=0).cpu().numpy()
+            predicted = trainer.predict_locally(part).mean(dim=0).cpu().numpy()
         except (RuntimeError, MemoryError) as error:
             log.info("No preview: %s", error)
             return

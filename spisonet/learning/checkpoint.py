@@ -1,4 +1,4 @@
-"""Network weights and training states on disk: safetensors, nothing that is executed on loading."""
+"""Network weights and training states on disk, in the safetensors format: loading never executes code."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 NETWORKS = {network.architecture: network for network in (UNet, PublishedUNet)}
 
 
-def save_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
-    """Write tensors and JSON-serialisable facts into one safetensors file, atomically.
+def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
+    """Write tensors and JSON-serialisable metadata into one safetensors file, atomically.
 
     Raises
     ------
@@ -32,66 +32,66 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) 
     """
     contiguous = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
     with atomic_path(path) as temporary:
-        # Written by us and not by save_file, which makes files that only their owner can read.
-        temporary.write_bytes(save(contiguous, metadata={"spisonet": json.dumps(facts)}))
+        # Not by save_file, which makes files that only their owner can read.
+        temporary.write_bytes(save(contiguous, metadata={"spisonet": json.dumps(metadata)}))
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read tensors and facts written by `save_tensors`.
+    """Read tensors and metadata written by `save_tensors`.
 
     Raises
     ------
     SpisonetError
-        If the file is missing or is not such a file (a pickled ``.pt``, for instance).
+        If the file is missing or is in another format (a pickled ``.pt``, for instance).
     """
     if not path.is_file():
         raise SpisonetError(f"{path} does not exist.")
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
+            header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}
     except (SafetensorError, OSError) as error:
         raise SpisonetError(
             f"{path} is not a safetensors file; pickled weights such as .pt are not loaded, "
             "because loading them can run code."
         ) from error
-    if "spisonet" not in metadata:
+    if "spisonet" not in header:
         raise SpisonetError(f"{path} was not written by spisonet.")
-    return tensors, json.loads(metadata["spisonet"])
+    return tensors, json.loads(header["spisonet"])
 
 
-def save_network(path: Path, network: Network, facts: dict[str, Any]) -> None:
-    """Write the weights of a trained network, with what is needed to use them again."""
+def save_network(path: Path, network: Network, metadata: dict[str, Any]) -> None:
+    """Write the weights of a trained network, with the metadata that prediction needs."""
     architecture = {"architecture": network.architecture, "filter_base": network.filter_base}
-    save_tensors(path, network.state_dict(), {**facts, **architecture})
+    save_tensors(path, network.state_dict(), {**metadata, **architecture})
 
 
 def load_network(path: Path, filter_base: int | None = None) -> tuple[Network, dict[str, Any]]:
-    """Read network weights, and what else was written with them.
+    """Read network weights and their metadata.
 
     Parameters
     ----------
     path : Path
         A file written by `save_network`.
     filter_base : int, optional
-        The base width that the network should have.
+        The expected base width.
 
     Raises
     ------
     SpisonetError
-        If the file holds another network.
+        If the file contains another network.
     """
-    tensors, facts = load_tensors(path)
-    width = facts.get("filter_base")
-    if facts.get("architecture") not in NETWORKS or not isinstance(width, int):
-        raise SpisonetError(f"{path} does not hold the weights of a spisonet network.")
+    tensors, metadata = load_tensors(path)
+    width = metadata.get("filter_base")
+    if metadata.get("architecture") not in NETWORKS or not isinstance(width, int):
+        raise SpisonetError(f"{path} does not contain the weights of a spisonet network.")
     if filter_base is not None and width != filter_base:
         raise SpisonetError(
-            f"{path} holds a network of base width {width}, not {filter_base}; give --filter_base {width}."
+            f"{path} contains a network of base width {width}, not {filter_base}; give --filter_base {width}."
         )
-    network = NETWORKS[facts["architecture"]](width)
+    network = NETWORKS[metadata["architecture"]](width)
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
-        raise SpisonetError(f"{path} holds a network of another shape.") from error
-    return network, facts
+        raise SpisonetError(f"{path} contains a network of another shape.") from error
+    return network, metadata

@@ -1,4 +1,4 @@
-"""Options of the command that checks devices."""
+"""Options of the ``check`` command."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from spisonet.io.config import CommandConfig
 
 
 class CheckConfig(CommandConfig):
-    """Report devices, versions and memory, and run a tiny training step on each device."""
+    """Report devices, versions and memory, and run a short training step on each device."""
 
     command: ClassVar[str] = "check"

@@ -1,4 +1,4 @@
-"""Choice of the device, and what it can hold."""
+"""Compute devices: selection, free memory, threads, and how networks run on them."""
 
 from __future__ import annotations
 
@@ -22,36 +22,36 @@ if TYPE_CHECKING:
 N = TypeVar("N", bound=torch.nn.Module)
 LINUX_MEMORY_FILE = "/proc/meminfo"
 CGROUP_MEMORY_FILE = "/sys/fs/cgroup/memory.max"
-# On a CPU, oneDNN's bf16 gradients of 3³ convolutions over 2³ voxels, the deepest features of cubes of 16,
-# contain memory that nobody has written (seen with PyTorch 2.13.0 and AVX512-BF16).
+# On a CPU, oneDNN's bf16 gradients of 3³ convolutions over 2³ voxels, the deepest features of subvolumes of
+# 16³, contain uninitialised memory (PyTorch 2.13.0, AVX512-BF16).
 SMALLEST_BFLOAT16_EDGE = 24
 # Parameters of glibc's mallopt (malloc.h).
 MALLOPT_TRIM_THRESHOLD, MALLOPT_TOP_PAD, MALLOPT_MMAP_MAX = -1, -2, -4
 
 
 def choose_devices(
-    device: str | None = None, gpu_ids: str | None = None, processes_here: int = 1
+    device: str | None = None, gpu_ids: str | None = None, n_local_processes: int = 1
 ) -> list[torch.device]:
-    """Find the devices that the user asked for, or else CUDA devices, or the CPU.
+    """Return the requested devices, or else CUDA devices, or the CPU.
 
     Parameters
     ----------
     device : str, optional
         ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
     gpu_ids : str, optional
-        CUDA indices as published command lines give them, ``0`` or ``0,1,2,3``.
-    processes_here : int
-        ProcessGroup on this machine that share the devices, if `gpu_ids` does not say how many.
+        CUDA indices in the published form, ``0`` or ``0,1,2,3``.
+    n_local_processes : int
+        Number of processes on this machine that share the devices, if `gpu_ids` is not given.
 
     Returns
     -------
     list of torch.device
-        One for each process; several processes may share the CPU but no GPU.
+        One for each process; several processes may share the CPU, but not a GPU.
 
     Raises
     ------
     SpisonetError
-        If the device does not exist here.
+        If a device does not exist on this machine.
     """
     n_gpus = torch.cuda.device_count()
     if gpu_ids is not None:
@@ -59,9 +59,9 @@ def choose_devices(
             raise SpisonetError("Give --device or --gpuID, not both.")
         return _gpus(f"--gpuID {gpu_ids}", gpu_ids, n_gpus)
     if device is None and n_gpus:
-        return _gpus(f"{processes_here} processes", ",".join(map(str, range(processes_here))), n_gpus)
+        return _gpus(f"{n_local_processes} processes", ",".join(map(str, range(n_local_processes))), n_gpus)
     if device is None:
-        return [torch.device("cpu")] * processes_here
+        return [torch.device("cpu")] * n_local_processes
     try:
         chosen = torch.device(device)
     except RuntimeError as error:
@@ -70,11 +70,11 @@ def choose_devices(
         ) from error
     if chosen.type == "cuda":
         first = chosen.index or 0
-        indices = range(first, first + processes_here)
+        indices = range(first, first + n_local_processes)
         return _gpus(f"--device {device}", ",".join(map(str, indices)), n_gpus, field="device")
     if chosen.type not in ("cpu", "mps") or (chosen.type == "mps" and not torch.backends.mps.is_available()):
         raise SpisonetError(f"--device {device} does not exist on this machine.", field="device")
-    return [chosen] * processes_here
+    return [chosen] * n_local_processes
 
 
 def _gpus(option: str, gpu_ids: str, n_gpus: int, field: str = "gpuID") -> list[torch.device]:
@@ -85,15 +85,15 @@ def _gpus(option: str, gpu_ids: str, n_gpus: int, field: str = "gpuID") -> list[
         indices.append(int(word))
     missing = [str(index) for index in indices if index >= n_gpus]
     if missing:
-        there = f"this machine shows {n_gpus}" if n_gpus else "this machine shows none (use --device cpu)"
-        raise SpisonetError(f"GPU {', '.join(missing)} of {option} does not exist: {there}.", field=field)
+        found = f"this machine has {n_gpus}" if n_gpus else "this machine has none (use --device cpu)"
+        raise SpisonetError(f"GPU {', '.join(missing)} of {option} does not exist: {found}.", field=field)
     if len(set(indices)) < len(indices):
-        raise SpisonetError(f"{option} names a GPU twice.", field=field)
+        raise SpisonetError(f"{option} lists a GPU twice; give each number once.", field=field)
     return [torch.device("cuda", index) for index in indices]
 
 
 def to_device(array: NDArray[Any], device: torch.device) -> torch.Tensor:
-    """Copy an array to a device without making the host wait for it."""
+    """Copy an array to a device asynchronously."""
     tensor = torch.from_numpy(array)
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
@@ -109,14 +109,14 @@ def computes_in_bfloat16(device: torch.device) -> bool:
 
 @dataclass(frozen=True)
 class Backend:
-    """How networks run on a device: where, in which memory layout, in which precision.
+    """How networks run on a device: memory layout and precision.
 
     Attributes
     ----------
     device : torch.device
-        Where.
+        The device.
     bfloat16 : bool
-        Whether convolutions run in bf16; on a CPU, those of small cubes run in float32 nevertheless.
+        Whether convolutions run in bf16. On a CPU, volumes below `SMALLEST_BFLOAT16_EDGE` use float32.
     """
 
     device: torch.device
@@ -124,33 +124,33 @@ class Backend:
 
     @classmethod
     def fastest(cls, device: torch.device) -> Backend:
-        """Return the fastest way that does not change results noticeably."""
+        """Return the fastest configuration whose results agree with float32 within rounding."""
         return cls(device, computes_in_bfloat16(device))
 
     @property
     def layout(self) -> torch.memory_format:
-        """Memory layout that the device's convolutions like best."""
+        """Memory layout in which the device's convolutions are fastest."""
         return torch.contiguous_format if self.device.type == "mps" else torch.channels_last_3d
 
     def to_device(self, network: N) -> N:
         """Move a network to the device."""
-        # PyTorch's type hints do not know the memory_format of Module.to.
-        placed: N = network.to(self.device).to(memory_format=self.layout)  # type: ignore[call-overload]
-        return placed
+        # PyTorch's type hints lack the memory_format of Module.to.
+        moved: N = network.to(self.device).to(memory_format=self.layout)  # type: ignore[call-overload]
+        return moved
 
     def apply(self, network: Callable[[Tensor], Tensor], volumes: Tensor) -> Tensor:
         """Apply a network to ``(batch, 1, z, y, x)``."""
         if self.device.type == "cuda":
-            # Crops of a training have one size, worth a search for the fastest algorithms, also of the
-            # backward pass that follows. For a large tile the search takes far longer than the prediction.
+            # Training subvolumes have one size, for which the search for the fastest algorithms, also of the
+            # backward pass, pays. For a large tile the search takes far longer than the prediction.
             torch.backends.cudnn.benchmark = torch.is_grad_enabled()
-        wide = self.device.type != "cpu" or min(volumes.shape[-3:]) >= SMALLEST_BFLOAT16_EDGE
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bfloat16 and wide):
+        supported = self.device.type != "cpu" or min(volumes.shape[-3:]) >= SMALLEST_BFLOAT16_EDGE
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bfloat16 and supported):
             return network(volumes.contiguous(memory_format=self.layout))
 
 
 def empty_cache(device: torch.device) -> None:
-    """Give back the memory that PyTorch keeps for later."""
+    """Release the memory that PyTorch caches."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
     elif device.type == "mps":
@@ -158,7 +158,7 @@ def empty_cache(device: torch.device) -> None:
 
 
 def available_devices() -> Iterator[torch.device]:
-    """Yield every device that can be computed on: the CPU, CUDA devices, MPS."""
+    """Yield all usable devices: the CPU, CUDA devices, MPS."""
     yield torch.device("cpu")
     for index in range(torch.cuda.device_count()):
         yield torch.device("cuda", index)
@@ -166,19 +166,19 @@ def available_devices() -> Iterator[torch.device]:
         yield torch.device("mps")
 
 
-def use_cpu_threads(requested: int, processes_here: int = 1) -> int:
-    """Use `requested` CPU threads, at most those that there are, for all processes; return this one's."""
-    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = max(1, min(requested, there) // processes_here)
+def use_cpu_threads(requested: int, n_local_processes: int = 1) -> int:
+    """Divide at most `requested` CPU threads among local processes; return the number for this one."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = max(1, min(requested, available) // n_local_processes)
     torch.set_num_threads(threads)
     return threads
 
 
 def keep_freed_memory() -> None:
-    """Tell the C library to keep freed memory for the next update instead of returning it.
+    """Configure the C library to keep freed memory for the next update.
 
     Every update allocates and frees the same large arrays. By default glibc maps them anew each
-    time, and clearing the pages costs up to half of the training time on a CPU.
+    time, and clearing the pages takes up to half of the training time on a CPU.
     """
     if sys.platform != "linux":
         return
@@ -192,7 +192,7 @@ def keep_freed_memory() -> None:
 
 
 def free_memory_bytes(device: torch.device) -> int:
-    """Return the free memory of a device in bytes (of the CPU: what system and scheduler leave)."""
+    """Return the free memory of a device in bytes; for the CPU, within the limit of the control group."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     try:
@@ -208,7 +208,7 @@ def free_memory_bytes(device: torch.device) -> int:
 
 
 def describe_device(device: torch.device) -> str:
-    """Name a device with its free memory."""
+    """Return the name of a device and its free memory."""
     name = (
         torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads"
     )

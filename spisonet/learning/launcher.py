@@ -1,4 +1,4 @@
-"""A run of a command that learns: its devices and processes, its record, its resumption."""
+"""Run a training command on its devices and processes; keep its record; check that it can be resumed."""
 
 from __future__ import annotations
 
@@ -34,23 +34,23 @@ log = logging.getLogger("spisonet")
 
 
 class DeviceChoices(Protocol):
-    """The options of a command that say where to compute."""
+    """The options of a command that select the devices."""
 
     @property
     def device(self) -> str | None:
-        """Name of a device."""
+        """Name of the device."""
 
     @property
     def gpuID(self) -> str | None:  # noqa: N802 - the published name
-        """Numbers of GPUs."""
+        """CUDA indices, such as ``0,1``."""
 
     @property
     def ncpus(self) -> int:
-        """Threads."""
+        """CPU threads."""
 
     @property
     def memory_limit(self) -> float | None:
-        """Gigabytes."""
+        """Maximum memory in gigabytes."""
 
 
 C = TypeVar("C", bound=DeviceChoices)
@@ -59,16 +59,16 @@ C = TypeVar("C", bound=DeviceChoices)
 def run_on_devices(
     run: Callable[[C], None], config: C, work: Callable[[C, Memory, ProcessGroup], None]
 ) -> None:
-    """Run work in the main process, with one worker process for each further device.
+    """Run `work` in the main process, with one worker process for each further device.
 
     Parameters
     ----------
     run : callable
-        Importable by name; calls this function. It is what further processes are started with.
+        Importable by name; calls this function. New processes are started with it.
     config
         Its configuration.
     work : callable
-        Called with the configuration, the main process's memory, and the processes.
+        Called with the configuration, the memory of the main process's device, and the process group.
 
     Raises
     ------
@@ -85,12 +85,12 @@ def run_on_devices(
     use_cpu_threads(config.ncpus, local_count())
     memory = Memory(device, None if config.memory_limit is None else config.memory_limit * GIGABYTE)
     memory.enforce()
-    with process_group(device) as processes:
-        if processes.is_main:
-            work(config, memory, processes)
-            stop_workers(processes)
+    with process_group(device) as group:
+        if group.is_main:
+            work(config, memory, group)
+            stop_workers(group)
         else:
-            join_workers(device, processes)
+            join_workers(device, group)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""A measurement: data and a Fourier weight that says what the data know."""
+"""A measurement: one or two maps, and Fourier weights that describe how well they are measured."""
 
 from __future__ import annotations
 
@@ -16,36 +16,46 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 CONSTRAINT_ITERATIONS = 30
-SURROUNDINGS = 16  # voxels
-EDGE_OF_SUPPORT = 0.02  # soft masks fade out over many voxels
+CONTEXT_VOXELS = 16  # around the support, as input of the network
+SUPPORT_THRESHOLD = 0.02  # soft masks fade out over many voxels
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """One object as it was measured, once or twice, on one device.
+    """One object, measured once or twice, on one device.
+
+    Two Fourier weights in 0..1 describe how well the data ``y`` are known at the spatial frequency ``k``.
+    The symbols are the same in all docstrings:
+
+    ``C(k)``
+        The smooth weight, from the 3D FSC, which is an average over cones. It filters the network's inputs.
+    ``M(k)``
+        The sharp weight, from the distribution of views: each view fills a plane of Fourier space. The data
+        are kept with it when a map is completed (`complete`). Where only the 3D FSC is available, ``C`` takes
+        its place; see `data_weight_rfft`.
 
     Attributes
     ----------
     data : Tensor
-        ``(n_halves, z, y, x)`` densities with a solvent of zero and, where crops are drawn, a
-        root mean square of 1, limited to `band_rfft`: one map, or two with independent noise.
+        ``(n_halves, z, y, x)`` densities ``y``: one map, or two with independent noise. The solvent is 0, the
+        root mean square at `subvolume_centres` is 1, and the spectrum is limited to `band_rfft`.
     fsc_weight_rfft : Tensor
-        ``(z, y, x // 2 + 1)`` weight ``M(k)`` in 0..1, zero outside the band.
+        ``(z, y, x // 2 + 1)`` smooth weight ``C(k)``, zero outside the band.
     view_weight_rfft : Tensor or None
-        ``(z, y, x // 2 + 1)`` weight of the data of the whole box, solvent noise included, if it is
-        known as sharply as filling with constraints needs it.
+        ``(z, y, x // 2 + 1)`` sharp weight ``M(k)`` of the unmasked data, solvent noise included; None if
+        there is only a 3D FSC.
     noise_fraction_in_mask : float
-        Share in 0..1 of the noise of the box that is inside the support.
+        Fraction in 0..1 of the noise power of the box that lies inside the support.
     band_rfft : Tensor
-        ``(z, y, x // 2 + 1)`` low-pass in 0..1 of what is to be learned at all.
+        ``(z, y, x // 2 + 1)`` low-pass filter in 0..1 that limits what is learned and predicted.
     band_fraction : float
-        Where the band ends, as a fraction of Nyquist.
+        Upper limit of the band, as a fraction of Nyquist.
     subvolume_centres : Tensor
-        ``(n, 3)`` voxel coordinates ``(x, y, z)`` around which training crops may be drawn.
+        ``(n, 3)`` voxel coordinates ``(x, y, z)`` at which training subvolumes may be centred.
     support : Tensor or None
-        ``(z, y, x)`` soft mask outside which there is only solvent.
+        ``(z, y, x)`` soft mask; the outside is solvent.
     positivity : bool
-        Whether nothing inside the support is less dense than the solvent.
+        Whether densities inside the support are constrained to be at least that of the solvent.
     """
 
     data: Tensor
@@ -68,39 +78,39 @@ class Measurement:
 
     @property
     def n_halves(self) -> int:
-        """1, or 2 when noise can be told from signal."""
+        """Number of maps: 1, or 2 with independent noise."""
         return int(self.data.shape[0])
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """``(z, y, x)``."""
+        """Box ``(z, y, x)`` in voxels."""
         z, y, x = self.data.shape[-3:]
         return z, y, x
 
     @property
     def nbytes(self) -> int:
-        """Size of the data in memory."""
+        """Size of the data in bytes."""
         return self.data.nbytes
 
     @property
     def data_weight_rfft(self) -> Tensor:
-        """The sharpest weight that is known: how far a coefficient is kept when the rest is filled."""
+        """The weight with which data are kept when the map is completed: ``M`` if it is known, else ``C``."""
         return self.fsc_weight_rfft if self.view_weight_rfft is None else self.view_weight_rfft
 
     @property
     def has_constraints(self) -> bool:
-        """Whether a support and a sharp weight are there, which filling again and again needs."""
+        """Whether a support and the sharp weight ``M`` are given; `complete` is repeated only with both."""
         return self.view_weight_rfft is not None and self.support is not None
 
     @property
     def unmeasured_fraction(self) -> float:
-        """Fraction of the band that the measurement does not know."""
-        known = (self.data_weight_rfft * self.band_rfft).sum()
-        return float(1.0 - known / self.band_rfft.sum())
+        """Fraction of the band that is unmeasured, by `data_weight_rfft`."""
+        measured = (self.data_weight_rfft * self.band_rfft).sum()
+        return float(1.0 - measured / self.band_rfft.sum())
 
     @property
     def fingerprint(self) -> str:
-        """Short hash of the data and everything that is known of them."""
+        """Short hash of the data, the weights and the constraints."""
         digest = hashlib.blake2b(digest_size=12)
         for tensor in (
             self.data,
@@ -117,52 +127,58 @@ class Measurement:
 
     @property
     def weighted_data(self) -> Tensor:
-        """The data as far as they are known, ``M y``: what the network is given."""
+        """The data filtered by the smooth weight, ``C y``: the input of the network."""
         return apply_filter(self.data, self.fsc_weight_rfft)
 
     def constrain(self, densities: Tensor) -> Tensor:
-        """Project densities ``(..., z, y, x)`` on what is known of the object in real space.
+        """Apply the real-space constraints to densities ``(..., z, y, x)``.
 
-        With a support, the outside is solvent; with positivity, the inside is not below it.
+        Densities are multiplied by the support; with positivity, negative ones are set to 0 first.
         """
         if self.support is None:
             return densities
         return (densities.clamp(min=0.0) if self.positivity else densities) * self.support
 
     def within_support(self, function: Callable[[Tensor], Tensor], volumes: Tensor) -> Tensor:
-        """Apply a network to volumes ``(n, z, y, x)`` where its answer counts; zero elsewhere.
+        """Apply a network to volumes ``(n, z, y, x)`` inside the bounding box of the support; zero elsewhere.
 
-        That is the box around the support, with some surroundings for the network to look at.
+        The box is widened by `CONTEXT_VOXELS` on each side.
         """
         if self.support is None:
             return function(volumes)
         region = [slice(None)]
         for axis, n in enumerate(self.shape):
             others = [other for other in range(3) if other != axis]
-            inside = torch.nonzero(self.support.amax(dim=others) > EDGE_OF_SUPPORT)
+            inside = torch.nonzero(self.support.amax(dim=others) > SUPPORT_THRESHOLD)
             first, last = (int(inside[0]), int(inside[-1])) if len(inside) else (0, n - 1)
-            region.append(slice(max(0, first - SURROUNDINGS), last + 1 + SURROUNDINGS))
+            region.append(slice(max(0, first - CONTEXT_VOXELS), last + 1 + CONTEXT_VOXELS))
         result = torch.zeros_like(volumes)
         result[tuple(region)] = function(volumes[tuple(region)])
         return result
 
     def complete(self, prediction: Tensor, prior_weight: float | None = None) -> Tensor:
-        """Put a prediction where the measurement knows little, in accord with what is known of the object.
+        """Complete the map: keep the data where they were measured, take the prediction elsewhere.
 
-        Repeats ``x = M y + (1 - M) ((1 - a) P x + a p)`` from the prediction ``p``, where ``P`` is
-        `constrain` and ``a`` is `hold`, by default the share of the noise inside the support. Where
-        ``M = S / (1 + S)`` varies slowly, this ends inside the support at ``(S y + a p) / (S + a)``, the
-        Wiener estimate about the prediction for the noise that is there; without ``a``, at ``y`` with all
-        its noise.
-        A weight that is not sharp bears no repetition: a little of it on the emptiness of an
-        unmeasured direction would empty it.
+        Iterates ``x = M y + (1 - M) ((1 - a) P x + a p)`` from the prediction ``p``, where ``P`` is
+        `constrain` and ``a`` is `prior_weight`. Where ``M = S / (1 + S)`` varies slowly (``S`` is the
+        signal-to-noise ratio), the iteration converges inside the support to ``(S y + a p) / (S + a)``: the
+        Wiener estimate about the prediction, for the noise inside the support. With ``a = 0`` it converges to
+        ``y`` with all its noise.
+
+        With only the 3D FSC as weight, ``C`` takes the place of ``M``, and the map is completed in a single
+        pass: ``C`` extends into unmeasured directions, in which repeated passes would pull the map to zero.
 
         Parameters
         ----------
         prediction : Tensor
             ``(n_halves, z, y, x)``.
         prior_weight : float, optional
-            How far the result is held to the prediction, 0..1.
+            Weight ``a`` of the prediction in 0..1, by default `noise_fraction_in_mask`.
+
+        Returns
+        -------
+        Tensor
+            ``(n_halves, z, y, x)``.
 
         References
         ----------
@@ -174,10 +190,10 @@ class Measurement:
 
     def _complete_half(self, data: Tensor, prediction: Tensor, prior_weight: float) -> Tensor:
         weight = self.data_weight_rfft
-        known, missing = rfft3(data) * weight, (1.0 - weight) * self.band_rfft
+        measured, missing = rfft3(data) * weight, (1.0 - weight) * self.band_rfft
         expected = self.constrain(prediction)
-        filled = irfft3((rfft3(expected) * missing).add_(known), self.shape)
+        completed = irfft3((rfft3(expected) * missing).add_(measured), self.shape)
         for _ in range(CONSTRAINT_ITERATIONS if self.has_constraints else 0):
-            mixed = torch.lerp(self.constrain(filled), expected, prior_weight)
-            filled = irfft3((rfft3(mixed) * missing).add_(known), self.shape)
-        return filled
+            mixed = torch.lerp(self.constrain(completed), expected, prior_weight)
+            completed = irfft3((rfft3(mixed) * missing).add_(measured), self.shape)
+        return completed

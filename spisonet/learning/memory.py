@@ -1,4 +1,4 @@
-"""What fits into the memory of a device, and what to do when it did not."""
+"""Memory of a device: how much is free, and the batch parts, tiles and grids that fit into it."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from spisonet.learning.unet import Network
 
 GIGABYTE = 1e9
-# Of PyTorch's CPU allocator, of the CUDA driver, and of cuFFT and cuDNN.
+# Messages of PyTorch's CPU allocator, of the CUDA driver, and of cuFFT and cuDNN.
 OUT_OF_MEMORY_WORDS = ("can't allocate memory", "out of memory", "ALLOC_FAILED")
 PROBE_EDGE = 16
-TEMPORARY_VOLUMES = 3  # while one volume is oversampled: its spectrum, the result and a workspace
+TEMPORARY_VOLUMES = 3  # while a volume is oversampled: its spectrum, the result and a workspace
 LIVE_FEATURE_MAPS = 8  # of the base width, at full resolution, while predicting
-BACKWARD_FACTOR = 1.5  # peak of a step over what the forward pass keeps: gradients, workspaces
-SUBVOLUME_BYTES_PER_VOXEL = 100  # positions, spectra and weights of a crop, float32
-BATCH_SHARE, TILE_SHARE, VOLUME_SHARE = 0.25, 0.25, 0.5  # of the memory that is free when training starts
+BACKWARD_FACTOR = 1.5  # peak memory of an update over that of the saved features: gradients, workspaces
+SUBVOLUME_BYTES_PER_VOXEL = 100  # positions, spectra and weights of a subvolume, float32
+BATCH_FRACTION, TILE_FRACTION, VOLUME_FRACTION = 0.25, 0.25, 0.5  # of the memory free at the start
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class Memory:
     Attributes
     ----------
     device : torch.device
-        Whose memory.
+        The device.
     limit_bytes : float or None
-        What the run may use in all; None for what is free.
+        Maximum memory of the run; None for all free memory.
     """
 
     device: torch.device
@@ -46,7 +46,7 @@ class Memory:
 
     @property
     def free_bytes(self) -> float:
-        """What is left for the run now."""
+        """Memory that the run can still allocate."""
         free = float(free_memory_bytes(self.device))
         if self.device.type == "cpu":
             free /= local_count()
@@ -55,52 +55,52 @@ class Memory:
         return max(0.0, min(free, self.limit_bytes - self._used_bytes()))
 
     def enforce(self) -> None:
-        """Let a GPU refuse to give the run more than its limit."""
+        """Set the limit as the maximum that PyTorch allocates on a GPU."""
         if self.limit_bytes is not None and self.device.type == "cuda":
             total = torch.cuda.get_device_properties(self.device).total_memory
             torch.cuda.set_per_process_memory_fraction(min(1.0, self.limit_bytes / total), self.device)
 
     def batch_splits(self, network: Network, n_subvolumes: int, cube_size: int, bytes_per_value: int) -> int:
-        """In how many parts a batch of crops is to be computed so that each fits.
+        """Return the number of parts in which a batch of subvolumes is computed so that each fits.
 
         Parameters
         ----------
         network : Network
-            On the CPU.
+            The network, on the CPU.
         n_subvolumes : int
-            Crops of the batch.
+            Subvolumes of the batch.
         cube_size : int
-            Their edge in voxels.
+            Subvolume edge in voxels.
         bytes_per_value : int
-            2 where the network runs in bf16, 4 elsewhere.
+            2 if the network runs in bf16, else 4.
         """
-        kept = saved_values_per_voxel(network) * bytes_per_value * BACKWARD_FACTOR
-        crop = cube_size**3 * (kept + SUBVOLUME_BYTES_PER_VOXEL)
-        fitting = int(max(1, BATCH_SHARE * self.free_bytes // crop))
+        saved = saved_values_per_voxel(network) * bytes_per_value * BACKWARD_FACTOR
+        subvolume_bytes = cube_size**3 * (saved + SUBVOLUME_BYTES_PER_VOXEL)
+        fitting = int(max(1, BATCH_FRACTION * self.free_bytes // subvolume_bytes))
         return -(-n_subvolumes // fitting)
 
     def largest_oversampling(self, n_voxels: int, n_halves: int) -> float:
-        """Ratio of edges by which volumes of `n_voxels` in all may be oversampled, inputs and targets."""
+        """Largest oversampling factor for inputs and targets of `n_voxels` voxels in total."""
         volumes = 2 + TEMPORARY_VOLUMES / n_halves
-        return float((VOLUME_SHARE * self.free_bytes / (4 * volumes * n_voxels)) ** (1 / 3))
+        return float((VOLUME_FRACTION * self.free_bytes / (4 * volumes * n_voxels)) ** (1 / 3))
 
     def largest_tile(
-        self, network: Network, shape: tuple[int, int, int] | None = None, most_bytes: float | None = None
+        self, network: Network, shape: tuple[int, int, int] | None = None, max_bytes: float | None = None
     ) -> int:
         """Edge in voxels of the largest tile that can be predicted at once.
 
         Parameters
         ----------
         network : Network
-            Whose features have to fit.
+            The network, whose features have to fit.
         shape : tuple of int, optional
-            ``(z, y, x)`` of the volume: tiles of thin ones may be wider.
-        most_bytes : float, optional
-            Not to be exceeded, even if there is more.
+            ``(z, y, x)`` of the volume; tiles of thin volumes may be wider.
+        max_bytes : float, optional
+            Upper limit, even if more memory is free.
         """
-        room = min(TILE_SHARE * self.free_bytes, most_bytes or float("inf"))
+        available = min(TILE_FRACTION * self.free_bytes, max_bytes or float("inf"))
         bytes_per_value = 2 if computes_in_bfloat16(self.device) else 4
-        voxels = room / (bytes_per_value * LIVE_FEATURE_MAPS * network.filter_base)
+        voxels = available / (bytes_per_value * LIVE_FEATURE_MAPS * network.filter_base)
         edge = voxels ** (1 / 3)
         if shape is not None and shape[0] < edge:
             edge = (voxels / shape[0]) ** (1 / 2)
@@ -114,7 +114,7 @@ class Memory:
 
 
 def saved_values_per_voxel(network: Network) -> float:
-    """Numbers that the network keeps for its backward pass, per voxel of its input."""
+    """Count the values that the network saves for its backward pass, per input voxel."""
     sizes: dict[int, int] = {}
 
     def count(tensor: Tensor) -> Tensor:
@@ -131,7 +131,7 @@ def saved_values_per_voxel(network: Network) -> float:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that a device, or the host, had no memory left."""
+    """Whether an error means that a device or the host ran out of memory."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY_WORDS)

@@ -1,6 +1,6 @@
-"""What the network is asked to learn.
+"""Training objectives: losses over random batches of subvolumes.
 
-An objective owns the data it draws batches from. The trainer calls `begin_epoch` before every epoch,
+An objective owns the data from which it draws batches. The trainer calls `begin_epoch` before every epoch,
 `refresh` with the current averaged network at its start and whenever `refresh_interval` updates have
 passed, and `loss` for every batch.
 """
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 MIN_REFRESH_INTERVAL = 10
 MAX_REFRESH_COST = 0.2  # of the time spent on updates
-FORWARD_AND_BACKWARD = 3  # cost of an update in forward passes
+UPDATE_COST = 3  # of a forward and a backward pass, in forward passes
 PREDICTION_PASSES, ROTATIONS_PER_PASS, ROTATION_SEED = 4, 4, 0
 
 
@@ -43,9 +43,9 @@ class Objective(Protocol):
         """Return the number of updates between two refreshes; 0 for never."""
 
     def refresh(self, predict: Callable[[Tensor], Tensor]) -> None:
-        """Renew what depends on the network's own prediction.
+        """Update what depends on the network's own prediction.
 
-        `predict` maps volumes ``(n, z, y, x)`` to the network's answer for them.
+        `predict` maps volumes ``(n, z, y, x)`` to the network's prediction.
         """
 
     def loss(
@@ -54,29 +54,26 @@ class Objective(Protocol):
         """Mean loss over a new random batch, differentiable."""
 
     def predict(self, predict: Callable[[Tensor], Tensor]) -> Tensor | None:
-        """Return the trained network's prediction of the measured object, if there is one.
-
-        Its shape is ``(n_halves, z, y, x)``.
-        """
+        """Return the trained network's prediction ``(n_halves, z, y, x)``; None for tomograms."""
 
 
 class SelfTrainingObjective:
     """Filled-map self-training on rotated subvolumes; see `FilledMapTraining`.
 
-    The targets are raw data if there are two halves. Input and target of one map alone share their
-    noise: its raw data as a target would teach the network to undo the weight, noise included; the weighted
-    data are the Wiener estimate.
+    With two halves the targets are raw data. With a single map, input and target share their noise, and raw
+    data as targets would train the network to invert the weight, noise included; the targets then are the
+    weighted data ``C y``, the Wiener estimate.
 
     Parameters
     ----------
     measurement : Measurement
-        Data and weight.
+        Data and weights.
     cube_size : int
-        Crop edge in voxels.
+        Subvolume edge in voxels.
     missing_weight : float
-        Weight of the hidden part of the residual relative to the visible part.
+        Weight of the missing part of the residual relative to the visible part.
     max_oversampling : float
-        How much finer the grid may be that turned crops are read from; a coarser one saves memory.
+        Maximum oversampling factor of the interpolation grid; a lower one saves memory.
     """
 
     def __init__(
@@ -100,22 +97,22 @@ class SelfTrainingObjective:
             missing_weight,
             max_oversampling,
         )
-        self._projected = measurement.weighted_data
+        self._constrained = measurement.weighted_data
         if measurement.has_constraints:
-            projected = measurement.complete(measurement.weighted_data, prior_weight=0.0)
-            self._projected = apply_filter(projected, measurement.fsc_weight_rfft)
+            constrained = measurement.complete(measurement.weighted_data, prior_weight=0.0)
+            self._constrained = apply_filter(constrained, measurement.fsc_weight_rfft)
 
     def begin_epoch(self, number: int) -> None:
-        """Do nothing: all epochs are alike."""
+        """Do nothing: all epochs are equal."""
 
     def refresh_interval(self, batch_size: int) -> int:
-        """Refill often, but spend no more than about a fifth of the training on it."""
+        """Return the interval at which updates of the missing region cost at most a fifth of the training."""
         n_voxels = self._measurement.data.numel()
-        update = FORWARD_AND_BACKWARD * batch_size * self._cube_size**3
+        update = UPDATE_COST * batch_size * self._cube_size**3
         return max(MIN_REFRESH_INTERVAL, math.ceil(n_voxels / update / MAX_REFRESH_COST))
 
     def refresh(self, predict: Callable[[Tensor], Tensor]) -> None:
-        """Fill the map with the network's prediction."""
+        """Fill the missing region of the map with the network's prediction."""
         self._training.update_missing_region(self._measurement.complete(self._first_prediction(predict)))
 
     def loss(
@@ -135,30 +132,30 @@ class SelfTrainingObjective:
         if not measurement.has_constraints:
             return prediction
         total = prediction
-        self._training.release()
-        copies = RotationalAveraging(measurement, self._weight, self._max_oversampling)
+        self._training.discard_completed()
+        averaging = RotationalAveraging(measurement, self._weight, self._max_oversampling)
         rng = np.random.default_rng(ROTATION_SEED)
         for _ in range(PREDICTION_PASSES):
             rotations = draw_rotations(ROTATIONS_PER_PASS, rng, measurement.data.device)
-            prediction = copies.predict(predict, measurement.complete(prediction), rotations)
+            prediction = averaging.predict(predict, measurement.complete(prediction), rotations)
             total = total + prediction
         return total / (1 + PREDICTION_PASSES)
 
     def predict_rotated(
-        self, predict: Callable[[Tensor], Tensor], answer: Tensor, n_turns: int, seed: int
+        self, predict: Callable[[Tensor], Tensor], prediction: Tensor, n_rotations: int, seed: int
     ) -> Iterator[Tensor]:
-        """Answers to single turned copies of the map filled with `answer`: how they differ tells their error.
+        """Predict single rotated copies of the completed map; their variance is a measure of the error.
 
-        Without a support, and where the weight is too blunt for filling again and again, there are none.
+        Without a support or a view weight, there are no such predictions.
 
         Parameters
         ----------
         predict : callable
-            Maps volumes ``(n, z, y, x)`` to the network's answer.
-        answer : Tensor
-            ``(n_halves, z, y, x)`` as `answer` gives it.
-        n_turns, seed : int
-            How many copies, and the seed of their orientations.
+            Maps volumes ``(n, z, y, x)`` to the network's prediction.
+        prediction : Tensor
+            ``(n_halves, z, y, x)``, the result of `predict`, which completes the map.
+        n_rotations, seed : int
+            Number of copies, and the seed of their orientations.
 
         Yields
         ------
@@ -168,21 +165,21 @@ class SelfTrainingObjective:
         measurement = self._measurement
         if not measurement.has_constraints:
             return
-        self._training.release()
-        copies = RotationalAveraging(measurement, self._weight, self._max_oversampling)
-        rotations = draw_rotations(n_turns, np.random.default_rng(seed), measurement.data.device)
-        yield from copies.predictions(predict, measurement.complete(answer), rotations)
+        self._training.discard_completed()
+        averaging = RotationalAveraging(measurement, self._weight, self._max_oversampling)
+        rotations = draw_rotations(n_rotations, np.random.default_rng(seed), measurement.data.device)
+        yield from averaging.predictions(predict, measurement.complete(prediction), rotations)
 
     def _first_prediction(self, predict: Callable[[Tensor], Tensor]) -> Tensor:
-        """Answer to the map filled without a network, filtered as in training."""
-        return self._measurement.within_support(predict, self._projected)
+        """Predict from the map completed with mask and positivity only, filtered as in training."""
+        return self._measurement.within_support(predict, self._constrained)
 
 
 class EquivarianceObjective:
     """The three losses of spIsoNet: consistency, equivariance and noise2noise.
 
-    With two crops ``x1, x2`` of the same place in the two halves (in random order),
-    ``p_i = f(x_i)``, ``A v = F⁻¹(M F v)``, ``R`` one of the 24 rotations of the cube and
+    With two subvolumes ``x1, x2`` at the same position in the two halves (in random order),
+    ``p_i = f(x_i)``, ``A v = F⁻¹(C F v)``, ``R`` one of the 24 rotations of the cube and
     ``q = f(A R p1)``::
 
         L = alpha |q - R p1| + |A p1 - x1| + beta (alpha |q - R p2| + |A p1 - x2|)
@@ -192,9 +189,9 @@ class EquivarianceObjective:
     Parameters
     ----------
     measurement : Measurement
-        Data and weight.
+        Data and weights.
     cube_size : int
-        Crop edge in voxels.
+        Subvolume edge in voxels.
     alpha, beta : float
         Weights of the equivariance and of the noise2noise losses.
 
@@ -217,10 +214,10 @@ class EquivarianceObjective:
         self._rotations = cube_rotations()
 
     def begin_epoch(self, number: int) -> None:
-        """Do nothing: all epochs are alike."""
+        """Do nothing: all epochs are equal."""
 
     def refresh_interval(self, batch_size: int) -> int:
-        """Return 0: nothing depends on an earlier prediction."""
+        """Return 0: the data do not depend on predictions."""
         return 0
 
     def refresh(self, predict: Callable[[Tensor], Tensor]) -> None:
@@ -229,34 +226,33 @@ class EquivarianceObjective:
     def loss(
         self, network: Callable[[Tensor], Tensor], n_subvolumes: int, rng: np.random.Generator
     ) -> Tensor:
-        """Mean absolute residuals, summed as published."""
+        """Weighted sum of the mean absolute residuals, as published."""
         first, second = self._subvolume_pairs(n_subvolumes, rng)
         chosen = rng.integers(0, len(self._rotations), n_subvolumes)
         prediction1 = network(first)
-        turned1 = self._turn(prediction1, chosen)
-        again = network(apply_filter(turned1, self._weight))
-        seen = apply_filter(prediction1, self._weight)
-        loss = self._alpha * functional.l1_loss(again, turned1) + functional.l1_loss(seen, first)
+        rotated1 = self._rotate(prediction1, chosen)
+        repeated = network(apply_filter(rotated1, self._weight))
+        filtered = apply_filter(prediction1, self._weight)
+        loss = self._alpha * functional.l1_loss(repeated, rotated1) + functional.l1_loss(filtered, first)
         if self._measurement.n_halves == 1:
             return loss
-        turned2 = self._turn(network(second), chosen)
+        rotated2 = self._rotate(network(second), chosen)
         return loss + self._beta * (
-            self._alpha * functional.l1_loss(again, turned2) + functional.l1_loss(seen, second)
+            self._alpha * functional.l1_loss(repeated, rotated2) + functional.l1_loss(filtered, second)
         )
 
     def predict(self, predict: Callable[[Tensor], Tensor]) -> Tensor:
-        """Predict from the data as they are."""
+        """Predict from the unfiltered data."""
         return self._measurement.within_support(predict, self._measurement.data)
 
     def _subvolume_pairs(self, n_subvolumes: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         data, edge = self._measurement.data, self._cube_size
         corners = self._corners[torch.from_numpy(rng.integers(0, len(self._corners), n_subvolumes))].tolist()
-        cubes = torch.stack([data[:, z : z + edge, y : y + edge, x : x + edge] for x, y, z in corners])
+        subvolumes = torch.stack([data[:, z : z + edge, y : y + edge, x : x + edge] for x, y, z in corners])
         order = torch.from_numpy(rng.integers(0, data.shape[0], n_subvolumes))
         index = torch.arange(n_subvolumes)
-        return cubes[index, order], cubes[index, data.shape[0] - 1 - order]
+        return subvolumes[index, order], subvolumes[index, data.shape[0] - 1 - order]
 
-    def _turn(self, cubes: Tensor, chosen: np.ndarray) -> Tensor:
-        return torch.stack(
-            [rotate90(cube, self._rotations[which]) for cube, which in zip(cubes, chosen, strict=True)]
-        )
+    def _rotate(self, subvolumes: Tensor, chosen: np.ndarray) -> Tensor:
+        pairs = zip(subvolumes, chosen, strict=True)
+        return torch.stack([rotate90(subvolume, self._rotations[which]) for subvolume, which in pairs])

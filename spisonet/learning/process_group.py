@@ -1,4 +1,4 @@
-"""The processes that train one network together: one alone, or one for every device under ``torchrun``."""
+"""Processes that train one network together: a single one, or one for each device under ``torchrun``."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ log = logging.getLogger("spisonet")
 T = TypeVar("T")
 R = TypeVar("R")
 W = TypeVar("W")
-PATIENCE = timedelta(days=1)  # while the main process prepares; processes that die are noticed otherwise
+TIMEOUT = timedelta(days=1)  # while the main process prepares; processes that die are detected otherwise
 PARENT_DEATH_SIGNAL = 1  # prctl's PR_SET_PDEATHSIG
 
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """One process among those that work together.
+    """The processes that work together, seen from one of them.
 
     Attributes
     ----------
     rank : int
         Number of this process; the main process, which reads and writes files, is 0.
     count : int
-        How many there are.
+        Number of processes.
     """
 
     rank: int = 0
@@ -57,24 +57,24 @@ class ProcessGroup:
         """Whether this process reads and writes files."""
         return self.rank == 0
 
-    def share(self, n: int) -> int:
-        """How many of `n` equal pieces of work are this process's."""
+    def local_share(self, n: int) -> int:
+        """Return how many of `n` equal pieces of work this process takes."""
         return n // self.count + (self.rank < n % self.count)
 
     def broadcast(self, value: T) -> T:
-        """Give every process the main process's value."""
+        """Return the main process's value in every process."""
         if self.count == 1:
             return value
         values = [value]
         torch.distributed.broadcast_object_list(values, src=0)
         return values[0]
 
-    def add_up(self, tensor: Tensor) -> None:
+    def all_reduce(self, tensor: Tensor) -> None:
         """Replace a tensor by its sum over all processes."""
         if self.count > 1:
             torch.distributed.all_reduce(tensor)
 
-    def add_up_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
+    def all_reduce_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
         """Replace the gradients by their sums over all processes, in one message."""
         if self.count == 1:
             return
@@ -86,16 +86,16 @@ class ProcessGroup:
             gradient.copy_(piece.view_as(gradient))
 
 
-ALONE = ProcessGroup()
+SINGLE_PROCESS = ProcessGroup()
 
 
 def started_by_torchrun() -> bool:
-    """Whether this process is one of several that ``torchrun`` has started."""
+    """Whether ``torchrun`` has started this process and others."""
     return torch.distributed.is_torchelastic_launched() and int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
 def local_rank() -> int:
-    """Return the number of this process among those on this machine."""
+    """Return the number of this process among the local ones."""
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
@@ -106,26 +106,26 @@ def local_count() -> int:
 
 @contextlib.contextmanager
 def process_group(device: torch.device) -> Iterator[ProcessGroup]:
-    """Meet the other processes that ``torchrun`` has started, if it has; part from them at the end."""
+    """Join the processes that ``torchrun`` has started, if any; leave them at the end."""
     if not started_by_torchrun():
-        yield ALONE
+        yield SINGLE_PROCESS
         return
     backend = "gloo"
     if device.type == "cuda":
         torch.cuda.set_device(device)
         backend = "cpu:gloo,cuda:nccl"
-    torch.distributed.init_process_group(backend, timeout=PATIENCE)
+    torch.distributed.init_process_group(backend, timeout=TIMEOUT)
     yield ProcessGroup(torch.distributed.get_rank(), torch.distributed.get_world_size())
-    # In good order only: after an error the others may wait for this process, and NCCL would wait for them.
-    torch.distributed.barrier()  # one that parts while another still talks to it can abort at its end
+    # Not after an error: the others may wait for this process, and NCCL would wait for them.
+    torch.distributed.barrier()  # a process that leaves during communication can abort the others
     torch.distributed.destroy_process_group()
 
 
 def run_in_processes(function: Callable[[T], None], argument: T, count: int) -> None:
-    """Run ``function(argument)`` in several new processes that can join each other.
+    """Run ``function(argument)`` in several new processes, which can form a `process_group`.
 
-    Free ports are found by the operating system. If one process fails or this one is interrupted, all
-    of them end, and none but them.
+    The operating system chooses free ports. If one process fails or this one is interrupted, all of the new
+    processes end.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ def run_in_processes(function: Callable[[T], None], argument: T, count: int) -> 
     Raises
     ------
     SpisonetError
-        If a process fails; with its message.
+        If a process fails, with its message.
     """
     config = LaunchConfig(
         min_nodes=1,
@@ -160,29 +160,29 @@ def run_in_processes(function: Callable[[T], None], argument: T, count: int) -> 
         sys.exit(128 + stop.sigval)
     except ChildFailedError as failure:
         _, first = failure.get_first_failure()
-        # A Python error comes with its traceback, a killed process with a sentence only.
-        said: Any = first.message
-        sentence = said["message"] if isinstance(said, dict) else said
+        # The message of a Python error is a dictionary with the traceback, that of a killed process a string.
+        reported: Any = first.message
+        sentence = reported["message"] if isinstance(reported, dict) else reported
         raise SpisonetError(sentence.removeprefix(f"{SpisonetError.__name__}: ")) from failure
 
 
 def map_tasks(
     function: Callable[[W, T], R], tasks: Sequence[T], workers: Sequence[W]
 ) -> Iterator[tuple[T, R | str]]:
-    """Do independent tasks, several at a time if there are several workers, and yield them as they are done.
+    """Do independent tasks, in parallel if there are several workers; yield the results as they come.
 
     Parameters
     ----------
     function : callable
         Importable by name; called with a worker and a task.
     tasks, workers : sequence
-        Picklable. Each worker but an only one gets a process of its own.
+        Picklable. Several workers run in a process each, a single one in this process.
 
     Yields
     ------
     tuple
-        A task and its result, or the sentence that says why it failed. A worker that dies fails its task
-        and is replaced.
+        A task and its result, or the error message of a failed task. If a worker process dies, its task
+        fails and the process is replaced.
     """
     if len(workers) == 1:
         for task in tasks:
@@ -190,31 +190,31 @@ def map_tasks(
         return
     context = multiprocessing.get_context("spawn")
     waiting = list(reversed(range(len(tasks))))
-    at_work: dict[Any, tuple[Any, W, int]] = {}
+    running: dict[Any, tuple[Any, W, int]] = {}
 
     def start(worker: W) -> None:
-        here, there = context.Pipe()
-        process = context.Process(target=_serve, args=(there, function, worker, log.level), daemon=True)
+        own_end, worker_end = context.Pipe()
+        process = context.Process(target=_serve, args=(worker_end, function, worker, log.level), daemon=True)
         process.start()
-        there.close()
-        assign(here, process, worker)
+        worker_end.close()
+        assign(own_end, process, worker)
 
     def assign(pipe: Any, process: Any, worker: W) -> None:
         if waiting:
             number = waiting.pop()
-            at_work[pipe] = process, worker, number
-            with contextlib.suppress(OSError):  # of a process that has died; reading from it will tell
+            running[pipe] = process, worker, number
+            with contextlib.suppress(OSError):  # the process has died, which recv() reports
                 pipe.send(tasks[number])
         else:
-            pipe.close()  # which ends the process
+            pipe.close()  # the process ends
 
     try:
         for worker in workers[: len(tasks)]:
             start(worker)
-        while at_work:
-            ready: list[Any] = multiprocessing.connection.wait(list(at_work))
+        while running:
+            ready: list[Any] = multiprocessing.connection.wait(list(running))
             for pipe in ready:
-                process, worker, number = at_work.pop(pipe)
+                process, worker, number = running.pop(pipe)
                 try:
                     result = pipe.recv()
                 except (EOFError, OSError):
@@ -226,7 +226,7 @@ def map_tasks(
                 assign(pipe, process, worker)
                 yield tasks[number], result
     finally:
-        for process, _, _ in at_work.values():
+        for process, _, _ in running.values():
             process.terminate()
             process.join()
 
@@ -242,7 +242,7 @@ def _attempt(function: Callable[[W, T], R], worker: W, task: T) -> R | str:
 
 
 def _serve(pipe: Any, function: Callable[[W, T], R], worker: W, log_level: int) -> None:
-    """Do the tasks that come through a pipe until it is closed."""
+    """Do the tasks received through a pipe until it is closed."""
     _end_with_parent(signal.SIG_DFL)
     log.setLevel(log_level)
     with contextlib.suppress(EOFError, BrokenPipeError):
@@ -251,9 +251,9 @@ def _serve(pipe: Any, function: Callable[[W, T], R], worker: W, log_level: int) 
 
 
 def _end_with_parent(on_termination: Any) -> None:
-    """Leave Ctrl-C to the parent, and go when it goes."""
-    # A session of its own keeps a terminal's Ctrl-C for the parent, which passes it on once; and if the
-    # parent is killed, the child goes with it.
+    """Leave Ctrl-C to the parent process, and end when it ends."""
+    # In a session of its own the process does not receive a terminal's Ctrl-C; the parent passes it on once.
+    # If the parent is killed, the kernel ends the child.
     os.setsid()
     signal.signal(signal.SIGTERM, on_termination)
     if sys.platform == "linux":
@@ -261,7 +261,7 @@ def _end_with_parent(on_termination: Any) -> None:
 
 
 def _run_one(function: Callable[[T], None], argument: T, log_level: int) -> None:
-    _end_with_parent(signal.default_int_handler)  # so that either ends it in good order
+    _end_with_parent(signal.default_int_handler)  # either signal ends it in an orderly way
     if int(os.environ["RANK"]) == 0:
         handler = logging.StreamHandler(sys.stdout)
         handler.setFormatter(logging.Formatter("%(message)s"))

@@ -1,4 +1,4 @@
-"""What a person sees while a network trains: a bar on a terminal, plain lines in the log."""
+"""Progress of a training: a bar on a terminal, lines in the log, and events in ``progress.jsonl``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from spisonet.io.events import report_progress
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -17,18 +19,18 @@ log = logging.getLogger("spisonet")
 
 
 class TrainingProgress:
-    """Report training: every update to a terminal, every epoch to the log.
+    """Report a training: every update on a terminal, every epoch in the log and as a progress event.
 
     Parameters
     ----------
     title : str
-        What is being trained.
+        Name of the training.
     n_subvolumes : int
-        Crops in the whole run.
+        Subvolumes in the whole run.
     n_done : int
-        Crops already done when the run was resumed.
+        Subvolumes already done when the run was resumed.
     shown : bool
-        False in all but one of the processes that train together.
+        Whether to report; False in all but the main process.
     """
 
     def __init__(self, title: str, n_subvolumes: int, n_done: int = 0, shown: bool = True) -> None:
@@ -39,7 +41,7 @@ class TrainingProgress:
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]:.1f} crops/s  loss {task.fields[loss]:.4f}"),
+            TextColumn("{task.fields[rate]:.1f} subvolumes/s  loss {task.fields[loss]:.4f}"),
             TimeRemainingColumn(),
             console=Console(file=sys.stderr),
             disable=not (shown and sys.stderr.isatty()),
@@ -50,37 +52,46 @@ class TrainingProgress:
         )
 
     def __enter__(self) -> Self:
-        """Start the bar."""
+        """Show the bar."""
         self._bar.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self._bar.stop()
 
     @property
     def rate(self) -> float:
-        """Crops per second since the start."""
+        """Subvolumes per second since the start."""
         return (self._n_done - self._n_at_start) / max(time.monotonic() - self._start, 1e-9)
 
     def update(self, n_subvolumes: int, loss: float) -> None:
-        """Count an update's crops and show its loss."""
+        """Count the subvolumes of updates and show their loss."""
         self._n_done += n_subvolumes
         self._bar.update(self._task, completed=self._n_done, rate=self.rate, loss=loss)
 
     def epoch(self, epoch: int, n_epochs: int, loss: float) -> None:
-        """Write an epoch's mean loss to the log."""
+        """Report the end of an epoch and its mean loss.
+
+        Parameters
+        ----------
+        epoch, n_epochs : int
+            Completed and planned epochs.
+        loss : float
+            Mean loss of the epoch.
+        """
         if not self._shown:
             return
-        left = (self._n_subvolumes - self._n_done) / max(self.rate, 1e-9)
+        seconds_left = (self._n_subvolumes - self._n_done) / max(self.rate, 1e-9)
         log.info(
-            "%s: epoch %d of %d, loss %.4f, %.1f crops/s, %.0f s left",
+            "%s: epoch %d of %d, loss %.4f, %.1f subvolumes/s, %.0f s left",
             self._title,
             epoch,
             n_epochs,
             loss,
             self.rate,
-            left,
+            seconds_left,
         )
+        report_progress("training", self._title, epoch, n_epochs, "epochs", loss, seconds_left)

@@ -1,4 +1,4 @@
-"""Ask a network about turned copies of a filled map, and average its answers."""
+"""Average a network's predictions over rotated copies of a completed map (test-time augmentation)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from spisonet.learning.measurement import EDGE_OF_SUPPORT
+from spisonet.learning.measurement import SUPPORT_THRESHOLD
 from spisonet.learning.spectra import (
     MAX_OVERSAMPLING,
     FourierWeight,
@@ -25,24 +25,24 @@ if TYPE_CHECKING:
 
     from spisonet.learning.measurement import Measurement
 
-PLANES_AT_ONCE = 32  # of which positions are in memory
+PLANES_AT_ONCE = 32  # for which sampling positions are in memory
 
 
 class RotationalAveraging:
-    """A network's answer to a filled map, as the mean of its answers to turned copies.
+    """Prediction averaged over rotated copies of a completed map.
 
-    A copy is turned about the centre of the support, filtered by the measurement's weight as the network's
-    training inputs are, predicted, and turned back. What was measured of the particle so comes to lie where
-    the network has to infer it and the other way round, so that errors of the prediction average out.
+    A copy is rotated about the centre of the support, filtered by the smooth weight ``C`` as training inputs
+    are, predicted, and rotated back. Each rotation brings other parts of the particle's spectrum into the
+    unmeasured directions, so that errors of the predictions average out.
 
     Parameters
     ----------
     measurement : Measurement
         With a support.
     weight : FourierWeight
-        The weight that the network was trained with.
+        ``C``, with which the network was trained.
     max_oversampling : float
-        How much finer the grid may be that turned copies are read from.
+        Maximum oversampling factor of the interpolation grid.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class RotationalAveraging:
     ) -> None:
         assert measurement.support is not None
         self._band_fraction, self._max_oversampling = measurement.band_fraction, max_oversampling
-        inside = torch.nonzero(measurement.support > EDGE_OF_SUPPORT).float()
+        inside = torch.nonzero(measurement.support > SUPPORT_THRESHOLD).float()
         if len(inside) == 0:
             inside = torch.tensor([[0.0, 0.0, 0.0]], device=measurement.data.device)
         first, last = inside.amin(dim=0), inside.amax(dim=0)
@@ -72,23 +72,23 @@ class RotationalAveraging:
             for part, middle in zip(self._region, centre.tolist(), strict=True)
         ]
 
-    def predict(self, predict: Callable[[Tensor], Tensor], filled: Tensor, rotations: Tensor) -> Tensor:
-        """Mean of the answers to all turned copies; see `answers`."""
-        total = torch.zeros_like(filled)
-        for answer in self.predictions(predict, filled, rotations):
-            total += answer
+    def predict(self, predict: Callable[[Tensor], Tensor], completed: Tensor, rotations: Tensor) -> Tensor:
+        """Mean of the predictions from all rotated copies; see `predictions`."""
+        total = torch.zeros_like(completed)
+        for prediction in self.predictions(predict, completed, rotations):
+            total += prediction
         return total / len(rotations)
 
     def predictions(
-        self, predict: Callable[[Tensor], Tensor], filled: Tensor, rotations: Tensor
+        self, predict: Callable[[Tensor], Tensor], completed: Tensor, rotations: Tensor
     ) -> Iterator[Tensor]:
-        """Predict turned copies of a filled map, one after the other.
+        """Predict rotated copies of a completed map, one after the other.
 
         Parameters
         ----------
         predict : callable
-            Maps volumes ``(n, z, y, x)`` to the network's answer.
-        filled : Tensor
+            Maps volumes ``(n, z, y, x)`` to the network's prediction.
+        completed : Tensor
             ``(n_halves, z, y, x)``.
         rotations : Tensor
             ``(n, 3, 3)``, acting on ``(x, y, z)``.
@@ -96,19 +96,19 @@ class RotationalAveraging:
         Yields
         ------
         Tensor
-            ``(n_halves, z, y, x)``, turned back; zero outside the box around the support.
+            ``(n_halves, z, y, x)``, rotated back; zero outside the bounding box of the support.
         """
-        source = OversampledVolumes(filled, self._band_fraction, self._max_oversampling)
+        source = OversampledVolumes(completed, self._band_fraction, self._max_oversampling)
         middle = self._centre.new_full((3,), (self._edge - 1) / 2)
         for rotation in rotations:
-            found = torch.zeros_like(filled)
-            for half in range(len(filled)):
-                # The copy shows R v, so its voxel at offset o reads the map at R^T o.
+            prediction = torch.zeros_like(completed)
+            for half in range(len(completed)):
+                # The copy is R v: its voxel at offset o samples the map at R^T o.
                 copy = _read(source, half, [self._axis] * 3, rotation, self._centre)
-                answer = predict(apply_filter(copy, self._weight)[None])
-                fine = OversampledVolumes(answer, self._band_fraction, self._max_oversampling)
-                found[half][self._region] = _read(fine, 0, self._own_axes, rotation.T, middle)
-            yield found
+                of_copy = predict(apply_filter(copy, self._weight)[None])
+                fine = OversampledVolumes(of_copy, self._band_fraction, self._max_oversampling)
+                prediction[half][self._region] = _read(fine, 0, self._own_axes, rotation.T, middle)
+            yield prediction
 
 
 def _read(
@@ -124,12 +124,12 @@ def _read(
 
 
 def rotate90(cube: Tensor, rotation: np.ndarray) -> Tensor:
-    """Turn a volume ``(z, y, x)`` about its centre by one of the 24 rotations of the cube, exactly.
+    """Rotate a volume ``(z, y, x)`` about its centre by one of the 24 rotations of the cube, exactly.
 
     Parameters
     ----------
     cube : Tensor
-        Of any shape; the result's edges are exchanged where the rotation exchanges axes.
+        Of any shape; edges are permuted with the axes.
     rotation : ndarray
         ``(3, 3)`` signed permutation that acts on ``(x, y, z)``.
     """

@@ -1,4 +1,4 @@
-"""Turned crops of volumes that were measured in part: what the network sees, and what it is to tell."""
+"""Filled-map self-training: rotated subvolumes of incompletely measured volumes as inputs and targets."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ class SpectralWeight(Protocol):
 
 @dataclass(frozen=True)
 class TrainingBatch:
-    """Crops for one update.
+    """Subvolumes for one update.
 
     Attributes
     ----------
     inputs, targets : Tensor
         ``(batch, z, y, x)``.
     residual_weight_rfft : Tensor
-        ``(batch, z, y, x // 2 + 1)`` factor of the residual's Fourier coefficients.
+        ``(batch, z, y, x // 2 + 1)`` weight of the residual's Fourier coefficients.
     transfer_rfft : Tensor or None
-        ``(batch, z, y, x // 2 + 1)`` by which an imaged object's coefficients became the data's.
+        ``(batch, z, y, x // 2 + 1)`` transfer function of the imaging, applied to predictions.
     """
 
     inputs: Tensor
@@ -54,7 +54,7 @@ class TrainingBatch:
 
     @classmethod
     def join(cls, batches: list[TrainingBatch]) -> TrainingBatch:
-        """Make one batch of several, all with or all without a transfer function."""
+        """Concatenate batches, all with or all without a transfer function."""
         transfers = [batch.transfer_rfft for batch in batches if batch.transfer_rfft is not None]
         return cls(
             torch.cat([batch.inputs for batch in batches]),
@@ -74,16 +74,16 @@ class TrainingBatch:
 def fill_unmeasured(
     data: Tensor, prediction: Tensor, weight_rfft: Tensor, transfer_rfft: Tensor | None = None
 ) -> Tensor:
-    """Put a prediction ``(z, y, x)`` where data know nothing, as they would show it.
+    """Replace the unmeasured part of the data by a prediction.
 
     Parameters
     ----------
     data, prediction : Tensor
         ``(z, y, x)``.
     weight_rfft : Tensor
-        ``(z, y, x // 2 + 1)`` 1 where the data count.
+        ``(z, y, x // 2 + 1)`` weight of the data in 0..1.
     transfer_rfft : Tensor, optional
-        What the prediction was corrected for.
+        Transfer function that the prediction was corrected for.
     """
     expected = rfft3(prediction)
     if transfer_rfft is not None:
@@ -93,40 +93,40 @@ def fill_unmeasured(
 
 
 class FilledMapTraining:
-    """Source of turned crops of one volume, or of the two halves of one.
+    """Source of rotated subvolumes of one volume or of two half volumes: *filled-map self-training*.
 
-    The volume is filled with the network's own prediction where it was not measured (see `refill`),
-    turned at random, and filtered by the measurement's weight ``M`` as it stands: the network sees a turned
-    object as the same microscope session would have recorded it. The target is the turned raw data of the
-    other half, or of the only one. The residual counts only where the turned data are known, ``R M``, in
-    two parts: what the input still held (``M``) and what was hidden from it (``1 - M``). The prediction is
-    never a target, so errors in it are not confirmed by the loss.
+    The missing region of the volume is filled with the network's own prediction (`update_missing_region`).
+    The completed volume is rotated at random and filtered by the unrotated weight ``C`` of the measurement,
+    which simulates the same experiment on a rotated object. The target is the rotated raw data of the other
+    half, or of the only map. The residual is weighted by the rotated weight ``R C`` of the target, with
+    separate factors for the part visible in the input (``C``) and for the part missing from it (``1 - C``).
+    Predictions are never targets, so the loss does not confirm errors in them.
 
     Parameters
     ----------
     targets : Tensor
         ``(n_halves, z, y, x)`` measured data.
     weight : SpectralWeight
-        ``M``.
+        ``C``; for tomograms, the missing wedge.
     subvolume_centres : Tensor
-        ``(n, 3)`` voxel coordinates ``(x, y, z)`` around which crops may be drawn.
+        ``(n, 3)`` voxel coordinates ``(x, y, z)`` at which subvolumes may be centred.
     cube_size : int
-        Crop edge in voxels.
+        Subvolume edge in voxels.
     band_fraction : float
-        Where the data's band ends, as a fraction of Nyquist.
+        Upper limit of the data's band, as a fraction of Nyquist.
     missing_weight : float
-        Weight of the hidden part of the residual relative to the visible part.
+        Weight of the missing part of the residual relative to the visible part.
     max_oversampling : float
-        How much finer the grid may be that turned crops are read from; a coarser one saves memory.
+        Maximum oversampling factor of the interpolation grid; a lower one saves memory.
     noise : SpectralWeight, optional
-        Standard deviation of the data's noise in every coefficient, for white noise of 1; the filled part of
-        an input gets as much, so that what is turned into view is as noisy as what a measurement shows.
+        Standard deviation of the data's noise by frequency, relative to white noise of 1. Noise of this
+        amplitude is added to the filled part of an input, which then is as noisy as measured data.
     transfer : SpectralWeight, optional
-        Transfer function that predictions are to be corrected for.
+        Transfer function that predictions are corrected for.
 
     References
     ----------
-    Wiedemann & Heckel (2024) Nat. Commun. 15, 8255 (DeepDeWedge), for refilling and the split loss;
+    Wiedemann & Heckel (2024) Nat. Commun. 15, 8255 (DeepDeWedge), for the filled input and the split loss;
     Lehtinen et al. (2018) Noise2Noise, arXiv:1803.04189.
     """
 
@@ -157,14 +157,14 @@ class FilledMapTraining:
         self._added_noise_rfft: Tensor | None = None
 
     def add_noise(self, noise: SpectralWeight | None, level: float = 0.0) -> None:
-        """Add noise to the inputs from now on, in addition to what makes the filled part as noisy.
+        """Set the noise that is added to inputs, beside the noise of the filled part.
 
         Parameters
         ----------
         noise : SpectralWeight or None
-            Relative amplitude of its coefficients; None for no noise.
+            Relative amplitude by frequency; None for no noise.
         level : float
-            Its standard deviation once it has passed the measurement's weight.
+            Standard deviation after filtering by the measurement's weight.
         """
         self._added_noise_rfft = None
         if noise is not None and level:
@@ -172,40 +172,43 @@ class FilledMapTraining:
             passed = (amplitude * self._input_weight).square().mean().sqrt()
             self._added_noise_rfft = amplitude * (level / passed)
 
-    def update_missing_region(self, filled: Tensor) -> None:
-        """Take other volumes ``(n_halves, z, y, x)`` for inputs: the data, filled where they know little."""
-        self.release()  # before the new one is oversampled, to save memory
-        self._inputs = OversampledVolumes(filled, self._band_fraction, self._max_oversampling)
+    def update_missing_region(self, completed: Tensor) -> None:
+        """Draw inputs from completed volumes ``(n_halves, z, y, x)`` from now on."""
+        self.discard_completed()  # before the new one is oversampled, to save memory
+        self._inputs = OversampledVolumes(completed, self._band_fraction, self._max_oversampling)
 
-    def release(self) -> None:
-        """Forget the filled volumes."""
+    def discard_completed(self) -> None:
+        """Free the memory of the completed volumes; inputs are then drawn from the data."""
         self._inputs = self._targets
 
     def draw(self, n_subvolumes: int, rng: np.random.Generator) -> TrainingBatch:
-        """Draw crops at random places and in random orientations."""
+        """Draw subvolumes at random positions and in random orientations."""
         device = self._points.device
         rotations = draw_rotations(n_subvolumes, rng, device)
-        crops = draw_subvolumes(self._subvolume_centres, self._n_halves, rotations, self._cube_size, rng)
-        # The weight of the turned map at frequency k is M(R^T k).
-        known = self._weight.at(torch.einsum("bji,zyxj->bzyxi", rotations, self._points))
-        inputs = self._inputs.at(crops.positions, crops.inputs)
-        amplitude = self._noise_amplitude(known)
+        subvolumes = draw_subvolumes(self._subvolume_centres, self._n_halves, rotations, self._cube_size, rng)
+        # The weight of the rotated data at frequency k is C(R^T k).
+        rotated_weight = self._weight.at(torch.einsum("bji,zyxj->bzyxi", rotations, self._points))
+        inputs = self._inputs.at(subvolumes.positions, subvolumes.inputs)
+        amplitude = self._noise_amplitude(rotated_weight)
         if amplitude is not None:
             generator = torch.Generator(device).manual_seed(int(rng.integers(2**63)))
             white = torch.randn(inputs.shape, device=device, generator=generator)
             inputs = inputs + apply_filter(white, amplitude)
+        transfer = self._transfer_rfft
         return TrainingBatch(
             inputs=apply_filter(inputs, self._input_weight),
-            targets=self._targets.at(crops.positions, crops.targets),
-            residual_weight_rfft=known * self._residual_weight,
-            transfer_rfft=None if self._transfer_rfft is None else self._transfer_rfft.expand(known.shape),
+            targets=self._targets.at(subvolumes.positions, subvolumes.targets),
+            residual_weight_rfft=rotated_weight * self._residual_weight,
+            transfer_rfft=None
+            if self._transfer_rfft is None
+            else self._transfer_rfft.expand(rotated_weight.shape),
         )
 
-    def _noise_amplitude(self, known: Tensor) -> Tensor | None:
-        """Amplitude of the noise that inputs get, if they get any."""
+    def _noise_amplitude(self, rotated_weight: Tensor) -> Tensor | None:
+        """Amplitude by frequency of the noise that is added to inputs; None for no noise."""
         if self._noise_rfft is None:
             return self._added_noise_rfft
-        matching = self._noise_rfft * (1.0 - known)
+        matching = self._noise_rfft * (1.0 - rotated_weight)
         if self._added_noise_rfft is None:
             return matching
         return torch.sqrt(matching**2 + self._added_noise_rfft**2)

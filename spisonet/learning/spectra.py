@@ -1,7 +1,7 @@
 """Fourier transforms, resampling and weights on the device, always in float32.
 
-Frequencies are in cycles per voxel and ordered ``(x, y, z)`` where they are points, as rotations
-act on them; arrays are ``(..., z, y, x)``.
+Points in Fourier space are in cycles per voxel, ordered ``(x, y, z)`` as rotations act on them; arrays are
+``(..., z, y, x)``.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from spisonet.fourier.filters import RadialCurve
 
 SPATIAL = (-3, -2, -1)
-BAND_FRACTION = 0.5  # a grid is fine enough for trilinear sampling if the band ends here (of Nyquist)
+TRILINEAR_BAND_FRACTION = 0.5  # of Nyquist: up to here trilinear interpolation is accurate
 MAX_OVERSAMPLING = 2.0
-ON_THE_AXIS = 1e-4  # cycles per voxel
+TILT_AXIS_TOLERANCE = 1e-4  # cycles per voxel
 
 
 def rfft3(volumes: Tensor) -> Tensor:
@@ -53,7 +53,7 @@ def frequency_points_rfft(shape: int | tuple[int, int, int], device: torch.devic
     shape : int or tuple of int
         ``(z, y, x)``, or the edge of a cube.
     device : torch.device
-        Where to make them.
+        Device of the result.
     """
     z, y, x = (shape,) * 3 if isinstance(shape, int) else shape
     fftfreq, rfftfreq = torch.fft.fftfreq, torch.fft.rfftfreq
@@ -63,19 +63,19 @@ def frequency_points_rfft(shape: int | tuple[int, int, int], device: torch.devic
 
 
 class FourierWeight:
-    """A Fourier weight that can be read at any frequency.
+    """A Fourier weight that can be evaluated at any frequency.
 
-    The weight is kept as a centred cube of odd edge, so that DC is a voxel and the field is exactly
-    symmetric about it; between voxels it is interpolated linearly, and it is zero outside the box.
+    The weight is stored as a centred cube of odd edge, so that DC is a voxel and the weight is exactly
+    symmetric about it. It is interpolated linearly, and it is zero outside the box.
 
     Parameters
     ----------
     weight_rfft : ndarray
         ``(n, n, n // 2 + 1)`` half spectrum, DC at index 0.
     n : int
-        Box in voxels.
+        Box edge in voxels.
     device : torch.device
-        Where to keep it.
+        Device of the weight.
     """
 
     def __init__(self, weight_rfft: NDArray[np.float32], n: int, device: torch.device) -> None:
@@ -93,7 +93,7 @@ class FourierWeight:
 
 
 class RadialWeight:
-    """A curve over spatial frequency as a Fourier weight."""
+    """A radial curve over spatial frequency as a Fourier weight."""
 
     def __init__(self, curve: RadialCurve) -> None:
         self._curve = curve
@@ -105,7 +105,7 @@ class RadialWeight:
 
 
 class WedgeWeight:
-    """What a tilt series about ``y`` measures: 1 between its first and last tilt, 0 in the missing wedge.
+    """Weight of a tilt series about ``y``: 1 between its lowest and highest tilt, 0 in the missing wedge.
 
     Parameters
     ----------
@@ -122,30 +122,30 @@ class WedgeWeight:
         x, z = points[..., 0], points[..., 2]
         tilt = torch.atan2(torch.where(x < 0, -z, z), x.abs())
         measured = (tilt >= self._lowest) & (tilt <= self._highest)
-        axis = x.square() + z.square() < ON_THE_AXIS**2
+        axis = x.square() + z.square() < TILT_AXIS_TOLERANCE**2
         return (measured | axis).to(points.dtype)
 
 
 def useful_oversampling(band_fraction: float) -> float:
-    """How much finer a grid should be to be read trilinearly, if a band ends at this fraction of Nyquist."""
-    return max(1.0, min(band_fraction / BAND_FRACTION, MAX_OVERSAMPLING))
+    """Oversampling factor that suffices for trilinear interpolation of a band up to a fraction of Nyquist."""
+    return max(1.0, min(band_fraction / TRILINEAR_BAND_FRACTION, MAX_OVERSAMPLING))
 
 
 class OversampledVolumes:
-    """Band-limited volumes on a grid fine enough to be sampled trilinearly anywhere.
+    """Band-limited volumes on a finer grid, for trilinear interpolation at any position.
 
     The volumes are zero-padded in Fourier space and divided by the transfer function of trilinear
-    interpolation, ``sinc²(kx) sinc²(ky) sinc²(kz)``, so that sampling between voxels neither blurs
-    nor adds images of the spectrum that matter.
+    interpolation, ``sinc²(kx) sinc²(ky) sinc²(kz)``, so that interpolation does not blur, and aliases of
+    the spectrum are small.
 
     Parameters
     ----------
     volumes : Tensor
         ``(n_volumes, z, y, x)``.
     band_fraction : float
-        Where the volumes' band ends, as a fraction of Nyquist.
+        Upper limit of the volumes' band, as a fraction of Nyquist.
     max_oversampling : float
-        Largest ratio of the fine grid's edge to the volumes'.
+        Maximum oversampling factor of the grid.
     """
 
     def __init__(
@@ -168,8 +168,8 @@ class OversampledVolumes:
         positions : Tensor
             ``(batch, z, y, x, 3)`` voxel coordinates ``(x, y, z)``.
         which : ndarray of int
-            ``(batch,)`` indices of volumes, equal ones side by side (on the host, so that nothing waits
-            for the device).
+            ``(batch,)`` indices of volumes, equal ones adjacent. On the host, which avoids a
+            synchronisation with the device.
 
         Returns
         -------
@@ -180,7 +180,7 @@ class OversampledVolumes:
         borders = [0, *(np.flatnonzero(np.diff(which)) + 1), len(which)]
         sampled = []
         for start, end in itertools.pairwise(borders):
-            # expand() lets all crops of a map share it: a copy per crop would not fit large boxes.
+            # expand() shares the map among its subvolumes: one copy for each would not fit large boxes.
             shared = self._fine[which[start]].expand(end - start, 1, *self._fine.shape[1:])
             values = functional.grid_sample(shared, grid[start:end], align_corners=True, padding_mode="zeros")
             sampled.append(values[:, 0])
@@ -188,7 +188,7 @@ class OversampledVolumes:
 
 
 def _oversample(volume: Tensor, fine: list[int]) -> Tensor:
-    """Put a volume on a finer grid, compensated for the trilinear interpolation that will read it."""
+    """Resample a volume on a finer grid, with compensation for the trilinear interpolation to follow."""
     spectrum = rfft3(volume)
     padded = spectrum.new_zeros(fine[0], fine[1], fine[2] // 2 + 1)
     n_z, n_y, n_x = spectrum.shape

@@ -1,4 +1,4 @@
-"""Batches of randomly placed and oriented crops, drawn on the device."""
+"""Batches of randomly placed and oriented subvolumes, drawn on the device."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SubvolumeBatch:
-    """Where and how a batch of crops lies in the volume.
+    """Sampling positions of a batch of subvolumes, and the half maps they are drawn from.
 
     Attributes
     ----------
     positions : Tensor
-        ``(batch, edge, edge, edge, 3)`` volume coordinates ``(x, y, z)`` of the crops' voxels.
+        ``(batch, edge, edge, edge, 3)`` volume coordinates ``(x, y, z)`` of the subvolumes' voxels.
     inputs, targets : ndarray of int
-        ``(batch,)`` half that gives the input, in ascending order, and half that gives the target (the
-        other, if any).
+        ``(batch,)`` index of the half of the input, in ascending order, and of the half of the target (the
+        other one, if there are two).
     """
 
     positions: Tensor
@@ -37,20 +37,20 @@ class SubvolumeBatch:
 def draw_subvolumes(
     centres: Tensor, n_halves: int, rotations: Tensor, edge: int, rng: np.random.Generator
 ) -> SubvolumeBatch:
-    """Draw one crop for every rotation, around random centres.
+    """Draw one subvolume for every rotation, around random centres.
 
-    Centres are shifted by up to half a voxel, so that crops do not sit on the grid.
+    Centres are shifted by up to half a voxel, so that subvolumes are not aligned with the grid.
 
     Parameters
     ----------
     centres : Tensor
-        ``(n, 3)`` voxel coordinates ``(x, y, z)`` where crops may be centred.
+        ``(n, 3)`` voxel coordinates ``(x, y, z)`` at which subvolumes may be centred.
     n_halves : int
         1 or 2.
     rotations : Tensor
         ``(batch, 3, 3)``.
     edge : int
-        Crop edge in voxels.
+        Subvolume edge in voxels.
     rng : numpy.random.Generator
         Source of all randomness.
     """
@@ -61,7 +61,7 @@ def draw_subvolumes(
     chosen = to_device(rng.integers(0, len(centres), batch), device)
     shifts = to_device(rng.random((batch, 3), dtype=np.float32) - np.float32(0.5), device)
     middles = centres[chosen] + shifts
-    # The crop shows R v, so its voxel at offset o reads the volume at R^T o.
+    # The subvolume is of R v: its voxel at offset o samples the volume at R^T o.
     positions = torch.einsum("bji,zyxj->bzyxi", rotations, offsets) + middles[:, None, None, None]
     inputs = np.sort(rng.integers(0, n_halves, batch))
     return SubvolumeBatch(positions, inputs, targets=n_halves - 1 - inputs)

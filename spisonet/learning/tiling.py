@@ -1,4 +1,4 @@
-"""Whole-volume prediction in overlapping tiles that show no seam."""
+"""Whole-volume prediction in overlapping, blended tiles."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
-from spisonet.learning.process_group import ALONE
+from spisonet.learning.process_group import SINGLE_PROCESS
 from spisonet.learning.unet import DEPTH
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ SMALLEST_TILE, LARGEST_TILE = 64, 256
 
 
 def clip_tile(edge: int) -> int:
-    """Edge of the largest usable tile that is not larger than `edge`, or else of the smallest."""
+    """Round a tile edge down to a usable one, within `SMALLEST_TILE` and `LARGEST_TILE`."""
     return min(max(edge // TILE_MULTIPLE * TILE_MULTIPLE, SMALLEST_TILE), LARGEST_TILE)
 
 
@@ -35,13 +35,13 @@ def predict_volumes(
     volumes: Tensor,
     tile_size: int,
     margin: int = MARGIN,
-    processes: ProcessGroup = ALONE,
+    group: ProcessGroup = SINGLE_PROCESS,
 ) -> Tensor:
     """Apply a network to volumes of any size.
 
     Volumes that fit into one tile are predicted at once. Otherwise tiles overlap by twice the
-    margin and are blended by raised-cosine windows that leave out the outer half of the margin;
-    outside the volumes there are zeros. The tiles are shared among the processes.
+    margin and are blended by raised-cosine windows, which exclude the outer half of the margin. The
+    volumes are padded with zeros. The tiles are distributed among the processes.
 
     Parameters
     ----------
@@ -52,29 +52,29 @@ def predict_volumes(
     tile_size : int
         Tile edge in voxels, a multiple of 16 and more than twice the margin.
     margin : int
-        Width in voxels that a tile gives away on each side.
-    processes : ProcessGroup
-        Who takes part; all of them get the whole answer.
+        Width in voxels of the overlap of a tile on each side.
+    group : ProcessGroup
+        The processes that predict together; each returns the whole prediction.
 
     Returns
     -------
     Tensor
-        ``(n, z, y, x)``; the identity network returns its input.
+        ``(n, z, y, x)``.
     """
     axes = [AxisTiles.cover(n, tile_size, margin) for n in volumes.shape[1:]]
     padded = functional.pad(volumes, [p for axis in reversed(axes) for p in (axis.before, axis.after)])
     total = torch.zeros_like(padded)
     windows = [axis.windows(volumes.device) for axis in axes]
-    pieces = itertools.product(range(len(volumes)), *(range(len(axis.starts)) for axis in axes))
-    for number, (which, *tile) in enumerate(pieces):
-        if number % processes.count != processes.rank:
+    tiles = itertools.product(range(len(volumes)), *(range(len(axis.starts)) for axis in axes))
+    for number, (which, *tile) in enumerate(tiles):
+        if number % group.count != group.rank:
             continue
         starts = [axis.starts[index] for axis, index in zip(axes, tile, strict=True)]
         part = tuple(slice(start, start + axis.tile) for start, axis in zip(starts, axes, strict=True))
         z, y, x = (window[index] for window, index in zip(windows, tile, strict=True))
         window = z[:, None, None] * y[:, None] * x
         total[which][part] += network(padded[which][part][None, None])[0, 0] * window
-    processes.add_up(total)
+    group.all_reduce(total)
     sizes = zip(axes, volumes.shape[1:], strict=True)
     inside = (slice(None), *(slice(axis.before, axis.before + n) for axis, n in sizes))
     return total[inside]
@@ -89,9 +89,9 @@ class AxisTiles:
     starts : list of int
         First voxels of the tiles, in the padded volume.
     tile : int
-        Their length.
+        Tile length in voxels.
     before, after : int
-        Padding of the volume.
+        Padding of the volume in voxels.
     """
 
     starts: list[int]
@@ -101,19 +101,19 @@ class AxisTiles:
 
     @classmethod
     def cover(cls, n: int, tile_size: int, margin: int = MARGIN) -> AxisTiles:
-        """Cover `n` voxels by tiles of at most `tile_size` that give away `margin` voxels on each side."""
+        """Cover `n` voxels by tiles of at most `tile_size`, which overlap by twice the margin."""
         whole = -(-n // NETWORK_MULTIPLE) * NETWORK_MULTIPLE
         if whole <= tile_size:
             return cls([0], whole, 0, whole - n)
         n_tiles = -(-n // (tile_size - 2 * margin))
-        # No larger than so many tiles have to be.
+        # The smallest tiles that cover the axis in this number.
         stride = -(-n // (n_tiles * NETWORK_MULTIPLE)) * NETWORK_MULTIPLE
         tile = stride + 2 * margin
         after = (n_tiles - 1) * stride + tile - n - margin
         return cls([i * stride for i in range(n_tiles)], tile, margin, after)
 
     def windows(self, device: torch.device) -> list[torch.Tensor]:
-        """Weigh every tile's voxels; the weights of all tiles add to one inside the volume."""
+        """Return the blending window of every tile; they add up to 1 inside the volume."""
         if len(self.starts) == 1:
             return [torch.ones(self.tile, device=device)]
         margin = (self.tile - self.starts[1]) / 2
@@ -123,5 +123,5 @@ class AxisTiles:
         total = torch.zeros(self.starts[-1] + self.tile, device=device)
         for start in self.starts:
             total[start : start + self.tile] += window
-        total.clamp_(min=torch.finfo(total.dtype).tiny)  # the outer half of the padding counts nowhere
+        total.clamp_(min=torch.finfo(total.dtype).tiny)  # zero in the outer half of the padding
         return [window / total[start : start + self.tile] for start in self.starts]

@@ -1,4 +1,4 @@
-"""Train a network on an objective, in one process or several: averaged weights, exact resumption."""
+"""Training of a network in one process or several, with averaged weights and exact resumption."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from spisonet.errors import SpisonetError
 from spisonet.learning.checkpoint import load_tensors, save_tensors
 from spisonet.learning.devices import Backend, empty_cache
 from spisonet.learning.memory import is_out_of_memory
-from spisonet.learning.process_group import ALONE
+from spisonet.learning.process_group import SINGLE_PROCESS
 from spisonet.learning.progress import TrainingProgress
 from spisonet.learning.tiling import clip_tile, predict_volumes
 
@@ -34,29 +34,29 @@ if TYPE_CHECKING:
 log = logging.getLogger("spisonet")
 
 WARMUP_UPDATES = 30
-LONGEST_AVERAGE = 1000  # updates
-AVERAGE_FRACTION = 0.2  # of the run
+MAX_AVERAGED_UPDATES = 1000
+AVERAGED_FRACTION = 0.2  # of all updates
 MAX_GRADIENT_NORM = 1.0
-UPDATES_WORTH_COMPILING = 1000
-UPDATES_PER_READING = 10
+MIN_UPDATES_TO_COMPILE = 1000
+UPDATES_PER_LOSS_READING = 10
 
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """How to train.
+    """Training parameters.
 
     Attributes
     ----------
     epochs, subvolumes_per_epoch, batch_size : int
-        An epoch ends with a checkpoint; an update uses one batch, which the processes share.
+        An epoch ends with a checkpoint. An update uses one batch, which is divided among the processes.
     n_splits : int
-        Parts in which a process computes its share of a batch; more save memory.
+        Number of parts in which a process computes its share of a batch; more parts save memory.
     learning_rate : float
-        Peak of the schedule: a linear warm-up, then half a cosine to zero.
+        Maximum of the schedule: a linear warm-up, then half a cosine to zero.
     seed : int
-        Of every random choice.
+        Seed of all random numbers.
     published : bool
-        As spIsoNet trains: a constant rate, no averaging of weights, no limit to gradients, all in float32.
+        Train as spIsoNet does: constant learning rate, no weight averaging, no gradient clipping, float32.
     """
 
     epochs: int
@@ -84,26 +84,26 @@ class Trainer:
     Parameters
     ----------
     network : Network
-        Start weights.
+        The network with its initial weights.
     objective : Objective
-        What to learn.
+        Loss and training data.
     options : TrainingOptions
-        How to train.
+        Training parameters.
     device : torch.device
-        Where to train.
+        Device of this process.
     tile_size : int
-        Tile edge of whole-volume predictions in voxels; a resumed run keeps its own.
+        Tile edge of whole-volume predictions in voxels; a resumed run keeps that of its checkpoint.
     fingerprint : str
         Identifies the data; a checkpoint of other data is refused.
-    processes : ProcessGroup
-        Who trains; each draws its own crops, and all hold the same weights.
+    group : ProcessGroup
+        The processes that train together. Each draws its own subvolumes; all have the same weights.
 
     Attributes
     ----------
     average : Network
-        Exponential running average of the weights: the network to use.
+        Exponential running average of the weights: the network used for predictions.
     backend : Backend
-        How networks run here.
+        Device, memory layout and precision of the networks.
     epoch_losses : list of float
         Mean loss of every finished epoch.
     """
@@ -116,7 +116,7 @@ class Trainer:
         device: torch.device,
         tile_size: int,
         fingerprint: str = "",
-        processes: ProcessGroup = ALONE,
+        group: ProcessGroup = SINGLE_PROCESS,
     ) -> None:
         self._fingerprint = fingerprint
         self.backend = Backend.fastest(device)
@@ -127,9 +127,9 @@ class Trainer:
         self.average = copy.deepcopy(self._network).eval()
         self.average.requires_grad_(requires_grad=False)
         self._device, self._tile_size = device, tile_size
-        self._objective, self._options, self._processes = objective, options, processes
+        self._objective, self._options, self._group = objective, options, group
         self._compiled: Callable[[Tensor], Tensor] | None = None
-        if device.type == "cuda" and options.n_updates >= UPDATES_WORTH_COMPILING:
+        if device.type == "cuda" and options.n_updates >= MIN_UPDATES_TO_COMPILE:
             self._compiled = torch.compile(self._network, dynamic=False)
         self._n_parts = options.n_splits
         self._optimiser = torch.optim.AdamW(
@@ -146,55 +146,55 @@ class Trainer:
         resume: bool,
         after_epoch: Callable[[], None] | None = None,
     ) -> None:
-        """Train to the end, writing `checkpoint` before the first and after every epoch.
+        """Train to the end; the checkpoint is written before the first epoch and after every epoch.
 
-        All processes train together; only the main one needs a checkpoint.
+        All processes call this method; only the main one needs a checkpoint.
 
         Parameters
         ----------
         title : str
-            What to call the run in the log.
+            Name of the training in the log.
         checkpoint : Path or None
-            Training state.
+            File of the training state.
         resume : bool
-            Continue from `checkpoint` if it is there.
+            Continue from `checkpoint` if it exists.
         after_epoch : callable, optional
             Called after every epoch.
 
         Raises
         ------
         SpisonetError
-            If the loss becomes NaN or infinite, or the checkpoint is of another run.
+            If the loss becomes NaN or infinite, or the checkpoint belongs to another run.
         """
         options, size = self._options, self._options.batch_size
         if checkpoint is not None and resume and checkpoint.is_file():
             self._restore(checkpoint)
         elif checkpoint is not None:
             self._save(checkpoint)
-        if self._processes.count > 1:
-            self._set_state(*self._processes.broadcast(self._state()))
-        # Reading a loss makes the host wait for the device.
-        interval = 1 if self._device.type == "cpu" else UPDATES_PER_READING
+        if self._group.count > 1:
+            self._set_state(*self._group.broadcast(self._state()))
+        # Reading a loss synchronises the host with the device.
+        interval = 1 if self._device.type == "cpu" else UPDATES_PER_LOSS_READING
         refresh_interval = self._objective.refresh_interval(size)
         with TrainingProgress(
-            title, options.n_updates * size, self._n_updates * size, shown=self._processes.is_main
+            title, options.n_updates * size, self._n_updates * size, shown=self._group.is_main
         ) as progress:
             while self._n_updates < options.n_updates:
                 epoch = len(self.epoch_losses)
-                # Every epoch has random numbers of its own, so that a run can be resumed at any of them.
-                self._rng = np.random.default_rng([options.seed, epoch, self._processes.rank])
+                # Every epoch has its own random numbers, so that a run can be resumed at any epoch.
+                self._rng = np.random.default_rng([options.seed, epoch, self._group.rank])
                 self._objective.begin_epoch(epoch)
-                losses, read = [], 0.0
+                losses, total = [], 0.0
                 for step in range(options.updates_per_epoch):
                     if refresh_interval and step % refresh_interval == 0:
                         self._objective.refresh(self.predict)
                     losses.append(self._update())
                     if len(losses) == interval or step == options.updates_per_epoch - 1:
                         mean = self._mean_loss(losses)
-                        read += mean * len(losses)
+                        total += mean * len(losses)
                         progress.update(size * len(losses), mean)
                         losses.clear()
-                self.epoch_losses.append(read / options.updates_per_epoch)
+                self.epoch_losses.append(total / options.updates_per_epoch)
                 self._share_buffers()
                 if checkpoint is not None:
                     self._save(checkpoint)
@@ -211,19 +211,19 @@ class Trainer:
                         lambda v: self.backend.apply(self.average, v),
                         volumes,
                         self._tile_size,
-                        processes=self._processes,
+                        group=self._group,
                     )
             except (RuntimeError, MemoryError) as error:
                 smaller = clip_tile(self._tile_size // 2)
-                # The others would go on with the larger tiles.
-                alone = self._processes.count == 1
-                if not (is_out_of_memory(error) and alone and smaller < self._tile_size):
+                # Other processes would continue with the larger tiles.
+                single = self._group.count == 1
+                if not (is_out_of_memory(error) and single and smaller < self._tile_size):
                     raise
             self._tile_size = smaller
             log.info("Out of memory: predicting in tiles of %d voxels from now on.", smaller)
             empty_cache(self._device)
 
-    def predict_alone(self, volumes: Tensor) -> Tensor:
+    def predict_locally(self, volumes: Tensor) -> Tensor:
         """Apply the averaged network to volumes ``(n, z, y, x)`` without the other processes."""
         with torch.no_grad():
             return predict_volumes(
@@ -231,12 +231,12 @@ class Trainer:
             )
 
     def _update(self) -> Tensor:
-        """Change the weights once; return this process's share of the mean loss, on the device."""
+        """Update the weights once; return this process's share of the mean loss, on the device."""
         options = self._options
         for group in self._optimiser.param_groups:
             group["lr"] = options.learning_rate * self._schedule()
-        loss = self._find_gradients()
-        self._processes.add_up_gradients(self._network.parameters())
+        loss = self._compute_gradients()
+        self._group.all_reduce_gradients(self._network.parameters())
         if not options.published:
             torch.nn.utils.clip_grad_norm_(self._network.parameters(), MAX_GRADIENT_NORM)
         self._optimiser.step()
@@ -244,36 +244,36 @@ class Trainer:
         self._average_weights()
         return loss
 
-    def _find_gradients(self) -> Tensor:
-        """Gradients over this process's crops, in smaller parts if the device runs out of memory."""
+    def _compute_gradients(self) -> Tensor:
+        """Compute the gradients of this process's subvolumes, in smaller parts if memory runs out."""
         random_state = self._rng.bit_generator.state
-        n_subvolumes = self._processes.share(self._options.batch_size)
+        n_subvolumes = self._group.local_share(self._options.batch_size)
         while True:
             self._optimiser.zero_grad(set_to_none=True)
             self._rng.bit_generator.state = random_state
             try:
-                return self._add_up_parts(n_subvolumes)
+                return self._accumulate_parts(n_subvolumes)
             except Exception as error:
                 if is_out_of_memory(error) and self._n_parts < n_subvolumes:
                     self._n_parts = min(2 * self._n_parts, n_subvolumes)
                     log.info("Out of memory: computing each batch in %d parts from now on.", self._n_parts)
                 elif self._compiled is not None and not is_out_of_memory(error):
                     self._compiled = None
-                    log.info("The network could not be compiled, which costs speed only.")
+                    log.info("The network could not be compiled: training is slower, with the same result.")
                     log.debug("%s", error)
                 else:
                     raise
             empty_cache(self._device)  # here, where the failed attempt's tensors are gone
 
-    def _add_up_parts(self, n_subvolumes: int) -> Tensor:
+    def _accumulate_parts(self, n_subvolumes: int) -> Tensor:
         network = self._compiled or self._network
         total = torch.zeros((), device=self._device)
         for part in np.array_split(np.arange(n_subvolumes), min(self._n_parts, max(n_subvolumes, 1))):
             if not len(part):
                 continue
-            share = len(part) / self._options.batch_size
-            loss = share * self._objective.loss(
-                lambda crops: self.backend.apply(network, crops[:, None])[:, 0], len(part), self._rng
+            fraction = len(part) / self._options.batch_size
+            loss = fraction * self._objective.loss(
+                lambda volumes: self.backend.apply(network, volumes[:, None])[:, 0], len(part), self._rng
             )
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
@@ -282,7 +282,7 @@ class Trainer:
     def _mean_loss(self, losses: list[Tensor]) -> float:
         """Read the mean of some updates' losses over all processes, and stop if it is not finite."""
         total = torch.stack(losses).sum()
-        self._processes.add_up(total)
+        self._group.all_reduce(total)
         mean = total.item() / len(losses)
         if not math.isfinite(mean):
             raise SpisonetError(
@@ -300,28 +300,28 @@ class Trainer:
         return warmup * 0.5 * (1 + math.cos(math.pi * self._n_updates / self._options.n_updates))
 
     def _average_weights(self) -> None:
-        horizon = min(LONGEST_AVERAGE, max(1.0, AVERAGE_FRACTION * self._options.n_updates))
-        decay = min(1 - 1 / horizon, self._n_updates / (self._n_updates + 9))
+        n_averaged = min(MAX_AVERAGED_UPDATES, max(1.0, AVERAGED_FRACTION * self._options.n_updates))
+        decay = min(1 - 1 / n_averaged, self._n_updates / (self._n_updates + 9))
         if self._options.published:
             decay = 0.0
         with torch.no_grad():
             average_in = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
             average_in(list(self.average.parameters()), list(self._network.parameters()), self._n_updates)
-            # What batch normalisation has seen is an average already.
+            # The statistics of the normalisation are running averages already.
             for averaged, current in zip(self.average.buffers(), self._network.buffers(), strict=True):
                 averaged.copy_(current)
 
     def _share_buffers(self) -> None:
-        """Average over all processes what batch normalisation has seen in each."""
+        """Average the statistics of the normalisation over all processes."""
         for network in (self._network, self.average):
             for buffer in network.buffers():
                 if buffer.is_floating_point():
-                    self._processes.add_up(buffer)
-                    buffer.div_(self._processes.count)
+                    self._group.all_reduce(buffer)
+                    buffer.div_(self._group.count)
 
-    def _facts(self) -> dict[str, Any]:
+    def _metadata(self) -> dict[str, Any]:
         options = dataclasses.asdict(self._options)
-        del options["n_splits"]  # depends on the memory
+        del options["n_splits"]  # depends on the free memory
         return {
             "options": options,
             "architecture": self._network.architecture,
@@ -330,21 +330,21 @@ class Trainer:
         }
 
     def _state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Everything that the training has changed, as tensors on the CPU and JSON-serialisable facts."""
+        """Return the training state as tensors on the CPU and JSON-serialisable metadata."""
         tensors = {f"network.{name}": value for name, value in self._network.state_dict().items()}
         tensors |= {f"average.{name}": value for name, value in self.average.state_dict().items()}
         for index, state in self._optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{index}.{name}": value for name, value in state.items()}
-        facts = {
-            **self._facts(),
+        metadata = {
+            **self._metadata(),
             "tile_size": self._tile_size,
             "n_splits": self._n_parts,
             "n_updates": self._n_updates,
             "epoch_losses": self.epoch_losses,
         }
-        return {name: tensor.detach().cpu() for name, tensor in tensors.items()}, facts
+        return {name: tensor.detach().cpu() for name, tensor in tensors.items()}, metadata
 
-    def _set_state(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+    def _set_state(self, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
         groups: dict[str, dict[str, Tensor]] = {"network": {}, "average": {}, "optimiser": {}}
         for name, tensor in tensors.items():
             kind, _, rest = name.partition(".")
@@ -356,22 +356,22 @@ class Trainer:
         for name, tensor in groups["optimiser"].items():
             index, _, key = name.partition(".")
             parameter = parameters[int(index)]
-            # The fused optimiser walks through memory, so its state has to lie there as the weights do.
-            alike = torch.empty_like(parameter).copy_(tensor) if tensor.shape == parameter.shape else tensor
-            state.setdefault(int(index), {})[key] = alike.detach()
+            # The fused optimiser requires the memory layout of the weights for its state.
+            aligned = torch.empty_like(parameter).copy_(tensor) if tensor.shape == parameter.shape else tensor
+            state.setdefault(int(index), {})[key] = aligned.detach()
         self._optimiser.load_state_dict({**self._optimiser.state_dict(), "state": state})
-        self._tile_size, self._n_parts = facts["tile_size"], facts["n_splits"]
-        self._n_updates, self.epoch_losses = facts["n_updates"], facts["epoch_losses"]
+        self._tile_size, self._n_parts = metadata["tile_size"], metadata["n_splits"]
+        self._n_updates, self.epoch_losses = metadata["n_updates"], metadata["epoch_losses"]
 
     def _save(self, path: Path) -> None:
         save_tensors(path, *self._state())
 
     def _restore(self, path: Path) -> None:
-        tensors, facts = load_tensors(path)
-        for name, value in self._facts().items():
-            if facts.get(name) != value:
+        tensors, metadata = load_tensors(path)
+        for name, value in self._metadata().items():
+            if metadata.get(name) != value:
                 raise SpisonetError(
-                    f"{path} is of a run with other {name} ({facts.get(name)}, now {value}); "
+                    f"{path} belongs to a run with other {name} ({metadata.get(name)}, now {value}); "
                     "repeat the same command line on the same files to resume it."
                 )
-        self._set_state(tensors, facts)
+        self._set_state(tensors, metadata)

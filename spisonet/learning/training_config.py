@@ -1,4 +1,4 @@
-"""From a user's choices to a training_job that fits the measurement and the memory."""
+"""Options of a training, and the training job that suits the measurement and the memory."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("spisonet")
 
-SMALLEST_CUBE = 16
+SMALLEST_CUBE_SIZE = 16
 NETWORKS: dict[str, type[Network]] = {"self-training": UNet, "ei": PublishedUNet}
 DEFAULT_BATCH_SIZE = {"self-training": 2, "ei": 4}  # for each process
 DEFAULT_LEARNING_RATE = {"self-training": 2e-3, "ei": 3e-4}  # for that batch in one process
@@ -35,18 +35,18 @@ DEFAULT_LEARNING_RATE = {"self-training": 2e-3, "ei": 3e-4}  # for that batch in
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """What to train and for how long; see the options of ``reconstruct`` of the same names.
+    """Training options, as those of ``reconstruct`` of the same names.
 
     Attributes
     ----------
     objective : str
-        ``replay`` or ``ei``.
+        ``self-training`` (filled-map self-training) or ``ei`` (the published losses).
     epochs, n_subvolume, cube_size, filter_base, acc_batches, seed : int
-        As there.
+        See the options.
     batch_size, learning_rate, predict_crop_size : number or None
-        As there; None for the default.
+        See the options; None for the default.
     alpha, beta : float
-        Weights of the losses of ``ei``.
+        Weights of the equivariance and noise2noise losses of ``ei``.
     """
 
     objective: str
@@ -70,20 +70,20 @@ class TrainingConfig:
         n_processes: int = 1,
         start: Network | None = None,
     ) -> TrainingJob:
-        """Say what a network is to learn from a measurement, and how.
+        """Create the training job for a measurement.
 
         Parameters
         ----------
         title : str
-            What to call the training in the log.
+            Name of the training in the log.
         measurement : Measurement
-            What to learn from.
+            Training data.
         memory : Memory
-            The device, and what of its memory may be used.
+            Memory of the device.
         n_processes : int
-            How many train together.
+            Number of processes that train together.
         start : Network, optional
-            Whose weights to start from.
+            Network with the initial weights.
         """
         torch.manual_seed(self.seed)
         published = self.objective == "ei"
@@ -97,20 +97,21 @@ class TrainingConfig:
             oversampling = memory.largest_oversampling(measurement.data.numel(), measurement.n_halves)
             if oversampling < useful_oversampling(measurement.band_fraction):
                 log.info(
-                    "To save memory, crops are read from a grid %.2f times as fine.", max(1, oversampling)
+                    "The interpolation grid is oversampled %.2f times only, to save memory.",
+                    max(1, oversampling),
                 )
             make_objective = partial(
                 SelfTrainingObjective, cube_size=self.cube_size, max_oversampling=oversampling
             )
-        usual_batch = DEFAULT_BATCH_SIZE[self.objective]
-        batch_size = self.batch_size or usual_batch * n_processes
+        default_batch = DEFAULT_BATCH_SIZE[self.objective]
+        batch_size = self.batch_size or default_batch * n_processes
         batch_size = max(n_processes, min(batch_size, self.n_subvolume))
         bytes_per_value = 2 if computes_in_bfloat16(memory.device) and not published else 4
-        share = -(-batch_size // n_processes)
-        n_splits = memory.batch_splits(network, share, self.cube_size, bytes_per_value)
+        local_batch = -(-batch_size // n_processes)
+        n_splits = memory.batch_splits(network, local_batch, self.cube_size, bytes_per_value)
         rate = DEFAULT_LEARNING_RATE[self.objective]
         if not published:
-            rate *= math.sqrt(batch_size / usual_batch)  # the steps of larger batches are less noisy
+            rate *= math.sqrt(batch_size / default_batch)  # gradients of larger batches are less noisy
         options = TrainingOptions(
             epochs=self.epochs,
             subvolumes_per_epoch=self.n_subvolume,
@@ -121,7 +122,7 @@ class TrainingConfig:
             published=published,
         )
         if self.epochs:
-            log.info("Training on %s: %d updates of %d crops.", title, options.n_updates, batch_size)
+            log.info("Training on %s: %d updates of %d subvolumes.", title, options.n_updates, batch_size)
         return TrainingJob(
             title, measurement, make_objective, network, options, self._tile_size(network, memory)
         )
@@ -129,38 +130,38 @@ class TrainingConfig:
     def _tile_size(self, network: Network, memory: Memory) -> int:
         if self.predict_crop_size is None:
             return memory.largest_tile(network)
-        whole = -(-self.predict_crop_size // TILE_MULTIPLE) * TILE_MULTIPLE
-        return max(whole, 2 * MARGIN + TILE_MULTIPLE)
+        tile_size = -(-self.predict_crop_size // TILE_MULTIPLE) * TILE_MULTIPLE
+        return max(tile_size, 2 * MARGIN + TILE_MULTIPLE)
 
 
 def check_cube_size(requested: int) -> None:
-    """Check that the network can take cubes of this edge.
+    """Check that the network accepts subvolumes of this edge.
 
     Raises
     ------
     SpisonetError
-        If not.
+        If the edge is not a multiple of 8.
     """
     if requested % 2**DEPTH:
         raise SpisonetError(
-            f"--cube_size {requested} does not suit the network: give a multiple of {2**DEPTH}.",
+            f"--cube_size {requested} is not a multiple of {2**DEPTH}, as the network requires.",
             field="cube_size",
         )
 
 
 def fitting_cube_size(requested: int, box: int) -> int:
-    """Return the edge of training cubes that a box has room for, at most what is requested.
+    """Return the largest subvolume edge that fits into a box, at most the requested one.
 
     Raises
     ------
     SpisonetError
-        If the network cannot take it, or the box is too small for any.
+        If the requested edge is not a multiple of 8, or the box is too small.
     """
     check_cube_size(requested)
     multiple: int = 2**DEPTH
     fitting = min(requested, box // multiple * multiple)
-    if fitting < SMALLEST_CUBE:
+    if fitting < SMALLEST_CUBE_SIZE:
         raise SpisonetError(
-            f"The box of {box} voxels is too small: the network needs {SMALLEST_CUBE} or more."
+            f"The box of {box} voxels is too small: at least {SMALLEST_CUBE_SIZE} are required."
         )
     return fitting

@@ -1,4 +1,4 @@
-"""What a network is to learn, and the processes that learn it together."""
+"""A training job, and the processes that carry it out together."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from spisonet.learning.devices import keep_freed_memory
-from spisonet.learning.process_group import ALONE
+from spisonet.learning.process_group import SINGLE_PROCESS
 from spisonet.learning.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -23,40 +23,40 @@ if TYPE_CHECKING:
     from spisonet.learning.trainer import TrainingOptions
     from spisonet.learning.unet import Network
 
-LARGE_MAPS_BYTES = 2**28  # of which the C library should rather give back what is freed
+LARGE_DATA_BYTES = 2**28  # from here on the C library returns freed memory
 
 
 class TrainingData(Protocol):
-    """What can be learned from: one measurement, or many tomograms."""
+    """Data of a training: a measurement, or a set of tomograms."""
 
     @property
     def nbytes(self) -> int:
-        """Size in memory."""
+        """Size in bytes."""
 
     @property
     def fingerprint(self) -> str:
         """Short hash of the data."""
 
     def to(self, device: torch.device | str) -> Self:
-        """Return the same on another device."""
+        """Return the same data on another device."""
 
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """Everything that a process needs to take part in a training.
+    """Everything that a process needs to train.
 
     Attributes
     ----------
     title : str
-        What to call it in the log.
+        Name of the training in the log.
     data : TrainingData
-        What to learn from; picklable.
+        Training data; picklable.
     make_objective : callable
-        Picklable; makes the objective from the data on the device.
+        Creates the objective from the data on the device; picklable.
     network : Network
-        Start weights.
+        The network with its initial weights.
     options : TrainingOptions
-        How to train.
+        Training parameters.
     tile_size : int
         Tile edge of predictions in voxels.
     """
@@ -68,41 +68,41 @@ class TrainingJob:
     options: TrainingOptions
     tile_size: int
 
-    def prepare(self, device: torch.device, processes: ProcessGroup = ALONE) -> tuple[Trainer, Objective]:
-        """Make the trainer of this process, and its objective."""
-        if self.data.nbytes < LARGE_MAPS_BYTES:
+    def prepare(
+        self, device: torch.device, group: ProcessGroup = SINGLE_PROCESS
+    ) -> tuple[Trainer, Objective]:
+        """Create the trainer of this process, and its objective."""
+        if self.data.nbytes < LARGE_DATA_BYTES:
             keep_freed_memory()
         data = self.data.to(device)
         objective = self.make_objective(data)
         fingerprint = data.fingerprint
-        trainer = Trainer(
-            self.network, objective, self.options, device, self.tile_size, fingerprint, processes
-        )
+        trainer = Trainer(self.network, objective, self.options, device, self.tile_size, fingerprint, group)
         return trainer, objective
 
 
 def train(
     training_job: TrainingJob,
     device: torch.device,
-    processes: ProcessGroup,
+    group: ProcessGroup,
     checkpoint: Path | None,
     resume: bool,
     after_epoch: Callable[[Trainer], None] | None = None,
 ) -> tuple[Trainer, Tensor | None]:
-    """Train with all processes; called in the main one while the others `join_workers`.
+    """Train in all processes; called in the main one while the others run `join_workers`.
 
     Parameters
     ----------
     training_job : TrainingJob
-        What to learn.
+        Data, network and parameters.
     device : torch.device
-        Of the main process.
-    processes : ProcessGroup
-        Who learns.
+        Device of the main process.
+    group : ProcessGroup
+        The processes that train together.
     checkpoint : Path or None
-        Training state, see `Trainer.train`.
+        File of the training state, see `Trainer.train`.
     resume : bool
-        Continue from it.
+        Continue from the checkpoint.
     after_epoch : callable, optional
         Called in the main process after every epoch.
 
@@ -111,35 +111,35 @@ def train(
     Trainer
         With the trained network.
     Tensor or None
-        ``(n_halves, z, y, x)`` its answer to the data, if that is one object.
+        ``(n_halves, z, y, x)`` its prediction; None for tomograms.
     """
-    if processes.count > 1:
-        processes.broadcast(replace(training_job, data=training_job.data.to("cpu")))
-    return _train(training_job, device, processes, checkpoint, resume, after_epoch)
+    if group.count > 1:
+        group.broadcast(replace(training_job, data=training_job.data.to("cpu")))
+    return _train(training_job, device, group, checkpoint, resume, after_epoch)
 
 
-def join_workers(device: torch.device, processes: ProcessGroup) -> None:
-    """Take part in the main process's trainings until it `stop_workers`es the others."""
+def join_workers(device: torch.device, group: ProcessGroup) -> None:
+    """Take part in the trainings of the main process until it calls `stop_workers`."""
     nothing: TrainingJob | None = None
-    while (training_job := processes.broadcast(nothing)) is not None:
-        _train(training_job, device, processes, None, resume=False)
+    while (training_job := group.broadcast(nothing)) is not None:
+        _train(training_job, device, group, None, resume=False)
 
 
-def stop_workers(processes: ProcessGroup) -> None:
-    """Tell the other processes that no training follows."""
-    processes.broadcast(None)
+def stop_workers(group: ProcessGroup) -> None:
+    """End `join_workers` in the other processes."""
+    group.broadcast(None)
 
 
 def _train(
     training_job: TrainingJob,
     device: torch.device,
-    processes: ProcessGroup,
+    group: ProcessGroup,
     checkpoint: Path | None,
     resume: bool,
     after_epoch: Callable[[Trainer], None] | None = None,
 ) -> tuple[Trainer, Tensor | None]:
-    trainer, objective = training_job.prepare(device, processes)
+    trainer, objective = training_job.prepare(device, group)
     if training_job.options.epochs:
-        follow = None if after_epoch is None else partial(after_epoch, trainer)
-        trainer.train(training_job.title, checkpoint, resume, follow)
+        callback = None if after_epoch is None else partial(after_epoch, trainer)
+        trainer.train(training_job.title, checkpoint, resume, callback)
     return trainer, objective.predict(trainer.predict)

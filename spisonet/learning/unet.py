@@ -1,4 +1,4 @@
-"""The U-Nets that predict what a measurement lacks: ours, and spIsoNet's."""
+"""The U-Net of spisonet, and that of spIsoNet for comparison."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 DEPTH = 3
-CONVOLUTIONS, NEGATIVE_SLOPE = 2, 0.1  # a level
+CONVOLUTIONS, NEGATIVE_SLOPE = 2, 0.1  # convolutions of a level, slope of the leaky rectifier
 PUBLISHED_CONVOLUTIONS, PUBLISHED_SLOPE = 3, 0.01
 PUBLISHED_WIDTHS = (1, 2, 4, 5)  # times the base: 64, 128, 256, 320
 
 
 class ConvBlock(nn.Sequential):
-    """Some 3³ convolutions, each with batch normalisation and a leaky rectifier."""
+    """Sequence of 3³ convolutions, each followed by normalisation and a leaky rectifier."""
 
     def __init__(self, n_in: int, n_out: int, n_convolutions: int, slope: float) -> None:
         layers: list[nn.Module] = []
@@ -44,7 +44,7 @@ class UNet(nn.Module):
     Parameters
     ----------
     filter_base : int
-        Channels of the first level; each of the three deeper levels has twice those above it.
+        Channels of the first level; each of the three deeper levels has twice as many as the one above.
     """
 
     architecture: ClassVar[str] = "unet-3-levels-2"
@@ -143,7 +143,7 @@ Network = UNet | PublishedUNet
 
 
 def fused(network: Network) -> Network:
-    """Return a trained network whose normalisation is part of its convolutions: the same, but faster."""
+    """Return a copy of a trained network with its normalisation merged into the convolutions."""
     copied = copy.deepcopy(network).eval()
     for block in copied.modules():
         if isinstance(block, ConvBlock):

@@ -15,7 +15,7 @@ from spisonet.fourier.filters import directional_whitening, shell_curve_to_rfft,
 from spisonet.fourier.grids import frequency_axes_rfft, irfft3, radius_rfft, rfft3
 from spisonet.fourier.shells import shell_counts, shell_sums
 from spisonet.geometry.view_sampling import sampling_density
-from spisonet.learning.process_group import ALONE
+from spisonet.learning.process_group import SINGLE_PROCESS
 from spisonet.learning.spectra import apply_filter
 from spisonet.learning.training_job import train
 from spisonet.misalignment.prior import symmetrised, white_noise_fraction_in_mask
@@ -133,7 +133,7 @@ def regularise(
     prediction, losses, network = measurement.weighted_data, [], None
     if training_config.epochs:
         training_job = training_config.training_job("this iteration", measurement, memory, start=start)
-        trainer, answer = train(training_job, memory.device, ALONE, None, resume=False)
+        trainer, answer = train(training_job, memory.device, SINGLE_PROCESS, None, resume=False)
         assert answer is not None
         prediction = answer
         losses, network = trainer.epoch_losses, trainer.average

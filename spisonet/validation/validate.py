@@ -196,7 +196,7 @@ class _Validation:
             for filled in (alone.complete(answer[:1]), alone.complete(alone.weighted_data, prior_weight=0.0))
         )
         variance = 0.0
-        if turned := self._answers(training_job, alone, trainer.predict_alone, answer[:1], number):
+        if turned := self._answers(training_job, alone, trainer.predict_locally, answer[:1], number):
             region, first = self._region(cone)
             shell = shell_index_rfft((self._box,) * 3)
             # Only where the error is summed up, too.
@@ -204,7 +204,7 @@ class _Validation:
             variance = float(_sum(turned.variance_rfft, region & (shell >= first) & compared_shells))
         error = float(learned.squared_error[learned.used].sum())
         outcome = ConeOutcome(cone, learned, constrained, error, variance)
-        return outcome, self._answers(training_job, self._whole, trainer.predict_alone, None, number)
+        return outcome, self._answers(training_job, self._whole, trainer.predict_locally, None, number)
 
     def _region(self, cone: Cone) -> tuple[NDArray[np.bool_], int]:
         """Return what can be compared in a cone: measured coefficients, and from which shell on."""
@@ -228,7 +228,7 @@ class _Validation:
             "the run's network", self._whole, self._memory, 1, network
         )
         trainer, _ = training_job.prepare(self._memory.device)
-        return self._answers(training_job, self._whole, trainer.predict_alone, None, 0)
+        return self._answers(training_job, self._whole, trainer.predict_locally, None, 0)
 
     def _answers(
         self,
