@@ -199,9 +199,7 @@ class FilledMapTraining:
             inputs=apply_filter(inputs, self._input_weight),
             targets=self._targets.at(subvolumes.positions, subvolumes.targets),
             residual_weight_rfft=rotated_weight * self._residual_weight,
-            transfer_rfft=None
-            if self._transfer_rfft is None
-            else self._transfer_rfft.expand(rotated_weight.shape),
+            transfer_rfft=None if transfer is None else transfer.expand(rotated_weight.shape),
         )
 
     def _noise_amplitude(self, rotated_weight: Tensor) -> Tensor | None:

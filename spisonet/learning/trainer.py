@@ -77,6 +77,13 @@ class TrainingOptions:
         """Number of updates in the whole run."""
         return self.epochs * self.updates_per_epoch
 
+    def learning_rate_at(self, update: int) -> float:
+        """Return the learning rate of an update, counted from 0."""
+        if self.published:
+            return self.learning_rate
+        warmup = min(1.0, (update + 1) / WARMUP_UPDATES)
+        return self.learning_rate * (warmup * 0.5 * (1 + math.cos(math.pi * update / self.n_updates)))
+
 
 class Trainer:
     """A network, its running average and its optimiser.
@@ -100,10 +107,18 @@ class Trainer:
 
     Attributes
     ----------
+    network : Network
+        The network that is being trained.
     average : Network
         Exponential running average of the weights: the network used for predictions.
     backend : Backend
         Device, memory layout and precision of the networks.
+    compiled : callable or None
+        The compiled network that trains in place of `network`, if it is compiled.
+    tile_size : int
+        Tile edge of whole-volume predictions in voxels.
+    n_updates : int
+        Number of updates done.
     epoch_losses : list of float
         Mean loss of every finished epoch.
     """
@@ -122,21 +137,21 @@ class Trainer:
         self.backend = Backend.fastest(device)
         if options.published:
             self.backend = Backend(device, bfloat16=False)
-        self._network = self.backend.to_device(network)
-        self._network.train()
-        self.average = copy.deepcopy(self._network).eval()
+        self.network = self.backend.to_device(network)
+        self.network.train()
+        self.average = copy.deepcopy(self.network).eval()
         self.average.requires_grad_(requires_grad=False)
-        self._device, self._tile_size = device, tile_size
+        self._device, self.tile_size = device, tile_size
         self._objective, self._options, self._group = objective, options, group
-        self._compiled: Callable[[Tensor], Tensor] | None = None
+        self.compiled: Callable[[Tensor], Tensor] | None = None
         if device.type == "cuda" and options.n_updates >= MIN_UPDATES_TO_COMPILE:
-            self._compiled = torch.compile(self._network, dynamic=False)
+            self.compiled = torch.compile(self.network, dynamic=False)
         self._n_parts = options.n_splits
         self._optimiser = torch.optim.AdamW(
-            self._network.parameters(), lr=options.learning_rate, fused=device.type != "mps"
+            self.network.parameters(), lr=options.learning_rate, fused=device.type != "mps"
         )
         self._rng = np.random.default_rng(options.seed)
-        self._n_updates = 0
+        self.n_updates = 0
         self.epoch_losses: list[float] = []
 
     def train(
@@ -177,9 +192,9 @@ class Trainer:
         interval = 1 if self._device.type == "cpu" else UPDATES_PER_LOSS_READING
         refresh_interval = self._objective.refresh_interval(size)
         with TrainingProgress(
-            title, options.n_updates * size, self._n_updates * size, shown=self._group.is_main
+            title, options.n_updates * size, self.n_updates * size, shown=self._group.is_main
         ) as progress:
-            while self._n_updates < options.n_updates:
+            while self.n_updates < options.n_updates:
                 epoch = len(self.epoch_losses)
                 # Every epoch has its own random numbers, so that a run can be resumed at any epoch.
                 self._rng = np.random.default_rng([options.seed, epoch, self._group.rank])
@@ -188,7 +203,7 @@ class Trainer:
                 for step in range(options.updates_per_epoch):
                     if refresh_interval and step % refresh_interval == 0:
                         self._objective.refresh(self.predict)
-                    losses.append(self._update())
+                    losses.append(self.update())
                     if len(losses) == interval or step == options.updates_per_epoch - 1:
                         mean = self._mean_loss(losses)
                         total += mean * len(losses)
@@ -210,16 +225,16 @@ class Trainer:
                     return predict_volumes(
                         lambda v: self.backend.apply(self.average, v),
                         volumes,
-                        self._tile_size,
+                        self.tile_size,
                         group=self._group,
                     )
             except (RuntimeError, MemoryError) as error:
-                smaller = clip_tile(self._tile_size // 2)
+                smaller = clip_tile(self.tile_size // 2)
                 # Other processes would continue with the larger tiles.
                 single = self._group.count == 1
-                if not (is_out_of_memory(error) and single and smaller < self._tile_size):
+                if not (is_out_of_memory(error) and single and smaller < self.tile_size):
                     raise
-            self._tile_size = smaller
+            self.tile_size = smaller
             log.info("Out of memory: predicting in tiles of %d voxels from now on.", smaller)
             empty_cache(self._device)
 
@@ -227,24 +242,24 @@ class Trainer:
         """Apply the averaged network to volumes ``(n, z, y, x)`` without the other processes."""
         with torch.no_grad():
             return predict_volumes(
-                lambda v: self.backend.apply(self.average, v), volumes.to(self._device), self._tile_size
+                lambda v: self.backend.apply(self.average, v), volumes.to(self._device), self.tile_size
             )
 
-    def _update(self) -> Tensor:
+    def update(self) -> Tensor:
         """Update the weights once; return this process's share of the mean loss, on the device."""
         options = self._options
         for group in self._optimiser.param_groups:
-            group["lr"] = options.learning_rate * self._schedule()
-        loss = self._compute_gradients()
-        self._group.all_reduce_gradients(self._network.parameters())
+            group["lr"] = options.learning_rate_at(self.n_updates)
+        loss = self.compute_gradients()
+        self._group.all_reduce_gradients(self.network.parameters())
         if not options.published:
-            torch.nn.utils.clip_grad_norm_(self._network.parameters(), MAX_GRADIENT_NORM)
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), MAX_GRADIENT_NORM)
         self._optimiser.step()
-        self._n_updates += 1
+        self.n_updates += 1
         self._average_weights()
         return loss
 
-    def _compute_gradients(self) -> Tensor:
+    def compute_gradients(self) -> Tensor:
         """Compute the gradients of this process's subvolumes, in smaller parts if memory runs out."""
         random_state = self._rng.bit_generator.state
         n_subvolumes = self._group.local_share(self._options.batch_size)
@@ -257,8 +272,8 @@ class Trainer:
                 if is_out_of_memory(error) and self._n_parts < n_subvolumes:
                     self._n_parts = min(2 * self._n_parts, n_subvolumes)
                     log.info("Out of memory: computing each batch in %d parts from now on.", self._n_parts)
-                elif self._compiled is not None and not is_out_of_memory(error):
-                    self._compiled = None
+                elif self.compiled is not None and not is_out_of_memory(error):
+                    self.compiled = None
                     log.info("The network could not be compiled: training is slower, with the same result.")
                     log.debug("%s", error)
                 else:
@@ -266,7 +281,7 @@ class Trainer:
             empty_cache(self._device)  # here, where the failed attempt's tensors are gone
 
     def _accumulate_parts(self, n_subvolumes: int) -> Tensor:
-        network = self._compiled or self._network
+        network = self.compiled or self.network
         total = torch.zeros((), device=self._device)
         for part in np.array_split(np.arange(n_subvolumes), min(self._n_parts, max(n_subvolumes, 1))):
             if not len(part):
@@ -286,34 +301,28 @@ class Trainer:
         mean = total.item() / len(losses)
         if not math.isfinite(mean):
             raise SpisonetError(
-                f"Training stopped: the loss became {mean} at update {self._n_updates}; "
+                f"Training stopped: the loss became {mean} at update {self.n_updates}; "
                 "lower --learning_rate and check the maps for extreme values.",
                 code="loss_not_finite",
                 field="learning_rate",
             )
         return mean
 
-    def _schedule(self) -> float:
-        if self._options.published:
-            return 1.0
-        warmup = min(1.0, (self._n_updates + 1) / WARMUP_UPDATES)
-        return warmup * 0.5 * (1 + math.cos(math.pi * self._n_updates / self._options.n_updates))
-
     def _average_weights(self) -> None:
         n_averaged = min(MAX_AVERAGED_UPDATES, max(1.0, AVERAGED_FRACTION * self._options.n_updates))
-        decay = min(1 - 1 / n_averaged, self._n_updates / (self._n_updates + 9))
+        decay = min(1 - 1 / n_averaged, self.n_updates / (self.n_updates + 9))
         if self._options.published:
             decay = 0.0
         with torch.no_grad():
             average_in = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-            average_in(list(self.average.parameters()), list(self._network.parameters()), self._n_updates)
+            average_in(list(self.average.parameters()), list(self.network.parameters()), self.n_updates)
             # The statistics of the normalisation are running averages already.
-            for averaged, current in zip(self.average.buffers(), self._network.buffers(), strict=True):
+            for averaged, current in zip(self.average.buffers(), self.network.buffers(), strict=True):
                 averaged.copy_(current)
 
     def _share_buffers(self) -> None:
         """Average the statistics of the normalisation over all processes."""
-        for network in (self._network, self.average):
+        for network in (self.network, self.average):
             for buffer in network.buffers():
                 if buffer.is_floating_point():
                     self._group.all_reduce(buffer)
@@ -324,22 +333,22 @@ class Trainer:
         del options["n_splits"]  # depends on the free memory
         return {
             "options": options,
-            "architecture": self._network.architecture,
-            "filter_base": self._network.filter_base,
+            "architecture": self.network.architecture,
+            "filter_base": self.network.filter_base,
             "data": self._fingerprint,
         }
 
     def _state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return the training state as tensors on the CPU and JSON-serialisable metadata."""
-        tensors = {f"network.{name}": value for name, value in self._network.state_dict().items()}
+        tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
         tensors |= {f"average.{name}": value for name, value in self.average.state_dict().items()}
         for index, state in self._optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{index}.{name}": value for name, value in state.items()}
         metadata = {
             **self._metadata(),
-            "tile_size": self._tile_size,
+            "tile_size": self.tile_size,
             "n_splits": self._n_parts,
-            "n_updates": self._n_updates,
+            "n_updates": self.n_updates,
             "epoch_losses": self.epoch_losses,
         }
         return {name: tensor.detach().cpu() for name, tensor in tensors.items()}, metadata
@@ -349,9 +358,9 @@ class Trainer:
         for name, tensor in tensors.items():
             kind, _, rest = name.partition(".")
             groups[kind][rest] = tensor
-        self._network.load_state_dict(groups["network"])
+        self.network.load_state_dict(groups["network"])
         self.average.load_state_dict(groups["average"])
-        parameters = list(self._network.parameters())
+        parameters = list(self.network.parameters())
         state: dict[int, dict[str, Tensor]] = {}
         for name, tensor in groups["optimiser"].items():
             index, _, key = name.partition(".")
@@ -360,8 +369,8 @@ class Trainer:
             aligned = torch.empty_like(parameter).copy_(tensor) if tensor.shape == parameter.shape else tensor
             state.setdefault(int(index), {})[key] = aligned.detach()
         self._optimiser.load_state_dict({**self._optimiser.state_dict(), "state": state})
-        self._tile_size, self._n_parts = metadata["tile_size"], metadata["n_splits"]
-        self._n_updates, self.epoch_losses = metadata["n_updates"], metadata["epoch_losses"]
+        self.tile_size, self._n_parts = metadata["tile_size"], metadata["n_splits"]
+        self.n_updates, self.epoch_losses = metadata["n_updates"], metadata["epoch_losses"]
 
     def _save(self, path: Path) -> None:
         save_tensors(path, *self._state())

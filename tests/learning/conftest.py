@@ -35,7 +35,7 @@ def make_measurement(n: int = 24, n_halves: int = 2, seed: int = 0, noise: float
     data = np.stack([irfft3(rfft3(h.astype(np.float32)) * weight * band, h.shape) for h in halves])
     return Measurement(
         data=torch.from_numpy(data),
-        weight_rfft=torch.from_numpy(weight),
+        fsc_weight_rfft=torch.from_numpy(weight),
         view_weight_rfft=None,
         noise_fraction_in_mask=0.1,
         band_rfft=torch.from_numpy(band),

@@ -17,14 +17,14 @@ from spisonet.learning.unet import PublishedUNet, UNet
 def test_network_round_trip(tmp_path, kind):
     network = kind(4)
     save_network(tmp_path / "n.safetensors", network, {"note": "x"})
-    loaded, facts = load_network(tmp_path / "n.safetensors", 4)
+    loaded, metadata = load_network(tmp_path / "n.safetensors", 4)
     assert isinstance(loaded, kind)
-    assert facts["note"] == "x"
+    assert metadata["note"] == "x"
     for name, value in network.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], value)
 
 
-def test_facts_round_trip(tmp_path):
+def test_metadata_round_trip(tmp_path):
     save_tensors(tmp_path / "t.safetensors", {"a": torch.ones(2)}, {"rng": {"state": 2**120}, "x": [1.5]})
     assert load_tensors(tmp_path / "t.safetensors")[1] == {"rng": {"state": 2**120}, "x": [1.5]}
 
@@ -52,7 +52,7 @@ def test_foreign_safetensors_and_missing_files_are_refused(tmp_path):
     with pytest.raises(SpisonetError, match="not written by spisonet"):
         load_network(tmp_path / "foreign.safetensors", 4)
     save_tensors(tmp_path / "other.safetensors", {"a": torch.ones(1)}, {})
-    with pytest.raises(SpisonetError, match="does not hold the weights"):
+    with pytest.raises(SpisonetError, match="does not contain the weights"):
         load_network(tmp_path / "other.safetensors", 4)
     with pytest.raises(SpisonetError, match="does not exist"):
         load_network(tmp_path / "none.safetensors", 4)

@@ -11,12 +11,12 @@ from spisonet.learning.devices import choose_devices, describe_device, free_memo
 
 @pytest.mark.parametrize("ids", ["0,1,2,97", "97"])
 def test_missing_gpus_are_named(ids):
-    with pytest.raises(SpisonetError, match=r"GPU .*97 of --gpuID .* does not exist: this machine shows"):
+    with pytest.raises(SpisonetError, match=r"GPU .*97 of --gpuID .* does not exist: this machine has"):
         choose_devices(None, ids)
 
 
 @pytest.mark.parametrize("ids", ["B2,B3", "None", "", "-1"])
-def test_words_are_no_gpu_numbers(ids):
+def test_gpu_numbers_that_are_not_numbers_are_refused(ids):
     with pytest.raises(SpisonetError, match="not a list of GPU numbers"):
         choose_devices(None, ids)
 
@@ -33,7 +33,7 @@ def test_unknown_devices_are_refused():
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 def test_without_a_gpu_the_cpu_is_used():
     assert choose_devices() == [torch.device("cpu")]
-    assert choose_devices("cpu", processes_here=2) == [torch.device("cpu")] * 2
+    assert choose_devices("cpu", n_local_processes=2) == [torch.device("cpu")] * 2
 
 
 def test_the_cpu_describes_itself():
@@ -56,11 +56,11 @@ def test_cuda_training_agrees_with_the_cpu(measurement_factory):
         measurement,
         **{
             name: getattr(measurement, name).cuda()
-            for name in ("data", "weight_rfft", "band_rfft", "subvolume_centres", "support")
+            for name in ("data", "fsc_weight_rfft", "band_rfft", "subvolume_centres", "support")
         },
     )
     losses = [
-        SelfTrainingObjective(m, 16).loss(lambda c: c, 4, np.random.default_rng(0)).item()
+        SelfTrainingObjective(m, 16).loss(lambda volumes: volumes, 4, np.random.default_rng(0)).item()
         for m in (measurement, on_gpu)
     ]
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)

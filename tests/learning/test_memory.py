@@ -1,4 +1,4 @@
-"""What fits, and what happens when it did not."""
+"""What fits into memory."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ def test_the_defaults_fit_into_8_gigabytes(plenty):
 
 
 def test_saved_values_are_those_of_the_published_estimate():
-    """About 359 million numbers for a 64³ crop, counted by hand for the published network."""
+    """About 359 million numbers for a 64³ subvolume, counted by hand for the published network."""
     assert saved_values_per_voxel(PublishedUNet(64)) * 64**3 == pytest.approx(359e6, rel=0.2)
     assert saved_values_per_voxel(UNet(16)) < saved_values_per_voxel(UNet(32))
 
 
-def test_running_out_of_memory_is_told_from_other_errors():
+def test_running_out_of_memory_is_distinguished_from_other_errors():
     assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
     assert is_out_of_memory(MemoryError())
     assert not is_out_of_memory(RuntimeError("shapes do not match"))
@@ -72,14 +72,14 @@ def test_running_out_of_memory_is_told_from_other_errors():
 
 
 def test_a_limit_on_a_gpu_is_enforced(monkeypatch):
-    asked = []
+    calls = []
     monkeypatch.setattr(
         torch.cuda, "get_device_properties", lambda device: SimpleNamespace(total_memory=24e9)
     )
-    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", lambda *given: asked.append(given))
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", lambda *given: calls.append(given))
     gpu = torch.device("cuda", 0)
     Memory(gpu).enforce()
     Memory(CPU, 6e9).enforce()
-    assert not asked
+    assert not calls
     Memory(gpu, 6e9).enforce()
-    assert asked == [(0.25, gpu)]
+    assert calls == [(0.25, gpu)]

@@ -1,4 +1,4 @@
-"""What the objectives reward."""
+"""Values of the losses."""
 
 from __future__ import annotations
 
@@ -9,104 +9,145 @@ import pytest
 import torch
 
 from spisonet.learning.objectives import EquivarianceObjective, SelfTrainingObjective
-from spisonet.learning.spectra import apply_filter, frequency_points_rfft
+from spisonet.learning.spectra import FourierWeight, apply_filter, frequency_points_rfft
 from spisonet.learning.subvolumes import draw_rotations
 
 CPU = torch.device("cpu")
 
 
-def identity(crops: torch.Tensor) -> torch.Tensor:
-    return crops
+def identity(volumes: torch.Tensor) -> torch.Tensor:
+    return volumes
 
 
-def test_replay_of_a_complete_noiseless_map_has_no_residual(measurement_factory):
+def complete_measurement(measurement):
+    """The same maps with C = 1 everywhere."""
+    return replace(measurement, fsc_weight_rfft=torch.ones_like(measurement.fsc_weight_rfft))
+
+
+def test_a_complete_noiseless_map_has_no_residual(measurement_factory):
     measurement = measurement_factory(noise=0.0)
     complete = torch.where(measurement.band_rfft > 0, 1.0, 0.0)
-    objective = SelfTrainingObjective(replace(measurement, weight_rfft=complete), 16)
-    whole = objective.loss(identity, 8, np.random.default_rng(0))
-    hidden = SelfTrainingObjective(measurement, 16).loss(identity, 8, np.random.default_rng(0))
-    assert whole < 1e-2 * hidden
+    objective = SelfTrainingObjective(replace(measurement, fsc_weight_rfft=complete), 16)
+    of_complete = objective.loss(identity, 8, np.random.default_rng(0))
+    of_incomplete = SelfTrainingObjective(measurement, 16).loss(identity, 8, np.random.default_rng(0))
+    assert of_complete < 1e-2 * of_incomplete
 
 
-def test_replay_residual_does_not_count_what_the_turned_map_lacks(measurement_factory):
-    """An error where the turned map was not measured costs next to nothing; elsewhere it costs."""
+def test_the_best_gain_is_the_wiener_factor(measurement_factory):
+    """For C = 1 and a network g x, the loss is minimal at g = S / (S + N), here 1 / (1 + 0.5)."""
+    measurement = complete_measurement(measurement_factory(n=32))
+    signal, *noise = torch.randn(3, 32, 32, 32, generator=torch.Generator().manual_seed(0))
+    halves = torch.stack([signal + 0.5**0.5 * n for n in noise])
+    data = apply_filter(halves, measurement.band_rfft)
+    objective = SelfTrainingObjective(replace(measurement, data=data), 16)
+    gain = torch.zeros((), requires_grad=True)
+    slopes = []
+    for value in (0.0, 1.0):  # the loss is quadratic: two slopes give its minimum
+        gain.data.fill_(value)
+        gain.grad = None
+        objective.loss(lambda volumes: gain * volumes, 100, np.random.default_rng(0)).backward()
+        slopes.append(gain.grad.item())
+    assert slopes[0] / (slopes[0] - slopes[1]) == pytest.approx(1 / 1.5, abs=0.02)
+
+
+def test_residuals_count_only_where_the_rotated_map_is_measured(measurement_factory):
+    """An error in the unmeasured region of the rotated map costs almost nothing; elsewhere it counts."""
     measurement = measurement_factory(n=32, noise=0.0)
     objective = SelfTrainingObjective(measurement, 32)
+    weight = FourierWeight(measurement.fsc_weight_rfft.numpy(), 32, CPU)
 
-    def costs(filter_of_error: str) -> float:
-        rng, positions = np.random.default_rng(0), frequency_points_rfft(32, CPU)
+    def cost(measured: bool) -> float:
+        points = frequency_points_rfft(32, CPU)
         # The objective draws its rotations first, so they can be drawn again here.
         rotations = draw_rotations(2, np.random.default_rng(0), CPU)
-        known = objective._weight.at(torch.einsum("bji,zyxj->bzyxi", rotations, positions))
-        inside = positions.norm(dim=-1) < 0.25
-        chosen = inside & (known < 0.01 if filter_of_error == "unknown" else known > 0.99)
+        rotated_weight = weight.at(torch.einsum("bji,zyxj->bzyxi", rotations, points))
+        inside = points.norm(dim=-1) < 0.25
+        chosen = inside & (rotated_weight > 0.99 if measured else rotated_weight < 0.01)
         noise = torch.randn(2, 32, 32, 32, generator=torch.Generator().manual_seed(0))
         error = apply_filter(noise, chosen.float())
         without = objective.loss(identity, 2, np.random.default_rng(0))
-        return (objective.loss(lambda crops: crops + 3 * error, 2, rng) - without).item()
+        with_error = objective.loss(lambda volumes: volumes + 3 * error, 2, np.random.default_rng(0))
+        return (with_error - without).item()
 
-    assert abs(costs("unknown")) < 0.02 * costs("known")
+    assert abs(cost(measured=False)) < 0.02 * cost(measured=True)
 
 
-def test_replay_targets_are_measured_data_whatever_is_filled_in(measurement_factory):
+def test_targets_are_measured_data_whatever_the_prediction(measurement_factory):
     measurement = measurement_factory()
     objective = SelfTrainingObjective(measurement, 16)
-    residuals = []
+    losses = []
     for level in (0.0, 5.0):
         objective.refresh(lambda volumes, level=level: level * torch.ones_like(volumes))
-        residuals.append(objective.loss(torch.zeros_like, 8, np.random.default_rng(0)).item())
-    assert residuals[0] == residuals[1]
+        losses.append(objective.loss(torch.zeros_like, 8, np.random.default_rng(0)).item())
+    assert losses[0] == losses[1]
 
 
-def test_one_half_is_not_taught_to_amplify_its_noise(measurement_factory):
-    """With one map the target is M y, not y: to undo the weight altogether does not pay."""
+def test_a_single_map_does_not_train_the_network_to_amplify_its_noise(measurement_factory):
+    """With a single map the target is C y, not y: a gain that inverts C increases the loss."""
     measurement = measurement_factory(n_halves=1)
-    halved = replace(measurement, weight_rfft=0.5 * measurement.fsc_weight_rfft)
+    halved = replace(measurement, fsc_weight_rfft=0.5 * measurement.fsc_weight_rfft)
     objective = SelfTrainingObjective(halved, 16)
     weighted, raw = (
-        objective.loss(lambda crops, g=gain: g * crops, 16, np.random.default_rng(0)) for gain in (2.0, 4.0)
+        objective.loss(lambda volumes, g=gain: g * volumes, 16, np.random.default_rng(0))
+        for gain in (2.0, 4.0)
     )
     assert weighted < raw
 
 
-def test_replay_hides_from_the_input_what_the_measurement_lacks(measurement_factory):
+def test_inputs_have_the_missing_region_of_the_measurement(measurement_factory):
     measurement = measurement_factory(n=32)
     inputs = []
 
-    def record(crops: torch.Tensor) -> torch.Tensor:
-        inputs.append(crops)
-        return crops
+    def record(volumes: torch.Tensor) -> torch.Tensor:
+        inputs.append(volumes)
+        return volumes
 
     SelfTrainingObjective(measurement, 32).loss(record, 4, np.random.default_rng(0))
     spectrum = torch.fft.rfftn(inputs[0], dim=(-3, -2, -1)).abs()
-    hidden = (measurement.fsc_weight_rfft == 0) & (measurement.band_rfft == 1)
-    known = (measurement.fsc_weight_rfft == 1) & (measurement.band_rfft == 1)
-    assert spectrum[:, hidden].max() < 0.02 * spectrum[:, known].max()
+    missing = (measurement.fsc_weight_rfft == 0) & (measurement.band_rfft == 1)
+    measured = (measurement.fsc_weight_rfft == 1) & (measurement.band_rfft == 1)
+    assert spectrum[:, missing].max() < 0.02 * spectrum[:, measured].max()
 
 
-def test_refresh_interval_bounds_the_cost_of_refills(measurement_factory):
+def test_refresh_interval_bounds_the_cost_of_refreshes(measurement_factory):
     objective = SelfTrainingObjective(measurement_factory(n=40), 8)
     interval = objective.refresh_interval(batch_size=4)
     assert 2 * 40**3 <= 0.2 * interval * 3 * 4 * 8**3 + 1e-6
 
 
 def test_equivariance_losses_are_the_published_sum(measurement_factory):
-    """With f = identity and M = 1 only the noise2noise terms are left, |x1 - x2| each."""
-    measurement = measurement_factory()
-    complete = replace(measurement, weight_rfft=torch.ones_like(measurement.fsc_weight_rfft))
+    """With f = identity and C = 1 only the noise2noise terms remain, |x1 - x2| each."""
+    complete = complete_measurement(measurement_factory())
     alpha, beta = 0.7, 0.5
     rng = np.random.default_rng(0)
     loss = EquivarianceObjective(complete, 16, alpha, beta).loss(identity, 64, rng).item()
     difference = (complete.data[0] - complete.data[1]).abs().mean().item()
     assert loss == pytest.approx(beta * (1 + alpha) * difference, rel=0.1)
-    single = (
-        EquivarianceObjective(replace(complete, data=complete.data[:1]), 16, alpha, beta)
-        .loss(identity, 8, rng)
-        .item()
+    single = EquivarianceObjective(replace(complete, data=complete.data[:1]), 16, alpha, beta)
+    assert single.loss(identity, 8, rng).item() == pytest.approx(0.0, abs=1e-5)
+
+
+def test_the_consistency_loss_compares_filtered_predictions_with_the_data(measurement_factory):
+    """With f = 0 the loss is |x1| + beta |x2|; the equivariance terms vanish."""
+    measurement = measurement_factory(noise=0.0)
+    first = measurement.data[0].abs()
+    loss = EquivarianceObjective(measurement, 24, 1.0, 0.5).loss(
+        torch.zeros_like, 4, np.random.default_rng(0)
     )
-    assert single == pytest.approx(0.0, abs=1e-5)
+    assert loss.item() == pytest.approx(1.5 * first.mean().item(), rel=1e-4)
 
 
-def test_equivariance_crops_stay_inside_the_box(measurement_factory):
-    objective = EquivarianceObjective(measurement_factory(n=20), 16, 1.0, 0.5)
-    assert torch.isfinite(objective.loss(identity, 32, np.random.default_rng(0)))
+def test_equivariance_subvolumes_are_parts_of_the_box(measurement_factory):
+    measurement = measurement_factory(n=20)
+    numbers = torch.arange(20**3, dtype=torch.float32).reshape(1, 20, 20, 20)
+    seen = []
+
+    def record(volumes: torch.Tensor) -> torch.Tensor:
+        seen.append(volumes)
+        return volumes
+
+    objective = EquivarianceObjective(replace(measurement, data=numbers), 16, 1.0, 0.5)
+    objective.loss(record, 32, np.random.default_rng(0))
+    for subvolume in seen[0]:
+        z, y, x = np.unravel_index(int(subvolume[0, 0, 0]), (20, 20, 20))
+        assert torch.equal(subvolume, numbers[0, z : z + 16, y : y + 16, x : x + 16])

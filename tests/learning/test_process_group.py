@@ -18,7 +18,7 @@ import torch
 from spisonet.errors import SpisonetError
 from spisonet.io.mrc import read_volume
 from spisonet.learning.process_group import (
-    ALONE,
+    SINGLE_PROCESS,
     ProcessGroup,
     map_tasks,
     process_group,
@@ -32,48 +32,48 @@ SCRIPT = str(Path(sys.executable).parent / "spisonet.py")
 
 
 def add_ranks(folder: Path) -> None:
-    with process_group(CPU) as processes:
-        number = torch.tensor([float(processes.rank + 1)])
-        processes.add_up(number)
+    with process_group(CPU) as group:
+        number = torch.tensor([float(group.rank + 1)])
+        group.all_reduce(number)
         parameter = torch.nn.Parameter(torch.zeros(2, 3))
-        parameter.grad = torch.full((2, 3), float(processes.rank))
-        processes.add_up_gradients([parameter])
-        answer = {
+        parameter.grad = torch.full((2, 3), float(group.rank))
+        group.all_reduce_gradients([parameter])
+        result = {
             "sum": number.item(),
             "gradient": parameter.grad.unique().tolist(),
-            "told": processes.broadcast(f"from {processes.rank}"),
+            "broadcast": group.broadcast(f"from {group.rank}"),
             "session": os.getsid(0) == os.getpid(),
         }
-        (folder / f"{processes.rank}.json").write_text(json.dumps(answer))
+        (folder / f"{group.rank}.json").write_text(json.dumps(result))
 
 
 def fail_in_one(text: str) -> None:
-    with process_group(CPU) as processes:
-        if processes.is_main:
+    with process_group(CPU) as group:
+        if group.is_main:
             raise SpisonetError(text)
-        processes.broadcast(None)  # waits for the one that failed
+        group.broadcast(None)  # waits for the one that failed
 
 
 def wait_for_ever(folder: Path) -> None:
-    with process_group(CPU) as processes:
-        (folder / f"{processes.rank}.pid").write_text(str(os.getpid()))
-        if processes.is_main:
+    with process_group(CPU) as group:
+        (folder / f"{group.rank}.pid").write_text(str(os.getpid()))
+        if group.is_main:
             try:
                 time.sleep(600)
             except KeyboardInterrupt:
-                (folder / "tidied").touch()
+                (folder / "cleaned up").touch()
                 raise
-        processes.broadcast(None)
+        group.broadcast(None)
 
 
-def test_processes_add_up_and_tell_each_other(tmp_path):
+def test_processes_sum_and_broadcast(tmp_path):
     run_in_processes(add_ranks, tmp_path, 2)
-    answers = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1)]
-    expected = {"sum": 3.0, "gradient": [1.0], "told": "from 0", "session": True}
-    assert answers == [expected, expected]
+    results = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1)]
+    expected = {"sum": 3.0, "gradient": [1.0], "broadcast": "from 0", "session": True}
+    assert results == [expected, expected]
 
 
-def test_the_sentence_of_a_failed_process_is_passed_on():
+def test_the_message_of_a_failed_process_is_passed_on():
     with pytest.raises(SpisonetError, match=r"^half1.mrc does not exist\.$"):
         run_in_processes(fail_in_one, "half1.mrc does not exist.", 2)
 
@@ -94,7 +94,7 @@ def test_an_interrupted_parent_ends_its_processes_and_no_others(tmp_path, sent, 
         time.sleep(0.05)
     parent.send_signal(sent)
     assert parent.wait(timeout=60) == status
-    assert (tmp_path / "tidied").is_file()
+    assert (tmp_path / "cleaned up").is_file()
     for file in files:
         assert not Path("/proc", file.read_text()).exists()
     assert bystander.poll() is None
@@ -123,10 +123,10 @@ def test_a_killed_parent_leaves_no_orphans(tmp_path):
 
 def test_one_process_alone_needs_no_others():
     assert not started_by_torchrun()
-    with process_group(CPU) as processes:
-        assert processes is ALONE
-    assert processes.broadcast(3) == 3
-    assert [ProcessGroup(rank, 3).share(8) for rank in range(3)] == [3, 3, 2]
+    with process_group(CPU) as group:
+        assert group is SINGLE_PROCESS
+    assert group.broadcast(3) == 3
+    assert [ProcessGroup(rank, 3).local_share(8) for rank in range(3)] == [3, 3, 2]
 
 
 def test_two_processes_make_the_map_that_one_makes(example, tmp_path):
@@ -146,7 +146,7 @@ def test_two_processes_make_the_map_that_one_makes(example, tmp_path):
     for name in ("corrected_half1.mrc", "corrected_half2.mrc"):
         one, two = (read_volume(tmp_path / folder / name).data for folder in ("one", "two"))
         assert np.corrcoef(one.ravel(), two.ravel())[0, 1] > 0.995
-    # HeldOutStatistics in what was filled in, and not only in what was measured.
+    # In the inferred part, and not only in the measured one.
     before = read_volume(example / "half1.mrc").data
     changes = [read_volume(tmp_path / f / "corrected_half1.mrc").data - before for f in ("one", "two")]
     assert np.corrcoef(changes[0].ravel(), changes[1].ravel())[0, 1] > 0.9
@@ -172,20 +172,20 @@ def divide(worker: str, task: tuple[Path, int]) -> tuple[str, float]:
     folder, number = task
     (folder / f"{os.getpid()}.pid").touch()
     if number == 3:
-        raise SpisonetError("three is no number for this")
+        raise SpisonetError("three is not a valid number")
     if number == 4:
         os.kill(os.getpid(), signal.SIGKILL)
     return worker, 12 / number
 
 
 @pytest.mark.parametrize("workers", [["a"], ["a", "b"]])
-def test_tasks_are_spread_and_one_that_fails_costs_only_itself(tmp_path, workers):
+def test_tasks_are_distributed_and_a_failed_one_stops_no_other(tmp_path, workers):
     tasks = [(tmp_path, number) for number in (1, 0, 2, 3, 6)]
     results = {task[1]: result for task, result in map_tasks(divide, tasks, workers)}
     assert len(results) == 5
     assert {number: results[number][1] for number in (1, 2, 6)} == {1: 12, 2: 6, 6: 2}
     assert "ZeroDivisionError" in results[0]
-    assert results[3] == "three is no number for this"
+    assert results[3] == "three is not a valid number"
     processes = {int(path.stem) for path in tmp_path.glob("*.pid")}
     assert len(processes) == len(workers)
     assert (os.getpid() in processes) == (len(workers) == 1)
@@ -200,7 +200,7 @@ def test_a_worker_that_is_killed_is_replaced(tmp_path):
     assert len(results) == 5
 
 
-def test_workers_end_when_nobody_listens_any_more(tmp_path):
+def test_workers_end_with_their_iterator(tmp_path):
     running = map_tasks(divide, [(tmp_path, number) for number in (1, 2, 5, 6)], ["a", "b"])
     next(running)
     running.close()

@@ -8,6 +8,7 @@ import torch
 
 from spisonet.fourier.grids import rfft3
 from spisonet.geometry.rotations import cube_rotations
+from spisonet.learning.rotational_averaging import rotate90
 from spisonet.learning.spectra import FourierWeight, OversampledVolumes, apply_filter, frequency_points_rfft
 
 CPU = torch.device("cpu")
@@ -81,17 +82,15 @@ def test_weight_keeps_dc_and_friedel_symmetry_when_resampled(n, edge):
     torch.testing.assert_close(field.at(points), field.at(-points), rtol=1e-4, atol=1e-4)
 
 
-def test_turning_the_weight_turns_the_filtered_map():
-    """Filtering a turned map by the turned weight is turning the filtered map."""
+def test_rotating_the_weight_rotates_the_filtered_map():
+    """Filtering a rotated map by the rotated weight equals rotating the filtered map."""
     n = 16
     rng = np.random.default_rng(0)
     volume = torch.from_numpy(rng.normal(size=(n + 1,) * 3)).float()
     weight = np.abs(rfft3(rng.normal(size=(n + 1,) * 3).astype(np.float32))).astype(np.float32)
     field, points = FourierWeight(weight, n + 1, CPU), frequency_points_rfft(n + 1, CPU)
-    from spisonet.learning.rotational_averaging import rotate90
-
     for rotation in cube_rotations()[[1, 5, 13]]:
-        turned_weight = field.at(points @ torch.from_numpy(rotation).float())  # M(R^T k)
-        first = apply_filter(rotate90(volume, rotation), turned_weight)
+        rotated_weight = field.at(points @ torch.from_numpy(rotation).float())  # C(R^T k)
+        first = apply_filter(rotate90(volume, rotation), rotated_weight)
         second = rotate90(apply_filter(volume, field.at(points)), rotation)
         torch.testing.assert_close(first, second, rtol=1e-3, atol=2e-2)

@@ -1,4 +1,4 @@
-"""Crops show the turned volume."""
+"""Subvolumes sample the rotated volume."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from spisonet.learning.subvolumes import draw_rotations, draw_subvolumes
 CPU = torch.device("cpu")
 
 
-def test_positions_turn_about_the_crop_centre(measurement_factory):
+def test_positions_rotate_about_the_centre_of_the_subvolume(measurement_factory):
     measurement = measurement_factory()
     rotations = draw_rotations(3, np.random.default_rng(0), CPU)
-    crops = draw_subvolumes(measurement.subvolume_centres, 2, rotations, 9, np.random.default_rng(1))
-    centre = crops.positions[:, 4, 4, 4]
+    subvolumes = draw_subvolumes(measurement.subvolume_centres, 2, rotations, 9, np.random.default_rng(1))
+    centre = subvolumes.positions[:, 4, 4, 4]
     inside = measurement.subvolume_centres.round()
     assert all((inside == c.round()).all(dim=1).any() for c in centre)
-    # One step along the crop's x axis is a step along R^T x in the volume.
-    step = crops.positions[:, 4, 4, 5] - centre
+    # One step along the subvolume's x axis is a step along R^T x in the volume.
+    step = subvolumes.positions[:, 4, 4, 5] - centre
     torch.testing.assert_close(step, rotations[:, 0, :], atol=1e-5, rtol=0)
 
 
@@ -34,12 +34,12 @@ def test_the_target_is_the_other_half(measurement_factory):
     assert (single.inputs == single.targets).all()
 
 
-def test_turn_cube_agrees_with_the_rotation_matrix():
+def test_rotate90_agrees_with_the_rotation_matrix():
     n = 5
     cube = torch.from_numpy(np.random.default_rng(0).normal(size=(n, n, n)))
     for rotation in cube_rotations():
-        turned = rotate90(cube, rotation)
+        rotated = rotate90(cube, rotation)
         for point in ((1, 0, 2), (2, -1, 0), (-2, 1, 1)):
             x, y, z = (int(v) + n // 2 for v in np.rint(rotation @ np.array(point)))
             px, py, pz = (p + n // 2 for p in point)
-            assert turned[z, y, x] == cube[pz, py, px]
+            assert rotated[z, y, x] == cube[pz, py, px]

@@ -1,4 +1,4 @@
-"""Tiled prediction shows no seam."""
+"""Tiled predictions are seamless."""
 
 from __future__ import annotations
 

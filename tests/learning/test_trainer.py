@@ -1,4 +1,4 @@
-"""Training: it learns, resumes exactly, and stops when it diverges."""
+"""Training: the loss decreases, runs resume exactly, and divergence is an error."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from spisonet.learning.trainer import Trainer, TrainingOptions
 from spisonet.learning.unet import PublishedUNet, UNet
 
 CPU = torch.device("cpu")
+OUT_OF_MEMORY = torch.OutOfMemoryError("CUDA out of memory")
 
 
 def options(epochs: int = 3, **changes: object) -> TrainingOptions:
@@ -27,9 +28,53 @@ def options(epochs: int = 3, **changes: object) -> TrainingOptions:
     return TrainingOptions(epochs=epochs, **given)  # type: ignore[arg-type]
 
 
-def trainer_for(measurement, chosen: TrainingOptions, width: int = 4, cube_size: int = 16) -> Trainer:
+def trainer_of(objective, chosen: TrainingOptions, width: int = 4, tile_size: int = 64) -> Trainer:
     torch.manual_seed(chosen.seed)
-    return Trainer(UNet(width), SelfTrainingObjective(measurement, cube_size), chosen, CPU, tile_size=64)
+    return Trainer(UNet(width), objective, chosen, CPU, tile_size)
+
+
+def trainer_for(measurement, chosen: TrainingOptions, width: int = 4, cube_size: int = 16) -> Trainer:
+    return trainer_of(SelfTrainingObjective(measurement, cube_size), chosen, width)
+
+
+def weights_of(trainer: Trainer) -> torch.Tensor:
+    return torch.cat([p.detach().ravel() for p in trainer.network.parameters()])
+
+
+class FakeObjective:
+    """An objective without data."""
+
+    def begin_epoch(self, number):
+        pass
+
+    def refresh_interval(self, batch_size):
+        return 0
+
+    def refresh(self, predict):
+        raise AssertionError
+
+    def predict(self, predict):
+        return None
+
+
+class MeanPrediction(FakeObjective):
+    """The loss is the mean prediction for subvolumes of ones, of which at most `most` fit into memory."""
+
+    def __init__(self, most: int = 100, error: Exception = OUT_OF_MEMORY) -> None:
+        self.most, self.error, self.sizes, self.drawn = most, error, [], []
+
+    def loss(self, network, n_subvolumes, rng):
+        self.sizes.append(n_subvolumes)
+        drawn = rng.random()
+        if n_subvolumes > self.most:
+            raise self.error
+        self.drawn.append(drawn)
+        return network(torch.ones(n_subvolumes, 16, 16, 16)).mean()
+
+
+class Diverging(FakeObjective):
+    def loss(self, network, n_subvolumes, rng):
+        return network(torch.zeros(n_subvolumes, 16, 16, 16)).sum() * float("nan")
 
 
 def test_training_lowers_the_loss(measurement_factory, tmp_path):
@@ -42,7 +87,7 @@ def test_training_lowers_the_loss(measurement_factory, tmp_path):
     assert trainer.epoch_losses[-1] < 0.8 * loss_before
 
 
-def test_resumed_run_ends_with_the_same_network(measurement_factory, tmp_path):
+def test_a_resumed_run_ends_with_the_same_network(measurement_factory, tmp_path):
     measurement = measurement_factory()
     whole = trainer_for(measurement, options())
     whole.train("whole", tmp_path / "whole.safetensors", resume=False)
@@ -51,17 +96,14 @@ def test_resumed_run_ends_with_the_same_network(measurement_factory, tmp_path):
         pass
 
     broken = trainer_for(measurement, options())
-    updates = 0
-    original = broken._update
+    original = broken.update
 
-    def stop_in_the_second_epoch() -> float:
-        nonlocal updates
-        updates += 1
-        if updates == 7:
+    def stop_in_the_second_epoch() -> torch.Tensor:
+        if broken.n_updates == 6:
             raise StoppedError
         return original()
 
-    broken._update = stop_in_the_second_epoch
+    broken.update = stop_in_the_second_epoch
     with pytest.raises(StoppedError):
         broken.train("broken", tmp_path / "broken.safetensors", resume=False)
     resumed = trainer_for(measurement, options())
@@ -78,63 +120,29 @@ def test_resuming_with_other_options_is_refused(measurement_factory, tmp_path):
         trainer_for(measurement_factory(), options(epochs=2)).train("second", path, resume=True)
 
 
-def test_parts_of_a_batch_weigh_as_the_whole(measurement_factory):
-    class Constant:
-        """The loss is the mean over crops of w: its gradient must not depend on the parts."""
-
-        def loss(self, network, n_subvolumes, rng):
-            return network(torch.ones(n_subvolumes, 16, 16, 16)).mean()
-
-    updated = []
-    for n_splits in (1, 3):
-        trainer = trainer_for(measurement_factory(), options(batch_size=5, n_splits=n_splits))
-        trainer._objective = Constant()
-        trainer._update()
-        updated.append(torch.cat([p.ravel() for p in trainer._network.parameters()]))
-    torch.testing.assert_close(updated[0], updated[1], rtol=1e-5, atol=1e-7)
-
-
-def test_divergence_stops_with_a_clear_sentence(measurement_factory, tmp_path):
-    trainer = trainer_for(measurement_factory(), options())
-
-    class Diverging:
-        def begin_epoch(self, number):
-            pass
-
-        def refresh_interval(self, batch_size):
-            return 0
-
-        def refresh(self, predict):
-            raise AssertionError
-
-        def loss(self, network, n_subvolumes, rng):
-            return network(torch.zeros(n_subvolumes, 16, 16, 16)).sum() * float("nan")
-
-    trainer._objective = Diverging()
+def test_divergence_is_an_error(tmp_path):
+    trainer = trainer_of(Diverging(), options())
     with pytest.raises(SpisonetError, match="loss became nan at update 1"):
         trainer.train("test", tmp_path / "c.safetensors", resume=False)
 
 
-def test_rate_warms_up_and_decays_to_zero(measurement_factory):
-    trainer = trainer_for(measurement_factory(), options(epochs=50, subvolumes_per_epoch=20))
-    rates = []
-    for update in range(500):
-        trainer._n_updates = update
-        rates.append(trainer._schedule())
-    assert rates[0] < 0.05
-    assert max(rates) > 0.95
-    assert rates[-1] < 1e-3
+def test_the_learning_rate_warms_up_and_decays_to_zero():
+    chosen = options(epochs=50, subvolumes_per_epoch=20, learning_rate=2.0)
+    rates = [chosen.learning_rate_at(update) for update in range(500)]
+    assert rates[0] < 0.1
+    assert max(rates) > 1.9
+    assert rates[-1] < 2e-3
+    assert options(published=True).learning_rate_at(100) == 1e-3
 
 
-def test_the_published_training_neither_averages_nor_decays(measurement_factory, tmp_path):
+def test_the_published_training_does_not_average_weights(measurement_factory, tmp_path):
     measurement = measurement_factory()
     chosen = options(epochs=1, published=True)
     torch.manual_seed(0)
     objective = EquivarianceObjective(measurement, 16, 1.0, 0.5)
     trainer = Trainer(PublishedUNet(4), objective, chosen, CPU, tile_size=64)
     trainer.train("test", tmp_path / "checkpoint.safetensors", resume=False)
-    assert {group["lr"] for group in trainer._optimiser.param_groups} == {chosen.learning_rate}
-    for name, value in trainer._network.state_dict().items():
+    for name, value in trainer.network.state_dict().items():
         assert torch.equal(trainer.average.state_dict()[name], value), name
     assert not trainer.average.training
     again = Trainer(PublishedUNet(4), objective, chosen, CPU, tile_size=64)
@@ -143,47 +151,29 @@ def test_the_published_training_neither_averages_nor_decays(measurement_factory,
     torch.testing.assert_close(*predictions)
 
 
-class Hungry:
-    """Needs memory for every crop, and records what it was asked for."""
-
-    def __init__(self, most: int, error: Exception) -> None:
-        self.most, self.error, self.asked, self.drawn = most, error, [], []
-
-    def loss(self, network, n_subvolumes, rng):
-        self.asked.append(n_subvolumes)
-        drawn = rng.random()
-        if n_subvolumes > self.most:
-            raise self.error
-        self.drawn.append(drawn)
-        return network(torch.ones(n_subvolumes, 16, 16, 16)).mean()
-
-
-def test_out_of_memory_means_smaller_parts_of_the_same_batch(measurement_factory):
+def test_out_of_memory_means_smaller_parts_of_the_same_batch():
     weights = []
     for most in (4, 1):
-        trainer = trainer_for(measurement_factory(), options(batch_size=4))
-        hungry = Hungry(most, torch.OutOfMemoryError("CUDA out of memory"))
-        trainer._objective = hungry
-        trainer._update()
-        weights.append(torch.cat([p.ravel() for p in trainer._network.parameters()]))
-    assert hungry.asked == [4, 2, 1, 1, 1, 1]
-    assert hungry.drawn[0] == np.random.default_rng(options().seed).random()
+        objective = MeanPrediction(most)
+        trainer = trainer_of(objective, options(batch_size=4))
+        trainer.update()
+        weights.append(weights_of(trainer))
+    assert objective.sizes == [4, 2, 1, 1, 1, 1]
+    assert objective.drawn[0] == np.random.default_rng(options().seed).random()
     torch.testing.assert_close(weights[0], weights[1], rtol=1e-5, atol=1e-7)
 
 
-def test_one_crop_that_does_not_fit_is_an_error(measurement_factory):
-    trainer = trainer_for(measurement_factory(), options(batch_size=2))
-    trainer._objective = Hungry(0, torch.OutOfMemoryError("CUDA out of memory"))
+def test_one_subvolume_that_does_not_fit_is_an_error():
+    trainer = trainer_of(MeanPrediction(0), options())
     with pytest.raises(torch.OutOfMemoryError):
-        trainer._update()
+        trainer.update()
 
 
-def test_other_errors_are_not_tried_again(measurement_factory):
-    trainer = trainer_for(measurement_factory(), options(batch_size=2))
-    trainer._objective = Hungry(0, RuntimeError("shapes do not match"))
+def test_other_errors_are_not_tried_again():
+    objective = MeanPrediction(0, RuntimeError("shapes do not match"))
     with pytest.raises(RuntimeError, match="shapes"):
-        trainer._update()
-    assert trainer._objective.asked == [2]
+        trainer_of(objective, options()).update()
+    assert objective.sizes == [2]
 
 
 def test_a_network_that_cannot_be_compiled_trains_uncompiled(measurement_factory):
@@ -193,26 +183,24 @@ def test_a_network_that_cannot_be_compiled_trains_uncompiled(measurement_factory
     def fail(volumes):
         raise RuntimeError("no compiler")
 
-    broken._compiled = fail
+    broken.compiled = fail
     for trainer in (plain, broken):
-        trainer._update()
-    assert broken._compiled is None
-    for one, other in zip(plain._network.parameters(), broken._network.parameters(), strict=True):
-        assert torch.equal(one, other)
+        trainer.update()
+    assert broken.compiled is None
+    assert torch.equal(weights_of(plain), weights_of(broken))
 
 
-def test_prediction_falls_back_to_smaller_tiles(measurement_factory, monkeypatch):
-    trainer = trainer_for(measurement_factory(), options())
-    trainer._tile_size = 160
+def test_prediction_falls_back_to_smaller_tiles(monkeypatch):
+    trainer = trainer_of(FakeObjective(), options(), tile_size=160)
     sizes = []
 
-    def hungry(backend, network, volumes):
+    def out_of_memory(backend, network, volumes):
         sizes.append(volumes.shape[-1])
         if volumes.shape[-1] > 64:
-            raise torch.OutOfMemoryError("CUDA out of memory")
+            raise OUT_OF_MEMORY
         return volumes
 
-    monkeypatch.setattr(Backend, "apply", hungry)
+    monkeypatch.setattr(Backend, "apply", out_of_memory)
     volumes = torch.randn(1, 100, 100, 100)
     torch.testing.assert_close(trainer.predict(volumes), volumes, rtol=0, atol=1e-5)
     assert sizes[0] == 104
@@ -238,14 +226,14 @@ def test_bfloat16_gives_nearly_the_prediction_of_float32(measurement_factory, tm
 
 
 @pytest.mark.parametrize(("edge", "precision"), [(16, torch.float32), (24, torch.bfloat16)])
-def test_small_cubes_are_computed_in_float32_on_a_cpu(edge, precision):
-    """With bf16 their gradients would hold whatever the memory held before."""
+def test_small_subvolumes_are_computed_in_float32_on_a_cpu(edge, precision):
+    """With bf16 their gradients would contain uninitialised memory."""
     convolution = torch.nn.Conv3d(1, 1, 1)
-    answer = Backend(CPU, bfloat16=True).apply(convolution, torch.zeros(1, 1, edge, edge, edge))
-    assert answer.dtype == precision
+    result = Backend(CPU, bfloat16=True).apply(convolution, torch.zeros(1, 1, edge, edge, edge))
+    assert result.dtype == precision
 
 
-def test_every_epoch_is_told(measurement_factory, tmp_path):
+def test_a_callback_follows_every_epoch(measurement_factory):
     trainer = trainer_for(measurement_factory(), options(epochs=3))
     seen = []
     trainer.train("test", None, resume=False, after_epoch=lambda: seen.append(len(trainer.epoch_losses)))

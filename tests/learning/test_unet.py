@@ -17,7 +17,7 @@ def test_a_prediction_has_the_shape_of_its_input(kind, edge):
     assert prediction.dtype == torch.float32
 
 
-def test_an_untrained_network_of_ours_returns_its_input():
+def test_an_untrained_network_returns_its_input():
     volumes = torch.randn(1, 1, 16, 16, 16)
     assert torch.equal(UNet(4)(volumes), volumes)
 
@@ -41,7 +41,7 @@ def test_a_fused_network_gives_the_same(kind):
     network = kind(4)
     torch.nn.init.normal_(network.last.weight)
     for _ in range(3):
-        network(torch.randn(2, 1, 16, 16, 16) * 3 + 1)  # so that its normalisation has seen something
+        network(torch.randn(2, 1, 16, 16, 16) * 3 + 1)  # so that the statistics of its normalisation are not those of initialisation
     volumes = torch.randn(1, 1, 24, 16, 16)
     with torch.no_grad():
         torch.testing.assert_close(fused(network)(volumes), network.eval()(volumes), rtol=1e-4, atol=1e-4)

@@ -1,0 +1,36 @@
+"""Progress of a training in the log and as events."""
+
+from __future__ import annotations
+
+import logging
+
+from spisonet.io.events import progress_to_folder, read_progress
+from spisonet.learning.progress import TrainingProgress
+
+
+def test_an_epoch_is_logged_and_written_as_an_event(tmp_path, caplog):
+    with (
+        caplog.at_level(logging.INFO, "spisonet"),
+        progress_to_folder(tmp_path),
+        TrainingProgress("half 1", 30, n_done=10) as progress,
+    ):
+        progress.update(10, 0.5)
+        progress.epoch(2, 3, 0.25)
+    assert "half 1: epoch 2 of 3, loss 0.2500" in caplog.text
+    assert "subvolumes/s" in caplog.text
+    (event,) = read_progress(tmp_path)
+    assert (event.stage, event.title, event.unit) == ("training", "half 1", "epochs")
+    assert (event.done, event.total, event.loss) == (2, 3, 0.25)
+    assert event.seconds_left >= 0
+
+
+def test_only_the_main_process_reports(tmp_path, caplog):
+    with (
+        caplog.at_level(logging.INFO, "spisonet"),
+        progress_to_folder(tmp_path),
+        TrainingProgress("half 1", 30, shown=False) as progress,
+    ):
+        progress.update(10, 0.5)
+        progress.epoch(1, 3, 0.25)
+    assert not caplog.text
+    assert not read_progress(tmp_path)
