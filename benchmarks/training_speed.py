@@ -68,10 +68,10 @@ def main() -> None:
             trainer = make_trainer(measurement, device, args, batch_size, published, mixed)
             if device.type == "cuda":
                 torch.cuda.reset_peak_memory_stats(device)
-            seconds = timed(trainer._update, device, args.updates)
-            trainer._compiled = None  # operations of compiled code are not counted
+            seconds = timed(trainer.update, device, args.updates)
+            trainer.compiled = None  # operations of compiled code are not counted
             with FlopCounterMode(display=False) as counter:
-                trainer._find_gradients()
+                trainer.compute_gradients()
             operations = counter.get_total_flops()
             peak = torch.cuda.max_memory_allocated(device) / 1e9 if device.type == "cuda" else float("nan")
             rate = operations / seconds

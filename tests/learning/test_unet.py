@@ -41,7 +41,7 @@ def test_a_fused_network_gives_the_same(kind):
     network = kind(4)
     torch.nn.init.normal_(network.last.weight)
     for _ in range(3):
-        network(torch.randn(2, 1, 16, 16, 16) * 3 + 1)  # so that the statistics of its normalisation are not those of initialisation
+        network(torch.randn(2, 1, 16, 16, 16) * 3 + 1)  # changes the statistics of the normalisation
     volumes = torch.randn(1, 1, 24, 16, 16)
     with torch.no_grad():
         torch.testing.assert_close(fused(network)(volumes), network.eval()(volumes), rtol=1e-4, atol=1e-4)
