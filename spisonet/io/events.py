@@ -105,10 +105,22 @@ def read_progress(folder: Path, max_bytes: int = TAIL_BYTES) -> list[ProgressEve
     events = []
     for line in content.splitlines():
         try:
-            events.append(ProgressEvent(**json.loads(line)))
+            event = ProgressEvent(**json.loads(line))
         except (ValueError, TypeError):
             continue
+        if _is_valid(event):
+            events.append(event)
     return events
+
+
+def _is_valid(event: ProgressEvent) -> bool:
+    texts = (event.stage, event.title, event.unit)
+    numbers = (event.time, event.loss, event.seconds_left)
+    return (
+        all(isinstance(text, str) for text in texts)
+        and all(isinstance(count, int) and count >= 0 for count in (event.done, event.total))
+        and all(n is None or (isinstance(n, int | float) and math.isfinite(n)) for n in numbers)
+    )
 
 
 def _finite(value: float | None) -> float | None:
