@@ -1,1 +1,1 @@
-"""The graphical interface: a local web page over the same commands. It starts programs and shows files."""
+"""Graphical interface: a local web page over the same commands. It starts programs and shows files."""

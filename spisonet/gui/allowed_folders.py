@@ -1,4 +1,4 @@
-"""The folders that the interface may read from and write to."""
+"""Folders that the interface may read from and write to."""
 
 from __future__ import annotations
 
@@ -13,56 +13,58 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AllowedFolders:
-    """The project, and the further folders that were chosen on the command line.
+    """The project folder and the additional folders given on the command line.
 
     Attributes
     ----------
     project : Path
-        Resolved; names are relative to it.
-    further : list of Path
-        Resolved.
+        Absolute path without links; relative names start here.
+    additional : list of Path
+        Absolute paths without links.
     """
 
     project: Path
-    further: list[Path]
+    additional: list[Path]
 
     @property
     def all(self) -> list[Path]:
-        """Every folder."""
-        return [self.project, *self.further]
+        """The project folder, then the additional folders."""
+        return [self.project, *self.additional]
 
-    def inside(self, name: str | Path) -> Path:
-        """Return where a name leads, after all links.
+    def resolve(self, name: str | Path) -> Path:
+        """Return the absolute path of a file or folder, with all links followed.
 
         Raises
         ------
         SpisonetError
-            If that is outside of all folders.
+            If the path is outside the allowed folders.
         """
         try:
             path = (self.project / name).resolve()
         except (OSError, ValueError, RuntimeError) as error:  # a loop of links, or a zero byte
-            raise SpisonetError(f"{name!r} is no file name.") from error
-        if not any(path.is_relative_to(root) for root in self.all):
+            raise SpisonetError(f"{name!r} is not a valid file name.") from error
+        if not any(path.is_relative_to(folder) for folder in self.all):
             raise SpisonetError(
                 f"{name} is outside the allowed folders; restart the interface with --allowed_folders "
                 f"{path if path.is_dir() else path.parent} to use it."
             )
         return path
 
-    def existing(self, name: str | Path) -> Path:
-        """Return where the name of a file leads.
+    def resolve_file(self, name: str | Path) -> Path:
+        """Return the absolute path of an existing file, with all links followed.
 
         Raises
         ------
         SpisonetError
-            If that is outside of all folders, or no file.
+            If the path is outside the allowed folders, does not exist or is not a file.
         """
-        path = self.inside(name)
+        path = self.resolve(name)
+        if not path.exists():
+            raise SpisonetError(f"{name} does not exist.", code="file_not_found")
         if not path.is_file():
-            raise SpisonetError(f"{name} is not a file." if path.exists() else f"{name} does not exist.")
+            raise SpisonetError(f"{name} is not a file.")
         return path
 
-    def shown(self, path: Path) -> str:
-        """Return the name to show: relative to the project if it is in there."""
+    def display_name(self, path: Path) -> str:
+        """Return a path as shown to the user: relative to the project folder if inside it."""
         return str(path.relative_to(self.project)) if path.is_relative_to(self.project) else str(path)

@@ -7,13 +7,13 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from spisonet.io.config import CommandConfig, Positional
+from spisonet.io.config import CommandConfig, CommandLine, Positional
 
 # Field types are evaluated at run time by pydantic and Typer.
 
 
 class GuiConfig(CommandConfig):
-    """Serve the graphical interface of a project folder as a web page of this machine."""
+    """Graphical interface: serve a project folder as a web page on this machine only."""
 
     command: ClassVar[str] = "gui"
     examples: ClassVar[tuple[str, ...]] = (
@@ -21,16 +21,17 @@ class GuiConfig(CommandConfig):
         "isonet.py gui ~/project --allowed_folders /data,/scratch --port 8700",
     )
 
-    project: Annotated[Path, Positional] = Field(Path(), description="Project folder; jobs are run in it.")
+    project: Annotated[Path, Positional] = Field(Path(), description="Project folder; jobs run in it.")
     port: int | None = Field(
-        None, ge=0, le=65535, description="Port of 127.0.0.1 [default: the first free one from 8642 on]."
+        None, ge=0, le=65535, description="Port on 127.0.0.1 [default: the first free port from 8642]."
     )
-    allowed_folders: str | None = Field(
+    allowed_folders: Annotated[str | None, CommandLine(aliases=("--roots",))] = Field(
         None,
-        description="Further folders to read from and write to, as in /data,/scratch [default: the project].",
+        description="Additional folders to read from and write to, separated by commas, such as "
+        "/data,/scratch [default: the project folder only].",
     )
     slurm_template: Path | None = Field(
         None,
-        description="Submission script with XXXcommandXXX in it [default: spisonet_jobs/slurm_gpu.sh if "
-        "there is one].",
+        description="Submission script that contains XXXcommandXXX [default: spisonet_jobs/slurm_gpu.sh if "
+        "it exists].",
     )

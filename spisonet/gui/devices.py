@@ -1,22 +1,21 @@
-"""The GPUs of this machine, without PyTorch."""
+"""GPUs of this machine, listed without PyTorch."""
 
 from __future__ import annotations
 
-import re
+import csv
 import subprocess
 from functools import cache
 
-LINE = re.compile(r"^GPU (\d+): (.+?)(?: \(UUID.*)?$", re.MULTILINE)
-SECONDS_FOR_A_PROGRAM = 10
+TIMEOUT_SECONDS = 10
+QUERY = ("nvidia-smi", "--query-gpu=index,name", "--format=csv,noheader")
 
 
 @cache
 def list_gpus() -> dict[int, str]:
-    """Return numbers and names; none where there is no ``nvidia-smi``."""
+    """Return GPU names by index; empty without ``nvidia-smi`` or without a GPU."""
     try:
-        done = subprocess.run(
-            ["nvidia-smi", "-L"], capture_output=True, text=True, timeout=SECONDS_FOR_A_PROGRAM, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
+        result = subprocess.run(QUERY, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=True)
+    except (OSError, subprocess.SubprocessError):
         return {}
-    return {int(number): name for number, name in LINE.findall(done.stdout)}
+    rows = csv.reader(result.stdout.splitlines(), skipinitialspace=True)
+    return {int(row[0]): row[1] for row in rows if len(row) == 2 and row[0].isdecimal()}

@@ -1,4 +1,4 @@
-"""What the file browser lists."""
+"""Folder listings for the file browser."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from spisonet.io.tomograms import SUFFIXES
 if TYPE_CHECKING:
     from spisonet.gui.allowed_folders import AllowedFolders
 
-MOST_ENTRIES = 5000
+MAX_ENTRIES = 5000
 
 
 def list_folder(name: str, allowed_folders: AllowedFolders) -> dict[str, Any]:
-    """List a folder: folders first, then files, each with its kind.
+    """List a folder: subfolders first, then files, each with its kind and size in bytes.
 
     Raises
     ------
     SpisonetError
-        If it is no folder, or may not be read.
+        If it is not a folder or cannot be read.
     """
-    folder = allowed_folders.inside(name)
+    folder = allowed_folders.resolve(name)
     if not folder.is_dir():
         raise SpisonetError(f"{name} is not a folder.")
     try:
@@ -32,14 +32,14 @@ def list_folder(name: str, allowed_folders: AllowedFolders) -> dict[str, Any]:
     except OSError as error:
         raise SpisonetError(f"{name or folder} cannot be read: {error.strerror or error}.") from error
     entries.sort(key=lambda entry: (entry["kind"] != "folder", entry["name"]))
-    above = folder.parent
-    allowed = any(above.is_relative_to(root) for root in allowed_folders.all)
+    parent = folder.parent
+    parent_allowed = any(parent.is_relative_to(allowed) for allowed in allowed_folders.all)
     return {
-        "name": allowed_folders.shown(folder),
-        "above": allowed_folders.shown(above) if allowed else None,
-        "allowed_folders": [allowed_folders.shown(root) for root in allowed_folders.all],
-        "entries": entries[:MOST_ENTRIES],
-        "left_out": max(0, len(entries) - MOST_ENTRIES),
+        "name": allowed_folders.display_name(folder),
+        "parent": allowed_folders.display_name(parent) if parent_allowed else None,
+        "allowed_folders": [allowed_folders.display_name(allowed) for allowed in allowed_folders.all],
+        "entries": entries[:MAX_ENTRIES],
+        "n_omitted": max(0, len(entries) - MAX_ENTRIES),
     }
 
 
@@ -52,5 +52,5 @@ def _entry(entry: os.DirEntry[str]) -> dict[str, Any]:
             "kind": "folder" if entry.is_dir() else kind,
             "bytes": entry.stat().st_size,
         }
-    except OSError:  # a link to nothing
+    except OSError:  # a broken link
         return {"name": entry.name, "kind": kind, "bytes": 0}

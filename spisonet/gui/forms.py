@@ -1,4 +1,4 @@
-"""Forms: the configuration models in words that a page can draw, and its answers checked."""
+"""Forms: configuration models described for the web page, and validation of what the user entered."""
 
 from __future__ import annotations
 
@@ -20,45 +20,50 @@ if TYPE_CHECKING:
 
     from spisonet.gui.allowed_folders import AllowedFolders
 
-JOB_PLACEHOLDER = "{job}"
-PLACE_FIELDS = ("gpuID", "device", "resume")  # said by where a job runs, and by how it was started
+JOB_PLACEHOLDER = "{job}"  # stands for the job folder, which is created when the job starts
+TARGET_FIELDS = ("gpuID", "device", "resume")  # set by the compute target and by Resume, not in the form
 KINDS: dict[Any, str] = {bool: "switch", int: "integer", float: "number", Path: "path", str: "text"}
 BOUNDS = ("ge", "gt", "le", "lt")
-CHANGED_FIRST = ("epochs", "n_subvolume", "cube_size", "filter_base", "method")  # beside what examples show
+# Shown above "Further options", beside the required fields and those in the command's examples.
+COMMON_FIELDS = ("epochs", "n_subvolume", "cube_size", "filter_base", "method")
 
 
-def model_of(program: str, command: str) -> type[CommandConfig]:
+def config_model(program: str, command: str) -> type[CommandConfig]:
     """Return the configuration model of a command.
 
     Raises
     ------
     SpisonetError
-        If there is none.
+        If the program has no such command.
     """
     for model in PROGRAMS.get(program, {}):
         if model.command == command and model is not GuiConfig:
             return model
-    raise SpisonetError(f"{program} {command} is no command.")
+    raise SpisonetError(f"{program} {command} is not a command.")
 
 
-def describe_programs() -> dict[str, list[dict[str, Any]]]:
-    """Describe the forms of all commands."""
+def list_forms() -> dict[str, list[dict[str, Any]]]:
+    """Return the form of every command, by program."""
     return {
-        program: [_describe(model) for model in models if model is not GuiConfig]
+        program: [_form(model) for model in models if model is not GuiConfig]
         for program, models in PROGRAMS.items()
     }
 
 
-def _describe(model: type[CommandConfig]) -> dict[str, Any]:
-    named = set(re.findall(r"--?(\w+)", " ".join(model.examples)))
+def _form(model: type[CommandConfig]) -> dict[str, Any]:
+    in_examples = set(re.findall(r"--?(\w+)", " ".join(model.examples)))
     fields = []
     for name, info in model.model_fields.items():
-        if name in PLACE_FIELDS:
+        if name in TARGET_FIELDS:
             continue
         output = is_output(name, info)
         kind, choices = _kind(info)
-        usual = (
-            info.is_required() or _shape(info).positional or output or name in named or name in CHANGED_FIRST
+        common = (
+            info.is_required()
+            or _command_line_shape(info).positional
+            or output
+            or name in in_examples
+            or name in COMMON_FIELDS
         )
         fields.append(
             {
@@ -69,7 +74,7 @@ def _describe(model: type[CommandConfig]) -> dict[str, Any]:
                 "required": info.is_required(),
                 "default": _default(model, name, info, output),
                 "output": output,
-                "usual": usual and not (output and info.default is None),
+                "common": common and not (output and info.default is None),
                 "bounds": {
                     bound: value
                     for constraint in info.metadata
@@ -82,12 +87,12 @@ def _describe(model: type[CommandConfig]) -> dict[str, Any]:
         "command": model.command,
         "summary": inspect.getdoc(model),
         "fields": fields,
-        "devices": "gpuID" in model.model_fields,
+        "uses_gpus": "gpuID" in model.model_fields,
     }
 
 
 def _kind(info: FieldInfo) -> tuple[str, list[str]]:
-    """Return the kind of a field, and the texts to choose from; an empty one leaves it at its default."""
+    """Return the kind of a field and its choices; an empty choice stands for the default."""
     members = [member for member in get_args(info.annotation) if member is not NoneType]
     if choices := _choices(info):
         return "choice", [*([""] if NoneType in get_args(info.annotation) else []), *choices]
@@ -95,7 +100,7 @@ def _kind(info: FieldInfo) -> tuple[str, list[str]]:
 
 
 def _choices(info: FieldInfo) -> dict[str, Any]:
-    """Return the values that a field may have, by their texts; none if it is free."""
+    """Return the permitted values of a field by their text; empty if any value is permitted."""
     for annotation in (info.annotation, *get_args(info.annotation)):
         if get_origin(annotation) is Literal:
             return {str(value): value for value in get_args(annotation)}
@@ -103,7 +108,7 @@ def _choices(info: FieldInfo) -> dict[str, Any]:
 
 
 def _default(model: type[CommandConfig], name: str, info: FieldInfo, output: bool) -> Any:
-    """Return what stands in an empty form: outputs go into the job's folder."""
+    """Return the initial content of a field; outputs go into the job folder."""
     if not output:
         default = None if info.is_required() else info.get_default()
         return default if isinstance(default, bool) else _text(default)
@@ -120,33 +125,33 @@ def _text(value: Any) -> str | None:
     return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
-def read_form(
+def validate_form(
     program: str, command: str, values: dict[str, Any], allowed_folders: AllowedFolders
 ) -> tuple[CommandConfig | None, dict[str, str]]:
-    """Check the answers of a form.
+    """Build a configuration from the values of a form.
 
     Parameters
     ----------
     program, command : str
-        What it is of.
+        Command that the form belongs to.
     values : dict
-        Texts and switches by field; an empty text leaves a field at its default.
+        Texts and switches by field; an empty text stands for the default.
     allowed_folders : AllowedFolders
         Where files may be.
 
     Returns
     -------
     CommandConfig or None
-        The configuration if all is well; outputs may begin with ``{job}``.
+        The configuration, or None if a value is invalid; paths of outputs may start with ``{job}``.
     dict
-        What is wrong, by field.
+        Error messages by field; empty if all values are valid.
 
     Raises
     ------
     SpisonetError
         If there is no such command.
     """
-    model = model_of(program, command)
+    model = config_model(program, command)
     given = {
         name: value.strip() if isinstance(value, str) else value
         for name, value in values.items()
@@ -154,49 +159,49 @@ def read_form(
     }
     for name in given.keys() & model.model_fields.keys():
         given[name] = _choices(model.model_fields[name]).get(given[name], given[name])
+    errors = _path_errors(model, given, allowed_folders)
     try:
         config = model(**given)
     except ValidationError as error:
-        return None, {**_path_faults(model, given, allowed_folders), **field_faults(error)}
-    faults = _path_faults(model, given, allowed_folders)
-    return (None, faults) if faults else (config, {})
+        return None, {**errors, **field_faults(error)}
+    return (None, errors) if errors else (config, {})
 
 
-def _path_faults(
+def _path_errors(
     model: type[CommandConfig], given: dict[str, Any], allowed_folders: AllowedFolders
 ) -> dict[str, str]:
-    faults = {}
+    errors = {}
     for name, info in model.model_fields.items():
         if name not in given or _kind(info)[0] != "path":
             continue
         text = str(given[name])
         output = is_output(name, info)
         try:
-            path = allowed_folders.inside(text.replace(JOB_PLACEHOLDER, "jobs", 1) if output else text)
+            path = allowed_folders.resolve(text.replace(JOB_PLACEHOLDER, "jobs", 1) if output else text)
         except SpisonetError as error:
-            faults[name] = str(error)
+            errors[name] = str(error)
             continue
         if not output and not path.exists():
-            faults[name] = f"{text} does not exist."
-    return faults
+            errors[name] = f"{text} does not exist."
+    return errors
 
 
-def require_inside(config: CommandConfig, allowed_folders: AllowedFolders) -> None:
-    """Check the files of a configuration that comes from no form.
+def require_allowed_paths(config: CommandConfig, allowed_folders: AllowedFolders) -> None:
+    """Check the paths of a configuration that was read from a file instead of a form.
 
     Raises
     ------
     SpisonetError
-        If one is outside of the folders, or not there.
+        If a path is outside the allowed folders, or an input does not exist.
     """
-    for name, sentence in _path_faults(
+    for name, message in _path_errors(
         type(config), config.model_dump(exclude_none=True), allowed_folders
     ).items():
-        raise SpisonetError(f"{name}: {sentence}")
+        raise SpisonetError(f"--{name}: {message}", field=name)
 
 
-def place_outputs(config: CommandConfig, folder: str) -> CommandConfig:
-    """Put a job's folder where a form left its place."""
+def insert_job_folder(config: CommandConfig, folder: str) -> CommandConfig:
+    """Replace the placeholder ``{job}`` in the paths of outputs by the job folder."""
     return config.model_copy(
         update={
             name: Path(str(value).replace(JOB_PLACEHOLDER, folder, 1))
@@ -207,10 +212,10 @@ def place_outputs(config: CommandConfig, folder: str) -> CommandConfig:
 
 
 def form_values(model: type[CommandConfig], config: dict[str, Any], folder: str) -> dict[str, Any]:
-    """Return the answers that a job was started with, ready for another job of the same kind."""
+    """Return the values of a form that repeats a job, with ``{job}`` in place of the job's folder."""
     values: dict[str, Any] = {}
     for name, info in model.model_fields.items():
-        if name in PLACE_FIELDS or name not in config or config[name] is None:
+        if name in TARGET_FIELDS or name not in config or config[name] is None:
             continue
         value = config[name]
         if is_output(name, info) and (value == folder or str(value).startswith(f"{folder}/")):
@@ -220,25 +225,25 @@ def form_values(model: type[CommandConfig], config: dict[str, Any], folder: str)
 
 
 def command_line(program: str, config: CommandConfig) -> list[str]:
-    """Return the words of a configuration's command line."""
+    """Return the words of the command line that stands for a configuration."""
     return [f"{program}.py", *command_words(config)]
 
 
-def input_names(program: str, command: str, config: dict[str, Any]) -> list[str]:
-    """Return the files that a configuration begins with: those that need no name on the command line."""
+def input_files(program: str, command: str, config: dict[str, Any]) -> list[str]:
+    """Return the main input files of a configuration: those given without an option name."""
     try:
-        fields = model_of(program, command).model_fields
-    except SpisonetError:  # of another version
+        fields = config_model(program, command).model_fields
+    except SpisonetError:  # written by another version
         return []
     return [
         str(config[name])
         for name, info in fields.items()
-        if _shape(info).positional
+        if _command_line_shape(info).positional
         and _kind(info)[0] == "path"
         and not is_output(name, info)
         and config.get(name) is not None
     ]
 
 
-def _shape(info: FieldInfo) -> CommandLine:
+def _command_line_shape(info: FieldInfo) -> CommandLine:
     return next((m for m in info.metadata if isinstance(m, CommandLine)), CommandLine())

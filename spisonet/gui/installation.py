@@ -1,4 +1,4 @@
-"""The console scripts of this installation."""
+"""Console scripts of this installation."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from spisonet.errors import SpisonetError
 
 
 def find_executable(name: str) -> str:
-    """Find a console script of this installation.
+    """Return the path of a console script of this installation.
 
     Raises
     ------
     SpisonetError
         If it is not installed.
     """
-    beside = Path(sys.executable).parent / name
-    found = str(beside) if beside.is_file() else shutil.which(name)
+    beside_python = Path(sys.executable).parent / name
+    found = str(beside_python) if beside_python.is_file() else shutil.which(name)
     if found is None:
         raise SpisonetError(f"{name} is not installed; install spisonet with pip.")
     return found

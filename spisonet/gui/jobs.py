@@ -1,29 +1,24 @@
-"""The jobs of a project: started, stopped, resumed, deleted."""
+"""The jobs of a project: list, start, resume, stop and delete."""
 
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
-from contextlib import contextmanager, suppress
-from threading import Thread
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
-
-from pydantic import BaseModel, ConfigDict, Field
 
 from spisonet.errors import SpisonetError
 from spisonet.gui import slurm
-from spisonet.gui.devices import list_gpus
-from spisonet.gui.forms import command_line, model_of, place_outputs, require_inside
-from spisonet.gui.installation import find_executable
-from spisonet.gui.job import SECONDS_TO_START, SLURM_FILE, Job, modified, run_folders
-from spisonet.gui.processes import identity, is_alive, this_host
-from spisonet.gui.runner import ENDED, GLANCE_SECONDS, LAUNCH_FILE, OUTPUT_FILE, PROCESS_FILE, QUEUED
+from spisonet.gui.forms import command_line, config_model, insert_job_folder, require_allowed_paths
+from spisonet.gui.job import SECONDS_TO_START, Job
+from spisonet.gui.job_details import summarise_job
+from spisonet.gui.processes import host_name, is_alive
+from spisonet.gui.run_search import find_run_folders
+from spisonet.gui.runner import ENDED, LAUNCH_FILE, POLL_SECONDS, PROCESS_FILE, QUEUED
+from spisonet.gui.submission import ComputeTarget, is_starting, select_devices, submit_job
 from spisonet.io.atomic import prepare_output_folder, write_json
 from spisonet.io.run_record import JOB_FILE, write_job_record
 
@@ -34,31 +29,9 @@ if TYPE_CHECKING:
     from spisonet.gui.allowed_folders import AllowedFolders
     from spisonet.io.config import CommandConfig
 
-FOLDER, LOCK_FILE, SCRIPT_FILE = "jobs", ".lock", "submit.sh"
+JOBS_FOLDER, LOCK_FILE = "jobs", ".lock"
 DAMAGED = "damaged"
-SECONDS_TO_QUEUE, QUEUE_GLANCE_SECONDS = 5.0, 0.02
-STARTING = "starting"  # of process.json, until the runner says more
-UNINTELLIGIBLE = (KeyError, TypeError, ValueError, AttributeError)  # of files that others have written
-
-
-class Place(BaseModel):
-    """Where a job is to run.
-
-    Attributes
-    ----------
-    gpus : tuple of int
-        GPUs of this machine; none: the CPU.
-    wait : bool
-        Whether to wait until other jobs leave them.
-    slurm : dict or None
-        Answers to what the submission template asks; None: this machine.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    gpus: tuple[int, ...] = Field((), max_length=16)
-    wait: bool = True
-    slurm: dict[str, str] | None = None
+DAMAGED_RECORD_ERRORS = (KeyError, TypeError, ValueError, AttributeError)  # from JSON of an unexpected form
 
 
 class Jobs:
@@ -67,33 +40,29 @@ class Jobs:
     Parameters
     ----------
     allowed_folders : AllowedFolders
-        Of which the project is one.
+        The project folder and where else files may be.
     template : Path or None
         Submission script for SLURM.
     """
 
     def __init__(self, allowed_folders: AllowedFolders, template: Path | None) -> None:
-        self._allowed_folders, self.template = allowed_folders, template
-
-    @property
-    def project(self) -> Path:
-        """Folder of the project."""
-        return self._allowed_folders.project
+        self._allowed_folders, self._template = allowed_folders, template
+        self._project = allowed_folders.project
 
     def all(self) -> list[Job]:
         """Return all jobs, newest first."""
-        found = [Job(folder, self._allowed_folders.shown(folder)) for folder in run_folders(self.project)]
-        return sorted((job for job in found if job.is_ours), key=_age, reverse=True)
+        jobs = [self._job(folder) for folder in find_run_folders(self._project)]
+        return sorted((job for job in jobs if job.is_own), key=_age, reverse=True)
 
     def summaries(self) -> list[dict[str, Any]]:
-        """Return what a list of all jobs shows; one that cannot be understood spoils no other."""
-        shown = []
+        """Return a line for each job; jobs with damaged files are listed as ``damaged``."""
+        lines = []
         for job in self.all():
             try:
-                shown.append(job.summary())
-            except UNINTELLIGIBLE:
-                shown.append({"name": job.name, "command": job.command, "state": DAMAGED, "inputs": []})
-        return shown
+                lines.append(summarise_job(job))
+            except DAMAGED_RECORD_ERRORS:
+                lines.append({"name": job.name, "command": job.command, "state": DAMAGED, "inputs": []})
+        return lines
 
     def find(self, name: str) -> Job:
         """Return a job by its name.
@@ -101,56 +70,54 @@ class Jobs:
         Raises
         ------
         SpisonetError
-            If there is none.
+            If there is no such job or its files are damaged.
         """
-        folder = self._allowed_folders.inside(name)
-        job = Job(folder, self._allowed_folders.shown(folder))
-        if not folder.is_relative_to(self.project) or not job.is_ours:
-            raise SpisonetError(f"{name} is no job of this project.")
-        self._allowed_folders.inside(job.log)  # it may be a link
+        job = self._job(self._allowed_folders.resolve(name))
+        if not job.folder.is_relative_to(self._project) or not job.is_own:
+            raise SpisonetError(f"{name} is not a job of this project.")
+        self._allowed_folders.resolve(job.log)  # it may be a link
         try:
-            job.summary()
-        except UNINTELLIGIBLE as error:
+            summarise_job(job)
+        except DAMAGED_RECORD_ERRORS as error:
             raise SpisonetError(f"The files of {name} are damaged, or of another version.") from error
         return job
 
-    def start(self, program: str, config: CommandConfig, place: Place, key: str) -> Job:
-        """Start a job, once.
+    def start(self, program: str, config: CommandConfig, target: ComputeTarget, key: str) -> Job:
+        """Start a job once.
 
         Parameters
         ----------
         program : str
             Name of the program.
         config : CommandConfig
-            Of its command; outputs may begin with ``{job}``.
-        place : Place
-            Where.
+            Configuration of its command; paths of outputs may start with ``{job}``.
+        target : ComputeTarget
+            Where the job runs.
         key : str
-            Of the form: a form that is sent twice starts one job, which is returned both times.
+            Key of the form. A form that is submitted twice starts one job, which is returned both times.
 
         Raises
         ------
         SpisonetError
-            If a job that does the same is active, or it cannot be submitted.
+            If a job with the same command line is active, or the job cannot be submitted.
         """
-        config = _on_devices(config, place)
-        with self._alone():
+        config = select_devices(config, target)
+        with self._lock():
             jobs = self.all()
             for job in jobs:
                 if job.launch.get("key") == key:
                     return job
-            asked = command_line(program, config)
+            requested_line = command_line(program, config)
             for job in jobs:
-                if job.launch.get("asked_line") == asked and job.is_active:
-                    raise SpisonetError(f"{job.name} does the same already.")
-            folder = self._new_folder(config.command)
-            job = Job(folder, self._allowed_folders.shown(folder))
-            placed = place_outputs(config, job.name)
-            write_job_record(folder, placed, status=QUEUED)
+                if job.launch.get("requested_line") == requested_line and job.is_active:
+                    raise SpisonetError(f"{job.name} is already running the same command.")
+            job = self._job(self._new_folder(config.command))
+            config = insert_job_folder(config, job.name)
+            write_job_record(job.folder, config, status=QUEUED)
             try:
-                self._launch(job, program, placed, place, key=key, asked_line=asked)
+                self._submit(job, program, config, target, key=key, requested_line=requested_line)
             except (SpisonetError, OSError):
-                shutil.rmtree(folder, ignore_errors=True)
+                shutil.rmtree(job.folder, ignore_errors=True)
                 raise
         return self.find(job.name)
 
@@ -160,119 +127,85 @@ class Jobs:
         Raises
         ------
         SpisonetError
-            If it cannot be resumed, or is active.
+            If the job is active or cannot be resumed.
         """
-        with self._alone():
+        with self._lock():
             job = self.find(name)
             if not job.is_resumable:
                 raise SpisonetError(f"{name} is {job.state} and cannot be resumed.")
-            model = model_of(job.program, job.command)
+            model = config_model(job.program, job.command)
             config = model.from_options({**job.record["config"], "resume": True})
-            require_inside(config, self._allowed_folders)
-            write_json(job.folder / JOB_FILE, {**job.record, "status": QUEUED})
-            known = {name: job.launch[name] for name in ("key", "asked_line")}
-            self._launch(job, job.program, config, Place(**job.launch["place"]), **known)
+            require_allowed_paths(config, self._allowed_folders)
+            target = ComputeTarget(**job.launch["target"])
+            kept = {entry: job.launch[entry] for entry in ("key", "requested_line")}
+            record = {entry: value for entry, value in job.record.items() if entry != "error"}
+            write_json(job.folder / JOB_FILE, {**record, "status": QUEUED})
+            self._submit(job, job.program, config, target, **kept)
         return self.find(name)
 
     def stop(self, name: str) -> None:
-        """End a job; the command is asked first, and then made to.
+        """Stop a job: interrupt its command, and kill it if it does not end.
 
         Raises
         ------
         SpisonetError
-            If it is not active, or cannot be reached from here.
+            If the job is not active or runs on another machine.
         """
         job = self.find(name)
         if not job.is_active:
             raise SpisonetError(f"{name} is not running.")
         if (number := job.slurm_number) is not None:
             slurm.cancel(number)
-            ended = {"state": ENDED, "stopped": True, "cancelled": number}  # until SLURM lists it no more
+            ended = {"state": ENDED, "stopped": True, "cancelled_slurm_job": number}
             write_json(job.folder / PROCESS_FILE, {**job.process, **ended})
             return
         if not job.launch:
-            raise SpisonetError(f"{name} was not started here: stop it where it was.")
+            raise SpisonetError(f"{name} was started on the command line; stop it there.")
         deadline = time.monotonic() + SECONDS_TO_START
-        while job.process.get("state", STARTING) == STARTING and time.monotonic() < deadline:
-            time.sleep(GLANCE_SECONDS)  # it cannot be told yet
+        while is_starting(job) and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)  # the runner does not handle signals yet
             job = self.find(name)
         if not job.is_active:
             raise SpisonetError(f"{name} is {job.state}.")
-        if job.process["host"] != this_host():
-            raise SpisonetError(f"{name} runs on {job.process['host']}: stop it there.")
+        if job.process["host"] != host_name():
+            raise SpisonetError(f"{name} runs on {job.process['host']}; stop it there.")
         if is_alive(job.process["runner"]):
             os.kill(job.process["runner"]["pid"], signal.SIGTERM)
         elif is_alive(job.process.get("child")):
             os.killpg(job.process["child"]["pid"], signal.SIGINT)
 
     def delete(self, name: str) -> None:
-        """Delete the folder of a job that was started here.
+        """Delete the folder of a job that the interface started.
 
         Raises
         ------
         SpisonetError
-            If it is active or of another program, or cannot be deleted.
+            If the job is active, was started on the command line, or cannot be deleted.
         """
-        with self._alone():
+        with self._lock():
             job = self.find(name)
-            if not job.launch or job.folder.parent != self.project / FOLDER:
-                raise SpisonetError(f"{name} was not made here; delete its folder yourself.")
+            if not job.launch or job.folder.parent != self._project / JOBS_FOLDER:
+                raise SpisonetError(f"{name} was not started by the interface; delete its folder yourself.")
             if job.is_active:
-                raise SpisonetError(f"{name} is {job.state}: stop it first.")
+                raise SpisonetError(f"{name} is {job.state}; stop it first.")
             try:
                 shutil.rmtree(job.folder)
             except OSError as error:
                 raise SpisonetError(f"{name} cannot be deleted: {error}.") from error
 
-    def _launch(self, job: Job, program: str, config: CommandConfig, place: Place, **known: object) -> None:
-        line = command_line(program, config)
-        submitted = place.slurm is not None
-        devices = [f"gpu{number}" for number in sorted(set(place.gpus))] or ["cpu"]
-        launch = {
-            **known,
-            "program": program,
-            "line": line,
-            "arguments": [find_executable(line[0]), *line[1:]],
-            "project": str(self.project),
-            "devices": devices if place.wait and not submitted else [],
-            "place": place.model_dump(mode="json"),
-            "asked": time.time(),
-        }
-        for name in (PROCESS_FILE, SLURM_FILE):
-            (job.folder / name).unlink(missing_ok=True)
-        write_json(job.folder / LAUNCH_FILE, launch)
-        # -P: nothing in the current folder takes the place of a module
-        runner = [sys.executable, "-P", "-m", "spisonet.gui.runner", str(job.folder)]
-        if submitted:
-            self._submit(job, runner, place)
-        else:
-            process = {
-                "host": this_host(),
-                "runner": identity(_detach(runner, self.project)),
-                "state": STARTING,
-            }
-            with suppress(FileExistsError), (job.folder / PROCESS_FILE).open("x") as file:
-                json.dump(process, file)
-            # Nobody else may start a job before this one stands in the queue: first come, first served.
-            deadline = time.monotonic() + SECONDS_TO_QUEUE
-            while self._is_starting(job.folder) and time.monotonic() < deadline:
-                time.sleep(QUEUE_GLANCE_SECONDS)
+    def _job(self, folder: Path) -> Job:
+        return Job(folder, self._allowed_folders.display_name(folder))
 
-    def _is_starting(self, folder: Path) -> bool:
-        return Job(folder, self._allowed_folders.shown(folder)).process.get("state") == STARTING
-
-    def _submit(self, job: Job, runner: list[str], place: Place) -> None:
-        if self.template is None:
-            raise SpisonetError("There is no submission template; restart with --slurm_template.")
-        script = job.folder / SCRIPT_FILE
-        slurm.write_script(self.template, script, runner, job.folder / OUTPUT_FILE, place.slurm or {})
-        (job.folder / SLURM_FILE).write_text(slurm.submit(script), encoding="ascii")
+    def _submit(
+        self, job: Job, program: str, config: CommandConfig, target: ComputeTarget, **identification: object
+    ) -> None:
+        submit_job(job, program, config, target, self._project, self._template, **identification)
 
     def _new_folder(self, command: str) -> Path:
-        number = max((_number(path) for path in (self.project / FOLDER).iterdir()), default=0)
+        number = max((_number(path) for path in (self._project / JOBS_FOLDER).iterdir()), default=0)
         while True:
             number += 1
-            folder = self.project / FOLDER / f"{number:03d}_{command}"
+            folder = self._project / JOBS_FOLDER / f"{number:03d}_{command}"
             try:
                 folder.mkdir()
             except FileExistsError:
@@ -280,41 +213,25 @@ class Jobs:
             return folder
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Keep every other request, also of other servers of this project, from starting or deleting jobs."""
-        if (self.project / FOLDER).is_symlink():
-            # Its jobs would lie outside of the project, and not be found again.
-            raise SpisonetError(f"{FOLDER} is a link: make it a folder, or put the project where it leads.")
-        prepare_output_folder(self.project / FOLDER)
-        with (self.project / FOLDER / LOCK_FILE).open("ab") as lock:
+    def _lock(self) -> Iterator[None]:
+        """Let no other request, also of other servers of this project, start or delete jobs meanwhile."""
+        folder = self._project / JOBS_FOLDER
+        if folder.is_symlink():
+            # Its jobs would be outside the project, and the next start would not find them.
+            raise SpisonetError(f"{JOBS_FOLDER} is a link; replace it by a folder, or move the project.")
+        prepare_output_folder(folder)
+        with (folder / LOCK_FILE).open("ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
 
-def _detach(words: list[str], folder: Path) -> int:
-    """Start a program that outlives this one; return its number."""
-    nowhere = subprocess.DEVNULL
-    child = subprocess.Popen(
-        words, cwd=folder, stdin=nowhere, stdout=nowhere, stderr=nowhere, start_new_session=True
-    )
-    Thread(target=child.wait, daemon=True).start()  # takes note of its end, if this program lives to see it
-    return child.pid
-
-
-def _on_devices(config: CommandConfig, place: Place) -> CommandConfig:
-    """Enter the devices into a configuration."""
-    learns = "gpuID" in type(config).model_fields
-    if place.gpus and not learns:
-        raise SpisonetError(f"{config.command} uses no GPU.")
-    if place.gpus:
-        return config.model_copy(update={"gpuID": ",".join(map(str, sorted(set(place.gpus))))})
-    if learns and place.slurm is None and list_gpus():
-        return config.model_copy(update={"device": "cpu"})
-    return config
-
-
 def _age(job: Job) -> tuple[float, int]:
-    return (modified(job.folder / (LAUNCH_FILE if job.launch else JOB_FILE)) or 0.0, _number(job.folder))
+    path = job.folder / (LAUNCH_FILE if job.launch else JOB_FILE)
+    try:
+        written = path.stat().st_mtime
+    except OSError:  # deleted meanwhile
+        written = 0.0
+    return (written, _number(job.folder))
 
 
 def _number(folder: Path) -> int:

@@ -1,4 +1,4 @@
-"""``gui``: serve the interface of a project on this machine's own address."""
+"""``gui``: serve the graphical interface of a project on 127.0.0.1."""
 
 from __future__ import annotations
 
@@ -19,44 +19,44 @@ from spisonet.gui.slurm import template_fields
 if TYPE_CHECKING:
     from spisonet.gui.config import GuiConfig
 
-HOST = "127.0.0.1"  # reached from elsewhere through ssh alone
+HOST = "127.0.0.1"  # reached from other machines through ssh only
 FIRST_PORT, N_PORTS = 8642, 50
 TOKEN_BYTES = 24
-SECONDS_TO_FINISH = 2
+SHUTDOWN_SECONDS = 2
 SLURM_TEMPLATE = Path("spisonet_jobs/slurm_gpu.sh")
 
 
 def run_gui(config: GuiConfig) -> None:
-    """Serve until it is interrupted; jobs go on.
+    """Serve the interface until interrupted; jobs continue.
 
     Raises
     ------
     SpisonetError
-        If its libraries are not installed, a folder or the template does not exist, or the port is taken.
+        If its libraries are not installed, a folder or the template does not exist, or the port is in use.
     """
     try:
         import uvicorn  # noqa: PLC0415
 
-        from spisonet.gui.server import make_application  # noqa: PLC0415
+        from spisonet.gui.routes import make_application  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise SpisonetError(
             f"The graphical interface needs {error.name}: pip install 'spisonet[gui]'."
         ) from error
     project = config.project.resolve()
-    further = [Path(word.strip()) for word in (config.allowed_folders or "").split(",") if word.strip()]
-    for folder in (project, *further):
+    additional = [Path(word.strip()) for word in (config.allowed_folders or "").split(",") if word.strip()]
+    for folder in (project, *additional):
         if not folder.is_dir():
             raise SpisonetError(f"{folder} is not a folder.")
     template = config.slurm_template
     if template is not None and not template.is_file():
         raise SpisonetError(f"{template} does not exist.")
-    allowed_folders = AllowedFolders(project, [folder.resolve() for folder in further])
+    allowed_folders = AllowedFolders(project, [folder.resolve() for folder in additional])
     template = None if template is None else template.resolve()
-    os.chdir(project)  # what tables and options name is relative to it, as on the command line
+    os.chdir(project)  # paths in tables and options are relative to it, as on the command line
     if template is None and SLURM_TEMPLATE.is_file():
         template = SLURM_TEMPLATE.resolve()
     if template is not None:
-        template_fields(template)  # a fault of it is better told now
+        template_fields(template)  # report an invalid template before serving
     token = secrets.token_urlsafe(TOKEN_BYTES)
     with closing(_listen(config.port)) as listener:
         port = listener.getsockname()[1]
@@ -65,19 +65,19 @@ def run_gui(config: GuiConfig) -> None:
                 make_application(allowed_folders, token, template),
                 lifespan="off",
                 ws="none",
-                access_log=False,  # it would hold the token
+                access_log=False,  # it would contain the token
                 log_level="warning",
                 server_header=False,
-                timeout_graceful_shutdown=SECONDS_TO_FINISH,
+                timeout_graceful_shutdown=SHUTDOWN_SECONDS,
             )
         )
         typer.echo(
-            f"The project {project} is served at\n\n    http://{HOST}:{port}/{token}/\n\n"
-            "From another machine, first: "
+            f"Graphical interface of {project}:\n\n    http://{HOST}:{port}/{token}/\n\n"
+            "From another machine, first run: "
             f"ssh -L {port}:{HOST}:{port} {getpass.getuser()}@{socket.getfqdn()}\n"
-            "Whoever has this address can run jobs as you. End with Ctrl-C; jobs go on."
+            "Keep this address private: it allows running jobs as you. Stop with Ctrl-C; jobs continue."
         )
-        with suppress(KeyboardInterrupt):  # the way to end it
+        with suppress(KeyboardInterrupt):  # the user ends the server
             server.run(sockets=[listener])
 
 
@@ -93,4 +93,4 @@ def _listen(port: int | None) -> socket.socket:
             continue
         return listener
     taken = f"{FIRST_PORT} to {FIRST_PORT + N_PORTS - 1} are all" if port is None else f"{port} is"
-    raise SpisonetError(f"Port {taken} in use; give another with --port.")
+    raise SpisonetError(f"Port {taken} in use; choose another with --port.", field="port")

@@ -1,4 +1,4 @@
-"""Know a process again: its number is given to others after its end, its start is not."""
+"""Identify a process by number and start time, because the system reuses the numbers of ended processes."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ START_FIELD = 22  # of /proc/PID/stat (proc(5)): start in ticks after boot
 ZOMBIE = "Z"
 
 
-def this_host() -> str:
+def host_name() -> str:
     """Name of this machine."""
     return socket.gethostname()
 
 
 def process_start(pid: int) -> str | None:
-    """Return a text that tells a process from later ones of the same number; None if there is none."""
+    """Return a text that is unique to this start of a process number; None if no such process runs."""
     stat = Path(f"/proc/{pid}/stat")
     if not BOOT_FILE.is_file():  # not Linux
-        asked = subprocess.run(
+        result = subprocess.run(
             ["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
         )
-        return asked.stdout.strip() or None
+        return result.stdout.strip() or None
     try:
-        # The second field, the name in brackets, may hold spaces.
+        # The second field, the name in brackets, may contain spaces.
         fields = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except OSError:
         return None
@@ -36,14 +36,14 @@ def process_start(pid: int) -> str | None:
     return f"{BOOT_FILE.read_text(encoding='ascii').strip()}:{fields[START_FIELD - 3]}"
 
 
-def identity(pid: int | None = None) -> dict[str, Any]:
-    """Describe a process, by default this one."""
+def process_identity(pid: int | None = None) -> dict[str, Any]:
+    """Return ``pid`` and ``start`` of a process, by default of this one."""
     number = os.getpid() if pid is None else pid
     return {"pid": number, "start": process_start(number)}
 
 
-def is_alive(described: dict[str, Any] | None) -> bool:
-    """Tell whether a process that `identity` described on this machine still runs."""
-    if not described or described.get("start") is None:
+def is_alive(identity: dict[str, Any] | None) -> bool:
+    """Tell whether a process of this machine with this `process_identity` is still running."""
+    if not identity or identity.get("start") is None:
         return False
-    return process_start(int(described["pid"])) == str(described["start"])
+    return process_start(int(identity["pid"])) == str(identity["start"])

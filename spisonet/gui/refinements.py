@@ -1,4 +1,4 @@
-"""What RELION's refinements tell of their corrections, and what would go wrong with the next one."""
+"""RELION refinements of the project: their corrections by iteration, and the check before a refinement."""
 
 from __future__ import annotations
 
@@ -17,20 +17,19 @@ if TYPE_CHECKING:
     from spisonet.gui.allowed_folders import AllowedFolders
 
 VARIABLE, EXECUTABLE = "RELION_EXTERNAL_RECONSTRUCT_EXECUTABLE", "spisonet-relion-reconstruct"
-CORRECTIONS, SUMMARY_FILE, PAGE_FILE = "spisonet", "summary.json", "summary.html"
-RECORD = re.compile(r"it\d{3,}_[^.]+\.json")
-OPTIMISER = re.compile(r"_it(\d{3,})_optimiser\.star$")
-ENDINGS = {
+CORRECTIONS_FOLDER, SUMMARY_FILE, PAGE_FILE = "spisonet", "summary.json", "summary.html"
+OPTIMISER_NAME = re.compile(r"_it(\d{3,})_optimiser\.star$")
+STATE_OF_EXIT_FILE = {
     "RELION_JOB_EXIT_SUCCESS": "finished",
     "RELION_JOB_EXIT_FAILURE": "failed",
     "RELION_JOB_EXIT_ABORTED": "stopped",
 }
-JOB_KINDS = ("Refine3D", "Class3D", "MultiBody")
-SECONDS_FOR_A_CHECK = 120
+JOB_TYPES = ("Refine3D", "Class3D", "MultiBody")
+CHECK_TIMEOUT_SECONDS = 120
 
 
 def export_line() -> str:
-    """Return what a shell has to be told before RELION starts.
+    """Return the shell line to run before RELION starts.
 
     Raises
     ------
@@ -41,46 +40,46 @@ def export_line() -> str:
 
 
 def list_refinements(allowed_folders: AllowedFolders) -> list[dict[str, Any]]:
-    """List the refinements of the project, newest first."""
+    """List the refinements of the project, most recently changed first."""
     folders = [
         job
-        for kind in JOB_KINDS
-        for job in (allowed_folders.project / kind).glob("*")
+        for job_type in JOB_TYPES
+        for job in (allowed_folders.project / job_type).glob("*")
         if job.is_dir() and not job.is_symlink()
     ]
-    found = [_outline(folder, allowed_folders) for folder in folders]
-    return sorted(found, key=lambda outline: outline["seen"], reverse=True)
+    refinements = [_summarise(folder, allowed_folders) for folder in folders]
+    return sorted(refinements, key=lambda refinement: refinement["modified"], reverse=True)
 
 
-def _outline(folder: Path, allowed_folders: AllowedFolders) -> dict[str, Any]:
-    iterations = [int(match[1]) for name in os.listdir(folder) if (match := OPTIMISER.search(name))]
-    ending = next((state for name, state in ENDINGS.items() if (folder / name).exists()), None)
+def _summarise(folder: Path, allowed_folders: AllowedFolders) -> dict[str, Any]:
+    iterations = [int(match[1]) for name in os.listdir(folder) if (match := OPTIMISER_NAME.search(name))]
+    exited = (state for name, state in STATE_OF_EXIT_FILE.items() if (folder / name).exists())
     return {
-        "name": allowed_folders.shown(folder),
+        "name": allowed_folders.display_name(folder),
         "iteration": max(iterations, default=None),
-        "state": ending or "running",
-        "corrected": (folder / CORRECTIONS).is_dir(),
-        "seen": folder.stat().st_mtime,
+        "state": next(exited, "running"),
+        "corrected": (folder / CORRECTIONS_FOLDER).is_dir(),
+        "modified": folder.stat().st_mtime,
     }
 
 
-def show_refinement(name: str, allowed_folders: AllowedFolders) -> dict[str, Any]:
-    """Return what was done in each iteration of a refinement so far.
+def read_refinement(name: str, allowed_folders: AllowedFolders) -> dict[str, Any]:
+    """Return the corrections in each iteration of a refinement so far.
 
     Raises
     ------
     SpisonetError
-        If it is no job folder.
+        If it is not a job folder.
     """
-    folder = allowed_folders.inside(name)
+    folder = allowed_folders.resolve(name)
     if not folder.is_dir():
         raise SpisonetError(f"{name} is not a folder.")
-    corrections = allowed_folders.inside(folder / CORRECTIONS)
-    summary = _read(corrections / SUMMARY_FILE).get("rows", [])
+    corrections = allowed_folders.resolve(folder / CORRECTIONS_FOLDER)
+    summary = _read_json(corrections / SUMMARY_FILE).get("rows", [])
     rows = {(row["iteration"], row["part"]): row for row in summary}
-    # The record of an iteration is there before its line of the summary, which half 1 writes alone.
-    records = [_read(path) for path in sorted(corrections.glob("it*.json")) if RECORD.fullmatch(path.name)]
-    for record in filter(None, records):
+    # An iteration is recorded before it is added to the summary, which half 1 alone writes.
+    records = [_read_json(path) for path in sorted(corrections.glob("it*.json"))]
+    for record in (record for record in records if "half" in record):
         key = (record["iteration"], record["part"])
         row = rows.setdefault(key, {"iteration": key[0], "part": key[1], "corrections": []})
         if record["half"] not in [known["half"] for known in row["corrections"]]:
@@ -88,59 +87,70 @@ def show_refinement(name: str, allowed_folders: AllowedFolders) -> dict[str, Any
             row.setdefault("resolution", record["facts"].get("resolution"))
     page = corrections / PAGE_FILE
     return {
-        **_outline(folder, allowed_folders),
-        "rows": [row for _, row in sorted(rows.items())],
-        "page": allowed_folders.shown(page) if page.is_file() else None,
+        **_summarise(folder, allowed_folders),
+        "rows": [
+            {**row, "corrections": [_correction(record) for record in row["corrections"]]}
+            for _, row in sorted(rows.items())
+        ],
+        "page": allowed_folders.display_name(page) if page.is_file() else None,
     }
 
 
-def check(subject: str, allowed_folders: AllowedFolders) -> list[dict[str, str]]:
-    """Ask the reconstruct program what would go wrong.
+def _correction(record: dict[str, Any]) -> dict[str, Any]:
+    """Return what the page shows of the record of one half, class or body."""
+    return {
+        "half": record["half"],
+        "outcome": record["outcome"],
+        "reason": record["reason"],
+        "seconds": record["facts"].get("seconds"),
+        "inferred_fraction": record["facts"].get("inferred"),
+    }
+
+
+def check_refinement(refinement: str, allowed_folders: AllowedFolders) -> list[dict[str, str]]:
+    """Find out before the first iteration what would go wrong.
 
     Parameters
     ----------
-    subject : str
-        A job folder, a refine command, or nothing.
+    refinement : str
+        A job folder or a refine command; empty: check only the machine and the settings.
     allowed_folders : AllowedFolders
-        Where a folder may be.
+        Where a job folder may be.
 
     Returns
     -------
     list of dict
-        ``kind`` (ok, warning, error) and ``text``.
+        Findings with ``level`` (ok, warning or error), ``code`` and ``message``.
 
     Raises
     ------
     SpisonetError
-        If it does not answer.
+        If the check cannot be run.
     """
-    subject = subject.strip()
-    words = [subject] if subject else []
-    if subject and not any(word.startswith("--") for word in subject.split()):
-        words = [str(allowed_folders.inside(subject))]
+    refinement = refinement.strip()
+    words = [refinement] if refinement else []
+    if refinement and not any(word.startswith("--") for word in refinement.split()):
+        words = [str(allowed_folders.resolve(refinement))]
     program = find_executable(EXECUTABLE)
-    environment = {VARIABLE: program, **os.environ}  # as the line above tells the user to export it
+    environment = {VARIABLE: program, **os.environ}  # as after the line that the page shows
     try:
-        done = subprocess.run(
-            [program, "--check", *words],
+        result = subprocess.run(
+            [program, "--check", "--json", *words],
             capture_output=True,
             text=True,
-            timeout=SECONDS_FOR_A_CHECK,
+            timeout=CHECK_TIMEOUT_SECONDS,
             check=False,
             env=environment,
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise SpisonetError(f"{EXECUTABLE} --check does not answer: {error}.") from error
-    found = re.findall(r"^  (ok|WARNING|ERROR) +(.+)$", done.stdout, re.MULTILINE)
-    if not found:
-        said = (done.stderr or done.stdout).strip().splitlines()
-        raise SpisonetError((said[-1] if said else "It said nothing.").removeprefix("spisonet: "))
-    return [{"kind": kind.lower(), "text": text} for kind, text in found]
+        findings: list[dict[str, str]] = json.loads(result.stdout)
+    except (OSError, subprocess.TimeoutExpired, ValueError) as error:
+        raise SpisonetError(f"{EXECUTABLE} --check failed: {error}.") from error
+    return findings
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # not there yet
+    except (OSError, ValueError):  # not written yet
         return {}
     return content if isinstance(content, dict) else {}

@@ -1,4 +1,4 @@
-"""What the page may ask: the fields of its requests."""
+"""Fields of the requests that the web page sends."""
 
 from __future__ import annotations
 
@@ -6,51 +6,51 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from spisonet.gui.jobs import Place  # noqa: TC001 - evaluated by pydantic
+from spisonet.gui.submission import ComputeTarget  # noqa: TC001 - evaluated by pydantic
 
 
 class RequestModel(BaseModel):
-    """Base of all: nothing else is understood."""
+    """Base of all requests; unknown fields are rejected."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Named(RequestModel):
-    """Something of the project: a job, a file, a table, a folder."""
+class NamedRequest(RequestModel):
+    """Name of a job, file, table or folder of the project."""
 
     name: str = ""
 
 
-class LogPage(Named):
-    """A part of a job's log."""
+class LogRequest(NamedRequest):
+    """Page of a job's log that starts at a byte offset; -1: the last page."""
 
     offset: int = -1
 
 
-class Download(Named):
-    """A file, to be shown or kept; ``version`` as in `Plane`."""
+class FileRequest(NamedRequest):
+    """File to show, or to download; ``version`` as in `PlaneRequest`."""
 
-    keep: bool = False
+    download: bool = False
     version: str = ""
 
 
-class Form(RequestModel):
-    """Answers of a form."""
+class FormRequest(RequestModel):
+    """Values of a form."""
 
     program: str
     command: str
     values: dict[str, str | bool | None]
 
 
-class Start(Form):
-    """A job to start."""
+class StartRequest(FormRequest):
+    """Job to start; ``key`` identifies the form."""
 
-    place: Place
+    target: ComputeTarget
     key: str = Field(min_length=8, max_length=64)
 
 
-class Cell(Named):
-    """A value of a table of tomograms."""
+class CellEdit(NamedRequest):
+    """New value in a tomogram table; ``version`` is that of the table that the page shows."""
 
     row: int
     column: str
@@ -58,20 +58,20 @@ class Cell(Named):
     version: str
 
 
-class Rows(Named):
-    """Rows of a table of tomograms."""
+class RowRemoval(NamedRequest):
+    """Rows to remove from a tomogram table."""
 
     rows: list[int]
     version: str
 
 
-class Copy(Named):
-    """A table and the name of its copy."""
+class TableCopy(NamedRequest):
+    """Tomogram table and the name of its copy."""
 
     target: str
 
 
-class Addition(Named):
+class TomogramAddition(NamedRequest):
     """Tomograms to add to a table."""
 
     folder: str
@@ -79,21 +79,21 @@ class Addition(Named):
     options: dict[str, str | bool | None] = {}
 
 
-class DroppedFolder(Named):
-    """What a browser tells of a folder that was dropped on the page: names and sizes of its files."""
+class DroppedFolder(NamedRequest):
+    """Name of a folder that was dropped on the page, with the names and sizes in bytes of its files."""
 
     files: dict[str, int]
 
 
-class Boundary(Named):
-    """Contours that were drawn on a tomogram."""
+class BoundaryRequest(NamedRequest):
+    """Contours drawn on a tomogram, as points (x, y, z) in voxels."""
 
     volume: str
     contours: list[list[tuple[float, float, float]]]
 
 
-class Plane(Named):
-    """A plane of a volume; ``version`` keeps the browser from showing what was there before."""
+class PlaneRequest(NamedRequest):
+    """Plane of a volume; ``version`` keeps the browser from showing an earlier content of the file."""
 
     axis: Literal["z", "y", "x"]
     index: int = Field(ge=0)
@@ -101,14 +101,14 @@ class Plane(Named):
     version: str = ""
 
 
-class Slice(Plane):
-    """A plane, and the densities that become black and white."""
+class SliceRequest(PlaneRequest):
+    """Plane of a volume and the densities that are drawn black and white."""
 
     low: float = Field(allow_inf_nan=False)
     high: float = Field(allow_inf_nan=False)
 
 
-class Subject(RequestModel):
-    """A job folder of RELION, or a refine command."""
+class RefinementCheck(RequestModel):
+    """RELION job folder or refine command to check."""
 
-    subject: str = ""
+    refinement: str = ""

@@ -1,7 +1,7 @@
-"""Run one job, detached from whoever asked for it: ``python -m spisonet.gui.runner FOLDER``.
+"""Run one job in a process of its own, independent of the server: ``python -m spisonet.gui.runner FOLDER``.
 
-It waits for the devices of the job, runs the command line, passes on a wish to stop, and notes what became
-of it.
+The runner waits until the devices of the job are free, runs the command, forwards a request to stop, and
+records the outcome in ``process.json``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from spisonet.gui.processes import identity, this_host
+from spisonet.gui.processes import host_name, process_identity
 from spisonet.io.atomic import write_json
 from spisonet.io.run_record import JOB_FILE
 
@@ -29,72 +29,77 @@ LAUNCH_FILE, PROCESS_FILE, OUTPUT_FILE = "launch.json", "process.json", "run.out
 WAITING, RUNNING, ENDED = "waiting", "running", "ended"
 FINISHED, FAILED, STOPPED = "finished", "failed", "stopped"
 QUEUED = "queued"
-UNSETTLED = (QUEUED, RUNNING)  # status in job.json of a command that ended without a word
-PATIENCE_SECONDS = {signal.SIGINT: 30.0, signal.SIGTERM: 10.0, signal.SIGKILL: 10.0}
-GLANCE_SECONDS = 0.2
+INCOMPLETE = (QUEUED, RUNNING)  # status in job.json if the command has not recorded its end
+GRACE_SECONDS = {signal.SIGINT: 30.0, signal.SIGTERM: 10.0, signal.SIGKILL: 10.0}
+POLL_SECONDS = 0.2
 NOT_STARTED = 127
 
 
-class _StopWaiting(Exception):  # noqa: N818 - a wish, not an error
-    """Somebody wants a job to end that waits for its devices."""
+class _StopRequested(Exception):  # noqa: N818 - a signal, not an error
+    """The job is to end while it waits for its devices."""
 
 
 class Runner:
-    """One job.
+    """Process that runs one job.
 
     Parameters
     ----------
     folder : Path
-        Its folder, which holds ``launch.json``: ``arguments`` to run in ``project``, and the ``devices``
-        to wait for.
+        Job folder with ``launch.json``, which lists the ``arguments`` of the command, the folder ``project``
+        to run it in and the ``devices`` to wait for.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._launch = json.loads((folder / LAUNCH_FILE).read_text(encoding="utf-8"))
-        self._process: dict[str, Any] = {"host": this_host(), "runner": identity(), "state": WAITING}
+        self._process: dict[str, Any] = {
+            "host": host_name(),
+            "runner": process_identity(),
+            "state": WAITING,
+        }
         self._stopping = self._waiting = False
 
     def stop(self, _number: int, _frame: FrameType | None) -> None:
-        """Note the wish to stop; a signal handler."""
+        """Stop the job; a signal handler."""
         self._stopping = True
         if self._waiting:
             self._waiting = False
-            raise _StopWaiting
+            raise _StopRequested
 
     def run(self) -> None:
-        """Wait, run, and note what became of it."""
+        """Wait for the devices, run the command and record the outcome."""
         status = NOT_STARTED
         with ExitStack() as stack:
             try:
-                tickets = self._take_devices(stack)
+                tickets = self._acquire_devices(stack)
                 if not self._stopping:
                     status = self._run_command(tickets)
             except OSError as error:
                 with (self._folder / OUTPUT_FILE).open("a", encoding="utf-8") as output:
                     output.write(f"The job could not be started: {error}\n")
         self._process.pop("child", None)
-        self._note(state=ENDED, stopped=self._stopping, exit_status=status, ended=time.time())
-        self._settle(STOPPED if self._stopping else FAILED if status else FINISHED)
+        self._update_process_file(state=ENDED, stopped=self._stopping, exit_status=status, ended=time.time())
+        self._complete_record(STOPPED if self._stopping else FAILED if status else FINISHED)
 
-    def _note(self, **news: object) -> None:
-        self._process |= news
+    def _update_process_file(self, **changes: object) -> None:
+        self._process |= changes
         write_json(self._folder / PROCESS_FILE, self._process)
 
-    def _take_devices(self, stack: ExitStack) -> list[IO[bytes]]:
-        """Wait until no earlier job of this user on this machine has, or waits for, the devices."""
+    def _acquire_devices(self, stack: ExitStack) -> list[IO[bytes]]:
+        """Wait until all earlier jobs of this user on this machine have released the devices."""
         folder = Path(tempfile.gettempdir()) / f"spisonet-{os.getuid()}"
         folder.mkdir(mode=0o700, exist_ok=True)
         if folder.lstat().st_uid != os.getuid():
             raise PermissionError(f"{folder} belongs to another user")
         tickets: list[IO[bytes]] = []
-        with suppress(_StopWaiting):
+        with suppress(_StopRequested):
             self._waiting = not self._stopping
             for name in self._launch["devices"] if self._waiting else []:
                 ticket, earlier = _draw_ticket(folder, name, stack)
                 tickets.append(ticket)
-                self._note()  # only now, so that jobs that are started one after another keep their order
-                _wait_for(folder, name, earlier)
+                # Written only now, so that jobs that are started one after another keep their order.
+                self._update_process_file()
+                _wait_for_tickets(folder, name, earlier)
             self._waiting = False
         return tickets
 
@@ -107,32 +112,33 @@ class Runner:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
-                process_group=0,  # so that all of its processes can be told to stop
-                pass_fds=[ticket.fileno() for ticket in tickets],  # its devices are taken as long as it lives
+                process_group=0,  # so that a signal reaches all of its processes
+                pass_fds=[ticket.fileno() for ticket in tickets],  # keeps the devices locked while it lives
             )
-        self._note(state=RUNNING, started=time.time(), child=identity(child.pid))
+        self._update_process_file(state=RUNNING, started=time.time(), child=process_identity(child.pid))
         while not self._stopping:
             with suppress(subprocess.TimeoutExpired):
-                return child.wait(GLANCE_SECONDS)
-        for number, patience in PATIENCE_SECONDS.items():  # first as Ctrl-C: it can be resumed then
+                return child.wait(POLL_SECONDS)
+        for number, seconds in GRACE_SECONDS.items():  # SIGINT (Ctrl-C) first: the run stays resumable
             with suppress(ProcessLookupError):
                 os.killpg(child.pid, number)
             with suppress(subprocess.TimeoutExpired):
-                return child.wait(patience)
+                return child.wait(seconds)
         return child.wait()
 
-    def _settle(self, status: str) -> None:
-        """Complete the record of a command that keeps none itself, or was killed."""
+    def _complete_record(self, status: str) -> None:
+        """Set the status in ``job.json`` if the command does not do so itself or was killed."""
         path = self._folder / JOB_FILE
         record = json.loads(path.read_text(encoding="utf-8"))
-        if record.get("status") in UNSETTLED:
+        if record.get("status") in INCOMPLETE:
             write_json(path, {**record, "status": status})
 
 
 def _draw_ticket(folder: Path, name: str, stack: ExitStack) -> tuple[IO[bytes], list[int]]:
-    """Draw a ticket of a device; return it and the numbers of the earlier ones.
+    """Draw a ticket for a device; return it and the numbers of earlier tickets.
 
-    A ticket is a locked file. The system unlocks it when the last process that holds it has ended, however.
+    A ticket is a locked file. The system unlocks it when the last process that holds it has ended, whatever
+    the reason.
     """
     with (folder / f"{name}.drawing").open("ab") as drawing:
         fcntl.flock(drawing, fcntl.LOCK_EX)
@@ -143,18 +149,18 @@ def _draw_ticket(folder: Path, name: str, stack: ExitStack) -> tuple[IO[bytes], 
     return ticket, earlier
 
 
-def _wait_for(folder: Path, name: str, earlier: list[int]) -> None:
-    """Wait until every earlier ticket is given back."""
-    for other in earlier:
-        path = folder / f"{name}.{other}"
-        with suppress(FileNotFoundError), path.open("r+b") as theirs:
-            fcntl.flock(theirs, fcntl.LOCK_EX)
+def _wait_for_tickets(folder: Path, name: str, numbers: list[int]) -> None:
+    """Wait until tickets are returned, and remove them."""
+    for number in numbers:
+        path = folder / f"{name}.{number}"
+        with suppress(FileNotFoundError), path.open("r+b") as ticket:
+            fcntl.flock(ticket, fcntl.LOCK_EX)
             path.unlink()
 
 
 def main() -> None:
     """Run the job whose folder is the only argument."""
-    # A shell lets what it starts in the background ignore interrupts, and so would the command.
+    # A shell starts background processes with interrupts ignored, and the command would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     runner = Runner(Path(sys.argv[1]).resolve())
     signal.signal(signal.SIGTERM, runner.stop)

@@ -1,4 +1,4 @@
-"""What stands before every request: the token, the origin, the host, the size."""
+"""Checks before every request: token, host name, origin and size."""
 
 from __future__ import annotations
 
@@ -12,55 +12,56 @@ from starlette.responses import PlainTextResponse
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-LARGEST_BODY = 2**20  # bytes: forms and boundaries; files are never sent
-TOO_LARGE = "This is more than the interface takes: files are not sent to it."
+MAX_BODY_BYTES = 2**20  # for forms and boundaries; files are never uploaded
+TOO_LARGE = f"The request is larger than {MAX_BODY_BYTES} bytes; files are not uploaded to the interface."
 LOCAL_NAMES = ("127.0.0.1", "localhost", "[::1]")
-OWN = ("same-origin", "none")  # Sec-Fetch-Site of this page, and of an address that was typed in
+SAME_ORIGIN = ("same-origin", "none")  # Sec-Fetch-Site of this page, and of an address typed by the user
+OTHER_PAGE = "Requests of other web pages are refused."
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",  # or links would tell the token
+    "Referrer-Policy": "no-referrer",  # otherwise links would disclose the token
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
 
 
 class SecurityMiddleware:
-    """Let only requests through that come from this interface's own page.
+    """Pass on only the requests of this interface's own page.
 
-    The token is the first part of every path. Being no cookie, it is sent to no other program that serves
-    the same host, and no foreign page can make a browser add it.
+    The token is the first part of every path. Unlike a cookie, the browser does not send it to other programs
+    on the same host, and another web page cannot make the browser add it.
 
     Parameters
     ----------
     app : ASGI application
-        What is guarded; it sees paths without the token.
+        Protected application; it receives paths without the token.
     token : str
-        The secret.
+        Secret first part of every path.
     """
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self._app, self._token = app, token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve or refuse."""
+        """Pass the request on or refuse it."""
         if scope["type"] != "http":
-            raise ValueError(f"{scope['type']} is not served.")
+            raise ValueError(f"Connections of type {scope['type']} are not supported.")
         headers = Headers(scope=scope)
         given, _, rest = scope["path"].removeprefix("/").partition("/")
         if not hmac.compare_digest(given.encode(), self._token.encode()):
-            await _refuse(403, "This address lacks its token: use the one that the program printed.")(
+            await _refuse(403, "The address lacks its token; use the address that the program printed.")(
                 scope, receive, send
             )
             return
-        if refusal := _foreign(scope["method"], headers):
+        if refusal := _refusal_reason(scope["method"], headers):
             await _refuse(403, refusal)(scope, receive, send)
             return
         length = headers.get("content-length", "0")
-        if not length.isdecimal() or int(length) > LARGEST_BODY:
+        if not length.isdecimal() or int(length) > MAX_BODY_BYTES:
             await _refuse(413, TOO_LARGE)(scope, receive, send)
             return
         await self._serve({**scope, "path": f"/{rest}", "raw_path": f"/{rest}".encode()}, receive, send)
@@ -68,11 +69,11 @@ class SecurityMiddleware:
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         received = 0
 
-        async def counted() -> Message:
+        async def limited() -> Message:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > LARGEST_BODY:
+            if received > MAX_BODY_BYTES:
                 raise HTTPException(413, TOO_LARGE, {"Connection": "close"})
             return message
 
@@ -83,25 +84,25 @@ class SecurityMiddleware:
                     headers.setdefault(name, value)
             await send(message)
 
-        await self._app(scope, counted, secured)
+        await self._app(scope, limited, secured)
 
 
-def _foreign(method: str, headers: Headers) -> str:
-    """Say why a request is not of this interface's own page; empty if it is."""
+def _refusal_reason(method: str, headers: Headers) -> str:
+    """Return why a request is refused; empty for requests of this interface's own page."""
     host = headers.get("host", "")
     if host.rpartition(":")[0] not in LOCAL_NAMES and host not in LOCAL_NAMES:
-        return f"{host} is no name of this interface."  # another name that was made to lead here
+        return f"The host name {host} is not accepted."  # DNS rebinding: another name for this address
     origin = headers.get("origin")
     if origin is not None and origin != f"http://{host}":
-        return "Requests of other pages are refused."
+        return OTHER_PAGE
     site, mode = headers.get("sec-fetch-site", "none"), headers.get("sec-fetch-mode")
-    followed = method == "GET" and mode == "navigate" and headers.get("sec-fetch-dest") == "document"
-    if site not in OWN and not followed:
-        return "Requests of other pages are refused."
+    followed_link = method == "GET" and mode == "navigate" and headers.get("sec-fetch-dest") == "document"
+    if site not in SAME_ORIGIN and not followed_link:
+        return OTHER_PAGE
     if method not in ("GET", "HEAD") and headers.get("content-type") != "application/json":
-        return "Requests are in JSON."
+        return "The content type of requests is application/json."
     return ""
 
 
-def _refuse(status: int, sentence: str) -> PlainTextResponse:
-    return PlainTextResponse(sentence, status, {**SECURITY_HEADERS, "Connection": "close"})
+def _refuse(status: int, message: str) -> PlainTextResponse:
+    return PlainTextResponse(message, status, {**SECURITY_HEADERS, "Connection": "close"})

@@ -1,4 +1,4 @@
-"""A real server on a project folder, and a way to ask it."""
+"""A real server of a project folder, and requests to it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 SCRIPTS = Path(sys.executable).parent
 ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+/\S+/")
-LIVE = ("queued", "running")
+ACTIVE = ("queued", "running")
 
 
 @dataclass
@@ -40,7 +40,7 @@ class Reply:
 
 @dataclass
 class Server:
-    """A served project."""
+    """The interface of a project."""
 
     project: Path
     address: str
@@ -54,10 +54,10 @@ class Server:
     def prefix(self) -> str:
         return urlsplit(self.address).path
 
-    def ask(
+    def request(
         self, path: str, method: str = "GET", body: bytes | None = None, headers: dict[str, str] | None = None
     ) -> Reply:
-        """Send a request to the bare path, which the token is no part of."""
+        """Send a request to a path, which has to contain the token."""
         connection = http.client.HTTPConnection(self.host, timeout=60)
         try:
             connection.request(method, path, body, headers or {})
@@ -72,20 +72,20 @@ class Server:
 
     def get(self, path: str, **values: Any) -> Reply:
         query = f"?{urlencode(values)}" if values else ""
-        return self.ask(f"{self.prefix}{path}{query}")
+        return self.request(f"{self.prefix}{path}{query}")
 
     def post(self, path: str, body: object) -> Reply:
-        return self.ask(
+        return self.request(
             self.prefix + path, "POST", json.dumps(body).encode(), {"Content-Type": "application/json"}
         )
 
-    def start(self, program: str, command: str, values: dict[str, Any], key: str, **place: Any) -> Reply:
-        body = {"program": program, "command": command, "values": values, "place": place, "key": key}
+    def start(self, program: str, command: str, values: dict[str, Any], key: str, **target: Any) -> Reply:
+        body = {"program": program, "command": command, "values": values, "target": target, "key": key}
         return self.post("api/start", body)
 
-    def wait(self, name: str, until: Callable[[dict[str, Any]], bool] | None = None) -> dict[str, Any]:
-        """Wait until a job has ended, or something else is true of it."""
-        reached = until or (lambda job: job["state"] not in LIVE)
+    def wait(self, name: str, condition: Callable[[dict[str, Any]], bool] | None = None) -> dict[str, Any]:
+        """Wait until a job has ended, or until a condition on it is met."""
+        reached = condition or (lambda job: job["state"] not in ACTIVE)
         deadline = time.monotonic() + 240
         while time.monotonic() < deadline:
             job = self.get("api/job", name=name).json
@@ -101,7 +101,7 @@ def serve(project: Path, *options: str) -> Server:
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        # Jobs of other tests, or of the machine's user, do not make these wait.
+        # The queue for devices is in the temporary folder: these jobs do not wait for other tests.
         env={**os.environ, "TMPDIR": str(project.parent)},
     )
     assert process.stdout is not None
@@ -120,7 +120,7 @@ def end(server: Server) -> None:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server of a project with a small map, shared by the tests of a module."""
+    """Server of a project with a small map, shared by the tests of a module."""
     project = tmp_path_factory.mktemp("project")
     write_map(project / "map.mrc")
     served = serve(project)

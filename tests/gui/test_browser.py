@@ -1,4 +1,4 @@
-"""The interface as a user has it: real jobs, in a browser."""
+"""The interface in a browser, with real jobs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from selenium.webdriver.common.by import By
 
 from spisonet.io.imod import read_contours
 from spisonet.io.tomogram_table import TomogramTable
-from tests.gui.conftest import LIVE, Server, end, serve
+from tests.gui.conftest import ACTIVE, Server, end, serve
 from tests.tomography.simulation import seen, slab_of_rods, write_mrc
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 SHAPE = (24, 48, 64)
 TINY = {"filter_base": "4", "cube_size": "16", "n_subvolume": "16", "ncpus": "1"}
-EXPECTED = ("400 (Bad Request)", "422 (Unprocessable")  # answers to faults that a test makes on purpose
+EXPECTED = ("400 (Bad Request)", "422 (Unprocessable")  # responses to errors that a test makes on purpose
 OPTIONS = ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1400,950")
 SOFTWARE_WEBGL = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 OPTIMISER = "# RELION optimiser; version 3.1.3\n# --o Refine3D/job007/run --auto_refine --i particles.star\n"
@@ -51,9 +51,9 @@ class Page:
     def __init__(self, driver: webdriver.Chrome, server: Server) -> None:
         self.driver, self.server = driver, server
 
-    def open(self, where: str = "") -> None:
+    def open(self, address: str = "") -> None:
         self.driver.get("about:blank")
-        self.driver.get(f"{self.server.address}#/{where}")
+        self.driver.get(f"{self.server.address}#/{address}")
 
     def find(self, css: str, text: str | None = None) -> WebElement:
         """Wait for an element."""
@@ -151,7 +151,7 @@ def served(tmp_path_factory) -> Iterator[Server]:
     started = serve(project)
     yield started
     for job in started.get("api/jobs").json:
-        if job["state"] in LIVE:
+        if job["state"] in ACTIVE:
             started.post("api/stop", {"name": job["name"]})
             started.wait(job["name"])
     end(started)
@@ -167,6 +167,11 @@ def page(driver, served) -> Iterator[Page]:
 
 def table(page: Page) -> list[dict[str, str]]:
     return [dict(row.values) for row in TomogramTable.read(page.server.project / "tomograms.star").rows]
+
+
+def n_epochs(job: dict) -> int:
+    """Completed epochs of training."""
+    return max((stage["done"] for stage in job["stages"] if stage["stage"] == "training"), default=0)
 
 
 def list_tomograms(page: Page, name: str) -> None:
@@ -186,23 +191,23 @@ def test_tomograms_from_the_folder_to_the_picture(page, monkeypatch):
         "#added-by", "isonet.py prepare_star --full data/full --even data/even --odd data/odd --tilt_min"
     )
 
-    # Edited in place: first a fault, told below its cell, then a value.
+    # Edited in place: an invalid value is flagged below its cell, then a valid one is saved.
     page.fill("[data-cell='0-rlnDefocus']", "much" + Keys.ENTER)
-    assert page.find("td .fault", "much is no number").is_displayed()
+    assert page.find("td .field-error", "much is not a valid number").is_displayed()
     page.fill("[data-cell='0-rlnDefocus']", "25000" + Keys.ENTER)
-    page.wait_for("!document.querySelector('td .wrong')")
+    page.wait_for("!document.querySelector('td .invalid')")
     page.fill("[data-cell='1-rlnDefocus']", "24000" + Keys.ENTER)
     deadline = time.monotonic() + 10
     while [row["rlnDefocus"] for row in table(page)] != ["25000", "24000"]:
         assert time.monotonic() < deadline
     assert [row["rlnTiltMin"] for row in table(page)] == ["-58", "-58"]
 
-    # A fault of a form stands beside its field, and nothing is started.
+    # An invalid value is flagged below its field, and nothing is started.
     page.click("[data-do=deconv]")
     page.fill_form(snrfalloff="-1")
     page.click("[data-do=start]")
-    assert "greater than or equal to 0" in page.find("#fault-snrfalloff", "input").text
-    assert "wrong" in page.find("#field-snrfalloff").get_attribute("class")
+    assert "greater than or equal to 0" in page.find("#error-snrfalloff", "input").text
+    assert "invalid" in page.find("#field-snrfalloff").get_attribute("class")
     assert page.server.get("api/jobs").json == []
     page.fill_form(snrfalloff="0.7")
     page.find("#command-line", "isonet.py deconv tomograms.star")
@@ -227,7 +232,7 @@ def test_tomograms_from_the_folder_to_the_picture(page, monkeypatch):
     corrected = [row["rlnCorrectedTomoName"] for row in table(page)]
     assert all(Path(file).is_file() for file in corrected)
 
-    # Look: before and after, all three planes as large as the tomogram.
+    # View before and after: all three planes have the size of the tomogram.
     page.open("tomograms")
     page.click("#tomograms tbody tr:first-child .button", "View")
     for axis, (width, height) in {"z": (64, 48), "y": (64, 24), "x": (24, 48)}.items():
@@ -237,7 +242,7 @@ def test_tomograms_from_the_folder_to_the_picture(page, monkeypatch):
     page.wait_for("document.querySelectorAll('[data-axis=z] img')[1].naturalWidth === 64")
 
 
-def test_a_dropped_folder_is_added_without_being_sent(page):
+def test_a_dropped_folder_is_added_without_an_upload(page):
     size = (page.server.project / "data/full/TS_01.mrc").stat().st_size
     page.open("tomograms?star=dropped.star")
     page.find("#drop")
@@ -253,7 +258,7 @@ def test_half_maps_to_the_report(page):
     for name in ("half1", "half2", "mask"):
         page.click(f"[data-choose={name}]")
         page.choose(f"{name}.mrc")
-        page.find(f"#chosen-{name}", f"{name}.mrc")
+        page.find(f"#selected-{name}", f"{name}.mrc")
     where = page.driver.current_url.partition("#/")[2]
     assert page.find("[data-step=diagnose]").is_displayed()
     page.click("[data-step=fsc3d] .button")
@@ -261,7 +266,7 @@ def test_half_maps_to_the_report(page):
     measured = page.start()
     page.finish()
     page.open(where)
-    page.find("#chosen-aniso", f"{measured}/FSC3D.mrc")
+    page.find("#selected-aniso", f"{measured}/FSC3D.mrc")
     page.click("[data-step=reconstruct] .button")
     page.fill_form(**TINY, epochs="1", limit_res="14")
     page.find("#command-line", f"--aniso_file {measured}/FSC3D.mrc")
@@ -286,17 +291,18 @@ def test_stop_resume_clone_and_delete(page):
     for name in ("with_predict", "preview"):
         page.click(f"#field-{name}")
     name = page.start()
-    page.server.wait(name, lambda job: len(job["epochs"]) > 2)
+    page.server.wait(name, lambda job: n_epochs(job) > 2)
     page.find(".bar i")
+    page.find("[data-stage=training]", "of 2000 epochs")
     page.find("#log", "epoch 2 of 2000")
     page.open("")
     page.find("#jobs tbody tr:first-child .bar")
     page.click("#jobs tbody tr:first-child a")
     page.click("[data-do=stop]")
     page.finish("stopped")
-    before = page.server.get("api/job", name=name).json["epochs"][-1]["epoch"]
+    before = n_epochs(page.server.get("api/job", name=name).json)
     page.click("[data-do=resume]")
-    page.server.wait(name, lambda job: job["epochs"][-1]["epoch"] > before + 1)
+    page.server.wait(name, lambda job: n_epochs(job) > before + 1)
     page.find("#state .badge", "running")
     page.click("[data-do=stop]")
     page.finish("stopped")
@@ -309,7 +315,7 @@ def test_stop_resume_clone_and_delete(page):
     page.click("dialog button", "Cancel")
     assert (page.server.project / name).is_dir()
     page.click("[data-do=delete]")
-    page.find("dialog p", "for good")
+    page.find("dialog p", "permanently")
     page.click("dialog [data-do=confirm]")
     page.find("h1", "project")
     assert not (page.server.project / name).exists()
@@ -332,9 +338,9 @@ def test_a_form_open_in_two_windows_starts_one_job(page):
     assert [job["name"] for job in page.server.get("api/jobs").json].count(name) == 1
 
 
-def test_looking_around(page):
-    list_tomograms(page, "looking.star")
-    page.open("view?name=data/full/TS_01.mrc&star=looking.star&row=0")
+def test_slices_boundary_and_power_spectrum(page):
+    list_tomograms(page, "viewing.star")
+    page.open("view?name=data/full/TS_01.mrc&star=viewing.star&row=0")
     pane = page.find("[data-axis=z]")
     page.wait_for("document.querySelector('[data-axis=z]').dataset.shown?.includes('index=12')")
     page.driver.execute_script("arguments[0].dispatchEvent(new WheelEvent('wheel', {deltaY: -1}))", pane)
@@ -343,26 +349,26 @@ def test_looking_around(page):
     ActionChains(page.driver).send_keys(Keys.ARROW_DOWN).perform()
     page.wait_for("document.querySelector('[data-axis=z]').dataset.shown.includes('index=12')")
 
-    # A click takes the other planes along.
+    # A click moves the other planes to the same point.
     width, height = pane.size["width"], pane.size["height"]
     x, y = round((16.5 / 64 - 0.5) * width), round((0.5 - 36.5 / 48) * height)
     ActionChains(page.driver).move_to_element_with_offset(pane, x, y).click().perform()
     page.wait_for("document.querySelector('[data-axis=x]').dataset.shown.includes('index=16')")
     page.wait_for("document.querySelector('[data-axis=y]').dataset.shown.includes('index=36')")  # y is up
 
-    # A boundary: four corners, saved as a model, noted in the table.
+    # A boundary of four corners is saved as a model and entered in the table.
     page.click("[data-do=boundary]")
     for right, down in ((-1, -1), (1, -1), (1, 1), (-1, 1)):
         place = ActionChains(page.driver)
         place.move_to_element_with_offset(pane, right * width // 4, down * height // 4).click().perform()
     page.find("#contour-text", "1 closed contour")
     page.click("[data-do=save-boundary]")
-    page.find("#notices", "noted in looking.star")
+    page.find("#notices", "entered it in viewing.star")
     (contour,) = read_contours(page.server.project / "boundary" / "TS_01.mod")
     corners = [[15.5, 35.5], [47.5, 35.5], [47.5, 11.5], [15.5, 11.5]]
     np.testing.assert_allclose(contour[:, :2], corners, atol=0.6)
     assert set(contour[:, 2]) == {12}
-    page.open("tomograms?star=looking.star")
+    page.open("tomograms?star=viewing.star")
     page.find(".chip", "boundary")
 
     page.open("view?name=data/full/TS_01.mrc")
@@ -407,27 +413,47 @@ def test_relions_page_shows_a_running_refinement(page):
             "facts": facts,
         }
         (job / "spisonet" / f"it003_{half}_class001.json").write_text(json.dumps(record), encoding="utf-8")
-    page.find("#iterations td", "half2: corrected in 31 s, 21 % inferred")  # without being asked again
+    page.find("#iterations td", "half2: corrected in 31 s, 21 % of the power inferred")  # refreshed by itself
     page.click("[data-do=check]")
     page.find("#findings .badge", "error")
     page.find("#findings td", "--external_reconstruct")
 
 
-def test_the_first_page_of_an_empty_project_leads_on(driver, tmp_path):
+def test_the_page_of_an_empty_project_links_to_the_first_steps(driver, tmp_path):
     server = serve(tmp_path)
     try:
         page = Page(driver, server)
         page.open()
         page.find("h2", "Nothing has been run")
-        page.click(".step .button", "Begin")
+        page.click(".step .button", "Open")
         page.find("h1", "Tomograms")
     finally:
         end(server)
 
 
-def test_a_map_that_is_none_is_told(page):
+def test_an_unreadable_map_is_reported(page):
     (page.server.project / "broken.mrc").write_bytes(b"nothing")
     page.open("view?name=broken.mrc")
-    page.find(".error", "not a readable MRC file")
+    page.find(".error", "broken.mrc")
     page.open("view?name=../other.mrc")
     page.find(".error", "--allowed_folders")
+
+
+def test_a_failed_job_shows_its_error_and_the_next_form_flags_the_field(page):
+    folder = page.server.project / "failed"
+    folder.mkdir()
+    record = {
+        "program": "spisonet",
+        "command": "reconstruct",
+        "config": {"i1": "half1.mrc", "i2": "half2.mrc", "limit_res": 900.0, "output_dir": "failed"},
+        "status": "failed",
+        "error": {"message": "The limit is above the box.", "code": "invalid_option", "field": "limit_res"},
+    }
+    (folder / "job.json").write_text(json.dumps(record), encoding="utf-8")
+    page.open("job?name=failed")
+    page.find("#job-error", "The limit is above the box. (option --limit_res)")
+    page.click("[data-do=clone]")
+    page.find("#error-limit_res", "The limit is above the box.")
+    assert "invalid" in page.find("#field-limit_res").get_attribute("class")
+    page.fill_form(limit_res="14")
+    page.wait_for("!document.querySelector('#field-limit_res').classList.contains('invalid')")

@@ -1,4 +1,4 @@
-"""Forms stand for command lines, and know every command."""
+"""Every command has a form, and a form stands for a command line."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ import pytest
 from typer.testing import CliRunner
 
 from spisonet.commands.registry import PROGRAMS
+from spisonet.errors import SpisonetError
 from spisonet.gui.allowed_folders import AllowedFolders
 from spisonet.gui.config import GuiConfig
 from spisonet.gui.forms import (
-    PLACE_FIELDS,
+    TARGET_FIELDS,
     command_line,
-    describe_programs,
+    config_model,
     form_values,
-    model_of,
-    place_outputs,
-    read_form,
+    input_files,
+    insert_job_folder,
+    list_forms,
+    require_allowed_paths,
+    validate_form,
 )
 
 if TYPE_CHECKING:
@@ -46,7 +49,7 @@ OUTPUTS = {
 
 
 def outputs_of(model: type[CommandConfig]) -> set[str]:
-    """Name what a command writes: of those that are not listed here, the output folder if there is one."""
+    """Return the fields that name outputs: for commands that are not listed, the output folder if any."""
     return OUTPUTS.get(model.command, {"output_dir"} & model.model_fields.keys())
 
 
@@ -59,9 +62,9 @@ def allowed_folders(tmp_path, monkeypatch) -> AllowedFolders:
     return AllowedFolders(tmp_path, [])
 
 
-def answers(program: str, command: str) -> dict[str, str | bool | None]:
-    """Fill in what an empty form leaves open."""
-    form = next(form for form in describe_programs()[program] if form["command"] == command)
+def filled_in(program: str, command: str) -> dict[str, str | bool | None]:
+    """Return the values of an untouched form, with the required fields filled in."""
+    form = next(form for form in list_forms()[program] if form["command"] == command)
     values = {field["name"]: field["default"] for field in form["fields"]}
     for field in form["fields"]:
         if field["required"] and values[field["name"]] is None:
@@ -70,10 +73,10 @@ def answers(program: str, command: str) -> dict[str, str | bool | None]:
 
 
 @pytest.mark.parametrize(("program", "model"), COMMANDS)
-def test_every_command_has_a_form_and_every_field_stands_in_it_once(program, model):
-    form = next(form for form in describe_programs()[program] if form["command"] == model.command)
+def test_every_command_has_a_form_with_every_field_once(program, model):
+    form = next(form for form in list_forms()[program] if form["command"] == model.command)
     names = [field["name"] for field in form["fields"]]
-    assert names == [name for name in model.model_fields if name not in PLACE_FIELDS]
+    assert names == [name for name in model.model_fields if name not in TARGET_FIELDS]
     for field in form["fields"]:
         info = model.model_fields[field["name"]]
         assert field["help"] == info.description
@@ -83,34 +86,34 @@ def test_every_command_has_a_form_and_every_field_stands_in_it_once(program, mod
 
 @pytest.mark.parametrize(("program", "model"), COMMANDS)
 def test_an_untouched_form_is_the_command_with_its_defaults(program, model, allowed_folders):
-    values = answers(program, model.command)
-    config, faults = read_form(program, model.command, values, allowed_folders)
-    assert faults == {}
+    values = filled_in(program, model.command)
+    config, errors = validate_form(program, model.command, values, allowed_folders)
+    assert errors == {}
     for name, info in model.model_fields.items():
         if not info.is_required() and name not in outputs_of(model):
             assert getattr(config, name) == info.default
-    # What was started can be started again with changes: the form comes back as it was.
-    placed = place_outputs(config, "jobs/001_x")
+    # The form of a job that is repeated has the values of the first.
+    placed = insert_job_folder(config, "jobs/001_x")
     assert "{job}" not in str(placed)
     again = form_values(model, placed.model_dump(mode="json"), "jobs/001_x")
-    assert read_form(program, model.command, again, allowed_folders)[0] == config
+    assert validate_form(program, model.command, again, allowed_folders)[0] == config
 
 
 @pytest.mark.parametrize(("program", "model"), COMMANDS)
-def test_the_line_that_is_shown_is_the_command(program, model, allowed_folders, monkeypatch):
-    """Parsed by the real command line, it gives the very configuration of the form."""
+def test_the_displayed_line_is_the_command_of_the_form(program, model, allowed_folders, monkeypatch):
+    """Parsed by the command line, it gives the configuration of the form."""
     import typer
 
     from spisonet.commands.options import add_command
 
-    values = answers(program, model.command)
-    for field in next(f for f in describe_programs()[program] if f["command"] == model.command)["fields"]:
+    values = filled_in(program, model.command)
+    for field in next(f for f in list_forms()[program] if f["command"] == model.command)["fields"]:
         if field["kind"] == "switch":
             values[field["name"]] = not field["default"]
         elif field["kind"] == "integer" and not field["required"] and not field["choices"]:
             values[field["name"]] = "16"
-    config, faults = read_form(program, model.command, values, allowed_folders)
-    assert faults == {}
+    config, errors = validate_form(program, model.command, values, allowed_folders)
+    assert errors == {}
     seen = []
     app = typer.Typer()
     add_command(app, model, seen.append)
@@ -120,9 +123,9 @@ def test_the_line_that_is_shown_is_the_command(program, model, allowed_folders, 
     assert seen == [config]
 
 
-def test_faults_stand_beside_their_fields_all_at_once(allowed_folders):
+def test_all_invalid_values_are_reported_at_once_by_field(allowed_folders):
     values = {
-        **answers("spisonet", "reconstruct"),
+        **filled_in("spisonet", "reconstruct"),
         "i1": "none.mrc",
         "i2": "../outside.mrc",
         "epochs": "many",
@@ -130,40 +133,52 @@ def test_faults_stand_beside_their_fields_all_at_once(allowed_folders):
         "mask": "",
         "output_dir": "/elsewhere",
     }
-    config, faults = read_form("spisonet", "reconstruct", values, allowed_folders)
+    config, errors = validate_form("spisonet", "reconstruct", values, allowed_folders)
     assert config is None
-    assert set(faults) == {"i1", "i2", "epochs", "limit_res", "output_dir"}
-    assert faults["i1"] == "none.mrc does not exist."
-    assert "restart it with --allowed_folders" in faults["i2"]
-    assert "greater than 0" in faults["limit_res"]
-    assert all(sentence.endswith((".", " it.")) for sentence in faults.values())
+    assert set(errors) == {"i1", "i2", "epochs", "limit_res", "output_dir"}
+    assert errors["i1"] == "none.mrc does not exist."
+    assert "restart the interface with --allowed_folders" in errors["i2"]
+    assert "greater than 0" in errors["limit_res"]
+    assert all(message.endswith(".") for message in errors.values())
 
 
-def test_what_is_missing_is_said_beside_its_field(allowed_folders):
-    config, faults = read_form("spisonet", "fsc3d", {"h": " ", "h2": None}, allowed_folders)
+def test_missing_values_are_reported_by_field(allowed_folders):
+    config, errors = validate_form("spisonet", "fsc3d", {"h": " ", "h2": None}, allowed_folders)
     assert config is None
-    assert set(faults) == {"h", "h2"}
+    assert set(errors) == {"h", "h2"}
 
 
-def test_a_fault_of_the_model_itself_is_told(allowed_folders):
-    _, faults = read_form("isonet", "refine", {"star_file": "t.star", "arch": "unet-huge"}, allowed_folders)
-    assert faults == {
-        "arch": "unet-huge is not there; choose unet-small, unet-medium, unet-default, unet-large."
-    }
+def test_errors_of_the_configuration_model_are_reported(allowed_folders):
+    _, errors = validate_form(
+        "isonet", "refine", {"star_file": "t.star", "arch": "unet-huge"}, allowed_folders
+    )
+    assert set(errors) == {"arch"}
+    assert "unet-medium" in errors["arch"]
 
 
 def test_unknown_fields_and_commands_are_refused(allowed_folders):
-    assert "shell" in read_form("spisonet", "check", {"shell": "rm"}, allowed_folders)[1]
+    assert "shell" in validate_form("spisonet", "check", {"shell": "rm"}, allowed_folders)[1]
     for program, command in (("spisonet", "gui"), ("bash", "-c"), ("spisonet", "refine")):
-        with pytest.raises(Exception, match="is no command"):
-            model_of(program, command)
+        with pytest.raises(SpisonetError, match="is not a command"):
+            config_model(program, command)
 
 
-def test_names_inside_the_roots_are_found_whatever_way_they_are_written(tmp_path):
-    (tmp_path / "p").mkdir()
-    (tmp_path / "data").mkdir()
-    allowed_folders = AllowedFolders(tmp_path / "p", [tmp_path / "data"])
-    assert allowed_folders.inside("x/../y") == tmp_path / "p" / "y"
-    assert allowed_folders.inside("../data/m.mrc") == tmp_path / "data" / "m.mrc"
-    assert allowed_folders.shown(tmp_path / "p" / "y") == "y"
-    assert allowed_folders.shown(tmp_path / "data" / "m.mrc") == str(Path(tmp_path / "data" / "m.mrc"))
+def test_paths_of_a_stored_configuration_are_checked_too(allowed_folders):
+    config, _ = validate_form(
+        "spisonet", "reconstruct", filled_in("spisonet", "reconstruct"), allowed_folders
+    )
+    require_allowed_paths(config, allowed_folders)
+    for changes in (
+        {"i1": Path("/etc/passwd")},
+        {"output_dir": Path("/elsewhere")},
+        {"i2": Path("none.mrc")},
+    ):
+        with pytest.raises(SpisonetError) as error:
+            require_allowed_paths(config.model_copy(update=changes), allowed_folders)
+        assert error.value.field == next(iter(changes))
+
+
+def test_main_inputs_are_those_without_an_option_name():
+    config = {"i1": "a.mrc", "i2": "b.mrc", "mask": "m.mrc", "output_dir": "out"}
+    assert input_files("spisonet", "reconstruct", config) == ["a.mrc", "b.mrc"]
+    assert input_files("spisonet", "of another version", config) == []

@@ -1,4 +1,4 @@
-"""What stands before the first page: libraries, folders, port."""
+"""Start of the interface: libraries, folders, port."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def run_gui(*words: str, program: str = "spisonet.py") -> subprocess.CompletedPr
     )
 
 
-def test_the_address_and_the_way_there_are_printed(tmp_path):
+def test_the_address_and_the_ssh_command_are_printed(tmp_path):
     started = subprocess.Popen(
         [SCRIPTS / "isonet.py", "gui", tmp_path, "--port", "0"], stdout=subprocess.PIPE, text=True
     )
@@ -36,31 +36,32 @@ def test_the_address_and_the_way_there_are_printed(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "sentence"),
+    ("words", "message"),
     [
         (["nowhere"], "nowhere is not a folder."),
         ([".", "--allowed_folders", "/nowhere"], "/nowhere is not a folder."),
+        ([".", "--roots", "/nowhere"], "/nowhere is not a folder."),  # the old spelling
         ([".", "--slurm_template", "none.sh"], "none.sh does not exist."),
     ],
 )
-def test_faults_are_told_in_one_sentence(words, sentence):
+def test_invalid_options_are_reported_in_one_sentence(words, message):
     done = run_gui(*words)
     assert done.returncode == 1
-    assert done.stderr.rstrip().endswith(sentence)
+    assert done.stderr.rstrip().endswith(message)
     assert done.stderr.count("\n") == 1
 
 
-def test_a_port_that_is_taken_is_told(tmp_path):
+def test_a_port_in_use_is_reported(tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
         done = run_gui(str(tmp_path), "--port", port)
     assert done.returncode == 1
-    assert done.stderr == f"spisonet: Port {port} is in use; give another with --port.\n"
+    assert done.stderr == f"spisonet: Port {port} is in use; choose another with --port.\n"
 
 
-def test_without_a_port_the_next_free_one_is_taken(tmp_path):
+def test_without_a_port_the_next_free_one_is_used(tmp_path):
     first, second = (serve(tmp_path, "--port", "None") for _ in range(2))
     assert first.host != second.host
     end(first)
@@ -74,13 +75,14 @@ def test_missing_libraries_are_named(tmp_path):
     assert done.stderr == "spisonet: The graphical interface needs uvicorn: pip install 'spisonet[gui]'.\n"
 
 
-def test_nothing_that_computes_is_imported():
+def test_no_module_that_computes_is_imported():
     code = (
-        "import sys, spisonet.gui.server, spisonet.gui.runner\n"
+        "import sys, spisonet.gui.routes, spisonet.gui.runner\n"
         "heavy = {'torch', 'scipy', 'pandas', 'matplotlib'} & set(sys.modules)\n"
         "computing = {'learning', 'fourier', 'misalignment'}\n"
-        "own = {name for name in sys.modules if name.startswith('spisonet.')}\n"
-        "print(sorted(heavy | {name for name in own if name.split('.')[1] in computing}))"
+        "own = {tuple(name.split('.')) for name in sys.modules if name.startswith('spisonet.')}\n"
+        "loaded = {'.'.join(n) for n in own if n[1] in computing and n[2:] not in ((), ('config',))}\n"
+        "print(sorted(heavy | loaded))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.strip() == "[]"

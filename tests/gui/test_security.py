@@ -1,4 +1,4 @@
-"""Attacks: refused or served, never broken."""
+"""Attacks and malformed requests are refused, and the server keeps running."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ JSON = {"Content-Type": "application/json"}
 
 
 @pytest.fixture
-def alive(server: Server):
-    """Whatever a test does, the server answers the next request."""
+def still_running(server: Server):
+    """After each test, the server still responds."""
     yield
     assert server.get("api/jobs").status == 200
 
 
-pytestmark = pytest.mark.usefixtures("alive")
+pytestmark = pytest.mark.usefixtures("still_running")
 
 
 @pytest.mark.parametrize(
     "path", ["/", "/api/jobs", "/wrong/api/jobs", "/static/app.js", "//api/jobs", "/%00/"]
 )
 def test_without_the_token_nothing_is_served(server, path):
-    reply = server.ask(path)
+    reply = server.request(path)
     assert reply.status == 403
     assert b"token" in reply.content
 
 
-def test_the_token_is_long_random_and_nowhere_but_in_the_address(server):
+def test_the_token_is_long_and_found_only_in_the_address(server):
     token = server.prefix.strip("/")
     assert len(token) >= 32
     assert token.encode() not in server.get("").content
@@ -50,7 +50,7 @@ def test_the_token_is_long_random_and_nowhere_but_in_the_address(server):
             assert token.encode() not in path.read_bytes()
 
 
-def test_only_this_machine_is_listened_to(server):
+def test_only_connections_from_this_machine_are_accepted(server):
     port = int(server.host.rpartition(":")[2])
     # Port and address in hexadecimal, the latter in the machine's byte order: 127.0.0.1
     table = Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]
@@ -73,18 +73,18 @@ def test_only_this_machine_is_listened_to(server):
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_requests_of_other_pages_are_refused_even_with_the_token(server, headers, method):
-    reply = server.ask(f"{server.prefix}api/jobs", method, b"{}", {**JSON, **headers})
+    reply = server.request(f"{server.prefix}api/jobs", method, b"{}", {**JSON, **headers})
     assert reply.status == 403
 
 
 def test_a_link_to_the_page_can_be_followed(server):
     headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
-    assert server.ask(server.prefix, headers=headers).status == 200
+    assert server.request(server.prefix, headers=headers).status == 200
 
 
 def test_a_form_of_another_page_cannot_be_posted(server):
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
-    assert server.ask(f"{server.prefix}api/stop", "POST", b"name=x", headers).status == 403
+    assert server.request(f"{server.prefix}api/stop", "POST", b"name=x", headers).status == 403
 
 
 @pytest.mark.parametrize(
@@ -138,17 +138,18 @@ def test_nothing_is_written_outside_of_the_project(server):
     values = {"h1": "map.mrc", "o": "../whitened.mrc"}
     reply = server.start("spisonet", "whitening", values, "key-outside")
     assert reply.status == 422
-    assert "outside" in reply.json["faults"]["o"]
+    assert "outside" in reply.json["field_errors"]["o"]
     assert set(server.project.parent.iterdir()) == before
     assert server.get("api/jobs").json == []
 
 
-def test_further_roots_are_served_where_they_were_asked_for(tmp_path):
+@pytest.mark.parametrize("option", ["--allowed_folders", "--allowed-folders", "--roots"])
+def test_additional_folders_are_served_under_both_spellings_of_the_option(tmp_path, option):
     project, data = tmp_path / "project", tmp_path / "data"
     project.mkdir()
     data.mkdir()
     write_map(data / "map.mrc")
-    served = serve(project, "--allowed_folders", str(data))
+    served = serve(project, option, str(data))
     try:
         assert served.get("api/volume", name=str(data / "map.mrc")).status == 200
         assert served.get("api/volume", name=str(tmp_path / "other.mrc")).status == 400
@@ -184,11 +185,11 @@ def test_a_stream_without_a_length_is_cut_off(server):
     assert memory_megabytes(server.process.pid) < 400
 
 
-def test_rubbish_is_answered(server):
+def test_malformed_requests_are_answered_with_an_error(server):
     for body in (b"", b"{", b"[]", b'{"name": 3}', b"\xff\xfe", b'{"name": "x", "more": 1}'):
-        assert server.ask(f"{server.prefix}api/stop", "POST", body, JSON).status == 400
+        assert server.request(f"{server.prefix}api/stop", "POST", body, JSON).status == 400
     with socket.create_connection(server.host.split(":"), timeout=10) as raw:
-        raw.sendall(b"\x00\x01rubbish\r\n\r\n")
+        raw.sendall(b"\x00\x01nonsense\r\n\r\n")
         assert raw.recv(100).startswith(b"HTTP/1.1 400")
 
 
@@ -202,7 +203,7 @@ def test_fifty_slices_at_once_are_drawn(server):
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    "changes",
     [
         {"index": 32},
         {"index": -1},
@@ -214,8 +215,8 @@ def test_fifty_slices_at_once_are_drawn(server):
         {"name": ""},
     ],
 )
-def test_a_slice_that_is_none_is_refused(server, wrong):
-    reply = server.get("api/slice", **{**SLICE, **wrong})
+def test_an_invalid_slice_is_refused(server, changes):
+    reply = server.get("api/slice", **{**SLICE, **changes})
     assert reply.status == 400
     assert reply.json["error"]
 
@@ -232,7 +233,7 @@ def test_pages_of_the_project_run_no_scripts(server):
     assert drawing["x-content-type-options"] == "nosniff"
 
 
-def test_huge_pictures_do_not_fill_the_memory(server):
+def test_large_planes_are_binned_or_refused(server):
     path = server.project / "deep.mrc"
     write_map(path, (2, 2, 2))
     with path.open("r+b") as file:  # 20,000 x 20,000 x 4 voxels, a hole on the disk

@@ -1,24 +1,26 @@
-// Questions to the server. Addresses are relative: the page's own holds the token.
+// Requests to the server. Addresses are relative, because the address of the page contains the token.
 
-export class Refusal extends Error {
-  constructor(message, faults) {
+/** An error reported by the server: its message, its code, and for forms the messages by field. */
+export class RequestError extends Error {
+  constructor(message, code, fieldErrors) {
     super(message);
-    this.faults = faults ?? {};
+    this.code = code;
+    this.fieldErrors = fieldErrors ?? {};
   }
 }
 
-async function answer(response) {
+async function parseResponse(response) {
   const type = response.headers.get("content-type") ?? "";
   const content = type.startsWith("application/json") ? await response.json() : await response.text();
-  if (!response.ok) throw new Refusal(content.error ?? content, content.faults);
+  if (!response.ok) throw new RequestError(content.error ?? content, content.code, content.field_errors);
   return content;
 }
 
-async function reach(path, options) {
+async function send(path, options) {
   try {
     return await fetch(path, options);
   } catch {
-    throw new Refusal("The interface does not answer: is it still running, and the ssh connection open?");
+    throw new RequestError("No connection to the interface. Check that it is still running and that the ssh connection is open.");
   }
 }
 
@@ -29,16 +31,16 @@ export function address(path, values = {}) {
 }
 
 export async function get(path, values) {
-  return answer(await reach(address(`api/${path}`, values)));
+  return parseResponse(await send(address(`api/${path}`, values)));
 }
 
 export async function post(path, body) {
   const headers = { "Content-Type": "application/json" };
-  return answer(await reach(`api/${path}`, { method: "POST", headers, body: JSON.stringify(body) }));
+  return parseResponse(await send(`api/${path}`, { method: "POST", headers, body: JSON.stringify(body) }));
 }
 
 export async function getSurface(name) {
-  const response = await reach(address("api/surface", { name }));
-  if (!response.ok) return answer(response);
-  return { voxels: new Uint8Array(await response.arrayBuffer()), ...JSON.parse(response.headers.get("X-Facts")) };
+  const response = await send(address("api/surface", { name }));
+  if (!response.ok) return parseResponse(response);
+  return { voxels: new Uint8Array(await response.arrayBuffer()), ...JSON.parse(response.headers.get("X-Surface")) };
 }

@@ -1,9 +1,10 @@
-// Which page is shown: its name and values stand in the address after the #.
+// Selects the page to show; its name and values are in the address after the #.
 
 import { get } from "./api.js";
 import { h } from "./dom.js";
 import { showForm } from "./form.js";
-import { showJob, showProject } from "./jobs.js";
+import { showJob } from "./job.js";
+import { showProject } from "./jobs.js";
 import { showMaps } from "./maps.js";
 import { showRelion } from "./relion.js";
 import { showTomograms } from "./tomograms.js";
@@ -19,47 +20,47 @@ const PAGES = {
   new: { show: showForm },
 };
 
-let leave = () => {};
+let leavePage = () => {};
 
-function read() {
+function currentPage() {
   const [name, query] = location.hash.replace(/^#\/?/, "").split("?");
   return { name, values: Object.fromEntries(new URLSearchParams(query)) };
 }
 
-function here(name, values = {}) {
+function pageAddress(name, values = {}) {
   const given = Object.entries(values).filter(([, value]) => value !== undefined && value !== null && value !== "");
   return `#/${name}${given.length ? `?${new URLSearchParams(given)}` : ""}`;
 }
 
-function drawSide(project, current) {
+function drawNavigation(project, current) {
   const links = Object.entries(PAGES).filter(([, page]) => page.title);
   document.getElementById("side").replaceChildren(
     h("div", { class: "brand" }, h("img", { src: "static/icon.svg", alt: "" }), "spisonet"),
-    ...links.map(([name, page]) => h("a", { href: here(name), class: name === current ? "here" : "" }, page.title)),
-    h("div", { class: "foot" }, h("b", {}, project.name), project.roots[0], h("div", {}, `version ${project.version}`)),
+    ...links.map(([name, page]) => h("a", { href: pageAddress(name), class: name === current ? "current" : "" }, page.title)),
+    h("div", { class: "foot" }, h("b", {}, project.name), project.allowed_folders[0], h("div", {}, `version ${project.version}`)),
   );
 }
 
 async function show(project) {
-  leave();
-  const { name, values } = read();
+  leavePage();
+  const { name, values } = currentPage();
   const page = PAGES[name] ?? PAGES[""];
   const main = h("main", { id: "page" });
   document.getElementById("page").replaceWith(main);
   document.title = `${page.title ?? values.name ?? values.command ?? "spisonet"} · ${project.name}`;
-  drawSide(project, name);
+  drawNavigation(project, name);
   const cleanups = [];
-  leave = () => cleanups.forEach((cleanup) => cleanup());
-  // Pages pass what ends their timers; one that takes longer to come than the next is not shown.
+  leavePage = () => cleanups.forEach((cleanup) => cleanup());
+  // Pages register what stops their timers. A page that loads after the user has moved on is cleaned up at once.
   const onLeave = (cleanup) => (main.isConnected ? cleanups.push(cleanup) : cleanup());
   try {
-    await page.show({ main, values, project, onLeave, here });
+    await page.show({ main, values, project, onLeave, pageAddress });
   } catch (error) {
     main.append(h("p", { class: "error" }, error.message));
   }
 }
 
-async function begin() {
+async function start() {
   try {
     const project = await get("project");
     window.addEventListener("hashchange", () => show(project));
@@ -69,4 +70,4 @@ async function begin() {
   }
 }
 
-begin();
+start();

@@ -1,4 +1,4 @@
-// Elements, notices and dialogs. Text is always set as text, never as HTML.
+// Elements, notices and dialogs. Text is always inserted as text, never as HTML.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -17,13 +17,13 @@ function build(element, properties, children) {
 export const h = (tag, properties, ...children) => build(document.createElement(tag), properties, children);
 export const s = (tag, properties, ...children) => build(document.createElementNS(SVG, tag), properties, children);
 
-const drawn = new WeakMap();
+const drawnData = new WeakMap();
 
-/** Draw the content of an element anew if its data have changed: a click must not lose what it began on. */
+/** Replace the content of an element if its data have changed; an unchanged element stays, and with it a click in progress. */
 export function redraw(element, data, make) {
   const key = JSON.stringify(data);
-  if (drawn.get(element) === key) return;
-  drawn.set(element, key);
+  if (drawnData.get(element) === key) return;
+  drawnData.set(element, key);
   element.replaceChildren(...[make()].flat(3).filter((child) => child !== null && child !== undefined && child !== false));
 }
 
@@ -33,6 +33,7 @@ export function notify(text, bad = false) {
   setTimeout(() => notice.remove(), bad ? 9000 : 4000);
 }
 
+/** Run an action; show its error as a notice. */
 export async function attempt(action) {
   try {
     return await action();
@@ -40,6 +41,17 @@ export async function attempt(action) {
     notify(error.message, true);
     return undefined;
   }
+}
+
+/** Run an action again and again while the page is visible, until the user leaves it. */
+export function repeat(milliseconds, onLeave, action) {
+  let ended = false;
+  const next = async () => {
+    if (!document.hidden) await action();
+    if (!ended) setTimeout(next, milliseconds);
+  };
+  onLeave(() => (ended = true));
+  setTimeout(next, milliseconds);
 }
 
 export const badge = (state) => h("span", { class: `badge ${state}` }, state);
@@ -52,7 +64,8 @@ export function openDialog(title, content, narrow = false) {
   return dialog;
 }
 
-export function ask(title, text, action) {
+/** Show a dialog; resolves to whether the user confirmed the action. */
+export function confirmAction(title, text, action) {
   return new Promise((resolve) => {
     const dialog = openDialog(
       title,
@@ -85,7 +98,7 @@ export function size(bytes) {
   return `${power ? bytes.toFixed(bytes < 10 ? 1 : 0) : bytes} ${units[power]}`;
 }
 
-export function moment(when) {
+export function dateTime(when) {
   if (!when) return "";
   const date = typeof when === "number" ? new Date(when * 1000) : new Date(when);
   const today = new Date().toDateString() === date.toDateString();
@@ -93,10 +106,11 @@ export function moment(when) {
   return today ? time : `${date.toISOString().slice(0, 10)} ${time}`;
 }
 
-export const facts = (pairs) =>
+/** List of named values; empty values are omitted. */
+export const properties = (pairs) =>
   h(
     "dl",
-    { class: "facts" },
+    { class: "properties" },
     pairs.filter(([, value]) => value !== null && value !== undefined && value !== "").map(([name, value]) => [
       h("dt", {}, name),
       h("dd", {}, value),

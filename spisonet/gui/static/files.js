@@ -1,78 +1,78 @@
-// The file browser: a dialog that lists folders of the server's machine.
+// File browser: a dialog that lists the folders of the machine on which the server runs.
 
 import { get } from "./api.js";
 import { h, openDialog, size } from "./dom.js";
 
-const SIGNS = { folder: "▸", volume: "▦", star: "≣", mod: "⬠" };
+const ICONS = { folder: "▸", volume: "▦", star: "≣", mod: "⬠" };
 
 /**
- * Let the user choose.
- * kinds: which kinds of files fit (empty: all); folders: whether a folder may be chosen; several: more than one file;
- * create: suffix of a new file that may be named.
- * Returns { folder, names } with names relative to the project, or null.
+ * Let the user select files or a folder.
+ * kinds: selectable kinds of files (empty: all); folders: whether a folder can be selected; several: whether more than
+ * one file can be selected; create: suffix of a new file that can be entered (null: none).
+ * Resolves to { folder, names } with names relative to the project, or null.
  */
 export function browse({ title, kinds = [], folders = false, several = false, create = null, start = "" }) {
   return new Promise((resolve) => {
     let current = null;
-    const chosen = new Set();
+    const selected = new Set();
     const path = h("span", { class: "mono" });
     const list = h("div", { class: "browser", role: "listbox" });
-    const fault = h("p", { class: "fault" });
-    const name = create !== null && h("input", { type: "text", placeholder: `new name${create}`, "aria-label": "New name" });
+    const errorText = h("p", { class: "field-error" });
+    const newName = create !== null && h("input", { type: "text", placeholder: `new name${create}`, "aria-label": "New name" });
     const accept = h("button", { class: "main", onclick: finish, "data-do": "choose" }, "Choose");
-    const roots = h("span", { class: "row" });
+    const folderButtons = h("span", { class: "row" });
     const dialog = openDialog(title, [
-      h("div", { class: "row spread small" }, path, roots),
+      h("div", { class: "row spread small" }, path, folderButtons),
       list,
-      fault,
-      h("div", { class: "end" }, name, h("button", { onclick: () => dialog.close() }, "Cancel"), accept),
+      errorText,
+      h("div", { class: "end" }, newName, h("button", { onclick: () => dialog.close() }, "Cancel"), accept),
     ]);
     dialog.addEventListener("close", () => resolve(dialog.result ?? null));
 
     const within = (entry) => (current.name === "." || current.name === "" ? entry : `${current.name}/${entry}`);
 
     function finish() {
-      const names = name && name.value.trim() ? [within(name.value.trim())] : [...chosen].map(within);
+      const names = newName && newName.value.trim() ? [within(newName.value.trim())] : [...selected].map(within);
       if (!names.length && !folders) return;
       dialog.result = { folder: current.name, names };
       dialog.close();
     }
 
-    function pick(entry, element) {
+    function toggleSelection(entry, element) {
       if (!several) {
-        chosen.clear();
-        list.querySelectorAll(".chosen").forEach((other) => other.classList.remove("chosen"));
+        selected.clear();
+        list.querySelectorAll(".selected").forEach((other) => other.classList.remove("selected"));
       }
-      if (chosen.delete(entry.name)) element.classList.remove("chosen");
+      if (selected.delete(entry.name)) element.classList.remove("selected");
       else {
-        chosen.add(entry.name);
-        element.classList.add("chosen");
+        selected.add(entry.name);
+        element.classList.add("selected");
       }
-      label();
+      updateButton();
     }
 
-    function label() {
-      const what = folders && !chosen.size ? "Choose this folder" : "Choose";
-      accept.textContent = chosen.size > 1 ? `Choose ${chosen.size} files` : what;
-      accept.disabled = !folders && !chosen.size && create === null;
+    function updateButton() {
+      const text = folders && !selected.size ? "Choose this folder" : "Choose";
+      accept.textContent = selected.size > 1 ? `Choose ${selected.size} files` : text;
+      accept.disabled = !folders && !selected.size && create === null;
     }
 
     function row(entry) {
       const isFolder = entry.kind === "folder";
-      const fits = isFolder || !kinds.length || kinds.includes(entry.kind);
+      const selectable = isFolder || !kinds.length || kinds.includes(entry.kind);
       const element = h(
         "div",
-        { class: fits ? "" : "unfit", role: "option", tabindex: fits ? 0 : undefined, "data-name": entry.name },
-        h("span", { class: "sign" }, SIGNS[entry.kind] ?? "·"),
+        { class: selectable ? "" : "disabled", role: "option", tabindex: selectable ? 0 : undefined, "data-name": entry.name },
+        h("span", { class: "icon" }, ICONS[entry.kind] ?? "·"),
         entry.name,
         !isFolder && h("span", { class: "size" }, size(entry.bytes)),
       );
       element.addEventListener("keydown", ({ key }) => key === "Enter" && element.click());
       if (isFolder) element.addEventListener("click", () => open(within(entry.name)));
-      else if (fits) {
-        element.addEventListener("click", () => pick(entry, element));
+      else if (selectable) {
+        element.addEventListener("click", () => toggleSelection(entry, element));
         element.addEventListener("dblclick", () => {
-          if (!chosen.has(entry.name)) pick(entry, element);
+          if (!selected.has(entry.name)) toggleSelection(entry, element);
           finish();
         });
       }
@@ -80,33 +80,33 @@ export function browse({ title, kinds = [], folders = false, several = false, cr
     }
 
     async function open(folder) {
-      accept.disabled = true; // what would be chosen is about to change
+      accept.disabled = true; // until the new folder is listed
       try {
         current = await get("folder", { name: folder });
       } catch (error) {
-        fault.textContent = error.message;
-        if (current) label();
+        errorText.textContent = error.message;
+        if (current) updateButton();
         return;
       }
-      chosen.clear();
-      fault.textContent = current.left_out ? `${current.left_out} further entries are not shown.` : "";
+      selected.clear();
+      errorText.textContent = current.n_omitted ? `${current.n_omitted} further entries are not shown.` : "";
       path.textContent = current.name === "." ? "project" : current.name;
       list.dataset.folder = current.name;
-      roots.replaceChildren(
-        ...(current.roots.length > 1
-          ? current.roots.map((root) =>
-              h("button", { class: "plain", onclick: () => open(root) }, root === "." ? "project" : root),
+      folderButtons.replaceChildren(
+        ...(current.allowed_folders.length > 1
+          ? current.allowed_folders.map((folder) =>
+              h("button", { class: "plain", onclick: () => open(folder) }, folder === "." ? "project" : folder),
             )
           : []),
       );
       list.replaceChildren(
-        ...(current.above !== null
-          ? [h("div", { "data-name": "..", tabindex: 0, onclick: () => open(current.above) }, h("span", { class: "sign" }, "↑"), "..")]
+        ...(current.parent !== null
+          ? [h("div", { "data-name": "..", tabindex: 0, onclick: () => open(current.parent) }, h("span", { class: "icon" }, "↑"), "..")]
           : []),
         ...current.entries.map(row),
       );
-      if (!current.entries.length) list.append(h("div", { class: "unfit" }, "This folder is empty."));
-      label();
+      if (!current.entries.length) list.append(h("div", { class: "disabled" }, "This folder is empty."));
+      updateButton();
     }
     open(start);
   });

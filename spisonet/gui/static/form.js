@@ -1,17 +1,18 @@
-// The form of a command, drawn from the description of its configuration.
+// Form of a command, drawn from the description of its configuration.
 
-import { post } from "./api.js";
+import { get, post } from "./api.js";
+import { computeTargetControls } from "./compute_target.js";
 import { browse } from "./files.js";
 import { h, newKey, notify } from "./dom.js";
 
-const SETTLE_MILLISECONDS = 250;
+const PREVIEW_DELAY_MILLISECONDS = 250;
 
 function control(field, value, changed) {
   const common = { id: `field-${field.name}`, name: field.name, oninput: changed, onchange: changed };
   if (field.kind === "switch") {
     const box = h("input", { ...common, type: "checkbox" });
     box.checked = Boolean(value);
-    return { element: box, read: () => box.checked };
+    return { element: box, input: box, read: () => box.checked };
   }
   if (field.kind === "choice") {
     const select = h(
@@ -20,7 +21,7 @@ function control(field, value, changed) {
       field.choices.map((choice) => h("option", { value: choice }, choice || "automatic")),
     );
     select.value = value ?? "";
-    return { element: select, read: () => select.value };
+    return { element: select, input: select, read: () => select.value };
   }
   const short = field.kind === "integer" || field.kind === "number";
   const input = h("input", {
@@ -32,23 +33,15 @@ function control(field, value, changed) {
     spellcheck: "false",
     autocomplete: "off",
   });
-  if (field.kind !== "path") return { element: input, read: () => input.value };
-  const pick = async () => {
-    const found = await browse({
-      title: field.help,
-      folders: true,
-      create: field.output ? "" : null,
-      start: "",
-    });
+  if (field.kind !== "path") return { element: input, input, read: () => input.value };
+  const choose = async () => {
+    const found = await browse({ title: field.help, folders: true, create: field.output ? "" : null });
     if (!found) return;
     input.value = found.names[0] ?? found.folder;
     changed();
   };
-  return {
-    element: h("div", { class: "pick" }, input, h("button", { type: "button", onclick: pick }, "Browse")),
-    input,
-    read: () => input.value,
-  };
+  const element = h("div", { class: "path" }, input, h("button", { type: "button", onclick: choose }, "Browse"));
+  return { element, input, read: () => input.value };
 }
 
 function boundsText({ ge, gt, le, lt }) {
@@ -57,173 +50,154 @@ function boundsText({ ge, gt, le, lt }) {
   return [low, high].filter(Boolean).join(", ");
 }
 
-function placeControls(project, command, place) {
-  const gpus = Object.entries(project.gpus);
-  const chosen = new Set((place?.gpus ?? (command.devices && gpus.length ? [Number(gpus[0][0])] : [])).map(Number));
-  const where = h("select", { id: "place", "aria-label": "Where" }, h("option", { value: "local" }, "this machine"));
-  if (project.slurm.template) where.append(h("option", { value: "slurm" }, "SLURM"));
-  where.value = place?.slurm ? "slurm" : "local";
-  const wait = h("input", { type: "checkbox", id: "wait" });
-  wait.checked = place?.wait ?? true;
-  const boxes = command.devices
-    ? gpus.map(([number, name]) => {
-        const box = h("input", { type: "checkbox", value: number });
-        box.checked = chosen.has(Number(number));
-        return h("label", { class: "row small" }, box, `GPU ${number}`, h("span", { class: "quiet" }, name));
-      })
-    : [];
-  const answers = project.slurm.fields.map((name) => [
-    name,
-    h("input", { type: "text", class: "short", value: place?.slurm?.[name] ?? "", "aria-label": name }),
-  ]);
-  const local = h(
-    "div",
-    {},
-    boxes.length ? boxes : h("span", { class: "small quiet" }, command.devices ? "CPU (no GPU was found here)" : "CPU"),
-    h("label", { class: "row small" }, wait, "wait until no other job uses it"),
-  );
-  const remote = h(
-    "div",
-    { class: "row" },
-    answers.map(([name, input]) => h("label", { class: "small" }, `${name} `, input)),
-  );
-  const toggle = () => {
-    local.hidden = where.value !== "local";
-    remote.hidden = where.value === "local";
-  };
-  where.addEventListener("change", toggle);
-  toggle();
-  return {
-    element: h("div", {}, h("div", { class: "row" }, where, local, remote)),
-    read: () =>
-      where.value === "slurm"
-        ? { slurm: Object.fromEntries(answers.map(([name, input]) => [name, input.value])) }
-        : {
-            gpus: boxes.map((label) => label.querySelector("input")).filter((b) => b.checked).map((b) => Number(b.value)),
-            wait: wait.checked,
-          },
-  };
+/** The fields of a form, with a place for an error message below each. */
+class Fields {
+  constructor(form, values, changed) {
+    this.controls = new Map();
+    this.errorTexts = new Map();
+    const common = form.fields.filter((field) => field.common || field.name in values);
+    const further = form.fields.filter((field) => !common.includes(field));
+    const draw = (field) => this.draw(field, field.name in values ? values[field.name] : field.default, changed);
+    this.element = h(
+      "div",
+      {},
+      h("div", { class: "card" }, h("div", { class: "fields" }, common.map(draw))),
+      further.length > 0 &&
+        h(
+          "details",
+          { class: "card" },
+          h("summary", {}, `Further options (${further.length})`),
+          h("div", { class: "fields" }, further.map(draw)),
+        ),
+    );
+  }
+
+  draw(field, value, changed) {
+    const own = control(field, value, () => changed(field.name));
+    const error = h("div", { class: "field-error", id: `error-${field.name}` });
+    this.controls.set(field.name, own);
+    this.errorTexts.set(field.name, error);
+    const bounds = boundsText(field.bounds);
+    return [
+      h("label", { for: `field-${field.name}` }, field.name, field.required && h("span", { class: "required" }, " *")),
+      h("div", {}, own.element, error, h("div", { class: "help" }, field.help, bounds && h("span", {}, ` (${bounds})`))),
+    ];
+  }
+
+  read() {
+    return Object.fromEntries([...this.controls].map(([name, { read }]) => [name, read()]));
+  }
+
+  /** Show messages below their fields and clear all others; returns the messages that belong to no field. */
+  showErrors(messages) {
+    for (const [name, element] of this.errorTexts) {
+      const message = messages[name];
+      element.textContent = message ?? "";
+      const { input } = this.controls.get(name);
+      input.classList.toggle("invalid", Boolean(message));
+      input.setAttribute("aria-invalid", Boolean(message));
+    }
+    return Object.entries(messages).filter(([name]) => !this.errorTexts.has(name));
+  }
+
+  focusFirstError() {
+    const first = this.element.querySelector(".invalid");
+    if (!first) return;
+    const fold = first.closest("details");
+    if (fold) fold.open = true;
+    first.focus();
+  }
 }
 
-export async function showForm({ main, values, project, here }) {
-  const { program, command: name, key, ...given } = values;
-  const command = project.programs[program]?.find((known) => known.command === name);
-  if (!command) throw new Error(`${program ?? ""} ${name ?? ""} is no command.`);
+/** Values of a form that repeats a job, its compute target, and the error message of the field at fault. */
+async function valuesOfJob(name) {
+  const { values, target, error } = await get("job", { name });
+  return { values, target, errors: error?.field ? { [error.field]: error.message } : {} };
+}
+
+export async function showForm({ main, values, project, pageAddress }) {
+  const { program, command, key, job, ...given } = values;
+  const form = project.programs[program]?.find((known) => known.command === command);
+  if (!form) throw new Error(`${program ?? ""} ${command ?? ""} is not a command.`);
   if (!key) {
-    // The key stands in the address: whoever sends this very form again, from whatever window, starts nothing new.
-    location.replace(here("new", { program, command: name, key: newKey(), ...given }));
+    // The key is part of the address: submitting this form again, from any window, does not start a second job.
+    location.replace(pageAddress("new", { program, command, key: newKey(), job, ...given }));
     return;
   }
-  const place = given.place ? JSON.parse(given.place) : null;
-  const controls = new Map();
-  const faults = new Map();
+  const repeated = job ? await valuesOfJob(job) : { values: {}, target: null, errors: {} };
+  const switches = new Set(form.fields.filter(({ kind }) => kind === "switch").map(({ name }) => name));
+  const fromAddress = Object.fromEntries(
+    Object.entries(given).map(([name, text]) => [name, switches.has(name) ? text === "true" : text]),
+  );
+  const edited = new Set();
+  const fields = new Fields(form, { ...repeated.values, ...fromAddress }, changed);
+  const target = computeTargetControls(project, form, repeated.target);
   const line = h("pre", { class: "command", id: "command-line" });
   const start = h("button", { class: "main", type: "submit", "data-do": "start" }, "Start");
-  const whole = h("p", { class: "error", hidden: true });
-  const touched = new Set();
+  const formError = h("p", { class: "error", hidden: true });
   let timer = null;
 
-  const read = () => Object.fromEntries([...controls].map(([field, own]) => [field, own.read()]));
-
-  function mark(found, everything) {
-    for (const [field, element] of faults) {
-      const sentence = everything || touched.has(field) ? found[field] : undefined;
-      element.textContent = sentence ?? "";
-      const input = controls.get(field).input ?? controls.get(field).element;
-      input.classList.toggle("wrong", Boolean(sentence));
-      input.setAttribute("aria-invalid", Boolean(sentence));
-    }
-    const others = Object.entries(found).filter(([field]) => !faults.has(field));
-    whole.hidden = !others.length;
-    whole.textContent = others.map(([field, sentence]) => `${field} ${sentence}`).join(" ");
-    const first = everything && form.querySelector(".wrong");
-    if (first) {
-      const fold = first.closest("details");
-      if (fold) fold.open = true;
-      first.focus();
-    }
+  function showErrors(messages) {
+    const others = fields.showErrors(messages);
+    formError.hidden = !others.length;
+    formError.textContent = others.map(([name, message]) => `${name} ${message}`).join(" ");
   }
 
   async function preview() {
     try {
-      const { line: words, faults: found } = await post("preview", { program, command: name, values: read() });
-      line.textContent = words ? words.map(quoted).join(" ") : "Fill in what is missing to see the command.";
-      mark(found, false);
+      const { line: words, field_errors: errors } = await post("preview", { program, command, values: fields.read() });
+      line.textContent = words ? words.map(quoted).join(" ") : "Complete the form to see the command.";
+      // Fields that the user has not edited yet show no error, except that of the job which is repeated.
+      const shown = Object.entries(errors).filter(([name]) => edited.has(name) || !fields.errorTexts.has(name));
+      const earlier = Object.entries(repeated.errors).filter(([name]) => !edited.has(name));
+      showErrors(Object.fromEntries([...earlier, ...shown]));
     } catch (error) {
       line.textContent = error.message;
     }
   }
 
-  function changed(field) {
-    touched.add(field.name);
+  function changed(name) {
+    edited.add(name);
     clearTimeout(timer);
-    timer = setTimeout(preview, SETTLE_MILLISECONDS);
-  }
-
-  function draw(field) {
-    const value = field.name in given ? fromText(field, given[field.name]) : field.default;
-    const own = control(field, value, () => changed(field));
-    const fault = h("div", { class: "fault", id: `fault-${field.name}` });
-    controls.set(field.name, own);
-    faults.set(field.name, fault);
-    const bounds = boundsText(field.bounds);
-    return [
-      h("label", { for: `field-${field.name}` }, field.name, field.required && h("span", { class: "must" }, " *")),
-      h(
-        "div",
-        {},
-        own.element,
-        fault,
-        h("div", { class: "help" }, field.help, bounds && h("span", {}, ` (${bounds})`)),
-      ),
-    ];
+    timer = setTimeout(preview, PREVIEW_DELAY_MILLISECONDS);
   }
 
   async function submit(event) {
     event.preventDefault();
     start.disabled = true;
     try {
-      const job = await post("start", { program, command: name, values: read(), place: where.read(), key });
-      location.hash = here("job", { name: job.name });
+      const started = await post("start", { program, command, values: fields.read(), target: target.read(), key });
+      location.hash = pageAddress("job", { name: started.name });
     } catch (error) {
-      if (Object.keys(error.faults).length) mark(error.faults, true);
-      else {
-        whole.hidden = false;
-        whole.textContent = error.message;
+      if (Object.keys(error.fieldErrors ?? {}).length) {
+        showErrors(error.fieldErrors);
+        fields.focusFirstError();
+      } else {
+        formError.hidden = false;
+        formError.textContent = error.message;
         notify(error.message, true);
       }
       start.disabled = false;
     }
   }
 
-  const usual = command.fields.filter((field) => field.usual || field.name in given);
-  const rest = command.fields.filter((field) => !usual.includes(field));
-  const where = placeControls(project, command, place);
-  const form = h(
-    "form",
-    { onsubmit: submit, novalidate: true },
-    whole,
-    h("div", { class: "card" }, h("div", { class: "fields" }, usual.map(draw))),
-    rest.length > 0 &&
-      h(
-        "details",
-        { class: "card" },
-        h("summary", {}, `Further options (${rest.length})`),
-        h("div", { class: "fields" }, rest.map(draw)),
-      ),
-    h("div", { class: "card" }, h("h2", {}, "Where it runs"), where.element),
-    h("div", { class: "card" }, h("h2", {}, "The command"), line),
-    h("div", { class: "row" }, start, h("a", { class: "button", href: here("") }, "Cancel")),
-  );
-  const [summary, ...more] = command.summary.split("\n\n");
+  const [summary, ...more] = form.summary.split("\n\n");
   main.append(
-    h("h1", {}, title(program, name)),
+    h("h1", {}, commandTitle(program, command)),
     h("p", { class: "lead" }, summary, more.length > 0 && ` ${more.join(" ")}`),
-    form,
+    h(
+      "form",
+      { onsubmit: submit, novalidate: true },
+      formError,
+      fields.element,
+      h("div", { class: "card" }, h("h2", {}, "Run on"), target.element),
+      h("div", { class: "card" }, h("h2", {}, "Command"), line),
+      h("div", { class: "row" }, start, h("a", { class: "button", href: pageAddress("") }, "Cancel")),
+    ),
   );
   await preview();
+  if (Object.keys(repeated.errors).length) fields.focusFirstError();
 }
 
-export const title = (program, name) => `${program}.py ${name}`;
+export const commandTitle = (program, command) => `${program}.py ${command}`;
 export const quoted = (word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
-const fromText = (field, text) => (field.kind === "switch" ? text === "true" : text);

@@ -1,10 +1,10 @@
-// Half maps, mask and 3D FSC from the measurement of anisotropy to the report.
+// Maps page: the workflow from half maps to a validated, corrected map.
 
 import { get } from "./api.js";
 import { browse } from "./files.js";
 import { badge, h } from "./dom.js";
 
-// What the steps of the workflow take from the files that are chosen once; commands that are not there are left out.
+// The files of the workflow are selected once; each step fills its form with them.
 const INPUTS = [
   ["half1", "Half map 1"],
   ["half2", "Half map 2"],
@@ -13,44 +13,45 @@ const INPUTS = [
 ];
 const STEPS = [
   ["fsc3d", "Measure", "3D FSC: resolution by direction, sphericity, cFAR.", { h: "half1", h2: "half2", mask: "mask" }],
-  ["diagnose", "Diagnose", "Does the map need a correction, and what can be expected of one?", null],
-  ["reconstruct", "Correct", "Train on the half maps, fill what was not measured.", { i1: "half1", i2: "half2", mask: "mask", aniso_file: "aniso" }],
-  ["validate", "Validate", "How well was filled what had been hidden from the network on purpose?", { folder: "corrected" }],
-  ["nulltest", "Null test", "Does the correction invent what is not there?", { folder: "corrected" }],
-  ["report", "Report", "Before and after, by direction, in one page.", { folder: "corrected" }, { o: "{job}/report.html" }],
+  ["diagnose", "Diagnose", "Diagnose anisotropy and misalignment, and recommend a processing strategy.", null],
+  ["reconstruct", "Correct", "Train on the half maps and fill in the unmeasured region of Fourier space.", { i1: "half1", i2: "half2", mask: "mask", aniso_file: "aniso" }],
+  ["validate", "Validate", "Held-out validation: recovery of directions that were hidden from the network.", { folder: "corrected" }],
+  ["nulltest", "Null test", "Null tests for hallucinated signal.", { folder: "corrected" }],
+  ["report", "Report", "Maps and resolution by direction, before and after correction, on one page.", { folder: "corrected" }, { o: "{job}/report.html" }],
 ];
-const SYNONYMS = { half1: ["half1", "h", "h1", "i1"], half2: ["half2", "h2", "i2"], mask: ["mask", "mask_file"], aniso: ["aniso_file"] };
-const ELSEWHERE = [...STEPS.map(([name]) => name), "check"];
+const FIELD_NAMES = { half1: ["half1", "h", "h1", "i1"], half2: ["half2", "h2", "i2"], mask: ["mask", "mask_file"], aniso: ["aniso_file"] };
+const NOT_TOOLS = [...STEPS.map(([name]) => name), "check"];
 
-function prefill(command, mapping, chosen) {
-  const names = new Set(command.fields.map(({ name }) => name));
-  if (mapping) return Object.fromEntries(Object.entries(mapping).filter(([field]) => names.has(field)).map(([field, from]) => [field, chosen[from]]));
-  const found = {};
-  for (const [from, fields] of Object.entries(SYNONYMS)) {
-    const field = fields.find((name) => names.has(name) && !(name in found));
-    if (field) found[field] = chosen[from];
+/** Values of a form from the selected files: by the mapping of a workflow step, or by the usual names of fields. */
+function prefill(form, mapping, selected) {
+  const names = new Set(form.fields.map(({ name }) => name));
+  if (mapping) return Object.fromEntries(Object.entries(mapping).filter(([field]) => names.has(field)).map(([field, from]) => [field, selected[from]]));
+  const values = {};
+  for (const [from, fields] of Object.entries(FIELD_NAMES)) {
+    const field = fields.find((name) => names.has(name) && !(name in values));
+    if (field) values[field] = selected[from];
   }
-  return found;
+  return values;
 }
 
-export async function showMaps({ main, values, project, here }) {
+export async function showMaps({ main, values, project, pageAddress }) {
   const jobs = (await get("jobs")).filter(({ program }) => program === "spisonet");
-  const commands = new Map(project.programs.spisonet.map((command) => [command.command, command]));
-  const chosen = { ...values };
+  const forms = new Map(project.programs.spisonet.map((form) => [form.command, form]));
+  const selected = { ...values };
 
-  const suits = (job) => !chosen.half1 || job.command === "report" || job.inputs.includes(chosen.half1);
-  const latest = (command, state) => jobs.find((job) => job.command === command && suits(job) && (!state || job.state === state));
+  const matches = (job) => !selected.half1 || job.command === "report" || job.inputs.includes(selected.half1);
+  const latest = (command, state) => jobs.find((job) => job.command === command && matches(job) && (!state || job.state === state));
   const corrected = latest("reconstruct", "finished");
-  if (corrected) chosen.corrected = corrected.name;
+  if (corrected) selected.corrected = corrected.name;
   const measured = latest("fsc3d", "finished");
-  if (measured && !chosen.aniso) {
+  if (measured && !selected.aniso) {
     const { results } = await get("job", { name: measured.name });
-    chosen.aniso = results.find(({ name }) => /\/FSC3D\.mrc$/.test(name))?.name;
+    selected.aniso = results.find(({ name }) => /\/FSC3D\.mrc$/.test(name))?.name;
   }
 
   const choose = async (name, text) => {
     const found = await browse({ title: text, kinds: ["volume"] });
-    if (found?.names.length) location.hash = here("maps", { ...values, [name]: found.names[0] });
+    if (found?.names.length) location.hash = pageAddress("maps", { ...values, [name]: found.names[0] });
   };
 
   const inputs = h(
@@ -61,30 +62,30 @@ export async function showMaps({ main, values, project, here }) {
       h(
         "div",
         { class: "row" },
-        h("span", { class: "mono", id: `chosen-${name}` }, chosen[name] ?? h("span", { class: "quiet" }, "none")),
+        h("span", { class: "mono", id: `selected-${name}` }, selected[name] ?? h("span", { class: "quiet" }, "not selected")),
         h("button", { "data-choose": name, onclick: () => choose(name, text) }, "Browse"),
-        chosen[name] && h("a", { class: "button", href: here("view", { name: chosen[name] }) }, "View"),
+        selected[name] && h("a", { class: "button", href: pageAddress("view", { name: selected[name] }) }, "View"),
       ),
     ]),
   );
 
-  const steps = STEPS.filter(([name]) => commands.has(name)).map(([name, heading, text, mapping, constants], index) => {
+  const steps = STEPS.filter(([name]) => forms.has(name)).map(([name, heading, text, mapping, constants], index) => {
     const job = latest(name);
-    const link = here("new", { program: "spisonet", command: name, ...prefill(commands.get(name), mapping, chosen), ...constants });
+    const link = pageAddress("new", { program: "spisonet", command: name, ...prefill(forms.get(name), mapping, selected), ...constants });
     return h(
       "div",
       { class: "step", "data-step": name },
       h("div", { class: "row" }, h("span", { class: "count" }, index + 1), h("h3", {}, heading)),
       h("p", { class: "small quiet" }, text),
-      job ? h("div", { class: "row small" }, h("a", { href: here("job", { name: job.name }) }, job.name), badge(job.state)) : null,
+      job ? h("div", { class: "row small" }, h("a", { href: pageAddress("job", { name: job.name }) }, job.name), badge(job.state)) : null,
       h("a", { class: `button ${job?.state === "finished" ? "" : "main"}`, href: link }, heading),
     );
   });
 
-  const tools = [...commands.values()].filter(({ command }) => !ELSEWHERE.includes(command));
+  const tools = [...forms.values()].filter(({ command }) => !NOT_TOOLS.includes(command));
   main.append(
     h("h1", {}, "Maps"),
-    h("p", { class: "lead" }, "From two half maps with preferred orientation to a corrected map, and to what can be trusted of it."),
+    h("p", { class: "lead" }, "From two half maps with preferred orientation to a validated, corrected map."),
     h("div", { class: "card" }, h("h2", {}, "Input"), inputs),
     h("div", { class: "steps" }, steps),
     h("h2", {}, "Tools"),
@@ -98,7 +99,7 @@ export async function showMaps({ main, values, project, here }) {
           h(
             "tr",
             {},
-            h("td", {}, h("a", { href: here("new", { program: "spisonet", command: tool.command, ...prefill(tool, null, chosen) }) }, tool.command)),
+            h("td", {}, h("a", { href: pageAddress("new", { program: "spisonet", command: tool.command, ...prefill(tool, null, selected) }) }, tool.command)),
             h("td", { class: "quiet" }, tool.summary.split("\n\n")[0]),
           ),
         ),

@@ -1,36 +1,37 @@
-// RELION: the line to export, the check before a refinement, and what the iterations of a running one say.
+// RELION page: the line to export, the check before a refinement, and the corrections by iteration.
 
 import { address, get, post } from "./api.js";
 import { lineChart } from "./chart.js";
-import { attempt, badge, h, moment, notify, redraw } from "./dom.js";
+import { attempt, badge, dateTime, h, notify, redraw } from "./dom.js";
 
-const LOOK_AGAIN_MILLISECONDS = 4000;
+const REFRESH_MILLISECONDS = 4000;
 const COLUMNS = [
-  ["resolution", "FSC of RELION, Å", 2],
+  ["resolution", "resolution (RELION FSC), Å", 2],
   ["best_direction", "best direction, Å", 1],
   ["worst_direction", "worst direction, Å", 1],
   ["sphericity", "sphericity", 3],
   ["cfar", "cFAR", 3],
-  ["median_angle", "views from their axis, °", 1],
-  ["median_change", "views moved by, °", 1],
+  ["median_angle", "median angle to preferred axis, °", 1],
+  ["median_change", "median change of views, °", 1],
 ];
 const CHARTS = [
   ["resolution", "resolution, Å"],
   ["sphericity", "sphericity"],
-  ["median_change", "views moved by, °"],
+  ["median_change", "median change of views, °"],
 ];
 
-function said({ half, outcome, reason, facts }) {
-  const who = half || "all";
-  if (outcome === "waited") return `${who}: left alone (${reason.replace(/\.$/, "")})`;
-  if (outcome !== "corrected") return `${who}: NOT corrected (${reason.replace(/\.$/, "")})`;
-  return `${who}: corrected in ${facts.seconds.toFixed(0)} s, ${(100 * facts.inferred).toFixed(0)} % inferred`;
+function correctionText({ half, outcome, reason, seconds, inferred_fraction: inferred }) {
+  const name = half || "all";
+  if (outcome !== "corrected") {
+    return `${name}: ${outcome === "waited" ? "skipped" : "NOT corrected"} (${reason.replace(/\.$/, "")})`;
+  }
+  return `${name}: corrected in ${seconds.toFixed(0)} s, ${(100 * inferred).toFixed(0)} % of the power inferred`;
 }
 
-function iterations(shown) {
-  if (!shown.rows.length) return h("p", { class: "quiet" }, "No iteration has been served yet.");
+function iterationTable(refinement) {
+  if (!refinement.rows.length) return h("p", { class: "quiet" }, "No iteration has been corrected yet.");
   const charts = CHARTS.map(([name, text]) => {
-    const points = shown.rows.filter((row) => typeof row[name] === "number").map((row) => [row.iteration, row[name]]);
+    const points = refinement.rows.filter((row) => typeof row[name] === "number").map((row) => [row.iteration, row[name]]);
     return points.length > 1 ? lineChart([{ name: "", points }], { xTitle: "iteration", yTitle: text }) : null;
   });
   return [
@@ -39,42 +40,42 @@ function iterations(shown) {
       "table",
       { id: "iterations" },
       h("tr", {}, h("th", {}, "iteration"), COLUMNS.map(([, text]) => h("th", { class: "number" }, text)), h("th", {}, "correction")),
-      [...shown.rows].reverse().map((row) =>
+      [...refinement.rows].reverse().map((row) =>
         h(
           "tr",
           {},
-          h("td", {}, `${row.iteration}${shown.rows.some(({ part }) => part !== row.part) ? ` ${row.part}` : ""}`),
+          h("td", {}, `${row.iteration}${refinement.rows.some(({ part }) => part !== row.part) ? ` ${row.part}` : ""}`),
           COLUMNS.map(([name, , digits]) => h("td", { class: "number" }, typeof row[name] === "number" ? row[name].toFixed(digits) : "")),
-          h("td", { class: "small" }, row.corrections.map((record) => h("div", {}, said(record)))),
+          h("td", { class: "small" }, row.corrections.map((record) => h("div", {}, correctionText(record)))),
         ),
       ),
     ),
   ];
 }
 
-export async function showRelion({ main, values, onLeave, here }) {
+export async function showRelion({ main, values, onLeave, pageAddress }) {
   const { export: line, refinements } = await get("relion");
-  const chosen = values.name ?? refinements.find(({ corrected }) => corrected)?.name ?? refinements[0]?.name;
-  const found = h("div", { id: "findings" });
-  const subject = h("input", {
+  const selected = values.name ?? refinements.find(({ corrected }) => corrected)?.name ?? refinements[0]?.name;
+  const findingList = h("div", { id: "findings" });
+  const input = h("input", {
     type: "text",
-    value: chosen ?? "",
+    value: selected ?? "",
     placeholder: "Refine3D/job012, or the refine command",
     "aria-label": "Job folder or refine command",
     style: { flex: "1" },
   });
-  const button = h("button", { class: "main", "data-do": "check", onclick: run }, "Check");
-  async function run() {
+  const button = h("button", { class: "main", "data-do": "check", onclick: check }, "Check");
+  async function check() {
     button.disabled = true;
-    found.replaceChildren(h("p", { class: "quiet" }, "Checking …"));
+    findingList.replaceChildren(h("p", { class: "quiet" }, "Checking …"));
     try {
-      const findings = await post("check", { subject: subject.value });
-      const kinds = { ok: "finished", warning: "stopped", error: "failed" };
-      found.replaceChildren(
-        h("table", {}, findings.map(({ kind, text }) => h("tr", {}, h("td", {}, h("span", { class: `badge ${kinds[kind]}` }, kind)), h("td", {}, text)))),
+      const findings = await post("check", { refinement: input.value });
+      const badgeOfLevel = { ok: "finished", warning: "stopped", error: "failed" };
+      findingList.replaceChildren(
+        h("table", {}, findings.map(({ level, message }) => h("tr", {}, h("td", {}, h("span", { class: `badge ${badgeOfLevel[level]}` }, level)), h("td", {}, message)))),
       );
     } catch (error) {
-      found.replaceChildren(h("p", { class: "error" }, error.message));
+      findingList.replaceChildren(h("p", { class: "error" }, error.message));
     }
     button.disabled = false;
   }
@@ -83,22 +84,22 @@ export async function showRelion({ main, values, onLeave, here }) {
       await navigator.clipboard.writeText(line);
       notify("Copied.");
     } catch {
-      notify("This browser does not let pages copy: select the line instead.", true);
+      notify("The browser does not allow copying; select the line instead.", true);
     }
   };
 
   const detail = h("div");
   main.append(
     h("h1", {}, "RELION"),
-    h("p", { class: "lead" }, "In every iteration of a 3D refinement, RELION asks this program for the reference."),
+    h("p", { class: "lead" }, "spisonet corrects the reference in every iteration of a RELION 3D refinement."),
     h(
       "div",
       { class: "card" },
-      h("h2", {}, "1. Before RELION starts, or in the submission script"),
+      h("h2", {}, "1. Run this line before RELION starts, or add it to the submission script"),
       h("div", { class: "row" }, h("pre", { class: "command", id: "export-line", style: { flex: "1" } }, line), h("button", { onclick: copy }, "Copy")),
-      h("p", { class: "small quiet" }, "Then give --external_reconstruct as an additional argument of the 3D auto-refine job."),
+      h("p", { class: "small quiet" }, "Then add --external_reconstruct to the additional arguments of the 3D auto-refine job."),
     ),
-    h("div", { class: "card" }, h("h2", {}, "2. What would go wrong?"), h("div", { class: "row" }, subject, button), found),
+    h("div", { class: "card" }, h("h2", {}, "2. Check a refinement before it starts"), h("div", { class: "row" }, input, button), findingList),
     h(
       "div",
       { class: "card" },
@@ -110,41 +111,41 @@ export async function showRelion({ main, values, onLeave, here }) {
             refinements.map((job) =>
               h(
                 "tr",
-                { class: "link", onclick: () => (location.hash = here("relion", { name: job.name })) },
-                h("td", {}, h("a", { href: here("relion", { name: job.name }) }, job.name)),
+                { class: "link", onclick: () => (location.hash = pageAddress("relion", { name: job.name })) },
+                h("td", {}, h("a", { href: pageAddress("relion", { name: job.name }) }, job.name)),
                 h("td", {}, badge(job.state)),
                 h("td", {}, job.iteration === null ? "" : `iteration ${job.iteration}`),
-                h("td", { class: "quiet" }, job.corrected ? "corrected here" : "without correction"),
-                h("td", { class: "small" }, moment(job.seen)),
+                h("td", { class: "quiet" }, job.corrected ? "with corrections" : "without corrections"),
+                h("td", { class: "small" }, dateTime(job.modified)),
               ),
             ),
           )
-        : h("p", { class: "quiet" }, "This folder holds none (Refine3D/…). Start the interface in a RELION project to see them."),
+        : h("p", { class: "quiet" }, "No refinements found (Refine3D/…). Start the interface in a RELION project folder to list them."),
     ),
     detail,
   );
-  if (!chosen) return;
+  if (!selected) return;
 
   async function refresh() {
-    const shown = await get("refinement", { name: chosen });
-    redraw(detail, shown, () =>
+    const refinement = await get("refinement", { name: selected });
+    redraw(detail, refinement, () =>
       h(
         "div",
         { class: "card" },
         h(
           "div",
           { class: "row spread" },
-          h("h2", { style: { margin: "0" } }, shown.name, " ", badge(shown.state)),
-          shown.page && h("a", { class: "button", href: address("file", { name: shown.page }), target: "_blank" }, "Summary page"),
+          h("h2", { style: { margin: "0" } }, refinement.name, " ", badge(refinement.state)),
+          refinement.page && h("a", { class: "button", href: address("file", { name: refinement.page }), target: "_blank" }, "Summary page"),
         ),
-        iterations(shown),
+        iterationTable(refinement),
       ),
     );
-    return shown.state === "running";
+    return refinement.state === "running";
   }
   let running = await refresh();
   const timer = setInterval(async () => {
     if (running && !document.hidden) running = (await attempt(refresh)) ?? running;
-  }, LOOK_AGAIN_MILLISECONDS);
+  }, REFRESH_MILLISECONDS);
   onLeave(() => clearInterval(timer));
 }

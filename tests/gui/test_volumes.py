@@ -1,4 +1,4 @@
-"""Pictures show what the volumes hold, the right way up."""
+"""Pictures show what the volumes contain, in the orientation of 3dmod."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spisonet.gui.views import ColumnCache, Viewer, surface_volume
+from spisonet.gui.volumes import ColumnCache, VolumePictures, read_surface
 from spisonet.io.slices import open_planes
 from tests.tomography.simulation import write_mrc
 
@@ -36,16 +36,16 @@ def marked(tmp_path):
     ],
 )
 def test_planes_stand_upright_as_in_3dmod(marked, axis, index, size, bright):
-    picture = pixels(Viewer().slice(marked, axis, index, 1, (0, 1)))
+    picture = pixels(VolumePictures().slice(marked, axis, index, 1, (0, 1)))
     assert picture.shape == size
     assert np.argwhere(picture == 255).tolist() == [list(bright)]
-    assert pixels(Viewer().slice(marked, axis, index - 1, 1, (0, 1))).max() == 0
+    assert pixels(VolumePictures().slice(marked, axis, index - 1, 1, (0, 1))).max() == 0
 
 
 def test_contrast_and_thickness(tmp_path):
     volume = np.arange(6, dtype=np.float32)[:, None, None] * np.ones(SHAPE, np.float32)
     path = write_mrc(tmp_path / "v.mrc", volume)
-    view = Viewer()
+    view = VolumePictures()
     assert set(pixels(view.slice(path, "z", 2, 1, (0, 4))).ravel()) == {127}
     assert set(pixels(view.slice(path, "z", 2, 3, (0, 4))).ravel()) == {127}
     assert set(pixels(view.slice(path, "z", 2, 1, (4, 0))).ravel()) == {127}
@@ -53,51 +53,51 @@ def test_contrast_and_thickness(tmp_path):
     assert set(pixels(view.slice(path, "z", 0, 3, (0, 1))).ravel()) == {85}  # planes 0, 0 and 1
 
 
-def test_a_missing_wedge_is_seen_in_the_power_spectrum(tmp_path):
+def test_the_power_spectrum_shows_a_missing_wedge(tmp_path):
     from tests.tomography.simulation import seen, slab_of_rods
 
     path = write_mrc(tmp_path / "t.mrc", seen(slab_of_rods((64, 32, 64), 60, 0), 1.0, 0))
-    power = pixels(Viewer().power(path, "y", 16, 9)).astype(float)
+    power = pixels(VolumePictures().power_spectrum(path, "y", 16, 9)).astype(float)
     z, x = np.mgrid[-32:32, -32:32]
     radius, angle = np.hypot(z, x), np.degrees(np.arctan2(np.abs(z), np.abs(x)))
     shell = (radius > 8) & (radius < 28)
     assert power[shell & (angle < 50)].mean() > power[shell & (angle > 70)].mean() + 40
 
 
-def test_a_mask_lies_over_the_slice_where_it_is_set(marked):
-    picture = pixels(Viewer().overlay(marked, "z", 4))
+def test_the_overlay_shows_where_the_mask_is_set(marked):
+    picture = pixels(VolumePictures().mask_overlay(marked, "z", 4))
     assert np.argwhere(picture[..., 3] > 0).tolist() == [[4, 7]]
 
 
 def test_the_distribution_of_densities_is_that_of_the_file(tmp_path):
     volume = np.random.default_rng(0).normal(5, 2, (30, 64, 64)).astype(np.float32)
-    facts = Viewer().describe(write_mrc(tmp_path / "v.mrc", volume))
+    properties = VolumePictures().properties(write_mrc(tmp_path / "v.mrc", volume))
     low, high = np.percentile(volume, (0.5, 99.5))
-    assert facts["contrast"] == pytest.approx([low, high], abs=0.15)
-    assert facts["mean"] == pytest.approx(5, abs=0.05)
-    assert facts["deviation"] == pytest.approx(2, abs=0.05)
-    assert sum(facts["histogram"]) > 30_000
+    assert properties["contrast"] == pytest.approx([low, high], abs=0.15)
+    assert properties["mean"] == pytest.approx(5, abs=0.05)
+    assert properties["standard_deviation"] == pytest.approx(2, abs=0.05)
+    assert sum(properties["histogram"]) > 30_000
 
 
 @pytest.mark.parametrize("value", [0.0, 3.0])
 def test_constant_volumes_are_shown(tmp_path, value):
     path = write_mrc(tmp_path / "v.mrc", np.full(SHAPE, value, np.float32))
-    facts = Viewer().describe(path)
-    assert facts["contrast"][0] < facts["contrast"][1]
+    properties = VolumePictures().properties(path)
+    assert properties["contrast"][0] < properties["contrast"][1]
     for axis in "zyx":
-        assert pixels(Viewer().slice(path, axis, 0, 1, tuple(facts["contrast"]))).max() == 0
-        pixels(Viewer().power(path, axis, 0, 1))
+        assert pixels(VolumePictures().slice(path, axis, 0, 1, tuple(properties["contrast"]))).max() == 0
+        pixels(VolumePictures().power_spectrum(path, axis, 0, 1))
 
 
-def test_values_that_are_none_are_drawn_as_something(tmp_path):
+def test_nan_and_infinity_do_not_prevent_a_picture(tmp_path):
     volume = np.ones(SHAPE, np.float32)
     volume[0, :5], volume[0, 5:9] = np.nan, np.inf
     path = write_mrc(tmp_path / "v.mrc", volume)
-    assert np.isfinite(Viewer().describe(path)["mean"])
-    pixels(Viewer().slice(path, "z", 0, 1, (0, 1)))
+    assert np.isfinite(VolumePictures().properties(path)["mean"])
+    pixels(VolumePictures().slice(path, "z", 0, 1, (0, 1)))
 
 
-def test_neighbouring_columns_cost_one_pass_through_the_file(marked, monkeypatch):
+def test_neighbouring_planes_across_x_are_read_in_one_pass(marked, monkeypatch):
     reader, cache, passes = open_planes(marked), ColumnCache(), []
     read = type(reader).read
     monkeypatch.setattr(
@@ -108,19 +108,19 @@ def test_neighbouring_columns_cost_one_pass_through_the_file(marked, monkeypatch
     assert passes == [("x", 0, 16)]
 
 
-def test_a_changed_file_is_read_anew(marked):
-    view = Viewer()
+def test_a_changed_file_is_read_again(marked):
+    view = VolumePictures()
     assert pixels(view.slice(marked, "x", 7, 1, (0, 1))).max() == 255
     write_mrc(marked, np.zeros(SHAPE, np.float32))
     assert pixels(view.slice(marked, "x", 7, 1, (0, 1))).max() == 0
 
 
-def test_a_surface_is_drawn_from_means(tmp_path):
+def test_surfaces_are_drawn_from_binned_densities(tmp_path):
     volume = np.zeros((200, 100, 50), np.float32)
     volume[100:, :, :] = 3
-    voxels, facts = surface_volume(write_mrc(tmp_path / "v.mrc", volume))
-    small = np.frombuffer(voxels, np.uint8).reshape(facts["shape"])
+    voxels, scale = read_surface(write_mrc(tmp_path / "v.mrc", volume))
+    small = np.frombuffer(voxels, np.uint8).reshape(scale["shape"])
     assert small.shape == (66, 33, 16)
-    assert (facts["low"], facts["high"]) == (0, 3)
+    assert (scale["low"], scale["high"]) == (0, 3)
     assert small[:33].max() == 0
     assert small[34:].min() == 255

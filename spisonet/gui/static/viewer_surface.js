@@ -1,4 +1,4 @@
-// An isosurface of a small volume: a ray is followed through a 3D texture until the density passes the threshold.
+// Isosurface of a small volume: for each pixel, a ray is followed through a 3D texture until the density passes the threshold.
 
 import { getSurface } from "./api.js";
 
@@ -9,11 +9,11 @@ void main() { at = corner; gl_Position = vec4(corner, 0.0, 1.0); }`;
 const FRAGMENT = `#version 300 es
 precision highp float; precision highp sampler3D;
 in vec2 at; out vec4 colour;
-uniform sampler3D volume; uniform mat3 turn; uniform float level, sign_, zoom, aspect; uniform vec3 edges; uniform int steps;
+uniform sampler3D volume; uniform mat3 orientation; uniform float level, sign_, zoom, aspect; uniform vec3 edges; uniform int steps;
 float density(vec3 p) { return sign_ * (texture(volume, p / edges + 0.5).r - level); }
 void main() {
-  vec3 eye = turn * vec3(0.0, 0.0, 2.6);
-  vec3 ray = normalize(turn * vec3(at.x * aspect * zoom, at.y * zoom, -2.6));
+  vec3 eye = orientation * vec3(0.0, 0.0, 2.6);
+  vec3 ray = normalize(orientation * vec3(at.x * aspect * zoom, at.y * zoom, -2.6));
   vec3 a = (-0.5 * edges - eye) / ray, b = (0.5 * edges - eye) / ray;
   vec3 lo = min(a, b), hi = max(a, b);
   float near = max(max(lo.x, lo.y), max(lo.z, 0.0)), far = min(hi.x, min(hi.y, hi.z));
@@ -35,7 +35,7 @@ void main() {
   vec3 slope = vec3(density(p + vec3(e,0,0)) - density(p - vec3(e,0,0)), density(p + vec3(0,e,0)) - density(p - vec3(0,e,0)),
                     density(p + vec3(0,0,e)) - density(p - vec3(0,0,e)));
   vec3 normal = length(slope) > 0.0 ? -normalize(slope) : -ray;
-  vec3 light = normalize(turn * vec3(0.5, 0.7, 1.0));
+  vec3 light = normalize(orientation * vec3(0.5, 0.7, 1.0));
   float diffuse = max(dot(normal, light), 0.0), shine = pow(max(dot(reflect(-light, normal), -ray), 0.0), 24.0);
   float depth = 1.0 - 0.35 * smoothstep(1.8, 3.4, ahead);
   colour = vec4(depth * (vec3(0.25, 0.72, 0.65) * (0.25 + 0.8 * diffuse) + 0.22 * shine), 1.0);
@@ -57,16 +57,17 @@ function product(a, b) {
   return c;
 }
 
-const about = (x, y) => {
+/** Matrix of a rotation about x, then y, in radians. */
+const rotation = (x, y) => {
   const [cx, sx, cy, sy] = [Math.cos(x), Math.sin(x), Math.cos(y), Math.sin(y)];
   return product(new Float32Array([cy, 0, -sy, 0, 1, 0, sy, 0, cy]), new Float32Array([1, 0, 0, 0, cx, sx, 0, -sx, cx]));
 };
 
-/** Draw a volume on a canvas; returns how to change the threshold, which is in standard deviations above the mean. */
+/** Draw a volume on a canvas; the threshold is in standard deviations above the mean. */
 export async function drawSurface(canvas, name) {
-  const { voxels, shape, mean, deviation } = await getSurface(name);
+  const { voxels, shape, mean, standard_deviation: deviation } = await getSurface(name);
   const gl = canvas.getContext("webgl2", { antialias: false, preserveDrawingBuffer: true });
-  if (!gl) throw new Error("This browser has no WebGL 2, which surfaces need.");
+  if (!gl) throw new Error("Surfaces require WebGL 2, which this browser does not support.");
   const program = gl.createProgram();
   gl.attachShader(program, compile(gl, gl.VERTEX_SHADER, VERTEX));
   gl.attachShader(program, compile(gl, gl.FRAGMENT_SHADER, FRAGMENT));
@@ -85,50 +86,50 @@ export async function drawSurface(canvas, name) {
   const longest = Math.max(...shape);
   gl.uniform3f(uniform("edges"), shape[2] / longest, shape[1] / longest, shape[0] / longest);
 
-  let turn = about(-0.5, 0.6);
+  let orientation = rotation(-0.5, 0.6);
   let zoom = 0.55;
   let sigma = 2;
-  let wanted = false;
+  let scheduled = false;
   function draw(moving) {
     const scale = (moving ? 0.5 : 1) * Math.min(window.devicePixelRatio, 1.5);
     const [width, height] = [canvas.clientWidth, canvas.clientHeight].map((n) => Math.max(1, Math.round(n * scale)));
     if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
     gl.viewport(0, 0, width, height);
-    gl.uniformMatrix3fv(uniform("turn"), false, turn);
+    gl.uniformMatrix3fv(uniform("orientation"), false, orientation);
     gl.uniform1f(uniform("level"), (mean + sigma * deviation) / 255);
-    gl.uniform1f(uniform("sign_"), sigma < 0 ? -1 : 1); // dark density, as in tomograms
+    gl.uniform1f(uniform("sign_"), sigma < 0 ? -1 : 1); // negative: surface of dark density, as in tomograms
     gl.uniform1f(uniform("zoom"), zoom);
     gl.uniform1f(uniform("aspect"), width / height);
     gl.uniform1i(uniform("steps"), moving ? 110 : 260);
     gl.drawArrays(gl.TRIANGLES, 0, 3);
     canvas.dataset.drawn = sigma;
   }
-  function soon(moving) {
-    if (wanted) return;
-    wanted = true;
+  function schedule(moving) {
+    if (scheduled) return;
+    scheduled = true;
     requestAnimationFrame(() => {
-      wanted = false;
+      scheduled = false;
       draw(moving);
     });
   }
   canvas.addEventListener("pointermove", (event) => {
     if (!event.buttons) return;
-    turn = product(turn, about(-event.movementY * 0.01, -event.movementX * 0.01));
-    soon(true);
+    orientation = product(orientation, rotation(-event.movementY * 0.01, -event.movementX * 0.01));
+    schedule(true);
   });
   canvas.addEventListener("pointerdown", (event) => canvas.setPointerCapture(event.pointerId));
-  canvas.addEventListener("pointerup", () => soon(false));
+  canvas.addEventListener("pointerup", () => schedule(false));
   canvas.addEventListener("wheel", (event) => {
     event.preventDefault();
     zoom = Math.min(2.5, Math.max(0.1, zoom * 1.1 ** Math.sign(event.deltaY)));
-    soon(false);
+    schedule(false);
   });
-  new ResizeObserver(() => soon(false)).observe(canvas);
+  new ResizeObserver(() => schedule(false)).observe(canvas);
   draw(false);
   return {
     setLevel(value) {
       sigma = value;
-      soon(false);
+      schedule(false);
     },
   };
 }

@@ -1,0 +1,169 @@
+"""What the web page shows of a job: a line of the job list, the job page, and its log."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spisonet.errors import SpisonetError
+from spisonet.gui.forms import command_line, config_model, form_values, input_files
+from spisonet.gui.job import DIED
+from spisonet.io.events import TAIL_BYTES, read_progress
+
+if TYPE_CHECKING:
+    from spisonet.gui.job import Job
+    from spisonet.io.events import ProgressEvent
+
+RESULT_DEPTH = 3  # of subfolders whose files are listed
+KIND_OF_SUFFIX = {
+    **dict.fromkeys((".mrc", ".rec", ".map", ".st"), "volume"),
+    **dict.fromkeys((".json", ".jsonl", ".log", ".out", ".txt", ".sh", ".toml", ".csv"), "text"),
+    ".png": "image",
+    ".html": "page",
+    ".star": "table",
+}
+SUMMARY_BYTES = 2**13  # of the end of the progress file that a line of the job list needs
+LOG_PAGE_BYTES = 2**17
+
+
+def summarise_job(job: Job) -> dict[str, Any]:
+    """Return a line of the job list."""
+    started = job.process.get("started") or job.launch.get("submitted")
+    seconds = None
+    if started is not None:
+        seconds = round(job.process.get("ended", time.time()) - started) if job.state != DIED else None
+    elif "seconds" in job.record:
+        seconds = round(job.record["seconds"])
+    events = _events(job, SUMMARY_BYTES) if job.is_active else []
+    return {
+        "name": job.name,
+        "program": job.program,
+        "command": job.command,
+        "state": job.state,
+        "submitted": job.launch.get("submitted"),
+        "written": job.record.get("written"),
+        "seconds": seconds,
+        "progress": _progress(events[-1]) if events else None,
+        "inputs": input_files(job.program, job.command, job.record.get("config", {})),
+        "host": job.process.get("host"),
+        "slurm": job.slurm_number,
+        "started_here": bool(job.launch),
+        "resumable": job.is_resumable,
+    }
+
+
+def describe_job(job: Job) -> dict[str, Any]:
+    """Return the content of the job page."""
+    config = job.record.get("config", {})
+    values: dict[str, Any] = {}
+    line = job.launch.get("line")
+    try:
+        model = config_model(job.program, job.command)
+        values = form_values(model, config, job.name)
+        line = line or command_line(job.program, model.model_validate(config))
+    except (SpisonetError, ValueError):  # written by another version
+        pass
+    losses = job.record.get("epoch_losses")
+    return {
+        **summarise_job(job),
+        "line": line,
+        "config": config,
+        "values": values,
+        "target": job.launch.get("target"),
+        "version": job.record.get("version"),
+        "error": _error(job.record),
+        "stages": _stages(_events(job, TAIL_BYTES)),
+        "losses": losses if isinstance(losses, list) else None,
+        "results": list_results(job.folder, job.name),
+    }
+
+
+def _events(job: Job, max_bytes: int) -> list[ProgressEvent]:
+    """Return the progress of a job, oldest first.
+
+    A command that continues a finished run, such as ``validate``, reports into the folder of that run, which
+    is an input of the job.
+    """
+    events = read_progress(job.folder, max_bytes)
+    if events or not job.launch:
+        return events
+    project = job.folder.parents[len(Path(job.name).parts) - 1]
+    for name in input_files(job.program, job.command, job.record.get("config", {})):
+        folder = (project / name).resolve()
+        if folder.is_relative_to(project):
+            started = job.launch["submitted"]
+            events += [event for event in read_progress(folder, max_bytes) if event.time >= started]
+    return events
+
+
+def _error(record: dict[str, Any]) -> dict[str, str | None] | None:
+    """Return the message and the field of the error that ended a run, if its record contains one."""
+    error = record.get("error")
+    if not isinstance(error, dict) or not isinstance(error.get("message"), str):
+        return None
+    field = error.get("field")
+    return {"message": error["message"], "field": field if isinstance(field, str) else None}
+
+
+def _progress(event: ProgressEvent) -> dict[str, Any]:
+    return {
+        "stage": event.stage,
+        "title": event.title,
+        "done": event.done,
+        "total": event.total,
+        "unit": event.unit,
+        "seconds_left": event.seconds_left,
+    }
+
+
+def _stages(events: list[ProgressEvent]) -> list[dict[str, Any]]:
+    """Return the progress of each stage in the order of their beginning, with all losses.
+
+    A resumed run repeats steps: the losses of the later attempt replace those of the earlier one.
+    """
+    stages: dict[tuple[str, str], dict[str, Any]] = {}
+    for event in events:
+        key = (event.stage, event.title)
+        losses = stages[key]["losses"] if key in stages else []
+        while losses and losses[-1][0] >= event.done:
+            losses.pop()
+        if event.loss is not None:
+            losses.append((event.done, event.loss))
+        stages[key] = {**_progress(event), "losses": losses}
+    return list(stages.values())
+
+
+def read_log(job: Job, offset: int) -> dict[str, Any]:
+    """Return a page of the log that starts at a byte offset; with offset -1, the last page."""
+    path = job.log
+    if not path.is_file():
+        return {"text": "", "next": 0, "more": False}
+    size = path.stat().st_size
+    begin = max(0, size - LOG_PAGE_BYTES) if offset < 0 or offset > size else offset
+    with path.open("rb") as file:
+        file.seek(begin)
+        part = file.read(LOG_PAGE_BYTES)
+    return {
+        "text": part.decode("utf-8", "replace"),
+        "next": begin + len(part),
+        "more": begin + len(part) < size,
+    }
+
+
+def list_results(folder: Path, name: str) -> list[dict[str, Any]]:
+    """List the files in a job folder with their kind, size and time of modification."""
+    found = []
+    for path in sorted(folder.rglob("*")):
+        relative = path.relative_to(folder)
+        hidden = any(part.startswith(".") for part in relative.parts)
+        if path.is_file() and len(relative.parts) <= RESULT_DEPTH and not hidden:
+            found.append(
+                {
+                    "name": f"{name}/{relative}",
+                    "kind": KIND_OF_SUFFIX.get(path.suffix, "other"),
+                    "bytes": path.stat().st_size,
+                    "modified": path.stat().st_mtime,
+                }
+            )
+    return found

@@ -1,0 +1,44 @@
+// Progress of a run: bars of its stages and the curve of the training loss.
+
+import { lineChart } from "./chart.js";
+import { duration, h } from "./dom.js";
+
+export function progressText({ done, total, unit, seconds_left: secondsLeft }) {
+  const left = secondsLeft && done < total ? `, ${duration(secondsLeft)} left` : "";
+  return `${done} of ${total} ${unit}${left}`;
+}
+
+export function progressBar(progress) {
+  if (!progress) return null;
+  const percent = progress.total ? (100 * progress.done) / progress.total : 0;
+  const text = progressText(progress);
+  return h(
+    "div",
+    { title: text },
+    h("div", { class: "bar" }, h("i", { style: { width: `${percent}%` } })),
+    h("span", { class: "small quiet" }, text),
+  );
+}
+
+const capitalised = (word) => word.charAt(0).toUpperCase() + word.slice(1).replaceAll("_", " ");
+
+function stageBar(stage) {
+  const name = [capitalised(stage.stage), stage.title].filter(Boolean).join(": ");
+  return h("div", { class: "stage-progress", "data-stage": stage.stage }, h("div", { class: "small" }, name), progressBar(stage));
+}
+
+/** Loss of each training by epoch; `losses` are those of a run that has only recorded them at its end. */
+function lossChart(stages, losses) {
+  const trainings = stages.filter((stage) => stage.losses.length);
+  const series = trainings.map((stage) => ({ name: stage.title, points: stage.losses }));
+  if (!series.length && losses) {
+    series.push({ name: "", points: losses.map((loss, index) => [index + 1, loss]).filter(([, loss]) => loss !== null) });
+  }
+  const drawn = series.filter(({ points }) => points.length > 1);
+  const xMax = Math.max(0, ...trainings.map(({ total }) => total));
+  return drawn.length ? lineChart(drawn, { xTitle: "epoch", yTitle: "loss", xMax }) : null;
+}
+
+export function progressContent({ stages, losses }) {
+  return [h("h2", {}, "Progress"), stages.map(stageBar), lossChart(stages, losses)];
+}

@@ -1,0 +1,105 @@
+// Rows of the tomogram table: selection, files, and values that are edited in place.
+
+import { get, post } from "./api.js";
+import { h, notify } from "./dom.js";
+
+export const COLUMNS = [
+  ["rlnPixelSize", "Pixel size, Å"],
+  ["rlnDefocus", "Defocus, Å"],
+  ["rlnTiltMin", "Tilt min, °"],
+  ["rlnTiltMax", "Tilt max, °"],
+];
+const BEFORE = ["deconvolved", "full", "even"]; // shown in the viewer, in order of preference
+const AFTER = ["corrected", "denoised"]; // compared with it
+
+/**
+ * Rows of one table.
+ * editor: { star, version(), shown(table, redraw) }: the name of the table, the version on the page, and what to do with
+ * a table that the server returns; selection: Set of the selected indices; onSelect: called when it changes.
+ */
+export class TomogramRows {
+  constructor(editor, selection, onSelect, pageAddress) {
+    Object.assign(this, { editor, selection, onSelect, pageAddress });
+    this.body = h("tbody");
+    this.edits = Promise.resolve(); // one after another, because each edit needs the version that the last one made
+  }
+
+  get hasInvalidCell() {
+    return Boolean(this.body.querySelector(".invalid"));
+  }
+
+  draw(rows) {
+    this.body.replaceChildren(...rows.map((row) => this.row(row)));
+  }
+
+  row(row) {
+    const box = h("input", { type: "checkbox", "aria-label": `Select ${row.name}` });
+    box.checked = this.selection.has(row.index);
+    box.addEventListener("change", () => {
+      if (box.checked) this.selection.add(row.index);
+      else this.selection.delete(row.index);
+      this.onSelect();
+    });
+    return h(
+      "tr",
+      { "data-row": row.number },
+      h("td", {}, box),
+      h("td", { class: "quiet" }, row.index),
+      h("td", { title: row.shown }, row.name),
+      h("td", {}, this.fileLinks(row)),
+      COLUMNS.map(([column]) => this.cell(row, column)),
+      h("td", { class: "number" }, h("a", { class: "button", href: this.viewAddress(row) }, "View")),
+    );
+  }
+
+  fileLinks(row) {
+    return Object.entries(row.files).map(([kind, { name, exists }]) => {
+      if (!exists) return h("span", { class: "chip missing", title: `${name} is missing` }, kind);
+      const file = kind === "boundary" ? { boundary: name } : { name };
+      return h("a", { class: "chip", title: name, href: this.viewAddress(row, file) }, kind);
+    });
+  }
+
+  viewAddress(row, file = {}) {
+    const existing = (kinds) => kinds.map((kind) => row.files[kind]).find((candidate) => candidate?.exists)?.name;
+    return this.pageAddress("view", {
+      name: file.name ?? existing(BEFORE),
+      second: file.name ? undefined : existing(AFTER),
+      mask: existing(["mask"]),
+      boundary: file.boundary ?? existing(["boundary"]),
+      star: this.editor.star,
+      row: row.number,
+    });
+  }
+
+  cell(row, column) {
+    const input = h("input", { class: "cell", value: row.values[column] ?? "", "aria-label": `${column} of ${row.name}`, "data-cell": `${row.number}-${column}` });
+    const error = h("div", { class: "field-error" });
+    input.addEventListener("keydown", ({ key }) => key === "Enter" && input.blur());
+    input.addEventListener("change", () => {
+      this.edits = this.edits.then(() => this.save(row.number, column, input, error));
+    });
+    return h("td", { class: "number" }, input, error);
+  }
+
+  async save(row, column, input, error) {
+    const { star } = this.editor;
+    const version = this.editor.version();
+    try {
+      const table = await post("table/edit", { name: star, row, column, value: input.value, version });
+      input.classList.remove("invalid");
+      error.textContent = "";
+      const typing = document.activeElement?.matches(".cell") && document.activeElement !== input;
+      this.editor.shown(table, !typing && !this.hasInvalidCell);
+    } catch (failure) {
+      const current = await get("table", { name: star }).catch(() => null);
+      if (current && current.version !== version) {
+        this.editor.shown(current, true);
+        notify(failure.message, true);
+        return;
+      }
+      input.classList.add("invalid");
+      error.textContent = failure.message;
+    }
+  }
+}

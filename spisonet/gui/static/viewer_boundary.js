@@ -1,0 +1,165 @@
+// Boundary of the specimen: contours that the user draws on the XY planes, saved as an IMOD model.
+
+import { get, post } from "./api.js";
+import { attempt, h, notify, s, stem } from "./dom.js";
+
+const COLOUR = "#ffd166";
+const HIT_PIXELS = 9;
+const RIGHT_BUTTON = 2;
+
+export class Boundary {
+  /**
+   * scene: of the viewer; contours: lists of points [x, y, z] in voxels; target: { boundary, star }, the file to write
+   * and the table to enter it into.
+   */
+  constructor(scene, contours, target) {
+    Object.assign(this, { scene, contours, target });
+    this.editing = false;
+    this.current = -1; // contour that grows with each click
+    this.text = h("p", { class: "small", id: "contour-text" });
+    const suggested = target.boundary?.endsWith(".mod") ? target.boundary : `boundary/${stem(scene.volume.name)}.mod`;
+    this.fileName = h("input", { type: "text", "aria-label": "Boundary file", value: suggested, style: { width: "100%" } });
+    this.panel = h(
+      "div",
+      { hidden: true },
+      h("h2", {}, "Boundary"),
+      this.text,
+      h(
+        "div",
+        { class: "row" },
+        h("button", { onclick: () => this.beginContour() }, "New contour"),
+        h("button", { onclick: () => this.clear() }, "Clear"),
+      ),
+      h("p", {}, this.fileName),
+      h("button", { "data-do": "save-boundary", onclick: () => this.save() }, "Save IMOD model"),
+    );
+  }
+
+  static async open(scene, target) {
+    const contours = target.boundary ? await attempt(() => get("boundary", { name: target.boundary })) : null;
+    return new Boundary(scene, contours ?? [], target);
+  }
+
+  get closedContours() {
+    return this.contours.filter((contour) => contour.length > 2);
+  }
+
+  toggleEditing() {
+    this.editing = !this.editing;
+    this.panel.hidden = !this.editing;
+    this.changed();
+  }
+
+  changed() {
+    const number = this.closedContours.length;
+    this.text.textContent = number
+      ? `${number} closed contour${number > 1 ? "s" : ""}. A single contour applies to all planes. With several, the nearest applies, between the lowest and the highest.`
+      : "Click around the specimen in the XY plane. Drag points to move them; right-click to remove one.";
+    this.scene.changed();
+  }
+
+  beginContour() {
+    this.current = -1;
+    notify("The next click starts a contour.");
+  }
+
+  clear() {
+    this.contours.length = 0;
+    this.current = -1;
+    this.changed();
+  }
+
+  /** Handle a click on the XY plane; returns the point to drag, or null. */
+  press(pane, event) {
+    const hit = this.nearestPoint(pane, event);
+    if (event.button === RIGHT_BUTTON) {
+      if (hit) this.removePoint(hit);
+      return null;
+    }
+    const point = hit ? hit.point : this.addPoint(pane.voxelAt(event));
+    if (hit) this.current = hit.contour;
+    this.changed();
+    return point;
+  }
+
+  nearestPoint(pane, event) {
+    const [px, py] = pane.pixelAt(event);
+    let nearest = null;
+    this.contours.forEach((points, contour) => {
+      points.forEach((point, index) => {
+        if (Math.round(point[2]) !== this.scene.position.z) return;
+        const [x, y] = pane.toPixels(point[0], point[1]);
+        const distance = Math.hypot(x - px, y - py);
+        if (distance < (nearest?.distance ?? HIT_PIXELS)) nearest = { distance, contour, index, point };
+      });
+    });
+    return nearest;
+  }
+
+  addPoint({ x, y }) {
+    const { z } = this.scene.position;
+    const onThisPlane = this.current >= 0 && Math.round(this.contours[this.current]?.[0]?.[2] ?? -1) === z;
+    if (!onThisPlane) {
+      this.contours.push([]);
+      this.current = this.contours.length - 1;
+    }
+    const point = [x, y, z];
+    this.contours[this.current].push(point);
+    return point;
+  }
+
+  removePoint({ contour, index }) {
+    this.contours[contour].splice(index, 1);
+    if (!this.contours[contour].length) {
+      this.contours.splice(contour, 1);
+      this.current = -1;
+    }
+    this.changed();
+  }
+
+  /** SVG elements of the contours for a pane of a given width in pixels. */
+  draw(paneWidth) {
+    const [, ny, nx] = this.scene.volume.shape;
+    const radius = (HIT_PIXELS * 0.5 * nx) / (paneWidth || 1);
+    return this.contours
+      .filter((contour) => contour.length > 0)
+      .map((contour) => {
+        const onThisPlane = Math.round(contour[0][2]) === this.scene.position.z;
+        const points = contour.map(([x, y]) => [x + 0.5, ny - y - 0.5]);
+        const line = {
+          fill: onThisPlane ? `${COLOUR}22` : "none",
+          stroke: COLOUR,
+          "stroke-width": 2,
+          "vector-effect": "non-scaling-stroke",
+          "stroke-opacity": onThisPlane ? 1 : 0.35,
+        };
+        return s(
+          "g",
+          { class: "contour" },
+          s("polygon", { points: points.map((point) => point.join(",")).join(" "), ...line }),
+          this.editing && onThisPlane && points.map(([x, y]) => s("circle", { cx: x, cy: y, r: radius, fill: COLOUR })),
+        );
+      });
+  }
+
+  async save() {
+    const name = this.fileName.value;
+    const { star } = this.target;
+    const volume = this.scene.volume.name;
+    await attempt(async () => {
+      // Find the row by its files, because rows may have been removed since this page was opened.
+      const table = star ? await get("table", { name: star }) : null;
+      const row = table?.rows.find(({ files }) => Object.values(files).some((file) => file.name === volume));
+      const other = table?.rows.find((each) => each !== row && each.files.boundary?.name === name);
+      if (other) throw new Error(`${name} is already the boundary of ${other.name}; enter another name.`);
+      const saved = await post("boundary", { name, contours: this.closedContours, volume });
+      if (!row) {
+        notify(`Saved ${saved}.`);
+        return;
+      }
+      const edit = { row: row.number, column: "rlnMaskBoundary", value: saved, version: table.version };
+      await post("table/edit", { name: star, ...edit });
+      notify(`Saved ${saved} and entered it in ${star}. Next, make a mask.`);
+    });
+  }
+}
