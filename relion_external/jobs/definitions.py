@@ -19,7 +19,9 @@ from spisonet.fourier.config import AngularWhitenConfig, CombineMapConfig, White
 from spisonet.io.mrc import read_box
 from spisonet.io.run_record import JOB_FILE, changed_option, read_job_record
 from spisonet.report.config import ReportConfig
-from spisonet.tomography.config import DeconvConfig, MakeMaskConfig, PredictConfig, RefineConfig
+from spisonet.tomography.filters_config import DeconvConfig, MakeMaskConfig
+from spisonet.tomography.prediction_config import PredictConfig
+from spisonet.tomography.training_config import RefineConfig
 
 if TYPE_CHECKING:
     from spisonet.io.config import CommandConfig

@@ -33,7 +33,9 @@ from spisonet.report.config import ReportConfig
 from spisonet.report.reconstruction import facts_of, note_on_independence
 from spisonet.report.sections import CAPTIONS
 from spisonet.report.tomograms import INFERRED
-from spisonet.tomography.config import DeconvConfig, MakeMaskConfig, PredictConfig, RefineConfig
+from spisonet.tomography.filters_config import DeconvConfig, MakeMaskConfig
+from spisonet.tomography.prediction_config import PredictConfig
+from spisonet.tomography.training_config import RefineConfig
 
 if TYPE_CHECKING:
     from pathlib import Path

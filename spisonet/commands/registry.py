@@ -10,17 +10,11 @@ from spisonet.fourier.config import AngularWhitenConfig, CombineMapConfig, White
 from spisonet.gui.config import GuiConfig
 from spisonet.learning.config import CheckConfig
 from spisonet.report.config import ReportConfig
-from spisonet.tomography.config import (
-    DeconvConfig,
-    DenoiseConfig,
-    ExtractConfig,
-    MakeMaskConfig,
-    PredictConfig,
-    PrepareStarConfig,
-    RefineConfig,
-    ResizeConfig,
-    SubtomogramStarConfig,
-)
+from spisonet.tomography.filters_config import DeconvConfig, MakeMaskConfig, ResizeConfig
+from spisonet.tomography.prediction_config import PredictConfig
+from spisonet.tomography.subtomogram_config import ExtractConfig, SubtomogramStarConfig
+from spisonet.tomography.table_config import PrepareStarConfig
+from spisonet.tomography.training_config import DenoiseConfig, RefineConfig
 from spisonet.validation.config import NullTestConfig, ValidateConfig
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from spisonet.tomography.extraction import CROP_TO_CUBE, CUBE_MULTIPLE, _of_an_e
 from spisonet.tomography.tomogram import input_column, read_tomograms, require_thickness, subvolume_centres
 
 if TYPE_CHECKING:
-    from spisonet.tomography.config import ExtractConfig, SubtomogramStarConfig
+    from spisonet.tomography.subtomogram_config import ExtractConfig, SubtomogramStarConfig
 
 
 def run_extract(config: ExtractConfig) -> None:

@@ -24,7 +24,7 @@ from spisonet.tomography.masking import (
 from spisonet.tomography.resizing import DENSITIES, IN_VOXELS, MASK, _file, resize_tomogram
 
 if TYPE_CHECKING:
-    from spisonet.tomography.config import DeconvConfig, MakeMaskConfig, ResizeConfig
+    from spisonet.tomography.filters_config import DeconvConfig, MakeMaskConfig, ResizeConfig
 
 
 def run_deconv(config: DeconvConfig) -> None:

@@ -17,7 +17,7 @@ from spisonet.tomography.chunks import slabs
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from spisonet.tomography.config import PrepareStarConfig
+    from spisonet.tomography.table_config import PrepareStarConfig
 
 log = logging.getLogger("spisonet")
 

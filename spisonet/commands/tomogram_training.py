@@ -23,7 +23,6 @@ from spisonet.learning.training_job import train
 from spisonet.learning.unet import UNet
 from spisonet.report.tomograms import SUMMARY_FILE, write_prediction_report, write_training_report
 from spisonet.tomography.chunks import Chunk, central_crop
-from spisonet.tomography.config import PredictConfig, RefineConfig, TomogramNetworkConfig
 from spisonet.tomography.ctf_correction import remove_filtered
 from spisonet.tomography.predict import (
     CTF_FOLDER,
@@ -36,6 +35,7 @@ from spisonet.tomography.predict import (
     find_model,
     log,
 )
+from spisonet.tomography.prediction_config import PredictConfig
 from spisonet.tomography.refine import (
     CHECKPOINT_FILE,
     LOSS_FILE,
@@ -52,6 +52,7 @@ from spisonet.tomography.refine import (
     ctf_correction,
 )
 from spisonet.tomography.schedule import read_schedule
+from spisonet.tomography.shared_config import TomogramNetworkConfig
 from spisonet.tomography.tomogram import CLIP, read_tomograms, require_thickness, subvolume_centres
 from spisonet.tomography.training_method import HALVES_METHODS
 from spisonet.tomography.training_set import TrainingSet
@@ -62,8 +63,8 @@ if TYPE_CHECKING:
     from spisonet.learning.memory import Memory
     from spisonet.learning.process_group import ProcessGroup
     from spisonet.learning.trainer import Trainer
-    from spisonet.tomography.config import DenoiseConfig, TomogramTrainingConfig
     from spisonet.tomography.tomogram import Tomogram
+    from spisonet.tomography.training_config import DenoiseConfig, RefineConfig, TomogramTrainingConfig
 
 
 def run_refine(config: RefineConfig) -> None:

@@ -10,7 +10,8 @@ from spisonet.report.page import embedded_figure, facts_table, warning, write_pa
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from spisonet.tomography.config import PredictConfig, TomogramTrainingConfig
+    from spisonet.tomography.prediction_config import PredictConfig
+    from spisonet.tomography.training_config import TomogramTrainingConfig
 
 SUMMARY_FILE = "summary.html"
 MOST_FIGURES = 12  # a page of hundreds would be too heavy to open

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from spisonet.fourier.filters import RadialCurve
     from spisonet.io.tomogram_table import TomogramRow
-    from spisonet.tomography.config import TomogramNetworkConfig
+    from spisonet.tomography.shared_config import TomogramNetworkConfig
     from spisonet.tomography.tomogram import Tomogram
 
 OWN_NAME = re.compile(r"\d{5,}_\d_[0-9a-f]{16}\.mrc|\..*\.partial\.mrc")

@@ -11,7 +11,7 @@ from spisonet.io.tomogram_table import SUBTOMOGRAM, TomogramTable
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from spisonet.tomography.config import ExtractConfig
+    from spisonet.tomography.subtomogram_config import ExtractConfig
 
 log = logging.getLogger("spisonet")
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from spisonet.io.tomogram_table import TomogramRow
     from spisonet.io.tomograms import TomogramFile
-    from spisonet.tomography.config import MakeMaskConfig
+    from spisonet.tomography.filters_config import MakeMaskConfig
 
 log = logging.getLogger("spisonet")
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from spisonet.learning.unet import Network
-    from spisonet.tomography.config import PredictConfig
+    from spisonet.tomography.prediction_config import PredictConfig
 
 log = logging.getLogger("spisonet")
 

@@ -17,10 +17,10 @@ from spisonet.learning.trainer import TrainingOptions
 from spisonet.learning.training_config import check_cube_size
 from spisonet.learning.training_job import TrainingJob
 from spisonet.learning.unet import UNet
-from spisonet.tomography.config import RefineConfig
 from spisonet.tomography.ctf_correction import CtfCorrection
 from spisonet.tomography.objective import TomogramObjective
 from spisonet.tomography.predict import ALIKE
+from spisonet.tomography.training_config import RefineConfig
 from spisonet.tomography.training_method import DENOISED, FILLED, FILLED_HALVES, TrainingMethod
 
 if TYPE_CHECKING:
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from spisonet.io.tomogram_table import TomogramRow
     from spisonet.learning.memory import Memory
     from spisonet.learning.unet import Network
-    from spisonet.tomography.config import TomogramTrainingConfig
     from spisonet.tomography.schedule import Schedule
     from spisonet.tomography.tomogram import Tomogram
+    from spisonet.tomography.training_config import TomogramTrainingConfig
     from spisonet.tomography.training_set import TrainingSet
 
 log = logging.getLogger("spisonet")

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spisonet.errors import SpisonetError
-from spisonet.tomography.config import RefineConfig
+from spisonet.tomography.training_config import RefineConfig
 from spisonet.tomography.training_method import FILLED
 
 if TYPE_CHECKING:
-    from spisonet.tomography.config import TomogramTrainingConfig
+    from spisonet.tomography.training_config import TomogramTrainingConfig
 
 EPOCHS, EPOCHS_AN_ITERATION = 50, 10  # of IsoNet2, and of IsoNet 0.2
 SINGLE_NOISE = ((0, 0.7),)  # where noise cannot be told from signal

@@ -28,11 +28,11 @@ from spisonet.io.tomograms import open_tomogram
 from spisonet.learning.checkpoint import load_network
 from spisonet.learning.devices import Backend
 from spisonet.learning.spectra import WedgeWeight, frequency_points_rfft
-from spisonet.tomography.config import RefineConfig
 from spisonet.tomography.ctf_correction import CtfCorrection
 from spisonet.tomography.objective import TomogramObjective
 from spisonet.tomography.prediction import TilePredictor, predict_tomogram, turns_of_the_wedge
 from spisonet.tomography.tomogram import Tomogram, read_tomograms, subvolume_centres
+from spisonet.tomography.training_config import RefineConfig
 from spisonet.tomography.training_method import TrainingMethod
 from spisonet.tomography.training_set import TrainingSet
 from tests.tomography.simulation import (

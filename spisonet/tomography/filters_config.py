@@ -1,0 +1,125 @@
+"""Options of ``deconv``, ``make_mask`` and ``resize``; names and defaults are those of IsoNet and IsoNet2."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from spisonet.io.config import CommandConfig, CommandLine, Positional
+from spisonet.tomography.shared_config import OUTPUT_STAR, STAR_FILE, TOMO_IDX, USE_DECONVOLVED
+
+
+class DeconvConfig(CommandConfig):
+    """Deconvolve the CTF of tomograms with a Wiener filter, which enhances low-resolution contrast."""
+
+    command: ClassVar[str] = "deconv"
+    examples: ClassVar[tuple[str, ...]] = (
+        "isonet.py deconv tomograms.star --snrfalloff 0.7 --deconvstrength 1",
+    )
+
+    star_file: Annotated[Path, Positional] = Field(description=STAR_FILE)
+    output_star: Path | None = Field(None, description=OUTPUT_STAR)
+    deconv_folder: Annotated[Path, CommandLine(aliases=("--output_dir",))] = Field(
+        Path("deconv"), description="Folder for the deconvolved tomograms."
+    )
+    input_column: str | None = Field(
+        None, description="Column of the tomograms to deconvolve [default: the full ones]."
+    )
+    voltage: float | None = Field(
+        None, gt=0, description="Acceleration voltage in kV [default: from the table, or 300]."
+    )
+    cs: float | None = Field(
+        None, ge=0, description="Spherical aberration in mm [default: from the table, or 2.7]."
+    )
+    snrfalloff: float | None = Field(
+        None,
+        ge=0,
+        description="Falloff of the assumed signal-to-noise ratio with frequency [default: from the "
+        "table, or 1].",
+    )
+    deconvstrength: float | None = Field(
+        None, description="Strength of the deconvolution [default: from the table, or 1]."
+    )
+    highpassnyquist: float = Field(
+        0.02, gt=0, le=1, description="Cut-off of the high-pass filter as a fraction of Nyquist."
+    )
+    phaseflipped: bool = Field(False, description="The tilt images are already phase flipped.")
+    chunk_size: int | None = Field(
+        None,
+        ge=16,
+        description="Edge in voxels of the chunks to filter [default: the whole tomogram, or 384 if it is "
+        "large].",
+    )
+    overlap_rate: float = Field(
+        0.25, ge=0, le=1, description="Overlap of chunks as a fraction of their edge."
+    )
+    ncpu: Annotated[int, CommandLine(aliases=("--ncpus",))] = Field(
+        4, ge=1, description="Number of CPU threads."
+    )
+    tomo_idx: str | None = Field(None, description=TOMO_IDX)
+
+
+class MakeMaskConfig(CommandConfig):
+    """Mask the specimen in tomograms, so that training subvolumes are not drawn from empty regions."""
+
+    command: ClassVar[str] = "make_mask"
+    examples: ClassVar[tuple[str, ...]] = (
+        "isonet.py make_mask tomograms.star --density_percentage 50 --std_percentage 50 --z_crop 0.1",
+    )
+
+    star_file: Annotated[Path, Positional] = Field(description=STAR_FILE)
+    output_star: Path | None = Field(None, description=OUTPUT_STAR)
+    mask_folder: Annotated[Path, CommandLine(aliases=("--output_dir",))] = Field(
+        Path("mask"), description="Folder for the masks."
+    )
+    patch_size: int = Field(
+        4,
+        ge=1,
+        description="Radius of the maximum and variance filters, in voxels of the tomogram binned by 2.",
+    )
+    density_percentage: float | None = Field(
+        None,
+        gt=0,
+        le=100,
+        description="Percentage of voxels to keep by density [default: from the table, or 50].",
+    )
+    std_percentage: float | None = Field(
+        None,
+        gt=0,
+        le=100,
+        description="Percentage of voxels to keep by local variance [default: from the table, or 50].",
+    )
+    use_deconv_tomo: bool = Field(True, description=USE_DECONVOLVED)
+    input_column: str | None = Field(
+        None, description="Column of the input tomograms [default: the deconvolved or else the full ones]."
+    )
+    mask_boundary: Path | None = Field(
+        None, description="IMOD model whose contours enclose the specimen [default: from the table]."
+    )
+    z_crop: float | None = Field(
+        None, ge=0, lt=0.5, description="Fraction of the thickness to exclude at the top, and at the bottom."
+    )
+    tilt_edges: bool = Field(
+        False, description="Exclude edges that are outside the field of view at some tilts."
+    )
+    gold_sigma: float | None = Field(
+        None,
+        gt=0,
+        description="Exclude regions around voxels darker than this many standard deviations (gold beads).",
+    )
+    tomo_idx: str | None = Field(None, description=TOMO_IDX)
+
+
+class ResizeConfig(CommandConfig):
+    """Resample tomograms and masks to another voxel size."""
+
+    command: ClassVar[str] = "resize"
+    examples: ClassVar[tuple[str, ...]] = ("isonet.py resize tomograms.star --apix 15",)
+
+    star_file: Annotated[Path, Positional] = Field(description=STAR_FILE)
+    apix: float = Field(15.0, gt=0, description="New voxel size in Å.")
+    out_folder: Path = Field(
+        Path("tomograms_resized"), description="Folder for the tomograms; their STAR file is named after it."
+    )

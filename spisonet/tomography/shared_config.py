@@ -1,0 +1,50 @@
+"""Options that several tomogram commands share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from spisonet.io.config import CommandConfig, CommandLine
+
+TOMO_IDX = "Process only these tomograms, such as 1,2,4 or 5-10,15 [default: all]."
+STAR_FILE = "STAR file of tomograms."
+OUTPUT_STAR = "STAR file to write [default: STAR_FILE is updated]."
+USE_DECONVOLVED = "Use the deconvolved tomograms where the table lists them."
+
+
+class TomogramNetworkConfig(CommandConfig):
+    """Options that training and prediction of tomograms share."""
+
+    gpuID: str | None = Field(  # noqa: N815 - the published name
+        None, description="GPUs to use, such as 0 or 0,1 [default: the first, or the CPU if there is none]."
+    )
+    ncpus: Annotated[int, CommandLine(aliases=("--preprocessing_ncpus",))] = Field(
+        16, ge=1, description="Number of CPU threads, at most those of the machine."
+    )
+    device: str | None = Field(None, description="cpu, cuda, cuda:1 or mps [default: a GPU if there is one].")
+    memory_limit: float | None = Field(
+        None, gt=0, description="Device memory to use, in gigabytes [default: all free memory]."
+    )
+    input_column: str | None = Field(
+        None,
+        description="Column of the input tomograms where even and odd ones are not used "
+        "[default: the deconvolved or else the full ones].",
+    )
+    use_deconv_tomo: bool = Field(True, description=USE_DECONVOLVED)
+    tomo_idx: str | None = Field(None, description=TOMO_IDX)
+    pad: bool = Field(
+        False,
+        description="Mirror tomograms that are thinner than --cube_size at their borders instead of "
+        "stopping.",
+    )
+    turns: int = Field(
+        0,
+        ge=0,
+        le=16,
+        description="Rotated copies to average predictions over (test-time augmentation); 6 give better "
+        "results in "
+        "7 times the time.",
+    )
+    resume: bool = Field(False, description="Continue the run in the output folder.")

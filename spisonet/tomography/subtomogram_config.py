@@ -1,0 +1,52 @@
+"""Options of ``extract`` and ``prepare_subtomo_star``; names and defaults are those of IsoNet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from spisonet.io.config import CommandConfig, Positional
+from spisonet.tomography.shared_config import STAR_FILE, TOMO_IDX, USE_DECONVOLVED
+
+
+class ExtractConfig(CommandConfig):
+    """Extract subtomograms for training; refine can also use the tomograms directly."""
+
+    command: ClassVar[str] = "extract"
+    examples: ClassVar[tuple[str, ...]] = ("isonet.py extract tomograms.star --cube_size 64",)
+    obsolete: ClassVar[frozenset[str]] = frozenset({"log_level"})
+
+    star_file: Annotated[Path, Positional] = Field(description=STAR_FILE)
+    input_column: str | None = Field(
+        None, description="Column of the input tomograms [default: the deconvolved or else the full ones]."
+    )
+    use_deconv_tomo: bool = Field(True, description=USE_DECONVOLVED)
+    subtomo_folder: Path = Field(Path("subtomo"), description="Folder for the subtomograms.")
+    subtomo_star: Path = Field(Path("subtomo.star"), description="STAR file of subtomograms to write.")
+    cube_size: int = Field(
+        64,
+        ge=16,
+        description="Edge of training subvolumes in voxels; that of subtomograms is 1.5 times as long.",
+    )
+    crop_size: int | None = Field(None, ge=16, description="Edge of subtomograms in voxels.")
+    tomo_idx: str | None = Field(None, description=TOMO_IDX)
+    seed: int = Field(0, ge=0, description="Seed of the random positions.")
+
+
+class SubtomogramStarConfig(CommandConfig):
+    """List the subtomograms of a folder in a STAR file for training."""
+
+    command: ClassVar[str] = "prepare_subtomo_star"
+    examples: ClassVar[tuple[str, ...]] = ("isonet.py prepare_subtomo_star subtomo --pixel_size 10",)
+
+    folder_name: Annotated[Path, Positional] = Field(description="Folder of subtomograms.")
+    output_star: Path = Field(Path("subtomo.star"), description="STAR file to write.")
+    pixel_size: float = Field(10.0, gt=0, description="Voxel size in Å.")
+    cube_size: int | None = Field(
+        None,
+        ge=16,
+        description="Edge of training subvolumes in voxels [default: two thirds of that of the "
+        "subtomograms].",
+    )

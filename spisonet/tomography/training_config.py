@@ -1,0 +1,201 @@
+"""Options of ``refine`` and ``denoise``; names and defaults are those of IsoNet and IsoNet2."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, field_validator
+
+from spisonet.io.config import CommandLine
+from spisonet.tomography.shared_config import OUTPUT_STAR, TomogramNetworkConfig
+
+WIDTHS = {"unet-small": 16, "unet-medium": 32, "unet-default": 64, "unet-large": 64}
+OBSOLETE_IN_TRAINING = frozenset(
+    {
+        *("loss_func", "T_max", "learning_rate_min", "compile_model", "mixed_precision", "log_level"),
+        *("normalize_percentile", "split_halves", "pretrained_model2", "prev_tomo_idx", "with_deconv"),
+    }
+)
+
+
+class TomogramTrainingConfig(TomogramNetworkConfig):
+    """Options that refine and denoise share."""
+
+    free_on_resume: ClassVar[frozenset[str]] = frozenset(
+        {
+            "resume",
+            "gpuID",
+            "ncpus",
+            "device",
+            "memory_limit",
+            "acc_batches",
+            "turns",
+            "with_predict",
+            "preview",
+        }
+    )
+
+    star_file: Annotated[Path, CommandLine(positional=True, aliases=("--subtomo_star",))] = Field(
+        description="STAR file of tomograms, or of subtomograms."
+    )
+    output_dir: Annotated[Path | None, CommandLine(aliases=("-o", "--result_dir"))] = Field(
+        None, description="Output folder [default: isonet_maps, or results for subtomograms]."
+    )
+    output_star: Path | None = Field(None, description=OUTPUT_STAR)
+    arch: str = Field(
+        "unet-medium",
+        description="unet-small, unet-medium or unet-large: U-Nets of base width 16, 32 and 64.",
+    )
+    filter_base: int | None = Field(None, ge=1, description="Base width of the U-Net [default: by --arch].")
+    pretrained_model: Path | None = Field(None, description="Initial network weights (safetensors).")
+    cube_size: int | None = Field(
+        None,
+        ge=16,
+        description="Edge of training subvolumes in voxels, a multiple of 8 [default: 64, or from the "
+        "table].",
+    )
+    epochs: int | None = Field(
+        None, ge=1, description="Training epochs [default: 50, or 10 in each iteration of --iterations]."
+    )
+    n_subvolume: int | None = Field(
+        None,
+        ge=1,
+        description="Training subvolumes per epoch [default: the sum of rlnNumberSubtomo in the table].",
+    )
+    batch_size: int | None = Field(
+        None, ge=1, description="Training subvolumes per update, over all GPUs [default: 4 for each GPU]."
+    )
+    acc_batches: int = Field(
+        1,
+        ge=1,
+        description="Split each batch into this many parts to save memory; more are used if necessary.",
+    )
+    learning_rate: float | None = Field(None, gt=0, description="Peak learning rate [default: 2e-3].")
+    CTF_mode: Literal["None", "phase_only", "wiener", "network"] = Field(
+        "None",
+        description="CTF correction: phase_only (phase flipping), wiener (deconvolution) or network "
+        "(phase flipping, and the network restores the amplitudes).",
+    )
+    isCTFflipped: bool = Field(  # noqa: N815 - the published name
+        False, description="The tilt images are already phase flipped."
+    )
+    do_phaseflip_input: bool = Field(True, description="False has the same effect as --isCTFflipped.")
+    clip_first_peak_mode: Literal[0, 1] = Field(
+        1, description="network: 1 leaves frequencies below the first maximum of the CTF unchanged."
+    )
+    bfactor: float = Field(
+        0.0,
+        ge=0,
+        description="network: B factor in Å² to correct as well (200 to 300 for isolated particles).",
+    )
+    snrfalloff: float | None = Field(None, ge=0, description="wiener: see the option of deconv.")
+    deconvstrength: float | None = Field(None, description="wiener: see the option of deconv.")
+    highpassnyquist: float = Field(0.02, gt=0, le=1, description="wiener: see the option of deconv.")
+    with_predict: bool = Field(True, description="Correct the tomograms of the table after training.")
+    save_interval: int = Field(10, ge=1, description="Number of epochs between previews.")
+    preview: Annotated[bool, CommandLine(aliases=("--with_preview",))] = Field(
+        True, description="Write figures of the first tomogram every few epochs; see --save_interval."
+    )
+    seed: int = Field(0, ge=0, description="Random seed.")
+
+    @field_validator("CTF_mode", mode="before")
+    @classmethod
+    def _none_to_text(cls, name: str | None) -> str:
+        return "None" if name is None else name
+
+    @property
+    def width(self) -> int:
+        """Base width of the U-Net."""
+        return self.filter_base or WIDTHS[self.arch]
+
+    @field_validator("arch")
+    @classmethod
+    def _known_architecture(cls, name: str) -> str:
+        if name not in WIDTHS:
+            raise ValueError(f"{name} is not available; choose {', '.join(WIDTHS)}")
+        return name
+
+
+class RefineConfig(TomogramTrainingConfig):
+    """Train a network to fill missing wedges, and also to denoise if even and odd tomograms are listed."""
+
+    command: ClassVar[str] = "refine"
+    examples: ClassVar[tuple[str, ...]] = (
+        "isonet.py refine tomograms.star --gpuID 0,1",
+        "isonet.py refine subtomo.star --iterations 30 --noise_start_iter 10,15,20,25",
+    )
+    obsolete: ClassVar[frozenset[str]] = OBSOLETE_IN_TRAINING | {
+        "data_dir",
+        "steps_per_epoch",
+        "noise_dir",
+        "drop_out",
+        "convs_per_depth",
+        "kernel",
+        "pool",
+        "unet_depth",
+        "batch_normalization",
+        "correct_between_tilts",
+        "start_bt_size",
+        "random_rotation",
+        "random_rot_weight",
+        "remove_intermediate",
+        "select_subtomo_number",
+        "apply_mw_x1",
+    }
+
+    method: Literal["isonet2", "isonet2-n2n"] | None = Field(
+        None,
+        description="isonet2-n2n: from even and odd tomograms; isonet2: from single tomograms "
+        "[default: isonet2-n2n if the table lists even and odd tomograms].",
+    )
+    iterations: Annotated[int | None, CommandLine(aliases=("--iter",))] = Field(
+        None,
+        ge=1,
+        description="Iterations of IsoNet 0.2; --epochs is then the number in each iteration, by default 10.",
+    )
+    mw_weight: float = Field(
+        20.0,
+        description="Weight of frequencies in the artificial missing wedge; 0 or less: all frequencies "
+        "count equally.",
+    )
+    noise_level: str | None = Field(
+        None,
+        description="Single tomograms: standard deviation of the noise added to inputs, relative to the "
+        "data, such as "
+        "0.05,0.1 [default: 0.7].",
+    )
+    noise_start_iter: str | None = Field(
+        None, description="Iterations (without --iterations: epochs) at which these noise levels start."
+    )
+    noise_mode: str | None = Field(
+        None,
+        description="Spectrum of the added noise, as backprojected with noFilter, ramp or hamming "
+        "[default: white noise].",
+    )
+    continue_from: str | None = Field(None, description="Option of IsoNet 0.2; use --resume instead.")
+
+    @field_validator("noise_mode", mode="before")
+    @classmethod
+    def _canonical_noise_mode(cls, name: str | None) -> str | None:
+        known = {"nofilter": "noFilter", "ramp": "ramp", "hamming": "hamming"}
+        if name is not None and name.lower() not in known:
+            raise ValueError(f"{name} is not available; choose noFilter, ramp or hamming")
+        return None if name is None else known[name.lower()]
+
+    @field_validator("continue_from")
+    @classmethod
+    def _refuse_continue_from(cls, name: str | None) -> str | None:
+        if name is not None:
+            raise ValueError("repeat the command line of the run with --resume instead")
+        return name
+
+
+class DenoiseConfig(TomogramTrainingConfig):
+    """Train a network on even and odd tomograms to denoise them; missing wedges are not filled."""
+
+    command: ClassVar[str] = "denoise"
+    examples: ClassVar[tuple[str, ...]] = ("isonet.py denoise tomograms.star --output_dir denoise",)
+    obsolete: ClassVar[frozenset[str]] = OBSOLETE_IN_TRAINING
+
+    output_dir: Path | None = Field(Path("denoise"), description="Output folder.")
