@@ -25,8 +25,8 @@ from spisonet.io.tomograms import open_tomogram
 from spisonet.learning.devices import Backend, choose_devices, describe_device
 from spisonet.learning.memory import Memory
 from spisonet.learning.unet import UNet, fused
-from spisonet.tomography.predict import HOST_TILE_BYTES
-from spisonet.tomography.prediction import TilePredictor, predict_tomogram
+from spisonet.tomography.predict import TilePredictor, predict_tomogram
+from spisonet.tomography.prediction_tasks import MAX_HOST_TILE_BYTES
 from spisonet.tomography.tomogram import Tomogram
 
 TILE, STRIDE = 96, 64
@@ -63,8 +63,8 @@ def main() -> None:
 def _predict(tomogram: Tomogram, network: UNet, device: torch.device, output: Path) -> None:
     backend = Backend.fastest(device)
     placed = backend.to_device(fused(network))
-    most = HOST_TILE_BYTES if device.type == "cpu" else None
-    tile = Memory(device).largest_tile(placed, tomogram.shape, most)
+    max_bytes = MAX_HOST_TILE_BYTES if device.type == "cpu" else None
+    tile = Memory(device).largest_tile(placed, tomogram.shape, max_bytes)
     predict_tomogram(tomogram, TilePredictor(placed, backend, tomogram, 0), device, tile, output, "spisonet")
 
 

@@ -165,5 +165,5 @@ def _with_ctf(projection: NDArray[np.float64], defocus_micrometre: float) -> NDA
     microscope = Microscope(VOXEL_SIZE, 1e4 * defocus_micrometre, amplitude_contrast=0.07)
     ny, nx = projection.shape
     radius = np.hypot(np.fft.fftfreq(ny)[:, None], np.fft.rfftfreq(nx))
-    transfer = np.interp(radius, np.linspace(0, 0.5, len(microscope.transfer)), microscope.transfer)
+    transfer = np.interp(radius, np.linspace(0, 0.5, len(microscope.ctf)), microscope.ctf)
     return np.fft.irfft2(np.fft.rfft2(projection) * transfer, s=projection.shape)

@@ -13,7 +13,8 @@ from spisonet.io.tomogram_table import TomogramTable
 from spisonet.io.tomograms import SUFFIXES, open_tomogram, stem_of
 from spisonet.tomography.chunks import Chunk, read_mirrored
 from spisonet.tomography.extraction import CROP_TO_CUBE, CUBE_MULTIPLE, _of_an_earlier_extraction, _row, log
-from spisonet.tomography.tomogram import input_column, read_tomograms, require_thickness, subvolume_centres
+from spisonet.tomography.inputs import input_column, read_tomograms, require_thickness
+from spisonet.tomography.subvolume_centres import subvolume_centres
 
 if TYPE_CHECKING:
     from spisonet.tomography.subtomogram_config import ExtractConfig, SubtomogramStarConfig

@@ -1,74 +1,71 @@
-"""Commands that train on tomograms and correct them: refine, denoise and predict."""
+"""``refine``, ``denoise`` and ``predict``: train a network on tomograms and correct tomograms with it."""
 
 from __future__ import annotations
 
+import logging
 import time
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-import torch
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from spisonet.errors import SpisonetError
-from spisonet.figures.tomograms import write_loss, write_preview
+from spisonet.figures.tomograms import write_comparison, write_loss, write_preview
 from spisonet.io.atomic import file_digest, prepare_output_folder, remove_partials
+from spisonet.io.events import report_progress
 from spisonet.io.run_record import JOB_FILE, changed_option, read_job_record
 from spisonet.io.tomogram_table import TomogramTable
+from spisonet.io.tomograms import open_tomogram
 from spisonet.learning.checkpoint import load_network, save_network
 from spisonet.learning.devices import choose_devices, describe_device, use_cpu_threads
 from spisonet.learning.launcher import recorded, require_same_run, run_on_devices
 from spisonet.learning.memory import GIGABYTE
-from spisonet.learning.process_group import started_by_torchrun
+from spisonet.learning.process_group import map_tasks, started_by_torchrun
 from spisonet.learning.training_job import train
-from spisonet.learning.unet import UNet
-from spisonet.report.tomograms import SUMMARY_FILE, write_prediction_report, write_training_report
-from spisonet.tomography.chunks import Chunk, central_crop
+from spisonet.report.tomograms import (
+    SUMMARY_FILE,
+    PredictionSummary,
+    write_prediction_report,
+    write_training_report,
+)
 from spisonet.tomography.ctf_correction import remove_filtered
-from spisonet.tomography.predict import (
-    CTF_FOLDER,
-    FIGURE_FOLDER,
-    NETWORK_FILE,
-    Worker,
-    _predict_all,
-    _remove_old_results,
-    _tasks,
-    find_model,
-    log,
-)
+from spisonet.tomography.network_metadata import NetworkMetadata
 from spisonet.tomography.prediction_config import PredictConfig
-from spisonet.tomography.refine import (
-    CHECKPOINT_FILE,
-    LOSS_FILE,
-    PREDICTION_FOLDER,
-    PREVIEW_SHAPE,
-    RESULTS,
-    SUBTOMOGRAM_RESULTS,
-    TOMOGRAM_SHARE,
-    _cube_size,
-    _extremes,
-    _say_voxel_sizes,
-    _training_job,
-    choose_method,
-    ctf_correction,
+from spisonet.tomography.prediction_tasks import (
+    CTF_FOLDER,
+    NETWORK_FILE,
+    PredictionResult,
+    PredictionTask,
+    PredictionWorker,
+    find_network,
+    note_output,
+    predict_task,
+    prediction_tasks,
+    remove_outdated_results,
 )
-from spisonet.tomography.schedule import read_schedule
+from spisonet.tomography.refine import (
+    TrainingSummary,
+    predict_preview,
+    prepare_training,
+    read_training_inputs,
+)
 from spisonet.tomography.shared_config import TomogramNetworkConfig
-from spisonet.tomography.tomogram import CLIP, read_tomograms, require_thickness, subvolume_centres
-from spisonet.tomography.training_method import HALVES_METHODS
-from spisonet.tomography.training_set import TrainingSet
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from spisonet.learning.memory import Memory
     from spisonet.learning.process_group import ProcessGroup
     from spisonet.learning.trainer import Trainer
     from spisonet.tomography.tomogram import Tomogram
     from spisonet.tomography.training_config import DenoiseConfig, RefineConfig, TomogramTrainingConfig
 
+log = logging.getLogger("spisonet")
+
+CHECKPOINT_FILE, LOSS_FILE = "checkpoint.safetensors", "loss.png"
+FIGURE_FOLDER, PREDICTION_FOLDER = "figures", "corrected"
+SUBTOMOGRAM_OUTPUT, TOMOGRAM_OUTPUT = Path("results"), Path("isonet_maps")  # default output folders
+
 
 def run_refine(config: RefineConfig) -> None:
-    """Train a network to fill missing wedges, and predict the tomograms with it.
+    """Train a network to fill missing wedges, and correct the tomograms with it.
 
     Raises
     ------
@@ -76,19 +73,24 @@ def run_refine(config: RefineConfig) -> None:
         If an input or option is unusable (nothing is written then), or training or prediction fails.
     """
     run_training(config)
-    _predict(config)
+    _predict_after_training(config)
 
 
 def run_denoise(config: DenoiseConfig) -> None:
-    """Train a network to denoise tomograms, and predict them with it; see `run_refine`."""
+    """Train a network to denoise tomograms, and denoise them with it; see `run_refine`."""
     run_training(config)
-    _predict(config)
+    _predict_after_training(config)
+
+
+def run_training(config: TomogramTrainingConfig) -> None:
+    """Train on all devices and write the network into the output folder."""
+    run_on_devices(run_training, config, _train)
 
 
 def run_predict(config: PredictConfig) -> None:
-    """Correct the tomograms of a table, and note the results in it.
+    """Correct the tomograms of a table with a trained network, and enter the results into the table.
 
-    One that fails is reported, and the others are corrected.
+    If a tomogram fails, the others are still corrected.
 
     Raises
     ------
@@ -97,35 +99,37 @@ def run_predict(config: PredictConfig) -> None:
     """
     started = time.monotonic()
     devices = choose_devices(config.device, config.gpuID)
-    model = find_model(config.model)
-    network, facts = load_network(model)
-    method, digest = facts.get("method"), file_digest(model)
-    if method is None:
-        raise SpisonetError(f"{model} was not trained on tomograms.")
+    path = find_network(config.model)
+    network, record = load_network(path)
+    metadata, digest = NetworkMetadata.from_record(path, record), file_digest(path)
     table = TomogramTable.read(config.star_file, config.output_star)
-    tasks = _tasks(config, table, model, facts)
+    tasks = prediction_tasks(config, table, path, metadata)
     if config.resume:
         require_same_run(config, config.output_dir)
         if read_job_record(config.output_dir).get("network") != digest:
-            raise SpisonetError(f"{model} has changed since: predict without --resume.")
+            raise SpisonetError(
+                f"{path} has changed since the run to resume: predict without --resume.", field="resume"
+            )
     prepare_output_folder(config.output_dir / FIGURE_FOLDER)
     remove_partials(config.output_dir)
     if not config.resume:
-        _remove_old_results(config, table, tasks, facts, digest)
-    threads = use_cpu_threads(config.ncpus, len(devices))
+        remove_outdated_results(config, table, tasks, metadata, digest)
+    n_threads = use_cpu_threads(config.ncpus, len(devices))
     limit = None if config.memory_limit is None else config.memory_limit * GIGABYTE
-    workers = [Worker(str(device), limit, threads) for device in devices]
-    with recorded(config, config.output_dir, network=digest) as outcome:
-        log.info("Network: %s (%s, width %d)", model, method, network.filter_base)
+    workers = [PredictionWorker(str(device), limit, n_threads) for device in devices]
+    with recorded(config, config.output_dir, network=digest) as result:
+        log.info("Network: %s (%s, base width %d)", path, metadata.method, network.filter_base)
         log.info("Device: %s", ", ".join(describe_device(device) for device in devices))
-        done, failures = _predict_all(table, tasks, workers, method)
-        outcome.update(
-            method=method,
-            corrected={task.row.shown: str(task.output) for task in done},
-            failures=failures,
-            devices=[str(device) for device in devices],
+        done, failures = _predict_all(config, table, tasks, workers, metadata)
+        summary = PredictionSummary(
+            metadata.method,
+            {task.row.shown: str(task.output) for task in done},
+            failures,
+            [str(device) for device in devices],
         )
-        write_prediction_report(config, outcome, [(task.row.shown, task.figure) for task in done])
+        result.update(asdict(summary))
+        figures = {task.row.shown: _figure_path(config, task) for task in done}
+        write_prediction_report(config, summary, figures)
     log.info(
         "Corrected %d of %d tomograms in %.0f s. Summary: %s",
         len(done),
@@ -134,164 +138,153 @@ def run_predict(config: PredictConfig) -> None:
         config.output_dir / SUMMARY_FILE,
     )
     if failures:
-        said = "; ".join(f"{name}: {sentence.rstrip('.')}" for name, sentence in failures.items())
-        raise SpisonetError(f"{len(failures)} of {len(tasks)} tomograms could not be corrected: {said}.")
+        reasons = "; ".join(f"{name}: {message.rstrip('.')}" for name, message in failures.items())
+        raise SpisonetError(f"{len(failures)} of {len(tasks)} tomograms could not be corrected: {reasons}.")
 
 
-def run_training(config: TomogramTrainingConfig) -> None:
-    """Train with all devices, writing the network into the output folder."""
-    run_on_devices(run_training, config, _train)
+def _predict_all(
+    config: PredictConfig,
+    table: TomogramTable,
+    tasks: list[PredictionTask],
+    workers: list[PredictionWorker],
+    metadata: NetworkMetadata,
+) -> tuple[list[PredictionTask], dict[str, str]]:
+    """Predict what does not exist yet; return the completed tasks, and error messages by tomogram."""
+    done = [task for task in tasks if task.output.is_file()]
+    remaining = [task for task in tasks if not task.output.is_file()]
+    failures: dict[str, str] = {}
+
+    def report_done() -> None:
+        n_done = len(done) + len(failures)
+        report_progress("tomograms", str(config.star_file), n_done, len(tasks), "tomograms")
+
+    for task in done:
+        log.info("%s exists already.", task.output)
+        note_output(table, task, metadata)
+    report_done()
+    for task, result in map_tasks(predict_task, remaining, workers):
+        name = task.row.shown
+        if isinstance(result, str):
+            failures[name] = result
+            log.error("%s FAILED: %s", name, result)
+        else:
+            done.append(task)
+            log.info("%s: %.0f s -> %s", name, result.seconds, task.output)
+            note_output(table, task, metadata)  # after each tomogram, in case a later one fails
+            _draw_comparison(config, task, result)
+        report_done()
+    return done, failures
 
 
-def _predict(config: TomogramTrainingConfig) -> None:
+def _draw_comparison(config: PredictConfig, task: PredictionTask, result: PredictionResult) -> None:
+    path, corrected = _figure_path(config, task), open_tomogram(task.output)
+    try:
+        write_comparison(path, result.inputs, corrected, result.tilt_range_degrees)
+    except SpisonetError as error:
+        log.warning("%s: the figure is skipped: %s", task.row.shown, error)
+
+
+def _figure_path(config: PredictConfig, task: PredictionTask) -> Path:
+    return config.output_dir / FIGURE_FOLDER / f"{task.output.stem}.png"
+
+
+def _predict_after_training(config: TomogramTrainingConfig) -> None:
     table = TomogramTable.read(config.star_file, config.output_star)
-    folder = _folder(config, table)
+    folder = _output_folder(config, table)
     if not config.with_predict or table.lists_subtomograms or started_by_torchrun():
         if config.output_star is not None:
             table.write()
-        log.info("The network is ready: isonet.py predict TOMOGRAMS.star %s", folder / NETWORK_FILE)
+        log.info("To correct tomograms: isonet.py predict TOMOGRAMS.star %s", folder / NETWORK_FILE)
         return
     shared = set(TomogramNetworkConfig.model_fields) - {"resume"}
     options = {name: getattr(config, name) for name in shared}
-    model, record = folder / NETWORK_FILE, folder / PREDICTION_FOLDER / JOB_FILE
+    network, record = folder / NETWORK_FILE, folder / PREDICTION_FOLDER / JOB_FILE
     prediction = PredictConfig(
         star_file=config.star_file,
         output_star=config.output_star,
-        model=model,
+        model=network,
         output_dir=folder / PREDICTION_FOLDER,
         **options,
     )
     if config.resume and record.is_file():
-        begun = read_job_record(record.parent)
-        same = begun.get("network") == file_digest(model) and changed_option(prediction, begun) is None
-        prediction = prediction.model_copy(update={"resume": same})
+        earlier = read_job_record(record.parent)
+        same_network = earlier.get("network") == file_digest(network)
+        resume = same_network and changed_option(prediction, earlier) is None
+        prediction = prediction.model_copy(update={"resume": resume})
     run_predict(prediction)
 
 
-def _folder(config: TomogramTrainingConfig, table: TomogramTable) -> Path:
-    return config.output_dir or (SUBTOMOGRAM_RESULTS if table.lists_subtomograms else RESULTS)
+def _output_folder(config: TomogramTrainingConfig, table: TomogramTable) -> Path:
+    return config.output_dir or (SUBTOMOGRAM_OUTPUT if table.lists_subtomograms else TOMOGRAM_OUTPUT)
 
 
 def _train(config: TomogramTrainingConfig, memory: Memory, processes: ProcessGroup) -> None:
+    """Train in the main process; see `run_on_devices`."""
     table = TomogramTable.read(config.star_file)
-    rows = table.chosen(config.tomo_idx)
-    method = choose_method(config, rows)
-    cube_size = _cube_size(config, rows)
-    correction = ctf_correction(config)
-    columns = [correction.column_of(row, config) for row in rows]
-    tomograms = read_tomograms(rows, method in HALVES_METHODS, columns)
-    require_thickness(tomograms, cube_size, config.pad)
-    _say_voxel_sizes(tomograms)
-    correction.check(rows)
-    folder = _folder(config, table)
-    start = None
-    if config.pretrained_model is not None:
-        given = find_model(config.pretrained_model)
-        if given.resolve() == (folder / NETWORK_FILE).resolve() and not config.resume:
-            raise SpisonetError(f"{given} would be replaced by the result: give another --output_dir.")
-        start, _ = load_network(given, config.width)
-        if not isinstance(start, UNet):
-            raise SpisonetError(f"{given} is a network of another kind: give one that refine has trained.")
-    schedule = read_schedule(config, method)
-    log.info("Looking for places of cubes in %d tomograms.", len(tomograms))
-    rng = np.random.default_rng(config.seed)
-    centres = tuple(subvolume_centres(tomogram, cube_size, rng) for tomogram in tomograms)
+    folder = _output_folder(config, table)
+    inputs = read_training_inputs(config, table, folder)
     if config.resume:
         require_same_run(config, folder)
     prepare_output_folder(folder)
     if not config.resume:
-        old = CHECKPOINT_FILE, NETWORK_FILE, f"{PREDICTION_FOLDER}/{JOB_FILE}"
-        for path in (*folder.glob("preview_*.png"), *(folder / name for name in old)):
-            path.unlink(missing_ok=True)
-        remove_filtered(folder / CTF_FOLDER)
-    with recorded(config, folder, memory.device) as outcome:
+        _remove_old_training(folder)
+    with recorded(config, folder, memory.device) as result:
         log.info("Device: %s", describe_device(memory.device))
-        measured = tuple(
-            correction.prepare(tomogram, row, folder / CTF_FOLDER).measured()
-            for tomogram, row in zip(tomograms, rows, strict=True)
-        )
-        training_set = TrainingSet(
-            measured, centres, TOMOGRAM_SHARE * memory.free_bytes, config.seed, torch.device("cpu")
-        )
-        training_job = _training_job(
-            config,
-            training_set,
-            method,
-            cube_size,
-            schedule,
-            memory,
-            processes.count,
-            start,
-            table.lists_subtomograms,
-        )
-        facts = {
-            "method": method,
-            "ctf": asdict(correction),
-            "cube_size": cube_size,
-            "voxel_sizes_angstrom": _extremes(measured),
-        }
+        training = prepare_training(inputs, config, memory, processes.count, folder / CTF_FOLDER)
+        options = training.job.options
         log.info(
-            "Training on %d tomograms (%s): %d updates of %d cubes of %d voxels.",
-            len(measured),
-            method,
-            training_job.options.n_updates,
-            training_job.options.batch_size,
-            cube_size,
+            "Training on %d tomograms (%s): %d updates of %d subvolumes of %d voxels.",
+            len(training.tomograms),
+            inputs.method,
+            options.n_updates,
+            options.batch_size,
+            inputs.cube_size,
         )
-        follow = _Follower(config, folder, measured[0], facts, training_job.options.epochs)
+
+        def after_epoch(trainer: Trainer) -> None:
+            n_done = len(trainer.epoch_losses)
+            if n_done % config.save_interval == 0 or n_done >= options.epochs:
+                save_network(folder / NETWORK_FILE, trainer.average, training.metadata.as_record())
+                if config.preview:
+                    _write_preview(folder, trainer, training.tomograms[0])
+
         trainer, _ = train(
-            training_job,
-            memory.device,
-            processes,
-            folder / CHECKPOINT_FILE,
-            config.resume,
-            follow.after_epoch,
+            training.job, memory.device, processes, folder / CHECKPOINT_FILE, config.resume, after_epoch
         )
-        save_network(folder / NETWORK_FILE, trainer.average, facts)
+        save_network(folder / NETWORK_FILE, trainer.average, training.metadata.as_record())
         log.info("Wrote %s", folder / NETWORK_FILE)
         write_loss(folder / LOSS_FILE, trainer.epoch_losses)
-        outcome.update(
+        summary = TrainingSummary(
             device=str(memory.device),
             processes=processes.count,
-            method=method,
-            tomograms=[tomogram.name for tomogram in measured],
-            cube_size=cube_size,
-            epochs=training_job.options.epochs,
-            subvolumes_per_epoch=training_job.options.subvolumes_per_epoch,
+            method=inputs.method,
+            tomograms=[tomogram.name for tomogram in training.tomograms],
+            cube_size=inputs.cube_size,
+            epochs=options.epochs,
+            subvolumes_per_epoch=options.subvolumes_per_epoch,
             epoch_losses=trainer.epoch_losses,
             network=NETWORK_FILE,
             previews=sorted(path.name for path in folder.glob("preview_*.png")),
         )
-        write_training_report(folder, config, outcome)
+        result.update(asdict(summary))
+        write_training_report(folder, config, summary)
         remove_filtered(folder / CTF_FOLDER)
 
 
-@dataclass(frozen=True)
-class _Follower:
-    """What is written while a training goes on."""
+def _remove_old_training(folder: Path) -> None:
+    """Remove the results of an earlier training in the output folder."""
+    old = CHECKPOINT_FILE, NETWORK_FILE, f"{PREDICTION_FOLDER}/{JOB_FILE}"
+    for path in (*folder.glob("preview_*.png"), *(folder / name for name in old)):
+        path.unlink(missing_ok=True)
+    remove_filtered(folder / CTF_FOLDER)
 
-    config: TomogramTrainingConfig
-    folder: Path
-    tomogram: Tomogram
-    facts: dict[str, Any]
-    epochs: int
 
-    def after_epoch(self, trainer: Trainer) -> None:
-        """Write the network and a preview every few epochs, and at the end."""
-        done = len(trainer.epoch_losses)
-        if done % self.config.save_interval and done < self.epochs:
-            return
-        save_network(self.folder / NETWORK_FILE, trainer.average, self.facts)
-        if not self.config.preview:
-            return
-        region = [central_crop(n, most) for n, most in zip(self.tomogram.shape, PREVIEW_SHAPE, strict=True)]
-        block = Chunk.around((region[0], region[1], region[2]), 0)
-        read = [self.tomogram.read(which, block) for which in range(len(self.tomogram.volumes))]
-        part = torch.from_numpy(np.stack(read)).clamp_(-CLIP, CLIP)
-        try:
-            predicted = trainer.predict_locally(part).mean(dim=0).cpu().numpy()
-        except (RuntimeError, MemoryError) as error:
-            log.info("No preview: %s", error)
-            return
-        path = self.folder / f"preview_{done:04d}.png"
-        write_preview(path, part.mean(dim=0).numpy(), predicted, f"{self.tomogram.name}, epoch {done}")
+def _write_preview(folder: Path, trainer: Trainer, tomogram: Tomogram) -> None:
+    try:
+        data, prediction = predict_preview(trainer, tomogram)
+    except (RuntimeError, MemoryError) as error:
+        log.info("The preview is skipped: %s", error)
+        return
+    n_epochs = len(trainer.epoch_losses)
+    path = folder / f"preview_{n_epochs:04d}.png"
+    write_preview(path, data, prediction, f"{tomogram.name}, epoch {n_epochs}")

@@ -1,4 +1,4 @@
-"""The contrast transfer function of tomograms, and what the modes of correcting it do."""
+"""The contrast transfer function (CTF) of tomograms, phase flipping and CTF amplitudes."""
 
 from __future__ import annotations
 
@@ -25,18 +25,22 @@ DEFAULT_VOLTAGE, DEFAULT_CS, DEFAULT_AMPLITUDE_CONTRAST = 300.0, 2.7, 0.1
 
 @dataclass(frozen=True)
 class Microscope:
-    """What decides the contrast of a tomogram.
+    """Parameters of the CTF.
 
     Attributes
     ----------
     voxel_size_angstrom : float
-        Voxel size.
+        Voxel size in Å.
     defocus_angstrom : float
-        Underfocus.
-    voltage_kilovolt, cs_millimetre, amplitude_contrast : float
-        Of the microscope and the specimen.
+        Defocus in Å, positive for underfocus.
+    voltage_kilovolt : float
+        Acceleration voltage in kV.
+    cs_millimetre : float
+        Spherical aberration in mm.
+    amplitude_contrast : float
+        Amplitude contrast as a fraction.
     phase_flipped : bool
-        Whether the tilt images' phases were flipped already.
+        Whether the tilt images are already phase flipped.
     """
 
     voxel_size_angstrom: float
@@ -47,52 +51,52 @@ class Microscope:
     phase_flipped: bool = False
 
     @property
-    def transfer(self) -> NDArray[np.float64]:
-        """Contrast transfer of a weak object from 0 to Nyquist, positive at low frequency."""
+    def ctf(self) -> NDArray[np.float64]:
+        """CTF from 0 to Nyquist, positive at low frequency; its absolute value if phase flipped."""
         k = np.linspace(0, 1, CURVE_POINTS) / (2 * self.voxel_size_angstrom)
         volt, cs = 1e3 * self.voltage_kilovolt, 1e7 * self.cs_millimetre
         wavelength = 12.2643247 / math.sqrt(volt * (1 + 0.978466e-6 * volt))
         phase = np.pi * (wavelength * self.defocus_angstrom * k**2 - 0.5 * wavelength**3 * cs * k**4)
-        in_phase = math.sqrt(1 - self.amplitude_contrast**2) * np.sin(phase)
-        contrast = in_phase + self.amplitude_contrast * np.cos(phase)
-        return np.asarray(np.abs(contrast) if self.phase_flipped else contrast)
+        phase_contrast = math.sqrt(1 - self.amplitude_contrast**2) * np.sin(phase)
+        ctf = phase_contrast + self.amplitude_contrast * np.cos(phase)
+        return np.asarray(np.abs(ctf) if self.phase_flipped else ctf)
 
 
 def read_microscope(
-    row: TomogramRow, voxel_size_angstrom: float, phase_flipped: bool, **chosen: float | None
+    row: TomogramRow, voxel_size_angstrom: float, phase_flipped: bool, **overrides: float | None
 ) -> Microscope:
-    """Find a tomogram's defocus and microscope in its row.
+    """Return the CTF parameters of a tomogram from its row in the table.
 
     Parameters
     ----------
     row : TomogramRow
-        The row.
+        Row of the table.
     voxel_size_angstrom : float
-        Voxel size.
+        Voxel size in Å.
     phase_flipped : bool
-        Whether the tilt images' phases were flipped already.
-    **chosen
-        Attributes of `Microscope` that take the place of the row's, if not None.
+        Whether the tilt images are already phase flipped.
+    **overrides
+        Attributes of `Microscope` that replace those of the row, if not None.
 
     Raises
     ------
     SpisonetError
-        If there is no defocus.
+        If the row has no defocus.
     """
     defocus = find_defocus(row)
     if defocus is None:
-        raise SpisonetError(f"{row.shown} has no rlnDefocus above 0: give it in the STAR file, in Å.")
-    found = {
+        raise SpisonetError(f"{row.shown} has no rlnDefocus above 0: add it to the STAR file, in Å.")
+    listed = {
         "voltage_kilovolt": row.number_of("rlnVoltage"),
         "cs_millimetre": row.number_of("rlnSphericalAberration"),
         "amplitude_contrast": row.number_of("rlnAmplitudeContrast"),
-    } | {name: value for name, value in chosen.items() if value is not None}
-    known = {name: value for name, value in found.items() if value is not None}
-    return Microscope(voxel_size_angstrom, defocus, phase_flipped=phase_flipped, **known)
+    } | {name: value for name, value in overrides.items() if value is not None}
+    parameters = {name: value for name, value in listed.items() if value is not None}
+    return Microscope(voxel_size_angstrom, defocus, phase_flipped=phase_flipped, **parameters)
 
 
 def find_defocus(row: TomogramRow) -> float | None:
-    """Find a tomogram's defocus in Å: its row's, or the median of its tilt series (RELION 5), or None."""
+    """Return the defocus of a tomogram in Å from its row, or the median of its tilt series (RELION 5)."""
     defocus = row.number_of("rlnDefocus")
     if defocus is not None and defocus > 0:
         return defocus
@@ -107,26 +111,26 @@ def find_defocus(row: TomogramRow) -> float | None:
 
 
 def phase_flip(microscope: Microscope) -> RadialCurve | None:
-    """Return the filter that flips the phases back where contrast is inverted, if they are not yet."""
-    return None if microscope.phase_flipped else RadialCurve(np.sign(microscope.transfer))
+    """Return the filter that flips phases where the CTF is negative; None if they are already flipped."""
+    return None if microscope.phase_flipped else RadialCurve(np.sign(microscope.ctf))
 
 
-def attenuation(microscope: Microscope, keep_low: bool, b_factor: float) -> RadialCurve:
-    """How far a coefficient is attenuated once its phase is right.
+def ctf_amplitude(microscope: Microscope, keep_low: bool, b_factor: float) -> RadialCurve:
+    """Return the amplitude of the CTF after phase flipping, with an envelope.
 
     Parameters
     ----------
     microscope : Microscope
-        Of the tomogram.
+        CTF parameters.
     keep_low : bool
-        Count frequencies below the first maximum as not attenuated; to undo that would only boost gradients
-        of the ice.
+        Set the amplitude to 1 below the first maximum of the CTF. A correction there would mostly amplify
+        gradients of the ice.
     b_factor : float
-        Further attenuation ``exp(-B k² / 4)``, in Å².
+        B factor of the envelope ``exp(-B k² / 4)``, in Å².
     """
-    contrast = np.abs(microscope.transfer)
+    amplitude = np.abs(microscope.ctf)
     if keep_low:
-        rising = np.flatnonzero(np.diff(contrast) < 0)
-        contrast[: rising[0] if len(rising) else len(contrast)] = 1.0
+        falling = np.flatnonzero(np.diff(amplitude) < 0)
+        amplitude[: falling[0] if len(falling) else len(amplitude)] = 1.0
     k = np.linspace(0, 1, CURVE_POINTS) / (2 * microscope.voxel_size_angstrom)
-    return RadialCurve(contrast * np.exp(-b_factor * k**2 / 4))
+    return RadialCurve(amplitude * np.exp(-b_factor * k**2 / 4))

@@ -1,7 +1,8 @@
-"""Tilt ranges, from the files that microscopes, IMOD, RELION and Warp leave beside tomograms."""
+"""Tilt ranges from the tilt files of SerialEM, IMOD, RELION and Warp."""
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 from typing import TYPE_CHECKING
@@ -11,16 +12,18 @@ from spisonet.io.star import StarFile
 from spisonet.io.tomograms import stem_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
-SUFFIXES = (".tlt", ".rawtlt", ".mdoc", ".mrc.mdoc", ".st.mdoc", ".tomostar", ".star")
-# Refined angles first.
+log = logging.getLogger("spisonet")
+
+TILT_SUFFIXES = (".tlt", ".rawtlt", ".mdoc", ".mrc.mdoc", ".st.mdoc", ".tomostar", ".star")
+# Refined angles take precedence over nominal ones.
 TILT_COLUMNS = ("rlnTomoYTilt", "rlnTomoNominalStageTiltAngle", "wrpAngleTilt", "rlnTomoTiltAngle")
 MDOC_TILT = re.compile(r"^\s*TiltAngle\s*=\s*([-+.\deE]+)", re.MULTILINE)
-STEEPEST, DEFAULT_TILT_RANGE = 90.0, (-60.0, 60.0)  # degrees
-# What programs add to a tilt series' name: halves, "rec", binning, voxel size.
-ADDITIONS = re.compile(
+MAX_TILT, DEFAULT_TILT_RANGE = 90.0, (-60.0, 60.0)  # degrees
+# Endings that programs append to the name of a tilt series: halves, "rec", binning, voxel size.
+ENDINGS = re.compile(
     r"(_(even|odd|evn|half[12]|vol|rec|full|ali|aligned|corrected|deconv|bin\d+|[\d.]+apx))+$",
     re.IGNORECASE,
 )
@@ -28,17 +31,17 @@ PREFIX = re.compile(r"^(rec_)", re.IGNORECASE)
 
 
 def core_name(path: Path) -> str:
-    """Name of the tilt series that a tomogram is of: its file's without what programs add to it."""
+    """Return the name of the tilt series of a tomogram: its file name without endings of programs."""
     stem = stem_of(path)
-    return PREFIX.sub("", ADDITIONS.sub("", stem)) or stem
+    return PREFIX.sub("", ENDINGS.sub("", stem)) or stem
 
 
 def find_tilt_file(tomogram: Path, folders: Iterable[Path] = ()) -> Path | None:
-    """Find a file of tilt angles that belongs to a tomogram, in given folders or beside it."""
+    """Find the file with the tilt angles of a tomogram, in some folders or beside the tomogram."""
     names = dict.fromkeys((stem_of(tomogram), core_name(tomogram)))
     for folder in (*folders, tomogram.parent):
         for name in names:
-            for suffix in SUFFIXES:
+            for suffix in TILT_SUFFIXES:
                 found = folder / f"{name}{suffix}"
                 if found.is_file() and (suffix != ".star" or _tilt_column(StarFile(found)) is not None):
                     return found
@@ -46,17 +49,17 @@ def find_tilt_file(tomogram: Path, folders: Iterable[Path] = ()) -> Path | None:
 
 
 def read_tilt_range(path: Path) -> tuple[float, float]:
-    """Read the smallest and the largest tilt angle in degrees.
+    """Read the minimum and maximum tilt angle in degrees.
 
     Parameters
     ----------
     path : Path
-        ``.tlt`` or ``.rawtlt`` (an angle a line), ``.mdoc`` of SerialEM, or a tilt-series STAR file.
+        ``.tlt`` or ``.rawtlt`` (one angle per line), ``.mdoc`` of SerialEM, or a tilt-series STAR file.
 
     Raises
     ------
     SpisonetError
-        If the file holds no tilt angles, or angles that are none.
+        If the file contains no tilt angles, or invalid ones.
     """
     if path.suffix in (".star", ".tomostar"):
         column = _tilt_column(StarFile(path))
@@ -67,12 +70,48 @@ def read_tilt_range(path: Path) -> tuple[float, float]:
     try:
         angles = [float(word) for word in words]
     except ValueError as error:
-        raise SpisonetError(f"{path} holds a tilt angle that is no number.") from error
+        raise SpisonetError(f"{path} contains a tilt angle that is not a valid number.") from error
     if len(angles) < 2 or not all(map(math.isfinite, angles)):
-        raise SpisonetError(f"{path} holds no tilt angles.")
-    if max(map(abs, angles)) > STEEPEST:
-        raise SpisonetError(f"{path} holds a tilt angle of {max(angles, key=abs):g} degrees.")
+        raise SpisonetError(f"{path} contains no tilt angles.")
+    if max(map(abs, angles)) > MAX_TILT:
+        raise SpisonetError(
+            f"{path} contains a tilt angle of {max(angles, key=abs):g} degrees, beyond +-{MAX_TILT:g}."
+        )
     return min(angles), max(angles)
+
+
+def complete_tilt_range(
+    name: str, lowest: float | None, highest: float | None, find_source: Callable[[], Path | None]
+) -> tuple[float, float]:
+    """Return a tilt range in degrees; missing limits come from a tilt file or else are -60 and 60.
+
+    Parameters
+    ----------
+    name : str
+        Name of the tomogram in messages.
+    lowest, highest : float or None
+        Minimum and maximum tilt in degrees, as far as they are known.
+    find_source : callable
+        Returns the tilt file or None; called if a limit is missing.
+
+    Raises
+    ------
+    SpisonetError
+        If the tilt file is not readable, or the range is invalid.
+    """
+    if lowest is None or highest is None:
+        source = find_source()
+        found = DEFAULT_TILT_RANGE if source is None else read_tilt_range(source)
+        origin = "default" if source is None else f"from {source}"
+        log.info("%s: tilt range %g to %g degrees (%s).", name, *found, origin)
+        lowest = found[0] if lowest is None else lowest
+        highest = found[1] if highest is None else highest
+    if not -MAX_TILT <= lowest < highest <= MAX_TILT:
+        raise SpisonetError(
+            f"{name}: invalid tilt range {lowest:g} to {highest:g} degrees (the minimum must be below the "
+            f"maximum, within +-{MAX_TILT:g})."
+        )
+    return lowest, highest
 
 
 def _tilt_column(star: StarFile) -> Iterable[object] | None:

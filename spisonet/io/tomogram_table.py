@@ -25,6 +25,7 @@ RELION5_SERIES = "rlnTomoTiltSeriesStarFile"
 INDEX, FULL_RELION5 = "rlnIndex", "rlnTomoReconstructedTomogram"
 HALVES = ("rlnTomoReconstructedTomogramHalf1", "rlnTomoReconstructedTomogramHalf2")
 FULL_ISONET1, FULL_ISONET2 = "rlnMicrographName", "rlnTomoName"
+DECONVOLVED = "rlnDeconvTomoName"
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
-"""The summaries of training and prediction: self-contained HTML pages."""
+"""Summaries of training and prediction of tomograms: self-contained HTML pages."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from spisonet import __version__
 from spisonet.report.page import embedded_figure, facts_table, warning, write_page
@@ -11,92 +12,116 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from spisonet.tomography.prediction_config import PredictConfig
+    from spisonet.tomography.refine import TrainingSummary
     from spisonet.tomography.training_config import TomogramTrainingConfig
 
 SUMMARY_FILE = "summary.html"
-MOST_FIGURES = 12  # a page of hundreds would be too heavy to open
+MAX_FIGURES = 12  # keeps the page small enough to open
 INFERRED = (
-    "What lies inside the missing wedge was not measured: it was inferred by a network from what turned "
-    "copies of these tomograms show. Confirm what matters by subtomogram averaging or by other data."
+    "The missing wedge was not measured. Its content is inferred by a network from rotated copies of these "
+    "tomograms. Confirm important features by subtomogram averaging or by other data."
 )
-DENOISED = "The network removes what differs between even and odd tomograms; the missing wedge stays empty."
+DENOISED = "The network removes noise that differs between even and odd tomograms. Missing wedges stay empty."
 COMPARISON = (
-    "{name}: central slices before (mean of the inputs) and after; power over kx and kz before and after, "
-    "between the dashed lines what was measured; the tilt range."
+    "{name}: central slices before correction (mean of the inputs) and after; power spectra over kx and kz "
+    "before and after, measured between the dashed lines; the tilt range."
 )
 
 
-def write_training_report(folder: Path, config: TomogramTrainingConfig, outcome: dict[str, Any]) -> None:
-    """Write the page of a training: what it learned from, its loss and its previews.
+@dataclass(frozen=True)
+class PredictionSummary:
+    """Results of a prediction, as recorded in ``job.json``.
+
+    Attributes
+    ----------
+    method : str
+        Method by which the network was trained.
+    corrected : dict
+        Output file by name of the tomogram.
+    failures : dict
+        Error message by name of the tomogram.
+    devices : list of str
+        Devices that were used.
+    """
+
+    method: str
+    corrected: dict[str, str]
+    failures: dict[str, str]
+    devices: list[str]
+
+
+def write_training_report(folder: Path, config: TomogramTrainingConfig, summary: TrainingSummary) -> None:
+    """Write the page of a training: its data and method, the training loss and the last previews.
 
     Parameters
     ----------
     folder : Path
         Output folder with the figures.
-    config : TomogramTrainingConfig
-        What was asked for.
-    outcome : dict
-        As in ``job.json``.
+    config : RefineConfig or DenoiseConfig
+        Options of the training.
+    summary : TrainingSummary
+        Results of the training.
     """
-    facts = {
-        "Tomograms": f"{config.star_file}: {', '.join(outcome['tomograms'])}",
-        "Method": outcome["method"],
-        "Training": "{epochs} epochs of {subvolumes_per_epoch} cubes of {cube_size} voxels".format(**outcome),
-        "CTF": config.CTF_mode,
-        "Network": f"{outcome['network']}, width {config.width}",
-        "Program": f"spisonet {__version__}, on {outcome['device']}",
+    rows = {
+        "Tomograms": f"{config.star_file}: {', '.join(summary.tomograms)}",
+        "Method": summary.method,
+        "Training": f"{summary.epochs} epochs of {summary.subvolumes_per_epoch} subvolumes of "
+        f"{summary.cube_size} voxels",
+        "CTF correction": config.CTF_mode,
+        "Network": f"{summary.network}, base width {config.width}",
+        "Program": f"spisonet {__version__}, on {summary.device}",
     }
-    figures = [embedded_figure(folder / "loss.png", "Mean training loss of every epoch.")]
+    figures = [embedded_figure(folder / "loss.png", "Mean training loss of each epoch.")]
     figures += [
-        embedded_figure(folder / name, "The first tomogram as it is, and as the network predicts it.")
-        for name in outcome["previews"][-2:]
+        embedded_figure(folder / name, "Slices of the first tomogram and of its current prediction.")
+        for name in summary.previews[-2:]
     ]
-    note = DENOISED if outcome["method"] == "n2n" else INFERRED
     write_page(
         folder / SUMMARY_FILE,
         "spisonet: training",
         "Training on tomograms",
-        facts_table(facts),
-        warning(note),
+        facts_table(rows),
+        warning(_note(summary.method)),
         *figures,
     )
 
 
 def write_prediction_report(
-    config: PredictConfig, outcome: dict[str, Any], figures: list[tuple[str, Path]]
+    config: PredictConfig, summary: PredictionSummary, figures: dict[str, Path]
 ) -> None:
-    """Write the page of a prediction: every tomogram before and after, and what failed.
+    """Write the page of a prediction: every tomogram before and after correction, and failures.
 
     Parameters
     ----------
     config : PredictConfig
-        What was asked for.
-    outcome : dict
-        As in ``job.json``.
-    figures : list of (str, Path)
-        Names of the tomograms, and their figures.
+        Options of the prediction.
+    summary : PredictionSummary
+        Results of the prediction.
+    figures : dict
+        Path of the figure by name of the tomogram.
     """
-    facts = {
+    rows = {
         "Tomograms": str(config.star_file),
         "Network": str(config.model),
-        "Corrected": ", ".join(outcome["corrected"]) or "none",
-        "Program": f"spisonet {__version__}, on {', '.join(outcome['devices'])}",
+        "Corrected": ", ".join(summary.corrected) or "none",
+        "Program": f"spisonet {__version__}, on {', '.join(summary.devices)}",
     }
-    failed = [warning(f"{name} FAILED: {said}") for name, said in outcome["failures"].items()]
-    there = [(name, path) for name, path in figures if path.is_file()]
-    pictures = [embedded_figure(path, COMPARISON.format(name=name)) for name, path in there[:MOST_FIGURES]]
-    if len(there) > MOST_FIGURES:
-        pictures.append(
-            warning(f"Figures of {len(there) - MOST_FIGURES} more tomograms are in {there[0][1].parent}.")
-        )
-    note = DENOISED if outcome["method"] == "n2n" else INFERRED
-    path = config.output_dir / SUMMARY_FILE
+    failed = [warning(f"{name} FAILED: {message}") for name, message in summary.failures.items()]
+    existing = [(name, path) for name, path in figures.items() if path.is_file()]
+    pictures = [embedded_figure(path, COMPARISON.format(name=name)) for name, path in existing[:MAX_FIGURES]]
+    if len(existing) > MAX_FIGURES:
+        n_more, folder = len(existing) - MAX_FIGURES, existing[0][1].parent
+        pictures.append(warning(f"Figures of {n_more} more tomograms are in {folder}."))
     write_page(
-        path,
+        config.output_dir / SUMMARY_FILE,
         "spisonet: tomograms",
         "Corrected tomograms",
-        facts_table(facts),
-        warning(note),
+        facts_table(rows),
+        warning(_note(summary.method)),
         *failed,
         *pictures,
     )
+
+
+def _note(method: str) -> str:
+    return DENOISED if method == "n2n" else INFERRED

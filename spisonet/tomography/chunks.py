@@ -1,4 +1,4 @@
-"""Work through volumes of any size in parts."""
+"""Processing of volumes of any size, one chunk or slab at a time."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ SLAB_VOXELS = 2**24
 
 @dataclass(frozen=True)
 class Chunk:
-    """A part of a volume with surroundings.
+    """A region of a volume with a margin around it.
 
     Attributes
     ----------
     inner : tuple of slice
-        The part of the volume ``(z, y, x)`` that it is about.
+        The region of the volume ``(z, y, x)``, without margin.
     first : tuple of int
-        Where its surroundings begin; may be negative, outside the volume.
+        First voxel of the margin; negative if it lies outside the volume.
     shape : tuple of int
-        Of the part with its surroundings.
+        Shape of the region with its margin.
     """
 
     inner: tuple[slice, slice, slice]
@@ -38,48 +38,54 @@ class Chunk:
 
     @classmethod
     def around(cls, inner: tuple[slice, slice, slice], margin: int | tuple[int, int, int]) -> Chunk:
-        """Return a part with surroundings that are equal on both sides."""
+        """Return a region with equal margins on both sides of each axis."""
         margins = (margin,) * 3 if isinstance(margin, int) else margin
-        z, y, x = (part.start - m for part, m in zip(inner, margins, strict=True))
+        z, y, x = (axis.start - m for axis, m in zip(inner, margins, strict=True))
         depth, height, width = (
-            part.stop - part.start + 2 * m for part, m in zip(inner, margins, strict=True)
+            axis.stop - axis.start + 2 * m for axis, m in zip(inner, margins, strict=True)
         )
         return cls(inner, (z, y, x), (depth, height, width))
 
     @property
-    def own(self) -> tuple[slice, ...]:
-        """The inner part in the chunk's own coordinates."""
+    def inner_in_chunk(self) -> tuple[slice, ...]:
+        """The region without margin, in coordinates of the chunk."""
         return tuple(
-            slice(part.start - first, part.stop - first)
-            for part, first in zip(self.inner, self.first, strict=True)
+            slice(axis.start - first, axis.stop - first)
+            for axis, first in zip(self.inner, self.first, strict=True)
         )
 
 
 def central_crop(n: int, length: int) -> slice:
-    """Return the middle of an axis of `n` voxels, at most `length` of them."""
+    """Return the centre of an axis of `n` voxels, at most `length` of them."""
     start = max(0, (n - length) // 2)
     return slice(start, min(n, start + length))
 
 
+def central_chunk(shape: tuple[int, int, int], edges: tuple[int, int, int]) -> Chunk:
+    """Return the central region of a volume, at most `edges` voxels along its axes, without margin."""
+    z, y, x = (central_crop(n, edge) for n, edge in zip(shape, edges, strict=True))
+    return Chunk.around((z, y, x), 0)
+
+
 def slabs(shape: tuple[int, int, int]) -> Iterator[slice]:
-    """Yield slabs of z planes that are small enough to hold in memory."""
+    """Yield slabs of z planes that fit into memory."""
     height = max(1, SLAB_VOXELS // (shape[1] * shape[2]))
     for start in range(0, shape[0], height):
         yield slice(start, min(start + height, shape[0]))
 
 
 def chunks(shape: tuple[int, int, int], edge: int, margin: int) -> Iterator[Chunk]:
-    """Divide a volume into parts of at most `edge` voxels, each with `margin` voxels around it.
+    """Divide a volume into regions of at most `edge` voxels, each with `margin` voxels around it.
 
-    Along an axis that is not longer than `edge` there is one part.
+    An axis that is not longer than `edge` is not divided.
     """
-    parts = [[slice(s, min(s + edge, n)) for s in range(0, n, edge)] for n in shape]
-    for z, y, x in itertools.product(*parts):
+    sections = [[slice(start, min(start + edge, n)) for start in range(0, n, edge)] for n in shape]
+    for z, y, x in itertools.product(*sections):
         yield Chunk.around((z, y, x), margin)
 
 
 def read_mirrored(tomogram: TomogramFile, chunk: Chunk) -> NDArray[np.float32]:
-    """Read a chunk with its surroundings; beyond the borders the tomogram is mirrored."""
+    """Read a chunk with its margin; the tomogram is mirrored beyond its borders."""
     region, padding = [], []
     for first, length, n in zip(chunk.first, chunk.shape, tomogram.shape, strict=True):
         start, stop = max(first, 0), min(first + length, n)

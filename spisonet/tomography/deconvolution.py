@@ -58,7 +58,7 @@ class Deconvolution:
     @property
     def curve(self) -> RadialCurve:
         """The filter by spatial frequency."""
-        contrast = self.microscope.transfer
+        contrast = self.microscope.ctf
         f = np.linspace(0, 1, len(contrast))
         high = 1 - np.cos(np.pi * np.minimum(1, f / self.highpass))
         falloff = np.exp(-100 * f * self.snr_falloff / self.microscope.voxel_size_angstrom)
@@ -137,8 +137,8 @@ def filter_tomogram(
     with written_tomogram(output, tomogram, label) as result:
         for chunk in chunks(tomogram.shape, edge, margin):
             part = read_mirrored(tomogram, chunk)
-            filtered = curve.apply(part, workers)[chunk.own]
-            before.add(part[chunk.own])
+            filtered = curve.apply(part, workers)[chunk.inner_in_chunk]
+            before.add(part[chunk.inner_in_chunk])
             after.add(filtered)
             result[chunk.inner] = filtered
         scale = before.deviation / after.deviation if after.deviation > 0 else 1.0

@@ -1,247 +1,216 @@
-"""``predict``: correct tomograms with a trained network."""
+"""Prediction of a tomogram by a trained network, in overlapping tiles."""
 
 from __future__ import annotations
 
-import logging
+import itertools
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
-from spisonet.errors import SpisonetError
-from spisonet.figures.tomograms import write_comparison
-from spisonet.io.run_record import JOB_FILE, changed_option, read_job_record
-from spisonet.io.tomogram_table import TomogramRow, TomogramTable, output_names
-from spisonet.io.tomograms import open_tomogram
-from spisonet.learning.checkpoint import load_network
-from spisonet.learning.devices import Backend, empty_cache
-from spisonet.learning.memory import Memory, is_out_of_memory
-from spisonet.learning.process_group import map_tasks
-from spisonet.learning.tiling import SMALLEST_TILE, clip_tile
-from spisonet.learning.unet import fused
-from spisonet.tomography.ctf_correction import CtfCorrection, remove_filtered
-from spisonet.tomography.prediction import TilePredictor, predict_tomogram
-from spisonet.tomography.tomogram import Tomogram, read_tomograms
-from spisonet.tomography.training_method import DENOISED, HALVES_METHODS
+from spisonet.geometry.rotations import cube_rotations
+from spisonet.io.events import report_progress
+from spisonet.io.tilt_angles import MAX_TILT
+from spisonet.io.tomograms import written_tomogram
+from spisonet.learning.rotational_averaging import rotate90
+from spisonet.learning.self_training import fill_unmeasured
+from spisonet.learning.spectra import RadialWeight, WedgeWeight, apply_filter, frequency_points_rfft
+from spisonet.learning.tiling import AxisTiles
+from spisonet.tomography.chunks import Chunk
+from spisonet.tomography.tomogram import CLIP
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from spisonet.learning.devices import Backend
     from spisonet.learning.unet import Network
-    from spisonet.tomography.prediction_config import PredictConfig
+    from spisonet.tomography.tomogram import Tomogram
 
-log = logging.getLogger("spisonet")
-
-NETWORK_FILE = "network.safetensors"
-PUBLISHED_SUFFIXES = (".h5", ".pt", ".pth")
-CTF_FOLDER, FIGURE_FOLDER = "spisonet_ctf", "figures"
-FILLED_COLUMN, DENOISED_COLUMN = "rlnCorrectedTomoName", "rlnDenoisedTomoName"
-RELION5_COLUMN = "rlnTomoReconstructedTomogramDenoised"
-HOST_TILE_BYTES = 2.2e9  # so that a prediction fits beside other programs
-ALIKE = 1.25  # ratio of voxel sizes between which a network may be carried over without a word
+CPU = torch.device("cpu")
+BETWEEN_0_AND_1 = 0.5  # elements of a rotation of the cube are -1, 0 or 1
+SECONDS_BETWEEN_EVENTS = 1.0
 
 
-@dataclass(frozen=True)
-class Task:
-    """A tomogram to predict.
+class TilePredictor:
+    """Prediction of one tile of a tomogram, optionally averaged over rotated copies.
 
-    Attributes
+    For each rotated copy (test-time augmentation), the missing wedge of the tile is filled with the first
+    prediction, the tile is rotated such that its missing wedge lies elsewhere, and the missing wedge is
+    removed from the rotated tile as in training. The predictions are rotated back and averaged.
+
+    Parameters
     ----------
-    row : TomogramRow
-        Of the table.
-    model : Path
-        Network weights.
-    output, figure : Path
-        Files to write.
-    use_halves : bool
-        Whether to predict even and odd ones.
-    column : str or None
-        Column of the input.
-    turns : int
-        See `TilePredictor`.
-    tile_size : int or None
-        Largest edge of tiles in voxels.
+    network : Network
+        Network in evaluation mode, on the device.
+    backend : Backend
+        Backend that runs the network.
+    tomogram : Tomogram
+        Tomogram with tilt range and CTF amplitude.
+    n_rotations : int
+        Number of rotated copies, at most 16.
+    fills_wedge : bool
+        Whether the network fills the missing wedge.
     """
 
-    row: TomogramRow
-    model: Path
-    output: Path
-    figure: Path
-    use_halves: bool
-    column: str | None
-    turns: int
-    tile_size: int | None
+    def __init__(
+        self,
+        network: Network,
+        backend: Backend,
+        tomogram: Tomogram,
+        n_rotations: int,
+        fills_wedge: bool = True,
+    ) -> None:
+        self._network, self._backend = network, backend
+        self._wedge = WedgeWeight(*(tomogram.tilt_range_degrees if fills_wedge else (-MAX_TILT, MAX_TILT)))
+        amplitude = tomogram.ctf_amplitude
+        self._ctf = None if amplitude is None else RadialWeight(amplitude)
+        self._rotations = wedge_rotations()[:n_rotations]
+        self._weights: dict[tuple[int, ...], tuple[Tensor, Tensor | None]] = {}
+
+    def __call__(self, tile: Tensor) -> Tensor:
+        """Predict a tile ``(n_halves, z, y, x)`` with edges that are multiples of 8.
+
+        Returns
+        -------
+        Tensor
+            ``(z, y, x)``, mean of the predictions of all halves.
+        """
+        # As in training, density beyond the clipping (gold beads) is added unchanged.
+        clipped = tile.clamp(-CLIP, CLIP)
+        total = torch.zeros_like(tile[0])
+        for half in clipped:
+            prediction = self._predict(half)
+            total += prediction
+            if self._rotations:
+                filled = fill_unmeasured(half, prediction, *self._weights_rfft(half))
+                for rotation in self._rotations:
+                    rotated = rotate90(filled, rotation)
+                    rotated = apply_filter(rotated, self._weights_rfft(rotated)[0])
+                    total += rotate90(self._predict(rotated), rotation.T)
+        mean = total / (len(tile) * (1 + len(self._rotations)))
+        return mean + (tile - clipped).mean(dim=0)
+
+    def _predict(self, volume: Tensor) -> Tensor:
+        return self._backend.apply(self._network, volume[None, None])[0, 0]
+
+    def _weights_rfft(self, volume: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Wedge and CTF amplitude on the half spectrum of a volume."""
+        shape = (volume.shape[0], volume.shape[1], volume.shape[2])
+        if shape not in self._weights:
+            points = frequency_points_rfft(shape, volume.device)
+            ctf = None if self._ctf is None else self._ctf.at(points)
+            self._weights[shape] = self._wedge.at(points), ctf
+        return self._weights[shape]
 
 
-@dataclass(frozen=True)
-class Worker:
-    """Where a task is done: a device, its memory limit in bytes, and a number of threads."""
+def wedge_rotations() -> list[NDArray[np.float64]]:
+    """Return the 16 rotations of the cube ``(3, 3)`` that rotate z away from the z axis.
 
-    device: str
-    memory_limit: float | None
-    threads: int
+    They rotate the missing wedge to frequencies that were measured. Consecutive rotations differ in all
+    axes, which averages errors better than rotations about the tilt axis alone.
+    """
+    across = [rotation for rotation in cube_rotations() if abs(rotation[2, 2]) < BETWEEN_0_AND_1]
+    return [across[5 * index % len(across)] for index in range(len(across))]
 
 
-def _remove_old_results(
-    config: PredictConfig, table: TomogramTable, tasks: list[Task], facts: dict[str, Any], digest: str
+def predict_tomogram(
+    tomogram: Tomogram,
+    predict: Callable[[Tensor], Tensor],
+    device: torch.device,
+    tile_size: int,
+    output: Path,
+    label: str,
 ) -> None:
-    """Remove what will be predicted anew, and what another network or other options gave the others."""
-    outputs = [task.output for task in tasks]
-    if (config.output_dir / JOB_FILE).is_file():
-        record = read_job_record(config.output_dir)
-        if record.get("network") != digest or changed_option(config, record) is not None:
-            named = _named_inputs(config, table, facts)
-            outputs += output_names(named, config.output_dir, ".mrc", "corrected_")
-    for path in outputs:
-        path.unlink(missing_ok=True)
+    """Predict a tomogram in overlapping tiles and write it on the grey scale of the input.
 
+    Progress events of the stage ``prediction`` count the tiles.
 
-def _named_inputs(config: PredictConfig, table: TomogramTable, facts: dict[str, Any]) -> list[Path | None]:
-    correction = CtfCorrection(**facts["ctf"])
-    use_halves = facts["method"] in HALVES_METHODS
-    return [_named_input(row, use_halves, correction.column_of(row, config)) for row in table.rows]
-
-
-def _tasks(config: PredictConfig, table: TomogramTable, model: Path, facts: dict[str, Any]) -> list[Task]:
-    rows = table.chosen(config.tomo_idx)
-    use_halves = facts["method"] in HALVES_METHODS
-    correction = CtfCorrection(**facts["ctf"])
-    named = _named_inputs(config, table, facts)
-    _require_inputs(rows, named, use_halves)
-    outputs = output_names(named, config.output_dir, ".mrc", "corrected_")
-    tile = config.crop_size or (None if config.cube_size is None else 3 * config.cube_size // 2)
-    return [
-        Task(
-            row,
-            model,
-            outputs[row.number],
-            config.output_dir / FIGURE_FOLDER / f"{outputs[row.number].stem}.png",
-            use_halves,
-            correction.column_of(row, config),
-            config.turns,
-            tile,
-        )
-        for row in rows
-    ]
-
-
-def _predict_all(
-    table: TomogramTable, tasks: list[Task], workers: list[Worker], method: str
-) -> tuple[list[Task], dict[str, str]]:
-    """Predict what is not there yet; return what is done, and why the others failed, by name."""
-    column = DENOISED_COLUMN if method == DENOISED else FILLED_COLUMN
-    waiting = [task for task in tasks if not task.output.is_file()]
-    done = [task for task in tasks if task.output.is_file()]
-    failures: dict[str, str] = {}
-    for task in done:
-        log.info("%s is there already.", task.output)
-        _note(table, task, column)
-    for task, result in map_tasks(predict_task, waiting, workers):
-        if isinstance(result, str):
-            failures[task.row.shown] = result
-            log.error("%s FAILED: %s", task.row.shown, result)
-            continue
-        done.append(task)
-        log.info("%s: %.0f s -> %s", task.row.shown, result["seconds"], task.output)
-        _note(table, task, column)
-    return done, failures
-
-
-def find_model(path: Path) -> Path:
-    """Find a network; the names that published programs give to theirs stand for the one beside.
+    Parameters
+    ----------
+    tomogram : Tomogram
+        Normalised tomogram.
+    predict : callable
+        Maps a tile ``(n_halves, z, y, x)`` on the device to its prediction ``(z, y, x)``.
+    device : torch.device
+        Device of the tiles.
+    tile_size : int
+        Largest edge of tiles in voxels, see `predict_volumes`.
+    output : Path
+        MRC file to write.
+    label : str
+        Label for its header.
 
     Raises
     ------
     SpisonetError
-        If there is none.
+        If the tomogram cannot be read, or the output cannot be written.
     """
-    beside = path.with_name(NETWORK_FILE)
-    if not path.is_file() and path.suffix in PUBLISHED_SUFFIXES and beside.is_file():
-        log.info("%s is called %s here.", path.name, beside)
-        return beside
-    if not path.is_file():
-        raise SpisonetError(f"{path} does not exist.")
-    return path
-
-
-def _named_input(row: TomogramRow, use_halves: bool, column: str | None) -> Path | None:
-    """File after which an output is named; whether it is readable shows when its turn comes."""
-    if use_halves:
-        return None if row.halves is None else row.halves[0]
-    return row.full if column is None else row.path(column)
-
-
-def _require_inputs(rows: list[TomogramRow], named: list[Path | None], use_halves: bool) -> None:
-    without = [row.shown for row in rows if named[row.number] is None]
-    if without:
-        what = "even and odd tomograms, which the network was trained on, are" if use_halves else "file is"
-        raise SpisonetError(f"No {what} named for {', '.join(without)}.")
-
-
-def _note(table: TomogramTable, task: Task, column: str) -> None:
-    columns = [column, RELION5_COLUMN] if table.is_of_relion5 else [column]
-    table.note(task.row, dict.fromkeys(columns, task.output))  # after each: nothing is lost if one fails
-
-
-def predict_task(worker: Worker, task: Task) -> dict[str, Any]:
-    """Predict one tomogram; runs in the worker's process.
-
-    Raises
-    ------
-    SpisonetError
-        If the tomogram cannot be read, or the output not be written.
-    """
-    started = time.monotonic()
-    device = torch.device(worker.device)
-    torch.set_num_threads(worker.threads)
-    network, facts = load_network(task.model)
-    backend = Backend.fastest(device)
-    network = backend.to_device(fused(network))
-    raw = read_tomograms([task.row], task.use_halves, [task.column], places=False)[0]
-    folder = task.output.parent / f"{CTF_FOLDER}_{task.row.number:05d}"
-    remove_filtered(folder)  # of a run that was killed
-    try:
-        tomogram = CtfCorrection(**facts["ctf"]).prepare(raw, task.row, folder).measured()
-        _warn_of_voxel_size(tomogram, facts)
-        fills = facts["method"] != DENOISED
-        predictor = TilePredictor(network, backend, tomogram, task.turns, fills)
-        _predict_in_fitting_tiles(tomogram, predictor, network, worker, task)
-    finally:
-        remove_filtered(folder)
-    write_comparison(task.figure, raw.volumes, open_tomogram(task.output), tomogram.tilt_range_degrees)
-    return {"seconds": round(time.monotonic() - started, 1)}
-
-
-def _predict_in_fitting_tiles(
-    tomogram: Tomogram, predictor: TilePredictor, network: Network, worker: Worker, task: Task
-) -> None:
-    device = torch.device(worker.device)
-    memory = Memory(device, worker.memory_limit)
-    most = HOST_TILE_BYTES if device.type == "cpu" else None
-    tile = task.tile_size or memory.largest_tile(network, tomogram.shape, most)
-    tile = clip_tile(tile)
-    while True:
-        try:
-            predict_tomogram(
-                tomogram, predictor, device, tile, task.output, f"spisonet: corrected by {task.model.name}"
+    axes = [AxisTiles.cover(n, tile_size) for n in tomogram.shape]
+    windows = [[window.numpy() for window in axis.windows(CPU)] for axis in axes]
+    tiles = list(itertools.product(*(range(len(axis.starts)) for axis in axes)))
+    chunks = [_tile_chunk(axes, tile) for tile in tiles]
+    progress = _TileProgress(tomogram.name, len(tiles))
+    with (
+        written_tomogram(output, tomogram.volumes[0], label) as result,
+        torch.no_grad(),
+        ThreadPoolExecutor(1) as reader,
+    ):
+        for tile, chunk, data in zip(tiles, chunks, _read_ahead(reader, tomogram, chunks), strict=True):
+            prediction = predict(data.to(device)).cpu().numpy()
+            inside = tuple(
+                slice(max(axis.start, 0), min(axis.stop, n))
+                for axis, n in zip(chunk.inner, tomogram.shape, strict=True)
             )
+            in_tile = tuple(slice(i.start - f, i.stop - f) for i, f in zip(inside, chunk.first, strict=True))
+            z, y, x = (axis[index][s] for axis, index, s in zip(windows, tile, in_tile, strict=True))
+            values = prediction[in_tile] * np.float32(tomogram.deviation) + np.float32(tomogram.mean)
+            result[inside] += values * (z[:, None, None] * y[:, None] * x)
+            progress.advance()
+
+
+class _TileProgress:
+    """Reports progress at most once a second, and at the end."""
+
+    def __init__(self, title: str, total: int) -> None:
+        self._title, self._total, self._done = title, total, 0
+        self._started = self._reported = time.monotonic()
+
+    def advance(self) -> None:
+        """Count one more tile."""
+        self._done += 1
+        now = time.monotonic()
+        if now - self._reported < SECONDS_BETWEEN_EVENTS and self._done < self._total:
             return
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error) or tile == SMALLEST_TILE:
-                raise
-        tile = clip_tile(tile // 2)
-        log.info("Out of memory: predicting in tiles of %d voxels from now on.", tile)
-        empty_cache(device)
-
-
-def _warn_of_voxel_size(tomogram: Tomogram, facts: dict[str, Any]) -> None:
-    size = tomogram.volumes[0].voxel_size_angstrom
-    smallest, largest = facts["voxel_sizes_angstrom"]
-    if not smallest / ALIKE <= size <= largest * ALIKE:
-        log.warning(
-            "%s has voxels of %.2f Å, but the network was trained at %.2f Å: bring it there by resize.",
-            tomogram.name,
-            size,
-            largest,
+        self._reported = now
+        seconds_left = (now - self._started) / self._done * (self._total - self._done)
+        report_progress(
+            "prediction", self._title, self._done, self._total, "tiles", seconds_left=seconds_left
         )
+
+
+def _tile_chunk(axes: list[AxisTiles], tile: tuple[int, ...]) -> Chunk:
+    z, y, x = (
+        slice(axis.starts[index] - axis.before, axis.starts[index] - axis.before + axis.tile)
+        for axis, index in zip(axes, tile, strict=True)
+    )
+    return Chunk.around((z, y, x), 0)
+
+
+def _read_ahead(reader: ThreadPoolExecutor, tomogram: Tomogram, chunks: list[Chunk]) -> Iterator[Tensor]:
+    """Read chunks while the preceding one is predicted."""
+
+    def read(chunk: Chunk) -> Tensor:
+        return torch.from_numpy(tomogram.read_halves(chunk))
+
+    following = reader.submit(read, chunks[0])
+    for chunk in [*chunks[1:], None]:
+        data = following.result()
+        if chunk is not None:
+            following = reader.submit(read, chunk)
+        yield data

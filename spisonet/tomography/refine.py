@@ -1,86 +1,193 @@
-"""``refine`` and ``denoise``: learn from tomograms."""
+"""Training of a network on tomograms (``refine`` and ``denoise``): checked inputs and the training job."""
 
 from __future__ import annotations
 
 import logging
 import math
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from spisonet.errors import SpisonetError
-from spisonet.io.tomogram_table import HALVES
+from spisonet.learning.checkpoint import load_network
 from spisonet.learning.devices import computes_in_bfloat16
 from spisonet.learning.trainer import TrainingOptions
 from spisonet.learning.training_config import check_cube_size
 from spisonet.learning.training_job import TrainingJob
 from spisonet.learning.unet import UNet
+from spisonet.tomography.chunks import central_chunk
 from spisonet.tomography.ctf_correction import CtfCorrection
+from spisonet.tomography.inputs import read_tomograms, require_thickness
+from spisonet.tomography.network_metadata import MAX_VOXEL_SIZE_RATIO, NetworkMetadata, voxel_size_range
+from spisonet.tomography.noise_schedule import NoiseSchedule, read_schedule
+from spisonet.tomography.normalisation import normalise
 from spisonet.tomography.objective import TomogramObjective
-from spisonet.tomography.predict import ALIKE
-from spisonet.tomography.training_config import RefineConfig
-from spisonet.tomography.training_method import DENOISED, FILLED, FILLED_HALVES, TrainingMethod
+from spisonet.tomography.prediction_tasks import NETWORK_FILE, find_network
+from spisonet.tomography.subvolume_centres import subvolume_centres
+from spisonet.tomography.tomogram import CLIP
+from spisonet.tomography.training_method import FILLED, HALVES_METHODS, choose_method, training_method
+from spisonet.tomography.training_set import TrainingSet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from pathlib import Path
 
-    from spisonet.io.tomogram_table import TomogramRow
+    from numpy.typing import NDArray
+
+    from spisonet.io.tomogram_table import TomogramRow, TomogramTable
     from spisonet.learning.memory import Memory
+    from spisonet.learning.trainer import Trainer
     from spisonet.learning.unet import Network
-    from spisonet.tomography.schedule import Schedule
     from spisonet.tomography.tomogram import Tomogram
     from spisonet.tomography.training_config import TomogramTrainingConfig
-    from spisonet.tomography.training_set import TrainingSet
 
 log = logging.getLogger("spisonet")
 
-CHECKPOINT_FILE, LOSS_FILE = "checkpoint.safetensors", "loss.png"
-PREDICTION_FOLDER = "corrected"
-SUBTOMOGRAM_RESULTS, RESULTS = Path("results"), Path("isonet_maps")
 BATCH_SIZE = 4  # for each process
 LEARNING_RATE = 2e-3  # for that batch in one process
 CUBE_SIZE = 64
-MAX_SUBVOLUMES = 800  # of subtomograms, an epoch, of IsoNet 0.2
-TOMOGRAM_SHARE = 0.4  # of the memory that is free when training starts
+MAX_SUBVOLUMES_PER_EPOCH = 800  # with subtomograms, of IsoNet 0.2
+TOMOGRAM_MEMORY_FRACTION = 0.4  # of the memory that is free when training starts
 PREVIEW_SHAPE = (256, 64, 256)  # voxels, at most
 
 
-def choose_method(config: TomogramTrainingConfig, rows: list[TomogramRow]) -> str:
-    """Say what is learned: ``n2n``, ``isonet2-n2n`` or ``isonet2``.
+@dataclass(frozen=True)
+class TrainingInputs:
+    """Checked inputs of a training.
+
+    Attributes
+    ----------
+    rows : tuple of TomogramRow
+        Chosen rows of the table.
+    tomograms : tuple of Tomogram
+        Their tomograms, before CTF correction and normalisation.
+    centres : tuple of ndarray
+        For each, ``(n, 3)`` voxel coordinates ``(x, y, z)`` of possible subvolume centres.
+    method : str
+        Name of the method; see `choose_method`.
+    cube_size : int
+        Edge of training subvolumes in voxels.
+    ctf : CtfCorrection
+        CTF correction before training.
+    schedule : NoiseSchedule
+        Number of epochs and added noise.
+    initial_network : Network or None
+        Network with the initial weights.
+    from_subtomograms : bool
+        Whether the table lists subtomograms.
+    """
+
+    rows: tuple[TomogramRow, ...]
+    tomograms: tuple[Tomogram, ...]
+    centres: tuple[NDArray[np.int16], ...]
+    method: str
+    cube_size: int
+    ctf: CtfCorrection
+    schedule: NoiseSchedule
+    initial_network: Network | None
+    from_subtomograms: bool
+
+
+@dataclass(frozen=True)
+class TomogramTraining:
+    """A training job on tomograms.
+
+    Attributes
+    ----------
+    tomograms : tuple of Tomogram
+        CTF-corrected and normalised tomograms.
+    job : TrainingJob
+        Network, objective and training options.
+    metadata : NetworkMetadata
+        Metadata of the trained network.
+    """
+
+    tomograms: tuple[Tomogram, ...]
+    job: TrainingJob
+    metadata: NetworkMetadata
+
+
+@dataclass(frozen=True)
+class TrainingSummary:
+    """Results of a training, as recorded in ``job.json``.
+
+    Attributes
+    ----------
+    device : str
+        Device of the main process.
+    processes : int
+        Number of processes.
+    method : str
+        Name of the method.
+    tomograms : list of str
+        Names of the tomograms.
+    cube_size, epochs, subvolumes_per_epoch : int
+        Edge of training subvolumes in voxels, number of epochs, and subvolumes in each.
+    epoch_losses : list of float
+        Mean training loss of each epoch.
+    network : str
+        File name of the network.
+    previews : list of str
+        File names of the previews.
+    """
+
+    device: str
+    processes: int
+    method: str
+    tomograms: list[str]
+    cube_size: int
+    epochs: int
+    subvolumes_per_epoch: int
+    epoch_losses: list[float]
+    network: str
+    previews: list[str]
+
+
+def read_training_inputs(
+    config: TomogramTrainingConfig, table: TomogramTable, output_dir: Path
+) -> TrainingInputs:
+    """Check the options of a training and open its tomograms; nothing is written.
+
+    Parameters
+    ----------
+    config : RefineConfig or DenoiseConfig
+        Options of the training.
+    table : TomogramTable
+        Table of tomograms or subtomograms.
+    output_dir : Path
+        Output folder, which must not contain the initial network.
 
     Raises
     ------
     SpisonetError
-        If halves are needed and some tomogram has none, or only one.
+        If an option or a tomogram is unusable.
     """
-    alone = [row.shown for row in rows if (row.path(HALVES[0]) is None) != (row.path(HALVES[1]) is None)]
-    if alone:
-        raise SpisonetError(f"Only one of even and odd is named for {', '.join(alone)}.")
-    with_halves = [row for row in rows if row.halves is not None]
-    if isinstance(config, RefineConfig) and (config.method == FILLED or not with_halves):
-        if config.method == FILLED_HALVES:
-            raise SpisonetError(
-                f"--method {FILLED_HALVES} needs even and odd tomograms; the table names none."
-            )
-        return FILLED
-    lacking = [row.shown for row in rows if row.halves is None]
-    if lacking:
-        raise SpisonetError(f"No even and odd tomograms are named for {', '.join(lacking)}.")
-    return FILLED_HALVES if isinstance(config, RefineConfig) else DENOISED
-
-
-def ctf_correction(config: TomogramTrainingConfig) -> CtfCorrection:
-    """Gather what is to be done about the CTF."""
-    return CtfCorrection(
-        config.CTF_mode,
-        config.isCTFflipped or not config.do_phaseflip_input,
-        config.clip_first_peak_mode == 1,
-        config.bfactor,
-        config.snrfalloff,
-        config.deconvstrength,
-        config.highpassnyquist,
+    rows = table.chosen(config.tomo_idx)
+    method = choose_method(config, rows)
+    cube_size = _cube_size(config, rows)
+    ctf = CtfCorrection.from_config(config)
+    columns = [ctf.input_column(row, config) for row in rows]
+    tomograms = read_tomograms(rows, method in HALVES_METHODS, columns)
+    require_thickness(tomograms, cube_size, config.pad)
+    _warn_of_voxel_sizes(tomograms)
+    ctf.require_defocus(rows)
+    initial_network = _initial_network(config, output_dir)
+    schedule = read_schedule(config, adds_noise=method == FILLED)
+    log.info("Choosing subvolume centres in %d tomograms.", len(tomograms))
+    rng = np.random.default_rng(config.seed)
+    centres = tuple(subvolume_centres(tomogram, cube_size, rng) for tomogram in tomograms)
+    return TrainingInputs(
+        tuple(rows),
+        tuple(tomograms),
+        centres,
+        method,
+        cube_size,
+        ctf,
+        schedule,
+        initial_network,
+        table.lists_subtomograms,
     )
 
 
@@ -91,55 +198,108 @@ def _cube_size(config: TomogramTrainingConfig, rows: list[TomogramRow]) -> int:
     return cube_size
 
 
-def _extremes(tomograms: Iterable[Tomogram]) -> list[float]:
-    sizes = [tomogram.volumes[0].voxel_size_angstrom for tomogram in tomograms]
-    return [min(sizes), max(sizes)]
-
-
-def _say_voxel_sizes(tomograms: list[Tomogram]) -> None:
-    smallest, largest = _extremes(tomograms)
-    if largest > ALIKE * smallest:
+def _warn_of_voxel_sizes(tomograms: list[Tomogram]) -> None:
+    smallest, largest = voxel_size_range(tomograms)
+    if largest > MAX_VOXEL_SIZE_RATIO * smallest:
         log.warning(
-            "The tomograms have voxels of %.2f to %.2f Å: alike ones teach a network better; see resize.",
+            "The voxel sizes of the tomograms differ (%.2f to %.2f Å): resample them with isonet.py resize "
+            "for better results.",
             smallest,
             largest,
         )
 
 
-def _training_job(
+def _initial_network(config: TomogramTrainingConfig, output_dir: Path) -> Network | None:
+    if config.pretrained_model is None:
+        return None
+    path = find_network(config.pretrained_model)
+    if path.resolve() == (output_dir / NETWORK_FILE).resolve() and not config.resume:
+        raise SpisonetError(
+            f"{path} would be replaced by the result: give another --output_dir.", field="output_dir"
+        )
+    network, _ = load_network(path, config.width)
+    if not isinstance(network, UNet):
+        raise SpisonetError(
+            f"{path} has another architecture: give a network of refine or denoise.",
+            field="pretrained_model",
+        )
+    return network
+
+
+def prepare_training(
+    inputs: TrainingInputs,
     config: TomogramTrainingConfig,
-    training_set: TrainingSet,
-    method: str,
-    cube_size: int,
-    schedule: Schedule,
     memory: Memory,
     n_processes: int,
-    start: Network | None,
-    subtomograms: bool,
-) -> TrainingJob:
+    ctf_folder: Path,
+) -> TomogramTraining:
+    """Correct the CTF, normalise the tomograms and create the training job.
+
+    Parameters
+    ----------
+    inputs : TrainingInputs
+        Checked inputs.
+    config : RefineConfig or DenoiseConfig
+        Options of the training.
+    memory : Memory
+        Memory of the device.
+    n_processes : int
+        Number of processes that train together.
+    ctf_folder : Path
+        Folder for CTF-corrected tomograms.
+
+    Raises
+    ------
+    SpisonetError
+        If a tomogram cannot be read, or a file cannot be written.
+    """
+    tomograms = tuple(
+        normalise(inputs.ctf.apply(tomogram, row, ctf_folder))
+        for tomogram, row in zip(inputs.tomograms, inputs.rows, strict=True)
+    )
+    memory_bytes = TOMOGRAM_MEMORY_FRACTION * memory.free_bytes
+    training_set = TrainingSet(tomograms, inputs.centres, memory_bytes, config.seed, torch.device("cpu"))
     torch.manual_seed(config.seed)
     network: Network = UNet(config.width)
-    if start is not None:
-        network.load_state_dict(start.state_dict())
-    listed = sum(tomogram.n_subvolumes for tomogram in training_set.tomograms)
-    if subtomograms:
-        listed = min(listed, MAX_SUBVOLUMES)
+    if inputs.initial_network is not None:
+        network.load_state_dict(inputs.initial_network.state_dict())
+    listed = sum(tomogram.n_subvolumes for tomogram in tomograms)
+    if inputs.from_subtomograms:
+        listed = min(listed, MAX_SUBVOLUMES_PER_EPOCH)
     batch_size = config.batch_size or BATCH_SIZE * n_processes
-    crops = max(config.n_subvolume or listed, batch_size)
-    share = -(-batch_size // n_processes)
+    subvolumes_per_epoch = max(config.n_subvolume or listed, batch_size)
+    local_batch = -(-batch_size // n_processes)
     bytes_per_value = 2 if computes_in_bfloat16(memory.device) else 4
-    parts = memory.batch_splits(network, share, cube_size, bytes_per_value)
+    n_splits = memory.batch_splits(network, local_batch, inputs.cube_size, bytes_per_value)
     options = TrainingOptions(
-        epochs=schedule.epochs,
-        subvolumes_per_epoch=crops,
+        epochs=inputs.schedule.epochs,
+        subvolumes_per_epoch=subvolumes_per_epoch,
         batch_size=max(batch_size, n_processes),
-        n_splits=max(parts, config.acc_batches),
+        n_splits=max(n_splits, config.acc_batches),
         learning_rate=config.learning_rate or LEARNING_RATE * math.sqrt(batch_size / BATCH_SIZE),
         seed=config.seed,
     )
-    learned = TrainingMethod(method != DENOISED, cube_size)
-    if isinstance(config, RefineConfig):
-        weight = config.mw_weight if config.mw_weight > 0 else 1.0
-        learned = TrainingMethod(True, cube_size, weight, schedule.noise, config.noise_mode or "white")
-    make = partial(TomogramObjective, method=learned, subvolumes_per_epoch=crops)
-    return TrainingJob("tomograms", training_set, make, network, options, memory.largest_tile(network))
+    make_objective = partial(
+        TomogramObjective,
+        method=training_method(config, inputs.method, inputs.cube_size, inputs.schedule),
+        subvolumes_per_epoch=subvolumes_per_epoch,
+    )
+    job = TrainingJob(
+        "tomograms", training_set, make_objective, network, options, memory.largest_tile(network)
+    )
+    metadata = NetworkMetadata(inputs.method, inputs.ctf, inputs.cube_size, voxel_size_range(tomograms))
+    return TomogramTraining(tomograms, job, metadata)
+
+
+def predict_preview(trainer: Trainer, tomogram: Tomogram) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Predict the central region of a tomogram with the current network.
+
+    Returns
+    -------
+    tuple of ndarray
+        Input and prediction, each ``(z, y, x)`` and the mean of all halves.
+    """
+    chunk = central_chunk(tomogram.shape, PREVIEW_SHAPE)
+    halves = torch.from_numpy(tomogram.read_halves(chunk)).clamp_(-CLIP, CLIP)
+    prediction = trainer.predict_locally(halves).mean(dim=0).cpu().numpy()
+    return halves.mean(dim=0).numpy(), prediction

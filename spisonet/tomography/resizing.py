@@ -12,6 +12,7 @@ from scipy import ndimage
 
 from spisonet.fourier.filters import RadialCurve
 from spisonet.io.tomogram_table import (
+    DECONVOLVED,
     FULL_ISONET1,
     FULL_ISONET2,
     FULL_RELION5,
@@ -19,7 +20,6 @@ from spisonet.io.tomogram_table import (
 )
 from spisonet.io.tomograms import SUFFIXES, written_tomogram
 from spisonet.tomography.chunks import Chunk, chunks, read_mirrored
-from spisonet.tomography.tomogram import DECONVOLVED
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from spisonet.errors import SpisonetError
 from spisonet.fourier.filters import RadialCurve
+from spisonet.io.tomogram_table import HALVES
 from spisonet.learning.self_training import MISSING_WEIGHT
+from spisonet.tomography.training_config import RefineConfig
+
+if TYPE_CHECKING:
+    from spisonet.io.tomogram_table import TomogramRow
+    from spisonet.tomography.noise_schedule import NoiseSchedule
+    from spisonet.tomography.training_config import TomogramTrainingConfig
 
 DENOISED, FILLED_HALVES, FILLED = "n2n", "isonet2-n2n", "isonet2"  # IsoNet2's names of the methods
 
@@ -65,3 +74,58 @@ class TrainingMethod:
             "hamming": k * (0.54 + 0.46 * np.cos(np.pi * k)),
         }
         return RadialCurve(filters[self.noise_filter] / np.sqrt(k))
+
+
+def choose_method(config: TomogramTrainingConfig, rows: list[TomogramRow]) -> str:
+    """Return the name of the method: ``n2n``, ``isonet2-n2n`` or ``isonet2``.
+
+    Parameters
+    ----------
+    config : RefineConfig or DenoiseConfig
+        Options of the training.
+    rows : list of TomogramRow
+        Chosen rows of the table.
+
+    Raises
+    ------
+    SpisonetError
+        If even and odd tomograms are required and a row lists none or only one of them.
+    """
+    single = [row.shown for row in rows if (row.path(HALVES[0]) is None) != (row.path(HALVES[1]) is None)]
+    if single:
+        raise SpisonetError(f"The table lists only one of even and odd for {', '.join(single)}.")
+    if isinstance(config, RefineConfig):
+        has_halves = any(row.halves is not None for row in rows)
+        if config.method == FILLED_HALVES and not has_halves:
+            raise SpisonetError(
+                f"--method {FILLED_HALVES} requires even and odd tomograms, but the table lists none.",
+                field="method",
+            )
+        if config.method == FILLED or not has_halves:
+            return FILLED
+    without = [row.shown for row in rows if row.halves is None]
+    if without:
+        raise SpisonetError(f"The table lists no even and odd tomograms for {', '.join(without)}.")
+    return FILLED_HALVES if isinstance(config, RefineConfig) else DENOISED
+
+
+def training_method(
+    config: TomogramTrainingConfig, method: str, cube_size: int, schedule: NoiseSchedule
+) -> TrainingMethod:
+    """Return the parameters of a method.
+
+    Parameters
+    ----------
+    config : RefineConfig or DenoiseConfig
+        Options of the training.
+    method : str
+        Name of the method; see `choose_method`.
+    cube_size : int
+        Edge of training subvolumes in voxels.
+    schedule : NoiseSchedule
+        Noise that is added to the inputs.
+    """
+    if not isinstance(config, RefineConfig):
+        return TrainingMethod(method != DENOISED, cube_size)
+    missing_weight = config.mw_weight if config.mw_weight > 0 else 1.0
+    return TrainingMethod(True, cube_size, missing_weight, schedule.noise, config.noise_mode or "white")

@@ -52,8 +52,7 @@ class TrainingRegion:
         max_oversampling: float,
     ) -> None:
         chunk = region.chunk(tomogram, method.cube_size)
-        halves = [tomogram.read(half, chunk) for half in range(len(tomogram.volumes))]
-        self.data = torch.from_numpy(np.stack(halves)).clamp_(-CLIP, CLIP).to(device)
+        self.data = torch.from_numpy(tomogram.read_halves(chunk)).clamp_(-CLIP, CLIP).to(device)
         centre_ranges = [
             _centre_range(axis, n, method.cube_size)
             for axis, n in zip(region.slices, tomogram.shape, strict=True)
@@ -65,9 +64,10 @@ class TrainingRegion:
         wedge = WedgeWeight(*(tomogram.tilt_range_degrees if method.fill else (-90.0, 90.0)))
         points = frequency_points_rfft(chunk.shape, device)
         self._wedge_rfft = wedge.at(points)
-        transfer = None if tomogram.transfer is None else RadialWeight(tomogram.transfer)
-        self._transfer_rfft = None if transfer is None else transfer.at(points)
-        noise = tomogram.noise if method.fill else None
+        amplitude = tomogram.ctf_amplitude
+        ctf = None if amplitude is None else RadialWeight(amplitude)
+        self._ctf_rfft = None if ctf is None else ctf.at(points)
+        noise = tomogram.noise_amplitude if method.fill else None
         self.training = FilledMapTraining(
             self.data,
             wedge,
@@ -77,7 +77,7 @@ class TrainingRegion:
             method.missing_weight,
             max_oversampling,
             None if noise is None else RadialWeight(noise),
-            transfer,
+            ctf,
         )
 
     def update_missing_region(self, predict: Callable[[Tensor], Tensor]) -> None:
@@ -85,7 +85,7 @@ class TrainingRegion:
         if not self._fill:
             return
         filled = [
-            fill_unmeasured(half, prediction, self._wedge_rfft, self._transfer_rfft)
+            fill_unmeasured(half, prediction, self._wedge_rfft, self._ctf_rfft)
             for half, prediction in zip(self.data, predict(self.data), strict=True)
         ]
         self.training.update_missing_region(torch.stack(filled))

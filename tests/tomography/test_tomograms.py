@@ -261,7 +261,7 @@ def test_blocks_cover_a_volume_once(shape, edge, margin):
     for chunk in chunks(shape, edge, margin):
         count[chunk.inner] += 1
         inner = tuple(part.stop - part.start for part in chunk.inner)
-        assert tuple(part.stop - part.start for part in chunk.own) == inner
+        assert tuple(part.stop - part.start for part in chunk.inner_in_chunk) == inner
         assert chunk.shape == tuple(n + 2 * margin for n in inner)
     assert (count == 1).all()
     assert sum(slab.stop - slab.start for slab in slabs(shape)) == shape[0]

@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spisonet.commands.main import isonet
-from spisonet.fourier.ctf import Microscope, attenuation, find_defocus, phase_flip
+from spisonet.fourier.ctf import Microscope, ctf_amplitude, find_defocus, phase_flip
 from spisonet.fourier.grids import irfft3, rfft3
 from spisonet.io.tomogram_table import TomogramTable
 from spisonet.io.tomograms import open_tomogram
@@ -29,9 +29,12 @@ from spisonet.learning.checkpoint import load_network
 from spisonet.learning.devices import Backend
 from spisonet.learning.spectra import WedgeWeight, frequency_points_rfft
 from spisonet.tomography.ctf_correction import CtfCorrection
+from spisonet.tomography.inputs import read_tomograms
+from spisonet.tomography.normalisation import normalise
 from spisonet.tomography.objective import TomogramObjective
-from spisonet.tomography.prediction import TilePredictor, predict_tomogram, turns_of_the_wedge
-from spisonet.tomography.tomogram import Tomogram, read_tomograms, subvolume_centres
+from spisonet.tomography.predict import TilePredictor, predict_tomogram, wedge_rotations
+from spisonet.tomography.subvolume_centres import subvolume_centres
+from spisonet.tomography.tomogram import Tomogram
 from spisonet.tomography.training_config import RefineConfig
 from spisonet.tomography.training_method import TrainingMethod
 from spisonet.tomography.training_set import TrainingSet
@@ -109,7 +112,7 @@ def test_an_identity_network_returns_the_tomogram(tmp_path):
     """Also where tiles meet: the difference has no structure at their borders."""
     data = np.random.default_rng(0).normal(5, 3, (40, 150, 170)).astype(np.float32)
     path = write_mrc(tmp_path / "t.mrc", data, 8.0)
-    tomogram = Tomogram("t", (open_tomogram(path),), (-60, 60), None, None, 1).measured()
+    tomogram = normalise(Tomogram("t", (open_tomogram(path),), (-60, 60), None, None, 1))
     sizes = []
 
     def predict(part: torch.Tensor) -> torch.Tensor:
@@ -147,9 +150,9 @@ def test_tiles_of_a_network_with_a_reach_leave_no_seam(tmp_path):
 
 def test_turned_copies_bring_the_wedge_elsewhere():
     wedge = wedge_rfft((32, 32, 32))
-    assert len(turns_of_the_wedge()) == 16
+    assert len(wedge_rotations()) == 16
     shares = []
-    for rotation in turns_of_the_wedge():
+    for rotation in wedge_rotations():
         points = frequency_points_rfft(32, CPU).numpy() @ rotation
         turned = WedgeWeight(-60, 60).at(torch.from_numpy(points.astype(np.float32))).numpy()
         shares.append(turned[wedge == 0].mean())
@@ -186,23 +189,23 @@ def halves_of(folder: Path, name: str = "t") -> tuple:
 
 def test_noise_is_measured_from_the_halves(tmp_path):
     write_halves(tmp_path, "t", noise=2.0, shape=(64, 64, 64))
-    tomogram = Tomogram("t", halves_of(tmp_path), (-60, 60), None, None, 1).measured()
+    tomogram = normalise(Tomogram("t", halves_of(tmp_path), (-60, 60), None, None, 1))
     # The halves' noise has a deviation of 2 where something was measured, white before the wedge.
-    np.testing.assert_allclose(tomogram.noise.values[4:38] * tomogram.deviation, 2.0, rtol=0.12)
+    np.testing.assert_allclose(tomogram.noise_amplitude.values[4:38] * tomogram.deviation, 2.0, rtol=0.12)
 
 
 @pytest.mark.parametrize(("told", "warned"), [((-66, 40), False), ((-40, 66), True), ((-60, 60), False)])
 def test_a_tilt_range_of_the_wrong_sign_is_noticed(tmp_path, caplog, told, warned):
     truth = slab_of_rods((32, 64, 64), 30, 0)
     path = write_mrc(tmp_path / "t.mrc", seen(truth, 1.0, 0, (-66, 40)))
-    Tomogram("t", (open_tomogram(path),), told, None, None, 1).measured()
+    normalise(Tomogram("t", (open_tomogram(path),), told, None, None, 1))
     assert ("they are rather -66 to 40" in caplog.text) == warned
 
 
 def test_hidden_parts_are_as_noisy_as_visible_ones(tmp_path):
     """In a turned, filled copy the input's noise is that of a measurement, also where it was filled."""
     write_halves(tmp_path, "t", noise=10.0, shape=(48, 48, 48), n=1)
-    tomogram = Tomogram("t", halves_of(tmp_path), (-60, 60), None, None, 1).measured()
+    tomogram = normalise(Tomogram("t", halves_of(tmp_path), (-60, 60), None, None, 1))
     centres = subvolume_centres(tomogram, 16, np.random.default_rng(0))
     objective = TomogramObjective(
         TrainingSet((tomogram,), (centres,), 1e9, 0, CPU), TrainingMethod(True, 16), 100
@@ -227,7 +230,7 @@ def test_hidden_parts_are_as_noisy_as_visible_ones(tmp_path):
 
 def test_tomograms_that_do_not_fit_are_looked_at_in_parts(tmp_path):
     write_halves(tmp_path, "t", shape=(32, 96, 96), n=5)
-    tomogram = Tomogram("t", halves_of(tmp_path), (-60, 60), None, None, 1).measured()
+    tomogram = normalise(Tomogram("t", halves_of(tmp_path), (-60, 60), None, None, 1))
     centres = subvolume_centres(tomogram, 8, np.random.default_rng(0))
     small = TrainingSet((tomogram,), (centres,), 4 * 12 * 2 * 60**3, 0, CPU)
     parts = [small.draw_regions(number, 8) for number in (0, 1, 0)]
@@ -316,7 +319,7 @@ def test_a_network_learns_to_undo_the_ctf(project):
     microscope = Microscope(10.0, 40000.0, amplitude_contrast=0.1)
     spectrum = rfft3(truth / truth.std())
     radius = frequency_points_rfft(truth.shape, CPU).norm(dim=-1).numpy()
-    contrast = np.interp(radius, np.linspace(0, 0.5, 2048), microscope.transfer)
+    contrast = np.interp(radius, np.linspace(0, 0.5, 2048), microscope.ctf)
     shown = irfft3((spectrum * contrast).astype(np.complex64), truth.shape)
     for kind, seed in (("even", 1), ("odd", 2)):
         write_mrc(project / kind / "t.mrc", seen(shown, 0.3, seed))
@@ -336,15 +339,15 @@ def test_a_network_learns_to_undo_the_ctf(project):
 
 def test_curves_of_the_ctf():
     microscope = Microscope(10.0, 40000.0)
-    transfer = microscope.transfer
+    transfer = microscope.ctf
     assert transfer[0] == pytest.approx(0.1)
     flip = phase_flip(microscope)
     assert (flip.values * transfer >= 0).all()
-    kept = attenuation(microscope, keep_low=True, b_factor=0.0).values
+    kept = ctf_amplitude(microscope, keep_low=True, b_factor=0.0).values
     first_peak = int(np.argmax(transfer > 0.999))
     assert (kept[:first_peak] == 1).all()
     np.testing.assert_allclose(kept[first_peak + 20 :], np.abs(transfer[first_peak + 20 :]))
-    damped = attenuation(microscope, keep_low=True, b_factor=200.0).values
+    damped = ctf_amplitude(microscope, keep_low=True, b_factor=200.0).values
     assert damped[-1] / kept[-1] == pytest.approx(math.exp(-200 * 0.05**2 / 4))
     assert phase_flip(Microscope(10.0, 40000.0, phase_flipped=True)) is None
 
@@ -645,7 +648,7 @@ def test_what_was_deconvolved_is_not_corrected_again(project, capsys):
     row = TomogramTable.read(Path("tomograms.star")).rows[0]
     for mode, column in (("None", "rlnDeconvTomoName"), ("phase_only", None)):
         config = RefineConfig(star_file=Path("tomograms.star"))
-        assert CtfCorrection(mode).column_of(row, config) == column
+        assert CtfCorrection(mode).input_column(row, config) == column
     assert raw.is_file()
     assert deconvolved.is_file()
     line = f"refine tomograms.star {QUICK} --CTF_mode phase_only --input_column rlnDeconvTomoName"

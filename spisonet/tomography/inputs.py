@@ -1,0 +1,135 @@
+"""The tomograms that a table lists: choice of input files, tilt ranges, masks and coordinates."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from spisonet.errors import SpisonetError
+from spisonet.io.tilt_angles import complete_tilt_range, find_tilt_file
+from spisonet.io.tomogram_table import DECONVOLVED, RELION5_SERIES, SUBTOMOGRAM
+from spisonet.io.tomograms import open_tomogram
+from spisonet.tomography.tomogram import Tomogram
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from spisonet.io.tomogram_table import TomogramRow
+
+DEFAULT_SUBVOLUMES, SUBVOLUMES_PER_SUBTOMOGRAM = 100, 6  # of IsoNet 0.2
+
+
+def input_column(row: TomogramRow, requested: str | None, use_deconvolved: bool) -> str | None:
+    """Return the column of the single input tomogram; None for the full tomogram.
+
+    Parameters
+    ----------
+    row : TomogramRow
+        Row of the table.
+    requested : str or None
+        Column that the user chose.
+    use_deconvolved : bool
+        Prefer the deconvolved tomogram, if the row lists one.
+    """
+    if requested is not None:
+        return requested
+    return DECONVOLVED if use_deconvolved and row.path(DECONVOLVED) is not None else None
+
+
+def input_file(row: TomogramRow, column: str | None) -> Path | None:
+    """Return the single input tomogram; see `input_column`."""
+    return row.full if column is None else row.path(column)
+
+
+def read_tomograms(
+    rows: list[TomogramRow], use_halves: bool, columns: list[str | None], with_masks: bool = True
+) -> list[Tomogram]:
+    """Open the tomograms of a table; all missing files are named in one error.
+
+    Parameters
+    ----------
+    rows : list of TomogramRow
+        Rows of the table.
+    use_halves : bool
+        Use even and odd tomograms instead of single ones.
+    columns : list of (str or None)
+        For each row, the column of the single tomogram; see `input_column`.
+    with_masks : bool
+        Also open masks and coordinate files.
+
+    Raises
+    ------
+    SpisonetError
+        If a file is missing or damaged, halves or masks differ in shape, or a tilt range is invalid.
+    """
+    files = [_files(row, use_halves, column) for row, column in zip(rows, columns, strict=True)]
+    masks = [row.path("rlnMaskName") if with_masks else None for row in rows]
+    coordinates = [row.path("rlnBoxFile") if with_masks else None for row in rows]
+    unlisted = [row.shown for row, paths in zip(rows, files, strict=True) if not paths]
+    if unlisted:
+        kind = "even and odd tomograms" if use_halves else "tomogram file"
+        raise SpisonetError(f"The table lists no {kind} for {', '.join(unlisted)}.")
+    required = [*(path for paths in files for path in paths), *masks, *coordinates]
+    missing = [str(path) for path in required if path is not None and not path.is_file()]
+    if missing:
+        raise SpisonetError(f"Missing files: {', '.join(missing)}.")
+    tomograms = []
+    for row, paths, mask_path, points in zip(rows, files, masks, coordinates, strict=True):
+        volumes = tuple(open_tomogram(path, row.voxel_size_angstrom) for path in paths)
+        mask = None if mask_path is None else open_tomogram(mask_path, volumes[0].voxel_size_angstrom)
+        for other in (*volumes[1:], *([mask] if mask else [])):
+            if other.shape != volumes[0].shape:
+                raise SpisonetError(
+                    f"{other.path} has the shape {other.shape}, but {volumes[0].path} has {volumes[0].shape}."
+                )
+        tilt_range = _tilt_range(row, paths)
+        tomograms.append(Tomogram(row.shown, volumes, tilt_range, mask, points, _n_subvolumes(row)))
+    return tomograms
+
+
+def _files(row: TomogramRow, use_halves: bool, column: str | None) -> tuple[Path, ...]:
+    if use_halves:
+        return row.halves or ()
+    path = input_file(row, column)
+    return () if path is None else (path,)
+
+
+def _tilt_range(row: TomogramRow, paths: tuple[Path, ...]) -> tuple[float, float]:
+    def find_source() -> Path | None:
+        series = row.path(RELION5_SERIES)
+        if series is not None and series.is_file():
+            return series
+        # Deconvolved tomograms are in a folder without tilt files.
+        beside = [*paths, *(row.halves or ()), *([row.full] if row.full else [])]
+        return next(filter(None, map(find_tilt_file, beside)), None)
+
+    return complete_tilt_range(
+        row.shown, row.number_of("rlnTiltMin"), row.number_of("rlnTiltMax"), find_source
+    )
+
+
+def _n_subvolumes(row: TomogramRow) -> int:
+    if row.text("rlnNumberSubtomo") in (None, "auto"):
+        return DEFAULT_SUBVOLUMES if row.text(SUBTOMOGRAM) is None else SUBVOLUMES_PER_SUBTOMOGRAM
+    number = row.number_of("rlnNumberSubtomo")
+    if number is None or number < 1 or number != int(number):
+        raise SpisonetError(
+            f"{row.shown}: rlnNumberSubtomo is {row.text('rlnNumberSubtomo')}, not a positive whole number."
+        )
+    return int(number)
+
+
+def require_thickness(tomograms: list[Tomogram], cube_size: int, pad: bool) -> None:
+    """Check that training subvolumes fit into the tomograms.
+
+    Raises
+    ------
+    SpisonetError
+        If a tomogram is thinner, unless `pad` allows mirroring at its borders.
+    """
+    for tomogram in tomograms:
+        if min(tomogram.shape) < cube_size and not pad:
+            raise SpisonetError(
+                f"{tomogram.volumes[0].path} is {min(tomogram.shape)} voxels thick, less than --cube_size "
+                f"{cube_size}: give a smaller --cube_size, or --pad to mirror it at its borders.",
+                field="cube_size",
+            )

@@ -1,0 +1,270 @@
+"""Prediction of the tomograms of a table: one task for each, done by one worker per device."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from spisonet.errors import SpisonetError
+from spisonet.io.run_record import JOB_FILE, changed_option, read_job_record
+from spisonet.io.tomogram_table import TomogramRow, TomogramTable, output_names
+from spisonet.learning.checkpoint import load_network
+from spisonet.learning.devices import Backend, empty_cache
+from spisonet.learning.memory import Memory, is_out_of_memory
+from spisonet.learning.tiling import SMALLEST_TILE, clip_tile
+from spisonet.learning.unet import fused
+from spisonet.tomography.ctf_correction import remove_filtered
+from spisonet.tomography.inputs import input_file, read_tomograms
+from spisonet.tomography.network_metadata import MAX_VOXEL_SIZE_RATIO, NetworkMetadata
+from spisonet.tomography.normalisation import normalise
+from spisonet.tomography.predict import TilePredictor, predict_tomogram
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from spisonet.io.tomograms import TomogramFile
+    from spisonet.learning.unet import Network
+    from spisonet.tomography.prediction_config import PredictConfig
+    from spisonet.tomography.tomogram import Tomogram
+
+log = logging.getLogger("spisonet")
+
+NETWORK_FILE = "network.safetensors"
+PUBLISHED_SUFFIXES = (".h5", ".pt", ".pth")
+CTF_FOLDER = "spisonet_ctf"
+FILLED_COLUMN, DENOISED_COLUMN = "rlnCorrectedTomoName", "rlnDenoisedTomoName"
+RELION5_COLUMN = "rlnTomoReconstructedTomogramDenoised"
+MAX_HOST_TILE_BYTES = 2.2e9  # leaves memory for other programs
+
+
+@dataclass(frozen=True)
+class PredictionTask:
+    """One tomogram to predict.
+
+    Attributes
+    ----------
+    row : TomogramRow
+        Row of the table.
+    network : Path
+        File of the trained network.
+    output : Path
+        MRC file to write.
+    use_halves : bool
+        Predict even and odd tomograms and average the predictions.
+    column : str or None
+        Column of the single input tomogram; see `input_column`.
+    n_rotations : int
+        Number of rotated copies; see `TilePredictor`.
+    tile_size : int or None
+        Largest edge of tiles in voxels; None for the largest that fits into memory.
+    """
+
+    row: TomogramRow
+    network: Path
+    output: Path
+    use_halves: bool
+    column: str | None
+    n_rotations: int
+    tile_size: int | None
+
+
+@dataclass(frozen=True)
+class PredictionWorker:
+    """Device on which a process predicts, its memory limit in bytes and its number of CPU threads."""
+
+    device: str
+    memory_limit_bytes: float | None
+    n_threads: int
+
+
+@dataclass(frozen=True)
+class PredictionResult:
+    """Result of a task.
+
+    Attributes
+    ----------
+    inputs : tuple of TomogramFile
+        Input tomograms, before CTF correction.
+    tilt_range_degrees : tuple of float
+        Minimum and maximum tilt in degrees.
+    seconds : float
+        Time that the prediction took.
+    """
+
+    inputs: tuple[TomogramFile, ...]
+    tilt_range_degrees: tuple[float, float]
+    seconds: float
+
+
+def find_network(path: Path) -> Path:
+    """Return the file of a network; file names of published programs stand for the file beside them.
+
+    Raises
+    ------
+    SpisonetError
+        If the file does not exist.
+    """
+    beside = path.with_name(NETWORK_FILE)
+    if not path.is_file() and path.suffix in PUBLISHED_SUFFIXES and beside.is_file():
+        log.info("Using %s instead of %s.", beside, path.name)
+        return beside
+    if not path.is_file():
+        raise SpisonetError(f"{path} does not exist.")
+    return path
+
+
+def prediction_tasks(
+    config: PredictConfig, table: TomogramTable, network: Path, metadata: NetworkMetadata
+) -> list[PredictionTask]:
+    """Return the tasks for the chosen tomograms of a table.
+
+    Raises
+    ------
+    SpisonetError
+        If the table does not list the input of a tomogram, or outputs would replace each other or inputs.
+    """
+    rows = table.chosen(config.tomo_idx)
+    inputs = _listed_inputs(config, table, metadata)
+    missing = [row.shown for row in rows if inputs[row.number] is None]
+    if missing:
+        kind = (
+            "even and odd tomograms, which this network requires,"
+            if metadata.uses_halves
+            else "tomogram file"
+        )
+        raise SpisonetError(f"The table lists no {kind} for {', '.join(missing)}.")
+    outputs = output_names(inputs, config.output_dir, ".mrc", "corrected_")
+    tile_size = config.crop_size or (None if config.cube_size is None else 3 * config.cube_size // 2)
+    return [
+        PredictionTask(
+            row,
+            network,
+            outputs[row.number],
+            metadata.uses_halves,
+            metadata.ctf.input_column(row, config),
+            config.turns,
+            tile_size,
+        )
+        for row in rows
+    ]
+
+
+def _listed_inputs(
+    config: PredictConfig, table: TomogramTable, metadata: NetworkMetadata
+) -> list[Path | None]:
+    """Return the input of every row, after which its output is named; the files need not exist."""
+    if metadata.uses_halves:
+        return [None if row.halves is None else row.halves[0] for row in table.rows]
+    return [input_file(row, metadata.ctf.input_column(row, config)) for row in table.rows]
+
+
+def remove_outdated_results(
+    config: PredictConfig,
+    table: TomogramTable,
+    tasks: list[PredictionTask],
+    metadata: NetworkMetadata,
+    network_digest: str,
+) -> None:
+    """Remove the outputs of the tasks, and of all rows if another network or other options made them.
+
+    Parameters
+    ----------
+    config : PredictConfig
+        Options of the prediction.
+    table : TomogramTable
+        Table of the tomograms.
+    tasks : list of PredictionTask
+        Tomograms that will be predicted.
+    metadata : NetworkMetadata
+        Metadata of the network.
+    network_digest : str
+        Hash of the file of the network.
+    """
+    outputs = [task.output for task in tasks]
+    if (config.output_dir / JOB_FILE).is_file():
+        record = read_job_record(config.output_dir)
+        if record.get("network") != network_digest or changed_option(config, record) is not None:
+            inputs = _listed_inputs(config, table, metadata)
+            outputs += output_names(inputs, config.output_dir, ".mrc", "corrected_")
+    for path in outputs:
+        path.unlink(missing_ok=True)
+
+
+def note_output(table: TomogramTable, task: PredictionTask, metadata: NetworkMetadata) -> None:
+    """Enter the output of a task into the table, and write the table."""
+    columns = [FILLED_COLUMN if metadata.fills_wedge else DENOISED_COLUMN]
+    if table.is_of_relion5:
+        columns.append(RELION5_COLUMN)
+    table.note(task.row, dict.fromkeys(columns, task.output))
+
+
+def predict_task(worker: PredictionWorker, task: PredictionTask) -> PredictionResult:
+    """Predict one tomogram, in the process of the worker.
+
+    Raises
+    ------
+    SpisonetError
+        If the tomogram cannot be read, or the output cannot be written.
+    """
+    started = time.monotonic()
+    device = torch.device(worker.device)
+    torch.set_num_threads(worker.n_threads)
+    network, record = load_network(task.network)
+    metadata = NetworkMetadata.from_record(task.network, record)
+    backend = Backend.fastest(device)
+    network = backend.to_device(fused(network))
+    raw = read_tomograms([task.row], task.use_halves, [task.column], with_masks=False)[0]
+    folder = task.output.parent / f"{CTF_FOLDER}_{task.row.number:05d}"
+    remove_filtered(folder)  # of a run that was killed
+    try:
+        tomogram = normalise(metadata.ctf.apply(raw, task.row, folder))
+        _warn_of_voxel_size(tomogram, metadata)
+        predictor = TilePredictor(network, backend, tomogram, task.n_rotations, metadata.fills_wedge)
+        _predict_with_fitting_tiles(tomogram, predictor, network, worker, task)
+    finally:
+        remove_filtered(folder)
+    seconds = round(time.monotonic() - started, 1)
+    return PredictionResult(raw.volumes, tomogram.tilt_range_degrees, seconds)
+
+
+def _predict_with_fitting_tiles(
+    tomogram: Tomogram,
+    predictor: TilePredictor,
+    network: Network,
+    worker: PredictionWorker,
+    task: PredictionTask,
+) -> None:
+    """Predict with the largest tiles for which memory suffices."""
+    device = torch.device(worker.device)
+    memory = Memory(device, worker.memory_limit_bytes)
+    max_bytes = MAX_HOST_TILE_BYTES if device.type == "cpu" else None
+    tile = clip_tile(task.tile_size or memory.largest_tile(network, tomogram.shape, max_bytes))
+    while True:
+        try:
+            predict_tomogram(
+                tomogram, predictor, device, tile, task.output, f"spisonet: corrected by {task.network.name}"
+            )
+            return
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error) or tile == SMALLEST_TILE:
+                raise
+        tile = clip_tile(tile // 2)
+        log.info("Out of memory: the tile size is reduced to %d voxels.", tile)
+        empty_cache(device)
+
+
+def _warn_of_voxel_size(tomogram: Tomogram, metadata: NetworkMetadata) -> None:
+    size = tomogram.voxel_size_angstrom
+    smallest, largest = metadata.voxel_sizes_angstrom
+    if not smallest / MAX_VOXEL_SIZE_RATIO <= size <= largest * MAX_VOXEL_SIZE_RATIO:
+        log.warning(
+            "%s has a voxel size of %.2f Å, but the network was trained at %.2f Å: resample it with "
+            "isonet.py resize.",
+            tomogram.name,
+            size,
+            largest,
+        )
