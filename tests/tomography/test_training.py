@@ -199,7 +199,7 @@ def test_a_tilt_range_of_the_wrong_sign_is_noticed(tmp_path, caplog, told, warne
     truth = slab_of_rods((32, 64, 64), 30, 0)
     path = write_mrc(tmp_path / "t.mrc", seen(truth, 1.0, 0, (-66, 40)))
     normalise(Tomogram("t", (open_tomogram(path),), told, None, None, 1))
-    assert ("they are rather -66 to 40" in caplog.text) == warned
+    assert ("it is probably -66 to 40" in caplog.text) == warned
 
 
 def test_hidden_parts_are_as_noisy_as_visible_ones(tmp_path):
@@ -372,9 +372,9 @@ def test_the_chain_of_isonet_0_2(project):
         "--batch_size 4 --learning_rate 0.0004 --drop_out 0.3 --filter_base 4 --log_level info "
         "--preprocessing_ncpus 2 --device cpu"
     )
-    _, facts = load_network(Path("results/network.safetensors"))
-    assert facts["method"] == "isonet2"
-    assert facts["cube_size"] == 16
+    _, record = load_network(Path("results/network.safetensors"))
+    assert record["method"] == "isonet2"
+    assert record["cube_size"] == 16
     run(
         "predict tomo.star ./results/model_iter2.h5 --cube_size 48 --crop_size 64 --batch_size 8 --device cpu"
     )
@@ -456,7 +456,7 @@ def test_tomograms_of_several_wedges_and_voxel_sizes_train_together(project, cap
         table.set(row, "rlnPixelSize", size)
     table.write()
     run(f"refine tomograms.star {QUICK}")
-    assert "voxels of 10.00 to 14.00" in caplog.text
+    assert "differ (10.00 to 14.00 Å)" in caplog.text
     for name, shape in (("a", (24, 40, 40)), ("b", (32, 48, 40))):
         assert open_tomogram(Path(f"isonet_maps/corrected/corrected_{name}.mrc")).shape == shape
 
@@ -589,19 +589,19 @@ def changed(**columns: str) -> None:
             "",
             "no.mrc, none/m.mrc",
         ),
-        ({"rlnTomoReconstructedTomogramHalf2": "None"}, "", "Only one of even and odd is named for b"),
-        ({"rlnTiltMin": "70"}, "", "b: the tilt range 70 to 60 degrees is none"),
+        ({"rlnTomoReconstructedTomogramHalf2": "None"}, "", "only one of even and odd for b"),
+        ({"rlnTiltMin": "70"}, "", "b: invalid tilt range 70 to 60 degrees"),
         ({"rlnTiltMin": "wide"}, "", "no number"),
         ({"rlnNumberSubtomo": "0"}, "", "rlnNumberSubtomo is 0"),
         ({}, "--cube_size 32", "24 voxels thick, less than --cube_size 32"),
         ({}, "--cube_size 20", "multiple of 8"),
         ({}, "--CTF_mode wiener", "missing for a, b"),
-        ({}, "--arch HSFormer", "SFormer is not there"),
+        ({}, "--arch HSFormer", "SFormer is not available"),
         ({}, f"{SINGLE} --noise_level 0.1,0.2 --noise_start_iter 1", "2 levels"),
-        ({}, "--noise_level much", "no list of numbers"),
+        ({}, "--noise_level much", "not a list of numbers"),
         ({}, "--tomo_idx 7", "no tomogram 7"),
         ({}, "--pretrained_model no.safetensors", "no.safetensors does not exist"),
-        ({}, "--method isonet2", "No tomogram file is named for a, b"),
+        ({}, "--method isonet2", "lists no tomogram file for a, b"),
     ],
 )
 def test_unusable_input_is_refused_before_anything_is_written(listed, capsys, columns, options, said):
@@ -622,7 +622,7 @@ def test_thin_tomograms_are_mirrored_by_choice(listed):
 def test_an_empty_mask_is_named(listed, capsys):
     write_mrc(Path("m.mrc"), np.zeros((24, 40, 40), np.int8))
     changed(rlnMaskName="m.mrc")
-    assert "m.mrc leaves no place" in failure(f"refine tomograms.star {QUICK}", capsys)
+    assert "m.mrc has no voxel where" in failure(f"refine tomograms.star {QUICK}", capsys)
 
 
 def test_damaged_data_stop_a_training(listed, capsys):
