@@ -1,4 +1,4 @@
-"""One call of RELION's external-reconstruct contract: the STAR file that it passes, and its arrays."""
+"""A call of RELION's external reconstruction: the STAR file that RELION passes, and its arrays."""
 
 from __future__ import annotations
 
@@ -27,32 +27,32 @@ MAP_FLOAT_MODE = 2
 
 @dataclass(frozen=True)
 class ReconstructCall:
-    """What RELION asks to be reconstructed.
+    """Contents of the STAR file of an external reconstruction.
 
     Attributes
     ----------
     star : Path
-        The file that RELION passes; all its paths are relative to the project folder, in which it calls.
+        The STAR file; its paths are relative to the project folder, the current folder of the call.
     root : str
         Output root name of the refinement, such as ``Refine3D/job012/run``.
     iteration : int
-        Of the refinement.
+        Iteration of the refinement.
     half : int or None
-        1 or 2; None for classes, and for the last iteration that joins the halves.
+        1 or 2; None for classes, and for the last iteration, which joins the halves.
     part : str
         ``class001`` or ``body002``.
     data_real, data_imag, weight : Path
-        Arrays that RELION wrote.
+        Accumulators, written by RELION.
     result, result_star : Path
-        Map that RELION reads next, and statistics that it would read too.
-    box, last_shell : int
-        Edge of the map in voxels; shell at which the sums end.
+        Map that RELION reads next, and the optional statistics file.
+    box, r_max : int
+        Edge of the map in voxels; radius in Fourier voxels from which on the accumulators are zero.
     padding, tau2_fudge : float
         See `BackProjector`.
     tau2, fsc : ndarray
-        ``(box // 2 + 1,)`` prior power and gold-standard FSC (zero where RELION has none).
+        ``(box // 2 + 1,)`` prior signal power and gold-standard FSC (all zero in a classification).
     pixel_size_angstrom, particle_diameter_angstrom : float or None
-        Known here from RELION 4 on.
+        Present from RELION 4 on.
     """
 
     star: Path
@@ -66,7 +66,7 @@ class ReconstructCall:
     result: Path
     result_star: Path
     box: int
-    last_shell: int
+    r_max: int
     padding: float
     tau2_fudge: float
     tau2: NDArray[np.float64]
@@ -81,17 +81,17 @@ class ReconstructCall:
 
     @property
     def half_name(self) -> str:
-        """``half1``, ``half2``, or nothing."""
+        """``half1``, ``half2`` or an empty string."""
         return "" if self.half is None else f"half{self.half}"
 
     @property
     def title(self) -> str:
-        """What to call it in messages."""
+        """Name of the call in messages, such as ``iteration 3 half1 class001``."""
         return " ".join(word for word in (f"iteration {self.iteration}", self.half_name, self.part) if word)
 
-    def named(self, iteration: int, what: str) -> Path:
-        """Path of a file of another iteration of this refinement."""
-        return Path(f"{self.root}_it{iteration:03d}_{what}")
+    def iteration_file(self, iteration: int, suffix: str) -> Path:
+        """Return the path of a file of another iteration of this refinement."""
+        return Path(f"{self.root}_it{iteration:03d}_{suffix}")
 
 
 def read_call(star: Path) -> ReconstructCall:
@@ -100,11 +100,14 @@ def read_call(star: Path) -> ReconstructCall:
     Raises
     ------
     SpisonetError
-        If it is not such a file, or asks for something other than a 3D map.
+        If it is not such a file, or is not about a 3D map.
     """
     match = NAME.match(str(star))
     if match is None:
-        raise SpisonetError(f"{star} is not named as RELION names the files of an external reconstruction.")
+        raise SpisonetError(
+            f"{star} does not have the name of a STAR file of RELION's external reconstruction "
+            "(..._itNNN_half1_class001_external_reconstruct.star)."
+        )
     content = StarFile(star)
     general = content.values.get("external_reconstruct_general", {})
     table = content.tables.get("external_reconstruct_tau2")
@@ -124,11 +127,13 @@ def read_call(star: Path) -> ReconstructCall:
             )
         }
     except (TypeError, ValueError) as error:
-        raise SpisonetError(f"{star} holds something other than numbers where RELION writes them.") from error
+        raise SpisonetError(f"{star} contains text in a column of numbers.") from error
     if dimensionality != 3:
-        raise SpisonetError(f"{star} asks for a 2D reconstruction; only 3D references are supported.")
+        raise SpisonetError(f"{star} is about a 2D reference; only 3D references are supported.")
     if len(columns) < box // 2 + 1 or not np.isfinite(columns).all():
-        raise SpisonetError(f"{star} lists {len(columns)} shells where a box of {box} has {box // 2 + 1}.")
+        raise SpisonetError(
+            f"{star} lists {len(columns)} shells; a box of {box} voxels needs {box // 2 + 1} finite rows."
+        )
     names = ("DataReal", "DataImag", "Weight", "Result", "ResultStarfile")
     real, imag, weight, result, result_star = (
         Path(str(content.require(f"rlnExtRecons{name}"))) for name in names
@@ -145,7 +150,7 @@ def read_call(star: Path) -> ReconstructCall:
         result=result,
         result_star=result_star,
         box=box,
-        last_shell=current // 2,
+        r_max=current // 2,
         padding=padding,
         tau2_fudge=fudge,
         tau2=columns[: box // 2 + 1, 0],
@@ -155,43 +160,43 @@ def read_call(star: Path) -> ReconstructCall:
 
 
 def read_back_projector(
-    call: ReconstructCall, data_dimensionality: int = 2, prior_from_shell: int = 0
+    call: ReconstructCall, data_dimensionality: int = 2, minres_map: int = 0
 ) -> BackProjector:
     """Read and check the arrays of a call.
 
     Parameters
     ----------
     call : ReconstructCall
-        It does not tell whether the particles were images or volumes.
-    data_dimensionality, prior_from_shell : int
+        Call whose arrays are read.
+    data_dimensionality, minres_map : int
         See `BackProjector`.
 
     Raises
     ------
     SpisonetError
-        If an array is missing, truncated, of another size, or holds values that are not finite.
+        If an array is missing, truncated, of another size, or contains values that are not finite.
     """
     padded = round(call.padding * call.box)
     padded += padded % 2
     shape = (padded, padded, padded // 2 + 1)
     real, imag, weight = (_read_array(path, shape) for path in (call.data_real, call.data_imag, call.weight))
     if weight.min() < 0 or weight.max() <= 0:
-        raise SpisonetError(f"{call.weight} holds no positive weight, or a negative one.")
+        raise SpisonetError(f"{call.weight} must contain weights above 0 and none below.")
     return BackProjector(
         (real + 1j * imag).astype(np.complex64),
         weight,
         call.tau2,
         call.box,
         call.padding,
-        call.last_shell,
+        call.r_max,
         call.tau2_fudge,
         data_dimensionality,
-        prior_from_shell,
+        minres_map,
     )
 
 
 def _read_array(path: Path, shape: tuple[int, int, int]) -> NDArray[np.float32]:
-    """Read a Fourier array, which has no voxel size and is no map."""
+    """Read a Fourier array; its header has no voxel size."""
     if not path.is_file():
         raise SpisonetError(f"{path} does not exist.")
     try:
@@ -201,8 +206,8 @@ def _read_array(path: Path, shape: tuple[int, int, int]) -> NDArray[np.float32]:
         reason = str(error).rstrip(".") or type(error).__name__
         raise SpisonetError(f"{path} is not a readable MRC file: {reason}.") from error
     if array.shape != shape:
-        raise SpisonetError(f"{path} has a shape of {array.shape} where {shape} is needed.")
+        raise SpisonetError(f"{path} has the shape {array.shape}; {shape} is expected.")
     bad = array.size - int(np.count_nonzero(np.isfinite(array)))
     if bad:
-        raise SpisonetError(f"{path} holds {bad} NaN or infinite values.")
+        raise SpisonetError(f"{path} contains {bad} NaN or infinite values.")
     return array

@@ -1,7 +1,6 @@
-"""The worker of one call: regularise, and leave the reference in the job's private folder.
+"""The worker process of one call: regularise, and write the reference into the job's private folder.
 
-It runs in a process of its own, so that whatever befalls it, the plain reconstruction can still be given
-to RELION.
+If this process fails or is killed, its parent still gives RELION the uncorrected map.
 """
 
 from __future__ import annotations
@@ -17,13 +16,14 @@ import numpy as np
 import torch
 
 from relion_external.call import read_back_projector, read_call
-from relion_external.halves import GpuLock, JointWork
+from relion_external.halves import GpuLock, JointCorrection
 from relion_external.inputs import CallInputs, read_all
 from relion_external.options import with_variable
 from relion_external.process import available_cores, end_with_parent, log_to_standard_error
-from relion_external.workspace import ERROR, Workspace
+from relion_external.workspace import Workspace
 from spisonet.errors import SpisonetError
 from spisonet.io.atomic import write_json
+from spisonet.io.labels import COUPLED, INDEPENDENT, SINGLE
 from spisonet.io.mrc import Volume, write_volume
 from spisonet.learning.checkpoint import load_network, save_network
 from spisonet.learning.devices import choose_devices, use_cpu_threads
@@ -50,7 +50,8 @@ def main() -> None:
     try:
         _correct(call)
     except SpisonetError as error:
-        write_json(Workspace(call).facts, {ERROR: with_variable(error)})
+        record = error.as_record() | {"message": with_variable(error)}
+        write_json(Workspace(call).result, {"error": record})
         sys.exit(1)
 
 
@@ -65,33 +66,35 @@ def _correct(call: ReconstructCall) -> None:
     memory.enforce()
     lock: AbstractContextManager[object] = GpuLock(device) if device.type == "cuda" else nullcontext()
     if settings.joint and call.half is not None:
-        joint = JointWork(workspace.folder, call, inputs.refinement.has("--sequential_halves_recons"))
-        with joint as partner_star:
-            if partner_star is not None and call.half == 1:
+        sequential = inputs.refinement.has("--sequential_halves_recons")
+        joint = JointCorrection(workspace.folder, call, sequential)
+        with joint as other_star:
+            if other_star is not None and call.half == 1:
                 with lock:
-                    partner = read_back_projector(
-                        read_call(partner_star),
+                    other = read_back_projector(
+                        read_call(other_star),
                         inputs.refinement.data_dimensionality,
-                        inputs.refinement.prior_from_shell,
+                        inputs.refinement.minres_map,
                     )
-                    mine, its = _regularise(inputs, memory, [partner])
-                _write(mine, workspace.result, inputs, started, joint=True)
-                _write(its, workspace.for_partner, inputs, started, joint=True)
-                joint.done()
-                _keep_network(mine, workspace, inputs, joint=True)
+                    half1, half2 = _regularise(inputs, memory, [other])
+                _write(half1, workspace.reference, workspace.result, inputs, started, COUPLED)
+                _write(half2, workspace.half2_reference, workspace.half2_result, inputs, started, COUPLED)
+                joint.announce_result()
+                _keep_network(half1, workspace, inputs, joint=True)
                 return
-            if partner_star is not None and joint.wait_for_result():
-                workspace.for_partner.with_suffix(".facts.json").replace(workspace.facts)
-                workspace.for_partner.replace(workspace.result)
+            if other_star is not None and joint.wait_for_result():
+                workspace.half2_result.replace(workspace.result)
+                workspace.half2_reference.replace(workspace.reference)
                 return
     with lock:
-        (result,) = _regularise(inputs, memory, [])
-    _write(result, workspace.result, inputs, started, joint=False)
-    _keep_network(result, workspace, inputs, joint=False)
+        (regularised,) = _regularise(inputs, memory, [])
+    halves = SINGLE if call.half is None else INDEPENDENT
+    _write(regularised, workspace.reference, workspace.result, inputs, started, halves)
+    _keep_network(regularised, workspace, inputs, joint=False)
 
 
 def _device(option: str | None, half: int | None) -> torch.device:
-    """Return the first GPU or, of several, the half's own."""
+    """Return the chosen device or, of several GPUs, one for each half."""
     if option is not None:
         return choose_devices(option)[0]
     n_gpus = torch.cuda.device_count()
@@ -118,11 +121,10 @@ def _regularise(
         alpha=settings.alpha,
         beta=settings.beta,
     )
-    start = None if settings.retrain_each_iter else _last_network(inputs, joint=bool(others))
-    halves = [inputs.sums, *others]
+    start = None if settings.retrain_each_iter else _previous_network(inputs, joint=bool(others))
     return regularise(
-        halves,
-        inputs.assessment,
+        [inputs.back_projector, *others],
+        inputs.check,
         inputs.voxel_size_angstrom,
         inputs.prior(),
         settings,
@@ -132,8 +134,8 @@ def _regularise(
     )
 
 
-def _last_network(inputs: CallInputs, joint: bool) -> Network | None:
-    """Return the network of the last iteration; never one of joint work for a half alone."""
+def _previous_network(inputs: CallInputs, joint: bool) -> Network | None:
+    """Return the network of the previous iteration; a half alone never starts from a joint one."""
     path = Workspace(inputs.call).network(1, joint)
     if not path.is_file():
         return None
@@ -146,31 +148,38 @@ def _last_network(inputs: CallInputs, joint: bool) -> Network | None:
 
 
 def _keep_network(
-    result: RegularisedReference, workspace: Workspace, inputs: CallInputs, joint: bool
+    regularised: RegularisedReference, workspace: Workspace, inputs: CallInputs, joint: bool
 ) -> None:
-    """Keep the weights for the next iteration, if it starts from them, and drop the last ones."""
-    if inputs.settings.retrain_each_iter or result.network is None:
+    """Write the weights if the next iteration starts from them; remove those of the previous one."""
+    if inputs.settings.retrain_each_iter or regularised.network is None:
         return
-    save_network(workspace.network(0, joint), result.network, {"trained_on": str(inputs.call.star)})
+    save_network(workspace.network(0, joint), regularised.network, {"trained_on": str(inputs.call.star)})
     workspace.network(1, joint).unlink(missing_ok=True)
 
 
-def _write(result: RegularisedReference, path: Path, inputs: CallInputs, started: float, joint: bool) -> None:
-    if not np.isfinite(result.reference).all() or not result.reference.any():
-        raise SpisonetError("the regularised reference is empty or not finite.")
-    write_volume(path, Volume(result.reference, inputs.voxel_size_angstrom))
-    facts = {
+def _write(
+    regularised: RegularisedReference,
+    reference_path: Path,
+    result_path: Path,
+    inputs: CallInputs,
+    started: float,
+    halves: str,
+) -> None:
+    if not np.isfinite(regularised.reference).all() or not regularised.reference.any():
+        raise SpisonetError("the regularised reference is empty or not finite.", code="reference_not_finite")
+    write_volume(reference_path, Volume(regularised.reference, inputs.voxel_size_angstrom))
+    kept = inputs.refinement.initial_low_pass_angstrom if inputs.keeps_low_resolutions else None
+    metrics = {
         "seconds": time.monotonic() - started,
-        "loss": result.losses[-1] if result.losses else None,
-        "resolution": inputs.assessment.resolution_angstrom,
-        "sparse": inputs.assessment.undersampled_fraction,
-        "hidden": result.hidden_share,
-        "inferred": result.inferred_share,
-        "direction": result.inferred_angle_degrees,
-        "joint": joint,
-        "kept": inputs.refinement.initial_low_pass_angstrom if inputs.keeps_low_resolutions else None,
+        "loss": regularised.losses[-1] if regularised.losses else None,
+        "resolution_angstrom": inputs.check.resolution_angstrom,
+        "undersampled_fraction": inputs.check.undersampled_fraction,
+        "unmeasured_fraction": regularised.unmeasured_fraction,
+        "inferred_fraction": regularised.inferred_fraction,
+        "inferred_angle_degrees": regularised.inferred_angle_degrees,
+        "initial_reference_to_angstrom": kept,
     }
-    write_json(path.with_suffix(".facts.json"), facts)
+    write_json(result_path, {"metrics": metrics, "halves": halves})
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Two processes of one refinement: a GPU that they share, and work that they do together.
+"""Coordination of the two processes that correct the halves: a shared GPU and joint correction.
 
-RELION may start the halves at once, on different hosts, or one after the other; only the job folder is
-common to both. Nobody waits for a partner who shows no sign of life.
+RELION may start the halves at once, on different hosts, or one after the other; they share only the job
+folder. A process stops waiting when the heartbeat of the other half stops.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("spisonet")
 
-BEAT_SECONDS = 2.0
-PATIENCE_SECONDS = 45.0  # without a sign of life
+HEARTBEAT_SECONDS = 2.0
+HEARTBEAT_TIMEOUT_SECONDS = 45.0
 
 
 class FileLock:
-    """Hold a file alone among the programs of this host; the system frees it if the holder dies.
+    """Exclusive lock among the processes of this host; released by the system if its owner dies.
 
     Parameters
     ----------
     path : Path
-        Which; it is created.
+        Lock file; created if missing.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def acquire(self, wait: bool) -> bool:
-        """Lock the file; without waiting, return whether that succeeded."""
+        """Lock the file; without `wait`, return False if another process has locked it."""
         import fcntl  # noqa: PLC0415 - not on every system
 
         self._file = self._path.open("a")
@@ -57,29 +57,29 @@ class FileLock:
         return True
 
     def release(self) -> None:
-        """Let others have it."""
+        """Release the lock."""
         self._file.close()
 
 
 class GpuLock:
-    """Hold a GPU alone among the trainings of this user on this host.
+    """Context in which this process is the only training of this user on a GPU of this host.
 
     Parameters
     ----------
     device : torch.device
-        Which.
+        The GPU.
     """
 
     def __init__(self, device: torch.device) -> None:
-        import torch  # noqa: PLC0415 - the parent process does without
+        import torch  # noqa: PLC0415 - the parent process does not need it
 
-        # The number of a GPU depends on CUDA_VISIBLE_DEVICES.
+        # The index of a GPU depends on CUDA_VISIBLE_DEVICES.
         identity = getattr(torch.cuda.get_device_properties(device), "uuid", device.index or 0)
         self._lock = FileLock(Path(tempfile.gettempdir()) / f"spisonet_gpu_{identity}_{os.getuid()}.lock")
 
     def __enter__(self) -> Self:
         if not self._lock.acquire(wait=False):
-            log.info("Waiting for the GPU, which another training is using.")
+            log.info("Waiting for the GPU, which is in use by another training.")
             self._lock.acquire(wait=True)
         return self
 
@@ -89,45 +89,46 @@ class GpuLock:
         self._lock.release()
 
 
-class JointWork:
-    """Half 1 corrects both halves, half 2 gets its result; each alone if the other does not live.
+class JointCorrection:
+    """Context of a joint correction: half 1 corrects both halves, half 2 waits for its result.
 
-    A half shows that it is there by a file in which a number grows, so that what an earlier run left
-    behind is not taken for a partner, and clocks of different hosts need not agree.
+    Each half writes a heartbeat file with a growing count. A file left by an earlier run does not change, so
+    it is not mistaken for the other half, and the clocks of different hosts need not agree. Entering the
+    context returns the STAR file of the other half's call, or None if each half is to be corrected by itself.
 
     Parameters
     ----------
     folder : Path
-        The job's private folder.
+        Private folder of the job.
     call : ReconstructCall
-        Of this half.
-    one_after_the_other : bool
-        Whether RELION calls half 2 only when half 1 has returned.
+        Call of this half.
+    sequential : bool
+        Whether RELION calls half 2 only after half 1 has returned.
     """
 
-    def __init__(self, folder: Path, call: ReconstructCall, one_after_the_other: bool) -> None:
+    def __init__(self, folder: Path, call: ReconstructCall, sequential: bool) -> None:
         assert call.half is not None
         stem = f"joint_it{call.iteration:03d}_{call.part}"
-        self._mine = folder / f"{stem}_half{call.half}.txt"
-        self._its = folder / f"{stem}_half{3 - call.half}.txt"
-        self._done = folder / f"{stem}_done.txt"
-        self._star, self._sequential = call.star, one_after_the_other
-        self._is_first = call.half == 1
-        self._beats, self._stop = 0, threading.Event()
-        self._thread = threading.Thread(target=self._beat, daemon=True)
+        self._own_file = folder / f"{stem}_half{call.half}.txt"
+        self._other_file = folder / f"{stem}_half{3 - call.half}.txt"
+        self._done_file = folder / f"{stem}_done.txt"
+        self._star, self._sequential = call.star, sequential
+        self._is_half1 = call.half == 1
+        self._count, self._stop = 0, threading.Event()
+        self._thread = threading.Thread(target=self._write_heartbeats, daemon=True)
 
     def __enter__(self) -> Path | None:
         if self._sequential:
-            log.info("The halves come one after the other, so each is corrected alone.")
+            log.info("--sequential_halves_recons: each half is corrected by itself.")
             return None
-        if self._is_first:
-            self._done.unlink(missing_ok=True)
-        self._show()
+        if self._is_half1:
+            self._done_file.unlink(missing_ok=True)
+        self._write_heartbeat()
         self._thread.start()
-        partner = self._partner()
-        if partner is None:
-            log.info("The other half does not take part: this one is corrected alone.")
-        return partner
+        other_star = self._wait_for_other_half()
+        if other_star is None:
+            log.info("The other half was not found: this half is corrected by itself.")
+        return other_star
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
@@ -135,49 +136,49 @@ class JointWork:
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
-        self._mine.unlink(missing_ok=True)
-        if not self._is_first:
-            self._done.unlink(missing_ok=True)
+        self._own_file.unlink(missing_ok=True)
+        if not self._is_half1:
+            self._done_file.unlink(missing_ok=True)
 
-    def done(self) -> None:
-        """Tell half 2 that its result is there."""
-        self._write(self._done, str(time.time_ns()))
+    def announce_result(self) -> None:
+        """Signal to half 2 that its result is complete."""
+        _write(self._done_file, str(time.time_ns()))
 
     def wait_for_result(self) -> bool:
-        """Wait until half 1 says that it is done; False if it shows no more sign of life."""
+        """Wait until half 1 announces the result; return False if its heartbeat stops before."""
         last, seen = "", time.monotonic()
-        while time.monotonic() - seen < PATIENCE_SECONDS:
-            if self._done.is_file():
+        while time.monotonic() - seen < HEARTBEAT_TIMEOUT_SECONDS:
+            if self._done_file.is_file():
                 return True
-            text = _read(self._its)
+            text = _read(self._other_file)
             if text and text != last:
                 last, seen = text, time.monotonic()
-            time.sleep(BEAT_SECONDS / 2)
-        log.info("The other half has died: this one is corrected alone.")
+            time.sleep(HEARTBEAT_SECONDS / 2)
+        log.info("The process of the other half has ended: this half is corrected by itself.")
         return False
 
-    def _partner(self) -> Path | None:
-        """Return the partner's call once its number has been seen to grow."""
-        first, start = _read(self._its), time.monotonic()
-        while time.monotonic() - start < PATIENCE_SECONDS:
-            now = _read(self._its)
+    def _wait_for_other_half(self) -> Path | None:
+        """Return the call of the other half once its heartbeat count has grown."""
+        first, start = _read(self._other_file), time.monotonic()
+        while time.monotonic() - start < HEARTBEAT_TIMEOUT_SECONDS:
+            now = _read(self._other_file)
             if now and now != first:
                 return Path(now.split("\n", 1)[1])
-            time.sleep(BEAT_SECONDS / 4)
+            time.sleep(HEARTBEAT_SECONDS / 4)
         return None
 
-    def _beat(self) -> None:
-        while not self._stop.wait(BEAT_SECONDS):
-            self._show()
+    def _write_heartbeats(self) -> None:
+        while not self._stop.wait(HEARTBEAT_SECONDS):
+            self._write_heartbeat()
 
-    def _show(self) -> None:
-        self._beats += 1
-        self._write(self._mine, f"{self._beats}\n{self._star}")
+    def _write_heartbeat(self) -> None:
+        self._count += 1
+        _write(self._own_file, f"{self._count}\n{self._star}")
 
-    @staticmethod
-    def _write(path: Path, text: str) -> None:
-        with atomic_path(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+
+def _write(path: Path, text: str) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _read(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Everything that the correction of one call looks at, read and checked."""
+"""Inputs of the correction of one call, read and checked."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from spisonet.geometry.symmetry import symmetry_rotations
 from spisonet.geometry.view_sampling import symmetric_directions
 from spisonet.io.mrc import read_volume
 from spisonet.io.particles import read_particle_orientations
-from spisonet.misalignment.anisotropy_check import AnisotropyCheck, check_anisotropy, skip_reason
+from spisonet.misalignment.anisotropy_check import AnisotropyCheck, SkipReason, check_anisotropy, skip_reason
 from spisonet.misalignment.prior import Prior, spherical_mask
 
 if TYPE_CHECKING:
@@ -38,33 +38,35 @@ if TYPE_CHECKING:
 log = logging.getLogger("spisonet")
 
 KEEP_LOWRES_OPTION = "--keep_lowres"
-FINEST_KEPT_UNASKED_ANGSTROM = 20.0
+FINEST_KEPT_BY_DEFAULT_ANGSTROM = 20.0
 
 
 @dataclass(frozen=True)
 class CallInputs:
-    """A call, the refinement that it belongs to, its sums, and what they say."""
+    """A call with its refinement, settings and accumulators, and the check of their anisotropy."""
 
     call: ReconstructCall
     refinement: Refinement
     settings: MisalignmentSettings
-    sums: BackProjector
+    back_projector: BackProjector
     voxel_size_angstrom: float
-    assessment: AnisotropyCheck
+    check: AnisotropyCheck
 
     @property
-    def skip_reason(self) -> str | None:
-        """Why this call is better left alone, or None."""
+    def skip_reason(self) -> SkipReason | None:
+        """Why this call is skipped; None if it is corrected."""
         if self.refinement.split_halves and self.call.half is None:
-            return "the last iteration joins the halves, and its map is RELION's own"
+            return SkipReason("final_iteration", "the last iteration joins the halves; RELION's map is kept")
         if self.call.part.startswith("body"):
-            return "bodies of a multi-body refinement have masks and frames of their own"
+            return SkipReason("multi_body", "bodies of a multi-body refinement are not corrected")
         if self.refinement.is_of_subtomograms and not self.settings.subtomograms:
-            return "corrections of subtomograms have to be asked for by ISONET_SUBTOMOGRAMS=True"
-        return skip_reason(self.assessment, self.settings, self.refinement.healpix_order)
+            return SkipReason(
+                "subtomograms", "references of subtomograms are corrected only with ISONET_SUBTOMOGRAMS=True"
+            )
+        return skip_reason(self.check, self.settings, self.refinement.healpix_order)
 
     def prior(self) -> Prior:
-        """Read what is known besides the sums.
+        """Read mask, initial reference and view directions.
 
         Raises
         ------
@@ -79,24 +81,29 @@ class CallInputs:
         initial, resolution = None, refinement.initial_low_pass_angstrom
         if self.keeps_low_resolutions:
             if refinement.initial_map is None:
-                log.warning("The initial reference is not there any more: it is not kept.")
+                log.warning("The initial reference no longer exists, so its low resolutions are not kept.")
             else:
                 initial = _read_map(refinement.initial_map, n, voxel_size)
-        views = None
+        view_directions = None
         if self.settings.fsd3d:
             if refinement.particles is None:
-                raise SpisonetError("ISONET_3DFSD needs the particles' STAR file of the last iteration.")
-            views = self._views(refinement.particles)
-            if views is None:
-                log.info("RELION's own weights hold what the tilts of the subtomograms measured: they count.")
-        return Prior(mask, refinement.symmetry, initial, resolution or float("inf"), views)
+                raise SpisonetError(
+                    "ISONET_3DFSD needs the particle STAR file of the previous iteration, which is missing."
+                )
+            view_directions = self._view_directions(refinement.particles)
+            if view_directions is None:
+                log.info(
+                    "ISONET_3DFSD: the tilts of the subtomograms are unknown; RELION's weights are used."
+                )
+        return Prior(mask, refinement.symmetry, initial, resolution or float("inf"), view_directions)
 
     @property
     def keeps_low_resolutions(self) -> bool:
-        """Whether the reference keeps the low resolutions that the refinement began with.
+        """Whether the low resolutions of the initial reference are kept.
 
-        Unasked only for halves, which begin with one reference anyway, and only while it is coarse; and not
-        for subtomograms, whose first reference is most often an average of theirs and lacks what they lack.
+        By default only for halves (which share the initial reference anyway), only where the views are uneven
+        and the low-pass filter is 20 Å or coarser, and not for subtomograms: their initial reference is
+        usually their own average, with the same missing directions.
         """
         resolution = self.refinement.initial_low_pass_angstrom
         if resolution is None:
@@ -105,12 +112,12 @@ class CallInputs:
             return True
         if self.settings.keep_lowres is not None:
             return self.settings.keep_lowres
-        coarse = resolution >= FINEST_KEPT_UNASKED_ANGSTROM
+        coarse = resolution >= FINEST_KEPT_BY_DEFAULT_ANGSTROM
         of_images = not self.refinement.is_of_subtomograms
-        return self.call.half is not None and coarse and of_images and self.assessment.views_are_uneven
+        return self.call.half is not None and coarse and of_images and self.check.views_are_uneven
 
-    def _views(self, path: Path) -> NDArray[np.float64] | None:
-        """Directions of every image of this half; None for subtomograms whose tilts are not known."""
+    def _view_directions(self, path: Path) -> NDArray[np.float64] | None:
+        """Return the view directions of this half; None for subtomograms whose tilts are unknown."""
         particles = read_particle_orientations(path)
         chosen = np.arange(len(particles))
         if self.call.half is not None and particles.random_subset is not None:
@@ -128,39 +135,44 @@ class CallInputs:
 def _read_map(path: Path, n: int, voxel_size_angstrom: float) -> NDArray[np.float32]:
     volume = read_volume(path, voxel_size_angstrom)
     if volume.box != n:
-        raise SpisonetError(f"{path} has a box of {volume.box} voxels where the reference has {n}.")
+        raise SpisonetError(f"{path} has a box of {volume.box} voxels; the reference has {n}.")
     return volume.data
 
 
 def settings_folders(call: ReconstructCall) -> tuple[Path, Path]:
-    """Folders whose settings hold for a call: the project's and, above it in rank, the job's."""
+    """Return the folders whose settings apply to a call: the project and the job, which overrides it."""
     return Path(), call.folder
 
 
 def settings_of(call: ReconstructCall) -> MisalignmentSettings:
-    """Read the settings that hold for a call."""
+    """Read the settings that apply to a call."""
     return read_settings(os.environ, settings_folders(call))
 
 
 def read_inputs(
-    call: ReconstructCall, refinement: Refinement, sums: BackProjector, settings: MisalignmentSettings
+    call: ReconstructCall,
+    refinement: Refinement,
+    back_projector: BackProjector,
+    settings: MisalignmentSettings,
 ) -> CallInputs:
-    """Assess the sums of a call.
+    """Check the anisotropy of a call's accumulators.
 
     Raises
     ------
     SpisonetError
-        If the pixel size is not known.
+        If the pixel size is unknown.
     """
     voxel_size = refinement.pixel_size_angstrom
     if voxel_size is None or voxel_size <= 0:
-        raise SpisonetError("neither the call nor the model file of the last iteration has a pixel size.")
-    assessment = check_anisotropy(sums, call.fsc, voxel_size, settings.fsc_05)
-    return CallInputs(call, refinement, settings, sums, voxel_size, assessment)
+        raise SpisonetError(
+            "the pixel size is unknown: it is neither in the call nor in the previous model file."
+        )
+    check = check_anisotropy(back_projector, call.fsc, voxel_size, settings.fsc_05)
+    return CallInputs(call, refinement, settings, back_projector, voxel_size, check)
 
 
 def read_all(call: ReconstructCall) -> CallInputs:
-    """Read everything anew, as the worker does."""
+    """Read all inputs of a call."""
     refinement = read_refinement(call)
-    sums = read_back_projector(call, refinement.data_dimensionality, refinement.prior_from_shell)
-    return read_inputs(call, refinement, sums, settings_of(call))
+    back_projector = read_back_projector(call, refinement.data_dimensionality, refinement.minres_map)
+    return read_inputs(call, refinement, back_projector, settings_of(call))

@@ -1,4 +1,4 @@
-"""Read the user's choices from the environment and from ``spisonet.toml``."""
+"""Read the user's settings from the environment and from ``spisonet.toml``."""
 
 from __future__ import annotations
 
@@ -19,46 +19,47 @@ if TYPE_CHECKING:
 log = logging.getLogger("spisonet")
 
 PREFIX = "ISONET_"
-MISSPELT = 0.6  # likeness of names from which one counts as another's misspelling
+MIN_SIMILARITY = 0.6  # of an unknown name to an option, to be reported as a misspelling
+SUGGESTION_SIMILARITY = 0.4
 SETTINGS_FILE = "spisonet.toml"
-# Of older versions of spIsoNet, and of the systems that users set up for it; they change nothing here.
-WITHOUT_MEANING = {"ISONET_START_EPOCHS", "ISONET_COMBINE"}
+# Variables of older versions of spIsoNet, accepted without effect.
+OBSOLETE_VARIABLES = {"ISONET_START_EPOCHS", "ISONET_COMBINE"}
 
 
 def option_names() -> dict[str, str]:
-    """Field names by the lower-case names that users write."""
+    """Return the field names by the lower-case names that users write."""
     return {field.alias or name: name for name, field in MisalignmentSettings.model_fields.items()}
 
 
 def read_settings(environment: Mapping[str, str], folders: Iterable[Path]) -> MisalignmentSettings:
-    """Merge the settings files of some folders, later ones first in rank, and the environment above all.
+    """Merge the settings files of some folders and the environment; later ones override earlier ones.
 
     Raises
     ------
     SpisonetError
-        If a name is misspelt or a value is not allowed.
+        If a name is misspelt or a value is not allowed (code ``invalid_option``).
     """
-    chosen: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     for folder in folders:
         path = folder / SETTINGS_FILE
         if path.is_file():
             for name, value in _read_toml(path).items():
-                chosen[_field(name.lower(), f"{path}: {name}")] = value
-                sources[_field(name.lower(), "")] = f"{name} in {path}"
+                values[_field_name(name.lower(), f"{path}: {name}")] = value
+                sources[_field_name(name.lower(), "")] = f"{name} in {path}"
     for variable, text in environment.items():
-        if variable.startswith(PREFIX) and variable not in WITHOUT_MEANING:
+        if variable.startswith(PREFIX) and variable not in OBSOLETE_VARIABLES:
             name = variable.removeprefix(PREFIX).lower()
-            if not difflib.get_close_matches(name, option_names(), n=1, cutoff=MISSPELT):
-                log.warning("%s is no option of this program; it may be another's.", variable)
+            if not difflib.get_close_matches(name, option_names(), n=1, cutoff=MIN_SIMILARITY):
+                log.warning("%s is not an option of this program and is ignored.", variable)
                 continue
-            field = _field(name, variable)
+            field = _field_name(name, variable)
             if text.strip() in ("", "None"):
                 continue
-            chosen[field] = text.strip()
+            values[field] = text.strip()
             sources[field] = variable
     try:
-        return MisalignmentSettings.model_validate(chosen)
+        return MisalignmentSettings.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else ""
@@ -77,16 +78,16 @@ def with_variable(error: SpisonetError) -> str:
 
 
 def is_strict(environment: Mapping[str, str], folders: Iterable[Path]) -> bool:
-    """Tell whether failures are errors, even if other choices cannot be read."""
-    chosen: object = environment.get(f"{PREFIX}STRICT") or None
-    for folder in () if chosen is not None else folders:
+    """Return whether a failure stops the refinement, even if other settings cannot be read."""
+    strict: object = environment.get(f"{PREFIX}STRICT") or None
+    for folder in () if strict is not None else folders:
         path = folder / SETTINGS_FILE
         try:
-            chosen = _read_toml(path).get("strict", chosen) if path.is_file() else chosen
+            strict = _read_toml(path).get("strict", strict) if path.is_file() else strict
         except SpisonetError:
             continue
     try:
-        return chosen is not None and TypeAdapter(bool).validate_python(chosen)
+        return strict is not None and TypeAdapter(bool).validate_python(strict)
     except ValidationError:
         return False
 
@@ -98,10 +99,10 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise SpisonetError(f"{path} is not a readable TOML file: {str(error).rstrip('.')}.") from error
 
 
-def _field(name: str, where: str) -> str:
+def _field_name(name: str, where: str) -> str:
     names = option_names()
     if name in names:
         return names[name]
-    nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
-    meant = f"; did you mean {nearest[0].upper()}?" if nearest else "."
-    raise SpisonetError(f"{where} is not a known option{meant}", code="invalid_option")
+    nearest = difflib.get_close_matches(name, names, n=1, cutoff=SUGGESTION_SIMILARITY)
+    suggestion = f"; did you mean {nearest[0].upper()}?" if nearest else "."
+    raise SpisonetError(f"{where} is not a known option{suggestion}", code="invalid_option")

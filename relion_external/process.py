@@ -1,4 +1,4 @@
-"""Start a worker, watch it, and leave none behind."""
+"""Worker processes that end with their parent."""
 
 from __future__ import annotations
 
@@ -23,24 +23,25 @@ GRACE_SECONDS = 5.0
 
 
 def start_worker(module: str, *words: str) -> subprocess.Popen[bytes]:
-    """Run a module of this installation in a process of its own; there it should call `end_with_parent`."""
-    # What RELION's MPI tells its ranks would make a worker's libraries wait for ranks that never come.
+    """Start a module of this installation as a process; the module should call `end_with_parent`."""
+    # With the variables of RELION's MPI, libraries of the worker would wait for ranks that do not exist.
     environment = {k: v for k, v in os.environ.items() if not k.startswith(MPI_VARIABLES)}
     environment[PARENT_VARIABLE] = str(os.getpid())
     environment["PYTHONUNBUFFERED"] = "1"
-    # In a session of its own a terminal's Ctrl-C reaches it through its parent alone.
+    # In a new session, Ctrl-C in a terminal reaches the worker only through its parent.
     return subprocess.Popen(
         [sys.executable, "-P", "-m", module, *words], env=environment, start_new_session=True
     )
 
 
 def run_worker(module: str, *words: str, timeout: float) -> None:
-    """Run a module of this installation in a process of its own, which ends when this one does.
+    """Run a module of this installation as a process that ends when this one ends.
 
     Raises
     ------
     SpisonetError
-        If it fails, is killed, or does not end within `timeout` seconds.
+        If it fails (code ``worker_failed``), is killed (``worker_killed``), or does not end within `timeout`
+        seconds (``timeout``).
     """
     worker = start_worker(module, *words)
 
@@ -52,19 +53,19 @@ def run_worker(module: str, *words: str, timeout: float) -> None:
     try:
         status = worker.wait(timeout)
     except subprocess.TimeoutExpired as error:
-        raise SpisonetError(f"the training did not end within {timeout:g} s.") from error
+        raise SpisonetError(f"the training did not end within {timeout:g} s.", code="timeout") from error
     finally:
         end_worker(worker)
         for number, handler in before.items():
             signal.signal(number, handler)
     if status < 0:
-        raise SpisonetError(f"the training was killed by signal {-status}.")
+        raise SpisonetError(f"the training was killed by signal {-status}.", code="worker_killed")
     if status:
-        raise SpisonetError("the training failed.")
+        raise SpisonetError("the training failed.", code="worker_failed")
 
 
 class _StandardError(logging.StreamHandler[TextIO]):
-    """Write to whatever standard error is now."""
+    """Write to the current standard error."""
 
     def __init__(self) -> None:
         logging.Handler.__init__(self)
@@ -77,7 +78,7 @@ class _StandardError(logging.StreamHandler[TextIO]):
 
 
 def log_to_standard_error() -> None:
-    """Show what the ``spisonet`` logger says in RELION's ``run.err``."""
+    """Write the messages of the ``spisonet`` logger to RELION's ``run.err``."""
     logger = logging.getLogger("spisonet")
     logger.setLevel(logging.INFO)
     if not any(isinstance(handler, _StandardError) for handler in logger.handlers):
@@ -85,12 +86,12 @@ def log_to_standard_error() -> None:
 
 
 def available_cores() -> int:
-    """Count the processors that this process may use; MPI may have bound it to some."""
+    """Return the number of cores that this process may use; MPI may have bound it to some of them."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def end_with_parent() -> None:
-    """Let this process end within a second of its parent, even if that has died already."""
+    """End this process within a second of its parent, even if the parent has already died."""
     parent = int(os.environ.pop(PARENT_VARIABLE, os.getppid()))
 
     def watch() -> None:
@@ -104,7 +105,7 @@ def end_with_parent() -> None:
 def end_worker(
     worker: subprocess.Popen[bytes], number: int = signal.SIGTERM, grace_seconds: float = GRACE_SECONDS
 ) -> None:
-    """Ask a worker to end by a signal, and end it if it does not within some time."""
+    """Send a signal to a worker, and kill it if it does not end within the grace period."""
     if worker.poll() is None:
         worker.send_signal(number)
         try:

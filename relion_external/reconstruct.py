@@ -1,7 +1,7 @@
 """The program that RELION calls in every iteration of a refinement with ``--external_reconstruct``.
 
-It reads the sums of RELION's expectation step, reconstructs, lets a worker correct the map, and gives RELION
-the corrected map or, whenever there is none, the plain one.
+It reads the accumulators of RELION's `BackProjector`, reconstructs the map, starts a worker that corrects it,
+and writes the corrected map for RELION; without a correction, it writes the uncorrected map.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ from relion_external.inputs import read_inputs, settings_folders, settings_of
 from relion_external.options import PREFIX, is_strict, option_names
 from relion_external.preflight import EXECUTABLE, run_check
 from relion_external.process import end_with_parent, log_to_standard_error, run_worker
-from relion_external.refinement import Refinement, find_dimensionality, prior_from_shell, read_refinement
+from relion_external.refinement import Refinement, find_data_dimensionality, minres_map_of, read_refinement
 from relion_external.summary import write_summary
-from relion_external.workspace import CORRECTED, ERROR, WAITED, IterationRecord, Workspace
+from relion_external.workspace import CORRECTED, NOT_CORRECTED, SKIPPED, IterationRecord, Workspace
 from spisonet import __version__
 from spisonet.errors import SpisonetError
 from spisonet.io.atomic import atomic_path
+from spisonet.io.labels import HALVES, label_with_tokens
 from spisonet.io.mrc import read_volume
 from spisonet.misalignment.settings import MisalignmentSettings
 
@@ -40,7 +41,7 @@ log = logging.getLogger("spisonet")
 
 HELP = f"""\
 {EXECUTABLE} X_external_reconstruct.star
-    Reconstruct and correct one iteration; RELION calls it so.
+    Reconstruct and correct one iteration; this is how RELION calls the program.
 
 {EXECUTABLE} --check [--json] [JOB FOLDER or refine command ...]
     Check machine, settings and command before iteration 1, and print the line to export.
@@ -48,22 +49,22 @@ HELP = f"""\
 
 {EXECUTABLE} --help | --version
 
-Before relion_refine with --external_reconstruct:
+Run this line before relion_refine with --external_reconstruct:
     export RELION_EXTERNAL_RECONSTRUCT_EXECUTABLE=$(command -v {EXECUTABLE})
 
-Options are environment variables ISONET_<NAME>, or lines of a spisonet.toml in the project or job folder:
+Options are environment variables ISONET_<NAME>, or lines of spisonet.toml in the project or job folder:
 """
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the program; leaves with a status of 1 if RELION cannot be given a map."""
+    """Run the program; the exit status is 1 if no map can be given to RELION."""
     words = sys.argv[1:] if arguments is None else arguments
     log_to_standard_error()
     try:
         if not words or words[0] in ("-h", "--help"):
-            _say(HELP + _options())
+            _print(HELP + _describe_options())
         elif words[0] == "--version":
-            _say(__version__)
+            _print(__version__)
         elif words[0] == "--check":
             as_json = words[1:2] == ["--json"]
             sys.exit(run_check(words[2:] if as_json else words[1:], as_json))
@@ -71,124 +72,135 @@ def main(arguments: list[str] | None = None) -> None:
             end_with_parent()
             reconstruct(Path(words[0]))
         else:
-            raise SpisonetError(f"RELION passes one STAR file; there are {len(words)} arguments.")
+            raise SpisonetError(f"RELION passes one STAR file, but {len(words)} arguments were given.")
     except SpisonetError as error:
         log.error("%s", error)
         sys.exit(1)
 
 
 def reconstruct(star: Path) -> None:
-    """Serve one call.
+    """Reconstruct and, if possible, correct the map of one call.
 
     Raises
     ------
     SpisonetError
-        If there is nothing to reconstruct from, or the correction fails and ``ISONET_STRICT`` is set.
+        If RELION's arrays cannot be read, or if the correction fails and ``ISONET_STRICT`` is set.
     """
     call = read_call(star)
     workspace = Workspace(call)
-    lock, reason = _lock(workspace, star)
     try:
-        _serve(call, workspace, reason)
+        lock = _lock(workspace, star)
+    except (SpisonetError, OSError) as error:
+        _reconstruct(call, workspace, error)
+        return
+    try:
+        _reconstruct(call, workspace, None)
     finally:
-        if lock is not None:
-            lock.release()
+        lock.release()
 
 
-def _serve(call: ReconstructCall, workspace: Workspace, obstacle: str) -> None:
-    """Serve a call that this program has for itself or, if there is an obstacle, with the plain map."""
-    if not obstacle:
-        # RELION would take what an earlier run left for this iteration's.
+def _reconstruct(call: ReconstructCall, workspace: Workspace, obstacle: Exception | None) -> None:
+    """Write the map of a call, corrected unless there is an obstacle to it; print and keep what was done."""
+    if obstacle is None:
+        # RELION would read the files of an earlier run as those of this iteration.
         for stale in (call.result, call.result_star):
             stale.unlink(missing_ok=True)
-    refinement, unknown = _refinement(call)
-    if refinement is None:
-        dimensionality = find_dimensionality(call)
-        sums = read_back_projector(call, dimensionality, prior_from_shell(dimensionality, []))
+    refinement: Refinement | None = None
+    try:
+        refinement = read_refinement(call)
+    except (SpisonetError, ValueError, OSError) as error:
+        obstacle = obstacle or error
+        dimensionality = find_data_dimensionality(call)
+        back_projector = read_back_projector(call, dimensionality, minres_map_of(dimensionality, []))
     else:
-        sums = read_back_projector(call, refinement.data_dimensionality, refinement.prior_from_shell)
+        back_projector = read_back_projector(call, refinement.data_dimensionality, refinement.minres_map)
     record = IterationRecord(call.iteration, call.half_name, call.part)
-    record.facts = {"last_shell": sums.last_shell}
-    corrected = None
+    record.metrics = {"r_max": back_projector.r_max}
+    volume = None
     try:
-        if obstacle or refinement is None:
-            raise SpisonetError(obstacle or unknown)
-        corrected = _correct(call, refinement, sums, settings_of(call), workspace, record)
+        if obstacle is not None:
+            raise obstacle
+        assert refinement is not None
+        volume = _correct(call, refinement, back_projector, workspace, record)
     except Exception as error:
-        record.reason = str(error) or type(error).__name__
+        code = error.code if isinstance(error, SpisonetError) else "unexpected_error"
+        record.set_reason(NOT_CORRECTED, code, str(error) or type(error).__name__)
         if is_strict(os.environ, settings_folders(call)):
-            raise SpisonetError(f"{call.title}: {record.reason}") from error
-    if corrected is None:
+            raise SpisonetError(f"{call.title}: {record.reason}", code=code) from error
+    if volume is None:
         gridding = call.pixel_size_angstrom is None if refinement is None else refinement.grids
-        corrected = sums.reconstruct(gridding=gridding)
-    _give(call, corrected)
-    _say(record.line())
-    if record.outcome not in (CORRECTED, WAITED):
-        log.warning("%s", record.line().removeprefix("spisonet: "))
-    if refinement is not None and not obstacle:
-        _keep_record(record, workspace, call, refinement, sums)
+        volume = back_projector.reconstruct(gridding=gridding)
+    _write_for_relion(call, volume, record)
+    _print(f"spisonet: {record.sentence()}")
+    if record.status == NOT_CORRECTED:
+        log.warning("%s", record.sentence())
+    if refinement is not None and obstacle is None:
+        _keep_record(record, workspace, call, refinement, back_projector)
 
 
-def _lock(workspace: Workspace, star: Path) -> tuple[FileLock | None, str]:
-    """Make sure that no other program serves this call; return the lock, or why there is none."""
-    try:
-        workspace.prepare()
-        lock = FileLock(workspace.lock)
-        if lock.acquire(wait=False):
-            return lock, ""
-    except (SpisonetError, OSError) as error:
-        return None, str(error)
-    return None, f"another {EXECUTABLE} is at work on {star}"
+def _lock(workspace: Workspace, star: Path) -> FileLock:
+    """Lock the call against other processes.
+
+    Raises
+    ------
+    SpisonetError
+        If another process is reconstructing it (code ``call_in_progress``).
+    """
+    workspace.prepare()
+    lock = FileLock(workspace.lock)
+    if not lock.acquire(wait=False):
+        raise SpisonetError(f"another {EXECUTABLE} is processing {star}.", code="call_in_progress")
+    return lock
 
 
 def _correct(
     call: ReconstructCall,
     refinement: Refinement,
-    sums: BackProjector,
-    settings: MisalignmentSettings,
+    back_projector: BackProjector,
     workspace: Workspace,
     record: IterationRecord,
 ) -> NDArray[np.float32] | None:
-    """Let a worker correct the map; None if it is better left alone."""
-    inputs = read_inputs(call, refinement, sums, settings)
-    waiting = inputs.skip_reason
-    record.facts |= {
-        "resolution": inputs.assessment.resolution_angstrom,
-        "sparse": inputs.assessment.undersampled_fraction,
+    """Correct the map in a worker process and complete the record; return None if the call is skipped."""
+    settings = settings_of(call)
+    inputs = read_inputs(call, refinement, back_projector, settings)
+    record.metrics |= {
+        "resolution_angstrom": inputs.check.resolution_angstrom,
+        "undersampled_fraction": inputs.check.undersampled_fraction,
     }
-    if waiting is not None:
-        record.outcome, record.reason = WAITED, waiting
+    skipped = inputs.skip_reason
+    if skipped is not None:
+        record.set_reason(SKIPPED, skipped.code, skipped.message)
         return None
-    workspace.clear()
+    workspace.remove_worker_files()
     try:
         run_worker("relion_external.correction", str(call.star), timeout=settings.timeout)
     except SpisonetError as error:
-        raise SpisonetError(workspace.read_facts().get(ERROR, str(error))) from error
-    corrected = read_volume(workspace.result, inputs.voxel_size_angstrom).data
-    record.facts |= workspace.read_facts()
-    record.outcome = CORRECTED
+        reported = workspace.read_result().get("error")
+        if reported is None:
+            raise
+        raise SpisonetError(reported["message"], code=reported["code"], field=reported["field"]) from error
+    corrected = read_volume(workspace.reference, inputs.voxel_size_angstrom).data
+    result = workspace.read_result()
+    record.status, record.halves = CORRECTED, result["halves"]
+    record.metrics |= result["metrics"]
     if not settings.keep_files:
-        workspace.clear()
+        workspace.remove_worker_files()
     return corrected
 
 
-def _refinement(call: ReconstructCall) -> tuple[Refinement | None, str]:
-    try:
-        return read_refinement(call), ""
-    except (SpisonetError, ValueError, OSError) as error:
-        return None, str(error)
-
-
-def _give(call: ReconstructCall, volume: NDArray[np.float32]) -> None:
+def _write_for_relion(call: ReconstructCall, volume: NDArray[np.float32], record: IterationRecord) -> None:
     """Write the map that RELION reads next."""
     if volume.shape != (call.box,) * 3 or not np.isfinite(volume).all():
         raise SpisonetError(
-            f"The reconstruction of {call.title} is not finite, so it is not given to RELION."
+            f"The reconstruction of {call.title} contains values that are not finite; no map was written.",
+            code="reconstruction_not_finite",
         )
+    sentence = "regularised reference" if record.status == CORRECTED else "reconstruction, not corrected"
     with atomic_path(call.result) as temporary, mrcfile.new(temporary, overwrite=True) as mrc:
         mrc.set_data(volume.astype(np.float32))
         mrc.set_volume()
         mrc.voxel_size = call.pixel_size_angstrom or 0.0
+        mrc.add_label(label_with_tokens(f"spisonet: {sentence}", **{HALVES: record.halves}))
 
 
 def _keep_record(
@@ -196,18 +208,18 @@ def _keep_record(
     workspace: Workspace,
     call: ReconstructCall,
     refinement: Refinement,
-    sums: BackProjector,
+    back_projector: BackProjector,
 ) -> None:
-    """Keep the summary; RELION has its map, so nothing here may fail."""
+    """Write record and summary; RELION has its map already, so a failure here is only a warning."""
     try:
-        workspace.forget_later_iterations()
+        workspace.remove_later_iterations()
         workspace.write_record(record)
-        write_summary(call, refinement, workspace, sums)
+        write_summary(call, refinement, workspace, back_projector)
     except Exception as error:  # noqa: BLE001
         log.warning("The summary was not written: %s", error)
 
 
-def _options() -> str:
+def _describe_options() -> str:
     lines = []
     for name, field in option_names().items():
         info = MisalignmentSettings.model_fields[field]
@@ -216,7 +228,7 @@ def _options() -> str:
     return "\n".join(lines)
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 

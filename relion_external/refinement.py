@@ -1,4 +1,4 @@
-"""What a refinement's own files say of it: mask, pixel size, symmetry, sampling, command line, version."""
+"""A refinement as RELION's own files describe it: mask, pixel size, symmetry, sampling, command, version."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ NO_FILE = ("None", "")
 
 @dataclass(frozen=True)
 class Refinement:
-    """A refinement as it stood before the iteration that is being reconstructed.
+    """State of a refinement after the previous iteration.
 
     Attributes
     ----------
     version : tuple of int
-        Of RELION, such as ``(3, 1, 3)``; empty if its files do not tell.
+        RELION version, such as ``(3, 1, 3)``.
     command : list of str
-        The words of the refine command.
+        Words of the refine command.
     mask : Path or None
         Solvent mask.
     split_halves : bool
-        Whether two random halves are refined apart.
+        Whether two random halves are refined independently (gold standard).
     symmetry : str
         Point group.
     healpix_order : int or None
-        Of the orientational sampling.
+        Order of the orientational sampling.
     pixel_size_angstrom, particle_diameter_angstrom : float or None
-        As far as known.
+        None where RELION's files lack them.
     data_dimensionality : int
         2 for images and stacks of tilt images, 3 for subtomograms that are volumes.
     initial_low_pass_angstrom : float or None
@@ -50,9 +50,9 @@ class Refinement:
     initial_map : Path or None
         The map of iteration 0 that belongs to this half and class.
     tomograms : Path or None
-        List of the tomograms that subtomograms are from, from RELION 4 on.
-    prior_from_shell : int
-        Nearer to DC the maps of volumes have no prior (``--minres_map``).
+        Tomogram set STAR file of subtomograms, from RELION 4 on.
+    minres_map : int
+        First shell with a prior; see `minres_map_of`.
     """
 
     version: tuple[int, ...]
@@ -68,13 +68,14 @@ class Refinement:
     particles: Path | None
     initial_map: Path | None
     tomograms: Path | None
-    prior_from_shell: int
+    minres_map: int
 
     @property
     def grids(self) -> bool:
-        """Whether RELION itself would iterate the gridding weights.
+        """Whether RELION's internal reconstruction iterates the gridding weights.
 
-        Until 3.1 it does unless told to skip; from 4 on it skips unless told not to.
+        RELION 3.1 does so unless ``--skip_gridding`` is given, RELION 4 and 5 only with
+        ``--dont_skip_gridding``.
         """
         if self.version and self.version[0] < 4:
             return "--skip_gridding" not in self.command
@@ -82,11 +83,11 @@ class Refinement:
 
     @property
     def is_of_subtomograms(self) -> bool:
-        """Whether the particles are volumes, or come from tomograms."""
+        """Whether the particles are volumes, or stacks of tilt images."""
         return self.data_dimensionality == 3 or self.tomograms is not None
 
     def has(self, option: str) -> bool:
-        """Whether the refine command holds an option, RELION's or ours."""
+        """Whether the refine command contains an option."""
         return option in self.command
 
 
@@ -100,22 +101,22 @@ def read_refinement(call: ReconstructCall) -> Refinement:
     """
     optimiser_path = _previous(call, "optimiser.star")
     if optimiser_path is None:
-        raise SpisonetError(f"{call.folder} holds no optimiser file of iteration {call.iteration - 1}.")
+        raise SpisonetError(f"{call.folder} contains no optimiser file of iteration {call.iteration - 1}.")
     version, command = read_header(optimiser_path)
     optimiser = StarFile(optimiser_path)
     models = ("half1_model.star", "half2_model.star", "model.star")
     model_path = next((p for name in models if (p := _previous(call, name)) is not None), None)
     sampling_path, particles = _previous(call, "sampling.star"), _previous(call, "data.star")
     sampling = None if sampling_path is None else StarFile(sampling_path)
-    pixel_size, told, order = call.pixel_size_angstrom, None, None
+    pixel_size, model_dimensionality, order = call.pixel_size_angstrom, None, None
     if model_path is not None:
         model = StarFile(model_path)
         pixel_size = pixel_size or _number(model, "rlnPixelSize")
-        told = _number(model, "rlnDataDimensionality")
+        model_dimensionality = _number(model, "rlnDataDimensionality")
     if sampling is not None:
         order = _number(sampling, "rlnHealpixOrder")
-    dimensionality = int(told) if told else find_dimensionality(call)
-    ini_high = option_value(command, "--ini_high") or _first_option(call, "--ini_high")
+    dimensionality = int(model_dimensionality) if model_dimensionality else find_data_dimensionality(call)
+    ini_high = option_value(command, "--ini_high") or _initial_option(call, "--ini_high")
     return Refinement(
         version=version or ((4,) if call.pixel_size_angstrom is not None else (3, 1)),
         command=command,
@@ -131,14 +132,14 @@ def read_refinement(call: ReconstructCall) -> Refinement:
         particles=particles,
         initial_map=_initial_map(call),
         tomograms=_file(optimiser, "rlnTomoTomogramsFile"),
-        prior_from_shell=prior_from_shell(dimensionality, command),
+        minres_map=minres_map_of(dimensionality, command),
     )
 
 
-def find_dimensionality(call: ReconstructCall) -> int:
-    """Return whether a refinement's particles are images (2) or volumes (3), from any file that tells.
+def find_data_dimensionality(call: ReconstructCall) -> int:
+    """Return whether a refinement's particles are images (2) or volumes (3), from its model or data files.
 
-    2 if none does.
+    2 if neither contains the label.
     """
     for path in sorted(call.folder.glob("*_model.star")):
         if found := _number(StarFile(path), "rlnDataDimensionality"):
@@ -150,11 +151,12 @@ def find_dimensionality(call: ReconstructCall) -> int:
     return 2
 
 
-def prior_from_shell(dimensionality: int, command: list[str]) -> int:
-    """Return from which shell on a map has a prior.
+def minres_map_of(dimensionality: int, command: list[str]) -> int:
+    """Return the first shell in which a map has a prior.
 
-    Of images that is everywhere, as in RELION's external program, whose maps the corrections were tried with;
-    of volumes it is as inside RELION, since that program's maps of them are of no use.
+    For images this is 0, as in ``relion_external_reconstruct``, for whose maps the correction was developed.
+    For volumes it is that of RELION's internal reconstruction (``--minres_map``), because the external
+    program does not scale maps of volumes correctly.
     """
     given = option_value(command, "--minres_map") or ""
     shell = int(given) if given.isdigit() else MINRES_MAP
@@ -162,7 +164,7 @@ def prior_from_shell(dimensionality: int, command: list[str]) -> int:
 
 
 def read_header(path: Path) -> tuple[tuple[int, ...], list[str]]:
-    """Return RELION's version and the words of the command from the comments of an optimiser file."""
+    """Return RELION version and refine command (words) from the comments of an optimiser file."""
     version: tuple[int, ...] = ()
     command: list[str] = []
     with path.open(encoding="utf-8", errors="replace") as file:
@@ -191,31 +193,31 @@ def option_value(command: list[str], name: str) -> str | None:
     return None
 
 
-def _first_option(call: ReconstructCall, name: str) -> str | None:
-    """Look an option up in the command that began the refinement, before any continuation."""
-    first = _any_root(call, 0, "optimiser.star")
-    return None if first is None else option_value(read_header(first)[1], name)
+def _initial_option(call: ReconstructCall, name: str) -> str | None:
+    """Return the value of an option in the command that started the refinement, before any continuation."""
+    path = _newest_of_iteration(call, 0, "optimiser.star")
+    return None if path is None else option_value(read_header(path)[1], name)
 
 
-def _previous(call: ReconstructCall, what: str) -> Path | None:
-    """Find a file of the previous iteration; a continuation may begin with one of another root."""
-    path = call.named(call.iteration - 1, what)
-    return path if path.is_file() else _any_root(call, call.iteration - 1, what)
+def _previous(call: ReconstructCall, suffix: str) -> Path | None:
+    """Find a file of the previous iteration; that of a continued run may have another root name."""
+    path = call.iteration_file(call.iteration - 1, suffix)
+    return path if path.is_file() else _newest_of_iteration(call, call.iteration - 1, suffix)
 
 
-def _any_root(call: ReconstructCall, iteration: int, what: str) -> Path | None:
-    found = list(call.folder.glob(f"*_it{iteration:03d}_{what}"))
+def _newest_of_iteration(call: ReconstructCall, iteration: int, suffix: str) -> Path | None:
+    found = list(call.folder.glob(f"*_it{iteration:03d}_{suffix}"))
     return max(found, key=lambda path: path.stat().st_mtime, default=None)
 
 
 def _initial_map(call: ReconstructCall) -> Path | None:
-    names = [f"{call.half_name}_{call.part}.mrc" if call.half else f"{call.part}.mrc"]
-    own = call.named(0, names[0])
-    return own if own.is_file() else _any_root(call, 0, names[0])
+    name = f"{call.half_name}_{call.part}.mrc" if call.half else f"{call.part}.mrc"
+    path = call.iteration_file(0, name)
+    return path if path.is_file() else _newest_of_iteration(call, 0, name)
 
 
 def _positive(text: str | None) -> float | None:
-    """Read an option that RELION takes as absent unless it is above 0."""
+    """Read an option that RELION ignores unless it is above 0."""
     value = 0.0 if text is None else float(text)
     return value if value > 0 else None
 

@@ -1,4 +1,4 @@
-"""The private folder of a refinement's corrections: one record an iteration, and what is passed on."""
+"""The private folder of a refinement's corrections: one record per iteration, and intermediate files."""
 
 from __future__ import annotations
 
@@ -8,55 +8,70 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spisonet.io.atomic import prepare_output_folder, write_json
+from spisonet.io.labels import COUPLED, INDEPENDENT, SINGLE
 
 if TYPE_CHECKING:
     from relion_external.call import ReconstructCall
 
 FOLDER = "spisonet"
-RECORDS = "it[0-9][0-9][0-9]*_*.json"  # and figures of directions
-ERROR = "error"  # among the worker's figures
-WAITED, CORRECTED, PLAIN = "waited", "corrected", "plain"
+RECORDS = "it[0-9][0-9][0-9]*_*.json"  # and the metrics of directions
+CORRECTED, SKIPPED, NOT_CORRECTED = "corrected", "skipped", "not_corrected"
+HALVES_NOTE = "HALVES NOT INDEPENDENT, the FSC overestimates the resolution"
 
 
 @dataclass
 class IterationRecord:
-    """What was done in one iteration to one half, class or body.
+    """What was done to one half, class or body in one iteration.
 
     Attributes
     ----------
     iteration : int
-        Of the refinement.
+        Iteration of the refinement.
     half, part : str
-        Such as ``half1`` and ``class001``.
-    outcome : str
-        ``corrected``, ``waited`` (not needed, or not yet) or ``plain`` (something failed).
-    reason : str
-        Why it was not corrected.
-    facts : dict
-        Figures.
+        Such as ``half1`` (empty for a class or the joined halves) and ``class001``.
+    status : str
+        ``corrected``, ``skipped`` (no correction needed, or not yet) or ``not_corrected`` (it failed).
+    reason_code, reason : str
+        Why it was not corrected: a code for programs and a sentence for users.
+    halves : str
+        ``independent``; ``coupled`` after a joint correction; ``single`` where there are no halves.
+    metrics : dict
+        Numbers, with units in their names; see `relion_external.correction`.
     """
 
     iteration: int
     half: str
     part: str
-    outcome: str = PLAIN
+    status: str = NOT_CORRECTED
+    reason_code: str = ""
     reason: str = ""
-    facts: dict[str, Any] = field(default_factory=dict)
+    halves: str = ""
+    metrics: dict[str, Any] = field(default_factory=dict)
 
-    def line(self) -> str:
-        """One line for the user."""
-        who = " ".join(word for word in (f"iteration {self.iteration}", self.half, self.part) if word)
-        if self.outcome != CORRECTED:
-            why = "left alone, because" if self.outcome == WAITED else "NOT corrected, because"
-            return f"spisonet: {who}: {why} {self.reason.rstrip('.')}."
-        facts = self.facts
-        loss = f"loss {facts['loss']:.3g}, " if facts.get("loss") is not None else ""
-        kept = f"; kept from the initial map: to {facts['kept']:.0f} Å" if facts.get("kept") else ""
-        joint = "; BOTH HALVES BY ONE NETWORK: the FSC overestimates" if facts.get("joint") else ""
+    def __post_init__(self) -> None:
+        self.halves = self.halves or (INDEPENDENT if self.half else SINGLE)
+
+    def set_reason(self, status: str, code: str, message: str) -> None:
+        """Set the status of an iteration that was not corrected, and why."""
+        self.status, self.reason_code, self.reason = status, code, message
+
+    def sentence(self) -> str:
+        """Return the line that the user reads in RELION's output."""
+        title = " ".join(word for word in (f"iteration {self.iteration}", self.half, self.part) if word)
+        if self.status != CORRECTED:
+            status = "skipped" if self.status == SKIPPED else "NOT corrected"
+            return f"{title}: {status}: {self.reason.rstrip('.')}."
+        metrics = self.metrics
+        loss = f"loss {metrics['loss']:.3g}, " if metrics.get("loss") is not None else ""
+        kept = metrics.get("initial_reference_to_angstrom")
+        initial = f"; initial reference kept to {kept:.0f} Å" if kept else ""
+        coupled = f"; {HALVES_NOTE}" if self.halves == COUPLED else ""
+        resolution = metrics["resolution_angstrom"]
         return (
-            f"spisonet: {who}: corrected in {facts['seconds']:.0f} s ({loss}{facts['resolution']:.1f} Å, "
-            f"{100 * facts['hidden']:.0f} % not measured, {100 * facts['inferred']:.0f} % of the power "
-            f"inferred, most of it {facts['direction']:.0f}° from z{kept}{joint})."
+            f"{title}: corrected in {metrics['seconds']:.0f} s ({loss}{resolution:.1f} Å, "
+            f"{100 * metrics['unmeasured_fraction']:.0f} % unmeasured, "
+            f"{100 * metrics['inferred_fraction']:.0f} % of the power inferred at a median of "
+            f"{metrics['inferred_angle_degrees']:.0f}° from z{initial}{coupled})."
         )
 
 
@@ -66,7 +81,7 @@ class Workspace:
     Parameters
     ----------
     call : ReconstructCall
-        Whose.
+        Call whose files are kept there.
     """
 
     def __init__(self, call: ReconstructCall) -> None:
@@ -80,72 +95,80 @@ class Workspace:
         prepare_output_folder(self.folder)
 
     @property
-    def result(self) -> Path:
-        """Where the worker puts its reference."""
-        return self._at(self._call.iteration, f"{self._name}.mrc")
+    def reference(self) -> Path:
+        """Regularised reference, written by the worker."""
+        return self._file(self._call.iteration, f"{self._name}.mrc")
 
     @property
-    def facts(self) -> Path:
-        """Where the worker puts its figures."""
-        return self.result.with_suffix(".facts.json")
+    def result(self) -> Path:
+        """JSON file of the worker: ``metrics`` and ``halves``, or ``error``."""
+        return self.reference.with_suffix(".result.json")
 
     @property
     def lock(self) -> Path:
-        """Held by the program that serves this half, class or body."""
+        """Lock file of the process that reconstructs this half, class or body."""
         return self.folder / f".{self._root}_{self._name}.lock"
 
     @property
-    def for_partner(self) -> Path:
-        """Where half 1 puts what joint work made for half 2."""
-        return self._at(self._call.iteration, f"{self._call.part}_for_half2.mrc")
+    def half2_reference(self) -> Path:
+        """Reference of half 2 from a joint correction, written by half 1."""
+        return self._file(self._call.iteration, f"{self._call.part}_for_half2.mrc")
+
+    @property
+    def half2_result(self) -> Path:
+        """JSON file that belongs to `half2_reference`."""
+        return self.half2_reference.with_suffix(".result.json")
 
     def network(self, iterations_back: int, joint: bool) -> Path:
-        """Weights of a training, for the next iteration; those of joint work are kept apart."""
+        """Return the weights file of a network; networks of joint corrections have their own files."""
         kind = "joint_network" if joint else "network"
-        return self._at(self._call.iteration - iterations_back, f"{self._name}_{kind}.safetensors")
+        return self._file(self._call.iteration - iterations_back, f"{self._name}_{kind}.safetensors")
 
-    def _at(self, iteration: int, what: str) -> Path:
-        return self.folder / f"{self._root}_it{iteration:03d}_{what}"
+    def _file(self, iteration: int, suffix: str) -> Path:
+        return self.folder / f"{self._root}_it{iteration:03d}_{suffix}"
 
-    def plain(self, iteration: int, half: int) -> Path:
-        """Return where a half's map without correction is kept for one iteration."""
-        return self._at(iteration, f"half{half}_{self._call.part}_plain.mrc")
+    def uncorrected_map(self, iteration: int, half: int) -> Path:
+        """Return the file of a half's uncorrected map, which is kept for one iteration."""
+        return self._file(iteration, f"half{half}_{self._call.part}_uncorrected.mrc")
 
-    def directions(self, iteration: int, part: str | None = None) -> Path:
-        """Return where the figures of an iteration's directions and views are."""
+    def direction_metrics(self, iteration: int, part: str | None = None) -> Path:
+        """Return the JSON file with the directional resolution and the views of an iteration."""
         return self.folder / f"it{iteration:03d}_{part or self._call.part}.directions.json"
 
-    def views(self, iteration: int) -> Path:
-        """Return where the view directions of an iteration are kept for the next."""
+    def view_directions(self, iteration: int) -> Path:
+        """Return the file of an iteration's view directions, which is kept for one iteration."""
         return self.folder / f"it{iteration:03d}_views.npy"
 
     def write_record(self, record: IterationRecord) -> None:
-        """Keep what was done; a repeated iteration replaces its earlier record."""
+        """Write the record of an iteration; that of a repeated iteration is replaced."""
         write_json(self.folder / f"it{record.iteration:03d}_{self._name}.json", asdict(record))
 
-    def read_facts(self) -> dict[str, Any]:
-        """Read the worker's figures; empty if it left none."""
-        if not self.facts.is_file():
+    def read_result(self) -> dict[str, Any]:
+        """Read the worker's JSON file; empty if there is none."""
+        if not self.result.is_file():
             return {}
-        facts: dict[str, Any] = json.loads(self.facts.read_text(encoding="utf-8"))
-        return facts
+        result: dict[str, Any] = json.loads(self.result.read_text(encoding="utf-8"))
+        return result
 
-    def clear(self) -> None:
-        """Remove what the worker left of this iteration."""
-        for path in (self.result, self.facts):
+    def remove_worker_files(self) -> None:
+        """Remove the files of the worker in this iteration."""
+        for path in (self.reference, self.result):
             path.unlink(missing_ok=True)
 
-    def forget_later_iterations(self) -> None:
-        """Remove the records of iterations that a continuation does anew."""
+    def remove_later_iterations(self) -> None:
+        """Remove the records of iterations that a continued refinement repeats."""
         for path in self.folder.glob(RECORDS):
             if int(path.name[2:].split("_")[0]) > self._call.iteration:
                 path.unlink(missing_ok=True)
 
 
 def read_records(folder: Path) -> list[IterationRecord]:
-    """Read all records of a job folder, by iteration."""
+    """Read the records of a job folder, sorted by iteration; those of other versions are left out."""
     records = []
     for path in sorted((folder / FOLDER).glob(RECORDS)):
         if path.name.count(".") == 1:  # not those of directions
-            records.append(IterationRecord(**json.loads(path.read_text(encoding="utf-8"))))
+            try:
+                records.append(IterationRecord(**json.loads(path.read_text(encoding="utf-8"))))
+            except TypeError:  # other keys
+                continue
     return sorted(records, key=lambda record: (record.iteration, record.half, record.part))

@@ -49,7 +49,7 @@ def sampling_figure(out: Path, densities: dict[str, Path]) -> None:
 
 
 def fsc_by_direction(
-    volume: NDArray[np.float32], reference: NDArray[np.float32], mask: NDArray[np.float32], last_shell: int
+    volume: NDArray[np.float32], reference: NDArray[np.float32], mask: NDArray[np.float32], r_max: int
 ) -> NDArray[np.float64]:
     """Return the mean FSC over the shells in every cone, ``(n_directions,)``."""
     n = len(volume)
@@ -66,7 +66,7 @@ def fsc_by_direction(
         along = np.abs(np.sin(t) * np.cos(p) * x + np.sin(t) * np.sin(p) * y + np.cos(t) * z)
         chosen = along >= cosine * np.maximum(radius, 1e-6)
         sums = [
-            np.bincount(shell[chosen], v[chosen], last_shell + 1)[FIRST_SHELL : last_shell + 1]
+            np.bincount(shell[chosen], v[chosen], r_max + 1)[FIRST_SHELL : r_max + 1]
             for v in ((a * b.conj()).real, np.abs(a) ** 2, np.abs(b) ** 2)
         ]
         values.append(float(np.mean(sums[0] / np.sqrt(sums[1] * sums[2]))))

@@ -79,12 +79,12 @@ def read_refinement(name: str, allowed_folders: AllowedFolders) -> dict[str, Any
     rows = {(row["iteration"], row["part"]): row for row in summary}
     # An iteration is recorded before it is added to the summary, which half 1 alone writes.
     records = [_read_json(path) for path in sorted(corrections.glob("it*.json"))]
-    for record in (record for record in records if "half" in record):
+    for record in (record for record in records if "status" in record):
         key = (record["iteration"], record["part"])
         row = rows.setdefault(key, {"iteration": key[0], "part": key[1], "corrections": []})
         if record["half"] not in [known["half"] for known in row["corrections"]]:
             row["corrections"].append(record)
-            row.setdefault("resolution", record["facts"].get("resolution"))
+            row.setdefault("resolution_angstrom", record["metrics"].get("resolution_angstrom"))
     page = corrections / PAGE_FILE
     return {
         **_summarise(folder, allowed_folders),
@@ -100,10 +100,10 @@ def _correction(record: dict[str, Any]) -> dict[str, Any]:
     """Return what the page shows of the record of one half, class or body."""
     return {
         "half": record["half"],
-        "outcome": record["outcome"],
+        "status": record["status"],
         "reason": record["reason"],
-        "seconds": record["facts"].get("seconds"),
-        "inferred_fraction": record["facts"].get("inferred"),
+        "seconds": record["metrics"].get("seconds"),
+        "inferred_fraction": record["metrics"].get("inferred_fraction"),
     }
 
 

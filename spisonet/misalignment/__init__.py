@@ -1,1 +1,1 @@
-"""One iteration of a refinement: back-projected sums in, a reference without directional bias out."""
+"""One iteration of a refinement: `BackProjector` accumulators in, regularised references out."""

@@ -1,4 +1,4 @@
-"""Whether an iteration needs correction, from its sums and its FSC alone."""
+"""Check from an iteration's accumulators and FSC whether its reference needs correction."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ if TYPE_CHECKING:
 
 FSC_LIMITS = {False: 0.143, True: 0.5}
 FIRST_SHELL = 4  # nearer to DC, every view samples every direction
-FEWEST_SHELLS = 2
+MIN_SHELLS = 2
 
 
 @dataclass(frozen=True)
 class AnisotropyCheck:
-    """What an iteration's sums say of their resolution and of the distribution of views.
+    """Resolution of an iteration and evenness of its view distribution.
 
     Attributes
     ----------
     limit_shell : int
-        Last shell that is known.
+        Last shell before the FSC falls below its threshold.
     resolution_angstrom : float
-        Its resolution.
+        Resolution of that shell.
     undersampled_fraction : float
-        Share in 0..1 of the coefficients up to there that have less than a quarter of the mean weight
-        of their shell.
+        Fraction in 0..1 of the Fourier coefficients up to `limit_shell` whose weight is below a quarter
+        of the mean weight of their shell.
     shell_signal : ndarray
-        ``(box // 2 + 1,)`` FSC or, without one, mean measurement weight of the shells.
+        ``(box // 2 + 1,)`` FSC or, where there is none, mean data weight of the shells.
     """
 
     limit_shell: int
@@ -46,41 +46,60 @@ class AnisotropyCheck:
 
     @property
     def views_are_uneven(self) -> bool:
-        """Whether so much is sparsely sampled that the refinement may drift."""
+        """Whether so much of Fourier space is undersampled that the refinement may drift."""
         return self.undersampled_fraction >= UNEVEN
 
 
+@dataclass(frozen=True)
+class SkipReason:
+    """Why an iteration is not corrected although nothing failed.
+
+    Attributes
+    ----------
+    code : str
+        For programs, such as ``even_views``.
+    message : str
+        For users; follows "skipped: ".
+    """
+
+    code: str
+    message: str
+
+
 def check_anisotropy(
-    sums: BackProjector, fsc: NDArray[np.float64], voxel_size_angstrom: float, fsc_05: bool = False
+    back_projector: BackProjector,
+    fsc: NDArray[np.float64],
+    voxel_size_angstrom: float,
+    fsc_05: bool = False,
 ) -> AnisotropyCheck:
     """Find the resolution of an iteration and how evenly its views sample Fourier space.
 
     Parameters
     ----------
-    sums : BackProjector
-        Of one half or class.
+    back_projector : BackProjector
+        Accumulators of one half or class.
     fsc : ndarray
-        ``(box // 2 + 1,)`` gold-standard FSC; all zero where there is none (classification), and
-        then the mean of ``W / (W + 1 / tau2)`` takes its place.
+        ``(box // 2 + 1,)`` gold-standard FSC; all zero where there is none (classification). The mean of
+        ``W / (W + 1 / tau2)`` over each shell is used instead then.
     voxel_size_angstrom : float
-        Of the map.
+        Voxel size of the map.
     fsc_05 : bool
-        Stop where the FSC is 0.5, not 0.143.
+        Use an FSC threshold of 0.5 instead of 0.143.
     """
-    n = sums.box
-    signal = fsc if fsc.any() else shell_sums(sums.measurement_weight(), n) / shell_counts(n)
-    below = np.flatnonzero(signal[1 : sums.last_shell] < FSC_LIMITS[fsc_05])
-    limit = int(below[0]) if len(below) else sums.last_shell - 1
-    weight, shell = sums.gathered_weight, shell_index_rfft((n, n, n))
+    n = back_projector.box
+    signal = fsc if fsc.any() else shell_sums(back_projector.data_weight_rfft(), n) / shell_counts(n)
+    below = np.flatnonzero(signal[1 : back_projector.r_max] < FSC_LIMITS[fsc_05])
+    limit = int(below[0]) if len(below) else back_projector.r_max - 1
+    weight, shell = back_projector.unpadded_weight_rfft, shell_index_rfft((n, n, n))
     mean = shell_sums(weight, n) / shell_counts(n)
     inside = (shell >= FIRST_SHELL) & (shell <= limit)
-    sparse = weight[inside] < SPARSE * mean[shell[inside]]
-    share = _mean_share(sparse, shell[inside])
-    return AnisotropyCheck(limit, n * voxel_size_angstrom / max(limit, 1), share, signal)
+    undersampled = weight[inside] < SPARSE * mean[shell[inside]]
+    fraction = _mean_shell_fraction(undersampled, shell[inside])
+    return AnisotropyCheck(limit, n * voxel_size_angstrom / max(limit, 1), fraction, signal)
 
 
-def _mean_share(chosen: NDArray[np.bool_], shell: NDArray[np.int32]) -> float:
-    """Mean over the shells of the share of coefficients that are chosen."""
+def _mean_shell_fraction(chosen: NDArray[np.bool_], shell: NDArray[np.int32]) -> float:
+    """Return the fraction of chosen coefficients of each shell, averaged over the shells."""
     if not len(shell):
         return 0.0
     counts = np.bincount(shell)
@@ -90,19 +109,30 @@ def _mean_share(chosen: NDArray[np.bool_], shell: NDArray[np.int32]) -> float:
 
 def skip_reason(
     check: AnisotropyCheck, settings: MisalignmentSettings, healpix_order: int | None
-) -> str | None:
-    """Return why an iteration is better left alone, or None.
+) -> SkipReason | None:
+    """Return why an iteration should be skipped; None if it should be corrected.
 
-    The published gates count if they are set; if none is, the data decide: the views have to be uneven.
+    If ISONET_START_RESOLUTION or ISONET_START_HEALPIX is set, these thresholds decide. Otherwise an
+    iteration is corrected where its view distribution is uneven.
     """
     resolution = check.resolution_angstrom
-    if check.limit_shell < FIRST_SHELL + FEWEST_SHELLS:
-        return f"{resolution:.1f} Å is too coarse to learn from"
+    if check.limit_shell < FIRST_SHELL + MIN_SHELLS:
+        return SkipReason("resolution_too_low", f"a resolution of {resolution:.1f} Å is too low for training")
     if settings.start_resolution is not None and resolution >= settings.start_resolution:
-        return f"{resolution:.1f} Å has not reached ISONET_START_RESOLUTION={settings.start_resolution:g}"
+        return SkipReason(
+            "before_start_resolution",
+            f"the resolution of {resolution:.1f} Å has not reached "
+            f"ISONET_START_RESOLUTION={settings.start_resolution:g}",
+        )
     if settings.start_healpix is not None and (healpix_order or 0) < settings.start_healpix:
-        return f"HEALPix order {healpix_order} has not reached ISONET_START_HEALPIX={settings.start_healpix}"
+        return SkipReason(
+            "before_start_healpix",
+            f"HEALPix order {healpix_order} is below ISONET_START_HEALPIX={settings.start_healpix}",
+        )
     if settings.start_healpix is None and settings.start_resolution is None:
         if not check.views_are_uneven:
-            return f"the views are even: {100 * check.undersampled_fraction:.0f} % sparsely sampled"
+            percent = 100 * check.undersampled_fraction
+            return SkipReason(
+                "even_views", f"the views are even ({percent:.0f} % of Fourier space undersampled)"
+            )
     return None

@@ -1,4 +1,4 @@
-"""What a refinement knows of its particle besides one iteration's sums."""
+"""Prior information about the particle, from the refinement rather than from one iteration's data."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EDGE_VOXELS = 5.0
 
 @dataclass(frozen=True)
 class Prior:
-    """What a refinement knows of its particle besides this iteration's sums.
+    """Prior information about the particle of a refinement.
 
     Attributes
     ----------
@@ -28,33 +28,33 @@ class Prior:
     symmetry : str
         Point group.
     initial_map : ndarray or None
-        ``(n, n, n)`` reference that the refinement began with, if its low resolutions are to be kept.
+        ``(n, n, n)`` initial reference of the refinement, if its low resolutions are kept.
     initial_resolution_angstrom : float
-        Up to where.
-    views : ndarray or None
-        ``(m, 3)`` view directions, if weights are to be taken from them.
+        Resolution up to which the initial reference is kept.
+    view_directions : ndarray or None
+        ``(m, 3)`` unit vectors, if the Fourier weight is computed from them.
     """
 
     mask: NDArray[np.float32]
     symmetry: str = "C1"
     initial_map: NDArray[np.float32] | None = None
     initial_resolution_angstrom: float = np.inf
-    views: NDArray[np.float64] | None = None
+    view_directions: NDArray[np.float64] | None = None
 
 
 def white_noise_fraction_in_mask(mask: NDArray[np.float32]) -> float:
-    """Share of the noise of a map, spread evenly over the inscribed sphere, that a mask lets through."""
+    """Return the fraction of white noise power in the inscribed sphere that remains after masking."""
     return float(min(1.0, (mask**2).sum(dtype=np.float64) / (np.pi / 6 * mask.size)))
 
 
 def spherical_mask(n: int, diameter_voxels: float) -> NDArray[np.float32]:
-    """Soft mask ``(n, n, n)`` of a particle's diameter, for a refinement without a mask of its own."""
+    """Return a soft spherical mask ``(n, n, n)``, for a refinement without a solvent mask."""
     edge = np.clip((distance_from_centre(n) - min(diameter_voxels, n) / 2) / EDGE_VOXELS + 1, 0, 1)
     return np.asarray(0.5 + 0.5 * np.cos(np.pi * edge), dtype=np.float32)
 
 
 def symmetrised(volume: NDArray[np.float32], symmetry: str) -> NDArray[np.float32]:
-    """Average a map over a point group whose axes go through voxel ``n // 2``."""
+    """Average a map over a point group whose axes pass through voxel ``n // 2``."""
     rotations = symmetry_rotations(symmetry)
     if len(rotations) == 1:
         return volume

@@ -1,4 +1,4 @@
-"""One iteration's regularisation: sums of one half (or both) in, references without directional bias out."""
+"""Regularisation of one iteration: accumulators of one half (or both) in, regularised references out."""
 
 from __future__ import annotations
 
@@ -31,42 +31,42 @@ if TYPE_CHECKING:
     from spisonet.misalignment.prior import Prior
     from spisonet.misalignment.settings import MisalignmentSettings
 
-SMALLEST_WEIGHT = 1e-3
-SMALLEST_SHELL_WEIGHT = 0.03
-EQUAL_POWER_FROM_SHELL = 3
+MIN_WEIGHT = 1e-3
+MIN_SHELL_WEIGHT = 0.03
+EQUALISE_FROM_SHELL = 3
 INITIAL_EDGE_SHELLS = 2
 
 
 @dataclass(frozen=True)
 class RegularisedReference:
-    """A regularised reference and what became of it.
+    """A regularised reference, with its statistics.
 
     Attributes
     ----------
     reference : ndarray
         ``(n, n, n)`` in RELION's grey values.
-    inferred_share : float
-        Share in 0..1 of the reference's power that was not measured, as the mean over the shells.
+    inferred_fraction : float
+        Fraction in 0..1 of the power of the reference that was inferred, averaged over the shells.
     inferred_angle_degrees : float
-        Median angle from the z axis of that power.
-    hidden_share : float
-        Share in 0..1 of its Fourier coefficients that were not measured.
+        Median angle of the inferred power from the z axis.
+    unmeasured_fraction : float
+        Fraction in 0..1 of the Fourier coefficients that were not measured.
     losses : list of float
-        Of the epochs.
+        Training loss of each epoch.
     network : Network or None
-        As trained.
+        Trained network; None where the constraints were applied without one.
     """
 
     reference: NDArray[np.float32]
-    inferred_share: float
+    inferred_fraction: float
     inferred_angle_degrees: float
-    hidden_share: float
+    unmeasured_fraction: float
     losses: list[float]
     network: Network | None
 
 
 def regularise(
-    halves: list[BackProjector],
+    back_projectors: list[BackProjector],
     check: AnisotropyCheck,
     voxel_size_angstrom: float,
     prior: Prior,
@@ -75,46 +75,42 @@ def regularise(
     memory: Memory,
     start: Network | None = None,
 ) -> list[RegularisedReference]:
-    """Make references from the sums of one half, or of two that learn together.
+    """Make regularised references from the accumulators of one half, or of two halves trained together.
 
-    The MAP map of each is what was measured, known by ``C = W / (W + 1 / tau2)``. What is unknown is
-    filled by a network that learns from turned copies of the map, under the mask and positivity: a reference
-    that is weak where few views were taken costs wrong views through those directions too little.
+    The MAP map of each half is the data, and ``W / (W + 1 / tau2)`` its Fourier weight. Coefficients of low
+    weight are predicted by a network that is trained on rotated copies of the map, under the mask and
+    positivity constraints. Without this, a reference with little signal in rarely viewed directions attracts
+    particles to wrong poses.
 
     Parameters
     ----------
-    halves : list of BackProjector
-        One half or class, or both halves if they need not stay independent.
+    back_projectors : list of BackProjector
+        Of one half or class, or of both halves if these need not stay independent.
     check : AnisotropyCheck
-        Of these sums.
+        Resolution and signal of this iteration.
     voxel_size_angstrom : float
-        Of the map.
+        Voxel size of the map.
     prior : Prior
-        Mask, symmetry, initial reference, views.
+        Mask, symmetry, initial reference and view directions.
     settings : MisalignmentSettings
-        What to do.
+        Which corrections to apply.
     training_config : TrainingConfig
-        What to train.
+        Training parameters; with 0 epochs the constraints are applied without a network.
     memory : Memory
-        The device, and what of its memory may be used.
+        Device and its memory limit.
     start : Network, optional
-        Whose weights to start from.
+        Network from whose weights the training starts.
     """
-    box, limit = halves[0].box, check.limit_shell
-    maps = [half.reconstruct() for half in halves]
-    weights = [_weight(half, prior, check) for half in halves]
+    limit = check.limit_shell
+    maps = [back_projector.reconstruct() for back_projector in back_projectors]
+    weights = [_fourier_weight(back_projector, prior, check) for back_projector in back_projectors]
     weight = np.asarray(np.mean(weights, axis=0), dtype=np.float32)
     if settings.whitening:
-        first = box * voxel_size_angstrom / settings.whitening_low
+        first = _shell_at(settings.whitening_low, back_projectors[0].box, voxel_size_angstrom)
         if first < limit:
             maps = [whiten(volume, first, limit, prior.mask) for volume in maps]
     if prior.initial_map is not None:
-        # RELION has low-passed it with an edge of a shell to either side.
-        shell = min(round(box * voxel_size_angstrom / prior.initial_resolution_angstrom), limit)
-        low = reference_share(box, max(shell - 1, 1), INITIAL_EDGE_SHELLS)
-        low_map = symmetrised(prior.initial_map, prior.symmetry)
-        maps = [include_reference(volume, low_map, low, weight) for volume in maps]
-        weight = np.maximum(weight, low)
+        maps, weight = _include_initial_map(maps, weight, prior, voxel_size_angstrom, limit)
     known = FourierWeights(
         weight,
         weight,
@@ -124,75 +120,108 @@ def regularise(
     )
     band = correction_band(known, limit)
     measurement, scales = prepare_measurement(maps, known, band, prior.mask, memory.device, positivity=True)
-    # The maps are weighted already; the engine takes data as measured, and their weight.
-    raw = torch.from_numpy(
-        np.where(weight > 0, 1 / np.maximum(weight, SMALLEST_WEIGHT), 0).astype(np.float32)
-    )
-    raw[0, 0, 0] = 1.0
-    measurement = replace(measurement, data=apply_filter(measurement.data, raw.to(memory.device)))
+    # A MAP map is weighted already; the engine takes unweighted data, and their weight.
+    inverse = torch.from_numpy(np.where(weight > 0, 1 / np.maximum(weight, MIN_WEIGHT), 0).astype(np.float32))
+    inverse[0, 0, 0] = 1.0
+    measurement = replace(measurement, data=apply_filter(measurement.data, inverse.to(memory.device)))
     prediction, losses, network = measurement.weighted_data, [], None
     if training_config.epochs:
         training_job = training_config.training_job("this iteration", measurement, memory, start=start)
-        trainer, answer = train(training_job, memory.device, SINGLE_PROCESS, None, resume=False)
-        assert answer is not None
-        prediction = answer
+        trainer, predicted = train(training_job, memory.device, SINGLE_PROCESS, None, resume=False)
+        assert predicted is not None
+        prediction = predicted
         losses, network = trainer.epoch_losses, trainer.average
-    corrected = recombine(measurement, prediction, maps, scales)
-    results = []
-    for volume, result in zip(maps, corrected, strict=True):
-        reference = result.whole
-        inferred = _inferred_power(reference, volume, limit)
-        if settings.angular_whiten:
-            reference = directional_amplitude_equalisation(reference, weight, voxel_size_angstrom, limit)
-        if not settings.fsc_weighting:
-            gain = 1 / np.maximum(shell_sums(weight, box) / shell_counts(box), SMALLEST_SHELL_WEIGHT)
-            reference = _with_shell_gain(reference, gain)
-        if settings.lowpass:
-            reference = irfft3((rfft3(reference) * band).astype(np.complex64), reference.shape)
-        results.append(
+    references = []
+    for volume, corrected in zip(maps, recombine(measurement, prediction, maps, scales), strict=True):
+        inferred = _inferred_power(corrected.whole, volume, limit)
+        reference = _filtered(corrected.whole, weight, band, voxel_size_angstrom, limit, settings)
+        references.append(
             RegularisedReference(reference, *inferred, measurement.unmeasured_fraction, losses, network)
         )
-    return results
+    return references
 
 
-def _weight(sums: BackProjector, prior: Prior, check: AnisotropyCheck) -> NDArray[np.float32]:
-    """Return the measurement weight from the sums or, where views are given, from their sampling density."""
-    measured = sums.measurement_weight()
-    if prior.views is None:
-        return measured
-    n = sums.box
+def _shell_at(resolution_angstrom: float, box: int, voxel_size_angstrom: float) -> float:
+    return box * voxel_size_angstrom / resolution_angstrom
+
+
+def _include_initial_map(
+    maps: list[NDArray[np.float32]],
+    weight: NDArray[np.float32],
+    prior: Prior,
+    voxel_size_angstrom: float,
+    limit: int,
+) -> tuple[list[NDArray[np.float32]], NDArray[np.float32]]:
+    """Replace the low resolutions of maps by those of the initial reference; return maps and weight."""
+    assert prior.initial_map is not None
+    n = len(prior.initial_map)
+    # RELION's low-pass filter has an edge of one shell to either side.
+    shell = min(round(_shell_at(prior.initial_resolution_angstrom, n, voxel_size_angstrom)), limit)
+    low = reference_share(n, max(shell - 1, 1), INITIAL_EDGE_SHELLS)
+    low_map = symmetrised(prior.initial_map, prior.symmetry)
+    return [include_reference(volume, low_map, low, weight) for volume in maps], np.maximum(weight, low)
+
+
+def _filtered(
+    reference: NDArray[np.float32],
+    weight_rfft: NDArray[np.float32],
+    band_rfft: NDArray[np.float32],
+    voxel_size_angstrom: float,
+    limit: int,
+    settings: MisalignmentSettings,
+) -> NDArray[np.float32]:
+    """Apply the filters that the settings choose to a reference."""
+    n = len(reference)
+    if settings.angular_whiten:
+        reference = directional_amplitude_equalisation(reference, weight_rfft, voxel_size_angstrom, limit)
+    if not settings.fsc_weighting:
+        gain = 1 / np.maximum(shell_sums(weight_rfft, n) / shell_counts(n), MIN_SHELL_WEIGHT)
+        reference = _with_shell_gain(reference, gain)
+    if settings.lowpass:
+        reference = irfft3((rfft3(reference) * band_rfft).astype(np.complex64), reference.shape)
+    return reference
+
+
+def _fourier_weight(
+    back_projector: BackProjector, prior: Prior, check: AnisotropyCheck
+) -> NDArray[np.float32]:
+    """Return the data weight of the accumulators or, if given, that of the view directions."""
+    data_weight = back_projector.data_weight_rfft()
+    if prior.view_directions is None:
+        return data_weight
+    n = back_projector.box
     radius = radius_rfft((n, n, n))
     fsc = np.clip(check.shell_signal, 0.0, 0.999)
-    ssnr = shell_curve_to_rfft(fsc / (1 - fsc), n) * _relative_sampling(prior.views, n)
-    return np.asarray(np.where(radius < sums.last_shell, ssnr / (1 + ssnr), 0), dtype=np.float32)
+    ssnr = shell_curve_to_rfft(fsc / (1 - fsc), n) * _relative_sampling(prior.view_directions, n)
+    return np.asarray(np.where(radius < back_projector.r_max, ssnr / (1 + ssnr), 0), dtype=np.float32)
 
 
-def _relative_sampling(views: NDArray[np.float64], n: int) -> NDArray[np.float32]:
+def _relative_sampling(view_directions: NDArray[np.float64], n: int) -> NDArray[np.float32]:
     axes = np.broadcast_arrays(*frequency_axes_rfft((n, n, n)))
     frequencies = np.stack([axis.ravel() for axis in reversed(axes)], axis=1)
-    return np.asarray(sampling_density(views, frequencies), np.float32).reshape(axes[0].shape)
+    return np.asarray(sampling_density(view_directions, frequencies), np.float32).reshape(axes[0].shape)
 
 
 def directional_amplitude_equalisation(
     volume: NDArray[np.float32], weight_rfft: NDArray[np.float32], voxel_size_angstrom: float, limit: int
 ) -> NDArray[np.float32]:
-    """Make the power of every shell equal over directions, at the level that it has where it is measured.
+    """Equalise the power over the directions of each shell; the power of measured directions is kept.
 
     Parameters
     ----------
     volume : ndarray
-        ``(n, n, n)``.
+        ``(n, n, n)`` map.
     weight_rfft : ndarray
-        ``(n, n, n // 2 + 1)`` measurement weight.
+        ``(n, n, n // 2 + 1)`` data weight.
     voxel_size_angstrom : float
-        Of the map.
+        Voxel size of the map.
     limit : int
-        Last shell that is known.
+        Last shell with signal.
     """
     n = len(volume)
     box_angstrom = n * voxel_size_angstrom
     equal = directional_whitening(
-        volume, voxel_size_angstrom, box_angstrom / EQUAL_POWER_FROM_SHELL, box_angstrom / limit
+        volume, voxel_size_angstrom, box_angstrom / EQUALISE_FROM_SHELL, box_angstrom / limit
     )
     before, after = (shell_sums((np.abs(rfft3(v)) * weight_rfft) ** 2, n) for v in (volume, equal))
     gain = np.divide(before, after, out=np.ones_like(before), where=after > 0)
@@ -205,21 +234,22 @@ def _with_shell_gain(volume: NDArray[np.float32], gain: NDArray[np.float64]) -> 
 
 
 def _inferred_power(
-    reference: NDArray[np.float32], measured: NDArray[np.float32], limit: int
+    reference: NDArray[np.float32], data_map: NDArray[np.float32], limit: int
 ) -> tuple[float, float]:
-    """Mean over the shells of the share of power that was added, and its median angle from z in degrees."""
+    """Return the inferred fraction of the power (mean over shells) and its median angle from z in degrees."""
     n = len(reference)
-    added, whole = (np.abs(rfft3(v)) ** 2 for v in (reference - measured, reference))
+    added, whole = (np.abs(rfft3(v)) ** 2 for v in (reference - data_map, reference))
     sums = [shell_sums(power, n)[1 : limit + 1] for power in (added, whole)]
-    shares = np.divide(sums[0], sums[1], out=np.zeros_like(sums[0]), where=sums[1] > 0)
+    fractions = np.divide(sums[0], sums[1], out=np.zeros_like(sums[0]), where=sums[1] > 0)
     radius = radius_rfft((n, n, n))
     inside = (radius >= 1) & (radius <= limit)
     cosine = (np.abs(frequency_axes_rfft((n, n, n))[0]) / np.maximum(radius, 1))[inside]
-    # Every shell counts alike, or the strong ones near DC would say it all.
+    # Added power is taken relative to the power of its shell s and weighted by (s + 1)^2, about the number of
+    # coefficients, so that the strong shells near DC do not dominate the median.
     typical = shell_curve_to_rfft(np.append(1, sums[1]) / np.arange(1, limit + 2) ** 2, n)
     order = np.argsort(cosine)
     cumulative = np.cumsum((added / np.maximum(typical, 1e-30))[inside][order])
     if cumulative[-1] <= 0:
         return 0.0, 0.0
     median = float(cosine[order][np.searchsorted(cumulative, cumulative[-1] / 2)])
-    return float(np.clip(shares, 0, 1).mean()), float(np.degrees(np.arccos(min(1.0, median))))
+    return float(np.clip(fractions, 0, 1).mean()), float(np.degrees(np.arccos(min(1.0, median))))

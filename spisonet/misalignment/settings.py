@@ -1,6 +1,6 @@
-"""What a user may choose about the correction inside a refinement: the published names, and ours.
+"""Settings of the correction inside a RELION refinement, with the names that spIsoNet published.
 
-Each is an environment variable ``ISONET_<NAME>``, or a line of a ``spisonet.toml``.
+Each is an environment variable ``ISONET_<NAME>`` or a line of ``spisonet.toml``.
 """
 
 from __future__ import annotations
@@ -11,70 +11,85 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class MisalignmentSettings(BaseModel):
-    """How one iteration is regularised."""
+    """Settings of the regularisation of one iteration."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
     start_healpix: int | None = Field(
-        None, ge=0, description="HEALPix order from which to correct [default: as the data demand]."
+        None,
+        ge=0,
+        description="First HEALPix order that is corrected [default: decided by the view distribution].",
     )
     start_resolution: float | None = Field(
-        None, gt=0, description="Resolution in Å from which to correct [default: as the data demand]."
+        None,
+        gt=0,
+        description="Correct from this resolution in Å on [default: decided by the view distribution].",
     )
     keep_lowres: bool | None = Field(
         None,
-        description="Keep the initial reference's low resolutions, up to the initial low-pass filter "
-        "[default: where views are uneven].",
+        description="Keep the initial reference at resolutions below its low-pass filter "
+        "(--ini_high) [default: where views are uneven].",
     )
     whitening: bool = Field(
-        False, description="Flatten the amplitudes between whitening_low and the resolution."
+        False, description="Whiten the amplitudes between WHITENING_LOW and the resolution."
     )
-    whitening_low: float = Field(10.0, gt=0, description="Resolution in Å at which whitening begins.")
+    whitening_low: float = Field(
+        10.0, gt=0, description="Resolution in Å from which amplitudes are whitened."
+    )
     fsc_weighting: bool = Field(
-        True, description="Leave the shells weighted by what is known of them; False takes the weight off."
+        True,
+        description="Keep the shells weighted by their signal, as RELION does; False removes this weight.",
     )
-    fsc_05: bool = Field(False, description="Correct up to where the FSC is 0.5 instead of 0.143.")
+    fsc_05: bool = Field(False, description="Correct up to the resolution at FSC 0.5 instead of 0.143.")
     fsd3d: bool = Field(
         False,
         alias="3dfsd",
-        description="Take the weights from the particles' angles instead of RELION's weight array.",
+        description="Compute the Fourier weight from the particles' angles instead of RELION's weight array.",
     )
     subtomograms: bool = Field(
         False,
-        description="Correct references of subtomograms, too: in simulations their poses did not gain.",
+        description="Also correct references of subtomograms. In simulations their poses did not improve.",
     )
     angular_whiten: bool = Field(
-        False, description="Lift weakly sampled directions to the power of the well sampled, shell by shell."
+        False,
+        description="Equalise the amplitudes over directions in each shell (directional amplitude "
+        "equalisation).",
     )
-    lowpass: bool = Field(False, description="Cut the reference off where its FSC ends.")
+    lowpass: bool = Field(False, description="Low-pass filter the reference at the resolution of its FSC.")
     retrain_each_iter: bool = Field(
-        True, description="Train from scratch in every iteration, not from the last iteration's weights."
+        True, description="Train from scratch in every iteration; False starts from the previous network."
     )
     joint: bool = Field(
         False,
-        description="Train one network on both halves (noise2noise); the halves are then NOT independent.",
+        description="Train one network on both halves (noise2noise). The halves are then NOT independent.",
     )
-    objective: Literal["self-training", "ei"] = Field("self-training", description="As of reconstruct.")
+    objective: Literal["self-training", "ei"] = Field(
+        "self-training", description="Training objective, as in reconstruct."
+    )
     alpha: float = Field(1.0, ge=0, description="Weight of the equivariance loss (objective ei).")
     beta: float = Field(0.5, ge=0, description="Weight of the noise2noise loss (objective ei, joint).")
-    epochs: int = Field(5, ge=0, description="Training epochs an iteration; 0 for constraints alone.")
-    n_subvolume: int = Field(1000, ge=1, description="Subvolumes (crops) an epoch.")
-    cube_size: int = Field(64, ge=16, description="Edge of the training cubes in voxels.")
-    filter_base: int = Field(32, ge=1, description="Base width of the U-Net.")
-    batch_size: int | None = Field(None, ge=1, description="Subvolumes an update.")
-    acc_batches: int = Field(1, ge=1, description="Parts in which a batch is computed.")
+    epochs: int = Field(
+        5, ge=0, description="Training epochs per iteration; 0 applies the constraints without a network."
+    )
+    n_subvolume: int = Field(1000, ge=1, description="Training subvolumes per epoch.")
+    cube_size: int = Field(64, ge=16, description="Edge of the training subvolumes in voxels.")
+    filter_base: int = Field(32, ge=1, description="Number of features in the first level of the U-Net.")
+    batch_size: int | None = Field(None, ge=1, description="Subvolumes per update.")
+    acc_batches: int = Field(
+        1, ge=1, description="Number of parts in which a batch is computed, to save memory."
+    )
     learning_rate: float | None = Field(None, gt=0, description="Peak learning rate.")
     predict_crop_size: int | None = Field(None, ge=1, description="Edge of the prediction tiles.")
-    device: str | None = Field(None, description="cpu, cuda, cuda:1 or mps [default: the best there is].")
-    memory_limit: float | None = Field(None, gt=0, description="Gigabytes of the device's memory to use.")
+    device: str | None = Field(None, description="cpu, cuda, cuda:1 or mps [default: a GPU if there is one].")
+    memory_limit: float | None = Field(None, gt=0, description="Maximum device memory in gigabytes.")
     ncpus: int | None = Field(
-        None, ge=1, description="CPU threads of each half [default: half of those that RELION's rank has]."
+        None, ge=1, description="CPU threads per half [default: half of the cores of RELION's rank]."
     )
-    seed: int = Field(0, ge=0, description="Seed of every random choice.")
-    timeout: float = Field(
-        7200.0, gt=0, description="Seconds after which a training that has not ended is given up."
-    )
+    seed: int = Field(0, ge=0, description="Seed of the random number generators.")
+    timeout: float = Field(7200.0, gt=0, description="Maximum training time in seconds.")
     strict: bool = Field(
-        False, description="Fail when an iteration cannot be corrected, instead of going on."
+        False,
+        description="Stop the refinement if an iteration cannot be corrected; by default it continues "
+        "with the uncorrected map.",
     )
-    keep_files: bool = Field(False, description="Keep every iteration's intermediate files.")
+    keep_files: bool = Field(False, description="Keep the intermediate files of every iteration.")

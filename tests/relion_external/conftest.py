@@ -1,4 +1,4 @@
-"""Job folders as RELION leaves them when it calls, in the forms of its versions."""
+"""Job folders as the versions of RELION write them before they call the external program."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from spisonet.fourier.grids import radius_rfft, rfft3
 from spisonet.io.mrc import Volume, write_volume
 from spisonet.misalignment.backprojection import BackProjector
 from spisonet.misalignment.prior import spherical_mask
-from tests.misalignment.sums import blob_map, sums_of_map, uneven_weight, write_call
+from tests.misalignment.accumulators import back_projector_of_map, blob_map, uneven_weight, write_call
 
 BOX, LAST, PIXEL = 32, 13, 4.0
 COMMAND = (
@@ -46,17 +46,17 @@ class Job:
         dimensionality: int = 2,
         **values: object,
     ):
-        """Write the files that RELION has written once an iteration is over."""
+        """Write RELION's files of a complete iteration."""
         stem = f"{root}_it{iteration:03d}"
         first, block = HEADERS[self.version]
-        facts = {
+        labels = {
             "rlnOutputRootName": f"Refine3D/job007/{root}",
             "rlnDoSplitRandomHalves": 1,
             "rlnSolventMaskName": "mask.mrc",
             "rlnParticleDiameter": 96.0,
             "rlnHasConverged": 0,
         } | values
-        general = "\n".join(f"_{name} {value}" for name, value in facts.items())
+        general = "\n".join(f"_{name} {value}" for name, value in labels.items())
         text = f"{first}\n# {command}\n\n{block}\n\ndata_optimiser_general\n\n{general}\n\n"
         (self.folder / f"{stem}_optimiser.star").write_text(text)
         (self.folder / f"{stem}_sampling.star").write_text(
@@ -74,13 +74,15 @@ class Job:
             f"\n{block}\n\ndata_particles\n\nloop_\n{labels}\n{rows}\n\n"
         )
 
-    def write_call(self, iteration: int, tag: str = "_half1_class001", sums: BackProjector | None = None):
+    def write_call(
+        self, iteration: int, tag: str = "_half1_class001", back_projector: BackProjector | None = None
+    ):
         """Write a call; return its STAR file, relative to the project."""
         stem = f"run_it{iteration:03d}{tag}"
         star = write_call(
             self.folder,
             stem,
-            sums or uneven_sums(),
+            back_projector or uneven_back_projector(),
             fsc=np.linspace(1, 0.2, BOX // 2 + 1),
             with_sizes=self.version != "3.1",
             paths_below="Refine3D/job007/",
@@ -91,13 +93,17 @@ class Job:
         return self.folder / f"run_it{iteration:03d}{tag}_external_reconstruct.mrc"
 
 
-def uneven_sums(seed: int = 1, opening: float = 40.0) -> BackProjector:
-    """Noisy sums that hardly any view fills within a cone about z."""
-    sums = sums_of_map(blob_map(BOX), 1, LAST, uneven_weight(BOX, opening, weak=0.02), tau2=1.0)
+def uneven_back_projector(seed: int = 1, opening: float = 40.0) -> BackProjector:
+    """Return noisy accumulators with little weight in a cone around z."""
+    back_projector = back_projector_of_map(
+        blob_map(BOX), 1, LAST, uneven_weight(BOX, opening, weak=0.02), tau2=1.0
+    )
     noise = rfft3(np.random.default_rng(seed).normal(size=(BOX,) * 3).astype(np.float32)) / BOX**1.5
-    scale = 0.02 * np.abs(sums.data_rfft[radius_rfft((BOX,) * 3) < 6]).mean() / 10
-    data = sums.data_rfft + noise * scale * np.sqrt(sums.weight_rfft)
-    return BackProjector(data.astype(np.complex64), sums.weight_rfft, sums.tau2, BOX, 1, LAST)
+    scale = 0.02 * np.abs(back_projector.data_rfft[radius_rfft((BOX,) * 3) < 6]).mean() / 10
+    data = back_projector.data_rfft + noise * scale * np.sqrt(back_projector.weight_rfft)
+    return BackProjector(
+        data.astype(np.complex64), back_projector.weight_rfft, back_projector.tau2, BOX, 1, LAST
+    )
 
 
 @pytest.fixture

@@ -21,13 +21,13 @@ def test_every_version_is_read_by_its_columns(make_job, version):
     job = make_job(version)
     call = read_call(job.write_call(3, "_half2_class001"))
     assert (call.iteration, call.half, call.part) == (3, 2, "class001")
-    assert (call.box, call.last_shell, call.padding, call.tau2_fudge) == (BOX, LAST, 1.0, 1.0)
+    assert (call.box, call.r_max, call.padding, call.tau2_fudge) == (BOX, LAST, 1.0, 1.0)
     assert call.tau2.shape == call.fsc.shape == (BOX // 2 + 1,)
     assert call.pixel_size_angstrom == (None if version == "3.1" else 4.0)
     assert call.particle_diameter_angstrom == (None if version == "3.1" else 80.0)
-    sums = read_back_projector(call)
-    assert sums.data_rfft.shape == sums.weight_rfft.shape == (BOX, BOX, BOX // 2 + 1)
-    assert call.named(2, "data.star") == Path("Refine3D/job007/run_it002_data.star")
+    back_projector = read_back_projector(call)
+    assert back_projector.data_rfft.shape == back_projector.weight_rfft.shape == (BOX, BOX, BOX // 2 + 1)
+    assert call.iteration_file(2, "data.star") == Path("Refine3D/job007/run_it002_data.star")
 
 
 @given(
@@ -36,7 +36,7 @@ def test_every_version_is_read_by_its_columns(make_job, version):
     half=st.sampled_from(["", "_half1", "_half2"]),
     part=st.sampled_from(["class001", "class012", "body003"]),
 )
-def test_names_are_taken_apart_whatever_the_root(root, iteration, half, part):
+def test_names_are_parsed_with_any_root(root, iteration, half, part):
     match = NAME.match(f"{root}_it{iteration:03d}{half}_{part}_external_reconstruct.star")
     assert match is not None
     assert match["root"] == root
@@ -45,9 +45,9 @@ def test_names_are_taken_apart_whatever_the_root(root, iteration, half, part):
     assert match["part"] == part
 
 
-def test_what_is_not_such_a_file_is_named(make_job):
+def test_other_files_are_rejected_by_name(make_job):
     job = make_job()
-    with pytest.raises(SpisonetError, match="not named as RELION"):
+    with pytest.raises(SpisonetError, match="does not have the name"):
         read_call(Path("particles.star"))
     absent = Path("Refine3D/job007/run_it009_half1_class001_external_reconstruct.star")
     with pytest.raises(SpisonetError, match="does not exist"):
@@ -65,7 +65,7 @@ def test_what_is_not_such_a_file_is_named(make_job):
         read_call(star)
 
 
-def test_damaged_arrays_are_named(make_job):
+def test_damaged_arrays_are_rejected_by_name(make_job):
     job = make_job()
     call = read_call(job.write_call(3))
     whole = call.weight.read_bytes()
@@ -78,8 +78,8 @@ def test_damaged_arrays_are_named(make_job):
     for change, complaint in (
         (lambda a: np.where(np.arange(a.shape[2]) == 1, np.nan, a), "NaN"),
         (lambda a: a[:-2], "shape"),
-        (lambda a: -a, "positive weight"),
-        (lambda a: 0 * a, "positive weight"),
+        (lambda a: -a, "weights above 0"),
+        (lambda a: 0 * a, "weights above 0"),
     ):
         call = read_call(job.write_call(3))
         with mrcfile.open(call.weight) as mrc:

@@ -1,4 +1,4 @@
-"""What a correction looks at besides the sums."""
+"""Inputs of a correction besides the accumulators: view directions."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def write_tomograms(path: Path) -> None:
     path.write_text("".join(blocks))
 
 
-def test_subtomograms_look_along_every_visible_tilt(make_job, monkeypatch):
+def test_subtomograms_have_a_view_for_each_visible_tilt(make_job, monkeypatch):
     monkeypatch.setenv("ISONET_3DFSD", "True")
     job = make_job("4.0")
     job.write_iteration(2, dimensionality=3, rlnTomoTomogramsFile="tomograms.star")
     angles = write_subtomograms(job.folder / "run_it002_data.star")
     write_tomograms(job.project / "tomograms.star")
-    views = read_all(read_call(job.write_call(3))).prior().views
+    views = read_all(read_call(job.write_call(3))).prior().view_directions
     expected = []
     for particle in (0, 1):  # half 1
         box, own = (relion_rotation_matrices(*angles[particle, i : i + 3])[0] for i in (0, 3))
@@ -66,9 +66,9 @@ def test_a_tomogram_that_is_not_listed_is_an_error(make_job, monkeypatch):
         read_all(read_call(job.write_call(3))).prior()
 
 
-def test_without_a_list_of_tomograms_relions_weights_count(make_job, monkeypatch):
+def test_without_a_tomogram_set_relions_weights_are_used(make_job, monkeypatch):
     monkeypatch.setenv("ISONET_3DFSD", "True")
     job = make_job("3.1")
     job.write_iteration(2, dimensionality=3)
     write_subtomograms(job.folder / "run_it002_data.star")
-    assert read_all(read_call(job.write_call(3))).prior().views is None
+    assert read_all(read_call(job.write_call(3))).prior().view_directions is None

@@ -24,7 +24,7 @@ from spisonet.errors import SpisonetError
 from spisonet.io.mrc import Volume, read_volume, write_volume
 from spisonet.io.star import StarFile
 from spisonet.io.tomogram_table import TomogramTable
-from tests.misalignment.sums import blob_map
+from tests.misalignment.accumulators import blob_map
 from tests.tomography.simulation import write_halves
 
 BOX, PIXEL = 32, 3.0

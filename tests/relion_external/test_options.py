@@ -17,7 +17,7 @@ def test_every_published_name_is_known():
     assert {name.lower() for name in PUBLISHED.split()} <= set(option_names())
 
 
-def test_the_environment_outranks_the_job_and_the_job_the_project(tmp_path):
+def test_the_environment_overrides_the_job_and_the_job_the_project(tmp_path):
     project, job = tmp_path, tmp_path / "job"
     job.mkdir()
     (project / "spisonet.toml").write_text("epochs = 3\nbeta = 0.25\n3dfsd = true\nkeep_lowres = false\n")
@@ -46,16 +46,16 @@ def test_switches_are_read_as_published(text):
         ("ISONET_3DFSD", "perhaps", "3DFSD"),
     ],
 )
-def test_mistakes_are_named(variable, value, complaint):
+def test_mistakes_name_the_variable(variable, value, complaint):
     with pytest.raises(SpisonetError, match=complaint):
         read_settings({variable: value}, ())
 
 
-def test_another_programs_variable_is_left_to_it():
+def test_variables_of_other_programs_are_ignored():
     assert read_settings({"ISONET_HOME": "/opt/isonet"}, ()).epochs == 5
 
 
-def test_strictness_is_known_even_if_other_choices_are_not(tmp_path):
+def test_strict_is_read_even_if_other_settings_are_invalid(tmp_path):
     assert is_strict({"ISONET_STRICT": "on", "ISONET_EPOCHES": "1"}, ())
     assert not is_strict({"ISONET_STRICT": "False"}, ())
     assert not is_strict({}, (tmp_path,))

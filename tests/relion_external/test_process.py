@@ -1,4 +1,4 @@
-"""Workers end when they should, and never stay behind."""
+"""Worker processes end by themselves, by a timeout, or with their parent."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def alive(pid: int) -> bool:
     return status != "Z"
 
 
-def test_a_worker_that_ends_well_is_no_error(module, tmp_path):
+def test_a_worker_does_not_inherit_the_variables_of_mpi(module, tmp_path):
     name = module("import os, sys; open(sys.argv[1], 'w').write(str(sorted(os.environ)))")
     os.environ["OMPI_COMM_WORLD_RANK"] = "1"
     try:
@@ -57,17 +57,18 @@ def test_a_worker_that_ends_well_is_no_error(module, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("source", "complaint"),
+    ("source", "code", "message"),
     [
-        ("import sys; sys.exit(3)", "failed"),
-        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "killed by signal 9"),
-        ("import time; time.sleep(60)", "did not end within"),
+        ("import sys; sys.exit(3)", "worker_failed", "failed"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "worker_killed", "killed by signal 9"),
+        ("import time; time.sleep(60)", "timeout", "did not end within"),
     ],
 )
-def test_a_worker_that_ends_badly_is_an_error(module, source, complaint):
+def test_a_failed_worker_is_an_error_with_a_code(module, source, code, message):
     start = time.monotonic()
-    with pytest.raises(SpisonetError, match=complaint):
+    with pytest.raises(SpisonetError, match=message) as caught:
         run_worker(module(source), timeout=1.5)
+    assert caught.value.code == code
     assert time.monotonic() - start < 20
 
 
@@ -81,14 +82,14 @@ def start_parent(name: str, pid_file: Path) -> tuple[subprocess.Popen[bytes], in
     return parent, int(pid_file.read_text())
 
 
-def test_an_interrupted_parent_takes_its_worker_along(module, tmp_path):
+def test_a_worker_ends_with_an_interrupted_parent(module, tmp_path):
     parent, worker = start_parent(module(SLEEPER), tmp_path / "pid")
     parent.send_signal(signal.SIGTERM)
     assert parent.wait(20) == 128 + signal.SIGTERM
     wait_for(lambda: not alive(worker))
 
 
-def test_a_worker_notices_that_its_parent_was_killed(module, tmp_path):
+def test_a_worker_ends_with_a_killed_parent(module, tmp_path):
     watching = "from relion_external.process import end_with_parent\nend_with_parent()\n"
     parent, worker = start_parent(module(watching + SLEEPER), tmp_path / "pid")
     parent.kill()

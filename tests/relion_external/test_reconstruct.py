@@ -1,4 +1,4 @@
-"""The program that RELION calls: its map, its fallback, its lines."""
+"""The program that RELION calls: corrected map, uncorrected map after a failure, and printed lines."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ import pytest
 from relion_external.halves import FileLock
 from relion_external.reconstruct import main
 from relion_external.workspace import read_records
+from spisonet.io.labels import read_tokens
 from spisonet.io.mrc import read_volume, write_volume
-from tests.relion_external.conftest import COMMAND, uneven_sums
+from tests.relion_external.conftest import COMMAND, uneven_back_projector
 
 SMALL = {
     "ISONET_EPOCHS": "0",
@@ -42,19 +43,19 @@ def call(star: Path) -> int:
     return 0
 
 
-def plain(sums, gridding: bool = True) -> np.ndarray:
-    return sums.reconstruct(gridding=gridding)
+def uncorrected(back_projector, gridding: bool = True) -> np.ndarray:
+    return back_projector.reconstruct(gridding=gridding)
 
 
-def test_a_call_is_corrected_and_leaves_little_behind(make_job, capfd, monkeypatch):
+def test_a_call_is_corrected(make_job, capfd, monkeypatch):
     monkeypatch.setenv("ISONET_EPOCHS", "1")
     job = make_job()
     star = job.write_call(3)
     before = {path: path.read_bytes() for path in job.folder.iterdir() if path.is_file()}
     assert call(star) == 0
     result = read_volume(job.result(3), 4.0).data
-    assert np.isfinite(result).all()
-    assert not np.allclose(result, plain(uneven_sums()), atol=1e-3 * result.max())
+    assert not np.allclose(result, uncorrected(uneven_back_projector()), atol=1e-3 * result.max())
+    assert result.std() == pytest.approx(uncorrected(uneven_back_projector()).std(), rel=0.5)
     line = capfd.readouterr().out
     assert "iteration 3 half1 class001: corrected in" in line
     assert "inferred" in line
@@ -64,45 +65,49 @@ def test_a_call_is_corrected_and_leaves_little_behind(make_job, capfd, monkeypat
     names = {path.name for path in (job.folder / "spisonet").iterdir()}
     assert "run_it003_half1_class001.mrc" not in names
     (record,) = read_records(job.folder)
-    assert record.outcome == "corrected"
-    assert record.facts["kept"] == 30
+    assert record.status == "corrected"
+    assert record.halves == "independent"
+    assert read_tokens(read_volume(job.result(3), 4.0).labels) == {"halves": {"independent"}}
+    assert record.metrics["initial_reference_to_angstrom"] == 30
     assert json.loads((job.folder / "spisonet" / "summary.json").read_text())["rows"][0]["iteration"] == 3
 
 
 @pytest.mark.parametrize("version", ["4.0", "5.0"])
-def test_newer_versions_are_served_alike(make_job, version, capfd):
+def test_newer_versions_are_corrected_alike(make_job, version, capfd):
     job = make_job(version)
     assert call(job.write_call(1234, "_half2_class001")) == 0  # there is no iteration 1233
     assert "NOT corrected" in capfd.readouterr().out
     found = read_volume(job.result(1234, "_half2_class001"), 4.0).data
-    assert found == pytest.approx(plain(uneven_sums(), gridding=False), abs=1e-6)
+    assert found == pytest.approx(uncorrected(uneven_back_projector(), gridding=False), abs=1e-6)
     job.write_iteration(1233)
     assert call(job.write_call(1234, "_half2_class001")) == 0
     assert "iteration 1234 half2 class001: corrected" in capfd.readouterr().out
 
 
 def test_even_views_get_relions_own_map(make_job, capfd):
-    job, even = make_job(), uneven_sums(opening=0.0)
-    assert call(job.write_call(3, sums=even)) == 0
-    assert read_volume(job.result(3), 4.0).data == pytest.approx(plain(even), abs=1e-6)
-    assert "left alone, because the views are even" in capfd.readouterr().out
+    job, even = make_job(), uneven_back_projector(opening=0.0)
+    assert call(job.write_call(3, back_projector=even)) == 0
+    assert read_volume(job.result(3), 4.0).data == pytest.approx(uncorrected(even), abs=1e-6)
+    assert "skipped: the views are even" in capfd.readouterr().out
+    (record,) = read_records(job.folder)
+    assert (record.status, record.reason_code) == ("skipped", "even_views")
 
 
-def test_averages_of_volumes_have_a_scale_of_their_own(make_job, capfd, monkeypatch):
+def test_averages_of_volumes_have_relions_internal_scale(make_job, capfd, monkeypatch):
     monkeypatch.setenv("ISONET_SUBTOMOGRAMS", "True")
-    job, even = make_job(), uneven_sums(opening=0.0)
+    job, even = make_job(), uneven_back_projector(opening=0.0)
     job.write_iteration(2, dimensionality=3)
-    assert call(job.write_call(3, sums=even)) == 0
-    expected = plain(replace(even, prior_from_shell=5)) * even.box  # RELION's --minres_map
+    assert call(job.write_call(3, back_projector=even)) == 0
+    expected = uncorrected(replace(even, minres_map=5)) * even.box  # RELION's --minres_map
     assert read_volume(job.result(3), 4.0).data == pytest.approx(expected, abs=1e-6 * float(expected.max()))
     # The correction keeps that scale, and nothing of a first reference that may lack the same wedge.
     assert call(job.write_call(3)) == 0
     assert "corrected" in capfd.readouterr().out
     corrected = read_volume(job.result(3), 4.0).data
-    expected = plain(uneven_sums(), gridding=False) * even.box
+    expected = uncorrected(uneven_back_projector(), gridding=False) * even.box
     assert (corrected * expected).sum() / (expected**2).sum() == pytest.approx(1, abs=0.1)
     (record,) = read_records(job.folder)
-    assert record.facts["kept"] is None
+    assert record.metrics["initial_reference_to_angstrom"] is None
 
 
 def test_the_last_iteration_is_relions_own(make_job, capfd):
@@ -110,9 +115,9 @@ def test_the_last_iteration_is_relions_own(make_job, capfd):
     job.write_iteration(2, f"{COMMAND} --skip_gridding")
     assert call(job.write_call(3, "_class001")) == 0
     assert read_volume(job.result(3, "_class001"), 4.0).data == pytest.approx(
-        plain(uneven_sums(), gridding=False), abs=1e-6
+        uncorrected(uneven_back_projector(), gridding=False), abs=1e-6
     )
-    assert "left alone" in capfd.readouterr().out
+    assert "skipped: the last iteration" in capfd.readouterr().out
 
 
 def test_classes_of_a_classification_are_corrected(make_job, capfd):
@@ -121,15 +126,17 @@ def test_classes_of_a_classification_are_corrected(make_job, capfd):
     assert call(job.write_call(3, "_class002")) == 0
     assert "iteration 3 class002: corrected" in capfd.readouterr().out
     (record,) = read_records(job.folder)
-    assert record.facts["kept"] is None  # classes that share a start must be free to part
+    assert (
+        record.metrics["initial_reference_to_angstrom"] is None
+    )  # classes that share a start must be free to part
 
 
 def test_bodies_get_relions_own_maps(make_job, capfd):
     job = make_job()
     assert call(job.write_call(3, "_half1_body002")) == 0
-    assert "left alone, because bodies" in capfd.readouterr().out
+    assert "skipped: bodies" in capfd.readouterr().out
     assert read_volume(job.result(3, "_half1_body002"), 4.0).data == pytest.approx(
-        plain(uneven_sums()), abs=1e-6
+        uncorrected(uneven_back_projector()), abs=1e-6
     )
 
 
@@ -138,22 +145,22 @@ def test_a_half_does_not_depend_on_the_other(make_job):
     star = job.write_call(3)
     assert call(star) == 0
     alone = read_volume(job.result(3), 4.0).data
-    job.write_call(3, "_half2_class001", uneven_sums(7))
+    job.write_call(3, "_half2_class001", uneven_back_projector(7))
     assert call(job.write_call(3)) == 0
     assert np.array_equal(read_volume(job.result(3), 4.0).data, alone)
 
 
 @pytest.mark.parametrize("value", ["0", "-1"])
-def test_no_initial_low_pass_means_nothing_to_keep(make_job, value):
+def test_without_an_initial_low_pass_nothing_of_the_reference_is_kept(make_job, value):
     job = make_job()
     for iteration in (0, 2):
         job.write_iteration(iteration, COMMAND.replace("--ini_high 30", f"--ini_high {value}"))
     assert call(job.write_call(3)) == 0
     (record,) = read_records(job.folder)
-    assert (record.outcome, record.facts["kept"]) == ("corrected", None)
+    assert (record.status, record.metrics["initial_reference_to_angstrom"]) == ("corrected", None)
 
 
-def test_a_continuation_forgets_what_it_does_anew(make_job):
+def test_a_continuation_replaces_the_records_of_repeated_iterations(make_job):
     job = make_job()
     for iteration in (3, 4):
         job.write_iteration(iteration)
@@ -162,15 +169,19 @@ def test_a_continuation_forgets_what_it_does_anew(make_job):
     assert [record.iteration for record in read_records(job.folder)] == [3]
 
 
-def failing(job, capfd, reason: str):
+def failing(job, capfd, reason: str, code: str = "invalid_input"):
     star = job.write_call(3)
     job.result(3).write_bytes(b"of an earlier run")
     assert call(star) == 0
     streams = capfd.readouterr()
-    assert "NOT corrected, because" in streams.out
+    assert "NOT corrected: " in streams.out
     assert reason in streams.out
+    (record,) = read_records(job.folder)
+    assert (record.status, record.reason_code) == ("not_corrected", code)
     assert reason in streams.err
-    assert read_volume(job.result(3), 4.0).data == pytest.approx(plain(uneven_sums()), abs=1e-6)
+    assert read_volume(job.result(3), 4.0).data == pytest.approx(
+        uncorrected(uneven_back_projector()), abs=1e-6
+    )
     os.environ["ISONET_STRICT"] = "True"
     try:
         assert call(job.write_call(3)) == 1
@@ -180,25 +191,25 @@ def failing(job, capfd, reason: str):
     assert reason in capfd.readouterr().err
 
 
-def test_a_misspelt_option_costs_the_correction_and_nothing_else(make_job, capfd, monkeypatch):
+def test_a_misspelt_option_prevents_the_correction_only(make_job, capfd, monkeypatch):
     monkeypatch.setenv("ISONET_EPOCHES", "3")
-    failing(make_job(), capfd, "did you mean EPOCHS")
+    failing(make_job(), capfd, "did you mean EPOCHS", "invalid_option")
 
 
 def test_a_mask_of_another_box_is_named(make_job, capfd):
     job = make_job()
     volume = read_volume(job.project / "mask.mrc")
     write_volume(job.project / "mask.mrc", volume.with_data(volume.data[:24, :24, :24]))
-    failing(job, capfd, "box of 24 voxels where the reference has 32")
+    failing(job, capfd, "box of 24 voxels; the reference has 32")
 
 
-def test_a_training_that_fails_is_replaced(make_job, capfd, monkeypatch):
+def test_a_failed_training_is_replaced_by_the_uncorrected_map(make_job, capfd, monkeypatch):
     monkeypatch.setenv("ISONET_EPOCHS", "1")
     monkeypatch.setenv("ISONET_LEARNING_RATE", "1e30")
-    failing(make_job(), capfd, "Inside RELION, --learning_rate is set by ISONET_LEARNING_RATE")
+    failing(make_job(), capfd, "--learning_rate is set by ISONET_LEARNING_RATE", "loss_not_finite")
 
 
-def test_a_missing_gpu_is_no_reason_to_stop(make_job, capfd, monkeypatch):
+def test_a_missing_gpu_does_not_stop_the_refinement(make_job, capfd, monkeypatch):
     monkeypatch.setenv("ISONET_DEVICE", "cuda:7")
     failing(make_job(), capfd, "does not exist")
 
@@ -221,7 +232,7 @@ def test_without_its_arrays_a_call_fails_in_one_sentence(make_job, capfd, damage
     assert not job.result(3).exists()
 
 
-def test_a_second_program_on_the_same_call_does_no_harm(make_job, capfd, monkeypatch):
+def test_a_second_process_on_the_same_call_writes_the_uncorrected_map(make_job, capfd, monkeypatch):
     job = make_job()
     star = job.write_call(3)
     (job.folder / "spisonet").mkdir()
@@ -229,8 +240,10 @@ def test_a_second_program_on_the_same_call_does_no_harm(make_job, capfd, monkeyp
     assert lock.acquire(wait=False)
     job.result(3).write_bytes(b"what the first has just written")
     assert call(star) == 0
-    assert "at work" in capfd.readouterr().err
-    assert read_volume(job.result(3), 4.0).data == pytest.approx(plain(uneven_sums()), abs=1e-6)
+    assert "is processing" in capfd.readouterr().err
+    assert read_volume(job.result(3), 4.0).data == pytest.approx(
+        uncorrected(uneven_back_projector()), abs=1e-6
+    )
     monkeypatch.setenv("ISONET_STRICT", "on")
     assert call(star) == 1
     assert job.result(3).is_file()
@@ -254,7 +267,7 @@ def test_a_full_disk_is_an_error_and_leaves_no_half_map(make_job):
     assert not list(job.folder.glob(".*partial*"))
 
 
-def test_a_worker_killed_in_mid_training_is_replaced_by_the_plain_map(make_job, monkeypatch):
+def test_a_worker_killed_in_training_is_replaced_by_the_uncorrected_map(make_job, monkeypatch):
     monkeypatch.setenv("ISONET_EPOCHS", "1")
     monkeypatch.setenv("ISONET_N_SUBVOLUME", "100000")
     job = make_job()
@@ -264,8 +277,10 @@ def test_a_worker_killed_in_mid_training_is_replaced_by_the_plain_map(make_job, 
     os.kill(worker, 9)
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 0
-    assert "NOT corrected, because the training was killed by signal 9" in out
-    assert read_volume(job.result(3), 4.0).data == pytest.approx(plain(uneven_sums()), abs=1e-6)
+    assert "NOT corrected: the training was killed by signal 9" in out
+    assert read_volume(job.result(3), 4.0).data == pytest.approx(
+        uncorrected(uneven_back_projector()), abs=1e-6
+    )
 
 
 def find_child(parent: int) -> int:
@@ -298,15 +313,18 @@ def test_warm_starts_take_the_last_iterations_weights(make_job, capfd, monkeypat
     assert "NOT" not in capfd.readouterr().out
 
 
-def test_joint_halves_say_that_they_are_not_independent(make_job, monkeypatch):
+def test_joint_halves_are_marked_as_not_independent(make_job, monkeypatch):
     monkeypatch.setenv("ISONET_JOINT", "True")
     job = make_job()
-    stars = [job.write_call(3, f"_half{half}_class001", uneven_sums(half)) for half in (1, 2)]
+    stars = [job.write_call(3, f"_half{half}_class001", uneven_back_projector(half)) for half in (1, 2)]
     processes = [program(star) for star in stars]
     outputs = [process.communicate(timeout=180) for process in processes]
-    assert all("BOTH HALVES BY ONE NETWORK" in out for out, _ in outputs), outputs
+    assert all("HALVES NOT INDEPENDENT" in out for out, _ in outputs), outputs
+    for half in (1, 2):
+        labels = read_volume(job.result(3, f"_half{half}_class001"), 4.0).labels
+        assert read_tokens(labels) == {"halves": {"coupled"}}
     records = read_records(job.folder)
-    assert [record.facts["joint"] for record in records] == [True, True]
+    assert [record.halves for record in records] == ["coupled", "coupled"]
     job.write_iteration(3)
     assert call(job.write_call(4, "_class001")) == 0
     assert "NOT independent" in (job.folder / "spisonet" / "summary.html").read_text()

@@ -1,4 +1,4 @@
-"""What the refinement's own files say."""
+"""A refinement read from RELION's own files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.relion_external.conftest import COMMAND
 
 
 @pytest.mark.parametrize("version", ["3.1", "4.0", "5.0"])
-def test_every_version_tells_the_same(make_job, version):
+def test_every_version_is_read_alike(make_job, version):
     job = make_job(version)
     found = read_refinement(read_call(job.write_call(3)))
     assert found.version[0] == int(version[0])
@@ -38,7 +38,7 @@ def test_every_version_tells_the_same(make_job, version):
         ("5.0", 2, {"rlnTomoTomogramsFile": "tomograms.star"}),
     ],
 )
-def test_subtomograms_are_told_from_images(make_job, version, dimensionality, values):
+def test_subtomograms_and_images_are_distinguished(make_job, version, dimensionality, values):
     job = make_job(version)
     job.write_iteration(2, dimensionality=dimensionality, **values)
     found = read_refinement(read_call(job.write_call(3)))
@@ -63,7 +63,7 @@ def test_gridding_follows_the_version_and_the_command(make_job, version, flag, g
     assert read_refinement(read_call(job.write_call(3))).grids is grids
 
 
-def test_a_continuation_finds_what_the_first_run_left(make_job):
+def test_a_continuation_reads_the_files_of_the_first_run(make_job):
     job = make_job()
     job.write_iteration(2, "--o Refine3D/job007/run_ct2 --continue run_it002_optimiser.star", "run_ct2")
     for path in job.folder.glob("run_it002_*"):
@@ -87,7 +87,7 @@ def test_a_continuation_without_files_of_its_own_root_uses_the_first_ones(make_j
     assert read_refinement(read_call(continued)).mask == Path("mask.mrc")
 
 
-def test_a_job_without_the_last_iteration_is_an_error(make_job):
+def test_a_job_without_the_previous_iteration_is_an_error(make_job):
     job = make_job()
     with pytest.raises(SpisonetError, match="no optimiser file of iteration 8"):
         read_refinement(read_call(job.write_call(9)))

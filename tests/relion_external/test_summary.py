@@ -1,39 +1,39 @@
-"""The summary by iteration."""
+"""Summary of a refinement by iteration."""
 
 from __future__ import annotations
 
 import json
 
-import numpy as np
 import pytest
 
 from relion_external.call import read_call
 from relion_external.refinement import read_refinement
-from relion_external.summary import _chart, write_summary
-from relion_external.workspace import CORRECTED, IterationRecord, Workspace
-from tests.relion_external.conftest import uneven_sums
+from relion_external.summary import write_summary
+from relion_external.workspace import CORRECTED, IterationRecord, Workspace, read_records
+from tests.relion_external.conftest import uneven_back_projector
 
-FACTS = {
+METRICS = {
     "seconds": 3.0,
     "loss": 0.1,
-    "resolution": 12.0,
-    "sparse": 0.4,
-    "hidden": 0.5,
-    "inferred": 0.1,
-    "direction": 20.0,
-    "joint": False,
-    "kept": None,
-    "last_shell": 13,
+    "resolution_angstrom": 12.0,
+    "undersampled_fraction": 0.4,
+    "unmeasured_fraction": 0.5,
+    "inferred_fraction": 0.1,
+    "inferred_angle_degrees": 20.0,
+    "initial_reference_to_angstrom": None,
+    "r_max": 13,
 }
 
 
-def write(job, iteration: int, half: int, **facts) -> Workspace:
-    call = read_call(job.write_call(iteration, f"_half{half}_class001", uneven_sums(half)))
+def write(job, iteration: int, half: int, halves: str = "independent", **metrics) -> Workspace:
+    call = read_call(job.write_call(iteration, f"_half{half}_class001", uneven_back_projector(half)))
     workspace = Workspace(call)
     workspace.prepare()
-    record = IterationRecord(iteration, f"half{half}", "class001", CORRECTED, facts=FACTS | facts)
+    record = IterationRecord(
+        iteration, f"half{half}", "class001", CORRECTED, halves=halves, metrics=METRICS | metrics
+    )
     workspace.write_record(record)
-    write_summary(call, read_refinement(call), workspace, uneven_sums(half))
+    write_summary(call, read_refinement(call), workspace, uneven_back_projector(half))
     return workspace
 
 
@@ -52,31 +52,36 @@ def three(make_job):
     return job
 
 
-def test_an_iteration_is_summed_up_when_the_next_one_comes(three):
+def test_an_iteration_is_summarised_in_the_next_one(three):
     table = rows(three)
     assert [row["iteration"] for row in table] == [3, 4, 5]
     assert len(table[0]["corrections"]) == 2
-    # Directions of iteration 3 are known from iteration 4 on, of iteration 5 not yet.
+    # Directions of iteration 3 are measured in iteration 4, those of iteration 5 not yet.
     assert table[0]["sphericity"] < 1
-    assert table[0]["best_direction"] < table[0]["worst_direction"]
+    assert table[0]["best_direction_angstrom"] < table[0]["worst_direction_angstrom"]
     assert "sphericity" not in table[2]
-    assert 0 < table[1]["median_angle"] < 60
-    assert table[1]["median_change"] == pytest.approx(1, abs=0.2)  # the fixture tilts by a degree
-    left = [path.name for path in (three.folder / "spisonet").glob("*_plain.mrc")]
-    assert sorted(left) == ["run_it005_half1_class001_plain.mrc", "run_it005_half2_class001_plain.mrc"]
+    assert 0 < table[1]["median_view_angle_degrees"] < 60
+    assert table[1]["median_view_change_degrees"] == pytest.approx(
+        1, abs=0.2
+    )  # the fixture tilts by a degree
+    left = [path.name for path in (three.folder / "spisonet").glob("*_uncorrected.mrc")]
+    assert sorted(left) == [
+        "run_it005_half1_class001_uncorrected.mrc",
+        "run_it005_half2_class001_uncorrected.mrc",
+    ]
 
 
-def test_the_page_tells_the_same(three):
+def test_the_page_has_the_same_rows_and_a_figure(three):
     page = (three.folder / "spisonet" / "summary.html").read_text()
     assert page.count("<tr>") == 4
-    assert "corrected in 3 s, 10 % inferred" in page
-    assert "<svg" in page
+    assert "corrected in 3 s, 10 % of the power inferred" in page
+    assert "data:image/svg+xml" in page
     assert "NOT independent" not in page
-    write(three, 6, 1, joint=True)
+    write(three, 6, 1, halves="coupled")
     assert "NOT independent" in (three.folder / "spisonet" / "summary.html").read_text()
 
 
-def test_views_are_judged_with_their_symmetry_mates(make_job):
+def test_symmetry_mates_of_the_views_are_considered(make_job):
     job = make_job()
     sampling = job.folder / "run_it002_sampling.star"
     sampling.write_text(sampling.read_text().replace("Group C1", "Group C3"))
@@ -84,16 +89,14 @@ def test_views_are_judged_with_their_symmetry_mates(make_job):
     rows = "\n".join(f"{4 * i} 20 0 1" for i in range(20))
     labels = "_rlnAngleRot #1\n_rlnAngleTilt #2\n_rlnAnglePsi #3\n_rlnRandomSubset #4"
     (job.folder / "run_it002_data.star").write_text(f"\ndata_particles\n\nloop_\n{labels}\n{rows}\n\n")
-    write(job, 3, 1, kept=30.0)
-    facts = json.loads((job.folder / "spisonet" / "it002_class001.directions.json").read_text())
-    assert facts["preferred_axis"] == pytest.approx([0, 0, 1], abs=1e-3)
-    assert facts["median_angle"] == pytest.approx(20, abs=0.1)
+    write(job, 3, 1, initial_reference_to_angstrom=30.0)
+    metrics = json.loads((job.folder / "spisonet" / "it002_class001.directions.json").read_text())
+    assert metrics["preferred_axis"] == pytest.approx([0, 0, 1], abs=1e-3)
+    assert metrics["median_view_angle_degrees"] == pytest.approx(20, abs=0.1)
     assert "ISONET_KEEP_LOWRES" in (job.folder / "spisonet" / "summary.html").read_text()
 
 
-def test_charts_span_their_figures():
-    assert _chart([(1, 2.0)], "one point is no curve") == ""
-    chart = _chart([(1, 2.0), (2, 8.0), (4, 4.0)], "a <title>")
-    assert "&lt;title&gt;" in chart
-    heights = [float(part.split(",")[1]) for part in chart.split("points='")[1].split("'")[0].split()]
-    assert np.argmin(heights) == 1
+def test_records_of_other_versions_are_left_out(three):
+    path = three.folder / "spisonet" / "it003_half1_class001.json"
+    path.write_text('{"iteration": 3, "half": "half1", "part": "class001", "outcome": "corrected"}')
+    assert [record.half for record in read_records(three.folder)] == ["half2", *2 * ["half1", "half2"]]

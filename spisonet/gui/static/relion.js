@@ -6,24 +6,24 @@ import { attempt, badge, dateTime, h, notify, redraw } from "./dom.js";
 
 const REFRESH_MILLISECONDS = 4000;
 const COLUMNS = [
-  ["resolution", "resolution (RELION FSC), Å", 2],
-  ["best_direction", "best direction, Å", 1],
-  ["worst_direction", "worst direction, Å", 1],
+  ["resolution_angstrom", "resolution (RELION FSC), Å", 2],
+  ["best_direction_angstrom", "best direction, Å", 1],
+  ["worst_direction_angstrom", "worst direction, Å", 1],
   ["sphericity", "sphericity", 3],
   ["cfar", "cFAR", 3],
-  ["median_angle", "median angle to preferred axis, °", 1],
-  ["median_change", "median change of views, °", 1],
+  ["median_view_angle_degrees", "median angle to preferred axis, °", 1],
+  ["median_view_change_degrees", "median change of views, °", 1],
 ];
 const CHARTS = [
-  ["resolution", "resolution, Å"],
+  ["resolution_angstrom", "resolution, Å"],
   ["sphericity", "sphericity"],
-  ["median_change", "median change of views, °"],
+  ["median_view_change_degrees", "median change of views, °"],
 ];
 
-function correctionText({ half, outcome, reason, seconds, inferred_fraction: inferred }) {
+function correctionText({ half, status, reason, seconds, inferred_fraction: inferred }) {
   const name = half || "all";
-  if (outcome !== "corrected") {
-    return `${name}: ${outcome === "waited" ? "skipped" : "NOT corrected"} (${reason.replace(/\.$/, "")})`;
+  if (status !== "corrected") {
+    return `${name}: ${status === "skipped" ? "skipped" : "NOT corrected"} (${reason.replace(/\.$/, "")})`;
   }
   return `${name}: corrected in ${seconds.toFixed(0)} s, ${(100 * inferred).toFixed(0)} % of the power inferred`;
 }
