@@ -76,7 +76,11 @@ def read_refinement(name: str, allowed_folders: AllowedFolders) -> dict[str, Any
         raise SpisonetError(f"{name} is not a folder.")
     corrections = allowed_folders.resolve(folder / CORRECTIONS_FOLDER)
     summary = _read_json(corrections / SUMMARY_FILE).get("rows", [])
-    rows = {(row["iteration"], row["part"]): row for row in summary}
+    rows = {
+        (row["iteration"], row["part"]): row
+        for row in summary
+        if all("status" in record for record in row["corrections"])  # not of an older version
+    }
     # An iteration is recorded before it is added to the summary, which half 1 alone writes.
     records = [_read_json(path) for path in sorted(corrections.glob("it*.json"))]
     for record in (record for record in records if "status" in record):

@@ -402,15 +402,17 @@ def test_relions_page_shows_a_running_refinement(page):
     assert line.startswith("export RELION_EXTERNAL_RECONSTRUCT_EXECUTABLE=/")
     assert Path(line.partition("=")[2]).is_file()
     page.find("td", "Refine3D/job007")
-    facts = {"resolution": 12.5, "seconds": 31.0, "inferred": 0.21}
+    metrics = {"resolution_angstrom": 12.5, "seconds": 31.0, "inferred_fraction": 0.21}
     for half in ("half1", "half2"):
         record = {
             "iteration": 3,
             "half": half,
             "part": "class001",
-            "outcome": "corrected",
+            "status": "corrected",
+            "reason_code": "",
             "reason": "",
-            "facts": facts,
+            "halves": "independent",
+            "metrics": metrics,
         }
         (job / "spisonet" / f"it003_{half}_class001.json").write_text(json.dumps(record), encoding="utf-8")
     page.find("#iterations td", "half2: corrected in 31 s, 21 % of the power inferred")  # refreshed by itself

@@ -11,7 +11,7 @@ from spisonet.gui import refinements
 from spisonet.gui.allowed_folders import AllowedFolders
 from spisonet.gui.refinements import check_refinement, list_refinements, read_refinement
 
-FACTS = {"resolution": 12.5, "seconds": 31.0, "inferred": 0.21}
+METRICS = {"resolution_angstrom": 12.5, "seconds": 31.0, "inferred_fraction": 0.21}
 
 
 @pytest.fixture
@@ -25,9 +25,11 @@ def write_record(folders: AllowedFolders, iteration: int, half: str, **changes: 
         "iteration": iteration,
         "half": half,
         "part": "class001",
-        "outcome": "corrected",
+        "status": "corrected",
+        "reason_code": "",
         "reason": "",
-        "facts": FACTS,
+        "halves": "independent",
+        "metrics": METRICS,
         **changes,
     }
     path = folders.project / "Refine3D/job007/spisonet" / f"it{iteration:03d}_{half}_class001.json"
@@ -57,15 +59,15 @@ def test_state_and_iteration_come_from_relions_files(folders, exit_file, state):
 def test_an_iteration_is_shown_as_soon_as_it_is_recorded(folders):
     spisonet = folders.project / "Refine3D/job007/spisonet"
     write_record(folders, 3, "half1")
-    write_record(folders, 3, "half2", outcome="waited", reason="The map is isotropic.", facts={})
+    write_record(folders, 3, "half2", status="skipped", reason="The map is isotropic.", metrics={})
     (spisonet / "it003_class001.directions.json").write_text('{"sphericity": 0.9}', encoding="utf-8")
     (row,) = read_refinement("Refine3D/job007", folders)["rows"]
-    assert (row["iteration"], row["resolution"]) == (3, 12.5)
+    assert (row["iteration"], row["resolution_angstrom"]) == (3, 12.5)
     assert row["corrections"] == [
-        {"half": "half1", "outcome": "corrected", "reason": "", "seconds": 31.0, "inferred_fraction": 0.21},
+        {"half": "half1", "status": "corrected", "reason": "", "seconds": 31.0, "inferred_fraction": 0.21},
         {
             "half": "half2",
-            "outcome": "waited",
+            "status": "skipped",
             "reason": "The map is isotropic.",
             "seconds": None,
             "inferred_fraction": None,
@@ -79,6 +81,8 @@ def test_the_summary_adds_the_directions_and_no_half_twice(folders):
     record = json.loads((spisonet / "it003_half1_class001.json").read_text(encoding="utf-8"))
     rows = [{"iteration": 3, "part": "class001", "corrections": [record], "sphericity": 0.9}]
     (spisonet / "summary.json").write_text(json.dumps({"rows": rows}), encoding="utf-8")
+    old = {"iteration": 2, "half": "half1", "part": "class001", "outcome": "corrected", "facts": {}}
+    (spisonet / "it002_half1_class001.json").write_text(json.dumps(old), encoding="utf-8")
     (spisonet / "it004_half1_class001.json").write_text('{"iteration": 4', encoding="utf-8")  # half written
     (row,) = read_refinement("Refine3D/job007", folders)["rows"]
     assert row["sphericity"] == 0.9
