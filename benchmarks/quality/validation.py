@@ -178,8 +178,8 @@ def compare(case: Case, simulated: Simulated, out: Path) -> dict[str, float]:
     error = residual(corrected, simulated, case)
     inside = simulated.mask > 0.5
     return {
-        "held_out": found["recovered"],
-        "held_out_without_network": found["recovered_without_network"],
+        "held_out": found["recovery"],
+        "held_out_without_network": found["recovery_without_network"],
         "true": recovery(corrected, simulated, case),
         "true_before": recovery(simulated.half1, simulated, case),
         "blank": after["blank"],

@@ -18,7 +18,8 @@ from spisonet import __version__
 from spisonet.analysis.config import DiagnoseConfig, Fsc3dConfig, Fsd3dConfig
 from spisonet.anisotropy.config import ReconstructConfig
 from spisonet.commands.registry import SPISONET
-from spisonet.figures.reconstruction import central_slices, draw_slices
+from spisonet.figures.captions import CORRECTION
+from spisonet.figures.slices import central_slices, draw_slices
 from spisonet.figures.tomograms import middle_slices
 from spisonet.fourier.config import AngularWhitenConfig, CombineMapConfig, WhiteningConfig
 from spisonet.fourier.grids import rfft3
@@ -30,8 +31,8 @@ from spisonet.io.run_record import read_job_record
 from spisonet.io.tomogram_table import TomogramTable
 from spisonet.io.tomograms import open_tomogram
 from spisonet.report.config import ReportConfig
-from spisonet.report.reconstruction import facts_of, note_on_independence
-from spisonet.report.sections import CAPTIONS
+from spisonet.report.independence import note_on_independence
+from spisonet.report.run_metadata import run_metadata
 from spisonet.report.tomograms import INFERRED
 from spisonet.tomography.filters_config import DeconvConfig, MakeMaskConfig
 from spisonet.tomography.prediction_config import PredictConfig
@@ -230,8 +231,8 @@ def _figures(folder: Path) -> list[Path]:
 def _correction(title: str, outcome: dict[str, Any], folder: Path) -> Contents:
     config = ReconstructConfig.model_validate(outcome["config"])
     figures = [folder / name for name in outcome["figures"]]
-    facts = facts_of(config, outcome) | {"Note": note_on_independence(config, outcome)}
-    pages = [_picture(path, CAPTIONS[path.name]) for path in figures if path.is_file()]
+    facts = run_metadata(config, outcome) | {"Note": note_on_independence(config, outcome)}
+    pages = [_picture(path, CORRECTION[path.name]) for path in figures if path.is_file()]
     return Contents(title, facts, pages)
 
 

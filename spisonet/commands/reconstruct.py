@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from spisonet.anisotropy.reconstruct import reconstruct
-from spisonet.commands.validation import _report
+from spisonet.commands.validation import report_run, validate_run
 from spisonet.errors import SpisonetError
 from spisonet.io.mrc import read_volume
 from spisonet.learning.launcher import run_on_devices
 from spisonet.validation.config import ValidateConfig
 from spisonet.validation.model import positions_in_map, read_model
-from spisonet.validation.validate import validate
 
 if TYPE_CHECKING:
     from spisonet.anisotropy.config import ReconstructConfig
@@ -46,7 +45,7 @@ def _correct(config: ReconstructConfig, memory: Memory, processes: ProcessGroup)
         options = {"cones": config.validation_cones, "ncpus": config.ncpus, "resume": config.resume}
         asked = ValidateConfig.from_options({"folder": config.output_dir, **options})
         try:
-            validate(asked, memory, processes)
+            validate_run(asked, memory, processes)
         except SpisonetError:
             _report_if_asked(config)  # the correction itself is whole
             raise
@@ -55,4 +54,4 @@ def _correct(config: ReconstructConfig, memory: Memory, processes: ProcessGroup)
 
 def _report_if_asked(config: ReconstructConfig) -> None:
     if config.report:
-        _report(config.output_dir, config.ncpus)
+        report_run(config.output_dir, config.ncpus)

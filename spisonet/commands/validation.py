@@ -1,29 +1,28 @@
-"""Commands that test a finished run: validate, nulltest and report."""
+"""Commands that validate a finished run: validate, nulltest and report."""
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
-from html import escape
 from typing import TYPE_CHECKING
 
-from spisonet import __version__
-from spisonet.io.atomic import prepare_output_file, write_json
+from spisonet.anisotropy.config import ReconstructConfig
+from spisonet.anisotropy.reconstruct import output_names, reconstruct
+from spisonet.anisotropy.run_inputs import FSC3D_FILE
+from spisonet.commands.validation_results import write_null_tests, write_validation
+from spisonet.io.atomic import prepare_output_file, prepare_output_folder
+from spisonet.io.events import progress_to_folder
+from spisonet.io.logs import log_to_folder
+from spisonet.io.mrc import Volume, read_volume, write_volume
+from spisonet.io.run_record import JOB_FILE, read_job_record
 from spisonet.learning.launcher import run_on_devices
 from spisonet.report.config import ReportConfig
-from spisonet.report.page import warning, write_page
-from spisonet.report.reconstruction import (
-    REPORT_FILE,
-    SECTIONS,
-    _label_of_halves,
-    log,
-    note_on_independence,
-    verdict,
-)
+from spisonet.report.reconstruction import REPORT_FILE, write_report
 from spisonet.validation.finished_run import FinishedRun
-from spisonet.validation.model import read_model
-from spisonet.validation.null_tests import null_test
-from spisonet.validation.validate import validate
+from spisonet.validation.model import positions_in_map, read_model
+from spisonet.validation.null_tests import NullCorrection, null_tests, prepare_null_tests
+from spisonet.validation.prepared import prepare_validation
+from spisonet.validation.records import NULL_TEST_FOLDER, VALIDATION_FOLDER
+from spisonet.validation.validate import log, validate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,90 +30,136 @@ if TYPE_CHECKING:
     from spisonet.learning.memory import Memory
     from spisonet.learning.process_group import ProcessGroup
     from spisonet.validation.config import NullTestConfig, ValidateConfig
+    from spisonet.validation.null_maps import Halves
 
 
 def run_validate(config: ValidateConfig) -> None:
-    """Hide cones from a finished run's maps, learn again, and say how well the cones were recovered.
+    """Validate a finished run in held-out cones.
 
     Writes ``validation/validation.json``, the uncertainty of every voxel and a script for ChimeraX into the
-    run's folder, and its report anew.
+    folder of the run, and its report anew.
 
     Raises
     ------
     SpisonetError
-        If the folder holds no finished run, its maps are no longer there, or nothing was learned.
+        If the folder does not contain a finished run of two half maps with a trained network, or if its input
+        maps are missing.
     """
     run_on_devices(run_validate, config, _validate)
 
 
 def run_null_test(config: NullTestConfig) -> None:
-    """Correct null half maps as a finished run was, and say what appears that was not there.
+    """Correct null half maps as a finished run was corrected, and test what appears.
 
-    Writes ``null_tests/null_tests.json`` into the run's folder, and its report anew.
+    Writes ``null_tests/null_tests.json`` into the folder of the run, and its report anew.
 
     Raises
     ------
     SpisonetError
-        If the folder holds no finished run, or one of a single map, or the domain's mask is unusable.
+        If the folder does not contain a finished run of two half maps, or if the mask of the domain is
+        unusable.
     """
     run_on_devices(run_null_test, config, _null_test)
 
 
 def _validate(config: ValidateConfig, memory: Memory, processes: ProcessGroup) -> None:
-    validate(config, memory, processes)
-    _report(config.folder, config.ncpus)
+    validate_run(config, memory, processes)
+    report_run(config.folder, config.ncpus)
 
 
 def _null_test(config: NullTestConfig, memory: Memory, processes: ProcessGroup) -> None:
-    null_test(config, memory, processes)
-    _report(config.folder, config.ncpus)
+    null_test_run(config, memory, processes)
+    report_run(config.folder, config.ncpus)
 
 
-def _report(folder: Path, ncpus: int) -> None:
+def validate_run(config: ValidateConfig, memory: Memory, processes: ProcessGroup) -> None:
+    """Validate a finished run and write the results; see `run_validate`."""
+    prepared = prepare_validation(config, memory)
+    folder = prepared.run.folder / VALIDATION_FOLDER
+    prepare_output_folder(folder)
+    with log_to_folder(folder), progress_to_folder(prepared.run.folder):
+        result = validate(config, prepared, processes, folder)
+        path = write_validation(folder, config, prepared, result)
+        log.info(
+            "Held-out validation: correlation with the signal %.2f (without a network %.2f). Written: %s",
+            result.learned.recovery,
+            result.constrained.recovery,
+            path,
+        )
+
+
+def null_test_run(config: NullTestConfig, memory: Memory, processes: ProcessGroup) -> None:
+    """Carry out the null tests of a finished run and write the results; see `run_null_test`."""
+    prepared = prepare_null_tests(config)
+    run = prepared.run
+    folder = run.folder / NULL_TEST_FOLDER
+    prepare_output_folder(folder)
+    epochs = min(run.config.epochs, config.epochs or max(1, run.config.epochs // 3))
+
+    def correct(name: str, halves: Halves) -> NullCorrection:
+        return _correct_null_maps(run, folder / name, halves, epochs, config.resume, memory, processes)
+
+    with progress_to_folder(run.folder):
+        result = null_tests(prepared, correct)
+    path = write_null_tests(folder, config, run, epochs, result)
+    for name, numbers in result.numbers.items():
+        log.info("Null test %s: %s", name, numbers["result_sentence"])
+    log.info("Written: %s", path)
+
+
+def _correct_null_maps(
+    run: FinishedRun,
+    folder: Path,
+    halves: Halves,
+    epochs: int,
+    resume: bool,
+    memory: Memory,
+    processes: ProcessGroup,
+) -> NullCorrection:
+    """Correct half maps with the options and the 3D FSC of a run, in a folder of their own."""
+    prepare_output_folder(folder)
+    paths = [folder / f"half{index}.mrc" for index in (1, 2)]
+    for path, data in zip(paths, halves, strict=True):
+        write_volume(path, run.input_maps.half1.with_data(data), "spisonet: made for a null test")
+    options = run.config.model_dump() | {
+        "i1": paths[0],
+        "i2": paths[1],
+        "aniso_file": run.config.aniso_file or run.folder / FSC3D_FILE,
+        "reference": None,
+        "limit_res": run.limit_angstrom,
+        "output_dir": folder,
+        "epochs": epochs,
+        "resume": resume and (folder / JOB_FILE).is_file(),
+    }
+    reconstruct(ReconstructConfig.from_options(options), memory, processes)
+    names = output_names([Volume(data, 1.0, name=str(p)) for data, p in zip(halves, paths, strict=True)])
+    corrected = [folder / f"corrected_{name}.mrc" for name in names]
+    filtered = corrected[0].with_name(f"{corrected[0].stem}_filtered.mrc")
+    half1, half2, half1_filtered = (
+        read_volume(path, run.config.apix).data for path in (*corrected, filtered)
+    )
+    return NullCorrection(half1, half2, half1_filtered, read_job_record(folder)["corrected_by_shell"])
+
+
+def report_run(folder: Path, ncpus: int) -> None:
+    """Write the report of a finished run into its folder."""
     run_report(ReportConfig.from_options({"folder": folder, "ncpus": ncpus}))
 
 
 def run_report(config: ReportConfig) -> None:
-    """Sum up a finished run in a page, with its numbers as JSON and its figures beside it.
+    """Write the report of a finished run: an HTML page, its numbers as JSON, and its figures.
 
     Raises
     ------
     SpisonetError
-        If the folder holds no finished run, or its maps are no longer there.
+        If the folder does not contain a finished run, if its input maps are missing, or if the model is
+        unusable.
     """
     run = FinishedRun.read(config.folder, config.ncpus)
     if config.model is not None:
-        read_model(config.model)  # what is asked for now has to be there
         run = replace(run, config=run.config.model_copy(update={"model": config.model}))
+        positions_in_map(read_model(config.model), run.half_maps.half1)
     page = config.o or config.folder / REPORT_FILE
     prepare_output_file(page, run.config.i1, run.config.i2, run.config.mask)
-    sections = {key: section for key, make in SECTIONS.items() if (section := make(run, page)) is not None}
-    judgement = verdict(run, {key: section.numbers for key, section in sections.items()})
-    write_json(
-        page.with_suffix(".json"),
-        {
-            "program": "spisonet",
-            "version": __version__,
-            "verdict": judgement,
-            "run": run.outcome,
-            "halves": _label_of_halves(run),
-            **{key: section.numbers for key, section in sections.items() if section.numbers},
-            "figures": {
-                os.path.relpath(path, page.parent): text
-                for section in sections.values()
-                for path, text in section.figures.items()
-            },
-        },
-    )
-    note = note_on_independence(run.config, run.outcome)
-    if run.before.coupled:
-        note = f"One network had learned from both input halves already: nothing here is independent. {note}"
-    write_page(
-        page,
-        f"spisonet: {run.config.i1}",
-        "Anisotropy correction",
-        f"<p class='verdict'>{escape(judgement)}</p>",
-        warning(note),
-        *(section.html for section in sections.values()),
-    )
+    write_report(run, page)
     log.info("Report: %s", page)

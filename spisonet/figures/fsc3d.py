@@ -1,15 +1,26 @@
-"""The figure of a 3D FSC."""
+"""Figures of a 3D FSC and of directional FSC curves."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from spisonet.analysis.fsc_metrics import FSC_HALF_MAPS, FSC_SPHERICITY, resolution_histogram
-from spisonet.io.atomic import atomic_path
+from spisonet.figures.style import (
+    BLUE,
+    CORRELATION_COLOURS,
+    GREY,
+    LABEL_SIZE,
+    ORANGE,
+    TICK_SIZE,
+    WIDTH_INCHES,
+    add_title,
+    label_resolutions,
+    resolution_ticks,
+    save_figure,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,35 +31,24 @@ if TYPE_CHECKING:
 
     from spisonet.analysis.fsc3d import Fsc3d, Fsc3dMetrics
 
-SIZE_INCHES = (11.0, 7.6)
-DPI = 110
-BLUE, ORANGE, GREY = "#1f5f99", "#c8501e", "0.45"
-COLOUR_MAP = "viridis"
-NICE_RESOLUTIONS = (50, 20, 10, 8, 6, 5, 4, 3.5, 3, 2.5, 2, 1.8, 1.6, 1.4, 1.2, 1, 0.8, 0.6)
-LABEL_DISTANCE = 0.075
+HEIGHT_INCHES = 7.6
 CONTOUR_BLUR_VOXELS = 2.5
 
 
 def write_fsc3d_figure(path: Path, fsc3d: Fsc3d, metrics: Fsc3dMetrics) -> None:
-    """Draw the global and directional FSC, the directional resolutions and three central slices.
+    """Write the figure of `draw_fsc3d` as a PNG file."""
+    save_figure(path, draw_fsc3d(fsc3d, metrics))
 
-    Parameters
-    ----------
-    path : Path
-        PNG file to write.
-    fsc3d : Fsc3d
-        The 3D FSC.
-    metrics : Fsc3dMetrics
-        Its summary.
-    """
-    figure = Figure(figsize=SIZE_INCHES)
-    canvas = FigureCanvasAgg(figure)
+
+def draw_fsc3d(fsc3d: Fsc3d, metrics: Fsc3dMetrics) -> Figure:
+    """Draw the global and directional FSC, the directional resolutions and three central slices."""
+    figure = Figure(figsize=(WIDTH_INCHES, HEIGHT_INCHES))
     top = figure.add_gridspec(
         1, 2, left=0.065, right=0.98, bottom=0.575, top=0.90, width_ratios=(1.75, 1), wspace=0.17
     )
     curves = figure.add_subplot(top[0])
     draw_curves(curves, fsc3d, metrics)
-    _add_title(curves, "Correlation of the half maps")
+    add_title(curves, "FSC of the half maps")
     _draw_histogram(figure.add_subplot(top[1]), metrics)
     bottom = figure.add_gridspec(
         1, 4, left=0.065, right=0.94, bottom=0.075, top=0.455, width_ratios=(1, 1, 1, 0.045), wspace=0.16
@@ -57,11 +57,10 @@ def write_fsc3d_figure(path: Path, fsc3d: Fsc3d, metrics: Fsc3dMetrics) -> None:
     bar = figure.colorbar(
         image, cax=figure.add_subplot(bottom[3]), ticks=[0, FSC_HALF_MAPS, FSC_SPHERICITY, 1]
     )
-    bar.ax.set_yticklabels(["0", f"{FSC_HALF_MAPS}", f"{FSC_SPHERICITY}", "1"], fontsize=8)
-    bar.set_label(f"FSC (contours: {FSC_SPHERICITY} solid, {FSC_HALF_MAPS} dotted)", fontsize=8)
+    bar.ax.set_yticklabels(["0", f"{FSC_HALF_MAPS}", f"{FSC_SPHERICITY}", "1"], fontsize=TICK_SIZE)
+    bar.set_label(f"FSC (contours: {FSC_SPHERICITY} solid, {FSC_HALF_MAPS} dotted)", fontsize=TICK_SIZE)
     figure.text(0.065, 0.955, _headline(metrics), fontsize=11, fontweight="bold")
-    with atomic_path(path) as temporary:
-        canvas.print_figure(temporary, dpi=DPI, pil_kwargs={"compress_level": 1})
+    return figure
 
 
 def draw_comparison(curves: dict[str, tuple[Fsc3d, Fsc3dMetrics]]) -> Figure:
@@ -72,12 +71,11 @@ def draw_comparison(curves: dict[str, tuple[Fsc3d, Fsc3dMetrics]]) -> Figure:
     curves : dict
         3D FSC and summary by title.
     """
-    width, height = SIZE_INCHES
-    figure = Figure(figsize=(width, height / 1.9), layout="constrained")
+    figure = Figure(figsize=(WIDTH_INCHES, HEIGHT_INCHES / 1.9), layout="constrained")
     panels = figure.subplots(1, len(curves), sharey=True, squeeze=False)[0]
     for panel, (title, (fsc3d, metrics)) in zip(panels, curves.items(), strict=True):
         draw_curves(panel, fsc3d, metrics)
-        _add_title(panel, f"{title}: cFAR {metrics.cfar:.2f}, sphericity {metrics.sphericity:.2f}")
+        add_title(panel, f"{title}: cFAR {metrics.cfar:.2f}, sphericity {metrics.sphericity:.2f}")
     return figure
 
 
@@ -91,7 +89,7 @@ def _headline(metrics: Fsc3dMetrics) -> str:
 
 
 def draw_curves(axes: Axes, fsc3d: Fsc3d, metrics: Fsc3dMetrics) -> None:
-    """Draw the global FSC and the range of those along all directions."""
+    """Draw the global FSC and the range of the FSC over directions."""
     curves = fsc3d.directional_curves
     shells = np.arange(curves.shape[1]) / fsc3d.box_angstrom
     mean, deviation = curves.mean(axis=0), curves.std(axis=0)
@@ -102,7 +100,7 @@ def draw_curves(axes: Axes, fsc3d: Fsc3d, metrics: Fsc3dMetrics) -> None:
         color=BLUE,
         alpha=0.13,
         linewidth=0,
-        label="all directions",
+        label="range over directions",
     )
     axes.fill_between(
         shells,
@@ -111,7 +109,7 @@ def draw_curves(axes: Axes, fsc3d: Fsc3d, metrics: Fsc3dMetrics) -> None:
         color=BLUE,
         alpha=0.30,
         linewidth=0,
-        label="mean ± 1 s.d. of directions",
+        label="mean ± 1 s.d. over directions",
     )
     whole = np.arange(len(fsc3d.global_fsc)) / fsc3d.box_angstrom
     axes.plot(whole, fsc3d.global_fsc, color="black", linewidth=1.6, label="global FSC")
@@ -126,7 +124,7 @@ def draw_curves(axes: Axes, fsc3d: Fsc3d, metrics: Fsc3dMetrics) -> None:
             xytext=(-3, 3),
             textcoords="offset points",
             ha="right",
-            fontsize=8,
+            fontsize=TICK_SIZE,
             color=GREY,
         )
     axes.axvline(
@@ -134,12 +132,12 @@ def draw_curves(axes: Axes, fsc3d: Fsc3d, metrics: Fsc3dMetrics) -> None:
         color=ORANGE,
         linewidth=1,
         linestyle=":",
-        label=f"limit, {fsc3d.limit_resolution_angstrom:.2f} Å",
+        label=f"resolution limit, {fsc3d.limit_resolution_angstrom:.2f} Å",
     )
     axes.axhline(0, color="0.7", linewidth=0.6, zorder=0)
     axes.set(xlim=(0, whole[-1]), ylim=(-0.12, 1.03), ylabel="FSC")
-    axes.legend(fontsize=8, facecolor="white", edgecolor="none", framealpha=0.85, loc="lower left")
-    _label_resolutions(axes, 0, whole[-1])
+    axes.legend(fontsize=TICK_SIZE, facecolor="white", edgecolor="none", framealpha=0.85, loc="lower left")
+    label_resolutions(axes)
 
 
 def _draw_histogram(axes: Axes, metrics: Fsc3dMetrics) -> None:
@@ -155,9 +153,9 @@ def _draw_histogram(axes: Axes, metrics: Fsc3dMetrics) -> None:
     low = min(edges[0], 1 / metrics.resolution_0143_angstrom) - margin
     high = max(edges[-1], 1 / metrics.resolution_0143_angstrom) + margin
     axes.set(xlim=(low, high), ylabel="directions (%)")
-    _add_title(axes, f"Resolution of {len(directional)} directions (FSC {FSC_HALF_MAPS})")
-    axes.legend(fontsize=8, frameon=False)
-    _label_resolutions(axes, low, high)
+    add_title(axes, f"Resolution of {len(directional)} directions (FSC {FSC_HALF_MAPS})")
+    axes.legend(fontsize=TICK_SIZE, frameon=False)
+    label_resolutions(axes)
 
 
 def _draw_slices(panels: list[Axes], fsc3d: Fsc3d) -> AxesImage:
@@ -174,7 +172,7 @@ def _draw_slices(panels: list[Axes], fsc3d: Fsc3d) -> AxesImage:
             values,
             origin="lower",
             extent=(-reach, reach, -reach, reach),
-            cmap=COLOUR_MAP,
+            cmap=CORRELATION_COLOURS,
             vmin=0,
             vmax=1,
             interpolation="nearest",
@@ -189,16 +187,16 @@ def _draw_slices(panels: list[Axes], fsc3d: Fsc3d) -> AxesImage:
             linewidths=[0.7, 1.1],
             linestyles=["dotted", "solid"],
         )
-        _add_title(panel, f"3D FSC, central {plane} slice")
-        panel.set_xlabel(f"k{across}: resolution (Å)", fontsize=9)
-        panel.set_ylabel(f"k{up}", fontsize=9, labelpad=1)
-        ticks = _resolution_ticks(0, reach, distance=0.2)
+        add_title(panel, f"3D FSC, central {plane} slice")
+        panel.set_xlabel(f"k{across}: resolution (Å)", fontsize=LABEL_SIZE)
+        panel.set_ylabel(f"k{up}", fontsize=LABEL_SIZE, labelpad=1)
+        ticks = resolution_ticks(0, reach, distance=0.2)
         ticks = [tick for tick in ticks if 1 / tick > 0.14 * reach]
         positions = [-1 / t for t in reversed(ticks)] + [0] + [1 / t for t in ticks]
         labels = [f"{t:g}" for t in reversed(ticks)] + ["∞"] + [f"{t:g}" for t in ticks]
-        panel.set_xticks(positions, labels, fontsize=8)
+        panel.set_xticks(positions, labels, fontsize=TICK_SIZE)
         panel.set_yticks([])
-    panels[0].set_yticks(positions, labels, fontsize=8)
+    panels[0].set_yticks(positions, labels, fontsize=TICK_SIZE)
     return image
 
 
@@ -214,28 +212,3 @@ def _smoothed(values: NDArray[np.float32]) -> NDArray[np.float32]:
     weights: NDArray[np.float64] = np.exp(-((distance / CONTOUR_BLUR_VOXELS) ** 2) / 2)
     weights /= weights.sum(axis=1, keepdims=True)
     return cast("NDArray[np.float32]", (weights @ values @ weights.T).astype(np.float32))
-
-
-def _add_title(axes: Axes, text: str) -> None:
-    # A true title is placed by measuring every label, a fifth of the drawing time.
-    axes.text(0, 1.03, text, transform=axes.transAxes, fontsize=10)
-
-
-def _label_resolutions(axes: Axes, low: float, high: float) -> None:
-    ticks = _resolution_ticks(low, high, LABEL_DISTANCE)
-    axes.set_xticks([1 / tick for tick in ticks], [f"{tick:g}" for tick in ticks])
-    axes.tick_params(labelsize=8)
-    axes.set_xlabel("resolution (Å)", fontsize=9)
-    axes.spines[["top", "right"]].set_visible(False)
-
-
-def _resolution_ticks(low: float, high: float, distance: float) -> list[float]:
-    """Round resolutions whose frequencies lie in a range, at least a fraction of it apart."""
-    ticks: list[float] = []
-    last = -np.inf
-    for resolution in NICE_RESOLUTIONS:
-        frequency = 1 / resolution
-        if low < frequency < high and frequency - last >= distance * (high - low):
-            ticks.append(resolution)
-            last = frequency
-    return ticks

@@ -1,4 +1,4 @@
-"""Pictures of isosurfaces: what lies first on the line of sight, shaded by its slope."""
+"""Shaded isosurfaces of a map before and after."""
 
 from __future__ import annotations
 
@@ -8,38 +8,47 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy import ndimage
 
+from spisonet.figures.style import SMALL_LABEL_SIZE, TITLE_SIZE
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-VIEWS = {"along z": 0, "along y": 1, "along x": 2}  # axis of the array (z, y, x) to look along
-PIXELS = 180  # of a picture's edge, about
+VIEWS = {"along z": 0, "along y": 1, "along x": 2}  # axis of the array (z, y, x) along the line of sight
+PIXELS = 180  # approximate edge of a picture
 LIGHT = (0.3, 0.5, 0.81)  # from the upper left, towards the eye
 AMBIENT, FOG = 0.25, 0.35
-INSIDE = 0.5
-SHARE_OF_MASK, SHARE_OF_SPHERE = 0.35, 0.1  # of the volume, that is enclosed
-BARS_NM = (0.5, 1, 2, 5, 10, 20, 50)
+MASK_THRESHOLD = 0.5
+MASK_FRACTION, SPHERE_FRACTION = 0.35, 0.1  # of the volume, inside the surface
+SCALE_BARS_NM = (0.5, 1, 2, 5, 10, 20, 50)
+BLUR_OF_LIMIT = 0.25  # standard deviation of the low-pass filter, relative to the resolution limit
 
 
 def enclosing_level(volume: NDArray[np.float32], mask: NDArray[np.float32] | None) -> float:
-    """Return the density above which a map encloses a third of the mask, or a tenth of a sphere."""
+    """Return the density whose isosurface encloses 35 % of the mask or, without one, 10 % of a sphere.
+
+    Parameters
+    ----------
+    volume, mask : ndarray
+        ``(n, n, n)``; the mask may be None. The sphere is inscribed in the box.
+    """
     if mask is not None:
-        inside = volume[mask > INSIDE]
+        inside = volume[mask > MASK_THRESHOLD]
         if len(inside):
-            return float(np.quantile(inside, 1 - SHARE_OF_MASK))
-    return float(np.quantile(volume, 1 - SHARE_OF_SPHERE * np.pi / 6))
+            return float(np.quantile(inside, 1 - MASK_FRACTION))
+    return float(np.quantile(volume, 1 - SPHERE_FRACTION * np.pi / 6))
 
 
-def surface(volume: NDArray[np.float32], level: float, axis: int) -> NDArray[np.float64]:
-    """Draw an isosurface as seen along an axis.
+def shaded_surface(volume: NDArray[np.float32], level: float, axis: int) -> NDArray[np.float64]:
+    """Shade an isosurface seen along an axis.
 
     Parameters
     ----------
     volume : ndarray
         ``(n, n, n)`` density ``(z, y, x)``.
     level : float
-        Of the surface.
+        Density of the surface.
     axis : int
-        Axis of the array to look along, from its end.
+        Axis of the array along the line of sight; the eye is at its end.
 
     Returns
     -------
@@ -77,21 +86,34 @@ def draw_surfaces(
     after: NDArray[np.float32],
     mask: NDArray[np.float32] | None,
     voxel_size_angstrom: float,
+    limit_angstrom: float,
 ) -> Figure:
-    """Draw isosurfaces of a map before and after that enclose the same volume, along three axes."""
+    """Draw isosurfaces of a map before and after along three axes, at levels that enclose the same volume.
+
+    Parameters
+    ----------
+    before, after : ndarray
+        ``(n, n, n)`` densities; both are low-pass filtered, which removes noise beyond the limit.
+    mask : ndarray or None
+        ``(n, n, n)``; see `enclosing_level`.
+    voxel_size_angstrom, limit_angstrom : float
+        Voxel size and resolution limit in Å.
+    """
     figure = Figure(figsize=(9.6, 6.6), layout="constrained")
     axes = figure.subplots(2, 3)
     edge = len(before) * voxel_size_angstrom / 20  # nm, half
-    for row, (title, volume) in zip(axes, (("before", before), ("after", after)), strict=True):
+    sigma = BLUR_OF_LIMIT * limit_angstrom / voxel_size_angstrom
+    for row, (title, density) in zip(axes, (("before", before), ("after", after)), strict=True):
+        volume = ndimage.gaussian_filter(density, sigma)
         level = enclosing_level(volume, mask)
         for panel, (view, axis) in zip(row, VIEWS.items(), strict=True):
             panel.imshow(
-                surface(volume, level, axis), cmap="gray", vmin=0, vmax=1, origin="lower",
+                shaded_surface(volume, level, axis), cmap="gray", vmin=0, vmax=1, origin="lower",
                 extent=(-edge, edge, -edge, edge),
             )  # fmt: skip
-            panel.set_title(f"{title}, {view}", fontsize=10)
+            panel.set_title(f"{title}, {view}", fontsize=TITLE_SIZE)
             panel.set_axis_off()
-        bar = max((b for b in BARS_NM if b < edge), default=BARS_NM[0])
+        bar = max((b for b in SCALE_BARS_NM if b < edge), default=SCALE_BARS_NM[0])
         row[0].plot([-edge, -edge + bar], [-edge, -edge], "k-", lw=2)
-        row[0].annotate(f"{bar:g} nm", (-edge, -edge * 0.97), fontsize=8, va="bottom")
+        row[0].annotate(f"{bar:g} nm", (-edge, -edge * 0.97), fontsize=SMALL_LABEL_SIZE, va="bottom")
     return figure

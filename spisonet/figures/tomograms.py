@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from spisonet.figures.output import save_figure
+from spisonet.figures.style import save_figure
 from spisonet.fourier.grids import rfft3
 from spisonet.tomography.chunks import central_crop
 

@@ -1,1 +1,1 @@
-"""HTML pages made from the results of a run."""
+"""HTML reports: one page from the results of a run."""

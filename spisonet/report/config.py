@@ -11,7 +11,7 @@ from spisonet.io.config import CommandConfig, CommandLine, Positional
 
 
 class ReportConfig(CommandConfig):
-    """Sum up a finished reconstruct run in one HTML page and its numbers as JSON."""
+    """Write the report of a finished reconstruct run: one HTML page, and its numbers as JSON."""
 
     command: ClassVar[str] = "report"
     examples: ClassVar[tuple[str, ...]] = (
@@ -22,7 +22,8 @@ class ReportConfig(CommandConfig):
     folder: Annotated[Path, Positional] = Field(description="Output folder of a reconstruct run.")
     o: Annotated[Path | None, CommandLine(aliases=("-o",))] = Field(
         None,
-        description="HTML page; the JSON and the figures take its name [default: report.html in the folder].",
+        description="HTML page; the JSON file and the figures are named after it "
+        "[default: report.html in the folder].",
     )
     model: Path | None = Field(
         None, description="Atomic model (PDB, mmCIF) in the frame of the maps [default: the run's, if any]."

@@ -1,9 +1,8 @@
-"""The ``diagnose`` command: how anisotropic half maps are, why, and what to do."""
+"""Report section: diagnosis of the anisotropy of half maps and the recommended strategy."""
 
 from __future__ import annotations
 
 import logging
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,9 +17,10 @@ from spisonet.analysis.orientation_diagnostics import (
 )
 from spisonet.analysis.recommendation import advise
 from spisonet.errors import SpisonetError
+from spisonet.figures import captions
 from spisonet.figures.diagnosis import draw_diagnosis
 from spisonet.geometry.view_sampling import UNEVEN
-from spisonet.report.page import table
+from spisonet.report.page import bullet_list, code_block, heading, table
 from spisonet.report.section import Section, beside
 
 if TYPE_CHECKING:
@@ -32,77 +32,76 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("spisonet")
 
-COUPLED = "One network has learned from both halves already: what it inferred counts as measured."
-CAPTION = (
-    "Top: FSC of the half maps, over all directions and along each. Below: half spheres seen along z (equal "
-    "area; x to the right, y up; rings at 30°, 60° and 90° from z), with densities relative to even views. A "
-    "view fills the plane in Fourier space that is normal to it. What the angles say was sampled, but the "
-    "correlation does not say was measured, is misaligned."
+COUPLED = (
+    "The half maps were already corrected by one network and are not independent; inferred signal counts as "
+    "measured."
 )
 
 
 def diagnosis_of_run(run: FinishedRun, page: Path) -> Section | None:
-    """Tell how anisotropic the half maps of a finished run were; None where they hold too little to judge.
+    """Diagnose the input half maps of a run; None for a single map, or if they correlate too little.
 
     Parameters
     ----------
     run : FinishedRun
         The run.
     page : Path
-        The report's page, beside which the figure is drawn.
+        HTML file of the report; the figure is named after it.
     """
-    given = run.config
-    if given.i2 is None:
+    config = run.config
+    if config.i2 is None:
         return None
     try:
-        diagnosis = diagnose(run.measured, run.limit_angstrom, run.workers)
+        diagnosis = diagnose(run.half_maps, run.limit_angstrom, run.workers)
     except SpisonetError as error:
-        log.info("No diagnosis: %s", error)
+        log.info("The report does not include a diagnosis: %s", error)
         return None
-    advice = advise(diagnosis, given.i1, given.i2, given.mask, apix=given.apix)
-    return diagnosis_section(diagnosis, advice, page, "Diagnosis before the correction")
+    advice = advise(diagnosis, config.i1, config.i2, config.mask, apix=config.apix)
+    return diagnosis_section(diagnosis, advice, page, "Diagnosis of the input half maps")
 
 
-def diagnosis_section(diagnosis: Diagnosis, advice: Advice, page: Path, title: str = "What to do") -> Section:
-    """Tell a diagnosis in words, numbers and a figure beside a page."""
-    reasons = "".join(f"<li>{escape(reason)}</li>" for reason in advice.reasons)
-    parts = [f"<p><b>{escape(advice.headline)}</b></p><ul>{reasons}</ul>"]
+def diagnosis_section(
+    diagnosis: Diagnosis, advice: Advice, page: Path, title: str = "Recommended strategy"
+) -> Section:
+    """Report a diagnosis: strategy, reasons, commands, numbers and a figure beside a page."""
+    parts = [heading(advice.headline), bullet_list(advice.reasons)]
     if advice.commands:
-        parts.append(f"<pre>{escape(chr(10).join(advice.commands))}</pre>")
+        parts.append(code_block("\n".join(advice.commands)))
     section = Section(title, _numbers(diagnosis, advice), [*parts, _table(diagnosis)])
-    section.add_figure(beside(page, "directions"), CAPTION, draw_diagnosis(diagnosis))
+    section.add_figure(beside(page, "directions"), captions.DIAGNOSIS, draw_diagnosis(diagnosis))
     return section
 
 
 def _table(diagnosis: Diagnosis) -> str:
-    """Every number that decides, with its threshold."""
+    """Return the numbers that decide the strategy, with their thresholds."""
     directional = diagnosis.metrics.directional_0143_angstrom
     particles = diagnosis.particles
     rows = [
         ["resolution at FSC 0.143", f"{diagnosis.metrics.resolution_0143_angstrom:.2f} Å", ""],
-        ["best, median and worst direction (cones of 20°)",
+        ["resolution of the best, median and worst direction (cones of 20°)",
          f"{directional.min():.2f}, {np.median(directional):.2f}, {directional.max():.2f} Å", ""],
         ["cFAR", f"{diagnosis.metrics.cfar:.2f}", f"problem below {CFAR_LIMIT}"],
         ["sphericity (3DFSC)", f"{diagnosis.metrics.sphericity:.2f}", ""],
-        *_coverage_rows("measured", diagnosis.measured),
+        *_coverage_rows("measured (FSC)", diagnosis.measured),
     ]  # fmt: skip
     if particles is not None:
         rows += [
-            *_coverage_rows("sampled, by the angles", particles.coverage),
-            ["SCF*", f"{particles.scf:.2f}", f"{SCF_EVEN} for side views from all around"],
-            ["well sampled, but poorly correlated", f"{100 * particles.low_correlation_fraction:.0f} %",
+            *_coverage_rows("sampled (particle angles)", particles.coverage),
+            ["SCF*", f"{particles.scf:.2f}", f"{SCF_EVEN} for even side views"],
+            ["well sampled, but low correlation", f"{100 * particles.low_correlation_fraction:.0f} %",
              f"misalignment from {100 * POOR_SHARE:.0f} %"],
-            ["well measured, but hardly sampled", f"{100 * particles.inconsistent_fraction:.0f} %",
-             f"not these particles, or not this symmetry, from {100 * UNEXPLAINED:.0f} %"],
+            ["well measured, but not sampled", f"{100 * particles.inconsistent_fraction:.0f} %",
+             f"other particles or symmetry from {100 * UNEXPLAINED:.0f} %"],
         ]  # fmt: skip
     return table(["", "", "threshold"], rows)
 
 
 def _coverage_rows(name: str, coverage: Coverage) -> list[list[str]]:
+    undersampled = f"{100 * coverage.undersampled_fraction:.0f} %"
     return [
-        [f"{name} with less than a quarter of an even share", f"{100 * coverage.undersampled_fraction:.0f} %",
+        [f"Fourier space {name} with less than 25 % of an even density", undersampled,
          f"problem from {100 * UNEVEN:.0f} %"],
-        [f"psf_aspect_ratio of a point as {name}", f"{coverage.psf_aspect_ratio:.1f}",
+        [f"aspect ratio of the point spread function, {name}", f"{coverage.psf_aspect_ratio:.1f}",
          f"severe from {SEVERE_PSF_ASPECT_RATIO:g}"],
     ]  # fmt: skip
 
@@ -127,7 +126,7 @@ def _numbers(diagnosis: Diagnosis, advice: Advice) -> dict[str, Any]:
         else {
             "number": particles.n_particles,
             "scf_star": particles.scf,
-            "poorly_correlated_share": particles.low_correlation_fraction,
+            "low_correlation_fraction": particles.low_correlation_fraction,
             "inconsistent_fraction": particles.inconsistent_fraction,
             **_coverage_numbers(particles.coverage),
         },
@@ -137,6 +136,6 @@ def _numbers(diagnosis: Diagnosis, advice: Advice) -> dict[str, Any]:
 def _coverage_numbers(coverage: Coverage) -> dict[str, float]:
     return {
         "undersampled_fraction": coverage.undersampled_fraction,
-        "unmeasured_share": coverage.unmeasured_share,
+        "unmeasured_fraction": coverage.unmeasured_share,
         "psf_aspect_ratio": coverage.psf_aspect_ratio,
     }

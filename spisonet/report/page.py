@@ -1,4 +1,4 @@
-"""Self-contained HTML pages, and the figures on them."""
+"""Self-contained HTML pages: tables, paragraphs, figures and the page itself."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from spisonet.io.atomic import atomic_path
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
-
 
 STYLE = (
     "body{font-family:sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#222}"
@@ -21,14 +21,14 @@ STYLE = (
 )
 
 
-def facts_table(facts: dict[str, str]) -> str:
+def metadata_table(metadata: dict[str, str]) -> str:
     """Return a table of names and values."""
-    rows = "".join(f"<tr><td>{escape(k)}</td><td>{escape(v)}</td></tr>" for k, v in facts.items())
+    rows = "".join(f"<tr><td>{escape(k)}</td><td>{escape(v)}</td></tr>" for k, v in metadata.items())
     return f"<table>{rows}</table>"
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
-    """Return a table with a head; the first column names the rows."""
+    """Return a table with a header row; the first column names the rows."""
     lines = ["".join(f"<th>{escape(cell)}</th>" for cell in head)]
     lines += ["".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows]
     return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
@@ -39,13 +39,28 @@ def paragraph(text: str) -> str:
     return f"<p>{escape(text)}</p>"
 
 
+def heading(text: str) -> str:
+    """Return a paragraph in bold."""
+    return f"<p><b>{escape(text)}</b></p>"
+
+
 def warning(text: str) -> str:
-    """Return a paragraph that stands out."""
+    """Return a highlighted paragraph."""
     return f"<p class='note'>{escape(text)}</p>"
 
 
+def bullet_list(items: Iterable[str]) -> str:
+    """Return a bulleted list."""
+    return f"<ul>{''.join(f'<li>{escape(item)}</li>' for item in items)}</ul>"
+
+
+def code_block(text: str) -> str:
+    """Return text in a fixed-width font, such as a command line."""
+    return f"<pre>{escape(text)}</pre>"
+
+
 def embedded_figure(path: Path, caption: str) -> str:
-    """Return a PNG file, or the SVG file beside it, as part of a page."""
+    """Return a PNG file, or the SVG file of the same name, as an embedded figure with a caption."""
     vector = path.with_suffix(".svg")
     source, kind = (vector, "svg+xml") if vector.is_file() else (path, "png")
     image = base64.b64encode(source.read_bytes()).decode("ascii")
@@ -55,7 +70,17 @@ def embedded_figure(path: Path, caption: str) -> str:
 
 
 def write_page(path: Path, title: str, heading: str, *parts: str) -> None:
-    """Write a page of parts in HTML, atomically."""
+    """Write a page atomically.
+
+    Parameters
+    ----------
+    path : Path
+        HTML file to write.
+    title, heading : str
+        Title of the window, and heading of the page.
+    *parts : str
+        HTML of the body, in order.
+    """
     page = (
         f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{escape(title)}</title>"
         f"<style>{STYLE}</style><h1>{escape(heading)}</h1>{''.join(parts)}</html>"

@@ -1,4 +1,4 @@
-"""Sections of the report: each tells one thing about a run, in words, numbers and figures."""
+"""Sections of a report: text, numbers and figures on one topic."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from spisonet.figures.output import save_figure
+from spisonet.figures.style import save_figure
 from spisonet.report.page import embedded_figure
 
 if TYPE_CHECKING:
@@ -22,13 +22,13 @@ class Section:
     Attributes
     ----------
     title : str
-        Its heading.
+        Heading.
     numbers : dict
-        What it says, for the JSON file; JSON-serialisable, with units in the names.
+        Results for the JSON file, with units in the names.
     parts : list of str
-        HTML of its body, in order.
+        HTML of the body, in order.
     figures : dict
-        Captions by the paths of its figures (PNG; an SVG file lies beside each).
+        Captions by the path of each figure (PNG; the same name with ``.svg`` is its vector version).
     """
 
     title: str
@@ -37,7 +37,7 @@ class Section:
     figures: dict[Path, str] = field(default_factory=dict)
 
     def add_figure(self, path: Path, caption: str, figure: Figure | None = None) -> None:
-        """Show a figure with a caption; one that is given is drawn into `path` first."""
+        """Add a figure with a caption; if `figure` is given, it is written to `path` first."""
         if figure is not None:
             save_figure(path, figure, vector=True)
         self.figures[path] = caption
@@ -50,5 +50,5 @@ class Section:
 
 
 def beside(page: Path, name: str) -> Path:
-    """Name a PNG file that belongs to a page."""
+    """Return the path of a PNG file beside a page, named after it."""
     return page.with_name(f"{page.stem}_{name}.png")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spisonet import __version__
-from spisonet.report.page import embedded_figure, facts_table, warning, write_page
+from spisonet.report.page import embedded_figure, metadata_table, warning, write_page
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,7 +80,7 @@ def write_training_report(folder: Path, config: TomogramTrainingConfig, summary:
         folder / SUMMARY_FILE,
         "spisonet: training",
         "Training on tomograms",
-        facts_table(rows),
+        metadata_table(rows),
         warning(_note(summary.method)),
         *figures,
     )
@@ -116,7 +116,7 @@ def write_prediction_report(
         config.output_dir / SUMMARY_FILE,
         "spisonet: tomograms",
         "Corrected tomograms",
-        facts_table(rows),
+        metadata_table(rows),
         warning(_note(summary.method)),
         *failed,
         *pictures,

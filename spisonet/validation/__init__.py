@@ -1,1 +1,1 @@
-"""What a correction is worth: validation of its results, and the report."""
+"""Validation of a correction: held-out cones, null tests, uncertainty, comparison with a model."""

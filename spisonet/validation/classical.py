@@ -1,7 +1,8 @@
-"""The classical baseline beside the learned result: what a network adds to mask and positivity."""
+"""Comparison of the corrected map with the map deconvolved without a network."""
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,33 +14,66 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from spisonet.io.mrc import Volume
+    from spisonet.validation.finished_run import FinishedRun
 
-MEASURED, UNMEASURED = 0.5, 0.143  # share that was kept
+WELL_MEASURED, POORLY_MEASURED = 0.5, 0.143  # data weight
 FIRST_SHELL = 3
 
 
-def compare(maps: dict[str, Volume], known_rfft: NDArray[np.float32], last_shell: float) -> dict[str, Any]:
-    """Compare maps of one half where much and where little was measured.
+@dataclass(frozen=True)
+class ClassicalComparison:
+    """Half map 1 as input, corrected by the network and deconvolved without one; values by map.
+
+    Attributes
+    ----------
+    power_ratio_unmeasured : dict
+        Power per coefficient where the data weight is below 0.143 over that where it is 0.5 or more, mean
+        over shells.
+    fsc_measured, fsc_unmeasured : dict
+        Mean FSC with the learned map in these two regions.
+    """
+
+    power_ratio_unmeasured: dict[str, float]
+    fsc_measured: dict[str, float]
+    fsc_unmeasured: dict[str, float]
+
+    @property
+    def numbers(self) -> dict[str, Any]:
+        """All values, for a JSON file."""
+        return asdict(self)
+
+
+def maps_to_compare(run: FinishedRun) -> dict[str, Volume] | None:
+    """Return half map 1 of a run as input, learned and deconvolved; None without a deconvolved map."""
+    if run.deconvolved_map is None or run.data_weight_path is None:
+        return None
+    return {
+        "input": run.input_maps.half1,
+        "learned": run.corrected_maps.half1,
+        "deconvolved": run.deconvolved_map,
+    }
+
+
+def compare_with_deconvolution(
+    maps: dict[str, Volume], data_weight_rfft: NDArray[np.float32], limit_angstrom: float
+) -> ClassicalComparison:
+    """Compare maps of one half where Fourier space is well and where it is poorly measured.
 
     Parameters
     ----------
     maps : dict
-        ``input``, ``learned`` and ``classical``.
-    known_rfft : ndarray
-        ``(n, n, n // 2 + 1)`` share in 0..1 of each coefficient that was kept as measured.
-    last_shell : float
-        Where the correction ends, in Fourier voxels.
-
-    Returns
-    -------
-    dict
-        For each map: its mean power per coefficient where little was measured over that where much was, mean
-        over shells; and its FSC with the learned map in both regions.
+        Maps by name; one is ``learned``.
+    data_weight_rfft : ndarray
+        ``(n, n, n // 2 + 1)`` data weight in 0..1.
+    limit_angstrom : float
+        Resolution to which the maps were corrected, in Å.
     """
-    n = len(known_rfft)
+    n = len(data_weight_rfft)
     shell = shell_index_rfft((n, n, n))
+    last_shell = n * maps["learned"].voxel_size_angstrom / limit_angstrom
     band = (shell >= FIRST_SHELL) & (shell <= last_shell)
-    much, little = band & (known_rfft >= MEASURED), band & (known_rfft < UNMEASURED)
+    well = band & (data_weight_rfft >= WELL_MEASURED)
+    poorly = band & (data_weight_rfft < POORLY_MEASURED)
     spectra = {name: rfft3(volume.data) for name, volume in maps.items()}
     learned = spectra["learned"]
 
@@ -53,17 +87,17 @@ def compare(maps: dict[str, Volume], known_rfft: NDArray[np.float32], last_shell
 
     def power_ratio(spectrum: NDArray[np.complex64]) -> float:
         power, ones = np.abs(spectrum) ** 2, np.ones(shell.shape, np.float32)
-        counts = sums(ones, little), sums(ones, much)
+        counts = sums(ones, poorly), sums(ones, well)
         both = (counts[0] > 0) & (counts[1] > 0)
         if not both.any():
             return 1.0
         means = [
-            sums(power, region)[both] / c[both] for region, c in zip((little, much), counts, strict=True)
+            sums(power, region)[both] / c[both] for region, c in zip((poorly, well), counts, strict=True)
         ]
         return float((means[0] / means[1]).mean())
 
-    return {
-        "unmeasured_power": {name: power_ratio(spectrum) for name, spectrum in spectra.items()},
-        "agreement_measured": {name: mean_fsc(spectrum, much) for name, spectrum in spectra.items()},
-        "agreement_unmeasured": {name: mean_fsc(spectrum, little) for name, spectrum in spectra.items()},
-    }
+    return ClassicalComparison(
+        {name: power_ratio(spectrum) for name, spectrum in spectra.items()},
+        {name: mean_fsc(spectrum, well) for name, spectrum in spectra.items()},
+        {name: mean_fsc(spectrum, poorly) for name, spectrum in spectra.items()},
+    )

@@ -1,4 +1,4 @@
-"""Configurations of the commands that correct and judge corrections."""
+"""Options of the commands that validate a finished run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from spisonet.io.config import CommandConfig, Positional
 
 
 class ValidateConfig(CommandConfig):
-    """Tell how well a finished reconstruct run fills what was not measured, by hiding what was measured."""
+    """Held-out validation of a finished run: train without measured cones, compare predictions in them."""
 
     command: ClassVar[str] = "validate"
     examples: ClassVar[tuple[str, ...]] = (
@@ -20,7 +20,7 @@ class ValidateConfig(CommandConfig):
     )
 
     folder: Annotated[Path, Positional] = Field(description="Output folder of a reconstruct run.")
-    cones: int = Field(3, ge=1, description="Number of cones that are hidden, one after the other.")
+    cones: int = Field(3, ge=1, description="Number of held-out cones, each with a training of its own.")
     cone_angle: float | None = Field(
         None,
         gt=0,
@@ -30,18 +30,20 @@ class ValidateConfig(CommandConfig):
     epochs: int | None = Field(
         None, ge=1, description="Training epochs for each cone [default: those of the run, divided by cones]."
     )
-    turns: int = Field(4, ge=2, description="Turned copies that every network is asked about.")
+    turns: int = Field(
+        4, ge=2, description="Number of rotated copies that each network predicts, for the uncertainty."
+    )
     gpuID: str | None = Field(None, description="GPUs to use, as in 0 or 0,1.")  # noqa: N815
-    device: str | None = Field(None, description="cpu, cuda, cuda:1 or mps [default: the best there is].")
+    device: str | None = Field(None, description="cpu, cuda, cuda:1 or mps [default: the best available].")
     memory_limit: float | None = Field(
-        None, gt=0, description="Gigabytes of the device's memory to use [default: what is free]."
+        None, gt=0, description="Device memory to use in gigabytes [default: what is free]."
     )
     ncpus: int = Field(16, ge=1, description="Number of CPU threads (at most those of the machine are used).")
     resume: bool = Field(False, description="Continue from the last checkpoints of a validation.")
 
 
 class NullTestConfig(CommandConfig):
-    """Correct maps that lack something on purpose, as a finished run did, and look whether it appears."""
+    """Null tests for hallucinated signal: correct half maps that lack something, test whether it appears."""
 
     command: ClassVar[str] = "nulltest"
     examples: ClassVar[tuple[str, ...]] = (
@@ -51,7 +53,7 @@ class NullTestConfig(CommandConfig):
 
     folder: Annotated[Path, Positional] = Field(description="Output folder of a reconstruct run.")
     delete: Path | None = Field(
-        None, description="Domain that is to be deleted: its soft mask, or a model of it (PDB, mmCIF)."
+        None, description="Domain to delete: its soft mask, or an atomic model of it (PDB, mmCIF)."
     )
     phase_res: float | None = Field(
         None,
@@ -63,9 +65,9 @@ class NullTestConfig(CommandConfig):
         None, ge=1, description="Training epochs for each test [default: a third of those of the run]."
     )
     gpuID: str | None = Field(None, description="GPUs to use, as in 0 or 0,1.")  # noqa: N815
-    device: str | None = Field(None, description="cpu, cuda, cuda:1 or mps [default: the best there is].")
+    device: str | None = Field(None, description="cpu, cuda, cuda:1 or mps [default: the best available].")
     memory_limit: float | None = Field(
-        None, gt=0, description="Gigabytes of the device's memory to use [default: what is free]."
+        None, gt=0, description="Device memory to use in gigabytes [default: what is free]."
     )
     ncpus: int = Field(16, ge=1, description="Number of CPU threads (at most those of the machine are used).")
     resume: bool = Field(False, description="Continue from the last checkpoints of the tests.")

@@ -1,4 +1,4 @@
-"""A finished run, as the report and the checks read it."""
+"""A finished run of ``reconstruct``, as validation and report read it."""
 
 from __future__ import annotations
 
@@ -11,32 +11,37 @@ from spisonet.analysis.half_maps import HalfMaps, read_half_maps
 from spisonet.anisotropy.config import ReconstructConfig
 from spisonet.anisotropy.run_inputs import KEPT_STEM, with_reference
 from spisonet.errors import SpisonetError
+from spisonet.fourier.grids import half_from_centred
+from spisonet.io.mrc import Volume, read_volume
 from spisonet.io.run_record import read_job_record
 
 if TYPE_CHECKING:
     from pathlib import Path
     from typing import Self
 
+    import numpy as np
+    from numpy.typing import NDArray
+
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A finished run of ``reconstruct``.
+    """A finished run of ``reconstruct``; maps are read when they are first used.
 
     Attributes
     ----------
     folder : Path
-        Its output folder, wherever that is now.
+        Its output folder.
     config : ReconstructConfig
-        What was asked for.
-    outcome : dict
-        Its record, as in ``job.json``.
+        Its options.
+    record : dict
+        Content of its ``job.json``.
     workers : int
-        CPU threads that may be used to judge it.
+        CPU threads to use for its validation.
     """
 
     folder: Path
     config: ReconstructConfig
-    outcome: dict[str, Any]
+    record: dict[str, Any]
     workers: int = 1
 
     @classmethod
@@ -46,46 +51,73 @@ class FinishedRun:
         Raises
         ------
         SpisonetError
-            If the folder holds no finished run.
+            If the folder does not contain a finished run.
         """
-        outcome = read_job_record(folder)
-        if outcome.get("command") != ReconstructConfig.command or outcome.get("status") != "finished":
-            raise SpisonetError(f"{folder} holds no finished run of {ReconstructConfig.command}.")
+        record = read_job_record(folder)
+        if record.get("command") != ReconstructConfig.command or record.get("status") != "finished":
+            raise SpisonetError(f"{folder} does not contain a finished {ReconstructConfig.command} run.")
         workers = min(ncpus, os.cpu_count() or 1)
-        return cls(folder, ReconstructConfig.from_options(outcome["config"]), outcome, workers)
+        return cls(folder, ReconstructConfig.from_options(record["config"]), record, workers)
 
     @property
     def limit_angstrom(self) -> float:
-        """Resolution up to which the maps were corrected, in Å."""
-        return float(self.outcome["limit_resolution_angstrom"])
+        """Resolution to which the maps were corrected, in Å."""
+        return float(self.record["limit_resolution_angstrom"])
 
     @property
-    def coupled(self) -> bool:
+    def halves_coupled(self) -> bool:
         """Whether there are two corrected halves that are not independent."""
         if self.config.i2 is None:
             return False
-        return self.before.coupled or not self.outcome["halves_independent"]
+        return self.input_maps.coupled or not self.record["halves_independent"]
 
     @cached_property
-    def before(self) -> HalfMaps:
-        """The half maps that were corrected (with the low resolutions of a reference), and the mask."""
-        return with_reference(self.config, self.measured)[0]
-
-    @cached_property
-    def measured(self) -> HalfMaps:
+    def half_maps(self) -> HalfMaps:
         """The half maps as they were given, and the mask."""
         config = self.config
         return read_half_maps(config.i1, config.i2, config.mask, config.apix)
 
+    @cached_property
+    def input_maps(self) -> HalfMaps:
+        """The half maps that were corrected (with the low resolutions of a reference), and the mask."""
+        return with_reference(self.config, self.half_maps)[0]
+
+    @cached_property
+    def corrected_maps(self) -> HalfMaps:
+        """The corrected half maps, and the mask."""
+        paths = [self.folder / name for name in self.record["corrected_maps"]]
+        second = paths[1] if len(paths) > 1 else None
+        return read_half_maps(paths[0], second, self.config.mask, self.config.apix)
+
     @property
-    def data_weight(self) -> Path | None:
-        """Share of each coefficient of the first map that was kept; None from a version that did not tell."""
-        own = self.outcome["corrected_maps"][0].replace("corrected", KEPT_STEM, 1)
+    def mask(self) -> NDArray[np.float32] | None:
+        """Mask values ``(n, n, n)`` in 0..1; None without a mask."""
+        mask = self.half_maps.mask
+        return None if mask is None else mask.data
+
+    @cached_property
+    def deconvolved_map(self) -> Volume | None:
+        """Half map 1 corrected without a network; None if the run did not write it."""
+        names = self.record.get("classical_maps", [])
+        if not names or not (self.folder / names[0]).is_file():
+            return None
+        return read_volume(self.folder / names[0], self.config.apix)
+
+    @property
+    def data_weight_path(self) -> Path | None:
+        """Data weight of the first map; None if the run did not write it."""
+        own = self.record["corrected_maps"][0].replace("corrected", KEPT_STEM, 1)
         paths = (self.folder / name for name in (f"{KEPT_STEM}.mrc", own))
         return next((path for path in paths if path.is_file()), None)
 
     @cached_property
-    def after(self) -> HalfMaps:
-        """The corrected half maps, and the mask."""
-        paths = [self.folder / name for name in self.outcome["corrected_maps"]]
-        return read_half_maps(paths[0], dict(enumerate(paths)).get(1), self.config.mask, self.config.apix)
+    def data_weight_rfft(self) -> NDArray[np.float32] | None:
+        """Data weight ``(n, n, n // 2 + 1)`` in 0..1 of the first map; None if the run did not write it."""
+        path = self.data_weight_path
+        if path is None:
+            return None
+        return half_from_centred(read_volume(path, self.half_maps.half1.voxel_size_angstrom).data)
+
+    def filtered_path(self, corrected: str) -> Path:
+        """Return the path of a corrected map that is filtered to the resolution limit."""
+        return self.folder / corrected.replace(".mrc", "_filtered.mrc")

@@ -1,4 +1,4 @@
-"""Measured against inferred: how much of a corrected map was measured, by direction, resolution and place."""
+"""How much of a corrected map is inferred: by direction, by resolution and by place."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ from spisonet.validation.uncertainty import local_mean
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from spisonet.validation.finished_run import FinishedRun
+
 
 @dataclass(frozen=True)
 class InferredFraction:
-    """Share in 0..1 of a corrected map's power that is inferred.
+    """Fraction in 0..1 of a corrected map's power that is inferred.
 
     Attributes
     ----------
     whole : float
-        Of all coefficients up to the limit.
+        Over all coefficients up to the limit.
     local : ndarray
         ``(n, n, n)`` around every voxel, within about the resolution limit.
     by_direction : DirectionalShares
@@ -35,36 +37,45 @@ class InferredFraction:
     by_direction: DirectionalShares
 
 
+def inferred_fraction_of_run(run: FinishedRun) -> InferredFraction | None:
+    """Compute the inferred fraction of a run's first corrected map; None if it wrote no data weight."""
+    if run.data_weight_rfft is None:
+        return None
+    before, after = run.input_maps.half1, run.corrected_maps.half1
+    return inferred_fraction(
+        before.data, after.data, run.data_weight_rfft, before.voxel_size_angstrom, run.limit_angstrom
+    )
+
+
 def inferred_fraction(
     before: NDArray[np.float32],
     after: NDArray[np.float32],
-    kept_rfft: NDArray[np.float32],
+    data_weight_rfft: NDArray[np.float32],
     voxel_size_angstrom: float,
     limit_angstrom: float,
 ) -> InferredFraction:
-    """Split a corrected map ``X`` into what was measured, ``K Y``, and the rest ``I``; share out its power.
+    """Split a corrected map ``X`` into its measured part, ``K Y``, and its inferred part, ``I``.
 
-    ``|X|² = Re(X* K Y) + Re(X* I)``: the two shares add up to the power of the map, which the powers of the
-    two parts do not where both are of the same coefficient.
+    The power is divided as ``|X|² = Re(X* K Y) + Re(X* I)``. These two terms add up to the power of the map;
+    the powers of the two parts do not where both contribute to the same coefficient.
 
     Parameters
     ----------
     before, after : ndarray
-        ``(n, n, n)`` map as it was and as it was corrected.
-    kept_rfft : ndarray
-        ``(n, n, n // 2 + 1)`` share ``K`` in 0..1 of every coefficient that was kept as measured.
+        ``(n, n, n)`` input map ``Y`` and corrected map ``X``.
+    data_weight_rfft : ndarray
+        ``(n, n, n // 2 + 1)`` data weight ``K`` in 0..1.
     voxel_size_angstrom, limit_angstrom : float
         Voxel size and resolution limit in Å.
     """
     n = len(before)
-    measured = rfft3((before - before.mean()).astype(np.float32)) * kept_rfft
+    measured = rfft3((before - before.mean()).astype(np.float32)) * data_weight_rfft
     inferred = rfft3((after - after.mean()).astype(np.float32)) - measured
-    # The grey level of the solvent is of no interest, and the edges of the box neither.
-    measured[0, 0, 0] = inferred[0, 0, 0] = 0
+    measured[0, 0, 0] = inferred[0, 0, 0] = 0  # the grey level of the solvent carries no structure
     last = min(round(n * voxel_size_angstrom / limit_angstrom), n // 2)
     whole = measured + inferred
     power = [(part * whole.conj()).real for part in (inferred, measured)]
-    shares = shares_by_direction(power[0], power[1], last)
+    by_direction = shares_by_direction(power[0], power[1], last)
     inside = shell_index_rfft((n, n, n)) <= last
     sums = [float((p * hermitian_multiplicity(n))[inside].sum(dtype=np.float64)) for p in power]
     band = soft_lowpass_weights(n, last, 1.0)
@@ -73,4 +84,5 @@ def inferred_fraction(
         local_mean(product, limit_angstrom, voxel_size_angstrom) for product in (part * total, total**2)
     )
     ratio = np.divide(local, density, out=np.zeros_like(local), where=density > 0)
-    return InferredFraction(min(max(sums[0] / max(sum(sums), 1e-30), 0.0), 1.0), np.clip(ratio, 0, 1), shares)
+    fraction = min(max(sums[0] / max(sum(sums), 1e-30), 0.0), 1.0)
+    return InferredFraction(fraction, np.clip(ratio, 0, 1), by_direction)

@@ -1,10 +1,10 @@
-"""Uncertainty: how networks' answers to turned copies differ, scaled to the errors in held-out cones.
+"""Uncertainty of a corrected map: the variance of an ensemble of predictions, calibrated in held-out cones.
 
-Each network answers several turned copies of the map, and each answer is put together with the measurement
-as the result is. The variance of these maps, of the map's own network and of all, tells where and in which
-directions they disagree; it is smaller than the error, because networks of one kind err alike. In a held-out
-cone the error is known, and the ratio of error to variance there is what the variance is multiplied with. The
-noise of what was measured, from the difference of the measured parts of the halves, comes on top.
+Each network predicts several rotated copies of the map, and each prediction is combined with the measured
+data as the result is. The variance of these maps, within and between networks, shows where and in which
+directions the predictions differ. It underestimates the error, because similar networks make similar errors;
+the scale factor is calibrated in the held-out cones, where the error is known. The noise of the measured
+data, from the difference of the measured parts of the halves, is added.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
+from spisonet.analysis.directional_power import DirectionalShares, shares_by_direction
 from spisonet.fourier.grids import centred_from_half, half_from_centred, irfft3, rfft3
 
 if TYPE_CHECKING:
@@ -22,20 +23,22 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from spisonet.io.mrc import Volume
+
 POWER_SMOOTHING = 1.0  # Fourier voxels: enough to average speckle
 FWHM_OF_SIGMA = 2 * np.sqrt(2 * np.log(2))
 
 
 @dataclass(frozen=True)
 class PredictionEnsemble:
-    """Maps that one network's answers to turned copies lead to.
+    """Maps from one network's predictions of rotated copies.
 
     Attributes
     ----------
     mean : ndarray
-        ``(n, n, n)``.
+        ``(n, n, n)`` mean map.
     variance, variance_rfft : ndarray
-        ``(n, n, n)`` in real space and ``(n, n, n // 2 + 1)`` of Fourier coefficients, about the mean.
+        Variance about the mean: ``(n, n, n)`` of voxels and ``(n, n, n // 2 + 1)`` of Fourier coefficients.
     """
 
     mean: NDArray[np.float32]
@@ -44,7 +47,7 @@ class PredictionEnsemble:
 
     @classmethod
     def of(cls, maps: Iterable[NDArray[np.float32]]) -> PredictionEnsemble | None:
-        """Sum up maps ``(n, n, n)``, one after the other; None if there are less than two."""
+        """Compute mean and variance of maps ``(n, n, n)``, read one at a time; None of less than two maps."""
         count = 0
         for count, volume in enumerate(maps, start=1):
             spectrum = rfft3(volume)
@@ -66,15 +69,15 @@ class PredictionEnsemble:
 
 @dataclass(frozen=True)
 class EnsembleVariance:
-    """How answers differ.
+    """Variance of the predictions of one network and of all networks.
 
     Attributes
     ----------
     own, own_rfft : ndarray
-        ``(n, n, n)`` variance, and ``(n, n, n // 2 + 1)`` of Fourier coefficients, of the answers of the
-        network that the map was corrected with.
+        Variance of the predictions of the network that corrected the map: ``(n, n, n)`` of voxels and
+        ``(n, n, n // 2 + 1)`` of Fourier coefficients.
     every, every_rfft : ndarray
-        The same of the answers of all networks, within and between them.
+        The same for the predictions of all networks, within and between them.
     """
 
     own: NDArray[np.float32]
@@ -84,22 +87,45 @@ class EnsembleVariance:
 
     @classmethod
     def of(cls, networks: list[PredictionEnsemble]) -> EnsembleVariance:
-        """Join the answers of some networks, of which the first corrected the map."""
+        """Combine the ensembles of some networks, of which the first corrected the map."""
         own = networks[0]
-        every = np.mean([answers.variance for answers in networks], axis=0)
-        every_rfft = np.mean([answers.variance_rfft for answers in networks], axis=0)
-        between = PredictionEnsemble.of(answers.mean for answers in networks)
+        every = np.mean([ensemble.variance for ensemble in networks], axis=0)
+        every_rfft = np.mean([ensemble.variance_rfft for ensemble in networks], axis=0)
+        between = PredictionEnsemble.of(ensemble.mean for ensemble in networks)
         if between is not None:
             every, every_rfft = every + between.variance, every_rfft + between.variance_rfft
         return cls(own.variance, own.variance_rfft, every, every_rfft)
 
 
+@dataclass(frozen=True)
+class Uncertainty:
+    """Expected error of a corrected half map.
+
+    Attributes
+    ----------
+    voxels : ndarray
+        ``(n, n, n)`` standard deviation of the error in grey values of the map.
+    relative_rfft : ndarray
+        ``(n, n, n // 2 + 1)`` expected error relative to the amplitude, in 0..1.
+    calibration_factor : float
+        See `calibration`.
+    n_networks : int
+        Number of networks in the ensemble.
+    """
+
+    voxels: NDArray[np.float32]
+    relative_rfft: NDArray[np.float32]
+    calibration_factor: float
+    n_networks: int
+
+
 def joined_variance(own: NDArray[np.floating], every: NDArray[np.floating]) -> NDArray[np.float32]:
     """Return the geometric mean of two variances, with the mean of the first.
 
-    Each tells where a network is uncertain up to a factor: the answers of one network know nothing of what
-    another would answer, and networks that lack a cone differ also by what only they do not know. In
-    simulated cases the geometric mean ranks voxels as the better of the two does, or better.
+    Each shows up to a factor where predictions are uncertain. The predictions of one network do not differ
+    where all of them share an error; networks trained without a cone differ from each other also because of
+    the missing cone. In simulated cases the geometric mean ranks voxels as well as the better of the two, or
+    better.
     """
     joined = np.sqrt(own * every)
     mean = float(joined.mean(dtype=np.float64))
@@ -107,40 +133,40 @@ def joined_variance(own: NDArray[np.floating], every: NDArray[np.floating]) -> N
     return (scale * joined).astype(np.float32)
 
 
-def calibration(squared_errors: list[float], spreads: list[float]) -> float | None:
-    """Factor by which the standard deviation of a network's answers has to be multiplied to be its error.
+def calibration(squared_errors: list[float], variances: list[float]) -> float | None:
+    """Return the ratio of the error to the standard deviation of the predictions in the held-out cones.
 
-    ``sqrt(Σ error² / Σ variance)``, summed over the cones; None where they do not tell: the answers do not
-    differ there, or the noise of the half maps hides the error.
+    ``sqrt(Σ error² / Σ variance)``, summed over the cones. None if it is not defined: the predictions do not
+    differ in the cones, or the noise of the half maps exceeds the error.
 
     Parameters
     ----------
     squared_errors : list of float
-        Squared error of the prediction in every cone.
-    spreads : list of float
-        Sum of the variance of the answers to turned copies there, of the network that did not see the cone.
+        Squared error of the prediction in each cone.
+    variances : list of float
+        Sum of the variance of the predictions in each cone, of the network that was trained without it.
     """
-    error, known = sum(squared_errors), sum(spreads)
-    return float(np.sqrt(error / known)) if known > 0 and error > 0 else None
+    error, variance = sum(squared_errors), sum(variances)
+    return float(np.sqrt(error / variance)) if variance > 0 and error > 0 else None
 
 
 def local_mean(
-    values: NDArray[np.floating], resolution_angstrom: float, voxel_size: float
+    values: NDArray[np.floating], resolution_angstrom: float, voxel_size_angstrom: float
 ) -> NDArray[np.float32]:
-    """Mean over a Gaussian neighbourhood as wide (at half maximum) as a resolution."""
-    sigma = resolution_angstrom / FWHM_OF_SIGMA / voxel_size
+    """Return the mean over a Gaussian neighbourhood whose full width at half maximum is a resolution."""
+    sigma = resolution_angstrom / FWHM_OF_SIGMA / voxel_size_angstrom
     return cast("NDArray[np.float32]", gaussian_filter(values, sigma, mode="nearest"))
 
 
 def relative_uncertainty_rfft(
-    spread: EnsembleVariance, factor: float, corrected_rfft: NDArray[np.complex64]
+    variance: EnsembleVariance, factor: float, corrected_rfft: NDArray[np.complex64]
 ) -> NDArray[np.float32]:
-    """Return the expected error of what was inferred, relative to Fourier coefficients' amplitude.
+    """Return the expected error of the inferred part, relative to the amplitude of each coefficient.
 
     Parameters
     ----------
-    spread : EnsembleVariance
-        Of the answers.
+    variance : EnsembleVariance
+        Variance of the predictions.
     factor : float
         See `calibration`.
     corrected_rfft : ndarray
@@ -149,47 +175,71 @@ def relative_uncertainty_rfft(
     Returns
     -------
     ndarray
-        ``(n, n, n // 2 + 1)`` in 0..1; 1 where nothing is known.
+        ``(n, n, n // 2 + 1)`` in 0..1; 1 where the error is as large as the amplitude, or larger.
     """
-    n = len(spread.own)
+    n = len(variance.own)
 
     def smooth(values_rfft: NDArray[np.floating]) -> NDArray[np.float32]:
         centred = centred_from_half(values_rfft.astype(np.float32), n)
         return cast("NDArray[np.float32]", gaussian_filter(centred, POWER_SMOOTHING, mode="wrap"))
 
-    error = factor**2 * joined_variance(smooth(spread.own_rfft), smooth(spread.every_rfft))
+    error = factor**2 * joined_variance(smooth(variance.own_rfft), smooth(variance.every_rfft))
     power = smooth(np.abs(corrected_rfft) ** 2)
     ratio = np.divide(error, power, out=np.ones_like(error), where=power > 0)
     return half_from_centred(np.sqrt(np.clip(ratio, 0, 1)))
 
 
 def voxel_uncertainty(
-    spread: EnsembleVariance,
+    variance: EnsembleVariance,
     factor: float,
     halves: tuple[NDArray[np.float32], NDArray[np.float32]],
-    kept_rfft: NDArray[np.float32],
+    data_weight_rfft: NDArray[np.float32],
     resolution_angstrom: float,
-    voxel_size: float,
+    voxel_size_angstrom: float,
 ) -> NDArray[np.float32]:
-    """Return the standard deviation ``(n, n, n)`` to be expected of a corrected half map's error.
+    """Return the expected standard deviation ``(n, n, n)`` of a corrected half map's error.
 
     Parameters
     ----------
-    spread : EnsembleVariance
-        Of the answers, in squared grey values.
+    variance : EnsembleVariance
+        Variance of the predictions in squared grey values.
     factor : float
         See `calibration`.
     halves : tuple of ndarray
-        The two corrected half maps.
-    kept_rfft : ndarray
-        ``(n, n, n // 2 + 1)`` share in 0..1 of every coefficient that was kept as measured. The halves'
-        difference in that part is noise; in the rest it is error of inference, which `factor` holds.
-    resolution_angstrom, voxel_size : float
+        The two corrected half maps ``(n, n, n)``.
+    data_weight_rfft : ndarray
+        ``(n, n, n // 2 + 1)`` data weight in 0..1. The difference of the halves in the measured part is
+        noise; in the inferred part it is error of the prediction, which `factor` accounts for.
+    resolution_angstrom, voxel_size_angstrom : float
         Resolution limit, over which variances are averaged, and voxel size in Å.
     """
-    own, every = (local_mean(v, resolution_angstrom, voxel_size) for v in (spread.own, spread.every))
+    own, every = (
+        local_mean(values, resolution_angstrom, voxel_size_angstrom)
+        for values in (variance.own, variance.every)
+    )
     total = factor**2 * joined_variance(own, every)
-    difference = rfft3(halves[0] - halves[1]) * kept_rfft
+    difference = rfft3(halves[0] - halves[1]) * data_weight_rfft
     noise = irfft3(difference.astype(np.complex64), halves[0].shape) ** 2 / np.float32(2)
-    total = total + local_mean(noise, resolution_angstrom, voxel_size)
+    total = total + local_mean(noise, resolution_angstrom, voxel_size_angstrom)
     return cast("NDArray[np.float32]", np.sqrt(total).astype(np.float32))
+
+
+def error_fraction_by_direction(
+    relative_rfft: NDArray[np.float32], corrected: Volume, limit_angstrom: float
+) -> DirectionalShares:
+    """Return the fraction of a map's power that is expected error, by resolution and direction.
+
+    Parameters
+    ----------
+    relative_rfft : ndarray
+        ``(n, n, n // 2 + 1)`` expected error relative to the amplitude, see `relative_uncertainty_rfft`.
+    corrected : Volume
+        The corrected map.
+    limit_angstrom : float
+        Resolution limit in Å.
+    """
+    error = relative_rfft**2
+    power = np.abs(rfft3(corrected.data - corrected.data.mean())) ** 2
+    box_angstrom = corrected.box * corrected.voxel_size_angstrom
+    last = min(round(box_angstrom / limit_angstrom), corrected.box // 2)
+    return shares_by_direction(error * power, (1 - error) * power, last)

@@ -34,7 +34,10 @@ def test_a_report_sums_up_a_finished_run_and_no_other(done, tmp_path, capsys):
     record = json.loads((out / "job.json").read_text())
     (out / "job.json").write_text(json.dumps(record | {"status": "failed"}))
     capsys.readouterr()
-    for folder, part in ((out, "holds no finished run"), (tmp_path / "nowhere", "holds no job.json")):
+    for folder, part in (
+        (out, "does not contain a finished reconstruct run"),
+        (tmp_path / "nowhere", "holds no job.json"),
+    ):
         with pytest.raises(SystemExit) as stopped:
             main(["report", str(folder)])
         assert stopped.value.code == 1

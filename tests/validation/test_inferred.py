@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from spisonet.analysis.directional_power import shares_by_direction
-from spisonet.figures.surfaces import surface
-from spisonet.figures.validation import draw_shares
+from spisonet.figures.directional_fraction import draw_directional_fraction
+from spisonet.figures.surfaces import shaded_surface
 from spisonet.fourier.grids import irfft3, rfft3
 from spisonet.validation.heldout import Cone
 from spisonet.validation.inferred import inferred_fraction
@@ -52,7 +52,7 @@ def test_shares_are_drawn_without_a_word_of_warning():
     power = np.abs(rfft3(white(4))) ** 2
     shares = shares_by_direction(power, power, 12)
     assert np.allclose(shares.curves, 0.5)
-    assert len(draw_shares(shares, 100.0, "share").axes) == 5
+    assert len(draw_directional_fraction(shares, 100.0, "share").axes) == 5
 
 
 @pytest.mark.parametrize(("axis", "bright"), [(0, "z"), (1, "y"), (2, "x")])
@@ -63,7 +63,7 @@ def test_a_surface_is_seen_from_the_end_of_its_axis(axis, bright):
     centre[axis] = 8
     near = np.sum((grid - centre[:, None, None, None]) ** 2, axis=0)
     far = np.sum((grid + centre[:, None, None, None]) ** 2, axis=0)
-    picture = surface(np.exp(-np.minimum(near / 9, far / 36)).astype(np.float32), 0.5, axis)
+    picture = shaded_surface(np.exp(-np.minimum(near / 9, far / 36)).astype(np.float32), 0.5, axis)
     middle = len(picture) // 2
     assert picture[0, 0] == 1
     assert picture[middle, middle] > 0.5

@@ -1,4 +1,4 @@
-"""HeldOutStatistics of maps with an atomic model."""
+"""Agreement of maps with an atomic model."""
 
 from __future__ import annotations
 
@@ -11,14 +11,9 @@ import pytest
 from spisonet.commands.main import main
 from spisonet.errors import SpisonetError
 from spisonet.io.mrc import Volume, read_volume, write_volume
-from spisonet.validation.model import (
-    compare_with_model,
-    model_density,
-    positions_in_map,
-    q_scores,
-    read_model,
-    write_scored_model,
-)
+from spisonet.validation.model import model_density, positions_in_map, read_model, write_scored_model
+from spisonet.validation.model_comparison import compare_with_model
+from spisonet.validation.q_score import q_scores
 
 gemmi = pytest.importorskip("gemmi")
 
@@ -164,15 +159,15 @@ def test_the_report_compares_with_a_model(tmp_path, helix):
     assert 0.3 < found["after"]["mean_q_score"] <= 1
     assert found["after"]["mean_fsc"] > 0.5
     assert (out / "report_model_q.cif").is_file()
-    assert "HeldOutStatistics with a model" in (out / "report.html").read_text(encoding="utf-8")
+    assert "Comparison with an atomic model" in (out / "report.html").read_text(encoding="utf-8")
     assert read_volume(out / "corrected_half1.mrc").box == BOX
 
 
-@pytest.mark.parametrize("words", ["does not exist", "no atoms", "outside"])
+@pytest.mark.parametrize("words", ["does not exist", "contains no atoms", "outside"])
 def test_an_unusable_model_is_refused_before_anything_is_written(tmp_path, helix, capsys, words):
     halves_of_helix(tmp_path, helix)
     bad = tmp_path / "bad.cif"
-    if words == "no atoms":
+    if words == "contains no atoms":
         bad.write_text("data_x\n", encoding="utf-8")
     elif words == "outside":
         write_helix(bad, (500.0, 0, 0))

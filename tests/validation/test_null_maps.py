@@ -10,18 +10,8 @@ import pytest
 from spisonet.fourier.grids import frequency_axes_rfft, irfft3, radius_rfft, rfft3
 from spisonet.fourier.shells import fourier_shell_correlation
 from spisonet.io.mrc import Volume
-from spisonet.validation.null_maps import (
-    FAILED,
-    NOT_ATTEMPTED,
-    NOT_VISIBLE,
-    PASSED,
-    added_correlation,
-    deleted_domain,
-    noise_halves,
-    randomised_halves,
-    read_domain,
-    without_domain,
-)
+from spisonet.validation.null_maps import noise_halves, randomised_halves, read_domain, without_domain
+from spisonet.validation.null_tests import NullTestOutcome, added_correlation, deleted_domain
 
 N = 32
 
@@ -71,13 +61,15 @@ def test_a_deleted_domain_is_gone_from_half_maps_that_show_it_and_what_returns_i
     absent = deleted_domain(density + noise, density - deleted + noise, deleted, domain, mask)
     assert absent.original > 20
     assert abs(absent.after) < 3
-    assert absent.result == PASSED
-    assert abs(absent.share) < 0.25  # the soft edge of the mask leaves some of its surroundings
+    assert absent.outcome is NullTestOutcome.PASSED
+    assert abs(absent.pattern_fraction) < 0.25  # the soft edge of the mask leaves some of its surroundings
     returned = deleted_domain(density + noise, density + noise, deleted, domain, mask)
-    assert returned.result == FAILED
-    assert returned.share == pytest.approx(1, abs=0.1)
-    assert replace(absent, original=4.0).result == NOT_VISIBLE
-    assert replace(absent, share=0.9).result == FAILED  # however noisy the solvent is
+    assert returned.outcome is NullTestOutcome.FAILED
+    assert returned.pattern_fraction == pytest.approx(1, abs=0.1)
+    assert replace(absent, original=4.0).outcome is NullTestOutcome.INCONCLUSIVE
+    assert (
+        replace(absent, pattern_fraction=0.9).outcome is NullTestOutcome.FAILED
+    )  # however noisy the solvent is
 
 
 def test_structure_that_both_halves_gained_is_noticed():
@@ -85,10 +77,10 @@ def test_structure_that_both_halves_gained_is_noticed():
     gained = (noise[0] + white(10), noise[1] + white(10))
     mask = ball(12)
     unchanged = added_correlation(noise, noise, white(11), mask, slice(4, 16))
-    assert unchanged.result == PASSED
-    assert replace(unchanged, attempted=0.0).result == NOT_ATTEMPTED
+    assert unchanged.outcome is NullTestOutcome.PASSED
+    assert replace(unchanged, attempted=0.0).outcome is NullTestOutcome.NOT_ATTEMPTED
     found = added_correlation(noise, gained, white(10), mask, slice(4, 16))
-    assert found.result == FAILED
+    assert found.outcome is NullTestOutcome.FAILED
     assert found.after > 0.3
     assert found.with_original > 0.5
 

@@ -1,0 +1,42 @@
+"""Captions of figures, for every report that shows them."""
+
+from __future__ import annotations
+
+# By the file names of a reconstruct run.
+CORRECTION = {
+    "slices.png": "Central slices before and after the correction, in the same grey scale.",
+    "fourier.png": "Central Fourier slices. Data are kept as measured where the data weight is 1; amplitudes "
+    "after the correction are inferred where it is 0.",
+    "fsc.png": "Fourier shell correlations. The FSC between corrected halves does not measure resolution: "
+    "their unmeasured regions are filled by the same network, or by the same mask and weight.",
+    "loss.png": "Mean training loss per epoch.",
+}
+SURFACES = "Isosurfaces of half map 1 before and after, at levels that enclose the same volume."
+INFERRED = (
+    "Fraction of the power of the corrected map that is inferred: by resolution (line: whole shells; band: "
+    "range over cones of 15° in all directions) and over the hemisphere of directions seen along z."
+)
+HELD_OUT = (
+    "Held-out cones, mean of all. Left: FSC between the prediction from half map 1 and raw half map 2; the "
+    "ceiling is the FSC of a perfect prediction, given the noise of half map 2. Right: their ratio."
+)
+UNCERTAINTY = (
+    "Fraction of the power of the corrected map that is expected error of the prediction, by resolution and "
+    "direction."
+)
+DIRECTIONAL_FSC = "FSC of the half maps by direction, in cones of 20°, before and after ({label})."
+DECONVOLVED = (
+    "Half map 1: input (top), corrected by the network (middle), and deconvolved without a network (bottom), "
+    "in the same grey scale. Detail that appears only in the middle row is inferred by the network alone."
+)
+MODEL_FSC = "FSC between half map 1 and the model, over all directions and by direction, before and after."
+MODEL_Q_SCORES = (
+    "Mean Q-score of each residue, before and after. {file} contains the scores after the correction as B "
+    "factors (ChimeraX: color bfactor)."
+)
+DIAGNOSIS = (
+    "Top: FSC of the half maps, over all directions and by direction. Below: hemispheres seen along z "
+    "(equal area; x to the right, y up; rings at polar angles of 30°, 60° and 90°); density relative to "
+    "even views. A view samples the plane in Fourier space that is perpendicular to it. Directions that are "
+    "sampled but not measured indicate misalignment."
+)

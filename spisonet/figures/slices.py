@@ -1,0 +1,88 @@
+"""Central slices of maps and tomograms in grey values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from spisonet.figures.style import SMALL_LABEL_SIZE, SMALL_TICK_SIZE, TITLE_SIZE
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+    from spisonet.io.mrc import Volume
+
+PLANES = ("XY", "XZ", "YZ")
+CONTRAST_PERCENTILES = (0.5, 99.8)  # of the grey values, shown black and white
+ANGSTROM_PER_NM = 10
+
+
+def central_slices(volume: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """Return the XY, XZ and YZ planes through the centre of a cube ``(z, y, x)``."""
+    middle = volume.shape[0] // 2
+    return [volume[middle], volume[:, middle], volume[:, :, middle]]
+
+
+def grey_range(values: NDArray[np.float32]) -> tuple[float, float]:
+    """Return the grey values that are shown black and white."""
+    low, high = np.percentile(values, CONTRAST_PERCENTILES)
+    return float(low), float(high)
+
+
+def draw_slice(
+    panel: Axes,
+    image: NDArray[np.float32],
+    plane: str,
+    title: str,
+    extent_nm: tuple[float, float, float, float],
+    limits: tuple[float, float],
+) -> None:
+    """Draw one slice with axes in nm.
+
+    Parameters
+    ----------
+    panel : Axes
+        Where to draw.
+    image : ndarray
+        ``(rows, columns)`` grey values, rows upwards.
+    plane : str
+        One of `PLANES`: the names of the axes across and up.
+    title : str
+        What is shown, such as ``before``.
+    extent_nm : tuple of float
+        Left, right, lower and upper edge in nm.
+    limits : tuple of float
+        Grey values shown black and white; see `grey_range`.
+    """
+    low, high = limits
+    panel.imshow(image, cmap="gray", vmin=low, vmax=high, origin="lower", extent=extent_nm)
+    panel.set_title(f"{plane}, {title}", fontsize=TITLE_SIZE)
+    panel.set_xlabel(f"{plane[0].lower()} / nm", fontsize=SMALL_LABEL_SIZE)
+    panel.set_ylabel(f"{plane[1].lower()} / nm", fontsize=SMALL_LABEL_SIZE)
+    panel.tick_params(labelsize=SMALL_TICK_SIZE)
+
+
+def draw_slices(maps: dict[str, Volume], limit_angstrom: float) -> Figure:
+    """Draw central slices of a map and of its corrected versions.
+
+    Parameters
+    ----------
+    maps : dict
+        Maps by title, one row each; the first sets the grey scale.
+    limit_angstrom : float
+        Resolution to which the maps were corrected.
+    """
+    figure = Figure(figsize=(9.6, 0.3 + 3.15 * len(maps)), layout="constrained")
+    axes = figure.subplots(len(maps), 3, squeeze=False)
+    first = next(iter(maps.values()))
+    limits = grey_range(first.data)
+    half_edge = first.box * first.voxel_size_angstrom / ANGSTROM_PER_NM / 2
+    extent = (-half_edge, half_edge, -half_edge, half_edge)
+    for row, (title, volume) in zip(axes, maps.items(), strict=True):
+        for panel, plane, image in zip(row, PLANES, central_slices(volume.data), strict=True):
+            draw_slice(panel, image, plane, title, extent, limits)
+    figure.suptitle(f"Central slices, corrected to {limit_angstrom:.2f} Å (same grey scale)", fontsize=11)
+    return figure

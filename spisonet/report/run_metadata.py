@@ -1,0 +1,57 @@
+"""Report section: options, results and command line of a run."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from spisonet import __version__
+from spisonet.anisotropy.config import ReconstructConfig
+from spisonet.io.config import command_words
+from spisonet.report.page import code_block, metadata_table, paragraph
+from spisonet.report.section import Section
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from spisonet.validation.finished_run import FinishedRun
+
+
+def run_metadata_section(run: FinishedRun, page: Path) -> Section:
+    """Report how the maps were made."""
+    # As it was run: a model may have been given to the report only.
+    config = ReconstructConfig.from_options(run.record["config"])
+    words = shlex.join(["spisonet.py", *command_words(config)])
+    metadata = run_metadata(run.config, run.record) | {"Seed": str(run.config.seed)}
+    return Section(
+        "Run", {"command": words}, [metadata_table(metadata), paragraph("Command:"), code_block(words)]
+    )
+
+
+def run_metadata(config: ReconstructConfig, record: dict[str, Any]) -> dict[str, str]:
+    """Return names and values that summarise a run.
+
+    Parameters
+    ----------
+    config : ReconstructConfig
+        Options of the run.
+    record : dict
+        Content of its ``job.json``.
+    """
+    method = "deconvolution with the directional transfer function, without a network"
+    if config.method != "deconvolve":
+        method = f"network, {config.objective}, {config.epochs} epochs of {config.n_subvolume} subvolumes"
+    libraries = [f"{name} {number}" for name, number in record.get("libraries", {}).items()]
+    limit = record["limit_resolution_angstrom"]
+    return {
+        "Half maps": ", ".join(str(path) for path in (config.i1, config.i2) if path),
+        "Mask": str(config.mask or "none"),
+        "Anisotropy": str(config.aniso_file or "3D FSC of the half maps (FSC3D.mrc)"),
+        "Resolution limit": f"{limit:.2f} Å (beyond it the maps are unchanged)",
+        "Unmeasured": f"{100 * record['unmeasured_fraction']:.0f} % of Fourier space to the resolution limit",
+        "Method": method,
+        "Corrected maps": ", ".join(record["corrected_maps"]),
+        "Program": ", ".join(
+            [f"spisonet {record.get('version', __version__)}", *libraries, f"on {record['device']}"]
+        ),
+    }

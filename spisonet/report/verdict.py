@@ -1,0 +1,85 @@
+"""The verdict of a report: what is inferred, and how far to trust it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from spisonet.validation.finished_run import FinishedRun
+
+TO_THE_LIMIT = 1.1  # recovery to within a tenth of the resolution limit counts as recovery to the limit
+
+
+class VerdictCode(StrEnum):
+    """Verdict, for programs."""
+
+    UNCHANGED = "unchanged"
+    NO_NETWORK = "no_network"
+    SINGLE_MAP = "single_map"
+    NOT_VALIDATED = "not_validated"
+    RECOVERED = "recovered"
+    PARTLY_RECOVERED = "partly_recovered"
+    NOT_RECOVERED = "not_recovered"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A verdict as code and in words."""
+
+    code: VerdictCode
+    sentence: str
+
+
+def verdict(run: FinishedRun, numbers: dict[str, dict[str, Any]]) -> Verdict:
+    """Summarise how much of a run's result is inferred, and how well.
+
+    Parameters
+    ----------
+    run : FinishedRun
+        The run.
+    numbers : dict
+        Numbers of the report's sections by their keys; ``inferred`` and ``held_out`` are used if present.
+    """
+    config = run.config
+    if config.method == "learn" and config.epochs and not any(run.record["epoch_losses"].values()):
+        return Verdict(
+            VerdictCode.UNCHANGED,
+            "The half maps do not correlate: no network was trained and the maps are unchanged.",
+        )
+    unmeasured = 100 * run.record["unmeasured_fraction"]
+    parts = [f"{unmeasured:.0f} % of Fourier space to {run.limit_angstrom:.2f} Å is unmeasured"]
+    if inferred := numbers.get("inferred"):
+        fraction = 100 * inferred["inferred_power_fraction"]
+        parts.append(f"{fraction:.0f} % of the power of the corrected map is inferred")
+    code, validation = _validation(run, numbers.get("held_out"))
+    return Verdict(code, f"{'; '.join(parts)}. {validation}")
+
+
+def _validation(run: FinishedRun, held_out: dict[str, Any] | None) -> tuple[VerdictCode, str]:
+    if held_out is None:
+        return _why_not_validated(run)
+    resolution = held_out["resolution_at_recovery_05_angstrom"]
+    result = (
+        f"Held-out validation: correlation with the signal {held_out['recovery']:.2f} (without a network "
+        f"{held_out['recovery_without_network']:.2f})"
+    )
+    if held_out["settings"].get("start_weights"):
+        result += ", possibly too high because of the start weights"
+    if resolution is None:
+        return VerdictCode.NOT_RECOVERED, f"{result}. Do not interpret the inferred region."
+    if resolution <= TO_THE_LIMIT * run.limit_angstrom:
+        return VerdictCode.RECOVERED, f"{result}, 0.5 or more at all resolutions."
+    return (
+        VerdictCode.PARTLY_RECOVERED,
+        f"{result}, 0.5 or more to {resolution:.1f} Å. Do not interpret finer detail in the inferred region.",
+    )
+
+
+def _why_not_validated(run: FinishedRun) -> tuple[VerdictCode, str]:
+    if run.config.method != "learn":
+        return VerdictCode.NO_NETWORK, "The map was completed with mask and positivity constraints only."
+    if run.config.i2 is None:
+        return VerdictCode.SINGLE_MAP, "Held-out validation is not possible with a single map."
+    return VerdictCode.NOT_VALIDATED, "Not validated yet: run spisonet.py validate."

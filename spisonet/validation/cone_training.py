@@ -1,0 +1,151 @@
+"""Trainings without a held-out cone, and the predictions of their networks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spisonet.fourier.grids import hermitian_multiplicity, rfft3, shell_index_rfft
+from spisonet.learning.checkpoint import load_network
+from spisonet.learning.objectives import SelfTrainingObjective
+from spisonet.learning.training_job import train
+from spisonet.validation.heldout import Cone, HeldOutStatistics, mask_out_cone
+from spisonet.validation.uncertainty import PredictionEnsemble
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from spisonet.learning.measurement import Measurement
+    from spisonet.learning.process_group import ProcessGroup
+    from spisonet.learning.training_job import TrainingJob
+    from spisonet.validation.prepared import PreparedValidation
+
+
+@dataclass(frozen=True)
+class ConeResult:
+    """Comparison in one held-out cone.
+
+    Attributes
+    ----------
+    cone : Cone
+        The cone that was masked out.
+    learned, constrained : HeldOutStatistics
+        Statistics of raw half map 2 with the result from half map 1: with the network, and completed with
+        mask and positivity constraints only.
+    squared_error, variance : float
+        Squared error of the result and variance of the predictions of rotated copies, summed over the
+        compared coefficients.
+    """
+
+    cone: Cone
+    learned: HeldOutStatistics
+    constrained: HeldOutStatistics
+    squared_error: float
+    variance: float
+
+
+@dataclass(frozen=True)
+class ConeTrainings:
+    """Trains networks without a cone of the measured data.
+
+    Attributes
+    ----------
+    prepared : PreparedValidation
+        The run to be validated.
+    processes : ProcessGroup
+        Processes that train together.
+    checkpoint_folder : Path
+        Existing folder for the checkpoints.
+    n_rotations : int
+        Number of rotated copies that each network predicts.
+    resume : bool
+        Whether to continue from the checkpoints.
+    """
+
+    prepared: PreparedValidation
+    processes: ProcessGroup
+    checkpoint_folder: Path
+    n_rotations: int
+    resume: bool
+
+    def seed(self, number: int) -> int:
+        """Return the seed of the training without the cone of this number, from 1."""
+        return self.prepared.run.config.seed + number
+
+    def without_cone(self, cone: Cone, number: int) -> tuple[ConeResult, PredictionEnsemble | None]:
+        """Train without a cone; return the comparison in it and the ensemble of the whole map."""
+        prepared, memory = self.prepared, self.prepared.inputs.memory
+        held_out = mask_out_cone(prepared.measurement, cone.inside_rfft(prepared.box))
+        training_job = replace(prepared.training_config, seed=self.seed(number)).training_job(
+            f"all but cone {number}", held_out, memory, self.processes.count, prepared.inputs.pretrained
+        )
+        checkpoint = self.checkpoint_folder / f"checkpoint{number}.safetensors"
+        trainer, prediction = train(training_job, memory.device, self.processes, checkpoint, self.resume)
+        assert prediction is not None
+        half1 = _first_half(held_out)
+        learned, constrained = (
+            prepared.compare(rfft3(completed[0].cpu().numpy()), cone)
+            for completed in (
+                half1.complete(prediction[:1]),
+                half1.complete(half1.weighted_data, prior_weight=0.0),
+            )
+        )
+        variance = 0.0
+        if ensemble := self._ensemble(training_job, half1, trainer.predict_locally, prediction[:1], number):
+            region, first = prepared.region(cone)
+            n = prepared.box
+            shell = shell_index_rfft((n, n, n))
+            # Only shells over which the error is summed.
+            compared = np.append(learned.used, np.zeros(n, dtype=bool))[shell]
+            variance = _sum_rfft(ensemble.variance_rfft, region & (shell >= first) & compared)
+        error = float(learned.squared_error[learned.used].sum())
+        result = ConeResult(cone, learned, constrained, error, variance)
+        return result, self._ensemble(training_job, self._whole, trainer.predict_locally, None, number)
+
+    def ensemble_of_run(self) -> PredictionEnsemble | None:
+        """Return the ensemble of the network that the maps were corrected with."""
+        prepared, memory = self.prepared, self.prepared.inputs.memory
+        network, _ = load_network(prepared.network_path, prepared.run.config.filter_base)
+        training_job = replace(prepared.training_config, epochs=0).training_job(
+            "the run's network", self._whole, memory, 1, network
+        )
+        trainer, _ = training_job.prepare(memory.device)
+        return self._ensemble(training_job, self._whole, trainer.predict_locally, None, 0)
+
+    @property
+    def _whole(self) -> Measurement:
+        return _first_half(self.prepared.measurement)
+
+    def _ensemble(
+        self,
+        training_job: TrainingJob,
+        measurement: Measurement,
+        predict: Callable[[Tensor], Tensor],
+        prediction: Tensor | None,
+        seed: int,
+    ) -> PredictionEnsemble | None:
+        """Predict rotated copies of a measurement; None for networks of another objective."""
+        objective = training_job.make_objective(measurement)
+        if not isinstance(objective, SelfTrainingObjective):
+            return None
+        if prediction is None:
+            prediction = objective.predict(predict)
+        rotated = objective.predict_rotated(predict, prediction, self.n_rotations, seed)
+        return PredictionEnsemble.of(measurement.complete(single)[0].cpu().numpy() for single in rotated)
+
+
+def _first_half(measurement: Measurement) -> Measurement:
+    return replace(measurement, data=measurement.data[:1])
+
+
+def _sum_rfft(values_rfft: NDArray[np.float32], region: NDArray[np.bool_]) -> float:
+    """Sum half-spectrum values over a region of the full spectrum."""
+    n = len(values_rfft)
+    copies = np.broadcast_to(hermitian_multiplicity(n), values_rfft.shape)
+    return float((values_rfft * copies)[region].sum(dtype=np.float64))
