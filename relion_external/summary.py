@@ -172,8 +172,8 @@ def _write_page(rows: Rows, call: ReconstructCall, workspace: Workspace) -> None
 def _figure(rows: Rows, workspace: Workspace) -> str:
     """Draw the progress of the refinement; return the figure as HTML."""
     # matplotlib is slow to import, and RELION waits only for the map.
-    from spisonet.figures.output import save_figure  # noqa: PLC0415
     from spisonet.figures.refinement import draw_progress  # noqa: PLC0415
+    from spisonet.figures.style import save_figure  # noqa: PLC0415
 
     names = sorted({part for _, part in rows})
     curves = {
