@@ -1,4 +1,4 @@
-"""The ``check`` command: can this machine train."""
+"""The ``check`` command: versions, devices, and a training step on each device."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ LARGEST_BFLOAT16_ERROR = 0.1
 
 
 def run_check(config: CommandConfig) -> None:
-    """Log versions and devices, and train a little on each device.
+    """Log versions and devices, and run a short training on each device.
 
     Raises
     ------
     SpisonetError
-        If a device that is there cannot train.
+        If training fails on an available device.
     """
     log.info("spisonet %s, Python %s, %s", __version__, platform.python_version(), platform.platform())
     log.info("%s", ", ".join(f"{library} {version(library)}" for library in LIBRARIES))
@@ -59,30 +59,30 @@ def run_check(config: CommandConfig) -> None:
 
 
 def _compare_bfloat16(device: torch.device) -> None:
-    """Compare prediction and gradients in bf16 with float32; releases of cuDNN got them wrong.
+    """Compare prediction and gradients in bf16 with float32; some releases of cuDNN give wrong results.
 
     Raises
     ------
     SpisonetError
-        If they differ by more than rounding explains.
+        If they differ by more than 10 %.
     """
     torch.manual_seed(SEED)
     network = UNet(FILTER_BASE).to(device)
-    torch.nn.init.normal_(network.last.weight)  # an untrained network would return its input
+    torch.nn.init.normal_(network.last.weight)  # the last layer of an untrained network is zero
     volumes = torch.randn(2, 1, BOX, BOX, BOX, device=device)
-    answers = []
+    results = []
     for mixed in (False, True):
         network.zero_grad()
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=mixed):
             change = network(volumes) - volumes
         change.square().mean().backward()
         gradients = torch.cat([p.grad.reshape(-1) for p in network.parameters() if p.grad is not None])
-        answers.append((change.detach(), gradients))
-    for name, full, half in zip(("prediction", "gradients"), *answers, strict=True):
+        results.append((change.detach(), gradients))
+    for name, full, half in zip(("prediction", "gradients"), *results, strict=True):
         error = float((full - half).norm() / full.norm())
         log.info("%s: %s in bf16 differ from float32 by %.1f %%", device, name, 100 * error)
         if not error < LARGEST_BFLOAT16_ERROR:
-            raise SpisonetError(f"the {name} in bf16 are wrong by {100 * error:.0f} %: update PyTorch.")
+            raise SpisonetError(f"{name} in bf16 differ from float32 by {100 * error:.0f} %; update PyTorch.")
 
 
 def _training_step_seconds(device: torch.device) -> float:

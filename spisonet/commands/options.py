@@ -49,7 +49,7 @@ def _parameters(name: str, info: FieldInfo) -> list[inspect.Parameter]:
         spellings = [f"{s}/--no-{s.lstrip('-')}" if s in words else s for s in spellings]
     annotation: Any = info.annotation
     if shape.positional:
-        # Both forms are optional to the parser; the model says what is missing.
+        # Both forms are optional for the parser; missing values are reported after merging them.
         argument = Annotated[
             annotation | None,
             typer.Argument(help=info.description, metavar=_metavar(name, info), show_default=False),
@@ -121,7 +121,7 @@ def join_boolean_values(arguments: list[str], booleans: set[str]) -> list[str]:
 
 
 def drop_obsolete(arguments: list[str], obsolete: frozenset[str]) -> tuple[list[str], list[str]]:
-    """Leave out options of published programs that mean nothing here, with their values.
+    """Remove options of published programs that have no effect here, with their values.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ def drop_obsolete(arguments: list[str], obsolete: frozenset[str]) -> tuple[list[
     Returns
     -------
     kept, dropped : list of str
-        The other words, and the names of the options that were there.
+        The other words, and the names of the removed options.
     """
     kept: list[str] = []
     dropped: list[str] = []
@@ -152,14 +152,14 @@ def drop_obsolete(arguments: list[str], obsolete: frozenset[str]) -> tuple[list[
 
 
 def drop_none_values(arguments: list[str], optional: set[str]) -> list[str]:
-    """Leave out ``--option None`` and ``auto``, which published command lines write for "not given".
+    """Remove ``--option None`` and ``--option auto``, which mean "not given" in published command lines.
 
     Parameters
     ----------
     arguments : list of str
         Command-line words.
     optional : set of str
-        Names of options that need no value, with underscores.
+        Names of options without a required value, with underscores.
     """
     kept: list[str] = []
     words = iter(arguments)
@@ -176,12 +176,12 @@ def drop_none_values(arguments: list[str], optional: set[str]) -> list[str]:
 
 
 def optional_names(models: list[type[CommandConfig]]) -> set[str]:
-    """Names of every field of the models whose default is nothing."""
+    """Return the names of all fields of the models whose default is None."""
     return {name for model in models for name, info in model.model_fields.items() if info.default is None}
 
 
 def boolean_names(models: list[type[CommandConfig]]) -> set[str]:
-    """Names of every boolean field of the models, and their further names."""
+    """Return the names and aliases of all boolean fields of the models."""
     fields = [(name, info) for model in models for name, info in model.model_fields.items()]
     flags = [(name, info) for name, info in fields if cast("Any", info.annotation) is bool]
     aliases = {a.lstrip("-") for _, info in flags for m in info.metadata for a in getattr(m, "aliases", ())}

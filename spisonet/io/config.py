@@ -1,7 +1,7 @@
 """Run configurations: one pydantic model per command.
 
-Command line and graphical forms are generated from these models, so a default or
-a help text stands in one place. Modules that define them import nothing heavy.
+Command lines, graphical forms and RELION jobs are generated from these models, so every default and
+help text has one home. Modules that define configurations import nothing that is slow to load.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CommandLine:
-    """How a field appears on the command line; put it into the field's ``Annotated``.
+    """Form of a field on the command line, given in its ``Annotated``.
 
     Attributes
     ----------
     positional : bool
-        The field may be given without its name, in the order of the model's fields.
+        Whether the field may be given without its name, in the order of the fields.
     aliases : tuple of str
         Further spellings, such as ``-o``.
     """
@@ -42,9 +42,16 @@ Positional = CommandLine(positional=True)
 class CommandConfig(BaseModel):
     """Base of every command's configuration: immutable and strict about unknown fields.
 
-    Class attributes ``command`` and ``examples`` name the command and show it in its help;
-    ``free_on_resume`` names the options that may be others when a run is resumed; ``obsolete`` those of
-    published programs that are accepted, with any value, and mean nothing here.
+    Attributes
+    ----------
+    command : str
+        Name of the command.
+    examples : tuple of str
+        Command lines shown in its help.
+    free_on_resume : frozenset of str
+        Options that may change when a run is resumed.
+    obsolete : frozenset of str
+        Options of published programs that are accepted with any value and have no effect.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -56,12 +63,12 @@ class CommandConfig(BaseModel):
 
     @classmethod
     def from_options(cls, options: dict[str, Any]) -> Self:
-        """Build the configuration, turning a validation failure into one sentence.
+        """Build the configuration; a validation failure becomes an error of one sentence.
 
         Raises
         ------
         SpisonetError
-            Naming the first option at fault.
+            Naming the first invalid option.
         """
         try:
             return cls(**options)
@@ -72,7 +79,7 @@ class CommandConfig(BaseModel):
 
 
 def field_faults(error: ValidationError) -> dict[str, str]:
-    """Return what is wrong by field, in sentences without their beginning; "" stands for the whole."""
+    """Return the error message of every invalid field; "" is the key of errors of the whole model."""
     faults: dict[str, str] = {}
     for fault in error.errors():
         message = fault["msg"].removeprefix("Value error, ").rstrip(".")
@@ -85,12 +92,12 @@ def _capitalised(sentence: str) -> str:
 
 
 def is_output(name: str, info: FieldInfo) -> bool:
-    """Tell whether a field names what a command writes: ``o``, ``output_...``, or a path with a default."""
+    """Return whether a field names an output: ``o``, ``out...``, or a path with a default."""
     return name == "o" or name.startswith("out") or isinstance(info.default, Path)
 
 
 def command_words(config: CommandConfig) -> list[str]:
-    """Write a configuration as the words of its command line, leaving out what is the default anyway."""
+    """Return a configuration as the words of its command line, without defaults."""
     positional: list[str] = []
     options: list[str] = []
     in_order = True

@@ -1,4 +1,4 @@
-"""Planes of a volume on disk, read alone: neither the file nor a map of it comes into memory."""
+"""Planes of a volume on disk, read one by one without loading or mapping the file."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 HEADER_BYTES = 1024
-PART_BYTES = 2**23  # that are read at once
+READ_BYTES = 2**23  # per read
 AXES = "zyx"
-IN_ORDER = ((1, 2, 3), (0, 0, 0))
+XYZ_ORDER = ((1, 2, 3), (0, 0, 0))  # of the header fields mapc, mapr, maps
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,11 @@ class PlaneReader:
     shape : tuple of int
         ``(z, y, x)``.
     voxel_size_angstrom : float or None
-        Edge of a voxel along x in Å, if the header tells it.
+        Edge of a voxel along x in Å; None if the header has none.
     dtype : dtype
-        On disk.
+        Data type on disk.
     offset : int
-        Bytes before the data.
+        Number of bytes before the data.
     """
 
     path: Path
@@ -53,28 +53,28 @@ class PlaneReader:
     offset: int
 
     def read(self, axis: str, start: int, stop: int) -> NDArray[np.float32]:
-        """Read some planes across an axis.
+        """Read planes perpendicular to an axis.
 
         Parameters
         ----------
         axis : str
             ``z``, ``y`` or ``x``.
         start, stop : int
-            Which planes.
+            First plane, and the one after the last.
 
         Returns
         -------
         ndarray
-            ``(stop - start, rows, columns)``, rows and columns being the other two axes in the order z, y, x.
+            ``(stop - start, rows, columns)``; rows and columns are the other two axes in the order z, y, x.
 
         Raises
         ------
         SpisonetError
-            If there are no such planes, or the file cannot be read.
+            If the planes are outside the volume, or the file cannot be read.
         """
         across = AXES.index(axis)
         if not 0 <= start < stop <= self.shape[across]:
-            raise SpisonetError(f"{self.path} has {self.shape[across]} planes across {axis}.")
+            raise SpisonetError(f"{self.path} has only {self.shape[across]} planes along {axis}.")
         read = {"z": self._sections, "y": self._rows, "x": self._columns}[axis]
         try:
             with self._opened() as file:
@@ -96,7 +96,7 @@ class PlaneReader:
     def _columns(self, file: int, start: int, stop: int) -> NDArray[np.float32]:
         n_z, n_y, n_x = self.shape
         columns = np.empty((stop - start, n_z * n_y), dtype=np.float32)
-        height = max(1, PART_BYTES // (n_x * self.dtype.itemsize))
+        height = max(1, READ_BYTES // (n_x * self.dtype.itemsize))
         for first in range(0, n_z * n_y, height):
             last = min(first + height, n_z * n_y)
             columns[:, first:last] = self._raw(file, first, last - first)[:, start:stop].T
@@ -117,22 +117,22 @@ class PlaneReader:
         row = self.shape[2] * self.dtype.itemsize
         part = os.pread(file, n_rows * row, self.offset + first_row * row)
         if len(part) < n_rows * row:
-            raise SpisonetError(f"{self.path} has become shorter.")
+            raise SpisonetError(f"{self.path} is truncated; it may have been replaced while it was open.")
         return np.frombuffer(part, self.dtype).reshape(n_rows, self.shape[2])
 
 
 def open_planes(path: Path) -> PlaneReader:
-    """Look at the header of a volume.
+    """Open a volume by its header.
 
     Raises
     ------
     SpisonetError
-        If the file is missing, compressed, damaged, or holds no real numbers in the order x, y, z.
+        If the file is missing, compressed or damaged, is complex, or has another axis order than x, y, z.
     """
     if not path.is_file():
         raise SpisonetError(f"{path} does not exist.")
     if path.suffix in COMPRESSIONS:
-        raise SpisonetError(f"{path} is compressed: unpack it to look at its planes.")
+        raise SpisonetError(f"{path} is compressed; decompress it to view its planes.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -146,10 +146,10 @@ def open_planes(path: Path) -> PlaneReader:
     except UNREADABLE as error:
         raise SpisonetError(f"{path} is not a readable MRC file: {error}.") from error
     if dtype.kind == "c":
-        raise SpisonetError(f"{path} holds complex numbers (a transform), not a map.")
-    if axes not in IN_ORDER:
-        raise SpisonetError(f"{path} has its axes in an order of {axes}, not x, y, z.")
+        raise SpisonetError(f"{path} contains complex numbers (a Fourier transform), not a map.")
+    if axes not in XYZ_ORDER:
+        raise SpisonetError(f"{path} has the axis order {axes} instead of x, y, z.")
     if min(x, y, z) < 1 or path.stat().st_size < offset + x * y * z * dtype.itemsize:
-        raise SpisonetError(f"{path} is truncated, or no volume.")
-    known = size if np.isfinite(size) and size > 0 else None
-    return PlaneReader(path, (z, y, x), known, dtype, offset)
+        raise SpisonetError(f"{path} is truncated, or not a volume.")
+    voxel_size = size if np.isfinite(size) and size > 0 else None
+    return PlaneReader(path, (z, y, x), voxel_size, dtype, offset)

@@ -1,4 +1,4 @@
-"""Tomograms on disk: read and written in parts, so that their size does not matter."""
+"""Tomograms on disk, read and written in parts, so that they need not fit into memory."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class TomogramFile:
         Raises
         ------
         SpisonetError
-            If the file is damaged, or the part holds NaN or infinite values.
+            If the file is damaged, or the part contains NaN or infinite values.
         """
         try:
             with _opened(self.path) as mrc:
@@ -63,24 +63,24 @@ class TomogramFile:
         except UNREADABLE as error:
             raise SpisonetError(f"{self.path} is not a readable MRC file: {error}.") from error
         if not np.isfinite(part).all():
-            raise SpisonetError(f"{self.path} holds NaN or infinite values.")
+            raise SpisonetError(f"{self.path} contains NaN or infinite values.")
         return part
 
 
 def open_tomogram(path: Path, voxel_size_angstrom: float | None = None) -> TomogramFile:
-    """Look at a tomogram's header.
+    """Open a tomogram by its header.
 
     Parameters
     ----------
     path : Path
         An MRC file, plain or compressed.
     voxel_size_angstrom : float, optional
-        Voxel size that overrides the header's.
+        Voxel size that overrides that of the header.
 
     Raises
     ------
     SpisonetError
-        If the file is missing, damaged, no volume, or has no voxel size.
+        If the file is missing, damaged or not a volume, or has no voxel size.
     """
     if not path.is_file():
         raise SpisonetError(f"{path} does not exist.")
@@ -90,21 +90,19 @@ def open_tomogram(path: Path, voxel_size_angstrom: float | None = None) -> Tomog
             with _opened(path) as mrc:
                 data, voxel_size = mrc.data, mrc.voxel_size
                 if data is None or data.ndim != 3 or min(data.shape) < 2:
-                    raise SpisonetError(f"{path} is not a tomogram: it is truncated, or no volume.")
+                    raise SpisonetError(f"{path} is not a tomogram: it is truncated, or not a volume.")
                 z, y, x = data.shape
                 axes = tuple(int(mrc.header[axis]) for axis in ("mapc", "mapr", "maps"))
     except UNREADABLE as error:
         raise SpisonetError(f"{path} is not a readable MRC file: {error}.") from error
     if axes not in ((1, 2, 3), (0, 0, 0)):
-        raise SpisonetError(
-            f"{path} has its axes in an order of {axes}; bring it into the order x, y, z first."
-        )
+        raise SpisonetError(f"{path} has the axis order {axes}; reorder the axes to x, y, z first.")
     size = voxel_size_angstrom or header_voxel_size(path, voxel_size)
     return TomogramFile(path, (z, y, x), size)
 
 
 def stem_of(path: Path) -> str:
-    """Name of a tomogram's file without its suffixes."""
+    """Return the file name of a tomogram without its suffixes."""
     name = path.name
     for suffix in (".gz", ".bz2", *TOMOGRAM_SUFFIXES):
         name = name.removesuffix(suffix)
@@ -115,29 +113,31 @@ def stem_of(path: Path) -> str:
 def written_tomogram(
     path: Path, like: TomogramFile, label: str, dtype: DTypeLike = np.float32, scale_of_start: float = 1.0
 ) -> Iterator[NDArray[Any]]:
-    """Yield an array on disk for a new tomogram of the same geometry; it appears whole or not at all.
+    """Yield an array on disk for a new tomogram of the same geometry, renamed to `path` when complete.
 
     Parameters
     ----------
     path : Path
-        Output file; its folder exists.
+        Output file in an existing folder.
     like : TomogramFile
-        Whose shape, voxel size, origin, start and labels to take.
+        Tomogram whose shape, voxel size, origin, start and labels are used.
     label : str
-        A header label to add.
+        Header label to add.
     dtype : dtype
-        Of the voxels.
+        Data type of the voxels.
     scale_of_start : float
-        Old voxel size over the new one.
+        Old voxel size divided by the new one.
 
     Raises
     ------
     SpisonetError
-        If it cannot be written.
+        If the file cannot be written.
     """
     with atomic_path(path) as temporary:
         new = mrcfile.new_mmap(temporary, shape=like.shape, mrc_mode=_mode(dtype), overwrite=True)
-        if hasattr(os, "posix_fallocate"):  # or a full disk would kill the process once it is written to
+        if hasattr(
+            os, "posix_fallocate"
+        ):  # otherwise writing to the map on a full disk would kill the process
             with temporary.open("r+b") as file:
                 os.posix_fallocate(file.fileno(), 0, temporary.stat().st_size)
         try:
@@ -155,12 +155,12 @@ def written_tomogram(
             _write_statistics(new)
         finally:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of statistics of what was not written
+                warnings.simplefilter("ignore")  # about statistics of incomplete data
                 new.close()
 
 
 def _write_statistics(mrc: Any) -> None:
-    """Set a header's statistics plane by plane: mrcfile would hold several copies of the volume."""
+    """Set the statistics of a header plane by plane; mrcfile would need several copies of the volume."""
     planes = [(p.min(), p.max(), p.mean(dtype=np.float64), p.std(dtype=np.float64)) for p in mrc.data]
     lowest, highest, means, deviations = (np.array(values) for values in zip(*planes, strict=True))
     mrc.header.dmin, mrc.header.dmax = lowest.min(), highest.max()

@@ -51,7 +51,7 @@ def test_the_other_byte_order_and_an_extended_header_are_read(tmp_path):
 def test_planes_that_are_not_there_are_refused(tmp_path):
     reader = open_planes(write_mrc(tmp_path / "v.mrc", np.zeros((3, 4, 5), np.float32)))
     for start, stop in ((-1, 1), (0, 4), (2, 2)):
-        with pytest.raises(SpisonetError, match="has 3 planes across z"):
+        with pytest.raises(SpisonetError, match="has only 3 planes along z"):
             reader.read("z", start, stop)
 
 

@@ -629,7 +629,7 @@ def test_damaged_data_stop_a_training(listed, capsys):
     data = mrcfile.read("even/b.mrc").copy()
     data[3] = np.nan
     write_mrc(Path("even/b.mrc"), data)
-    assert "even/b.mrc holds NaN" in failure(f"refine tomograms.star {QUICK}", capsys)
+    assert "even/b.mrc contains NaN" in failure(f"refine tomograms.star {QUICK}", capsys)
 
 
 def test_models_that_are_none(listed, capsys):
