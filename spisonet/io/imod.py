@@ -1,4 +1,4 @@
-"""Contours of IMOD models."""
+"""Contours in IMOD models."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
 # Lengths in bytes of the fixed parts of a binary model (IMOD, "Binary File Format for IMOD Models").
 ID_LENGTH, HEADER_LENGTH, OBJECT_LENGTH = 8, 232, 176
-FLAGS_OFFSET, FLIPPED = 152, 1 << 16  # a model that was drawn with y and z exchanged
+FLAGS_OFFSET, FLIPPED = 152, 1 << 16  # flag of a model that was drawn with y and z exchanged
 GREEN = (0.0, 1.0, 0.0)
 OWN_NAME = b"boundary drawn with spisonet"
 
 
 def read_contours(path: Path) -> list[NDArray[np.float32]]:
-    """Read all contours of an IMOD model, or of a text file of points.
+    """Read all contours of an IMOD model or a text file of points.
 
     Parameters
     ----------
     path : Path
-        A binary ``.mod`` file, or text as ``model2point`` writes it: x, y and z in each line, after the
-        numbers of contour, or of object and contour.
+        A binary ``.mod`` file, or a text file of ``model2point``: x, y and z in each line, preceded by the
+        number of the contour, or of object and contour.
 
     Returns
     -------
@@ -40,14 +40,14 @@ def read_contours(path: Path) -> list[NDArray[np.float32]]:
     Raises
     ------
     SpisonetError
-        If the file is neither.
+        If the file is not readable or contains an invalid number.
     """
     if not path.is_file():
         raise SpisonetError(f"{path} does not exist.")
     content = path.read_bytes()
     if content[:4] == b"IMOD":
         try:
-            return _of_model(content)
+            return _parse_model(content)
         except struct.error as error:
             raise SpisonetError(f"{path} is a damaged IMOD model.") from error
     try:
@@ -55,11 +55,11 @@ def read_contours(path: Path) -> list[NDArray[np.float32]]:
             [line.split() for line in content.decode().splitlines() if line.strip()], dtype=np.float32
         )
     except (UnicodeDecodeError, ValueError) as error:
-        raise SpisonetError(f"{path} is no IMOD model, and no list of points either.") from error
+        raise SpisonetError(f"{path} is neither an IMOD model nor a text file of points.") from error
     if points.ndim != 2 or points.shape[1] not in (3, 4, 5):
-        raise SpisonetError(f"{path} should hold contour, x, y and z in each line.")
+        raise SpisonetError(f"{path} must contain contour, x, y and z in each line.")
     if not np.isfinite(points).all():
-        raise SpisonetError(f"{path} holds a point that is no number.")
+        raise SpisonetError(f"{path} contains an invalid number.")
     numbers = points[:, :-3]  # of object and contour
     groups = np.unique(numbers, axis=0) if numbers.shape[1] else [numbers[:0]]
     return [points[(numbers == group).all(axis=1), -3:] if len(group) else points for group in groups]
@@ -73,25 +73,25 @@ def write_contours(
     Parameters
     ----------
     path : Path
-        The ``.mod`` file; it appears whole or not at all.
+        The ``.mod`` file to write.
     contours : sequence
-        Of contours of points ``(x, y, z)`` in voxels.
+        Contours: lists of points ``(x, y, z)`` in voxels.
     shape : tuple of int
-        ``(z, y, x)`` of the tomogram that they were drawn in.
+        ``(z, y, x)`` of the tomogram in which the contours were drawn.
 
     Raises
     ------
     SpisonetError
-        If a point is none, or the file cannot be written.
+        If a point is invalid, or the file cannot be written.
     """
     try:
         points = [np.asarray(contour, dtype=">f4").reshape(-1, 3) for contour in contours]
     except (TypeError, ValueError) as error:
-        raise SpisonetError("A contour is a list of points x, y and z.") from error
+        raise SpisonetError("A contour must be a list of points x, y and z.") from error
     if not all(len(contour) and np.isfinite(contour).all() for contour in points):
-        raise SpisonetError("A contour has no point, or one that is no number.")
+        raise SpisonetError("A contour is empty or contains an invalid number.")
     z, y, x = shape
-    # IMOD's manual, "Binary File Format for IMOD Models": the parts in the order of their fields.
+    # IMOD's manual, "Binary File Format for IMOD Models": header and parts in order.
     header = struct.pack(">8s128s", b"IMODV1.2", OWN_NAME)
     header += struct.pack(">4iI4i6f", x, y, z, 1, 0, 1, 0, 0, 255, *(0.0,) * 3, *(1.0,) * 3)
     header += struct.pack(">5if2i3f", 0, 0, 0, 3, 128, 1.0, 0, 0, *(0.0,) * 3)
@@ -104,12 +104,12 @@ def write_contours(
 
 
 def is_own_model(path: Path) -> bool:
-    """Tell whether a model was written by `write_contours`, and holds nothing but contours."""
+    """Return whether a model was written by `write_contours`, and thus contains only contours."""
     with path.open("rb") as file:
         return file.read(ID_LENGTH + len(OWN_NAME))[ID_LENGTH:] == OWN_NAME
 
 
-def _of_model(content: bytes) -> list[NDArray[np.float32]]:
+def _parse_model(content: bytes) -> list[NDArray[np.float32]]:
     contours = []
     (flags,) = struct.unpack_from(">I", content, FLAGS_OFFSET)
     order = [0, 2, 1] if flags & FLIPPED else [0, 1, 2]
@@ -132,7 +132,7 @@ def _of_model(content: bytes) -> list[NDArray[np.float32]]:
             offset += 16 + 12 * n_vertices + 4 * n_indices
         elif kind == b"IEOF":
             break
-        else:  # every other part gives its length
+        else:  # all other parts start with their length
             (length,) = struct.unpack_from(">i", content, offset)
             offset += 4 + length
     return contours

@@ -1,4 +1,4 @@
-"""Directions of projection of tilt series, from RELION's and Warp's lists of tomograms."""
+"""Projection directions of tilt series, from the tomogram tables of RELION and Warp."""
 
 from __future__ import annotations
 
@@ -22,39 +22,39 @@ PARTICLES_FILE, TOMOGRAMS_FILE = "rlnTomoParticlesFile", "rlnTomoTomogramsFile"
 
 
 def read_optimisation_set(path: Path) -> tuple[Path, Path] | None:
-    """Return the lists of particles and of tomograms that a RELION ``optimisation_set.star`` names.
+    """Return the particle and tomogram tables that a RELION ``optimisation_set.star`` lists.
 
     Returns
     -------
     tuple of Path or None
-        None if the file is of another kind. Names are relative to the project, or to the file's folder.
+        None if the file is of another kind. Paths are relative to the project, or to the folder of the file.
     """
     star = StarFile(path)
-    named = [star.value(label) for label in (PARTICLES_FILE, TOMOGRAMS_FILE)]
-    if None in named:
+    listed = [star.value(label) for label in (PARTICLES_FILE, TOMOGRAMS_FILE)]
+    if None in listed:
         return None
-    particles, tomograms = (_beside(path, str(name)) for name in named)
+    particles, tomograms = (_beside(path, str(name)) for name in listed)
     return particles, tomograms
 
 
 def read_projection_directions(path: Path) -> dict[str, NDArray[np.float64]]:
-    """Read in which directions the tilt images of each tomogram look through it.
+    """Read the projection directions of the tilt images of each tomogram.
 
     Parameters
     ----------
     path : Path
-        ``tomograms.star`` of RELION 4 (a block of projection matrices for each tomogram; Warp writes it,
-        too) or of RELION 5 (a tilt-series STAR file for each).
+        ``tomograms.star`` of RELION 4 or Warp (a block of projection matrices for each tomogram) or of
+        RELION 5 (a tilt-series STAR file for each tomogram).
 
     Returns
     -------
     dict
-        By name of the tomogram, ``(n_tilts, 3)`` unit vectors ``(x, y, z)`` in its frame.
+        ``(n_tilts, 3)`` unit vectors ``(x, y, z)`` in the frame of the tomogram, by its name.
 
     Raises
     ------
     SpisonetError
-        If the file, or one that it names, is missing or tells no directions.
+        If the file, or a file that it lists, is missing or contains no projection directions.
     """
     star = StarFile(path, (NAME, SERIES_FILE))
     found = {
@@ -66,7 +66,7 @@ def read_projection_directions(path: Path) -> dict[str, NDArray[np.float64]]:
                 found[str(name)] = _from_series(_beside(path, str(series)))
     if not found:
         raise SpisonetError(
-            f"{path} tells no directions of projection; give tomograms.star of RELION or Warp."
+            f"{path} contains no projection directions; give tomograms.star of RELION or Warp."
         )
     return found
 
@@ -88,9 +88,11 @@ def _from_matrices(path: Path, table: pd.DataFrame) -> NDArray[np.float64]:
         directions = np.array(rows).reshape(-1, 3)
         lengths = np.linalg.norm(directions, axis=1, keepdims=True)
     except ValueError as error:
-        raise SpisonetError(f"{path} holds a {PROJECTION_ROW} that is no row of a matrix.") from error
+        raise SpisonetError(
+            f"{path} contains an invalid {PROJECTION_ROW} (not a row of a matrix)."
+        ) from error
     if not (np.isfinite(lengths) & (lengths > 0)).all():
-        raise SpisonetError(f"{path} holds a {PROJECTION_ROW} without a direction.")
+        raise SpisonetError(f"{path} contains an invalid {PROJECTION_ROW} (not a direction).")
     return np.asarray(directions / lengths)
 
 
@@ -100,16 +102,16 @@ def _from_series(path: Path) -> NDArray[np.float64]:
             try:
                 x, y = (np.radians(np.asarray(table[column], float)) for column in TILT_ANGLES)
             except (TypeError, ValueError) as error:
-                raise SpisonetError(f"{path} holds a tilt angle that is no number.") from error
-            # The third row of Rz Ry(y) Rx(x), which leads from the tomogram to the tilt image.
+                raise SpisonetError(f"{path} contains a tilt angle that is not a valid number.") from error
+            # Third row of Rz Ry(y) Rx(x), the rotation from the tomogram to the tilt image.
             return np.stack([-np.sin(y), np.cos(y) * np.sin(x), np.cos(y) * np.cos(x)], axis=1)
     raise SpisonetError(f"{path} has no columns {', '.join(TILT_ANGLES)}.")
 
 
 def _beside(path: Path, name: str) -> Path:
-    """Return a file named in another: relative to the project, which may be any folder above that other.
+    """Return a file that another file lists, relative to the project (any folder above) or beside it.
 
-    If there is none, the one beside the other file, to be named as missing.
+    A missing file is returned as a path beside the other file.
     """
     given = type(path)(name)
     folders = (type(path)(), *path.parents, *path.resolve().parents)

@@ -1,8 +1,9 @@
-"""The list of tomograms: a STAR file of IsoNet, IsoNet2 or RELION 5, kept as it is."""
+"""Tables of tomograms: STAR files of IsoNet, IsoNet2 and RELION 5, whose other content is kept."""
 
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,11 +17,11 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-NOTHING = ("", "None", "none", "nan")
-UNSAFE = ("#", "'", '"')  # begin comments and quotations
+EMPTY_VALUES = ("", "None", "none", "nan")
+SPECIAL_CHARACTERS = ("#", "'", '"')  # start comments and quoted values in STAR files
 SUBTOMOGRAM = "rlnImageName"
 NAMES = ("rlnTomoName", "rlnMicrographName", "rlnTomoReconstructedTomogram")
-OF_SUBTOMOGRAMS = {SUBTOMOGRAM, "rlnCubeSize"}
+SUBTOMOGRAM_COLUMNS = {SUBTOMOGRAM, "rlnCubeSize"}
 RELION5_SERIES = "rlnTomoTiltSeriesStarFile"
 INDEX, FULL_RELION5 = "rlnIndex", "rlnTomoReconstructedTomogram"
 HALVES = ("rlnTomoReconstructedTomogramHalf1", "rlnTomoReconstructedTomogramHalf2")
@@ -30,12 +31,12 @@ DECONVOLVED = "rlnDeconvTomoName"
 
 @dataclass(frozen=True)
 class TomogramRow:
-    """One tomogram's row.
+    """The row of one tomogram.
 
     Attributes
     ----------
     number : int
-        Row, from 0.
+        Number of the row, counted from 0.
     values : dict
         Text by column.
     """
@@ -45,33 +46,33 @@ class TomogramRow:
 
     @property
     def index(self) -> str:
-        """What ``--tomo_idx`` calls the row: its ``rlnIndex``, or its number from 1."""
+        """Index for ``--tomo_idx``: ``rlnIndex``, or the number of the row counted from 1."""
         return self.text(INDEX) or self.text("rlnSubtomoIndex") or str(self.number + 1)
 
     @property
     def full(self) -> Path | None:
-        """The tomogram of all tilts, or None."""
+        """The tomogram from all tilts, or None."""
         if FULL_RELION5 in self.values:
             return self.path(FULL_RELION5)
-        named = self.path(FULL_ISONET1) or self.path(FULL_ISONET2) or self.path(SUBTOMOGRAM)
-        # RELION 5 and IsoNet2 mean different things by rlnTomoName: a name, or the file itself.
-        return named if named is not None and named.suffix in SUFFIXES else None
+        path = self.path(FULL_ISONET1) or self.path(FULL_ISONET2) or self.path(SUBTOMOGRAM)
+        # rlnTomoName is a name in RELION 5, and a file in IsoNet2.
+        return path if path is not None and path.suffix in SUFFIXES else None
 
     @property
     def halves(self) -> tuple[Path, Path] | None:
-        """Tomograms of even and odd tilts or frames, or None."""
+        """Tomograms from even and odd tilts or frames, or None."""
         even, odd = (self.path(column) for column in HALVES)
         return None if even is None or odd is None else (even, odd)
 
     @property
     def shown(self) -> str:
-        """What to call the tomogram in messages."""
-        named = (self.values[name] for name in (*NAMES, SUBTOMOGRAM) if self.text(name))
-        return next(named, f"tomogram {self.index}")
+        """Name of the tomogram in messages."""
+        names = (self.values[name] for name in (*NAMES, SUBTOMOGRAM) if self.text(name))
+        return next(names, f"tomogram {self.index}")
 
     @property
     def voxel_size_angstrom(self) -> float | None:
-        """Voxel size in Å if the table tells it."""
+        """Voxel size in Å, or None if the table does not contain it."""
         if (size := self.number_of("rlnPixelSize")) is not None:
             return size
         tilt_series, binning = (
@@ -80,32 +81,37 @@ class TomogramRow:
         return None if tilt_series is None or binning is None else tilt_series * binning
 
     def text(self, column: str) -> str | None:
-        """Return a value, or None where the table has none."""
+        """Return a value, or None if it is empty."""
         value = self.values.get(column, "")
-        return None if value in NOTHING else value
+        return None if value in EMPTY_VALUES else value
 
     def path(self, column: str) -> Path | None:
-        """Return a file name."""
+        """Return a file name, or None if it is empty."""
         text = self.text(column)
         return None if text is None else Path(text)
 
     def number_of(self, column: str) -> float | None:
-        """Return a number.
+        """Return a number, or None if it is empty.
 
         Raises
         ------
         SpisonetError
-            If the value is none.
+            If the value is not a valid number.
         """
         text = self.text(column)
+        if text is None:
+            return None
         try:
-            return None if text is None else float(text)
-        except ValueError as error:
-            raise SpisonetError(f"{self.shown}: {column} is {text}, which is no number.") from error
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            raise SpisonetError(f"{self.shown}: {column} is {text}, which is not a valid number.")
+        return value
 
 
 class TomogramTable:
-    """A STAR file of tomograms; whatever else it holds is written back.
+    """A STAR file of tomograms; its other blocks, columns and comments are written back unchanged.
 
     Parameters
     ----------
@@ -114,7 +120,7 @@ class TomogramTable:
     blocks : dict
         Its blocks, with all values as text.
     singles : container of str
-        Names of the blocks that are no loops.
+        Names of the blocks that are not loops.
     comments : sequence of str
         Lines before the first block.
     """
@@ -130,21 +136,26 @@ class TomogramTable:
         self._blocks, self._singles, self._comments = blocks, singles, comments
         self._is_on_disk = False
         columns = {name: set(block.columns) for name, block in blocks.items()}
-        found = [name for name, own in columns.items() if own & set(NAMES) or own >= OF_SUBTOMOGRAMS]
+        found = [name for name, own in columns.items() if own & set(NAMES) or own >= SUBTOMOGRAM_COLUMNS]
         if not found:
             raise SpisonetError(f"{path} lists no tomograms: it has none of the columns {', '.join(NAMES)}.")
         self._name = found[-1]
 
     @classmethod
     def read(cls, path: Path, output: Path | None = None) -> TomogramTable:
-        """Read a STAR file, to be written back, or to another file if one is given.
+        """Read a STAR file, to be changed in place or written to another file.
 
-        What that other file tells already of the same tomograms is kept.
+        Parameters
+        ----------
+        path : Path
+            STAR file.
+        output : Path, optional
+            File to write. If it exists and lists the same tomograms, its additional columns are kept.
 
         Raises
         ------
         SpisonetError
-            If it is missing, no STAR file, or lists no tomograms.
+            If the file is missing, is not a STAR file, or lists no tomograms.
         """
         import pandas as pd  # noqa: PLC0415 - slow to import
         import starfile  # noqa: PLC0415
@@ -153,17 +164,18 @@ class TomogramTable:
             raise SpisonetError(f"{path} does not exist.")
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
         rows = [line for line in lines if line.strip() and not line.lstrip().startswith(("#", "_", "data_"))]
-        for mark in UNSAFE:
-            if any(mark in row for row in rows):
+        for character in SPECIAL_CHARACTERS:
+            if any(character in row for row in rows):
                 raise SpisonetError(
-                    f"{path} holds {mark} in a value, which STAR files do not bear; rename it."
+                    f"{path} contains {character!r}, which a STAR value cannot hold unquoted; rename the "
+                    f"file."
                 )
         try:
             found = starfile.read(path, always_dict=True)
             labels = [label for block in found.values() for label in block]
-            # As text, numbers come back as they were written.
+            # Numbers are read as text and written back unchanged.
             as_text = starfile.read(path, always_dict=True, parse_as_string=labels)
-        except Exception as error:  # the parser lets through whatever a broken file provokes
+        except Exception as error:  # the parser raises many kinds of errors
             raise SpisonetError(f"{path} is not a readable STAR file.") from error
         blocks = {
             name: block if isinstance(block, pd.DataFrame) else pd.DataFrame([block])
@@ -176,12 +188,12 @@ class TomogramTable:
         as_words = {name: block.astype(str).replace("<NA>", "nan") for name, block in blocks.items()}
         table = cls(output or path, as_words, singles, comments)
         if output is not None and output != path and output.is_file():
-            table._take_over(cls.read(output))
+            table._add_columns(cls.read(output))
         table._is_on_disk = table.path == path
         return table
 
-    def _take_over(self, other: TomogramTable) -> None:
-        """Take the columns of another table of the same tomograms that this one lacks."""
+    def _add_columns(self, other: TomogramTable) -> None:
+        """Add the columns of another table of the same tomograms that this one lacks."""
         if [row.shown for row in self.rows] == [row.shown for row in other.rows]:
             mine, others = self._blocks[self._name], other._blocks[other._name]
             for column in others.columns.difference(mine.columns, sort=False):
@@ -189,14 +201,14 @@ class TomogramTable:
 
     @classmethod
     def new(cls, path: Path, rows: list[dict[str, str]]) -> TomogramTable:
-        """Begin a table."""
+        """Return a new table with rows of text by column."""
         import pandas as pd  # noqa: PLC0415
 
         return cls(path, {"": pd.DataFrame(rows).fillna("None")})
 
     @property
     def rows(self) -> list[TomogramRow]:
-        """All tomograms."""
+        """The rows of all tomograms."""
         records = self._blocks[self._name].to_dict("records")
         return [
             TomogramRow(number, {str(column): str(value) for column, value in record.items()})
@@ -205,21 +217,21 @@ class TomogramTable:
 
     @property
     def lists_subtomograms(self) -> bool:
-        """Whether it is a list of subtomograms, as ``extract`` writes it."""
+        """Whether the table lists subtomograms, such as those of ``extract``."""
         return SUBTOMOGRAM in self._blocks[self._name].columns
 
     @property
     def is_of_relion5(self) -> bool:
-        """Whether RELION 5 wrote it."""
+        """Whether the table was written by RELION 5."""
         return RELION5_SERIES in self._blocks[self._name].columns
 
     def chosen(self, tomo_idx: str | None) -> list[TomogramRow]:
-        """Return the rows of a list such as ``1,3-5``; all without one.
+        """Return the rows with the indices of a list such as ``1,3-5``; all rows if it is None.
 
         Raises
         ------
         SpisonetError
-            If the list is none, or names a tomogram that is not in the table.
+            If the list is invalid, or an index is not in the table.
         """
         rows = self.rows
         if tomo_idx is None or str(tomo_idx).lower() in ("all", "none"):
@@ -228,30 +240,30 @@ class TomogramTable:
         for part in str(tomo_idx).replace(" ", "").split(","):
             first, _, last = part.partition("-")
             if not first.isdecimal() or (last and not last.isdecimal()):
-                raise SpisonetError(f"--tomo_idx {tomo_idx} is no list such as 1,3-5.")
+                raise SpisonetError(f"--tomo_idx {tomo_idx} is not a list such as 1,3-5.", field="tomo_idx")
             wanted += [str(index) for index in range(int(first), int(last or first) + 1)]
         known = {row.index: row for row in rows}
         if len(known) < len(rows):
-            raise SpisonetError(f"{self.path} gives one rlnIndex to several tomograms.")
+            raise SpisonetError(f"{self.path} lists several tomograms with the same rlnIndex.")
         missing = [index for index in wanted if index not in known]
         if missing:
-            raise SpisonetError(f"{self.path} has no tomogram {', '.join(missing)}.")
+            raise SpisonetError(f"{self.path} has no tomogram {', '.join(missing)}.", field="tomo_idx")
         return [known[index] for index in dict.fromkeys(wanted)]
 
     def set(self, row: TomogramRow, column: str, value: object) -> None:
-        """Change a value; a new column is added at the end, with ``None`` in the other rows."""
+        """Set a value; a new column is added at the end, with ``None`` in the other rows."""
         block = self._blocks[self._name]
         if column not in block.columns:
             block[column] = "None"
         block.loc[row.number, column] = f"{value:g}" if isinstance(value, float) else str(value)
 
     def remove(self, numbers: Sequence[int]) -> None:
-        """Take out rows.
+        """Remove rows by their numbers.
 
         Raises
         ------
         SpisonetError
-            If none would be left.
+            If no row would be left.
         """
         kept = self._blocks[self._name].drop(index=list(numbers), errors="ignore").reset_index(drop=True)
         if kept.empty:
@@ -259,19 +271,19 @@ class TomogramTable:
         self._blocks[self._name] = kept
 
     def append(self, other: TomogramTable) -> None:
-        """Add the tomograms of another table that this one does not list, with indices that go on.
+        """Add the tomograms of another table that this one does not list, with consecutive indices.
 
         Raises
         ------
         SpisonetError
-            If all are listed already.
+            If all are already listed.
         """
         import pandas as pd  # noqa: PLC0415
 
         known = {row.shown for row in self.rows}
         chosen = [row.number for row in other.rows if row.shown not in known]
         if not chosen:
-            raise SpisonetError(f"{self.path} lists these tomograms already.")
+            raise SpisonetError(f"{self.path} already lists these tomograms.")
         mine, new = self._blocks[self._name], other._blocks[other._name].loc[chosen].copy()
         if INDEX in mine.columns:
             last = max(int(index) for row in self.rows if (index := row.index).isdecimal())
@@ -279,16 +291,16 @@ class TomogramTable:
         self._blocks[self._name] = pd.concat([mine, new], ignore_index=True).fillna("None")
 
     def note(self, row: TomogramRow, values: Mapping[str, object]) -> None:
-        """Enter values of a tomogram, and write the file with what others have changed in it meanwhile."""
+        """Set values of a tomogram and write the file; changes by other programs in the meantime are kept."""
         for column, value in values.items():
             self.set(row, column, value)
-        now = TomogramTable.read(self.path) if self._is_on_disk and self.path.is_file() else self
-        if now is not self:
-            for same in now.rows:
+        current = TomogramTable.read(self.path) if self._is_on_disk and self.path.is_file() else self
+        if current is not self:
+            for same in current.rows:
                 if (same.shown, same.full, same.halves) == (row.shown, row.full, row.halves):
                     for column, value in values.items():
-                        now.set(same, column, value)
-        now.write()
+                        current.set(same, column, value)
+        current.write()
         self._is_on_disk = True
 
     def write(self) -> None:
@@ -301,8 +313,12 @@ class TomogramTable:
 
         for row in self.rows:
             for value in row.values.values():
-                if any(mark in value for mark in UNSAFE) or len(value.split()) > 1:
-                    raise SpisonetError(f"{value} cannot stand in a STAR file; rename it.")
+                special = any(character in value for character in SPECIAL_CHARACTERS)
+                if special or len(value.split()) > 1:
+                    raise SpisonetError(
+                        f"{value} contains a space, # or quotation mark, which a STAR value cannot hold "
+                        "unquoted; rename the file."
+                    )
         blocks = {
             name: block.iloc[0].to_dict() if name in self._singles else block
             for name, block in self._blocks.items()
@@ -317,33 +333,49 @@ class TomogramTable:
 
 
 def require_files(rows: list[TomogramRow], files: list[Path | None]) -> list[Path]:
-    """Check that every tomogram has its file, before any work is done.
+    """Check that the input file of every row is listed and exists, and return the files.
+
+    Parameters
+    ----------
+    rows : list of TomogramRow
+        Rows of the table.
+    files : list of (Path or None)
+        Their input files.
 
     Raises
     ------
     SpisonetError
-        Naming all that have none, or whose file is missing.
+        Naming all rows without a file, or all missing files.
     """
     without = [row.shown for row, path in zip(rows, files, strict=True) if path is None]
-    named = [path for path in files if path is not None]
-    missing = [str(path) for path in named if not path.is_file()]
+    listed = [path for path in files if path is not None]
+    missing = [str(path) for path in listed if not path.is_file()]
     if without:
-        raise SpisonetError(f"No tomogram file is named for {', '.join(without)}.")
+        raise SpisonetError(f"The table lists no tomogram file for {', '.join(without)}.")
     if missing:
-        raise SpisonetError(f"Missing: {', '.join(missing)}.")
-    return named
+        raise SpisonetError(f"Missing files: {', '.join(missing)}.")
+    return listed
 
 
 def output_names(inputs: list[Path | None], folder: Path, ending: str, beginning: str = "") -> list[Path]:
-    """Name an output for every row of a table: no two alike, and none an input.
+    """Return a unique output file for every row of a table.
 
-    Tomograms of one name in several folders get their folder's name before their own, also those that are
-    not among the chosen ones now. Rows without a file get a name that nobody uses.
+    If files in different folders have the same name, outputs are prefixed with the name of the folder. Names
+    do not depend on which rows are processed.
+
+    Parameters
+    ----------
+    inputs : list of (Path or None)
+        Input files of all rows.
+    folder : Path
+        Output folder.
+    ending, beginning : str
+        Added to the names of the inputs.
 
     Raises
     ------
     SpisonetError
-        If that does not tell them apart, or an output would replace an input.
+        If two outputs would still have the same name, or an output would replace an input.
     """
     files = [Path(f"row{number}") if path is None else path for number, path in enumerate(inputs)]
     stems = [stem_of(path) for path in files]
@@ -352,7 +384,7 @@ def output_names(inputs: list[Path | None], folder: Path, ending: str, beginning
     outputs = [folder / f"{beginning}{stem}{ending}" for stem in stems]
     for number, output in enumerate(outputs):
         if output in outputs[:number]:
-            raise SpisonetError(f"Two tomograms would both be written as {output}; rename one.")
+            raise SpisonetError(f"Two tomograms would both be written to {output}; rename one of them.")
         if any(output.resolve() == path.resolve() for path in files):
             raise SpisonetError(f"{output} is an input: give another output folder.")
     return outputs

@@ -1,8 +1,7 @@
-"""``deconv``: Wiener deconvolution of tomograms by their CTF."""
+"""Wiener deconvolution of the CTF of tomograms (``deconv``), and filtering of tomograms in chunks."""
 
 from __future__ import annotations
 
-import logging
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -22,52 +21,52 @@ if TYPE_CHECKING:
     from spisonet.io.tomogram_table import TomogramRow
     from spisonet.io.tomograms import TomogramFile
 
-log = logging.getLogger("spisonet")
-
 AMPLITUDE_CONTRAST = 0.07  # of the published filter
 SNR_FLOOR = 1e-6
-WHOLE_VOXELS = 2**28  # a filter and two transforms of so many are a few gigabytes
-AUTOMATIC_EDGE = 384
-HIGHPASS_RINGING = 2.5  # voxels, times the fraction of Nyquist at which the high-pass ends
+DEFAULT_SNR_FALLOFF, DEFAULT_STRENGTH = 1.0, 1.0
+MAX_WHOLE_VOXELS = 2**28  # a filter and two transforms of this size need a few gigabytes
+AUTOMATIC_CHUNK_EDGE = 384
+HIGHPASS_RINGING = 2.5  # voxels; extent of the ringing times the cut-off as a fraction of Nyquist
 
 
 @dataclass(frozen=True)
 class Deconvolution:
-    """A Wiener filter for the CTF at one defocus.
+    """A Wiener filter for the CTF.
 
     Attributes
     ----------
     microscope : Microscope
-        Whose contrast to undo.
+        CTF parameters.
     snr_falloff, strength : float
-        The assumed signal-to-noise ratio is ``exp(-100 f falloff / voxel) 10^strength`` at ``f`` of Nyquist.
+        The assumed signal-to-noise ratio is ``exp(-100 f falloff / voxel_size) 10^strength`` at a fraction
+        ``f`` of Nyquist.
     highpass : float
-        Fraction of Nyquist up to which low frequencies are attenuated.
+        Cut-off of the high-pass filter as a fraction of Nyquist.
 
     References
     ----------
     Tegunov & Cramer (2019) Nat. Methods 16, 1146-1152 (Warp); Liu et al. (2022) Nat. Commun. 13, 6482
-    (IsoNet), whose constants these are.
+    (IsoNet), for the constants.
     """
 
     microscope: Microscope
-    snr_falloff: float = 1.0
-    strength: float = 1.0
+    snr_falloff: float = DEFAULT_SNR_FALLOFF
+    strength: float = DEFAULT_STRENGTH
     highpass: float = 0.02
 
     @property
     def curve(self) -> RadialCurve:
         """The filter by spatial frequency."""
-        contrast = self.microscope.ctf
-        f = np.linspace(0, 1, len(contrast))
-        high = 1 - np.cos(np.pi * np.minimum(1, f / self.highpass))
+        ctf = self.microscope.ctf
+        f = np.linspace(0, 1, len(ctf))
+        highpass = 1 - np.cos(np.pi * np.minimum(1, f / self.highpass))
         falloff = np.exp(-100 * f * self.snr_falloff / self.microscope.voxel_size_angstrom)
-        snr = falloff * 10**self.strength * high + SNR_FLOOR
-        return RadialCurve(contrast / (contrast**2 + 1 / snr))
+        snr = falloff * 10**self.strength * highpass + SNR_FLOOR
+        return RadialCurve(ctf / (ctf**2 + 1 / snr))
 
     @property
     def reach(self) -> int:
-        """How far it rings, in voxels: over the wavelength at which its high-pass ends, and some more."""
+        """Extent of the ringing of the high-pass filter in voxels."""
         return math.ceil(HIGHPASS_RINGING / self.highpass)
 
 
@@ -78,24 +77,44 @@ def read_deconvolution(
     strength: float | None,
     highpass: float,
     phase_flipped: bool,
-    **chosen: float | None,
+    **overrides: float | None,
 ) -> Deconvolution:
-    """Find a tomogram's filter: what is chosen, else what its row tells, else the published defaults.
+    """Return the filter of a tomogram: parameters from the options, the table, or else the defaults.
+
+    Parameters
+    ----------
+    row : TomogramRow
+        Row of the table.
+    voxel_size_angstrom : float
+        Voxel size in Å.
+    snr_falloff, strength : float or None
+        See `Deconvolution`; None to take them from the table.
+    highpass : float
+        See `Deconvolution`.
+    phase_flipped : bool
+        Whether the tilt images are already phase flipped.
+    **overrides
+        CTF parameters that replace those of the table, see `read_microscope`.
 
     Raises
     ------
     SpisonetError
-        If there is no defocus.
+        If the row has no defocus.
     """
     microscope = read_microscope(
-        row, voxel_size_angstrom, phase_flipped, amplitude_contrast=AMPLITUDE_CONTRAST, **chosen
+        row, voxel_size_angstrom, phase_flipped, amplitude_contrast=AMPLITUDE_CONTRAST, **overrides
     )
-    found = [
-        row.number_of(column) if value is None else value
-        for value, column in ((snr_falloff, "rlnSnrFalloff"), (strength, "rlnDeconvStrength"))
-    ]
-    falloff, power = (1.0 if value is None else value for value in found)
-    return Deconvolution(microscope, falloff, power, highpass)
+
+    def parameter(value: float | None, column: str, default: float) -> float:
+        value = row.number_of(column) if value is None else value
+        return default if value is None else value
+
+    return Deconvolution(
+        microscope,
+        parameter(snr_falloff, "rlnSnrFalloff", DEFAULT_SNR_FALLOFF),
+        parameter(strength, "rlnDeconvStrength", DEFAULT_STRENGTH),
+        highpass,
+    )
 
 
 def filter_tomogram(
@@ -108,37 +127,42 @@ def filter_tomogram(
     overlap: float = 0.0,
     workers: int = -1,
 ) -> None:
-    """Filter a tomogram in blocks; mean and standard deviation stay the input's.
+    """Filter a tomogram in chunks and write it; mean and standard deviation remain those of the input.
 
     Parameters
     ----------
     tomogram : TomogramFile
         Input.
     output : Path
-        File to write.
+        MRC file to write.
     curve : RadialCurve
         The filter.
     reach : int
-        Voxels over which it acts.
+        Extent of the impulse response in voxels.
     label : str
-        For the header.
+        Label for the header.
     chunk_size : int or None
-        Edge of the blocks in voxels; None for the whole tomogram, or blocks of a few hundred voxels if it is
-        large.
+        Edge of the chunks in voxels; None for the whole tomogram, or 384 voxels if it is large.
     overlap : float
-        Surroundings on both sides of a chunk together, as a fraction of its edge; at least `reach`.
+        Overlap of adjacent chunks as a fraction of their edge, at least twice `reach`.
     workers : int
-        Threads.
+        Number of CPU threads.
+
+    Raises
+    ------
+    SpisonetError
+        If the input cannot be read, or the output cannot be written.
     """
-    edge = chunk_size or (max(tomogram.shape) if tomogram.n_voxels <= WHOLE_VOXELS else AUTOMATIC_EDGE)
+    fits = tomogram.n_voxels <= MAX_WHOLE_VOXELS
+    edge = chunk_size or (max(tomogram.shape) if fits else AUTOMATIC_CHUNK_EDGE)
     whole = all(n <= edge for n in tomogram.shape)
     margin = 0 if whole else max(round(overlap * edge / 2), reach)
     before, after = _Moments(), _Moments()
     with written_tomogram(output, tomogram, label) as result:
         for chunk in chunks(tomogram.shape, edge, margin):
-            part = read_mirrored(tomogram, chunk)
-            filtered = curve.apply(part, workers)[chunk.inner_in_chunk]
-            before.add(part[chunk.inner_in_chunk])
+            data = read_mirrored(tomogram, chunk)
+            filtered = curve.apply(data, workers)[chunk.inner_in_chunk]
+            before.add(data[chunk.inner_in_chunk])
             after.add(filtered)
             result[chunk.inner] = filtered
         scale = before.deviation / after.deviation if after.deviation > 0 else 1.0
@@ -147,7 +171,7 @@ def filter_tomogram(
 
 
 class _Moments:
-    """Mean and standard deviation of what comes in parts."""
+    """Mean and standard deviation, accumulated over chunks."""
 
     def __init__(self) -> None:
         self._count, self._sum, self._squares = 0, 0.0, 0.0

@@ -1,52 +1,165 @@
-"""``extract`` and ``prepare_subtomo_star``: lists of subtomograms, as IsoNet 0.2 trains on them."""
+"""Extraction of subtomograms, on which IsoNet 0.2 trains (``extract``), and their rows in the table."""
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 from spisonet.errors import SpisonetError
+from spisonet.io.mrc import Volume, write_volume
 from spisonet.io.tomogram_table import SUBTOMOGRAM, TomogramTable
+from spisonet.io.tomograms import SUFFIXES, open_tomogram, stem_of
+from spisonet.tomography.chunks import Chunk, read_mirrored
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from spisonet.tomography.subtomogram_config import ExtractConfig
+    import numpy as np
+    from numpy.typing import NDArray
 
-log = logging.getLogger("spisonet")
+    from spisonet.io.tomogram_table import TomogramRow
+    from spisonet.tomography.tomogram import Tomogram
 
-CROP_TO_CUBE = 1.5
+CROP_TO_CUBE = 1.5  # edge of subtomograms relative to training subvolumes
 CUBE_MULTIPLE = 16
 
 
-def _of_an_earlier_extraction(config: ExtractConfig) -> list[Path]:
-    """Find the files that will be replaced: those that the table to be replaced lists.
+def extract_subtomograms(
+    row: TomogramRow,
+    tomogram: Tomogram,
+    centres: NDArray[np.int16],
+    cube_size: int,
+    crop_size: int,
+    folder: Path,
+) -> list[dict[str, str]]:
+    """Write subtomograms of one tomogram and return their rows in the table.
+
+    Parameters
+    ----------
+    row : TomogramRow
+        Row of the tomogram.
+    tomogram : Tomogram
+        The tomogram.
+    centres : ndarray
+        ``(n, 3)`` voxel coordinates ``(x, y, z)`` of the centres.
+    cube_size : int
+        Edge of training subvolumes in voxels.
+    crop_size : int
+        Edge of subtomograms in voxels.
+    folder : Path
+        Folder for the subtomograms.
+
+    Returns
+    -------
+    list of dict
+        For each subtomogram, values by column, without index.
 
     Raises
     ------
     SpisonetError
-        If the folder holds others.
+        If the tomogram cannot be read, or a subtomogram cannot be written.
     """
-    listed: set[Path] = set()
-    if config.subtomo_star.is_file():
-        table = TomogramTable.read(config.subtomo_star)
-        paths = (row.path(SUBTOMOGRAM) for row in table.rows if table.lists_subtomograms)
-        listed = {path.resolve() for path in paths if path is not None}
-    there = list(config.subtomo_folder.iterdir()) if config.subtomo_folder.is_dir() else []
-    visible = [path for path in there if not path.name.startswith(".")]
-    if any(path.resolve() not in listed for path in visible):
-        raise SpisonetError(
-            f"{config.subtomo_folder} holds other files than {config.subtomo_star} lists: empty it, or give "
-            "another --subtomo_folder."
+    source = tomogram.volumes[0]
+    lowest, highest = tomogram.tilt_range_degrees
+    listed = []
+    for number, (x, y, z) in enumerate(centres.tolist()):
+        first_z, first_y, first_x = (centre - crop_size // 2 for centre in (z, y, x))
+        chunk = Chunk.around(
+            (
+                slice(first_z, first_z + crop_size),
+                slice(first_y, first_y + crop_size),
+                slice(first_x, first_x + crop_size),
+            ),
+            0,
         )
-    return visible
+        # Tomograms in different folders may have the same name.
+        path = folder / f"{row.number + 1:03d}_{stem_of(source.path)}_{number:06d}.mrc"
+        subtomogram = Volume(read_mirrored(source, chunk), source.voxel_size_angstrom, name=str(path))
+        write_volume(path, subtomogram, "spisonet: subtomogram")
+        listed.append(
+            subtomogram_row(path, cube_size, crop_size, source.voxel_size_angstrom)
+            | {"rlnTiltMin": f"{lowest:g}", "rlnTiltMax": f"{highest:g}"}
+        )
+    return listed
 
 
-def _row(number: int, path: Path, cube_size: int, crop_size: int, voxel_size: float) -> dict[str, str]:
+def find_subtomograms(
+    folder: Path, voxel_size_angstrom: float, cube_size: int | None
+) -> list[dict[str, str]]:
+    """Return the rows in the table of the subtomograms of a folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of subtomograms.
+    voxel_size_angstrom : float
+        Voxel size in Å.
+    cube_size : int or None
+        Edge of training subvolumes in voxels; None for two thirds of the edge of the subtomograms.
+
+    Raises
+    ------
+    SpisonetError
+        If the folder contains no subtomograms, or one is damaged or too small.
+    """
+    if not folder.is_dir():
+        raise SpisonetError(f"{folder} is not a folder.")
+    files = sorted(path for path in folder.iterdir() if path.is_file() and path.suffix in SUFFIXES)
+    if not files:
+        raise SpisonetError(f"{folder} contains no subtomograms ({', '.join(SUFFIXES)}).")
+    listed = []
+    for path in files:
+        crop_size = min(open_tomogram(path, voxel_size_angstrom).shape)
+        edge = cube_size or int(crop_size / CROP_TO_CUBE + 1) // CUBE_MULTIPLE * CUBE_MULTIPLE
+        if not 0 < edge <= crop_size:
+            raise SpisonetError(
+                f"{path} has {crop_size} voxels, too few for subvolumes of {edge or CUBE_MULTIPLE} voxels.",
+                field="cube_size",
+            )
+        listed.append(subtomogram_row(path, edge, crop_size, voxel_size_angstrom))
+    return listed
+
+
+def subtomogram_row(path: Path, cube_size: int, crop_size: int, voxel_size_angstrom: float) -> dict[str, str]:
+    """Return values by column of a subtomogram; see `extract_subtomograms` for the parameters."""
     return {
-        "rlnSubtomoIndex": str(number),
         SUBTOMOGRAM: str(path),
         "rlnCubeSize": str(cube_size),
         "rlnCropSize": str(crop_size),
-        "rlnPixelSize": f"{voxel_size:.6g}",
+        "rlnPixelSize": f"{voxel_size_angstrom:.6g}",
     }
+
+
+def with_indices(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Return rows with ``rlnSubtomoIndex``, counted from 1."""
+    return [{"rlnSubtomoIndex": str(number)} | row for number, row in enumerate(rows, start=1)]
+
+
+def earlier_subtomograms(folder: Path, star_file: Path) -> list[Path]:
+    """Return the files of an earlier extraction, which an extraction into the same folder replaces.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of subtomograms.
+    star_file : Path
+        Table that the earlier extraction has written.
+
+    Raises
+    ------
+    SpisonetError
+        If the folder contains a file that the table does not list.
+    """
+    listed: set[Path] = set()
+    if star_file.is_file():
+        table = TomogramTable.read(star_file)
+        paths = (row.path(SUBTOMOGRAM) for row in table.rows if table.lists_subtomograms)
+        listed = {path.resolve() for path in paths if path is not None}
+    contents = list(folder.iterdir()) if folder.is_dir() else []
+    visible = [path for path in contents if not path.name.startswith(".")]
+    if any(path.resolve() not in listed for path in visible):
+        raise SpisonetError(
+            f"{folder} contains files that {star_file} does not list: empty it, or give another "
+            "--subtomo_folder.",
+            field="subtomo_folder",
+        )
+    return visible

@@ -279,7 +279,7 @@ def test_one_orientation_leaves_the_wedge(tmp_path):
         (["--tilt_min", -60, "--tilt_max", 60, "--tomograms", "none.star"], "not both"),
         (["--tilt_min", -1, "--tilt_max", 1, "--tilt_step", 50], "a single tilt"),
         (["--tilt_min", 10, "--tilt_max", -10], "the first below the second"),
-        (["--tomograms", "particles.star"], "tells no directions"),
+        (["--tomograms", "particles.star"], "no projection directions"),
         (["--tomograms", "none.star"], "does not exist"),
     ],
 )

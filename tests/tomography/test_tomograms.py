@@ -18,9 +18,10 @@ from spisonet.io.imod import read_contours
 from spisonet.io.tilt_angles import core_name, find_tilt_file, read_tilt_range
 from spisonet.io.tomogram_table import TomogramTable
 from spisonet.io.tomograms import open_tomogram
+from spisonet.tomography.boundary import inside_contours
 from spisonet.tomography.chunks import Chunk, chunks, read_mirrored, slabs
 from spisonet.tomography.deconvolution import Deconvolution, filter_tomogram
-from spisonet.tomography.masking import MaskOptions, inside_contours, seen_in_all_tilts, specimen_mask
+from spisonet.tomography.masking import MaskOptions, seen_in_all_tilts, specimen_mask
 from tests.tomography.simulation import write_mrc
 
 RELION5 = """
@@ -87,9 +88,9 @@ def test_comments_and_single_values_stay_and_unsafe_names_are_refused(tmp_path):
     assert "loop_" not in text.partition("data_global")[0]
     assert len(TomogramTable.read(path).rows) == 2
     path.write_text(RELION5.replace("even/rec_TS_01", "even/rec#TS_01"))
-    with pytest.raises(SpisonetError, match="holds # in a value"):
+    with pytest.raises(SpisonetError, match="contains '#', which a STAR value"):
         TomogramTable.read(path)
-    with pytest.raises(SpisonetError, match="cannot stand in a STAR file"):
+    with pytest.raises(SpisonetError, match="contains a space, # or quotation mark"):
         TomogramTable.new(path, [{"rlnMicrographName": "my tomo.mrc"}]).write()
 
 
@@ -98,7 +99,7 @@ def test_rows_are_chosen_by_their_index(tmp_path):
     table = TomogramTable.new(tmp_path / "t.star", rows)
     assert [row.index for row in table.chosen("1,2-3,2")] == ["1", "2", "3"]
     assert len(table.chosen(None)) == 4
-    for wrong, part in (("5", "no tomogram 5"), ("a", "no list")):
+    for wrong, part in (("5", "no tomogram 5"), ("a", "not a list")):
         with pytest.raises(SpisonetError, match=part):
             table.chosen(wrong)
 
@@ -234,11 +235,11 @@ def test_averages_of_halves_are_whole_tomograms(tmp_path, monkeypatch):
     [
         ("prepare_star", "needs a folder"),
         ("prepare_star even --defocus 3,4,5", "one for each of 2 tomograms"),
-        ("prepare_star even --mask_folder empty", "empty holds no file with the name of a tomogram"),
+        ("prepare_star even --mask_folder empty", "empty contains no file that is named after a tomogram"),
         ("prepare_star nowhere", "is not a folder"),
-        ("prepare_star empty", "holds no tomograms"),
+        ("prepare_star empty", "contains no tomograms"),
         ("prepare_star --even even", "both --even and --odd"),
-        ("prepare_star --even even --odd odd", "other half is missing of even/b.mrc"),
+        ("prepare_star --even even --odd odd", "other half is missing for even/b.mrc"),
         ("prepare_star even --pixel_size big", "--pixel_size big"),
         ("prepare_star even --tilt_min 10 --tilt_max -10", "not below"),
     ],
@@ -358,7 +359,7 @@ def test_tomograms_of_one_name_keep_apart(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("edit", "part"),
     [
-        (("tomograms/a.mrc", "tomograms/gone.mrc"), "Missing: tomograms/gone.mrc"),
+        (("tomograms/a.mrc", "tomograms/gone.mrc"), "Missing files: tomograms/gone.mrc"),
         (("35000", "None"), "has no rlnDefocus above 0"),
         (("35000", "0"), "has no rlnDefocus above 0"),
         (("35000", "deep"), "rlnDefocus is deep"),

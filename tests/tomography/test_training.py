@@ -591,7 +591,7 @@ def changed(**columns: str) -> None:
         ),
         ({"rlnTomoReconstructedTomogramHalf2": "None"}, "", "only one of even and odd for b"),
         ({"rlnTiltMin": "70"}, "", "b: invalid tilt range 70 to 60 degrees"),
-        ({"rlnTiltMin": "wide"}, "", "no number"),
+        ({"rlnTiltMin": "wide"}, "", "not a valid number"),
         ({"rlnNumberSubtomo": "0"}, "", "rlnNumberSubtomo is 0"),
         ({}, "--cube_size 32", "24 voxels thick, less than --cube_size 32"),
         ({}, "--cube_size 20", "multiple of 8"),
@@ -732,7 +732,7 @@ def test_files_of_others_are_not_deleted(project, capsys):
     run("extract tomograms.star --cube_size 16 --seed 1")  # replaces its own
     other = Path("subtomo/001_TS_000123.mrc")
     other.touch()
-    assert "holds other files" in failure("extract tomograms.star --cube_size 16", capsys)
+    assert "does not list" in failure("extract tomograms.star --cube_size 16", capsys)
     assert other.is_file()
 
 
@@ -786,7 +786,7 @@ def test_gold_is_left_as_it_is(tmp_path):
     [
         ("refine tomograms.star --continue_from r.json", "--resume instead"),
         ("refine tomograms.star --noise_mode median", "choose noFilter, ramp or hamming"),
-        ("extract tomograms.star --cube_size 16 --subtomo_folder even", "holds other files"),
+        ("extract tomograms.star --cube_size 16 --subtomo_folder even", "does not list"),
         (
             "refine tomograms.star --epochs 1 --cube_size 16 --filter_base 4 "
             "--pretrained_model isonet_maps/network.safetensors",
@@ -829,7 +829,7 @@ def test_extracted_subtomograms_are_cut_from_the_tomogram(project):
 
 @pytest.mark.parametrize("apix", [15.0, 7.0])
 def test_resized_tomograms_show_the_same_at_another_voxel_size(project, monkeypatch, apix):
-    monkeypatch.setattr("spisonet.tomography.resizing.BLOCK_EDGE", 20)
+    monkeypatch.setattr("spisonet.tomography.resizing.CHUNK_EDGE", 20)
     z, y, x = np.indices((48, 60, 64)) * 10.0
 
     def wave(*axes: np.ndarray) -> np.ndarray:
