@@ -1,0 +1,37 @@
+"""Resolution axes and figure files."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
+from spisonet.figures.style import DPI, label_resolutions, resolution_ticks, save_figure
+
+
+def test_ticks_are_round_resolutions_inside_the_limits_and_apart():
+    ticks = resolution_ticks(0, 0.25, 0.1)
+    frequencies = 1 / np.array(ticks)
+    assert ticks == [50, 20, 10, 6, 5]
+    assert (frequencies < 0.25).all()
+    assert (np.diff(frequencies) >= 0.025).all()
+
+
+def test_labels_are_resolutions_at_their_spatial_frequencies():
+    axes = Figure().subplots()
+    axes.set_xlim(0, 0.25)
+    label_resolutions(axes)
+    labels = [float(label.get_text()) for label in axes.get_xticklabels()]
+    assert labels
+    assert np.allclose(axes.get_xticks(), 1 / np.array(labels))
+    assert axes.get_xlabel() == "resolution (Å)"
+
+
+def test_a_figure_is_written_as_png_and_on_request_as_svg(tmp_path):
+    figure = Figure(figsize=(2, 1))
+    save_figure(tmp_path / "a.png", figure)
+    with Image.open(tmp_path / "a.png") as picture:
+        assert picture.size == (2 * DPI, DPI)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png"]
+    save_figure(tmp_path / "a.png", figure, vector=True)
+    assert "<svg" in (tmp_path / "a.svg").read_text()
