@@ -30,8 +30,13 @@ from spisonet.anisotropy.preparation import correction_band, prepare_measurement
 from spisonet.fourier.filters import soft_lowpass_weights
 from spisonet.fourier.grids import half_from_centred, irfft3, rfft3, shell_index_rfft
 from spisonet.io.mrc import Volume, read_volume, write_volume
-from spisonet.validation.heldout import MEASURED, MeasuredDirections, gap_like_angle, mask_out_cone
-from spisonet.validation.heldout import compare as agreement
+from spisonet.validation.heldout import (
+    MEASURED,
+    MeasuredDirections,
+    compare_in_region,
+    gap_like_angle,
+    mask_out_cone,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -135,7 +140,7 @@ def complete_by_constraints(case: Case, folder: Path, args: argparse.Namespace) 
         "default": gap_like_angle(directions),
     }.items():
         agreements = [
-            agreement(
+            compare_in_region(
                 rfft3(completed(mask_out_cone(half1, inside))),
                 *spectra,
                 inside & (weight > MEASURED),

@@ -1,10 +1,10 @@
 """Held-out validation: mask out a measured cone, train on the rest, compare the prediction in the cone.
 
-The prediction ``p`` made from half map 1 never saw the cone, and the raw half map ``y2`` has noise of its
-own, so that their FSC inside the cone is the prediction's correlation with the signal times what the noise of
-``y2`` allows, ``FSC(p, y2) = corr(p, s) sqrt(FSC(y1, y2))``. No mask is laid on either: it would leak signal
-from outside of the cone into it. The same sums give the error of the prediction, free of noise:
-``|p - s|² = |p - y2|² - |y1 - y2|² / 2``.
+The prediction ``p`` is made from half map 1 without the cone, and the noise of the raw half map ``y2`` is
+independent of it. Their FSC in the cone is therefore the correlation of the prediction with the signal ``s``
+times a ceiling set by the noise of ``y2``: ``FSC(p, y2) = corr(p, s) sqrt(FSC(y1, y2))``. No mask is applied,
+because it would leak signal from outside of the cone into it. The same sums give the noise-free error of the
+prediction: ``|p - s|² = |p - y2|² - |y1 - y2|² / 2``.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
     from spisonet.learning.measurement import Measurement
 
-MEASURED = 0.3  # weight from which a coefficient can be compared with
+MEASURED = 0.3  # data weight from which a coefficient is compared
 AXES_PER_EDGE = 13  # 7.5 degrees between axes that are looked at
 FIRST_RADIUS = 5.0  # Fourier voxels: closer to DC every direction is measured
 RESOLVED_DEGREES = 7.5
 BEST = 0.95  # quantile of the directions
 SMALLEST_DEGREES, LARGEST_DEGREES = 20.0, 60.0
 WELL_MEASURED = 0.8  # of the best cone's share
-FEWEST = 8  # coefficients of a shell
-HALF = 0.5
+MIN_COEFFICIENTS = 8  # of a shell
+HALF = 0.5  # recovery that counts as recovered
 
 
 @dataclass(frozen=True)
@@ -42,16 +42,16 @@ class Cone:
     Attributes
     ----------
     axis_xyz : tuple of float
-        TrainingUnit vector.
+        Unit vector ``(x, y, z)``.
     half_angle_degrees : float
-        Between the axis and the edge.
+        Angle between the axis and the edge.
     """
 
     axis_xyz: tuple[float, float, float]
     half_angle_degrees: float
 
     def inside_rfft(self, n: int) -> NDArray[np.bool_]:
-        """Coefficients ``(n, n, n // 2 + 1)`` inside the cone; DC is not."""
+        """Return a mask ``(n, n, n // 2 + 1)`` of the coefficients inside the cone, without DC."""
         kz, ky, kx = frequency_axes_rfft((n, n, n))
         x, y, z = self.axis_xyz
         radius = radius_rfft((n, n, n))
@@ -139,19 +139,19 @@ class MeasuredDirections:
 
 
 def gap_like_angle(directions: MeasuredDirections) -> float:
-    """Half-angle in degrees of cones that are as hard to fill as what was not measured, 20 to 60."""
+    """Return the half-angle in degrees of cones as wide as the largest unmeasured gap, within 20 to 60."""
     return float(np.clip(directions.largest_gap_degrees, SMALLEST_DEGREES, LARGEST_DEGREES))
 
 
 def mask_out_cone(measurement: Measurement, inside_rfft: NDArray[np.bool_]) -> Measurement:
-    """Take coefficients out of the data and the weights of a measurement."""
+    """Set coefficients ``(n, n, n // 2 + 1)`` of the data and the weights of a measurement to zero."""
     rest = torch.from_numpy((~inside_rfft).astype(np.float32)).to(measurement.data.device)
-    consistency = measurement.view_weight_rfft
+    view_weight = measurement.view_weight_rfft
     return replace(
         measurement,
         data=apply_filter(measurement.data, rest),
         fsc_weight_rfft=measurement.fsc_weight_rfft * rest,
-        view_weight_rfft=None if consistency is None else consistency * rest,
+        view_weight_rfft=None if view_weight is None else view_weight * rest,
     )
 
 
@@ -166,7 +166,7 @@ class HeldOutStatistics:
     half_cross, half_power : ndarray
         ``Σ Re(y1 y2*)``, ``Σ |y1|²``.
     counts : ndarray
-        Coefficients.
+        Number of coefficients.
     """
 
     cross: NDArray[np.float64]
@@ -177,48 +177,48 @@ class HeldOutStatistics:
     counts: NDArray[np.float64]
 
     def __add__(self, other: HeldOutStatistics) -> HeldOutStatistics:
-        """Return the sums over two regions."""
+        """Return the sums over two disjoint regions."""
         return HeldOutStatistics(
             *(a + b for a, b in zip(vars(self).values(), vars(other).values(), strict=True))
         )
 
     @property
     def used(self) -> NDArray[np.bool_]:
-        """Shells with enough coefficients, in which the half maps correlate."""
-        return (self.counts >= FEWEST) & (self.half_cross > 0)
+        """Shells with at least 8 coefficients in which the half maps correlate."""
+        return (self.counts >= MIN_COEFFICIENTS) & (self.half_cross > 0)
 
     @property
     def fsc(self) -> NDArray[np.float64]:
-        """FSC of prediction and raw half map 2."""
+        """FSC between the prediction and raw half map 2."""
         return self.cross / np.sqrt(np.maximum(self.predicted * self.raw, 1e-30))
 
     @property
     def ceiling(self) -> NDArray[np.float64]:
-        """FSC that the noise of half map 2 leaves to a perfect prediction."""
+        """FSC between a perfect prediction and raw half map 2."""
         fsc = self.half_cross / np.sqrt(np.maximum(self.half_power * self.raw, 1e-30))
         return np.sqrt(np.clip(fsc, 0, 1))
 
     @property
     def recovery(self) -> float:
-        """Recovered fraction: mean FSC over mean ceiling, over the used shells; 0 without any."""
+        """Correlation with the signal: mean FSC over mean ceiling of the used shells; 0 without any."""
         ceiling = self.ceiling[self.used].sum()
         return float(self.fsc[self.used].sum() / ceiling) if ceiling > 0 else 0.0
 
     @property
     def recovery_by_shell(self) -> NDArray[np.float64]:
-        """The fraction for every shell, from three neighbouring ones; NaN where nothing can be told."""
+        """Recovery of every shell, from three neighbouring shells; NaN where it is not defined."""
         three = np.ones(3)
         fsc, ceiling = (
             np.convolve(np.where(self.used, curve, 0), three, "same") for curve in (self.fsc, self.ceiling)
         )
-        known = self.used & (ceiling > 0)
-        fraction: NDArray[np.float64] = np.full_like(fsc, np.nan)
-        np.divide(fsc, ceiling, out=fraction, where=known)
-        return fraction
+        defined = self.used & (ceiling > 0)
+        recovery: NDArray[np.float64] = np.full_like(fsc, np.nan)
+        np.divide(fsc, ceiling, out=recovery, where=defined)
+        return recovery
 
     @property
     def squared_error(self) -> NDArray[np.float64]:
-        """``Σ |p - s|²``, from which the noise of half map 2 has been taken away."""
+        """``Σ |p - s|²`` of every shell, without the noise of half map 2."""
         raw_error = self.predicted + self.raw - 2 * self.cross
         noise = (self.half_power + self.raw - 2 * self.half_cross) / 2
         return raw_error - noise
@@ -230,23 +230,23 @@ class HeldOutStatistics:
         return float(self.predicted[self.used].sum() / signal) if signal > 0 else 0.0
 
 
-def compare(
+def compare_in_region(
     predicted: NDArray[np.complexfloating],
     half1: NDArray[np.complexfloating],
     half2: NDArray[np.complexfloating],
     region_rfft: NDArray[np.bool_],
     first_shell: int,
 ) -> HeldOutStatistics:
-    """Compare a prediction with the raw halves in a region of Fourier space, shell by shell.
+    """Compare a prediction with the raw half maps in a region of Fourier space, shell by shell.
 
     Parameters
     ----------
     predicted, half1, half2 : ndarray
-        ``(n, n, n // 2 + 1)`` half spectra; half map 2 is what the prediction did not see.
+        ``(n, n, n // 2 + 1)`` half spectra; the prediction was made without half map 2.
     region_rfft : ndarray
-        ``(n, n, n // 2 + 1)`` what is compared.
+        ``(n, n, n // 2 + 1)`` coefficients to compare.
     first_shell : int
-        Where the comparison begins.
+        First shell to compare.
     """
     n = predicted.shape[0]
     shell = shell_index_rfft((n, n, n))
@@ -271,8 +271,18 @@ def compare(
 def resolution_at(
     recovery: NDArray[np.float64], box_angstrom: float, threshold: float = HALF
 ) -> float | None:
-    """Resolution in Å up to which at least this fraction was recovered; None if nowhere."""
-    known = np.flatnonzero(~np.isnan(recovery))
-    good = recovery[known] >= threshold
-    n_good = len(known) if good.all() else int(np.argmin(good))
-    return box_angstrom / int(known[n_good - 1]) if n_good else None
+    """Return the resolution in Å to which the recovery stays at or above a threshold; None if nowhere.
+
+    Parameters
+    ----------
+    recovery : ndarray
+        ``(n // 2 + 1,)`` recovery by shell; NaN where it is not defined.
+    box_angstrom : float
+        Box edge in Å.
+    threshold : float
+        Smallest recovery.
+    """
+    shells = np.flatnonzero(~np.isnan(recovery))
+    good = recovery[shells] >= threshold
+    n_good = len(shells) if good.all() else int(np.argmin(good))
+    return box_angstrom / int(shells[n_good - 1]) if n_good else None

@@ -15,7 +15,7 @@ from spisonet.errors import SpisonetError
 from spisonet.fourier.grids import rfft3
 from spisonet.io.mrc import Volume, read_volume
 from spisonet.validation.finished_run import FinishedRun
-from spisonet.validation.heldout import MEASURED, Cone, HeldOutStatistics, compare
+from spisonet.validation.heldout import MEASURED, Cone, HeldOutStatistics, compare_in_region
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -94,7 +94,7 @@ class PreparedValidation:
 
     def compare(self, predicted_rfft: NDArray[np.complexfloating], cone: Cone) -> HeldOutStatistics:
         """Compare a prediction from half map 1 with raw half map 2 in a cone."""
-        return compare(predicted_rfft, self.half1_rfft, self.half2_rfft, *self.region(cone))
+        return compare_in_region(predicted_rfft, self.half1_rfft, self.half2_rfft, *self.region(cone))
 
 
 def prepare_validation(config: ValidateConfig, memory: Memory) -> PreparedValidation:

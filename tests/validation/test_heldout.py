@@ -1,4 +1,4 @@
-"""Held-out cones: what is hidden is hidden, and what is recovered is counted without the noise."""
+"""Held-out cones: choice, masking, and recovery independent of the noise."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from spisonet.fourier.grids import frequency_axes_rfft, radius_rfft, rfft3
 from spisonet.validation.heldout import (
     Cone,
     MeasuredDirections,
-    compare,
+    compare_in_region,
     gap_like_angle,
     mask_out_cone,
     resolution_at,
@@ -27,7 +27,7 @@ def white(seed: int, n: int = N) -> np.ndarray:
 
 
 @given(st.integers(0, 10_000), st.floats(15, 60))
-def test_a_cone_holds_its_axis_and_the_share_of_directions_that_its_angle_says(seed, angle):
+def test_a_cone_contains_the_fraction_of_directions_that_its_angle_gives(seed, angle):
     axis = np.random.default_rng(seed).normal(size=3)
     axis /= np.linalg.norm(axis)
     inside = Cone(tuple(axis), angle).inside_rfft(N)
@@ -38,7 +38,7 @@ def test_a_cone_holds_its_axis_and_the_share_of_directions_that_its_angle_says(s
     assert share == pytest.approx(1 - np.cos(np.radians(angle)), abs=0.04)
 
 
-def test_cones_are_chosen_where_was_measured_and_apart():
+def test_cones_are_chosen_in_measured_directions_and_apart():
     """Top views measure the directions normal to z."""
     kz, _, _ = frequency_axes_rfft((N, N, N))
     weight = (np.abs(kz) < 0.3 * radius_rfft((N, N, N))).astype(np.float32)
@@ -58,7 +58,7 @@ def test_fewer_cones_if_fewer_directions_were_measured():
     assert len(MeasuredDirections.of(weight, 14).cones(4, 30)) == 1
 
 
-def test_what_is_hidden_is_in_no_input_target_or_weight():
+def test_masked_coefficients_are_zero_in_data_and_weights():
     ones = np.ones((N, N, N // 2 + 1), np.float32)
     halves = [white(1), white(2)]
     measurement = build_measurement(halves, ones, ones, ones, None, torch.device("cpu"), False)
@@ -76,13 +76,13 @@ def test_what_is_hidden_is_in_no_input_target_or_weight():
 
 @pytest.mark.parametrize("noise", [0.1, 0.5, 1.0])
 @pytest.mark.parametrize("quality", [0.0, 0.5, 0.9])
-def test_the_recovered_fraction_is_the_correlation_with_the_signal_whatever_the_noise(noise, quality):
+def test_the_recovery_is_the_correlation_with_the_signal_at_any_noise(noise, quality):
     n = 48
     signal, other = white(3, n), white(4, n)
     predicted = quality * signal + np.sqrt(1 - quality**2) * other
     half1, half2 = signal + noise * white(5, n), signal + noise * white(6, n)
     everywhere = np.ones((n, n, n // 2 + 1), bool)
-    found = compare(*(rfft3(v) for v in (predicted, half1, half2)), everywhere, 4)
+    found = compare_in_region(*(rfft3(v) for v in (predicted, half1, half2)), everywhere, 4)
     assert found.recovery == pytest.approx(quality, abs=0.04)
     assert found.power_ratio == pytest.approx(1, abs=0.03)
     true_error = np.abs(rfft3(predicted) - rfft3(signal))[radius_rfft((n, n, n)) < n // 2]
@@ -93,13 +93,13 @@ def test_the_recovered_fraction_is_the_correlation_with_the_signal_whatever_the_
 def test_sums_of_two_regions_are_those_of_both():
     spectra = [rfft3(white(seed)) for seed in (7, 8, 9)]
     region = Cone((0.0, 1.0, 0.0), 40).inside_rfft(N)
-    whole = compare(*spectra, np.ones_like(region), 3)
-    parts = compare(*spectra, region, 3) + compare(*spectra, ~region, 3)
+    whole = compare_in_region(*spectra, np.ones_like(region), 3)
+    parts = compare_in_region(*spectra, region, 3) + compare_in_region(*spectra, ~region, 3)
     for name, values in vars(whole).items():
         np.testing.assert_allclose(vars(parts)[name], values, rtol=1e-5)
 
 
-def test_reach_ends_where_half_is_no_longer_recovered():
+def test_the_resolution_ends_at_the_first_shell_below_the_threshold():
     curve = np.array([np.nan, np.nan, 0.9, 0.8, 0.6, 0.4, 0.7])
     assert resolution_at(curve, 100.0) == pytest.approx(25.0)
     assert resolution_at(curve[:5], 100.0) == pytest.approx(25.0)
