@@ -23,7 +23,8 @@ export function progressBar(progress) {
 const capitalised = (word) => word.charAt(0).toUpperCase() + word.slice(1).replaceAll("_", " ");
 
 function stageBar(stage) {
-  const name = [capitalised(stage.stage), stage.title].filter(Boolean).join(": ");
+  const heading = capitalised(stage.stage);
+  const name = !stage.title || stage.title.toLowerCase() === heading.toLowerCase() ? heading : `${heading}: ${stage.title}`;
   return h("div", { class: "stage-progress", "data-stage": stage.stage }, h("div", { class: "small" }, name), progressBar(stage));
 }
 
