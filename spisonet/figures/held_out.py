@@ -28,8 +28,9 @@ def draw_held_out(curves: dict[str, list[float]]) -> Figure:
     right.plot(frequency, curves["recovery_without_network"], "k:", label="without a network")
     right.axhline(HALF, color="0.6", lw=0.8)
     right.set_ylabel("recovery (correlation with the signal)")
+    lowest = np.nanmin([curves["fsc"], curves["recovery"], curves["recovery_without_network"]])
     for panel in (left, right):
-        panel.set_ylim(-0.1, 1.05)
+        panel.set_ylim(min(-0.1, lowest - 0.05), 1.05)
         panel.legend(fontsize=TICK_SIZE, loc="lower left")
         label_resolutions(panel)
     return figure

@@ -20,11 +20,11 @@ TITLES = {
 }
 FSC_FOUND = (
     "FSC of the halves {before:.3f} before, {after:.3f} after; {with_original:.3f} with raw half map 2; "
-    "{attempted:.2f} of these shells were corrected"
+    "{attempted_percent:.0f} % of these shells were corrected"
 )
 DENSITY_FOUND = (
     "density {after:.1f} standard deviations above the solvent ({original:.1f} with the domain); "
-    "{pattern_fraction:.2f} of its pattern"
+    "{pattern_percent:.0f} % of its pattern"
 )
 
 
@@ -38,5 +38,8 @@ def null_test_section(run: FinishedRun, page: Path) -> Section | None:
 
 
 def _row(name: str, numbers: dict[str, Any]) -> list[str]:
-    found = DENSITY_FOUND if name == "deletion" else FSC_FOUND
-    return [TITLES[name].format(**numbers), found.format(**numbers), numbers["result_sentence"]]
+    if name == "deletion":
+        found = DENSITY_FOUND.format(**numbers, pattern_percent=100 * numbers["pattern_fraction"])
+    else:
+        found = FSC_FOUND.format(**numbers, attempted_percent=100 * numbers["attempted"])
+    return [TITLES[name].format(**numbers), found, numbers["result_sentence"]]
