@@ -11,7 +11,7 @@ import mrcfile
 import numpy as np
 
 from spisonet.errors import SpisonetError
-from spisonet.io.mrc import UNREADABLE
+from spisonet.io.mrc_file import UNREADABLE
 from spisonet.io.star import StarFile
 from spisonet.misalignment.backprojection import BackProjector
 

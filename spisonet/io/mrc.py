@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import struct
-import warnings
-import zlib
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +13,7 @@ import numpy as np
 from spisonet.errors import SpisonetError
 from spisonet.io.atomic import atomic_path
 from spisonet.io.labels import LABEL_LENGTH
+from spisonet.io.mrc_file import RELATIVE_VOXEL_SIZE_TOLERANCE, UNREADABLE, open_mrc
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,10 +22,7 @@ if TYPE_CHECKING:
 
 MAX_LABELS = 10
 EM_SUFFIX = ".em"
-RELATIVE_VOXEL_SIZE_TOLERANCE = 1e-3
 COMPRESSIONS = {".gz": "gzip", ".bz2": "bzip2"}
-# What mrcfile lets through when a header or a compressed stream is damaged.
-UNREADABLE = (ValueError, OSError, RuntimeError, EOFError, MemoryError, OverflowError, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -76,13 +72,7 @@ def read_box(path: Path) -> int:
         raise SpisonetError(f"{path} does not exist.")
     if path.suffix == EM_SUFFIX:
         return int(_read_em(path, header_only=True)[0]["xdim"])
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with mrcfile.open(path, header_only=True, permissive=True) as mrc:
-                return int(mrc.header.nx)
-    except UNREADABLE as error:
-        raise SpisonetError(f"{path} is not a readable MRC file.") from error
+    return open_mrc(path).shape[-1]
 
 
 def read_volume(path: Path, apix: float | None = None) -> Volume:
@@ -117,8 +107,6 @@ def read_volume(path: Path, apix: float | None = None) -> Volume:
     else:
         volume = _read_mrc(path, apix)
     data = volume.data
-    if np.iscomplexobj(data):
-        raise SpisonetError(f"{path} holds complex numbers (a transform), not a map.")
     if data.ndim != 3 or min(data.shape) == 1:
         raise SpisonetError(f"{path} is a 2D image or a stack of images of shape {data.shape}, not a 3D map.")
     if len(set(data.shape)) != 1:
@@ -127,37 +115,22 @@ def read_volume(path: Path, apix: float | None = None) -> Volume:
 
 
 def _read_mrc(path: Path, apix: float | None) -> Volume:
-    """Read an MRC file whose densities may be of any type and shape, in z, y, x."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with mrcfile.open(path, mode="r", permissive=True) as mrc:
-                data, header = mrc.data, mrc.header
-                voxel_size = mrc.voxel_size
-                labels = tuple(text for label in mrc.get_labels() if (text := label.strip()))
-                if data is None:
-                    raise SpisonetError(f"{path} is not a readable MRC file; it may be truncated.")
-                axes = tuple(int(header[axis]) for axis in ("mapc", "mapr", "maps"))
-                is_stack = int(header.ispg) == 0 and int(header.mz) == 1
-                nstart = tuple(int(header[f"n{axis}start"]) for axis in "xyz")
-                origin = tuple(float(header.origin[axis]) for axis in "xyz")
-                data = np.array(data)
-    except UNREADABLE as error:
-        reason = str(error).rstrip(".") or type(error).__name__
-        raise SpisonetError(f"{path} is not a readable MRC file: {reason}.") from error
-    if is_stack:
-        raise SpisonetError(f"{path} is a 2D image or a stack of images of shape {data.shape}, not a 3D map.")
-    if data.ndim == 3 and sorted(axes) == [1, 2, 3] and axes != (1, 2, 3):
-        # Disk order (section, row, column) holds the axes (maps, mapr, mapc); put them in z, y, x.
-        order = [axes[::-1].index(axis) for axis in (3, 2, 1)]
-        data = data.transpose(order)
-        nstart = tuple(nstart[axes.index(axis)] for axis in (1, 2, 3))
+    """Read an MRC file of any axis order, in z, y, x."""
+    file = open_mrc(path)
+    if file.is_stack:
+        raise SpisonetError(f"{path} is a 2D image or a stack of images of shape {file.shape}, not a 3D map.")
+    data, nstart = file.read(), file.nstart
+    if sorted(file.axes) == [1, 2, 3] and not file.is_in_order:
+        # Sections, rows and columns are the axes (maps, mapr, mapc); reorder them to z, y, x.
+        data = data.transpose([file.axes[::-1].index(axis) for axis in (3, 2, 1)])
+        x, y, z = (nstart[file.axes.index(axis)] for axis in (1, 2, 3))
+        nstart = (x, y, z)
     return Volume(
         data=data,
-        voxel_size_angstrom=header_voxel_size(path, voxel_size) if apix is None else apix,
-        origin_angstrom=(origin[0], origin[1], origin[2]),
-        nstart=(nstart[0], nstart[1], nstart[2]),
-        labels=labels,
+        voxel_size_angstrom=file.voxel_size_angstrom if apix is None else apix,
+        origin_angstrom=file.origin_angstrom,
+        nstart=nstart,
+        labels=file.labels,
         name=str(path),
     )
 
@@ -186,24 +159,6 @@ def checked_densities(data: NDArray[np.generic], name: str) -> NDArray[np.float3
     if densities.min() == densities.max():
         raise SpisonetError(f"{name} is constant (every voxel is {densities.flat[0]:g}).")
     return densities
-
-
-def header_voxel_size(path: Path, header_value: np.generic) -> float:
-    """Return the voxel size in Å that a header gives.
-
-    Raises
-    ------
-    SpisonetError
-        If there is none, or the voxels are not cubic.
-    """
-    x, y, z = (float(header_value[axis]) for axis in "xyz")  # type: ignore[index]
-    if not all(np.isfinite((x, y, z))) or min(x, y, z) <= 0:
-        raise SpisonetError(f"{path} has no voxel size in its header; give it with --apix.")
-    if max(x, y, z) - min(x, y, z) > RELATIVE_VOXEL_SIZE_TOLERANCE * x:
-        raise SpisonetError(
-            f"{path} has voxels that are not cubic ({x:g} x {y:g} x {z:g} Å); resample it or give --apix."
-        )
-    return x
 
 
 def require_same_grid(reference: Volume, *others: Volume) -> None:

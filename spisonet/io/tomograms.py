@@ -14,7 +14,8 @@ import numpy as np
 from spisonet.errors import SpisonetError
 from spisonet.io.atomic import atomic_path
 from spisonet.io.labels import LABEL_LENGTH
-from spisonet.io.mrc import COMPRESSIONS, MAX_LABELS, UNREADABLE, header_voxel_size
+from spisonet.io.mrc import MAX_LABELS
+from spisonet.io.mrc_file import open_mrc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,21 +51,17 @@ class TomogramFile:
         return int(np.prod(self.shape))
 
     def read(self, *region: slice) -> NDArray[np.float32]:
-        """Read a part ``(z, y, x)``, or everything, as float32.
+        """Read a region ``(z, y, x)``, or the whole tomogram, as float32.
 
         Raises
         ------
         SpisonetError
-            If the file is damaged, or the part contains NaN or infinite values.
+            If the file is damaged, or the region contains NaN or infinite values.
         """
-        try:
-            with _opened(self.path) as mrc:
-                part = np.array(mrc.data[region or (slice(None),)], dtype=np.float32)
-        except UNREADABLE as error:
-            raise SpisonetError(f"{self.path} is not a readable MRC file: {error}.") from error
-        if not np.isfinite(part).all():
+        values = open_mrc(self.path).read(*region)
+        if not np.isfinite(values).all():
             raise SpisonetError(f"{self.path} contains NaN or infinite values.")
-        return part
+        return values
 
 
 def open_tomogram(path: Path, voxel_size_angstrom: float | None = None) -> TomogramFile:
@@ -82,23 +79,12 @@ def open_tomogram(path: Path, voxel_size_angstrom: float | None = None) -> Tomog
     SpisonetError
         If the file is missing, damaged or not a volume, or has no voxel size.
     """
-    if not path.is_file():
-        raise SpisonetError(f"{path} does not exist.")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with _opened(path) as mrc:
-                data, voxel_size = mrc.data, mrc.voxel_size
-                if data is None or data.ndim != 3 or min(data.shape) < 2:
-                    raise SpisonetError(f"{path} is not a tomogram: it is truncated, or not a volume.")
-                z, y, x = data.shape
-                axes = tuple(int(mrc.header[axis]) for axis in ("mapc", "mapr", "maps"))
-    except UNREADABLE as error:
-        raise SpisonetError(f"{path} is not a readable MRC file: {error}.") from error
-    if axes not in ((1, 2, 3), (0, 0, 0)):
-        raise SpisonetError(f"{path} has the axis order {axes}; reorder the axes to x, y, z first.")
-    size = voxel_size_angstrom or header_voxel_size(path, voxel_size)
-    return TomogramFile(path, (z, y, x), size)
+    file = open_mrc(path)
+    if min(file.shape) < 2:
+        raise SpisonetError(f"{path} is a 2D image, not a tomogram.")
+    if not file.is_in_order:
+        raise SpisonetError(f"{path} has the axis order {file.axes}; reorder the axes to x, y, z first.")
+    return TomogramFile(path, file.shape, voxel_size_angstrom or file.voxel_size_angstrom)
 
 
 def stem_of(path: Path) -> str:
@@ -141,13 +127,11 @@ def written_tomogram(
             with temporary.open("r+b") as file:
                 os.posix_fallocate(file.fileno(), 0, temporary.stat().st_size)
         try:
-            with warnings.catch_warnings(), mrcfile.open(like.path, header_only=True, permissive=True) as old:
-                warnings.simplefilter("ignore")
-                new.voxel_size = like.voxel_size_angstrom
-                starts = (int(old.header[f"n{axis}start"]) for axis in "xyz")
-                new.nstart = tuple(round(scale_of_start * start) for start in starts)
-                new.header.origin = old.header.origin
-                labels = [text for text in map(str.strip, old.get_labels()) if text][: MAX_LABELS - 1]
+            source = open_mrc(like.path)
+            new.voxel_size = like.voxel_size_angstrom
+            new.nstart = tuple(round(scale_of_start * start) for start in source.nstart)
+            new.header.origin = source.origin_angstrom
+            labels = source.labels[: MAX_LABELS - 1]
             for index, text in enumerate([*labels, label[:LABEL_LENGTH]]):
                 new.header.label[index] = text.encode("ascii", "replace")
             new.header.nlabl = len(labels) + 1
@@ -166,12 +150,6 @@ def _write_statistics(mrc: Any) -> None:
     mrc.header.dmin, mrc.header.dmax = lowest.min(), highest.max()
     mrc.header.dmean = means.mean()
     mrc.header.rms = np.sqrt(np.mean(deviations**2 + (means - means.mean()) ** 2))
-
-
-def _opened(path: Path) -> Any:
-    if path.suffix in COMPRESSIONS:
-        return mrcfile.open(path, permissive=True)
-    return mrcfile.mmap(path, permissive=True)
 
 
 def _mode(dtype: DTypeLike) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -61,7 +63,7 @@ def test_files_that_cannot_be_shown_are_named(tmp_path):
         "short.mrc": (good[:-1], "truncated"),
         "text.mrc": (b"no map" * 300, "not a readable MRC file"),
         "empty.mrc": (b"", "not a readable MRC file"),
-        "packed.mrc.gz": (good, "compressed"),
+        "packed.mrc.gz": (gzip.compress(good), "compressed"),
         "axes.mrc": (
             good[:64] + (3).to_bytes(4, "little") + good[68:72] + (1).to_bytes(4, "little") + good[76:],
             "order",
