@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from spisonet.fourier.filters import soft_lowpass_weights
 from spisonet.fourier.grids import frequency_axes_rfft, irfft3, radius_rfft, rfft3
+from spisonet.fourier.windows import soft_lowpass_weights
 from spisonet.learning.devices import Backend, choose_devices, describe_device, keep_freed_memory
 from spisonet.learning.measurement import Measurement
 from spisonet.learning.memory import Memory

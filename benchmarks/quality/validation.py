@@ -27,8 +27,8 @@ from score import HARDLY_MEASURED, LOWEST_RESOLUTION, MIN_COEFFICIENTS, score
 from simulate import Case, Simulated, simulate
 
 from spisonet.anisotropy.preparation import correction_band, prepare_measurement
-from spisonet.fourier.filters import soft_lowpass_weights
 from spisonet.fourier.grids import half_from_centred, irfft3, rfft3, shell_index_rfft
+from spisonet.fourier.windows import soft_lowpass_weights
 from spisonet.io.mrc import Volume, read_volume, write_volume
 from spisonet.validation.heldout import (
     MEASURED,

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from scipy.ndimage import gaussian_filter, maximum_filter
 
-from spisonet.fourier.filters import shell_curve_to_rfft, soft_lowpass_weights
+from spisonet.fourier.filters import shell_curve_to_rfft
 from spisonet.fourier.grids import centred_from_half, half_from_centred, irfft3, rfft3, shell_index_rfft
 from spisonet.fourier.shells import shell_sums
+from spisonet.fourier.windows import soft_lowpass_weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

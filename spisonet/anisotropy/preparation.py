@@ -10,8 +10,9 @@ import torch
 from spisonet.analysis.leakage import mask_leakage_weight
 from spisonet.analysis.normalisation import is_brighter_than_solvent, measure_grey_scale, particle_region
 from spisonet.errors import SpisonetError
-from spisonet.fourier.filters import shell_curve_to_rfft, soft_lowpass_weights
+from spisonet.fourier.filters import shell_curve_to_rfft
 from spisonet.fourier.grids import half_from_centred, irfft3, radius_rfft, rfft3
+from spisonet.fourier.windows import soft_lowpass_weights
 from spisonet.io.mrc import read_volume, require_same_grid
 from spisonet.learning.measurement import Measurement
 

@@ -10,6 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from spisonet.figures.style import save_figure
 from spisonet.fourier.grids import rfft3
+from spisonet.geometry.tilts import slice_directions
 from spisonet.tomography.chunks import central_crop
 
 if TYPE_CHECKING:
@@ -110,8 +111,8 @@ def write_loss(path: Path, losses: list[float]) -> None:
 def draw_wedge(axis: Axes, tilt_range_degrees: tuple[float, float]) -> None:
     """Draw what a tilt series measures of the plane across its tilt axis."""
     for offset in (0, 180):
-        angle = np.radians(np.linspace(*tilt_range_degrees, 50) + offset)
-        axis.fill(np.r_[0, np.cos(angle)], np.r_[0, np.sin(angle)], color="C0", alpha=0.5)
+        x, z = slice_directions(np.linspace(*tilt_range_degrees, 50) + offset).T
+        axis.fill(np.r_[0, x], np.r_[0, z], color="C0", alpha=0.5)
     circle = np.linspace(0, 2 * np.pi, 200)
     axis.plot(np.cos(circle), np.sin(circle), "k-", lw=0.7)
     axis.set_aspect("equal")
@@ -135,10 +136,9 @@ def _draw_slices(
 
 
 def _draw_wedge_lines(axis: Axes, tilt_range_degrees: tuple[float, float]) -> None:
-    for tilt in tilt_range_degrees:
-        end = np.array([np.cos(np.radians(tilt)), np.sin(np.radians(tilt))])
-        end /= np.abs(end).max()
-        axis.plot([-end[0], end[0]], [-end[1], end[1]], "w--", lw=0.8)
+    for end in slice_directions(tilt_range_degrees):
+        x, z = end / np.abs(end).max()
+        axis.plot([-x, x], [-z, z], "w--", lw=0.8)
     axis.set_xlim(-1, 1)
     axis.set_ylim(-1, 1)
     axis.set_xlabel("kx / Nyquist", fontsize=8)

@@ -7,25 +7,17 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from spisonet.fourier.grids import (
-    frequency_axes_rfft,
-    hermitian_multiplicity,
-    irfft3,
-    radius_rfft,
-    rfft3,
-    shell_index_rfft,
-)
+from spisonet.fourier.cones import axis_sums, cone_weights, spectrum_slabs
+from spisonet.fourier.grids import irfft3, radius_rfft, rfft3
 from spisonet.fourier.shells import shell_counts, shell_sums
+from spisonet.fourier.windows import cosine_edge
 from spisonet.geometry.sphere import AxisGrid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
 EDGE_SHELLS = 5
 CONE_NODES_PER_FACE_EDGE = 25  # 3.75 degrees between nodes
-SLAB_VOXELS = 1 << 20  # Fourier voxels worked on at a time, to bound memory
 
 
 @dataclass(frozen=True)
@@ -53,31 +45,6 @@ class RadialCurve:
         for index, height in enumerate(z):  # plane by plane: a volume of frequencies would double the memory
             spectrum[index] *= self.at(np.sqrt(plane + height**2))
         return irfft3(spectrum, volume.shape, workers)
-
-
-def soft_lowpass_weights(n: int, shell: float, width: float) -> NDArray[np.float32]:
-    """Low-pass filter with a cosine edge.
-
-    Parameters
-    ----------
-    n : int
-        Box in voxels.
-    shell : float
-        Radius in Fourier voxels up to which the filter is 1.
-    width : float
-        Fourier voxels over which it then falls to 0; 0 for a sharp edge.
-
-    Returns
-    -------
-    ndarray
-        ``(n, n, n // 2 + 1)`` float32 in 0..1.
-    """
-    return _cosine_edge(radius_rfft((n, n, n)), shell, width)
-
-
-def _cosine_edge(radius: NDArray[np.generic], shell: float, width: float) -> NDArray[np.float32]:
-    beyond = np.clip((np.asarray(radius, np.float32) - shell) / max(width, 1e-6), 0, 1)
-    return np.asarray(0.5 + 0.5 * np.cos(np.pi * beyond), dtype=np.float32)
 
 
 def shell_curve_to_rfft(curve: NDArray[np.floating], n: int) -> NDArray[np.float32]:
@@ -138,7 +105,7 @@ def whiten(
     within = np.where(shells > high_shell, at_high, amplitude)
     gain = np.divide(target, within, out=np.ones_like(within), where=within > 0)
     gain[shells < low_shell] = 1
-    gain = 1 + (gain - 1) * _cosine_edge(shells, high_shell, EDGE_SHELLS)
+    gain = 1 + (gain - 1) * cosine_edge(shells, high_shell, EDGE_SHELLS)
     return irfft3(spectrum * shell_curve_to_rfft(gain, n), volume.shape)
 
 
@@ -246,9 +213,9 @@ def directional_whitening(
     grid = AxisGrid(CONE_NODES_PER_FACE_EDGE)
     gain = _directional_gain(spectrum, grid, cone_angle_degrees, max_gain)
     shells = np.arange(len(gain))
-    below = _cosine_edge(shells, low_shell - EDGE_SHELLS, EDGE_SHELLS)
-    gain **= ((1 - below) * _cosine_edge(shells, high_shell, EDGE_SHELLS))[:, None]
-    for slab, vectors in _slabs(n):
+    below = cosine_edge(shells, low_shell - EDGE_SHELLS, EDGE_SHELLS)
+    gain **= ((1 - below) * cosine_edge(shells, high_shell, EDGE_SHELLS))[:, None]
+    for slab, vectors in spectrum_slabs(n):
         radius = np.linalg.norm(vectors, axis=1)
         inner = np.minimum(radius.astype(np.intp), len(gain) - 2)
         outward = np.clip(radius - inner, 0, 1)
@@ -266,34 +233,13 @@ def _directional_gain(
 ) -> NDArray[np.float64]:
     """Gain ``(n // 2 + 1, n_nodes)`` of every shell and node of the grid of directions."""
     n = spectrum.shape[0]
-    n_shells, n_nodes = n // 2 + 1, len(grid.directions)
-    power, count = np.zeros(n_shells * n_nodes), np.zeros(n_shells * n_nodes)
-    shell = shell_index_rfft((n, n, n))
-    multiplicity = np.broadcast_to(hermitian_multiplicity(n), shell.shape)
-    for slab, vectors in _slabs(n):
-        inside = (shell[slab] < n_shells).ravel()
-        cell = shell[slab].ravel()[inside] * n_nodes + grid.nearest(vectors[inside])
-        copies = multiplicity[slab].ravel()[inside]
-        voxel_power = np.abs(spectrum[slab].ravel()[inside]) ** 2
-        power += np.bincount(cell, copies * voxel_power, len(power))
-        count += np.bincount(cell, copies, len(count))
-    power, count = power.reshape(n_shells, n_nodes), count.reshape(n_shells, n_nodes)
-    angle = np.degrees(np.arccos(np.minimum(np.abs(grid.directions @ grid.directions.T), 1)))
-    cone = np.cos(np.pi / 2 * np.minimum(angle / cone_angle_degrees, 1)) ** 2
+    counted = np.broadcast_to(np.float32(1), spectrum.shape)
+    power, count = axis_sums((np.abs(spectrum) ** 2, counted), grid, 0, n // 2)
+    cone = cone_weights(grid.directions, cone_angle_degrees, soft=True)
     cone_count, cone_power = count @ cone, power @ cone
     shell_mean = power.sum(axis=1, keepdims=True) / count.sum(axis=1, keepdims=True)
     # Cones without a voxel, near DC, have nothing to equalise; those without power get the largest gain.
     square = np.full_like(power, max_gain**2)
     np.divide(shell_mean * cone_count, cone_power, out=square, where=cone_power > 0)
-    square[(cone_count < 1) | (shell_mean == 0).repeat(n_nodes, axis=1)] = 1
-    return np.minimum(np.sqrt(square), max_gain)
-
-
-def _slabs(n: int) -> Iterator[tuple[slice, NDArray[np.float32]]]:
-    """Walk through a half spectrum by its first axis, with the frequencies ``(m, 3)`` as (x, y, z)."""
-    kz, ky, kx = frequency_axes_rfft((n, n, n))
-    rows = max(1, SLAB_VOXELS // (n * (n // 2 + 1)))
-    for start in range(0, n, rows):
-        slab = slice(start, start + rows)
-        zyx = np.broadcast_arrays(kz[slab], ky, kx)
-        yield slab, np.stack([axis.ravel() for axis in reversed(zyx)], axis=1)
+    square[(cone_count < 1) | (shell_mean == 0)] = 1
+    return np.asarray(np.minimum(np.sqrt(square), max_gain))

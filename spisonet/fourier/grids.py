@@ -39,6 +39,13 @@ def radius_rfft(shape: tuple[int, ...]) -> NDArray[np.float32]:
     return cast("NDArray[np.float32]", np.sqrt(kz**2 + ky**2 + kx**2))
 
 
+def frequency_rfft(shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Spatial frequency of every half-spectrum voxel of a volume of any shape, in cycles per voxel."""
+    axes = np.fft.fftfreq(shape[0]), np.fft.fftfreq(shape[1]), np.fft.rfftfreq(shape[2])
+    z, y, x = np.meshgrid(*axes, indexing="ij", sparse=True)
+    return np.asarray(np.sqrt(z**2 + y**2 + x**2))
+
+
 def distance_from_centre(n: int) -> NDArray[np.float32]:
     """Distance ``(n, n, n)`` of every voxel of a map from voxel ``n // 2``, in voxels."""
     square = (np.arange(n, dtype=np.float32) - n // 2) ** 2

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 MAX_EXACT_VIEWS = 30_000
 BINS_PER_FACE_EDGE = 101  # 0.9 degrees; a slab is 1.8 degrees to either side at 32 Fourier voxels
-# Sparsely sampled is less than a quarter of an even share of the views: half the signal-to-noise ratio of
-# amplitudes.
-SPARSE = 0.25
-# Share of Fourier space, sampled sparsely, from which views count as uneven. A missing cone of 30 degrees
-# about an axis, as tilts up to 60 degrees leave it, is 0.13; the noise of even views stays below 0.05.
-UNEVEN = 0.07
+FIRST_SAMPLING_SHELL = 4  # closer to DC every view samples every direction
+# Density relative to uniform views below which a coefficient is undersampled: half the amplitude SNR.
+UNDERSAMPLED_DENSITY = 0.25
+# Undersampled fraction of Fourier space from which a view distribution counts as anisotropic. Tilts up to 60
+# degrees leave a missing cone of 30 degrees about an axis: 0.13. Noise of uniform views: less than 0.05.
+UNDERSAMPLED_FRACTION_LIMIT = 0.07
 CHUNK_ELEMENTS = 1 << 17  # fits a core's cache, and is too small for BLAS to start threads of its own
 
 

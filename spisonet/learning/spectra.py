@@ -7,7 +7,6 @@ Points in Fourier space are in cycles per voxel, ordered ``(x, y, z)`` as rotati
 from __future__ import annotations
 
 import itertools
-import math
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -16,6 +15,7 @@ import torch
 from torch.nn import functional
 
 from spisonet.fourier.grids import centred_from_half
+from spisonet.fourier.wedges import measured_by_tilts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 SPATIAL = (-3, -2, -1)
 TRILINEAR_BAND_FRACTION = 0.5  # of Nyquist: up to here trilinear interpolation is accurate
 MAX_OVERSAMPLING = 2.0
-TILT_AXIS_TOLERANCE = 1e-4  # cycles per voxel
 
 
 def rfft3(volumes: Tensor) -> Tensor:
@@ -110,20 +109,16 @@ class WedgeWeight:
     Parameters
     ----------
     lowest_tilt_degrees, highest_tilt_degrees : float
-        A projection at tilt ``t`` measures the plane of ``(cos t, 0, sin t)`` and the tilt axis,
-        in the convention of IsoNet2.
+        First and last tilt; see `spisonet.fourier.wedges` for the convention.
     """
 
     def __init__(self, lowest_tilt_degrees: float, highest_tilt_degrees: float) -> None:
-        self._lowest, self._highest = math.radians(lowest_tilt_degrees), math.radians(highest_tilt_degrees)
+        self._tilt_range_degrees = lowest_tilt_degrees, highest_tilt_degrees
 
     def at(self, points: Tensor) -> Tensor:
         """Weight at frequencies ``(..., 3)`` given as ``(x, y, z)``."""
-        x, z = points[..., 0], points[..., 2]
-        tilt = torch.atan2(torch.where(x < 0, -z, z), x.abs())
-        measured = (tilt >= self._lowest) & (tilt <= self._highest)
-        axis = x.square() + z.square() < TILT_AXIS_TOLERANCE**2
-        return (measured | axis).to(points.dtype)
+        measured = measured_by_tilts(points[..., 0], points[..., 2], self._tilt_range_degrees, torch)
+        return cast("Tensor", measured.to(points.dtype))
 
 
 def useful_oversampling(band_fraction: float) -> float:

@@ -6,9 +6,11 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch.nn import functional
 
+from spisonet.fourier.windows import cosine_edge
 from spisonet.learning.process_group import SINGLE_PROCESS
 from spisonet.learning.unet import DEPTH
 
@@ -117,9 +119,9 @@ class AxisTiles:
         if len(self.starts) == 1:
             return [torch.ones(self.tile, device=device)]
         margin = (self.tile - self.starts[1]) / 2
-        distance = torch.arange(self.tile, device=device) + 0.5
-        edge = torch.minimum(distance, self.tile - distance) / margin - 0.5
-        window = torch.sin(torch.pi / 2 * edge.clamp(0.0, 1.0)) ** 2
+        distance = np.arange(self.tile, dtype=np.float32) + 0.5
+        outside = cosine_edge(np.minimum(distance, self.tile - distance), margin / 2, margin)
+        window = torch.from_numpy(1 - outside).to(device)
         total = torch.zeros(self.starts[-1] + self.tile, device=device)
         for start in self.starts:
             total[start : start + self.tile] += window

@@ -16,6 +16,7 @@ import scipy.fft
 from scipy.special import iv, jv
 
 from spisonet.fourier.grids import distance_from_centre, frequency_axes_rfft, irfft3, radius_rfft
+from spisonet.fourier.windows import soft_sphere
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -227,6 +228,6 @@ def _blob_transform(distance: NDArray[np.float64]) -> NDArray[np.float64]:
 def _soft_mask(volume: NDArray[np.float32]) -> NDArray[np.float32]:
     """Replace the density outside the inscribed sphere by its mean, with a raised-cosine edge."""
     n = len(volume)
-    outside = 0.5 - 0.5 * np.cos(np.pi * np.clip((distance_from_centre(n) - n / 2) / EDGE_VOXELS, 0, 1))
+    outside = 1 - soft_sphere(n, n / 2, EDGE_VOXELS)
     background = float((volume * outside).sum(dtype=np.float64) / outside.sum())
     return np.asarray(volume + outside * (background - volume), dtype=np.float32)

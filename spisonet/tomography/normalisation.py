@@ -11,9 +11,10 @@ import numpy as np
 
 from spisonet.errors import SpisonetError
 from spisonet.fourier.filters import RadialCurve
-from spisonet.fourier.grids import rfft3
+from spisonet.fourier.grids import frequency_rfft, rfft3
+from spisonet.fourier.wedges import measured_rfft
 from spisonet.tomography.chunks import central_chunk
-from spisonet.tomography.tilt_range_check import looks_mirrored, tilt_and_radius
+from spisonet.tomography.tilt_range_check import looks_mirrored
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -79,9 +80,9 @@ def _noise_amplitude(
 ) -> NDArray[np.float32]:
     """Noise of one half from the difference of both, by spatial frequency outside the missing wedge."""
     power = np.abs(rfft3(difference)) ** 2 / (2 * difference.size)
-    tilt, radius = tilt_and_radius(difference.shape)
-    measured = (tilt >= tilt_range_degrees[0]) & (tilt <= tilt_range_degrees[1]) & (radius <= 0.5)
-    shell = np.minimum((radius * 2 * NOISE_SHELLS).astype(int), NOISE_SHELLS - 1)
+    frequency = frequency_rfft(difference.shape)
+    measured = measured_rfft(difference.shape, tilt_range_degrees) & (frequency <= 0.5)
+    shell = np.minimum((frequency * 2 * NOISE_SHELLS).astype(int), NOISE_SHELLS - 1)
     count = np.bincount(shell[measured], minlength=NOISE_SHELLS)
     total = np.bincount(shell[measured], weights=power[measured], minlength=NOISE_SHELLS)
     centres = (np.arange(NOISE_SHELLS) + 0.5)[count > 0]

@@ -10,6 +10,7 @@ import numpy as np
 from scipy import ndimage
 
 from spisonet.fourier.filters import RadialCurve
+from spisonet.fourier.windows import cosine_edge
 from spisonet.io.tomogram_table import (
     DECONVOLVED,
     FULL_ISONET1,
@@ -91,4 +92,4 @@ def _resample(
 def _lowpass(end: float) -> RadialCurve:
     """Low-pass that ends at a fraction of Nyquist."""
     f = np.linspace(0, 1, CURVE_POINTS)
-    return RadialCurve(0.5 + 0.5 * np.cos(np.pi * np.clip((f / end - 1) / EDGE_WIDTH + 1, 0, 1)))
+    return RadialCurve(cosine_edge(f / end, 1 - EDGE_WIDTH, EDGE_WIDTH))

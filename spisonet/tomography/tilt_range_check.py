@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spisonet.fourier.grids import rfft3
+from spisonet.fourier.grids import frequency_rfft, rfft3
+from spisonet.fourier.wedges import measured_rfft
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,16 +34,8 @@ def looks_mirrored(values: NDArray[np.float32], tilt_range_degrees: tuple[float,
     if abs(low + high) < MIN_ASYMMETRY_DEGREES:
         return False
     power = np.abs(rfft3(values - values.mean())) ** 2
-    tilt, radius = tilt_and_radius(values.shape)
-    band = (radius > BAND[0]) & (radius < BAND[1])
-    given, mirrored = ((tilt >= a) & (tilt <= b) for a, b in ((low, high), (-high, -low)))
+    frequency = frequency_rfft(values.shape)
+    band = (frequency > BAND[0]) & (frequency < BAND[1])
+    given, mirrored = (measured_rfft(values.shape, tilts) for tilts in ((low, high), (-high, -low)))
     only_given, only_mirrored = band & given & ~mirrored, band & mirrored & ~given
     return bool(power[only_mirrored].mean() > MIN_POWER_RATIO * power[only_given].mean())
-
-
-def tilt_and_radius(shape: tuple[int, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Tilt in degrees that measures each coefficient of a half spectrum, and its cycles per voxel."""
-    axes = np.fft.fftfreq(shape[0]), np.fft.fftfreq(shape[1]), np.fft.rfftfreq(shape[2])
-    z, y, x = np.meshgrid(*axes, indexing="ij", sparse=True)
-    radius = np.sqrt(z**2 + y**2 + x**2)
-    return np.degrees(np.arctan2(np.broadcast_to(z, radius.shape), np.broadcast_to(x, radius.shape))), radius

@@ -9,13 +9,16 @@ prediction: ``|p - s|² = |p - y2|² - |y1 - y2|² / 2``.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
 
+from spisonet.fourier.cones import axis_cosines, axis_sums, cone_weights
 from spisonet.fourier.grids import frequency_axes_rfft, hermitian_multiplicity, radius_rfft, shell_index_rfft
+from spisonet.fourier.shells import FIRST_CONE_SHELL
 from spisonet.geometry.sphere import AxisGrid
 from spisonet.learning.spectra import apply_filter
 
@@ -26,7 +29,6 @@ if TYPE_CHECKING:
 
 MEASURED = 0.3  # data weight from which a coefficient is compared
 AXES_PER_EDGE = 13  # 7.5 degrees between axes that are looked at
-FIRST_RADIUS = 5.0  # Fourier voxels: closer to DC every direction is measured
 RESOLVED_DEGREES = 7.5
 BEST = 0.95  # quantile of the directions
 SMALLEST_DEGREES, LARGEST_DEGREES = 20.0, 60.0
@@ -76,8 +78,8 @@ class MeasuredDirections:
     axes : ndarray
         ``(n_axes, 3)`` unit vectors ``(x, y, z)``.
     measured, total : ndarray
-        ``(n_axes,)`` weight of the coefficients nearest to each axis, and what it would be if all were
-        measured; shells count alike, whatever the number of their coefficients.
+        ``(n_axes,)`` sum of the weights of the coefficients nearest to each axis, and what it would be if all
+        were measured. A coefficient counts by ``1 / |k|²``, so that shells are weighted equally.
     """
 
     axes: NDArray[np.float64]
@@ -89,21 +91,18 @@ class MeasuredDirections:
         """Sum up a weight ``(n, n, n // 2 + 1)`` in 0..1 up to where the correction ends."""
         n = len(weight_rfft)
         radius = radius_rfft((n, n, n))
-        chosen = (radius > FIRST_RADIUS) & (radius <= last_shell)
-        kz, ky, kx = (np.broadcast_to(k, radius.shape)[chosen] for k in frequency_axes_rfft((n, n, n)))
+        chosen = (radius > FIRST_CONE_SHELL) & (radius <= last_shell)
+        of_shell = np.where(chosen, 1 / np.maximum(radius, 1) ** 2, 0)
         grid = AxisGrid(AXES_PER_EDGE)
-        cells = grid.nearest(np.stack([kx, ky, kz], axis=1))
-        share = 1 / radius[chosen] ** 2
-        n_axes = len(grid.directions)
-        measured, total = (
-            np.bincount(cells, values, n_axes).astype(np.float64)
-            for values in (share * weight_rfft[chosen], share)
+        sums = axis_sums(
+            (of_shell * weight_rfft, of_shell), grid, FIRST_CONE_SHELL, math.ceil(last_shell), False
         )
+        measured, total = (by_shell.sum(axis=0) for by_shell in sums)
         return cls(grid.directions, measured, total)
 
     def share(self, half_angle_degrees: float) -> NDArray[np.float64]:
         """Share in 0..1 of the cone around each axis that was measured."""
-        inside = self._cosines >= np.cos(np.radians(half_angle_degrees))
+        inside = cone_weights(self.axes, half_angle_degrees)
         share: NDArray[np.float64] = (inside @ self.measured) / np.maximum(inside @ self.total, 1e-30)
         return share
 
@@ -135,7 +134,7 @@ class MeasuredDirections:
 
     @property
     def _cosines(self) -> NDArray[np.float64]:
-        return np.abs(self.axes @ self.axes.T)
+        return axis_cosines(self.axes)
 
 
 def gap_like_angle(directions: MeasuredDirections) -> float:

@@ -8,8 +8,8 @@ import torch
 
 from spisonet.anisotropy.fourier_weights import FourierWeights, fourier_weights_from_file, reference_share
 from spisonet.anisotropy.preparation import build_measurement, correction_band, include_reference
-from spisonet.fourier.filters import soft_lowpass_weights
 from spisonet.fourier.grids import radius_rfft, rfft3
+from spisonet.fourier.windows import soft_lowpass_weights
 
 N = 32
 

@@ -12,7 +12,6 @@ from spisonet.fourier.filters import (
     directional_whitening,
     shell_curve_to_rfft,
     shell_mean_amplitude,
-    soft_lowpass_weights,
     whiten,
 )
 from spisonet.fourier.grids import frequency_axes_rfft, irfft3, radius_rfft, rfft3
@@ -35,17 +34,6 @@ def polar_noise(n, weak=0.3, seed=0):
     cosine_squared = kz**2 / np.maximum(radius_rfft((n, n, n)), 1) ** 2
     volume = irfft3(rfft3(noise(n, seed)) * (weak + (1 - weak) * (1 - cosine_squared)), (n, n, n))
     return volume, cosine_squared
-
-
-@given(n=boxes, shell=st.floats(0, 12), width=st.floats(0, 6))
-@settings(deadline=None)
-def test_soft_lowpass_falls_from_one_to_zero(n, shell, width):
-    weights, radius = soft_lowpass_weights(n, shell, width), radius_rfft((n, n, n))
-    assert weights.dtype == np.float32
-    np.testing.assert_allclose(weights[radius <= shell], 1, atol=1e-6)
-    np.testing.assert_allclose(weights[radius >= shell + width + 1e-3], 0, atol=1e-6)
-    order = np.argsort(radius, axis=None)
-    assert (np.diff(weights.ravel()[order]) <= 1e-6).all()
 
 
 @given(n=boxes, data=st.data())

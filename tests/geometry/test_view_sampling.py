@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spisonet.geometry.rotations import random_rotations, view_directions
-from spisonet.geometry.sphere import AxisGrid
 from spisonet.geometry.symmetry import symmetry_rotations
 from spisonet.geometry.view_sampling import MAX_EXACT_VIEWS, sampling_density, symmetric_directions
 
@@ -67,35 +66,3 @@ def test_density_has_the_symmetry_and_is_centrosymmetric(seed, name):
     np.testing.assert_allclose(sampling_density(views, -k), density, rtol=1e-3, atol=1e-4)
     for rotation in group:
         np.testing.assert_allclose(sampling_density(views, k @ rotation.T), density, rtol=1e-3, atol=1e-3)
-
-
-@given(seed=st.integers(0, 2**32 - 1))
-@settings(deadline=None)
-def test_axis_grid_interpolates_smooth_functions_of_the_axis(seed):
-    grid = AxisGrid(41)
-    vectors = np.random.default_rng(seed).normal(size=(50, 3))
-    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-
-    def smooth(d):
-        return d[..., 0] * d[..., 1] + 2 * d[..., 2] ** 2 - d[..., 1] * d[..., 2]
-
-    for sign in (1, -1):
-        indices, weights = grid.bilinear(sign * vectors)
-        np.testing.assert_allclose(weights.sum(axis=0), 1)
-        np.testing.assert_allclose(
-            (smooth(grid.directions)[indices] * weights).sum(axis=0), smooth(unit), atol=3e-3
-        )
-        nearest = grid.directions[grid.nearest(sign * vectors)]
-        assert np.abs(np.sum(nearest * unit, axis=1)).min() > np.cos(np.radians(2))
-
-
-def test_axis_grid_is_continuous_across_faces():
-    grid = AxisGrid(9)
-    values = np.random.default_rng(0).normal(size=3 * 9**2)
-    # Nodes on shared edges are one axis and must hold one value for the comparison.
-    keys = np.round(grid.directions * np.sign(grid.directions @ [1, 0.1, 0.01])[:, None], 6)
-    values = values[np.unique(keys, axis=0, return_inverse=True)[1].ravel()]
-    edge = np.array([[1, 1, z] for z in np.linspace(-1, 1, 21)])
-    step = 1e-7 * np.array([1, -1, 0])
-    (i1, w1), (i2, w2) = grid.bilinear(edge + step), grid.bilinear(edge - step)
-    np.testing.assert_allclose((values[i1] * w1).sum(axis=0), (values[i2] * w2).sum(axis=0), atol=1e-5)

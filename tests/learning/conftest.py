@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from spisonet.fourier.filters import soft_lowpass_weights
 from spisonet.fourier.grids import frequency_axes_rfft, irfft3, radius_rfft, rfft3
+from spisonet.fourier.windows import soft_lowpass_weights
 from spisonet.learning.measurement import Measurement
 
 if TYPE_CHECKING:
