@@ -13,10 +13,10 @@ import numpy as np
 from relion_external.call import read_back_projector
 from relion_external.options import read_settings
 from relion_external.refinement import Refinement, read_refinement
-from spisonet.analysis.fourier_sampling import (
+from spisonet.analysis.particle_views import (
     directions_of_subtomograms,
-    most_subtomograms,
-    random_part,
+    max_subtomograms,
+    random_subset,
     tilts_of_tomograms,
 )
 from spisonet.errors import SpisonetError
@@ -128,7 +128,7 @@ class CallInputs:
         if self.refinement.tomograms is None:
             return None
         of_tilts = tilts_of_tomograms(path, particles, self.refinement.tomograms)
-        chosen = random_part(chosen, most_subtomograms(of_tilts, len(mates)), 0)
+        chosen = random_subset(chosen, max_subtomograms(of_tilts, len(mates)), 0)
         return symmetric_directions(directions_of_subtomograms(particles, chosen, of_tilts), mates)
 
 

@@ -198,8 +198,8 @@ def line(row: Row) -> str:
         f"| {row.name} | {row.views} | {row.expected} | {found.strategy} | {row.without.strategy} "
         f"| {directional.max():.1f} / {directional.min():.1f} | {found.metrics.cfar:.2f} "
         f"| {found.metrics.sphericity:.2f} | {particles.scf:.2f} "
-        f"| {found.measured.undersampled_fraction:.2f} / {particles.coverage.undersampled_fraction:.2f} "
-        f"| {found.measured.psf_aspect_ratio:.2f} / {particles.coverage.psf_aspect_ratio:.2f} "
+        f"| {found.measured.undersampled_fraction:.2f} / {particles.sampling.undersampled_fraction:.2f} "
+        f"| {found.measured.psf_aspect_ratio:.2f} / {particles.sampling.psf_aspect_ratio:.2f} "
         f"| {particles.low_correlation_fraction:.2f} | {row.seconds:.0f} |"
     )
 

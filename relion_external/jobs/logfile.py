@@ -114,7 +114,7 @@ def _(config: Fsc3dConfig) -> Contents:
 def _(config: DiagnoseConfig) -> Contents:
     found = _json(config.output_dir / "diagnosis.json")
     reasons = {f"Reason {number}": text for number, text in enumerate(found["reasons"], start=1)}
-    facts = {"Half maps": f"{config.h}, {config.h2}", "Strategy": found["advice"], **reasons}
+    facts = {"Half maps": f"{config.h}, {config.h2}", "Strategy": found["recommendation"], **reasons}
     return Contents("Diagnosis", facts, [_picture(config.output_dir / "diagnosis_directions.png")])
 
 

@@ -28,14 +28,15 @@ class Fsc3dConfig(CommandConfig):
         Path("FSC3D.mrc"),
         description="Output volume; the JSON, the figure and the thresholded volume take its name.",
     )
-    ncpus: int = Field(16, ge=1, description="Number of CPU threads (at most those of the machine are used).")
+    ncpus: int = Field(16, ge=1, description="Number of CPU threads, limited to the cores of the machine.")
     limit_res: float | None = Field(
         None, gt=0, description="Resolution limit in Å [default: where the global FSC falls to 0.143]."
     )
     cone_sampling_angle: float = Field(10.0, gt=0, le=90, description="Half-angle of the cones in degrees.")
     keep_highres: bool = Field(False, description="Set the 3D FSC beyond the limit to 1 instead of 0.")
     phase_randomise: bool = Field(
-        False, description="Correct the effect of the mask by phase randomisation (needs --mask)."
+        True,
+        description="Correct the FSC for the mask by phase randomisation. No effect without a mask.",
     )
     apix: float | None = Field(None, gt=0, description="Voxel size in Å [default: from the header].")
     seed: int = Field(0, ge=0, description="Seed of the randomised phases.")
@@ -57,17 +58,19 @@ class Fsd3dConfig(CommandConfig):
     )
     map_dim: Annotated[int, Positional] = Field(ge=8, description="Box of the map in voxels.")
     apix: float | None = Field(
-        None, gt=0, description="Voxel size of the map in Å [default: that of the particles' images]."
+        None, gt=0, description="Voxel size of the map in Å [default: pixel size of the particle images]."
     )
     o: Annotated[Path, CommandLine(aliases=("-o",))] = Field(Path("FSD3D.mrc"), description="Output volume.")
     low_res: float = Field(
-        100.0, gt=0, description="Resolution in Å up to which everything counts as sampled."
+        100.0, gt=0, description="Low-resolution limit in Å; lower frequencies count as sampled."
     )
-    high_res: float = Field(1.0, gt=0, description="Resolution in Å beyond which nothing counts as sampled.")
+    high_res: float = Field(
+        1.0, gt=0, description="High-resolution limit in Å; higher frequencies count as not sampled."
+    )
     number_subset: int = Field(
-        10000, ge=1, description="Largest number of particles to use, drawn at random."
+        10000, ge=1, description="Maximum number of particles to use, drawn at random."
     )
-    grid_size: int = Field(64, ge=8, description="Box in which the density is computed, in voxels.")
+    grid_size: int = Field(64, ge=8, description="Box in voxels in which the density is computed.")
     sym: str = Field("c1", description="Point group in RELION's notation: Cn, Dn, T, O, I.")
     tomograms: Path | None = Field(
         None,
@@ -75,15 +78,15 @@ class Fsd3dConfig(CommandConfig):
         "[default: that of an optimisation set].",
     )
     tilt_min: float | None = Field(
-        None, ge=-90, le=90, description="Subtomograms: smallest tilt about y in degrees, for all tomograms."
+        None, ge=-90, le=90, description="Subtomograms: lowest tilt about y in degrees, for all tomograms."
     )
-    tilt_max: float | None = Field(None, ge=-90, le=90, description="Subtomograms: largest tilt.")
-    tilt_step: float = Field(3.0, gt=0, description="Subtomograms: angle between these tilts.")
+    tilt_max: float | None = Field(None, ge=-90, le=90, description="Subtomograms: highest tilt in degrees.")
+    tilt_step: float = Field(3.0, gt=0, description="Subtomograms: tilt increment in degrees.")
     seed: int = Field(0, ge=0, description="Seed of the random subset.")
 
 
 class DiagnoseConfig(CommandConfig):
-    """Tell how anisotropic two half maps are, why, and what to do about it."""
+    """Diagnose anisotropy and misalignment; recommend a processing strategy and print the commands."""
 
     command: ClassVar[str] = "diagnose"
     examples: ClassVar[tuple[str, ...]] = (
@@ -98,7 +101,7 @@ class DiagnoseConfig(CommandConfig):
     star: Path | None = Field(
         None,
         description="Particles of the refinement: a STAR file or optimisation set of RELION 3.0 to 5 or "
-        "Warp, or a .cs file. Their angles tell misalignment from missing views.",
+        "Warp, or a .cs file. Their angles separate misalignment from missing views.",
     )
     sym: str = Field("c1", description="Point group that the refinement imposed, in RELION's notation.")
     limit_res: float | None = Field(
@@ -111,19 +114,19 @@ class DiagnoseConfig(CommandConfig):
         "[default: that of an optimisation set].",
     )
     tilt_min: float | None = Field(
-        None, ge=-90, le=90, description="Subtomograms: smallest tilt about y in degrees, for all tomograms."
+        None, ge=-90, le=90, description="Subtomograms: lowest tilt about y in degrees, for all tomograms."
     )
-    tilt_max: float | None = Field(None, ge=-90, le=90, description="Subtomograms: largest tilt.")
-    tilt_step: float = Field(3.0, gt=0, description="Subtomograms: angle between these tilts.")
+    tilt_max: float | None = Field(None, ge=-90, le=90, description="Subtomograms: highest tilt in degrees.")
+    tilt_step: float = Field(3.0, gt=0, description="Subtomograms: tilt increment in degrees.")
     number_subset: int = Field(
-        10000, ge=1, description="Largest number of particles to use, drawn at random."
+        10000, ge=1, description="Maximum number of particles to use, drawn at random."
     )
-    ncpus: int = Field(16, ge=1, description="Number of CPU threads (at most those of the machine are used).")
+    ncpus: int = Field(16, ge=1, description="Number of CPU threads, limited to the cores of the machine.")
     apix: float | None = Field(None, gt=0, description="Voxel size in Å [default: from the header].")
     seed: int = Field(0, ge=0, description="Seed of the random subset.")
 
     @property
     def star_file(self) -> Path:
-        """The particles, if there are any."""
+        """The particle file; only if `star` is given."""
         assert self.star is not None
         return self.star

@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from spisonet.fourier.shells import resolution_at_threshold
+from spisonet.fourier.shells import FSC_THRESHOLD_HALF_MAPS, resolution_at_threshold
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from spisonet.geometry.sphere import GeodesicSphere
 
-FSC_HALF_MAPS = 0.143
-FSC_SPHERICITY = 0.5
 N_HISTOGRAM_BINS = 20
 
 
@@ -69,7 +67,7 @@ def directional_resolutions(
     return np.array([resolution_at_threshold(curve, threshold, box_angstrom) for curve in curves])
 
 
-def conical_area_ratio(curves: NDArray[np.floating], threshold: float = FSC_HALF_MAPS) -> float:
+def conical_area_ratio(curves: NDArray[np.floating], threshold: float = FSC_THRESHOLD_HALF_MAPS) -> float:
     """Least area under a conical FSC curve over the largest (cFAR, in 0..1).
 
     Parameters

@@ -1,9 +1,9 @@
-"""How anisotropic half maps are, why, and what to do about it.
+"""Diagnosis of anisotropic half maps: preferred orientation, misalignment, and the strategy that follows.
 
-All statistics are taken over Fourier coefficients ``k u`` on shells ``k`` of nearly even directions ``u``,
-each shell weighted by its size. The *measured* signal-to-noise ratio ``q(k) D(u)`` is that of the view
-distribution that best explains the correlation of the half maps (`view_distribution`); it needs no particles.
-The *sampling density* follows from the particles' angles, if a STAR file is given.
+All statistics are taken over Fourier coefficients ``k u`` on shells ``k`` in nearly uniform directions ``u``,
+each shell weighted by its volume. The *measured* SSNR ``q(k) D(u)`` is that of the view distribution that
+best explains the correlation of the half maps (`view_distribution`); it needs no particles. The *sampling
+density* follows from the particles' angles, if a STAR file is given.
 """
 
 from __future__ import annotations
@@ -19,15 +19,19 @@ from spisonet.analysis.fourier_sampling import sampling_compensation
 from spisonet.analysis.fsc3d import estimate_fsc3d, summarise_fsc3d
 from spisonet.analysis.normalisation import solvent_level
 from spisonet.analysis.view_distribution import (
-    FIRST_SHELL,
     SamplingDensity,
     ViewDistribution,
     fit_view_distribution,
 )
 from spisonet.errors import SpisonetError
 from spisonet.fourier.grids import rfft3
+from spisonet.fourier.shells import FIRST_SLICE_SHELL, FSC_THRESHOLD_HALF_MAPS
 from spisonet.geometry.sphere import geodesic_sphere
-from spisonet.geometry.view_sampling import SPARSE, UNEVEN
+from spisonet.geometry.view_sampling import (
+    FIRST_SAMPLING_SHELL,
+    UNDERSAMPLED_DENSITY,
+    UNDERSAMPLED_FRACTION_LIMIT,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,27 +40,29 @@ if TYPE_CHECKING:
     from spisonet.analysis.half_maps import HalfMaps
 
 CONE_DEGREES = 20.0
-SUBDIVISIONS = 12  # 721 directions, about 5.6 degrees apart, as the view model resolves
-FIRST_JUDGED = 4  # nearer to DC, every view samples every direction
-FEWEST_SHELLS = 2
+SUBDIVISIONS = 12  # 721 directions, about 5.6 degrees apart, the resolution of the view distribution
+FEWEST_SAMPLING_SHELLS = 2
 
 CFAR_LIMIT = 0.5  # the published rule
-# The point spread is twice as long as wide. A missing cone of 55 degrees about an axis does that.
-SEVERE_PSF_ASPECT_RATIO = 2.0
-# Well sampled is a signal-to-noise ratio of 1 or more if every view carried as much signal as those of the
-# best-correlating directions do; poorly correlated is less than a quarter of it. In simulated half maps with
-# true poses 0 to 2 % of what is well sampled correlates poorly; where part of the poses is wrong, 45 to 64 %.
-WELL_SAMPLED = 1.0
-POOR = 0.25
-POOR_SHARE = 0.1
-LEAST_SAMPLED = 0.1  # of even views: where sampling and correlation can be compared
-UNEXPLAINED = 0.3  # with the right particles and symmetry it is a few hundredths
+# The point spread function is twice as long as wide: a missing cone of 55 degrees about an axis.
+PSF_ASPECT_RATIO_LIMIT = 2.0
+# A coefficient is well sampled if its expected SSNR is 1 or more, assuming that every view carries as much
+# signal as those of the best-correlating directions. Its correlation is low if the measured SSNR is below a
+# quarter of the expected one. In simulated half maps with true poses 0 to 2 % of the well-sampled
+# coefficients correlate poorly; with part of the poses wrong, 45 to 64 %.
+WELL_SAMPLED_SSNR = 1.0
+LOW_CORRELATION_RATIO = 0.25
+LOW_CORRELATION_FRACTION_LIMIT = 0.1
+MIN_COMPARABLE_DENSITY = 0.1  # relative to uniform views: where sampling and correlation can be compared
+INCONSISTENT_FRACTION_LIMIT = 0.3  # with the right particles and symmetry it is a few hundredths
 BEST_PERCENTILE = 90
-SCF_EVEN = 0.81  # views from all sides of one axis
+SCF_SIDE_VIEWS = 0.81  # views from all sides of one axis
+# SSNR / (1 + SSNR) is the FSC of half maps.
+SSNR_LIMIT = FSC_THRESHOLD_HALF_MAPS / (1 - FSC_THRESHOLD_HALF_MAPS)
 
 
 class Strategy(StrEnum):
-    """What to do with a map."""
+    """Recommended processing of a map."""
 
     NONE = "none"
     ANISOTROPY = "anisotropy"
@@ -65,64 +71,63 @@ class Strategy(StrEnum):
 
 
 @dataclass(frozen=True)
-class Coverage:
-    """How Fourier space is covered up to the resolution limit.
+class SamplingStatistics:
+    """Sampling of Fourier space up to the resolution limit.
 
     Attributes
     ----------
     density : SamplingDensity
-        Density relative to even views.
+        Density relative to uniform views.
     undersampled_fraction : float
-        Share in 0..1 of Fourier space with less than a quarter of the density of even views.
-    unmeasured_share : float
-        Share in 0..1 in which the half maps' FSC is expected to be below 0.143 though with even views it
-        would be above.
+        Fraction in 0..1 of Fourier space with less than a quarter of the density of uniform views.
+    unmeasured_fraction : float
+        Fraction in 0..1 with an expected FSC of the half maps below 0.143, but above with uniform views.
     psf_aspect_ratio : float
-        Length over width of the point spread function that such a coverage leaves.
+        Length over width of the point spread function of this sampling.
     """
 
     density: SamplingDensity
     undersampled_fraction: float
-    unmeasured_share: float
+    unmeasured_fraction: float
     psf_aspect_ratio: float
 
 
 @dataclass(frozen=True)
-class Particles:
-    """What a particle set's angles say.
+class ParticleSampling:
+    """The views of a particle set, compared with the correlation of the half maps.
 
     Attributes
     ----------
     directions : ndarray
         ``(n, 3)`` view directions with all symmetry mates.
     n_particles : int
-        How many there are.
-    coverage : Coverage
-        What they sampled.
+        Number of particles.
+    sampling : SamplingStatistics
+        Their sampling of Fourier space.
     scf : float
         SCF*.
     low_correlation_fraction : float
-        Share in 0..1 of the well sampled part of Fourier space in which the half maps correlate poorly.
+        Fraction in 0..1 of the well-sampled part of Fourier space in which the half maps correlate poorly.
     inconsistent_fraction : float
-        Share in 0..1 of the well measured part of Fourier space that hardly any particle sampled.
+        Fraction in 0..1 of the well-measured part of Fourier space that hardly any particle sampled.
     """
 
     directions: NDArray[np.float64]
     n_particles: int
-    coverage: Coverage
+    sampling: SamplingStatistics
     scf: float
     low_correlation_fraction: float
     inconsistent_fraction: float
 
     @property
-    def belong(self) -> bool:
-        """Whether the half maps can be of these particles: what nobody sampled cannot have been measured."""
-        return self.inconsistent_fraction < UNEXPLAINED
+    def is_consistent(self) -> bool:
+        """Whether these particles can have given the half maps: no signal where no view sampled."""
+        return self.inconsistent_fraction < INCONSISTENT_FRACTION_LIMIT
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """How anisotropic half maps are, and why.
+    """Anisotropy of half maps, and its cause.
 
     Attributes
     ----------
@@ -130,39 +135,40 @@ class Diagnosis:
         FSC by direction, inside the mask if there is one.
     metrics : Fsc3dMetrics
         Its summary.
-    model : ViewDistribution
-        The views that explain how the half maps correlate.
-    measured : Coverage
-        What the half maps' correlation says was measured.
-    particles : Particles or None
-        What the particles' angles say.
+    view_distribution : ViewDistribution
+        The views that explain the correlation of the half maps.
+    measured : SamplingStatistics
+        Sampling by these views.
+    particles : ParticleSampling or None
+        The views of the particles, if given.
     """
 
     fsc3d: Fsc3d
     metrics: Fsc3dMetrics
-    model: ViewDistribution
-    measured: Coverage
-    particles: Particles | None = None
+    view_distribution: ViewDistribution
+    measured: SamplingStatistics
+    particles: ParticleSampling | None = None
 
     @property
-    def trusted(self) -> Particles | None:
-        """What the angles say, if they are known and can be those of these half maps."""
-        return self.particles if self.particles is not None and self.particles.belong else None
+    def consistent_particles(self) -> ParticleSampling | None:
+        """The views of the particles, if they are given and consistent with the half maps."""
+        return self.particles if self.particles is not None and self.particles.is_consistent else None
 
     @property
-    def collected(self) -> Coverage:
-        """What was collected: what the angles say or, without them, what was measured."""
-        return self.measured if self.trusted is None else self.trusted.coverage
+    def sampling(self) -> SamplingStatistics:
+        """Sampling by the particles' angles or, without consistent ones, by the half maps' correlation."""
+        return self.measured if self.consistent_particles is None else self.consistent_particles.sampling
 
     @property
     def strategy(self) -> Strategy:
-        """What to do, from the quantities above alone."""
-        if self.collected.psf_aspect_ratio >= SEVERE_PSF_ASPECT_RATIO:
+        """Recommended processing, a function of the other attributes."""
+        if self.sampling.psf_aspect_ratio >= PSF_ASPECT_RATIO_LIMIT:
             return Strategy.SEVERE
-        if self.trusted is not None and self.trusted.low_correlation_fraction >= POOR_SHARE:
+        particles = self.consistent_particles
+        if particles is not None and particles.low_correlation_fraction >= LOW_CORRELATION_FRACTION_LIMIT:
             return Strategy.MISALIGNMENT
-        uneven = max(self.measured.undersampled_fraction, self.collected.undersampled_fraction) >= UNEVEN
-        if uneven or self.metrics.cfar < CFAR_LIMIT:
+        undersampled = max(self.measured.undersampled_fraction, self.sampling.undersampled_fraction)
+        if undersampled >= UNDERSAMPLED_FRACTION_LIMIT or self.metrics.cfar < CFAR_LIMIT:
             return Strategy.ANISOTROPY
         return Strategy.NONE
 
@@ -174,28 +180,28 @@ def diagnose(
     directions: NDArray[np.float64] | None = None,
     n_particles: int = 0,
 ) -> Diagnosis:
-    """Measure how anisotropic two half maps are, and compare it with the angles of their particles.
+    """Measure the anisotropy of two half maps, and compare it with the angles of their particles.
 
     Parameters
     ----------
     maps : HalfMaps
         Two half maps and, optionally, a mask.
     limit_resolution_angstrom : float or None
-        Up to where; None: where the global FSC falls to 0.143.
+        Resolution limit in Å; None: where the global FSC falls to 0.143.
     workers : int
         Threads.
     directions : ndarray, optional
         ``(n, 3)`` view directions of the particles, symmetry mates included.
     n_particles : int
-        How many particles these are of.
+        Number of particles with these directions.
 
     Raises
     ------
     SpisonetError
-        If the half maps correlate in too few shells to tell directions apart.
+        If there is one map only, or the half maps correlate in too few shells to compare directions.
     """
     if maps.half2 is None:
-        raise SpisonetError("A diagnosis needs two half maps: what one map holds may be signal or noise.")
+        raise SpisonetError("A diagnosis needs two half maps: one map does not separate signal from noise.")
     mask = None if maps.mask is None else maps.mask.data
     halves = [maps.half1.data, maps.half2.data]
     fsc3d = estimate_fsc3d(
@@ -207,24 +213,24 @@ def diagnose(
         CONE_DEGREES,
         workers,
     )
-    if fsc3d.limit_shell < FIRST_JUDGED + FEWEST_SHELLS - 1:
+    if fsc3d.limit_shell < FIRST_SAMPLING_SHELL + FEWEST_SAMPLING_SHELLS - 1:
         raise SpisonetError(
-            f"{fsc3d.limit_resolution_angstrom:.1f} Å is too coarse to tell directions apart: "
-            f"only {fsc3d.limit_shell} Fourier shells hold signal in a box of {fsc3d.box_angstrom:.0f} Å."
+            f"{fsc3d.limit_resolution_angstrom:.1f} Å is too coarse to compare directions: it leaves only "
+            f"{fsc3d.limit_shell} Fourier shells in a box of {fsc3d.box_angstrom:.0f} Å."
         )
     spectra = [rfft3(half - np.float32(solvent_level(half, mask)), workers) for half in halves]
-    model = fit_view_distribution(spectra[0], spectra[1], FIRST_SHELL, fsc3d.limit_shell)
-    points = JudgedPoints(fsc3d.limit_shell)
-    curve = model.curve(points.radius)
-    measured = points.coverage(model.density(), curve)
+    views = fit_view_distribution(spectra[0], spectra[1], FIRST_SLICE_SHELL, fsc3d.limit_shell)
+    points = EvaluationPoints(fsc3d.limit_shell)
+    curve = views.curve(points.radius)
+    measured = points.statistics(views.density(), curve)
     particles = None
     if directions is not None:
-        particles = _compare(directions, n_particles, points, measured, curve)
-    return Diagnosis(fsc3d, summarise_fsc3d(fsc3d), model, measured, particles)
+        particles = _compare_with_particles(directions, n_particles, points, measured, curve)
+    return Diagnosis(fsc3d, summarise_fsc3d(fsc3d), views, measured, particles)
 
 
-class JudgedPoints:
-    """Fourier coefficients of all shells up to a limit, in nearly even directions.
+class EvaluationPoints:
+    """Fourier coefficients of all shells up to a limit, in nearly uniform directions.
 
     Attributes
     ----------
@@ -233,69 +239,73 @@ class JudgedPoints:
     radius : ndarray
         ``(m,)`` their lengths.
     weights : ndarray
-        ``(m,)`` volume of Fourier space that each stands for; the sum is 1.
+        ``(m,)`` volume of Fourier space that each represents; the sum is 1.
     """
 
     def __init__(self, limit_shell: int) -> None:
-        self._axes = geodesic_sphere(SUBDIVISIONS).axes_zyx[:, ::-1]
-        shells = np.arange(FIRST_JUDGED, limit_shell + 1)
-        self.frequencies = (shells[:, None, None] * self._axes).reshape(-1, 3)
-        self.radius = np.repeat(shells, len(self._axes)).astype(np.float64)
+        axes = geodesic_sphere(SUBDIVISIONS).axes_zyx[:, ::-1]
+        shells = np.arange(FIRST_SAMPLING_SHELL, limit_shell + 1)
+        self.frequencies = (shells[:, None, None] * axes).reshape(-1, 3)
+        self.radius = np.repeat(shells, len(axes)).astype(np.float64)
         self.weights = self.radius**2 / float((self.radius**2).sum())
 
-    def share(self, chosen: NDArray[np.bool_], among: NDArray[np.bool_] | None = None) -> float:
-        """Share in 0..1 of what is chosen, of everything or among some points; 0 among none."""
+    def fraction(self, chosen: NDArray[np.bool_], among: NDArray[np.bool_] | None = None) -> float:
+        """Fraction in 0..1 of the volume of all points, or of some, that is chosen; 0 of an empty set."""
         within = self.weights if among is None else self.weights * among
         total = float(within.sum())
         return float((within * chosen).sum()) / total if total > 0 else 0.0
 
-    def coverage(self, density: SamplingDensity, curve: NDArray[np.float64]) -> Coverage:
-        """Sum up a density, with the signal-to-noise ratio that even views would have at each point."""
+    def statistics(self, density: SamplingDensity, curve: NDArray[np.float64]) -> SamplingStatistics:
+        """Summarise a sampling density.
+
+        Parameters
+        ----------
+        density : SamplingDensity
+            Density relative to uniform views.
+        curve : ndarray
+            ``(m,)`` SSNR for uniform views at each point.
+        """
         relative = density.at(self.frequencies)
         ssnr = curve * relative
         weight = self.weights * ssnr / (1 + ssnr)
         units = self.frequencies / self.radius[:, None]
         moments = np.linalg.eigvalsh(np.einsum("m,mi,mj->ij", weight, units, units)).tolist()
         floor = moments[-1] * float(np.finfo(np.float32).eps)
-        return Coverage(
+        return SamplingStatistics(
             density,
-            self.share(relative < SPARSE),
-            self.share((ssnr < SSNR_LIMIT) & (curve >= SSNR_LIMIT)),
+            self.fraction(relative < UNDERSAMPLED_DENSITY),
+            self.fraction((ssnr < SSNR_LIMIT) & (curve >= SSNR_LIMIT)),
             math.sqrt(moments[-1] / max(moments[0], floor)),
         )
 
 
-# SSNR / (1 + SSNR) = 0.143, the FSC of half maps at the limit of resolution.
-SSNR_LIMIT = 0.143 / (1 - 0.143)
-
-
-def _compare(
+def _compare_with_particles(
     directions: NDArray[np.float64],
     n_particles: int,
-    points: JudgedPoints,
-    measured: Coverage,
+    points: EvaluationPoints,
+    measured: SamplingStatistics,
     curve: NDArray[np.float64],
-) -> Particles:
+) -> ParticleSampling:
     density = SamplingDensity(directions)
     sampled, correlated = density.at(points.frequencies), measured.density.at(points.frequencies)
-    comparable = sampled >= LEAST_SAMPLED
-    yield_of_views = correlated[comparable] / sampled[comparable]
-    best = _percentile(yield_of_views, points.weights[comparable], BEST_PERCENTILE)
-    expected = curve * best * sampled
-    well = comparable & (expected >= WELL_SAMPLED)
-    poor = curve * correlated < POOR * expected
-    measured_well = curve * correlated >= WELL_SAMPLED
-    return Particles(
+    comparable = sampled >= MIN_COMPARABLE_DENSITY
+    signal_per_view = correlated[comparable] / sampled[comparable]
+    best = _weighted_percentile(signal_per_view, points.weights[comparable], BEST_PERCENTILE)
+    expected_ssnr, measured_ssnr = curve * best * sampled, curve * correlated
+    well_sampled = comparable & (expected_ssnr >= WELL_SAMPLED_SSNR)
+    return ParticleSampling(
         directions,
         n_particles,
-        points.coverage(density, curve * best),
+        points.statistics(density, curve * best),
         sampling_compensation(directions),
-        points.share(poor, well),
-        points.share(sampled < LEAST_SAMPLED, measured_well),
+        points.fraction(measured_ssnr < LOW_CORRELATION_RATIO * expected_ssnr, well_sampled),
+        points.fraction(sampled < MIN_COMPARABLE_DENSITY, measured_ssnr >= WELL_SAMPLED_SSNR),
     )
 
 
-def _percentile(values: NDArray[np.floating], weights: NDArray[np.floating], percent: float) -> float:
+def _weighted_percentile(
+    values: NDArray[np.floating], weights: NDArray[np.floating], percent: float
+) -> float:
     order = np.argsort(values)
     cumulative = np.cumsum(weights[order])
     return float(values[order[np.searchsorted(cumulative, percent / 100 * cumulative[-1])]])

@@ -10,19 +10,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spisonet.analysis.fsc3d import estimate_fsc3d
+from spisonet.analysis.half_map_fsc import masked_fsc
 from spisonet.analysis.leakage import estimate_noise_fraction_in_mask, leakage_weight, local_maximum
 from spisonet.analysis.normalisation import solvent_level
-from spisonet.analysis.view_distribution import FIRST_SHELL, fit_view_distribution
+from spisonet.analysis.view_distribution import fit_view_distribution
 from spisonet.errors import SpisonetError
-from spisonet.fourier.filters import soft_lowpass_weights
 from spisonet.fourier.grids import rfft3
-from spisonet.fourier.phase_randomisation import SHELLS_UNCORRECTED, corrected_fsc, randomised_spectra
 from spisonet.fourier.shells import (
-    fourier_shell_correlation,
+    FEWEST_SHELLS,
+    FIRST_SLICE_SHELL,
+    FSC_THRESHOLD_HALF_MAPS,
     resolution_at_threshold,
     shell_counts,
     shell_sums,
 )
+from spisonet.fourier.windows import soft_lowpass_weights
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,9 +34,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("spisonet")
 
 CONE_ANGLE_DEGREES = 10.0
-FSC_THRESHOLD = 0.143
 NO_CORRELATION = 0.05  # shells with a smaller FSC are left as they are
-MIN_LIMIT_SHELL = 3
 PHASE_SEED = 0
 EDGE_SHELLS = 3  # over which a reference gives way to the map
 
@@ -74,7 +74,7 @@ class FourierWeights:
         """
         padded = np.pad(self.shell_signal, 1, mode="edge")
         smooth = (padded[:-2] + padded[1:-1] + padded[2:]) / 3
-        share = np.clip((smooth - NO_CORRELATION) / (FSC_THRESHOLD - NO_CORRELATION), 0.0, 1.0)
+        share = np.clip((smooth - NO_CORRELATION) / (FSC_THRESHOLD_HALF_MAPS - NO_CORRELATION), 0.0, 1.0)
         return np.where(shell_sums(self.fsc_weight_rfft, len(self.fsc_weight_rfft)) > 0, share, 0.0)
 
 
@@ -97,7 +97,7 @@ def fourier_weights_from_file(
     n = len(weight_rfft)
     means = shell_sums(weight_rfft, n) / shell_counts(n)
     if limit_resolution_angstrom is None:
-        last = int(np.flatnonzero(means >= min(FSC_THRESHOLD, float(means.max())))[-1])
+        last = int(np.flatnonzero(means >= min(FSC_THRESHOLD_HALF_MAPS, float(means.max())))[-1])
         limit_resolution_angstrom = n * voxel_size_angstrom / max(last, 1)
     return FourierWeights(weight_rfft, None, means, limit_resolution_angstrom)
 
@@ -128,21 +128,12 @@ def estimate_fourier_weights(
     whole = [v.data - np.float32(solvent_level(v.data, mask)) for v in (maps.half1, maps.half2)]
     spectra = [rfft3(densities, workers) for densities in whole]
     halves = whole if mask is None else [densities * mask for densities in whole]
-    masked = spectra if mask is None else [rfft3(densities, workers) for densities in halves]
     n, voxel_size = maps.half1.box, maps.half1.voxel_size_angstrom
-    fsc = fourier_shell_correlation(masked[0], masked[1], n)
-    del masked  # large maps leave little room
-    if mask is not None:
-        # A mask lets noise correlate next to shells with signal, and nothing can be learned from that.
-        random_spectra, from_shell = randomised_spectra(whole, mask, PHASE_SEED, workers)
-        beyond = slice(from_shell + SHELLS_UNCORRECTED, None)
-        fsc[beyond] = corrected_fsc(
-            fsc[beyond], fourier_shell_correlation(random_spectra[0], random_spectra[1], n)[beyond]
-        )
-        del random_spectra
+    # A mask correlates noise in shells next to those with signal, and nothing can be learned from that.
+    fsc = masked_fsc(whole, mask, PHASE_SEED, workers).fsc
     if limit_resolution_angstrom is None:
-        limit_resolution_angstrom = resolution_at_threshold(fsc, FSC_THRESHOLD, n * voxel_size)
-        if n * voxel_size / limit_resolution_angstrom < MIN_LIMIT_SHELL:
+        limit_resolution_angstrom = resolution_at_threshold(fsc, FSC_THRESHOLD_HALF_MAPS, n * voxel_size)
+        if n * voxel_size / limit_resolution_angstrom < FEWEST_SHELLS:
             raise SpisonetError(
                 f"The half maps do not correlate beyond {limit_resolution_angstrom:.1f} Å, so there is "
                 "nothing to learn from; check that they are halves of one refinement, or give --limit_res."
@@ -154,7 +145,7 @@ def estimate_fourier_weights(
         )
         weight_rfft = np.clip(estimate.fsc_rfft, 0.0, 1.0)
     reference = reference_share(n, shared_up_to_shell)
-    first_shell = FIRST_SHELL
+    first_shell = FIRST_SLICE_SHELL
     if shared_up_to_shell:
         first_shell = max(first_shell, math.ceil(shared_up_to_shell) + EDGE_SHELLS + 1)
     last_shell = min(round(n * voxel_size / limit_resolution_angstrom) + 1, n // 2)

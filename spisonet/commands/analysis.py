@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
 from concurrent.futures import ThreadPoolExecutor
@@ -12,26 +13,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spisonet import __version__
-from spisonet.analysis.fourier_sampling import (
-    read_views,
-    relative_to_best_direction,
-    relative_to_even_views,
-    sampling_volume,
-)
-from spisonet.analysis.fsc3d import (
-    CFAR_CONE_DEGREES,
-    Fsc3d,
-    Fsc3dMetrics,
-    estimate_fsc3d,
-    log,
-    summarise_fsc3d,
-)
-from spisonet.analysis.fsc_metrics import FSC_HALF_MAPS, FSC_SPHERICITY, resolution_histogram
+from spisonet.analysis.fourier_sampling import SamplingBand, sampling_weight
+from spisonet.analysis.fsc3d import CFAR_CONE_DEGREES, Fsc3d, Fsc3dMetrics, estimate_fsc3d, summarise_fsc3d
+from spisonet.analysis.fsc_metrics import resolution_histogram
 from spisonet.analysis.half_maps import SAMPLING_WORDS, checked_limit_resolution, read_half_maps
 from spisonet.analysis.orientation_diagnostics import diagnose
-from spisonet.analysis.recommendation import advise
+from spisonet.analysis.particle_views import read_views
+from spisonet.analysis.recommendation import recommend
 from spisonet.errors import SpisonetError
-from spisonet.fourier.grids import centred_from_half, shell_index_rfft
+from spisonet.fourier.shells import FSC_THRESHOLD_HALF, FSC_THRESHOLD_HALF_MAPS
 from spisonet.geometry.sphere import geodesic_sphere
 from spisonet.io.atomic import prepare_output_file, write_json
 from spisonet.io.config import command_words
@@ -43,11 +33,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from spisonet.analysis.config import DiagnoseConfig, Fsc3dConfig, Fsd3dConfig
-    from spisonet.analysis.recommendation import Advice
+    from spisonet.analysis.recommendation import Recommendation
+
+log = logging.getLogger("spisonet")
+
+DIAGNOSIS_PAGE = "diagnosis.html"
 
 
 def run_fsc3d(config: Fsc3dConfig) -> None:
-    """Run the ``fsc3d`` command.
+    """Run ``fsc3d``: the conical 3D FSC of two half maps.
 
     Writes the 3D FSC as a centred cube in 0..1 (DC at ``n // 2``), the same binarised at 0.143 as
     the 3DFSC program does, a JSON file with all numbers, and a figure.
@@ -60,10 +54,8 @@ def run_fsc3d(config: Fsc3dConfig) -> None:
     Raises
     ------
     SpisonetError
-        If an input or option is at fault; nothing has been written then.
+        If an input or option is invalid; nothing has been written then.
     """
-    if config.phase_randomise and config.mask is None:
-        raise SpisonetError("--phase_randomise needs --mask: without a mask there is nothing to correct.")
     with ThreadPoolExecutor(2) as background:
         # Importing the plotting library takes as long as the transforms, which leave a core to it.
         figures = background.submit(import_module, "spisonet.figures.fsc3d")
@@ -71,44 +63,37 @@ def run_fsc3d(config: Fsc3dConfig) -> None:
         if maps.half2 is None:
             raise SpisonetError("fsc3d needs two half maps.")
         if maps.coupled:
-            log.warning("One network has learned from both halves: their FSC is no measure of resolution.")
-        limit = checked_limit_resolution(config.limit_res, maps.half1.voxel_size_angstrom)
-        thresholded = config.o.with_name(f"{config.o.stem}_thresholded.mrc")
-        table, figure = config.o.with_suffix(".json"), config.o.with_suffix(".png")
+            log.warning("One network was trained on both half maps: their FSC does not measure resolution.")
+        voxel_size = maps.half1.voxel_size_angstrom
         fsc3d = estimate_fsc3d(
             maps.half1.data,
             maps.half2.data,
             None if maps.mask is None else maps.mask.data,
-            maps.half1.voxel_size_angstrom,
-            limit,
+            voxel_size,
+            checked_limit_resolution(config.limit_res, voxel_size),
             config.cone_sampling_angle,
             min(config.ncpus, os.cpu_count() or 1),
             config.seed if config.phase_randomise else None,
         )
+        thresholded = config.o.with_name(f"{config.o.stem}_thresholded.mrc")
+        table, figure = config.o.with_suffix(".json"), config.o.with_suffix(".png")
         for path in (config.o, thresholded, table, figure):
             prepare_output_file(path, config.h, config.h2, config.mask)
         metrics = summarise_fsc3d(fsc3d)
         drawing = background.submit(figures.result().write_fsc3d_figure, figure, fsc3d, metrics)
-        # A Fourier volume has no place in the map's space, but the map's voxel size.
-        cube = Volume(_output_cube(fsc3d, config.keep_highres), maps.half1.voxel_size_angstrom)
-        binary = cube.with_data((cube.data >= FSC_HALF_MAPS).astype(np.float32))
+        # The volume lies in Fourier space: it keeps the voxel size of the map, but not its origin.
+        cube = Volume(fsc3d.weight_cube(beyond_limit=float(config.keep_highres)), voxel_size)
+        binary = cube.with_data((cube.data >= FSC_THRESHOLD_HALF_MAPS).astype(np.float32))
         label = "spisonet: conical 3D FSC"
         writing = background.submit(
-            write_volume, thresholded, binary, f"{label}, 1 at {FSC_HALF_MAPS} or above"
+            write_volume, thresholded, binary, f"{label}, 1 at {FSC_THRESHOLD_HALF_MAPS} or above"
         )
         write_volume(config.o, cube, label)
         write_json(table, _record(config, fsc3d, metrics) | {"halves_coupled": maps.coupled})
         for task in (drawing, writing):
             task.result()
-    _log_summary(fsc3d, metrics)
+    _log_fsc3d(fsc3d, metrics)
     log.info("Written: %s, %s, %s and %s.", config.o, thresholded.name, table.name, figure.name)
-
-
-def _output_cube(fsc3d: Fsc3d, keep_highres: bool) -> NDArray[np.float32]:
-    half = np.clip(fsc3d.fsc_rfft, 0, 1)
-    if keep_highres:
-        half[shell_index_rfft((fsc3d.box,) * 3) > fsc3d.limit_shell] = 1
-    return centred_from_half(half, fsc3d.box)
 
 
 def _record(config: Fsc3dConfig, fsc3d: Fsc3d, metrics: Fsc3dMetrics) -> dict[str, object]:
@@ -131,12 +116,13 @@ def _record(config: Fsc3dConfig, fsc3d: Fsc3d, metrics: Fsc3dMetrics) -> dict[st
             fsc3d.box_angstrom / fsc3d.randomised_from_shell if fsc3d.randomised_from_shell else None
         ),
         "resolution_0143_angstrom": metrics.resolution_0143_angstrom,
+        "resolution_0143_uncorrected_angstrom": metrics.resolution_0143_uncorrected_angstrom,
         "resolution_05_angstrom": metrics.resolution_05_angstrom,
         "directional_resolution_0143_best_angstrom": float(directional.min()),
         "directional_resolution_0143_median_angstrom": float(np.median(directional)),
         "directional_resolution_0143_worst_angstrom": float(directional.max()),
         "sphericity": metrics.sphericity,
-        "sphericity_threshold": FSC_SPHERICITY,
+        "sphericity_threshold": FSC_THRESHOLD_HALF,
         "cfar": metrics.cfar,
         "cfar_cone_half_angle_degrees": CFAR_CONE_DEGREES,
         "global_curve": {
@@ -145,6 +131,9 @@ def _record(config: Fsc3dConfig, fsc3d: Fsc3d, metrics: Fsc3dMetrics) -> dict[st
             ),
             "fsc": _rounded(fsc3d.global_fsc),
         },
+        "global_fsc_uncorrected": (
+            None if fsc3d.global_fsc_uncorrected is None else _rounded(fsc3d.global_fsc_uncorrected)
+        ),
         "directional_curves": {
             "spatial_frequency_per_angstrom": _rounded(np.arange(n_shells) / fsc3d.box_angstrom, 8),
             "mean": _rounded(curves.mean(axis=0)),
@@ -168,13 +157,13 @@ def _rounded(values: NDArray[np.floating], decimals: int = 5) -> list[float]:
     return [round(float(value), decimals) for value in values]
 
 
-def _log_summary(fsc3d: Fsc3d, metrics: Fsc3dMetrics) -> None:
-    directional = metrics.directional_0143_angstrom
+def _log_fsc3d(fsc3d: Fsc3d, metrics: Fsc3dMetrics) -> None:
+    directional, uncorrected = metrics.directional_0143_angstrom, metrics.resolution_0143_uncorrected_angstrom
     log.info(
         "Global resolution: %.2f Å at FSC 0.143, %.2f Å at FSC 0.5%s.",
         metrics.resolution_0143_angstrom,
         metrics.resolution_05_angstrom,
-        "" if fsc3d.randomised_from_shell is None else " (corrected for the mask)",
+        "" if uncorrected is None else f", corrected for the mask ({uncorrected:.2f} Å at 0.143 before)",
     )
     log.info(
         "Along %d directions (cones of %g degrees): best %.2f Å, median %.2f Å, worst %.2f Å at FSC 0.143.",
@@ -185,65 +174,51 @@ def _log_summary(fsc3d: Fsc3d, metrics: Fsc3dMetrics) -> None:
         directional.max(),
     )
     log.info("Sphericity at FSC 0.5: %.3f. cFAR: %.3f.", metrics.sphericity, metrics.cfar)
-    log.info("The 3D FSC goes to %.2f Å.", fsc3d.limit_resolution_angstrom)
+    log.info("The 3D FSC extends to %.2f Å.", fsc3d.limit_resolution_angstrom)
 
 
 def run_fsd3d(config: Fsd3dConfig) -> None:
-    """Run ``fsd3d``: orientations in, centred sampling density of 0 to 1 out.
+    """Run ``fsd3d``: the Fourier sampling density of a particle set, as a centred weight of 0 to 1.
 
     Parameters
     ----------
     config : Fsd3dConfig
-        A `high_res` finer than Nyquist means Nyquist.
+        Files and options. A `high_res` finer than Nyquist means Nyquist.
 
     Raises
     ------
     SpisonetError
-        If the particles cannot be read, the pixel size or the tilts of subtomograms are not known, or
+        If the particles cannot be read, the pixel size or the tilts of subtomograms are missing, or
         the resolution limits leave no shell.
 
     References
     ----------
     Naydenova & Russo (2017) Nat. Commun. 8, 629 (point spread of a view distribution).
     """
-    if config.low_res <= config.high_res:
-        raise SpisonetError(
-            f"--low_res ({config.low_res:g} Å) must be a larger number than "
-            f"--high_res ({config.high_res:g} Å)."
-        )
     views = read_views(config)
     apix = config.apix or views.pixel_size_angstrom
     if apix is None:
-        raise SpisonetError(
-            f"{config.star_file} does not tell one pixel size; give that of the map with --apix."
-        )
-    low_shell = config.map_dim * apix / config.low_res
-    high_shell = min(config.map_dim * apix / config.high_res, config.map_dim // 2)
-    if low_shell >= high_shell:
-        raise SpisonetError(
-            f"--low_res {config.low_res:g} Å is beyond Nyquist: voxels of {apix:g} Å "
-            f"hold nothing finer than {2 * apix:g} Å."
-        )
+        raise SpisonetError(f"{config.star_file} has no unique pixel size; give that of the map with --apix.")
+    band = SamplingBand.of_resolutions(config.map_dim, apix, config.low_res, config.high_res)
     prepare_output_file(config.o, config.star_file)
-
-    density = sampling_volume(views.directions, config.map_dim, config.grid_size)
-    relative = relative_to_even_views if views.are_of_tilts else relative_to_best_direction
-    weight = relative(density, low_shell, high_shell)
+    weight = sampling_weight(views, config.map_dim, band, config.grid_size)
     write_volume(config.o, Volume(weight, apix), label=f"spisonet fsd3d: {SAMPLING_WORDS}, DC at n//2")
-    log.info("Wrote %s", config.o)
-
-
-PAGE = "diagnosis.html"
+    log.info("Written: %s", config.o)
 
 
 def run_diagnose(config: DiagnoseConfig) -> None:
-    """Diagnose two half maps: a page, its numbers as JSON, and its figure.
+    """Run ``diagnose``: a page, its numbers as JSON, and its figure.
+
+    Parameters
+    ----------
+    config : DiagnoseConfig
+        Files and options.
 
     Raises
     ------
     SpisonetError
-        If an input or option is at fault, or the half maps hold too little to judge; nothing has been written
-        then.
+        If an input or option is invalid, or the half maps correlate in too few shells; nothing has been
+        written then.
     """
     maps = read_half_maps(config.h, config.h2, config.mask, config.apix)
     limit = checked_limit_resolution(config.limit_res, maps.half1.voxel_size_angstrom)
@@ -252,36 +227,33 @@ def run_diagnose(config: DiagnoseConfig) -> None:
         views = read_views(config)
         directions, n_particles = views.directions, views.n_used
     elif config.sym.upper() != "C1" or config.tomograms is not None or config.tilt_min is not None:
-        raise SpisonetError("--sym, --tomograms and tilts belong to particles: give them with --star.")
+        raise SpisonetError("--sym, --tomograms and tilts describe the particles: give these with --star.")
     diagnosis = diagnose(maps, limit, min(config.ncpus, os.cpu_count() or 1), directions, n_particles)
-    advice = advise(diagnosis, config.h, config.h2, config.mask, config.sym, config.apix)
-    page = config.output_dir / PAGE
+    recommendation = recommend(diagnosis, config.h, config.h2, config.mask, config.sym, config.apix)
+    page = config.output_dir / DIAGNOSIS_PAGE
     prepare_output_file(page, config.h, config.h2, config.mask, config.star)
-    section = diagnosis_section(diagnosis, advice, page)
-    words = shlex.join(["spisonet.py", *command_words(config)])
-    write_json(
-        page.with_suffix(".json"),
-        {
-            "program": "spisonet",
-            "version": __version__,
-            "command": config.command,
-            "config": config.model_dump(mode="json"),
-            "halves_coupled": maps.coupled,
-            **section.numbers,
-        },
-    )
+    section = diagnosis_section(diagnosis, recommendation, page)
+    record = {
+        "program": "spisonet",
+        "version": __version__,
+        "command": config.command,
+        "config": config.model_dump(mode="json"),
+        "halves_coupled": maps.coupled,
+    }
+    write_json(page.with_suffix(".json"), record | section.numbers)
     notes = [warning(COUPLED)] if maps.coupled else []
-    how = f"<p>spisonet {__version__}, by this command:</p><pre>{escape(words)}</pre>"
+    command_line = shlex.join(["spisonet.py", *command_words(config)])
+    how = f"<p>spisonet {__version__}, by this command:</p><pre>{escape(command_line)}</pre>"
     write_page(page, f"spisonet: {config.h}", "Diagnosis", *notes, section.html, how)
     if maps.coupled:
         log.warning(COUPLED)
-    _log(advice)
+    _log_recommendation(recommendation)
     log.info("Written: %s", page)
 
 
-def _log(advice: Advice) -> None:
-    for reason in advice.reasons:
+def _log_recommendation(recommendation: Recommendation) -> None:
+    for reason in recommendation.reasons:
         log.info("%s", reason)
-    log.info("%s", advice.headline)
-    for line in advice.commands:
+    log.info("%s", recommendation.headline)
+    for line in recommendation.commands:
         log.info("  %s", line)

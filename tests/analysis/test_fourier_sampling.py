@@ -8,11 +8,8 @@ import pytest
 import starfile
 from scipy.spatial.transform import Rotation
 
-from spisonet.analysis.fourier_sampling import (
-    directions_of_subtomograms,
-    relative_to_best_direction,
-    sampling_volume,
-)
+from spisonet.analysis.fourier_sampling import SamplingBand, relative_to_best_direction, sampling_volume
+from spisonet.analysis.particle_views import directions_of_subtomograms
 from spisonet.commands.main import main
 from spisonet.geometry.view_sampling import sampling_density
 from spisonet.io.mrc import read_volume
@@ -118,7 +115,7 @@ def test_even_views_are_one_everywhere():
 
 def test_shells_are_scaled_to_their_best_direction():
     density = np.random.default_rng(0).uniform(0.1, 3, (17, 17, 17)).astype(np.float32)
-    weight = relative_to_best_direction(density, 2, 8)
+    weight = relative_to_best_direction(density, SamplingBand(2, 8))
     radius, _ = cone_angles(17)
     for shell in range(3, 8):
         inside = np.rint(radius) == shell

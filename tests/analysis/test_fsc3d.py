@@ -9,12 +9,6 @@ import pytest
 
 from spisonet.analysis.config import Fsc3dConfig
 from spisonet.analysis.fsc3d import Fsc3d, estimate_fsc3d, summarise_fsc3d
-from spisonet.analysis.fsc_metrics import (
-    conical_area_ratio,
-    directional_resolutions,
-    resolution_histogram,
-    sphericity,
-)
 from spisonet.analysis.half_maps import checked_limit_resolution, read_half_maps
 from spisonet.commands.analysis import run_fsc3d
 from spisonet.commands.main import main
@@ -86,44 +80,6 @@ def estimate(halves: list[np.ndarray], cone: float = 20.0) -> Fsc3d:
     return estimate_fsc3d(halves[0], halves[1], None, VOXEL_SIZE, None, cone, 2)
 
 
-def test_geodesic_sphere_is_closed_uniform_and_symmetric() -> None:
-    sphere = geodesic_sphere(6)
-    assert sphere.axes_zyx.shape == (181, 3)
-    assert sphere.triangles.shape == (20 * 36, 3)
-    np.testing.assert_allclose(np.linalg.norm(sphere.vertices_zyx, axis=1), 1)
-    edges = np.sort(np.concatenate([sphere.triangles[:, pair] for pair in ([0, 1], [1, 2], [0, 2])]), axis=1)
-    _, shared = np.unique(edges, axis=0, return_counts=True)
-    assert set(shared) == {2}
-    cosines = np.abs(sphere.axes_zyx @ sphere.axes_zyx.T) - 2 * np.eye(181)
-    nearest = np.rad2deg(np.arccos(cosines.max(axis=1)))
-    assert nearest.min() > 8
-    assert nearest.max() < 13
-
-
-def test_sphericity_of_known_solids() -> None:
-    sphere = geodesic_sphere()
-    z, y, x = sphere.axes_zyx.T
-    assert sphericity(np.full(181, 0.3), sphere) == pytest.approx(1, abs=1e-9)
-    oblate = 1 / np.sqrt(x**2 + y**2 + (z / 0.5) ** 2)
-    assert sphericity(oblate, sphere) == pytest.approx(0.913, abs=0.01)
-    assert sphericity(7 * oblate, sphere) == pytest.approx(sphericity(oblate, sphere))
-
-
-def test_area_ratio_ends_at_the_first_crossing() -> None:
-    curves = np.array([[1, 1, 1, 1, 0], [1, 1, 0.1, 1, 1]])
-    assert conical_area_ratio(curves) == pytest.approx(0.5)
-    assert conical_area_ratio(curves[:1]) == 1
-
-
-def test_directional_resolutions_and_histogram() -> None:
-    curves = np.array([[1, 1, 1, 0, 0, 0], [1, 1, 1, 1, 1, 0]])
-    resolutions = directional_resolutions(curves, 0.5, 60.0)
-    np.testing.assert_allclose(resolutions, [60 / 2.5, 60 / 4.5])
-    counts, edges = resolution_histogram(resolutions)
-    assert counts.sum() == 2
-    assert edges[0] == pytest.approx(2.5 / 60)
-
-
 def test_isotropic_halves_are_reported_as_isotropic() -> None:
     metrics = summarise_fsc3d(estimate(make_halves(isotropic_power())))
     assert metrics.sphericity > 0.97
@@ -189,7 +145,8 @@ def test_command_writes_volume_numbers_and_figure(
 ) -> None:
     output = tmp_path / "out" / "fsc.mrc"
     maps = [str(files[name]) for name in ("half1", "half2", "mask")]
-    main(["fsc3d", *maps, "--limit_res", "4", "-o", str(output), "--cone_sampling_angle", "20"])
+    options = ["--limit_res", "4", "--cone_sampling_angle", "20", "--no-phase_randomise"]
+    main(["fsc3d", *maps, *options, "-o", str(output)])
     assert {path.name for path in output.parent.iterdir()} == {
         "fsc.mrc",
         "fsc_thresholded.mrc",
@@ -210,6 +167,8 @@ def test_command_writes_volume_numbers_and_figure(
     np.testing.assert_array_equal(binary, (cube >= 0.143).astype(np.float32))
     record = json.loads(output.with_suffix(".json").read_text())
     assert record["config"]["limit_res"] == 4
+    assert record["global_fsc_uncorrected"] is None
+    assert record["randomised_from_resolution_angstrom"] is None
     assert record["limit_shell"] == 12
     assert record["voxel_size_angstrom"] == pytest.approx(VOXEL_SIZE)
     assert 0 < record["cfar"] < 1
@@ -240,18 +199,38 @@ def test_keep_highres_and_ncpus(files: dict[str, Path], tmp_path: Path) -> None:
     assert cube[shell <= 11].min() < 1
 
 
-def test_phase_randomisation_from_the_command_is_reproducible(files: dict[str, Path], tmp_path: Path) -> None:
+def test_a_mask_is_corrected_for_by_default(
+    files: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outputs = {name: tmp_path / f"{name}.mrc" for name in ("default", "again", "given", "without")}
+    options = {"given": ["--phase_randomise"], "without": ["--no-phase_randomise"]}
+    maps = [str(files[name]) for name in ("half1", "half2", "mask")]
+    for name, output in outputs.items():
+        main(["fsc3d", *maps, "-o", str(output), *options.get(name, [])])
+        if name == "default":
+            printed = capsys.readouterr().out
+    cubes = {name: mrcfile.read(output) for name, output in outputs.items()}
+    records = {name: json.loads(output.with_suffix(".json").read_text()) for name, output in outputs.items()}
+    np.testing.assert_array_equal(cubes["default"], cubes["again"])
+    np.testing.assert_array_equal(cubes["default"], cubes["given"])
+    assert np.abs(cubes["default"] - cubes["without"]).max() > 0.05
+    corrected, uncorrected = records["default"], records["without"]
+    assert corrected["randomised_from_resolution_angstrom"] > 0
+    assert corrected["global_fsc_uncorrected"] == uncorrected["global_curve"]["fsc"]
+    assert corrected["global_curve"]["fsc"] != uncorrected["global_curve"]["fsc"]
+    before, after = corrected["resolution_0143_uncorrected_angstrom"], corrected["resolution_0143_angstrom"]
+    assert before == uncorrected["resolution_0143_angstrom"]
+    assert f"{after:.2f} Å at FSC 0.143" in printed
+    assert f"corrected for the mask ({before:.2f} Å at 0.143 before)" in printed
+
+
+def test_without_a_mask_nothing_is_corrected(files: dict[str, Path], tmp_path: Path) -> None:
     cubes = []
-    for number in range(2):
-        output = tmp_path / f"{number}.mrc"
-        run_fsc3d(
-            Fsc3dConfig(
-                h=files["half1"], h2=files["half2"], mask=files["mask"], o=output, phase_randomise=True
-            )
-        )
+    for randomise in (True, False):
+        output = tmp_path / f"{randomise}.mrc"
+        run_fsc3d(Fsc3dConfig(h=files["half1"], h2=files["half2"], o=output, phase_randomise=randomise))
         cubes.append(mrcfile.read(output))
-        record = json.loads(output.with_suffix(".json").read_text())
-        assert record["randomised_from_resolution_angstrom"] > 0
+        assert json.loads(output.with_suffix(".json").read_text())["global_fsc_uncorrected"] is None
     np.testing.assert_array_equal(*cubes)
 
 
@@ -270,7 +249,6 @@ def test_phase_randomisation_from_the_command_is_reproducible(files: dict[str, P
         ({"mask": "scale"}, "voxels of 3 Å"),
         ({"limit_res": 2.0}, "beyond Nyquist"),
         ({"limit_res": 100.0}, "fewer than 3"),
-        ({"phase_randomise": True}, "--phase_randomise needs --mask"),
         ({"o": "half1"}, "is also an input"),
     ],
 )

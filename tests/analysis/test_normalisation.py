@@ -14,8 +14,8 @@ from spisonet.analysis.normalisation import (
     particle_region,
     solvent_level,
 )
-from spisonet.fourier.filters import soft_lowpass_weights
 from spisonet.fourier.grids import irfft3
+from spisonet.fourier.windows import soft_lowpass_weights
 
 N = 32
 BAND = soft_lowpass_weights(N, 8.0, 1.0)

@@ -13,12 +13,12 @@ import pytest
 from spisonet.analysis.fourier_sampling import sampling_compensation
 from spisonet.analysis.half_maps import HalfMaps
 from spisonet.analysis.orientation_diagnostics import (
-    SEVERE_PSF_ASPECT_RATIO,
-    JudgedPoints,
+    PSF_ASPECT_RATIO_LIMIT,
+    EvaluationPoints,
     Strategy,
     diagnose,
 )
-from spisonet.analysis.recommendation import advise
+from spisonet.analysis.recommendation import recommend
 from spisonet.commands.main import main
 from spisonet.geometry.rotations import random_rotations
 from spisonet.io.mrc import Volume, write_volume
@@ -70,10 +70,10 @@ def test_true_poses_need_what_the_views_lack(strategy):
     # The half maps alone tell the same, and their coverage is that of the angles.
     assert diagnose(half_maps(halves), None, 2).strategy is strategy
     assert found.measured.undersampled_fraction == pytest.approx(
-        found.particles.coverage.undersampled_fraction, abs=0.1
+        found.particles.sampling.undersampled_fraction, abs=0.1
     )
     assert found.measured.psf_aspect_ratio == pytest.approx(
-        found.particles.coverage.psf_aspect_ratio, rel=0.15
+        found.particles.sampling.psf_aspect_ratio, rel=0.15
     )
 
 
@@ -93,8 +93,8 @@ def test_what_is_sampled_but_does_not_correlate_is_misaligned(wrong_share):
     assert found.particles.low_correlation_fraction > 0.3
     assert found.particles.inconsistent_fraction < 0.1
     assert found.strategy is Strategy.MISALIGNMENT
-    advice = advise(found, *(SimpleNamespace(__str__=lambda _: "x") for _ in range(2)), None)
-    assert any("--external_reconstruct" in line for line in advice.commands)
+    recommendation = recommend(found, *(SimpleNamespace(__str__=lambda _: "x") for _ in range(2)), None)
+    assert any("--external_reconstruct" in line for line in recommendation.commands)
 
 
 def test_angles_of_other_particles_or_without_the_symmetry_are_left_out():
@@ -104,8 +104,8 @@ def test_angles_of_other_particles_or_without_the_symmetry_are_left_out():
     assert found.particles is not None
     assert found.particles.inconsistent_fraction > 0.5
     assert found.strategy is Strategy.NONE
-    advice = advise(found, Path("a.mrc"), Path("b.mrc"), None)
-    assert any("do not belong together" in reason and "--sym" in reason for reason in advice.reasons)
+    recommendation = recommend(found, Path("a.mrc"), Path("b.mrc"), None)
+    assert any("inconsistent" in reason and "--sym" in reason for reason in recommendation.reasons)
 
 
 def test_small_errors_of_even_views_are_no_misalignment():
@@ -128,7 +128,7 @@ def small_rotations(rng: np.random.Generator, degrees: float) -> np.ndarray:
 @pytest.mark.parametrize("half_angle", [20.0, 40.0, 54.7, 70.0])
 def test_elongation_is_that_of_a_missing_cone(half_angle):
     """Radermacher (1988): sqrt((3 - cos²α) / (2 cos²α)) for a missing cone of half-angle α."""
-    points = JudgedPoints(20)
+    points = EvaluationPoints(20)
     cosine = np.cos(np.radians(half_angle))
 
     class Cone:
@@ -136,14 +136,14 @@ def test_elongation_is_that_of_a_missing_cone(half_angle):
             outside = np.abs(frequencies[:, 2]) <= cosine * np.linalg.norm(frequencies, axis=1)
             return outside.astype(np.float32)
 
-    coverage = points.coverage(Cone(), np.full(len(points.radius), 1e6))
-    assert coverage.psf_aspect_ratio == pytest.approx(np.sqrt((3 - cosine**2) / (2 * cosine**2)), rel=0.05)
-    assert coverage.undersampled_fraction == pytest.approx(1 - cosine, abs=0.02)
+    sampling = points.statistics(Cone(), np.full(len(points.radius), 1e6))
+    assert sampling.psf_aspect_ratio == pytest.approx(np.sqrt((3 - cosine**2) / (2 * cosine**2)), rel=0.05)
+    assert sampling.undersampled_fraction == pytest.approx(1 - cosine, abs=0.02)
 
 
 def test_a_point_is_twice_as_long_at_the_magic_angle():
     cosine2 = 1 / 3
-    assert np.sqrt((3 - cosine2) / (2 * cosine2)) == pytest.approx(SEVERE_PSF_ASPECT_RATIO)
+    assert np.sqrt((3 - cosine2) / (2 * cosine2)) == pytest.approx(PSF_ASPECT_RATIO_LIMIT)
 
 
 def test_scf_of_even_and_of_side_views():
@@ -185,7 +185,7 @@ def test_the_command_writes_page_numbers_and_figure(tmp_path):
     main(["diagnose", *halves, "--star", str(star), "--output_dir", str(out)])
     numbers = json.loads((out / "diagnosis.json").read_text(encoding="utf-8"))
     assert numbers["strategy"] == "severe"
-    assert numbers["particles"]["number"] == len(views)
+    assert numbers["particles"]["n_particles"] == len(views)
     assert numbers["particles"]["scf_star"] < 0.2
     assert any("ISONET_KEEP_LOWRES=True" in line for line in numbers["commands"])
     page = (out / "diagnosis.html").read_text(encoding="utf-8")

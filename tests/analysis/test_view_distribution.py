@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spisonet.analysis.view_distribution import FIRST_SHELL, fit_view_distribution
+from spisonet.analysis.view_distribution import ViewLikelihood, fit_view_distribution
 from spisonet.fourier.grids import distance_from_centre, frequency_axes_rfft, irfft3, radius_rfft, rfft3
+from spisonet.fourier.shells import FIRST_SLICE_SHELL
 from spisonet.geometry.view_sampling import sampling_density
 from tests.anisotropy.simulation import even_views, views_about_z
 
@@ -32,7 +33,7 @@ def simulate(
     return halves[0], halves[1], ssnr / (1 + ssnr)
 
 
-def modelled_fsc(half1: np.ndarray, half2: np.ndarray, first_shell: int = FIRST_SHELL) -> np.ndarray:
+def modelled_fsc(half1: np.ndarray, half2: np.ndarray, first_shell: int = FIRST_SLICE_SHELL) -> np.ndarray:
     ssnr = fit_view_distribution(rfft3(half1), rfft3(half2), first_shell, LAST_SHELL).ssnr_rfft(
         half1.shape[0]
     )
@@ -54,7 +55,7 @@ def test_the_true_fsc_is_found_coefficient_by_coefficient(n):
 
 def test_the_views_are_found():
     half1, half2, _ = simulate(36, views_about_z(8))
-    model = fit_view_distribution(rfft3(half1), rfft3(half2), FIRST_SHELL, LAST_SHELL)
+    model = fit_view_distribution(rfft3(half1), rfft3(half2), FIRST_SLICE_SHELL, LAST_SHELL)
     tilt = np.degrees(np.arccos(np.abs(model.directions[:, 2])))
     assert model.view_weights.sum() == pytest.approx(1)
     assert model.view_weights[tilt < 25].sum() > 0.95
@@ -101,7 +102,9 @@ def test_even_views_make_an_even_weight():
 
 def test_the_same_input_gives_the_same_model():
     half1, half2, _ = simulate(24, views_about_z(10))
-    first, again = (fit_view_distribution(rfft3(half1), rfft3(half2), FIRST_SHELL, 10) for _ in range(2))
+    first, again = (
+        fit_view_distribution(rfft3(half1), rfft3(half2), FIRST_SLICE_SHELL, 10) for _ in range(2)
+    )
     np.testing.assert_array_equal(first.view_weights, again.view_weights)
 
 
@@ -112,3 +115,40 @@ def test_shells_of_a_common_reference_can_be_left_out():
     found = modelled_fsc(half1, irfft3(common, half1.shape), first_shell=5)
     band = (radius >= 6) & (radius <= LAST_SHELL)
     assert np.corrcoef(found[band], truth[band])[0, 1] > 0.95
+
+
+def test_gradients_agree_with_finite_differences():
+    rng = np.random.default_rng(5)
+    shells = np.repeat(np.arange(3, 13), 40)
+    directions = rng.normal(size=(len(shells), 3))
+    directions *= shells[:, None] / np.linalg.norm(directions, axis=1, keepdims=True)
+    likelihood = ViewLikelihood(directions, rng.uniform(size=len(shells)), 3, 12)
+    n_views = len(likelihood.directions)
+    log_weights, log_ssnr = rng.normal(size=n_views), rng.normal(size=10)
+    log_ssnr[0] = 20  # the FSC is at its limit, where the gradient is zero
+    gradients = likelihood.gradients(log_weights, log_ssnr)
+    step = 1e-5
+    for number, size in ((0, n_views), (1, 10)):
+        for index in rng.choice(size, 10, replace=False):
+            change = np.zeros(size)
+            change[index] = step
+            moved = [
+                [log_weights + s * change, log_ssnr] if number == 0 else [log_weights, log_ssnr + s * change]
+                for s in (1, -1)
+            ]
+            slope = (likelihood.value(*moved[0]) - likelihood.value(*moved[1])) / (2 * step)
+            assert gradients[number][index] == pytest.approx(slope, rel=1e-4, abs=1e-9)
+    assert abs(gradients[1][0]) < 1e-12
+
+
+def test_the_likelihood_is_the_density_of_the_ratio():
+    frequencies = np.array([[0, 0, 5.0], [5.0, 0, 0], [0, 3.0, 4.0]])
+    ratio = np.array([0.2, 0.7, 0.95])
+    likelihood = ViewLikelihood(frequencies, ratio, 5, 5)
+    n_views, log_ssnr = len(likelihood.directions), np.array([0.3])
+    uniform = np.full(n_views, 1 / n_views)
+    density = sampling_density(likelihood.directions, frequencies, uniform)
+    ssnr = np.exp(log_ssnr) * density
+    fsc = ssnr / (1 + ssnr)
+    expected = 1 / (1 - fsc**2) / (ratio / (1 + fsc) + (1 - ratio) / (1 - fsc)) ** 2
+    assert likelihood.value(np.zeros(n_views), log_ssnr) == pytest.approx(np.log(expected).mean(), rel=1e-3)

@@ -62,7 +62,7 @@ def test_a_tomogram_that_is_not_listed_is_an_error(make_job, monkeypatch):
     write_tomograms(job.project / "tomograms.star")
     text = (job.project / "tomograms.star").read_text()
     (job.project / "tomograms.star").write_text(text.replace("TS_2", "TS_3"))
-    with pytest.raises(SpisonetError, match="does not tell the tilts of TS_2"):
+    with pytest.raises(SpisonetError, match="lists no tilts of TS_2"):
         read_all(read_call(job.write_call(3))).prior()
 
 
