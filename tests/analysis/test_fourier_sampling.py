@@ -139,7 +139,7 @@ def test_ten_thousand_icosahedral_particles_take_seconds():
         (["--low_res", 5, "--high_res", 5], "--high_res"),
         (["--low_res", 3, "--high_res", 2], "beyond Nyquist"),
         (["--sym", "Oh"], "mirrors"),
-        (["--sym", "Q2"], "not known"),
+        (["--sym", "Q2"], "is unknown"),
         (["-o", "FOLDER"], "is a folder"),
         (["-o", "STAR"], "also an input"),
         (["-o", "STAR/x.mrc"], "cannot be written"),

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spisonet.analysis.view_distribution import ViewLikelihood, fit_view_distribution
+from spisonet.analysis.view_distribution import NODES_PER_EDGE, ViewLikelihood, fit_view_distribution
 from spisonet.fourier.grids import distance_from_centre, frequency_axes_rfft, irfft3, radius_rfft, rfft3
 from spisonet.fourier.shells import FIRST_SLICE_SHELL
+from spisonet.geometry.sphere import AxisGrid
 from spisonet.geometry.view_sampling import sampling_density
 from tests.anisotropy.simulation import even_views, views_about_z
 
@@ -142,7 +143,9 @@ def test_gradients_agree_with_finite_differences():
 
 
 def test_the_likelihood_is_the_density_of_the_ratio():
-    frequencies = np.array([[0, 0, 5.0], [5.0, 0, 0], [0, 3.0, 4.0]])
+    frequencies = (
+        5.0 * AxisGrid(NODES_PER_EDGE).directions[[0, 300, 800]]
+    )  # between nodes the density is binned
     ratio = np.array([0.2, 0.7, 0.95])
     likelihood = ViewLikelihood(frequencies, ratio, 5, 5)
     n_views, log_ssnr = len(likelihood.directions), np.array([0.3])
