@@ -24,7 +24,7 @@ def draw_diagnosis(diagnosis: Diagnosis) -> Figure:
     figure = Figure(figsize=(WIDTH_INCHES, 7.4), layout="constrained")
     radius = float(diagnosis.fsc3d.limit_shell)
     measured = diagnosis.measured.density
-    particles, model = diagnosis.particles, diagnosis.model
+    particles, model = diagnosis.particles, diagnosis.view_distribution
     panels: dict[str, FunctionOfDirection] = {}
     if particles is None:
         title = "views: estimated from the half maps"
@@ -33,7 +33,7 @@ def draw_diagnosis(diagnosis: Diagnosis) -> Figure:
         step = -(-len(particles.directions) // MAX_VIEWS)
         title = f"views: {particles.n_particles:,} particles"
         panels[title] = smoothed_density(particles.directions[::step])
-        sampled = particles.coverage.density
+        sampled = particles.sampling.density
         panels["Fourier space: sampled (particle angles)"] = lambda axes: sampled.at(radius * axes)
     panels["Fourier space: measured (FSC)"] = lambda axes: measured.at(radius * axes)
     grid = figure.add_gridspec(2, len(panels), height_ratios=(1, 1.25))

@@ -19,18 +19,18 @@ from spisonet.figures.style import (
 )
 
 if TYPE_CHECKING:
-    from spisonet.analysis.directional_power import DirectionalShares
+    from spisonet.analysis.directional_power import DirectionalFractions
 
 N_BANDS = 3  # of resolution, one hemisphere each
 CONTOURS = (0.25, 0.5, 0.75)
 
 
-def draw_directional_fraction(fraction: DirectionalShares, box_angstrom: float, name: str) -> Figure:
+def draw_directional_fraction(fraction: DirectionalFractions, box_angstrom: float, name: str) -> Figure:
     """Draw a fraction by resolution, and over the hemisphere of directions in bands of resolution.
 
     Parameters
     ----------
-    fraction : DirectionalShares
+    fraction : DirectionalFractions
         Fraction in 0..1 by shell and direction.
     box_angstrom : float
         Box edge in Å.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from matplotlib.figure import Figure
 
-from spisonet.analysis.fsc_metrics import FSC_HALF_MAPS, FSC_SPHERICITY, resolution_histogram
+from spisonet.analysis.fsc_metrics import resolution_histogram
 from spisonet.figures.style import (
     BLUE,
     CORRELATION_COLOURS,
@@ -21,6 +21,7 @@ from spisonet.figures.style import (
     resolution_ticks,
     save_figure,
 )
+from spisonet.fourier.shells import FSC_THRESHOLD_HALF, FSC_THRESHOLD_HALF_MAPS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,10 +56,14 @@ def draw_fsc3d(fsc3d: Fsc3d, metrics: Fsc3dMetrics) -> Figure:
     )
     image = _draw_slices([figure.add_subplot(bottom[column]) for column in range(3)], fsc3d)
     bar = figure.colorbar(
-        image, cax=figure.add_subplot(bottom[3]), ticks=[0, FSC_HALF_MAPS, FSC_SPHERICITY, 1]
+        image, cax=figure.add_subplot(bottom[3]), ticks=[0, FSC_THRESHOLD_HALF_MAPS, FSC_THRESHOLD_HALF, 1]
     )
-    bar.ax.set_yticklabels(["0", f"{FSC_HALF_MAPS}", f"{FSC_SPHERICITY}", "1"], fontsize=TICK_SIZE)
-    bar.set_label(f"FSC (contours: {FSC_SPHERICITY} solid, {FSC_HALF_MAPS} dotted)", fontsize=TICK_SIZE)
+    bar.ax.set_yticklabels(
+        ["0", f"{FSC_THRESHOLD_HALF_MAPS}", f"{FSC_THRESHOLD_HALF}", "1"], fontsize=TICK_SIZE
+    )
+    bar.set_label(
+        f"FSC (contours: {FSC_THRESHOLD_HALF} solid, {FSC_THRESHOLD_HALF_MAPS} dotted)", fontsize=TICK_SIZE
+    )
     figure.text(0.065, 0.955, _headline(metrics), fontsize=11, fontweight="bold")
     return figure
 
@@ -112,10 +117,15 @@ def draw_curves(axes: Axes, fsc3d: Fsc3d, metrics: Fsc3dMetrics) -> None:
         label="mean ± 1 s.d. over directions",
     )
     whole = np.arange(len(fsc3d.global_fsc)) / fsc3d.box_angstrom
-    axes.plot(whole, fsc3d.global_fsc, color="black", linewidth=1.6, label="global FSC")
+    label = "global FSC"
+    if fsc3d.global_fsc_uncorrected is not None:
+        uncorrected = "global FSC, not corrected"
+        axes.plot(whole, fsc3d.global_fsc_uncorrected, color=GREY, linewidth=1.2, label=uncorrected)
+        label = "global FSC, corrected for the mask"
+    axes.plot(whole, fsc3d.global_fsc, color="black", linewidth=1.6, label=label)
     for threshold, resolution in (
-        (FSC_SPHERICITY, metrics.resolution_05_angstrom),
-        (FSC_HALF_MAPS, metrics.resolution_0143_angstrom),
+        (FSC_THRESHOLD_HALF, metrics.resolution_05_angstrom),
+        (FSC_THRESHOLD_HALF_MAPS, metrics.resolution_0143_angstrom),
     ):
         axes.axhline(threshold, color=GREY, linewidth=0.8, linestyle="--", zorder=0)
         axes.annotate(
@@ -153,7 +163,7 @@ def _draw_histogram(axes: Axes, metrics: Fsc3dMetrics) -> None:
     low = min(edges[0], 1 / metrics.resolution_0143_angstrom) - margin
     high = max(edges[-1], 1 / metrics.resolution_0143_angstrom) + margin
     axes.set(xlim=(low, high), ylabel="directions (%)")
-    add_title(axes, f"Resolution of {len(directional)} directions (FSC {FSC_HALF_MAPS})")
+    add_title(axes, f"Resolution of {len(directional)} directions (FSC {FSC_THRESHOLD_HALF_MAPS})")
     axes.legend(fontsize=TICK_SIZE, frameon=False)
     label_resolutions(axes)
 
@@ -182,7 +192,7 @@ def _draw_slices(panels: list[Axes], fsc3d: Fsc3d) -> AxesImage:
             frequency,
             frequency,
             _smoothed(values),
-            levels=[FSC_HALF_MAPS, FSC_SPHERICITY],
+            levels=[FSC_THRESHOLD_HALF_MAPS, FSC_THRESHOLD_HALF],
             colors=["white", "white"],
             linewidths=[0.7, 1.1],
             linestyles=["dotted", "solid"],

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from spisonet.analysis.fsc_metrics import FSC_HALF_MAPS
 from spisonet.figures.slices import PLANES, central_slices, draw_slices
 from spisonet.figures.style import (
     CORRELATION_COLOURS,
@@ -20,6 +19,7 @@ from spisonet.figures.style import (
 )
 from spisonet.figures.training import draw_loss
 from spisonet.fourier.grids import centred_from_half, rfft3
+from spisonet.fourier.shells import FSC_THRESHOLD_HALF_MAPS
 from spisonet.validation.correction_fsc import correction_fsc
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def draw_correction_fsc(fsc: CorrectionFsc, limit_angstrom: float) -> Figure:
     for index, (curve, style) in enumerate(zip(fsc.before_and_after, ("--", ":"), strict=False)):
         label = f"map {index + 1}, before and after"
         panel.plot(frequency, curve, style, color=f"C{index}", label=label)
-    panel.axhline(FSC_HALF_MAPS, color="black", lw=0.7, ls="--")
+    panel.axhline(FSC_THRESHOLD_HALF_MAPS, color="black", lw=0.7, ls="--")
     panel.axvline(
         1 / limit_angstrom, color="black", lw=0.7, ls=":", label=f"resolution limit, {limit_angstrom:.2f} Å"
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spisonet.errors import SpisonetError
+from spisonet.geometry.tilts import projection_directions
 from spisonet.io.star import StarFile
 
 if TYPE_CHECKING:
@@ -71,15 +72,6 @@ def read_projection_directions(path: Path) -> dict[str, NDArray[np.float64]]:
     return found
 
 
-def tilt_directions(lowest: float, highest: float, step: float) -> NDArray[np.float64]:
-    """Directions of projection of tilts about y, ``(n, 3)``; angles in degrees.
-
-    A projection at tilt ``t`` measures the plane of ``(cos t, 0, sin t)`` and the tilt axis.
-    """
-    tilts = np.radians(np.arange(lowest, highest + step / 2, step))
-    return np.stack([-np.sin(tilts), np.zeros_like(tilts), np.cos(tilts)], axis=1)
-
-
 def _from_matrices(path: Path, table: pd.DataFrame) -> NDArray[np.float64]:
     try:
         rows = [
@@ -100,11 +92,10 @@ def _from_series(path: Path) -> NDArray[np.float64]:
     for table in StarFile(path).tables.values():
         if set(TILT_ANGLES) <= set(table):
             try:
-                x, y = (np.radians(np.asarray(table[column], float)) for column in TILT_ANGLES)
+                x, y = (np.asarray(table[column], float) for column in TILT_ANGLES)
             except (TypeError, ValueError) as error:
                 raise SpisonetError(f"{path} contains a tilt angle that is not a valid number.") from error
-            # Third row of Rz Ry(y) Rx(x), the rotation from the tomogram to the tilt image.
-            return np.stack([-np.sin(y), np.cos(y) * np.sin(x), np.cos(y) * np.cos(x)], axis=1)
+            return projection_directions(y, x)
     raise SpisonetError(f"{path} has no columns {', '.join(TILT_ANGLES)}.")
 
 

@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spisonet.fourier.grids import shell_index_rfft
-from spisonet.fourier.shells import shell_counts, shell_sums
-from spisonet.geometry.view_sampling import SPARSE, UNEVEN
+from spisonet.fourier.shells import FSC_THRESHOLD_HALF, FSC_THRESHOLD_HALF_MAPS, shell_counts, shell_sums
+from spisonet.geometry.view_sampling import (
+    FIRST_SAMPLING_SHELL,
+    UNDERSAMPLED_DENSITY,
+    UNDERSAMPLED_FRACTION_LIMIT,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,8 +21,6 @@ if TYPE_CHECKING:
     from spisonet.misalignment.backprojection import BackProjector
     from spisonet.misalignment.settings import MisalignmentSettings
 
-FSC_LIMITS = {False: 0.143, True: 0.5}
-FIRST_SHELL = 4  # nearer to DC, every view samples every direction
 MIN_SHELLS = 2
 
 
@@ -47,7 +49,7 @@ class AnisotropyCheck:
     @property
     def views_are_uneven(self) -> bool:
         """Whether so much of Fourier space is undersampled that the refinement may drift."""
-        return self.undersampled_fraction >= UNEVEN
+        return self.undersampled_fraction >= UNDERSAMPLED_FRACTION_LIMIT
 
 
 @dataclass(frozen=True)
@@ -88,12 +90,13 @@ def check_anisotropy(
     """
     n = back_projector.box
     signal = fsc if fsc.any() else shell_sums(back_projector.data_weight_rfft(), n) / shell_counts(n)
-    below = np.flatnonzero(signal[1 : back_projector.r_max] < FSC_LIMITS[fsc_05])
+    threshold = FSC_THRESHOLD_HALF if fsc_05 else FSC_THRESHOLD_HALF_MAPS
+    below = np.flatnonzero(signal[1 : back_projector.r_max] < threshold)
     limit = int(below[0]) if len(below) else back_projector.r_max - 1
     weight, shell = back_projector.unpadded_weight_rfft, shell_index_rfft((n, n, n))
     mean = shell_sums(weight, n) / shell_counts(n)
-    inside = (shell >= FIRST_SHELL) & (shell <= limit)
-    undersampled = weight[inside] < SPARSE * mean[shell[inside]]
+    inside = (shell >= FIRST_SAMPLING_SHELL) & (shell <= limit)
+    undersampled = weight[inside] < UNDERSAMPLED_DENSITY * mean[shell[inside]]
     fraction = _mean_shell_fraction(undersampled, shell[inside])
     return AnisotropyCheck(limit, n * voxel_size_angstrom / max(limit, 1), fraction, signal)
 
@@ -116,7 +119,7 @@ def skip_reason(
     iteration is corrected where its view distribution is uneven.
     """
     resolution = check.resolution_angstrom
-    if check.limit_shell < FIRST_SHELL + MIN_SHELLS:
+    if check.limit_shell < FIRST_SAMPLING_SHELL + MIN_SHELLS:
         return SkipReason("resolution_too_low", f"a resolution of {resolution:.1f} Å is too low for training")
     if settings.start_resolution is not None and resolution >= settings.start_resolution:
         return SkipReason(

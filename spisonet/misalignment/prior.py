@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.ndimage import affine_transform
 
-from spisonet.fourier.grids import distance_from_centre
+from spisonet.fourier.windows import soft_sphere
 from spisonet.geometry.symmetry import symmetry_rotations
 
 if TYPE_CHECKING:
@@ -49,8 +49,7 @@ def white_noise_fraction_in_mask(mask: NDArray[np.float32]) -> float:
 
 def spherical_mask(n: int, diameter_voxels: float) -> NDArray[np.float32]:
     """Return a soft spherical mask ``(n, n, n)``, for a refinement without a solvent mask."""
-    edge = np.clip((distance_from_centre(n) - min(diameter_voxels, n) / 2) / EDGE_VOXELS + 1, 0, 1)
-    return np.asarray(0.5 + 0.5 * np.cos(np.pi * edge), dtype=np.float32)
+    return soft_sphere(n, min(diameter_voxels, n) / 2 - EDGE_VOXELS, EDGE_VOXELS)
 
 
 def symmetrised(volume: NDArray[np.float32], symmetry: str) -> NDArray[np.float32]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spisonet.fourier.grids import rfft3, shell_index_rfft
-from spisonet.fourier.shells import shell_sums
+from spisonet.fourier.shells import FIRST_SLICE_SHELL, shell_sums
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from spisonet.validation.finished_run import FinishedRun
 
 WELL_MEASURED, POORLY_MEASURED = 0.5, 0.143  # data weight
-FIRST_SHELL = 3
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def compare_with_deconvolution(
     n = len(data_weight_rfft)
     shell = shell_index_rfft((n, n, n))
     last_shell = n * maps["learned"].voxel_size_angstrom / limit_angstrom
-    band = (shell >= FIRST_SHELL) & (shell <= last_shell)
+    band = (shell >= FIRST_SLICE_SHELL) & (shell <= last_shell)
     well = band & (data_weight_rfft >= WELL_MEASURED)
     poorly = band & (data_weight_rfft < POORLY_MEASURED)
     spectra = {name: rfft3(volume.data) for name, volume in maps.items()}

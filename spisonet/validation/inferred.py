@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spisonet.analysis.directional_power import DirectionalShares, shares_by_direction
-from spisonet.fourier.filters import soft_lowpass_weights
+from spisonet.analysis.directional_power import DirectionalFractions, fractions_by_direction
 from spisonet.fourier.grids import hermitian_multiplicity, irfft3, rfft3, shell_index_rfft
+from spisonet.fourier.windows import soft_lowpass_weights
 from spisonet.validation.uncertainty import local_mean
 
 if TYPE_CHECKING:
@@ -28,13 +28,13 @@ class InferredFraction:
         Over all coefficients up to the limit.
     local : ndarray
         ``(n, n, n)`` around every voxel, within about the resolution limit.
-    by_direction : DirectionalShares
+    by_direction : DirectionalFractions
         In cones, shell by shell.
     """
 
     whole: float
     local: NDArray[np.float32]
-    by_direction: DirectionalShares
+    by_direction: DirectionalFractions
 
 
 def inferred_fraction_of_run(run: FinishedRun) -> InferredFraction | None:
@@ -75,7 +75,7 @@ def inferred_fraction(
     last = min(round(n * voxel_size_angstrom / limit_angstrom), n // 2)
     whole = measured + inferred
     power = [(part * whole.conj()).real for part in (inferred, measured)]
-    by_direction = shares_by_direction(power[0], power[1], last)
+    by_direction = fractions_by_direction(power[0], power[1], last)
     inside = shell_index_rfft((n, n, n)) <= last
     sums = [float((p * hermitian_multiplicity(n))[inside].sum(dtype=np.float64)) for p in power]
     band = soft_lowpass_weights(n, last, 1.0)

@@ -11,6 +11,7 @@ from spisonet.analysis.half_maps import read_mask
 from spisonet.analysis.leakage import local_power
 from spisonet.fourier.grids import irfft3, rfft3
 from spisonet.fourier.phase_randomisation import randomise_phases
+from spisonet.fourier.windows import cosine_edge
 from spisonet.validation.model import positions_in_map, read_model
 
 if TYPE_CHECKING:
@@ -42,9 +43,8 @@ def read_domain(path: Path, like: Volume, apix: float | None) -> NDArray[np.floa
     outside = np.ones((n, n, n), dtype=bool)
     outside[tuple(voxels[((voxels >= 0) & (voxels < n)).all(axis=1)].T)] = False
     distance = distance_transform_edt(outside) * voxel_size
-    edge = np.clip((distance - ATOM_RADIUS_ANGSTROM) / ATOM_RADIUS_ANGSTROM, 0, 1)
-    soft: NDArray[np.float32] = (0.5 * (1 + np.cos(np.pi * edge))).astype(np.float32)
-    return soft
+    soft = cosine_edge(distance, ATOM_RADIUS_ANGSTROM, ATOM_RADIUS_ANGSTROM)
+    return np.asarray(soft, dtype=np.float32)
 
 
 def noise_halves(halves: Halves, seed: int) -> Halves:

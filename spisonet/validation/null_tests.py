@@ -23,7 +23,7 @@ from spisonet.analysis.half_maps import checked_limit_resolution
 from spisonet.analysis.normalisation import solvent_level
 from spisonet.errors import SpisonetError
 from spisonet.fourier.grids import rfft3
-from spisonet.fourier.shells import fourier_shell_correlation
+from spisonet.fourier.shells import FIRST_SLICE_SHELL, fourier_shell_correlation
 from spisonet.io.events import report_progress
 from spisonet.io.mrc import read_volume
 from spisonet.validation.finished_run import FinishedRun
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from spisonet.validation.config import NullTestConfig
     from spisonet.validation.null_maps import Halves
 
-FIRST_SHELL = 3
 RANDOMISED_RELATIVE_TO_LIMIT = 1.5  # default resolution from which phases are random, over the limit
 MAX_ADDED_FSC = 0.05  # mean over shells
 MAX_DEVIATIONS = 3.0  # of the solvent, by which density may return where a domain was deleted
@@ -286,7 +285,10 @@ def null_tests(prepared: PreparedNullTests, correct: Correct) -> NullTestResult:
 
     progress(0)
     noise = test(
-        "noise", noise_halves(halves, seed), slice(FIRST_SHELL, prepared.last_shell + 1), limits_original=True
+        "noise",
+        noise_halves(halves, seed),
+        slice(FIRST_SLICE_SHELL, prepared.last_shell + 1),
+        limits_original=True,
     )
     progress(1)
     fine = slice(prepared.from_shell + 1, prepared.last_shell + 1)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from spisonet.analysis.directional_power import DirectionalShares, shares_by_direction
+from spisonet.analysis.directional_power import DirectionalFractions, fractions_by_direction
 from spisonet.fourier.grids import centred_from_half, half_from_centred, irfft3, rfft3
 
 if TYPE_CHECKING:
@@ -226,7 +226,7 @@ def voxel_uncertainty(
 
 def error_fraction_by_direction(
     relative_rfft: NDArray[np.float32], corrected: Volume, limit_angstrom: float
-) -> DirectionalShares:
+) -> DirectionalFractions:
     """Return the fraction of a map's power that is expected error, by resolution and direction.
 
     Parameters
@@ -242,4 +242,4 @@ def error_fraction_by_direction(
     power = np.abs(rfft3(corrected.data - corrected.data.mean())) ** 2
     box_angstrom = corrected.box * corrected.voxel_size_angstrom
     last = min(round(box_angstrom / limit_angstrom), corrected.box // 2)
-    return shares_by_direction(error * power, (1 - error) * power, last)
+    return fractions_by_direction(error * power, (1 - error) * power, last)
