@@ -313,7 +313,7 @@ def test_a_diagnosis_finds_the_refinements_particles_and_symmetry(project):
     asked = configure("fsd3d", "--in_3dref", "Refine3D/job002/")
     assert found["config"]["star"] == str(asked.star_file)
     assert found["config"]["sym"] == asked.sym
-    assert found["particles"]["number"] > 0
+    assert found["particles"]["n_particles"] > 0
     assert (project / JOB / "logfile.pdf").read_bytes().startswith(b"%PDF")
 
 
