@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from spisonet.fourier.grids import irfft3, rfft3
+from spisonet.io.tomograms import open_tomogram
 from spisonet.learning.spectra import WedgeWeight, frequency_points_rfft
 
 if TYPE_CHECKING:
@@ -68,3 +69,22 @@ def correlation(first: NDArray[np.float32], second: NDArray[np.float32], chosen:
     """Correlation of Fourier coefficients."""
     a, b = (rfft3(volume - volume.mean())[chosen] for volume in (first, second))
     return float(np.real(np.vdot(a, b)) / np.sqrt(np.vdot(a, a).real * np.vdot(b, b).real))
+
+
+def halves_of(folder: Path, name: str = "t") -> tuple:
+    """Open the even and the odd half tomogram in a folder."""
+    return tuple(open_tomogram(folder / kind / f"{name}.mrc") for kind in ("even", "odd"))
+
+
+def gaussian_noise(shape: tuple[int, int, int], seed: int = 0) -> NDArray[np.float32]:
+    """White noise of mean 10 and standard deviation 3."""
+    return np.random.default_rng(seed).normal(10, 3, size=shape).astype(np.float32)
+
+
+def vesicle(shape: tuple[int, int, int] = (24, 40, 40)) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """A dark, structured ball in the middle of smooth ice, and where it is."""
+    z, y, x = (np.arange(n) - n // 2 for n in shape)
+    inside = z[:, None, None] ** 2 + y[None, :, None] ** 2 + x[None, None] ** 2 < 9**2
+    rng = np.random.default_rng(0)
+    data = rng.normal(scale=0.05, size=shape) - inside * (1 + rng.normal(scale=0.5, size=shape))
+    return data.astype(np.float32), inside

@@ -1,0 +1,113 @@
+"""``deconv``, ``make_mask`` and ``resize``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import mrcfile
+import numpy as np
+import pytest
+
+from spisonet.io.tomogram_table import TomogramTable
+from tests.tomography.isonet import failure, run
+from tests.tomography.simulation import gaussian_noise, vesicle, write_mrc
+
+
+def published_deconvolution(volume: np.ndarray, apix: float, defocus_um: float, falloff: float) -> np.ndarray:
+    """The published filter from its description, by whole complex transforms."""
+    f = np.linspace(0, 1, 2048)
+    k = f / (2 * apix * 1e-10)
+    wavelength = 12.2643247 / np.sqrt(300e3 * (1 + 300e3 * 0.978466e-6)) * 1e-10
+    phase = np.pi / 2 * (wavelength**3 * 2.7e-3 * k**4 - 2 * wavelength * defocus_um * 1e-6 * k**2)
+    ctf = -np.sqrt(1 - 0.07**2) * np.sin(phase) + 0.07 * np.cos(phase)
+    high = 1 - np.cos(np.minimum(1, f / 0.02) * np.pi)
+    snr = np.exp(-f * falloff * 100 / apix) * 10.0 * high + 1e-6
+    wiener = ctf / (ctf**2 + 1 / snr)
+    axes = np.meshgrid(*(2 * np.abs(np.fft.fftfreq(n)) for n in volume.shape), indexing="ij")
+    radius = np.minimum(1, np.sqrt(sum(axis**2 for axis in axes)))
+    out = np.fft.ifftn(np.fft.fftn(volume) * np.interp(radius, f, wiener)).real
+    return (out - out.mean()) / out.std() * volume.std() + volume.mean()
+
+
+def test_deconvolution_is_the_published_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    data = gaussian_noise((20, 33, 40))
+    write_mrc(Path("tomograms/t.mrc"), data)
+    run("prepare_star tomograms --defocus 35000")
+    run("deconv tomograms.star --snrfalloff 0.7 --deconvstrength 1 --ncpu 1")
+    (row,) = TomogramTable.read(Path("tomograms.star")).rows
+    assert row.path("rlnDeconvTomoName") == Path("deconv/t.mrc")
+    assert (row.number_of("rlnSnrFalloff"), row.number_of("rlnDeconvStrength")) == (0.7, 1.0)
+    with mrcfile.open("deconv/t.mrc") as mrc:
+        np.testing.assert_allclose(mrc.data, published_deconvolution(data, 10, 3.5, 0.7), atol=2e-3)
+        assert mrc.voxel_size.x == pytest.approx(10)
+        assert int(mrc.header.nzstart) == 5
+        statistics = (mrc.header.dmin, mrc.header.dmax, mrc.header.dmean, mrc.header.rms)
+        expected = (mrc.data.min(), mrc.data.max(), mrc.data.mean(), mrc.data.std())
+        np.testing.assert_allclose(statistics, expected, rtol=1e-5)
+
+
+def test_tomograms_of_one_name_in_two_folders_have_two_outputs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = []
+    for index, name in enumerate(("d1/rec.mrc", "d2/rec.mrc"), start=1):
+        write_mrc(Path(name), gaussian_noise((8, 16, 16), index))
+        rows.append(
+            {"rlnIndex": str(index), "rlnMicrographName": name, "rlnPixelSize": "10", "rlnDefocus": "3e4"}
+        )
+    TomogramTable.new(Path("t.star"), rows).write()
+    run("deconv t.star")
+    found = [row.path("rlnDeconvTomoName") for row in TomogramTable.read(Path("t.star")).rows]
+    assert found == [Path("deconv/d1_rec.mrc"), Path("deconv/d2_rec.mrc")]
+    assert not np.allclose(*(mrcfile.read(path) for path in found))
+
+
+@pytest.mark.parametrize(
+    ("edit", "part"),
+    [
+        (("tomograms/a.mrc", "tomograms/gone.mrc"), "Missing files: tomograms/gone.mrc"),
+        (("35000", "None"), "has no rlnDefocus above 0"),
+        (("35000", "0"), "has no rlnDefocus above 0"),
+        (("35000", "deep"), "rlnDefocus is deep"),
+    ],
+)
+def test_invalid_rows_are_refused_in_one_sentence_and_nothing_is_written(
+    tmp_path, monkeypatch, capsys, edit, part
+):
+    monkeypatch.chdir(tmp_path)
+    write_mrc(Path("tomograms/a.mrc"), gaussian_noise((8, 16, 16)))
+    run("prepare_star tomograms --defocus 35000")
+    path = Path("tomograms.star")
+    path.write_text(path.read_text().replace(*edit))
+    before = path.read_text()
+    assert part in failure("deconv tomograms.star", capsys)
+    assert path.read_text() == before
+    assert not Path("deconv").exists()
+
+
+def test_a_tomogram_with_nan_is_named_and_nothing_is_written(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    data = gaussian_noise((8, 16, 16))
+    data[3, 3, 3] = np.nan
+    write_mrc(Path("tomograms/a.mrc"), data)
+    run("prepare_star tomograms --defocus 35000")
+    assert "NaN" in failure("deconv tomograms.star", capsys)
+    assert list(Path("deconv").iterdir()) == []
+
+
+def test_masks_are_written_and_listed(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    data, inside = vesicle((24, 40, 41))
+    write_mrc(Path("tomograms/t.mrc"), data)
+    Path("b.txt").write_text("0 0 0\n0 39 0\n20 39 0\n20 0 0\n")
+    run("prepare_star tomograms")
+    run("make_mask tomograms.star --patch_size 1 --density_percentage 40 --mask_boundary b.txt")
+    (row,) = TomogramTable.read(Path("tomograms.star")).rows
+    assert row.path("rlnMaskName") == Path("mask/t_mask.mrc")
+    assert row.text("rlnMaskDensityPercentage") == "40"
+    mask = mrcfile.read("mask/t_mask.mrc")
+    assert mask.shape == data.shape
+    assert set(np.unique(mask)) == {0, 1}
+    assert not mask[:, :, 23:].any()
+    assert mask[inside].mean() > 0.3
+    assert "is empty" in failure("make_mask tomograms.star --z_crop 0.49 --density_percentage 1", capsys)

@@ -1,0 +1,106 @@
+"""``prepare_star``: tomograms of folders in a STAR file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import mrcfile
+import numpy as np
+import pytest
+
+from spisonet.io.tomogram_table import TomogramTable
+from spisonet.io.tomograms import open_tomogram
+from tests.tomography.isonet import failure, run
+from tests.tomography.simulation import gaussian_noise, write_mrc
+
+
+def test_a_folder_is_listed_as_in_isonet_1(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("b.mrc", "a.rec"):
+        write_mrc(Path("tomograms") / name, gaussian_noise((8, 16, 20)))
+    Path("tomograms/a.tlt").write_text("-40\n62\n")
+    run("prepare_star tomograms --output_star t.star --defocus 30000 --number_subtomos 50")
+    a, b = TomogramTable.read(Path("t.star")).rows
+    assert (a.full, b.full) == (Path("tomograms/a.rec"), Path("tomograms/b.mrc"))
+    assert "rlnMicrographName" in a.values
+    assert (a.number_of("rlnPixelSize"), a.number_of("rlnDefocus")) == (10.0, 30000.0)
+    assert (a.number_of("rlnTiltMin"), a.number_of("rlnTiltMax")) == (-40.0, 62.0)
+    assert (b.number_of("rlnTiltMin"), b.number_of("rlnTiltMax")) == (-60.0, 60.0)
+    assert a.text("rlnNumberSubtomo") == "50"
+
+
+def test_halves_are_paired_by_name_and_summed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for index, name in enumerate(("TS_1", "TS_10")):
+        write_mrc(Path(f"even/{name}_EVN_Vol.mrc"), gaussian_noise((8, 16, 20), index))
+        write_mrc(Path(f"odd/{name}_ODD_Vol.mrc"), gaussian_noise((8, 16, 20), 5 + index))
+    run("prepare_star --even even --odd odd --star_name t.star --create_average True")
+    first, second = TomogramTable.read(Path("t.star")).rows
+    assert second.halves == (Path("even/TS_10_EVN_Vol.mrc"), Path("odd/TS_10_ODD_Vol.mrc"))
+    assert first.full == Path("sum_even_odd_tomograms/TS_1_full.mrc")
+    with mrcfile.open(first.full) as mrc:
+        np.testing.assert_allclose(
+            mrc.data, gaussian_noise((8, 16, 20), 0) + gaussian_noise((8, 16, 20), 5), rtol=1e-6
+        )
+        assert int(mrc.header.nystart) == -2
+
+
+def test_halves_in_one_folder_are_recognised(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("TS_1_EVN_Vol.mrc", "TS_1_ODD_Vol.mrc", "TS_1_Vol.mrc"):
+        write_mrc(Path("aretomo") / name, gaussian_noise((8, 16, 20)))
+    run("prepare_star aretomo --output_star t.star")
+    (row,) = TomogramTable.read(Path("t.star")).rows
+    assert row.full == Path("aretomo/TS_1_Vol.mrc")
+    assert row.halves == (Path("aretomo/TS_1_EVN_Vol.mrc"), Path("aretomo/TS_1_ODD_Vol.mrc"))
+
+
+def test_the_published_command_line_of_isonet2_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b"):
+        for half in ("even", "odd"):
+            write_mrc(Path(half) / f"{name}.mrc", gaussian_noise((8, 16, 20)), voxel_size=0)
+        write_mrc(Path(f"masks/{name}_EVN_mask.mrc"), gaussian_noise((8, 16, 20)))
+    line = (
+        "prepare_star --full None --even even --odd odd --create_average True --pixel_size 5.4 "
+        "--number_subtomos auto --coordinate_folder None --mask_folder masks --tilt_min -60 --tilt_max 60"
+    )
+    run(f"{line} --defocus [39057,14817]")
+    first, second = TomogramTable.read(Path("tomograms.star")).rows
+    assert (first.number_of("rlnDefocus"), second.number_of("rlnDefocus")) == (39057.0, 14817.0)
+    assert second.path("rlnMaskName") == Path("masks/b_EVN_mask.mrc")
+    assert open_tomogram(first.full).voxel_size_angstrom == pytest.approx(5.4)
+    run("prepare_star sum_even_odd_tomograms --output_star sums.star")
+    sums = [row.full for row in TomogramTable.read(Path("sums.star")).rows]
+    assert sums == [first.full, second.full]
+
+
+def test_sums_of_halves_are_full_tomograms(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_mrc(Path("averaged/TS_01_EVN_full.mrc"), gaussian_noise((8, 16, 20)))
+    run("prepare_star averaged")
+    (row,) = TomogramTable.read(Path("tomograms.star")).rows
+    assert row.full == Path("averaged/TS_01_EVN_full.mrc")
+
+
+@pytest.mark.parametrize(
+    ("line", "part"),
+    [
+        ("prepare_star", "needs a folder"),
+        ("prepare_star even --defocus 3,4,5", "one for each of 2 tomograms"),
+        ("prepare_star even --mask_folder empty", "empty contains no file that is named after a tomogram"),
+        ("prepare_star nowhere", "is not a folder"),
+        ("prepare_star empty", "contains no tomograms"),
+        ("prepare_star --even even", "both --even and --odd"),
+        ("prepare_star --even even --odd odd", "other half is missing for even/b.mrc"),
+        ("prepare_star even --pixel_size big", "--pixel_size big"),
+        ("prepare_star even --tilt_min 10 --tilt_max -10", "not below"),
+    ],
+)
+def test_invalid_folders_are_refused_in_one_sentence(tmp_path, monkeypatch, capsys, line, part):
+    monkeypatch.chdir(tmp_path)
+    Path("empty").mkdir()
+    for name in ("even/a.mrc", "odd/a.mrc", "even/b.mrc"):
+        write_mrc(Path(name), gaussian_noise((8, 8, 8)))
+    assert part in failure(line, capsys)
+    assert not Path("tomograms.star").exists()
