@@ -1,28 +1,68 @@
-"""The exception for faults of input, which users read and programs handle by its code."""
+"""The exception for faults of the input: a sentence for users, a code and a field for programs."""
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+    from typing import Self
+
 
 class SpisonetError(Exception):
-    """A fault in an input or an option: one sentence that names it and says what to do.
+    """A fault of an input or an option: one sentence that names it and the remedy.
 
-    Command lines print the sentence and exit with status 1; any other exception that escapes is a defect
-    of this program and keeps its traceback.
+    Command lines print the sentence and exit with status 1. Any other exception that escapes is a defect of
+    this program and keeps its traceback.
 
     Parameters
     ----------
     message : str
         The sentence.
     code : str
-        What kind of fault it is, for programs, such as ``invalid_option`` or ``out_of_memory``.
+        Kind of fault, such as ``invalid_option``, ``invalid_input``, ``file_not_found`` or ``out_of_memory``.
     field : str, optional
         Option (name of a configuration's field) at fault.
+    path : Path, optional
+        File at fault.
     """
 
-    def __init__(self, message: str, *, code: str = "invalid_input", field: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str = "invalid_input",
+        field: str | None = None,
+        path: Path | None = None,
+    ) -> None:
         super().__init__(message)
-        self.code, self.field = code, field
+        self.code, self.field, self.path = code, field, path
 
     def as_record(self) -> dict[str, str | None]:
-        """Return the error as it stands in ``job.json``: ``message``, ``code`` and ``field``."""
+        """Return ``message``, ``code`` and ``field``, as written to ``job.json``."""
         return {"message": str(self), "code": self.code, "field": self.field}
+
+    def locate(self, options: Iterable[tuple[str, object]]) -> Self:
+        """Set the missing `field` to the only one of the options whose value is the file at fault.
+
+        Parameters
+        ----------
+        options : iterable
+            Names and values of the options, such as a configuration.
+        """
+        if self.field is None and self.path is not None:
+            fields = [name for name, value in options if value == self.path]
+            self.field = fields[0] if len(fields) == 1 else None
+        return self
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Note a file in the `SpisonetError` that leaves the block, unless it has one already."""
+    try:
+        yield
+    except SpisonetError as error:
+        error.path = error.path or path
+        raise

@@ -128,7 +128,7 @@ def complete_by_constraints(case: Case, folder: Path, args: argparse.Namespace) 
     half1 = replace(measured, data=measured.data[:1])
 
     def completed(measurement: Measurement) -> NDArray[np.float32]:
-        return measurement.complete(measurement.weighted_data, prior_weight=0.0)[0].numpy()
+        return measurement.complete_by_constraints()[0].numpy()
 
     weight = measured.data_weight_rfft.numpy()
     spectra = [rfft3(half) for half in measured.data.numpy()]

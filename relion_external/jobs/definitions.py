@@ -280,7 +280,7 @@ def _find_tomograms(outputs: Mapping[str, str], call: JobCall, chosen: Mapping[s
 def _corrected(folder: Path) -> list[Node]:
     """Corrected maps, as half maps only if an FSC between them means something."""
     outcome = read_job_record(folder)
-    kind = NodeType.HALF_MAP if outcome["halves_independent"] else NodeType.MAP
+    kind = NodeType.HALF_MAP if outcome["halves"]["independent"] else NodeType.MAP
     maps = [Node(name, kind) for name in outcome["corrected_maps"]]
     return maps if outcome["config"]["aniso_file"] else [*maps, Node("FSC3D.mrc", NodeType.MAP)]
 

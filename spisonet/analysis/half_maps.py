@@ -1,4 +1,4 @@
-"""Half maps, mask and resolution limit: read and checked once, for every command that needs them."""
+"""Half maps, mask and resolution limit, read and checked."""
 
 from __future__ import annotations
 
@@ -8,19 +8,18 @@ from typing import TYPE_CHECKING, overload
 import numpy as np
 
 from spisonet.errors import SpisonetError
+from spisonet.io.labels import COUPLED, DATA, HALVES, SAMPLING_DENSITY, read_tokens
 from spisonet.io.mrc import Volume, read_volume, require_same_grid
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-COUPLED_WORDS = "NOT independent"  # in the header labels of halves that one network has learned from
-SAMPLING_WORDS = "Fourier sampling density"  # in those of what particles' angles say was sampled
 RELATIVE_LIMIT_TOLERANCE = 1e-3  # a limit typed with three digits may mean Nyquist itself
 
 
 @dataclass(frozen=True)
 class HalfMaps:
-    """What a map command works on; all volumes share box and voxel size.
+    """Half maps and mask; all volumes share box and voxel size.
 
     Attributes
     ----------
@@ -38,9 +37,9 @@ class HalfMaps:
 
     @property
     def coupled(self) -> bool:
-        """Whether the headers say that the halves are not independent."""
+        """Whether a header label marks the halves as coupled: one network was trained on both."""
         halves = [half for half in (self.half1, self.half2) if half is not None]
-        return any(COUPLED_WORDS in label for half in halves for label in half.labels)
+        return any(COUPLED in read_tokens(half.labels).get(HALVES, ()) for half in halves)
 
 
 def read_half_maps(
@@ -65,33 +64,43 @@ def read_half_maps(
     Raises
     ------
     SpisonetError
-        If a file is missing or is no cubic map, if boxes or voxel sizes differ, if both halves are
+        If a file is missing or is not a cubic map, if boxes or voxel sizes differ, if both halves are
         the same map, or if the mask is empty.
     """
     half1 = read_volume(path1, apix)
     half2 = None if path2 is None else read_volume(path2, apix)
+    return checked_half_maps(half1, half2, None if mask is None else read_volume(mask, apix))
+
+
+def checked_half_maps(half1: Volume, half2: Volume | None, mask: Volume | None) -> HalfMaps:
+    """Check that half maps and mask belong together, and limit the values of the mask to 0..1.
+
+    Raises
+    ------
+    SpisonetError
+        If boxes or voxel sizes differ, if both halves are the same map, or if the mask is empty.
+    """
     if half2 is not None:
         require_same_grid(half1, half2)
-    mask_volume = None if mask is None else read_mask(mask, half1, apix)
+    if mask is not None:
+        mask = checked_mask(mask, half1)
     if half2 is not None and np.array_equal(half1.data, half2.data):
         raise SpisonetError(
-            f"Half 1 and half 2 are the same map ({path1} and {path2}); give the two independent halves."
+            f"{half1.name} and {half2.name} are the same map; give two independent half maps."
         )
-    return HalfMaps(half1, half2, mask_volume)
+    return HalfMaps(half1, half2, mask)
 
 
-def is_of_both_halves(aniso_file: Path | None) -> bool:
-    """Whether the weight was measured on both halves, as a 3D FSC is, and not a density of ``fsd3d``.
+def is_sampling_density(volume: Volume) -> bool:
+    """Whether a header label marks a volume as a Fourier sampling density, as ``fsd3d`` writes it.
 
-    A volume of another program counts as a 3D FSC.
+    Other volumes count as a 3D FSC, which is estimated from both halves.
     """
-    if aniso_file is None:
-        return True
-    return not any(SAMPLING_WORDS in label for label in read_volume(aniso_file, 1.0).labels)
+    return SAMPLING_DENSITY in read_tokens(volume.labels).get(DATA, ())
 
 
 def read_mask(path: Path, like: Volume, apix: float | None = None) -> Volume:
-    """Read a mask for a map, with its values brought into 0..1.
+    """Read a mask for a map, and limit its values to 0..1.
 
     Parameters
     ----------
@@ -105,12 +114,16 @@ def read_mask(path: Path, like: Volume, apix: float | None = None) -> Volume:
     Raises
     ------
     SpisonetError
-        If it cannot be read, has another grid, or has no voxel above 0.
+        If it cannot be read, has another grid, or is empty.
     """
-    mask = read_volume(path, apix)
+    return checked_mask(read_volume(path, apix), like)
+
+
+def checked_mask(mask: Volume, like: Volume) -> Volume:
+    """Check a mask for a map, and limit its values to 0..1; see `read_mask`."""
     require_same_grid(like, mask)
     if not np.any(mask.data > 0):
-        raise SpisonetError(f"The mask {path} is empty: it has no voxel above 0.")
+        raise SpisonetError(f"The mask {mask.name} is empty: it has no voxel above 0.")
     return mask.with_data(np.clip(mask.data, 0.0, 1.0))
 
 
@@ -130,7 +143,7 @@ def checked_limit_resolution(
     voxel_size_angstrom : float
         Voxel size in Å.
     option : str
-        What to call the limit in the message.
+        Name of the option, for the message.
 
     Returns
     -------
@@ -147,7 +160,9 @@ def checked_limit_resolution(
     nyquist_angstrom = 2 * voxel_size_angstrom
     if limit_res < nyquist_angstrom * (1 - RELATIVE_LIMIT_TOLERANCE):
         raise SpisonetError(
-            f"{option} {limit_res:g} Å is beyond Nyquist: voxels of {voxel_size_angstrom:g} Å "
-            f"hold nothing finer than {nyquist_angstrom:g} Å."
+            f"{option} {limit_res:g} Å is beyond Nyquist: the finest resolution at "
+            f"{voxel_size_angstrom:g} Å per voxel is {nyquist_angstrom:g} Å.",
+            code="invalid_option",
+            field=option.removeprefix("--"),
         )
     return max(limit_res, nyquist_angstrom)

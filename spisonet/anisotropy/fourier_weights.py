@@ -78,7 +78,7 @@ class FourierWeights:
         return np.where(shell_sums(self.fsc_weight_rfft, len(self.fsc_weight_rfft)) > 0, share, 0.0)
 
 
-def reference_share(n: int, shell: float, edge_shells: float = EDGE_SHELLS) -> NDArray[np.float32]:
+def reference_weight(n: int, shell: float, edge_shells: float = EDGE_SHELLS) -> NDArray[np.float32]:
     """Share ``(n, n, n // 2 + 1)`` in 0..1 that a reference has of a map.
 
     It is 1 up to `shell` and falls to 0 within `edge_shells`; without a reference (`shell` 0) it is 0.
@@ -144,7 +144,7 @@ def estimate_fourier_weights(
             halves[0], halves[1], None, voxel_size, limit_resolution_angstrom, CONE_ANGLE_DEGREES, workers
         )
         weight_rfft = np.clip(estimate.fsc_rfft, 0.0, 1.0)
-    reference = reference_share(n, shared_up_to_shell)
+    reference = reference_weight(n, shared_up_to_shell)
     first_shell = FIRST_SLICE_SHELL
     if shared_up_to_shell:
         first_shell = max(first_shell, math.ceil(shared_up_to_shell) + EDGE_SHELLS + 1)

@@ -1,4 +1,4 @@
-"""From maps and a 3D FSC to a measurement that the engine can learn from."""
+"""Prepare normalised maps and their Fourier weights as a `Measurement` for training and prediction."""
 
 from __future__ import annotations
 
@@ -13,31 +13,28 @@ from spisonet.errors import SpisonetError
 from spisonet.fourier.filters import shell_curve_to_rfft
 from spisonet.fourier.grids import half_from_centred, irfft3, radius_rfft, rfft3
 from spisonet.fourier.windows import soft_lowpass_weights
-from spisonet.io.mrc import read_volume, require_same_grid
+from spisonet.io.mrc import require_same_grid
 from spisonet.learning.measurement import Measurement
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
     from spisonet.analysis.normalisation import GreyScale
     from spisonet.anisotropy.fourier_weights import FourierWeights
     from spisonet.io.mrc import Volume
 
-BAND_EDGE = 0.5  # shells over which the correction ends
+BAND_EDGE = 0.5  # shells, width of the soft edge at the resolution limit
 REFERENCE_THRESHOLD = 0.5
 MAX_WEIGHT = 1.01  # resampled volumes may overshoot a little
 
 
-def read_weight(path: Path, like: Volume) -> NDArray[np.float32]:
-    """Read a 3D FSC (or a sampling density) as the half spectrum of a Fourier weight.
+def fourier_weight_of_cube(cube: Volume, like: Volume) -> NDArray[np.float32]:
+    """Check a 3D FSC (or a sampling density) and return it as the half spectrum of a Fourier weight.
 
     Parameters
     ----------
-    path : Path
-        Centred cube with DC at ``n // 2``; its voxel size is not looked at, since published
-        programs leave it out.
+    cube : Volume
+        Centred cube with DC at ``n // 2``.
     like : Volume
         The map it belongs to.
 
@@ -49,16 +46,19 @@ def read_weight(path: Path, like: Volume) -> NDArray[np.float32]:
     Raises
     ------
     SpisonetError
-        If it cannot be read, has another box, or is not a weight in 0..1.
+        If it has another box, or is not a weight in 0..1.
     """
-    cube = read_volume(path, like.voxel_size_angstrom)
     require_same_grid(like, cube)
     if cube.data.max() > MAX_WEIGHT:
         raise SpisonetError(
-            f"{path} holds values up to {cube.data.max():g}; a Fourier weight is within 0 to 1."
+            f"{cube.name} has values up to {cube.data.max():g}; a Fourier weight is within 0 to 1.",
+            field="aniso_file",
         )
     if cube.data.max() <= 0:
-        raise SpisonetError(f"{path} holds no value above 0, so it says that nothing was measured.")
+        raise SpisonetError(
+            f"{cube.name} has no value above 0: as a Fourier weight it means that nothing was measured.",
+            field="aniso_file",
+        )
     return half_from_centred(np.clip(cube.data, 0.0, 1.0))
 
 
@@ -68,18 +68,16 @@ def include_reference(
     low: NDArray[np.float32],
     weight_rfft: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
-    """Replace the low resolutions of a map by those of a reference.
-
-    The reference is scaled to the map by the amplitudes that both have there.
+    """Replace the low resolutions of a map by those of a reference, scaled to the amplitudes of the map.
 
     Parameters
     ----------
     map_data, reference : ndarray
         ``(n, n, n)``.
     low : ndarray
-        ``(n, n, n // 2 + 1)`` share of the reference, see `reference_share`.
+        ``(n, n, n // 2 + 1)`` weight of the reference in 0..1, see `reference_weight`.
     weight_rfft : ndarray, optional
-        ``(n, n, n // 2 + 1)`` weight that the map has been filtered by already, if any.
+        ``(n, n, n // 2 + 1)`` weight by which the map is filtered already, if any.
     """
     spectrum, other = rfft3(map_data), rfft3(reference)
     inside = low > REFERENCE_THRESHOLD
@@ -91,16 +89,16 @@ def include_reference(
     return irfft3(mixed.astype(np.complex64), map_data.shape)
 
 
-def correction_band(known: FourierWeights, limit_shell: float) -> NDArray[np.float32]:
-    """Share in 0..1 of every Fourier coefficient that is corrected; the rest stays the input's.
+def correction_band(weights: FourierWeights, limit_shell: float) -> NDArray[np.float32]:
+    """Return the fraction in 0..1 of each Fourier coefficient that is corrected; the rest remains the input.
 
-    Everything in the shells where something can be learned, with a soft edge that ends at
-    `limit_shell`: what is finer than the limit is not touched.
+    It is `FourierWeights.learnable` of the shell, with a soft edge that ends at `limit_shell`: finer
+    resolutions are not changed.
 
     Parameters
     ----------
-    known : FourierWeights
-        What is known of the map.
+    weights : FourierWeights
+        Fourier weights of the map.
     limit_shell : float
         Resolution limit in Fourier voxels.
 
@@ -109,68 +107,68 @@ def correction_band(known: FourierWeights, limit_shell: float) -> NDArray[np.flo
     ndarray
         ``(n, n, n // 2 + 1)``; 1 at DC.
     """
-    n = len(known.fsc_weight_rfft)
+    n = len(weights.fsc_weight_rfft)
     inside = soft_lowpass_weights(n, limit_shell - BAND_EDGE, BAND_EDGE)
-    band = inside * shell_curve_to_rfft(known.learnable, n)
+    band = inside * shell_curve_to_rfft(weights.learnable, n)
     band[0, 0, 0] = 1.0
     return band
 
 
 def prepare_measurement(
     maps: list[NDArray[np.float32]],
-    known: FourierWeights,
+    weights: FourierWeights,
     band_rfft: NDArray[np.float32],
     mask: NDArray[np.float32] | None,
     device: torch.device,
     positivity: bool,
 ) -> tuple[Measurement, list[GreyScale]]:
-    """Normalise one or two maps and put them on the device with what is known of them.
+    """Normalise one or two maps and put them on a device, with their Fourier weights.
 
     Parameters
     ----------
     maps : list of ndarray
         ``(n, n, n)`` in grey values.
-    known : FourierWeights
-        Their weights.
+    weights : FourierWeights
+        Fourier weights of the maps.
     band_rfft : ndarray
-        ``(n, n, n // 2 + 1)`` share in 0..1 of what is learned.
+        ``(n, n, n // 2 + 1)`` fraction in 0..1 that is corrected, see `correction_band`.
     mask : ndarray or None
         Soft mask.
     device : torch.device
-        Where the engine works.
+        Device of the measurement.
     positivity : bool
-        Whether the prediction may not be below the solvent, if the maps are not.
+        Constrain the density inside the mask to at least that of the solvent, if the maps are brighter.
 
     Returns
     -------
     Measurement
-        For the engine.
+        The normalised maps and their weights.
     list of GreyScale
-        Of each map.
+        Grey scale of each map.
     """
     scales = [measure_grey_scale(volume, mask, band_rfft) for volume in maps]
     densities = [scale.normalise(volume) for volume, scale in zip(maps, scales, strict=True)]
     weight = (
-        known.fsc_weight_rfft
+        weights.fsc_weight_rfft
         if mask is None
-        else known.fsc_weight_rfft * mask_leakage_weight(densities, mask)
+        else weights.fsc_weight_rfft * mask_leakage_weight(densities, mask)
     )
     measurement = build_measurement(
         densities,
         weight,
-        known.view_weight_rfft,
+        weights.view_weight_rfft,
         band_rfft,
         mask,
         device,
         positivity and all(is_brighter_than_solvent(d, mask) for d in densities),
-        known.noise_fraction_in_mask,
+        weights.noise_fraction_in_mask,
     )
     return measurement, scales
 
 
 def build_measurement(
     halves: list[NDArray[np.float32]],
-    weight_rfft: NDArray[np.float32],
+    fsc_weight_rfft: NDArray[np.float32],
     view_weight_rfft: NDArray[np.float32] | None,
     band_rfft: NDArray[np.float32],
     mask: NDArray[np.float32] | None,
@@ -178,26 +176,26 @@ def build_measurement(
     positivity: bool,
     noise_fraction_in_mask: float = 1.0,
 ) -> Measurement:
-    """Put normalised maps and their weight on the device.
+    """Put normalised maps and their Fourier weights on a device.
 
     Parameters
     ----------
     halves : list of ndarray
         One or two normalised maps ``(n, n, n)``.
-    weight_rfft : ndarray
-        ``(n, n, n // 2 + 1)`` in 0..1.
+    fsc_weight_rfft : ndarray
+        ``(n, n, n // 2 + 1)`` smooth weight ``C`` in 0..1.
     view_weight_rfft : ndarray or None
-        ``(n, n, n // 2 + 1)`` in 0..1, weight of the whole box.
+        ``(n, n, n // 2 + 1)`` sharp weight ``M`` in 0..1 of the unmasked maps.
     band_rfft : ndarray
-        ``(n, n, n // 2 + 1)`` share in 0..1 of what is learned.
+        ``(n, n, n // 2 + 1)`` fraction in 0..1 that is corrected, see `correction_band`.
     mask : ndarray or None
         Soft mask.
     device : torch.device
-        Where the engine works.
+        Device of the measurement.
     positivity : bool
-        Whether the prediction may not be below the solvent.
+        Constrain the density inside the mask to at least that of the solvent.
     noise_fraction_in_mask : float
-        Share in 0..1 of the noise of the box that is inside the mask.
+        Fraction in 0..1 of the noise power of the box that lies inside the mask.
     """
     n = halves[0].shape[0]
 
@@ -208,11 +206,11 @@ def build_measurement(
 
     filtered = [irfft3((rfft3(half) * band_rfft).astype(np.complex64), half.shape) for half in halves]
     last_shell = float(radius_rfft((n, n, n))[band_rfft > 0].max(initial=1.0))
-    # Voxels (x, y, z).
+    # From (z, y, x) to (x, y, z).
     centres = np.ascontiguousarray(np.argwhere(particle_region(n, mask))[:, ::-1], dtype=np.float32)
     return Measurement(
         data=torch.from_numpy(np.stack(filtered)).to(device),
-        fsc_weight_rfft=on_device(weight_rfft),
+        fsc_weight_rfft=on_device(fsc_weight_rfft),
         view_weight_rfft=None if view_weight_rfft is None else on_device(view_weight_rfft),
         noise_fraction_in_mask=noise_fraction_in_mask,
         band_rfft=torch.from_numpy(band_rfft).to(device),

@@ -1,4 +1,4 @@
-"""Put prediction and measurement together, in the input's grey scale."""
+"""Recombine predictions and data to corrected maps in the grey scale of the input."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class CorrectedMap:
     Attributes
     ----------
     whole : ndarray
-        ``(n, n, n)``: corrected up to the resolution limit, the input beyond it.
+        ``(n, n, n)``: corrected to the resolution limit, the input beyond it.
     filtered : ndarray
-        ``(n, n, n)``: the corrected part alone.
+        ``(n, n, n)``: the corrected part only.
     """
 
     whole: NDArray[np.float32]
@@ -38,53 +38,45 @@ def recombine(
     predictions: torch.Tensor,
     inputs: list[NDArray[np.float32]],
     scales: list[GreyScale],
-    prior_weight: float | None = None,
 ) -> list[CorrectedMap]:
-    """Corrected maps: the filled measurement within the band and the input beyond it.
+    """Complete the maps with predictions (data consistency, `Measurement.complete`); see `corrected_maps`.
 
-    A coefficient is kept as far as the half maps agree on it: where the weight is 1 the output is the
-    measurement, where it is 0 the prediction under the real-space constraints (`Measurement.complete`).
+    Where the data weight is 1 the output is the measurement; where it is 0 it is the prediction under the
+    real-space constraints.
 
     Parameters
     ----------
     measurement : Measurement
-        What was measured, with `inputs` normalised and band-limited as its data.
+        Its data are `inputs`, normalised and band-limited.
     predictions : Tensor
-        ``(n_halves, n, n, n)`` network output.
+        ``(n_halves, n, n, n)`` output of the network.
     inputs : list of ndarray
-        The input maps in grey values.
+        ``(n, n, n)`` input maps in grey values.
     scales : list of GreyScale
-        Of each input.
-    prior_weight : float, optional
-        How far the result is held to the prediction, see `Measurement.complete`.
+        Grey scale of each input.
     """
-    filled = measurement.complete(predictions, prior_weight).cpu().numpy()
-    beyond = 1.0 - measurement.band_rfft.cpu().numpy()
-    corrected = []
-    for densities, grey, scale in zip(filled, inputs, scales, strict=True):
-        filtered = scale.restore(densities)
-        rest = irfft3((rfft3(scale.normalise(grey)) * beyond).astype(np.complex64), grey.shape)
-        corrected.append(CorrectedMap(scale.restore(densities + rest), filtered))
-    return corrected
+    return corrected_maps(measurement, measurement.complete(predictions), inputs, scales)
 
 
-def deconvolve(
-    measurement: Measurement, inputs: list[NDArray[np.float32]], scales: list[GreyScale]
+def corrected_maps(
+    measurement: Measurement,
+    completed: torch.Tensor,
+    inputs: list[NDArray[np.float32]],
+    scales: list[GreyScale],
 ) -> list[CorrectedMap]:
-    """Correct maps without a network, each alone: the classical baseline.
-
-    The directional Wiener filter ``M y`` is the object as seen through the transfer function M, with noise.
-    It is deconvolved by the iteration ``x <- M y + (1 - M) P x`` (Landweber's, in which every coefficient
-    moves as far as it is known, with the projection P on mask and positivity), which is stopped before it
-    fits the noise. It is not held to where it began, which is made of the same data.
+    """Add what the inputs contain beyond the band to completed maps, and restore the grey scale.
 
     Parameters
     ----------
     measurement, inputs, scales
         As for `recombine`.
-
-    References
-    ----------
-    Bertero & Boccacci (1998) Introduction to Inverse Problems in Imaging (projected Landweber iteration).
+    completed : Tensor
+        ``(n_halves, n, n, n)`` completed maps.
     """
-    return recombine(measurement, measurement.weighted_data, inputs, scales, prior_weight=0.0)
+    beyond = 1.0 - measurement.band_rfft.cpu().numpy()
+    corrected = []
+    for densities, grey, scale in zip(completed.cpu().numpy(), inputs, scales, strict=True):
+        filtered = scale.restore(densities)
+        rest = irfft3((rfft3(scale.normalise(grey)) * beyond).astype(np.complex64), grey.shape)
+        corrected.append(CorrectedMap(scale.restore(densities + rest), filtered))
+    return corrected

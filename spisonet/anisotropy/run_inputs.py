@@ -1,63 +1,71 @@
-"""What a ``reconstruct`` run works on, read and checked before anything is written."""
+"""The inputs of a correction, read and checked before anything is written."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from spisonet.analysis.half_maps import HalfMaps, checked_limit_resolution, read_half_maps
-from spisonet.anisotropy.fourier_weights import reference_share
-from spisonet.anisotropy.preparation import include_reference, read_weight
+from spisonet.analysis.half_maps import (
+    HalfMaps,
+    checked_limit_resolution,
+    is_sampling_density,
+    read_half_maps,
+)
+from spisonet.anisotropy.fourier_weights import reference_weight
+from spisonet.anisotropy.preparation import fourier_weight_of_cube, include_reference
 from spisonet.errors import SpisonetError
 from spisonet.io.mrc import Volume, read_volume, require_same_grid
 from spisonet.learning.checkpoint import load_network
 from spisonet.learning.training_config import NETWORKS, fitting_cube_size
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     from numpy.typing import NDArray
 
     from spisonet.anisotropy.config import ReconstructConfig
-    from spisonet.learning.memory import Memory
     from spisonet.learning.unet import Network
 
 FSC3D_FILE = "FSC3D.mrc"
-CLASSICAL_PREFIX, KEPT_STEM = "classical_", "measured"
+CORRECTED_PREFIX, CLASSICAL_PREFIX, DATA_WEIGHT_STEM = "corrected_", "classical_", "data_weight"
 RESULT_PATTERNS = (
-    *("corrected_*.mrc", f"{CLASSICAL_PREFIX}*.mrc", f"{KEPT_STEM}*.mrc"),
+    *(f"{CORRECTED_PREFIX}*.mrc", f"{CLASSICAL_PREFIX}*.mrc", f"{DATA_WEIGHT_STEM}*.mrc"),
     *("network*.safetensors", "checkpoint*.safetensors"),
 )
 
 
+MAP_SUFFIX = re.compile(r"\.(mrc|map|em).*")
+
+
 @dataclass(frozen=True)
 class RunInputs:
-    """What a run works on, read and checked.
+    """Half maps and what belongs to them, read and checked.
 
     Attributes
     ----------
     maps : HalfMaps
-        Half maps (with the reference's low resolutions, if one is given) and mask.
+        Half maps (with the low resolutions of the reference, if one is given) and mask.
     weight_rfft : ndarray or None
-        ``(n, n, n // 2 + 1)`` Fourier weight from the user's file.
+        ``(n, n, n // 2 + 1)`` Fourier weight in 0..1 that the user gives: a 3D FSC or a sampling density.
+    weight_is_of_both_halves : bool
+        False for a sampling density, which is computed from particle orientations; True for a 3D FSC, also
+        for one that is still to be computed.
     limit_resolution_angstrom : float or None
-        The user's resolution limit.
-    cube_size : int
-        Edge of the training cubes in voxels, fitting the box.
-    pretrained : Network or None
-        Network to start from.
-    memory : Memory
-        The device to work on, and what of its memory may be used.
+        Resolution limit that the user gives.
+    start_network : Network or None
+        Network whose weights training starts from.
     reference_shell : float
-        Shell up to which the reference took the place of the maps; 0 without one.
+        Last shell that the reference replaces; 0 without a reference.
     """
 
     maps: HalfMaps
-    weight_rfft: NDArray[np.float32] | None
-    limit_resolution_angstrom: float | None
-    cube_size: int
-    pretrained: Network | None
-    memory: Memory
-    reference_shell: float
+    weight_rfft: NDArray[np.float32] | None = None
+    weight_is_of_both_halves: bool = True
+    limit_resolution_angstrom: float | None = None
+    start_network: Network | None = None
+    reference_shell: float = 0.0
 
     @property
     def volumes(self) -> list[Volume]:
@@ -66,12 +74,12 @@ class RunInputs:
 
     @property
     def mask(self) -> NDArray[np.float32] | None:
-        """Mask densities, if there is a mask."""
+        """Values ``(n, n, n)`` of the mask; None without a mask."""
         return None if self.maps.mask is None else self.maps.mask.data
 
 
-def read_run_inputs(config: ReconstructConfig, memory: Memory) -> RunInputs:
-    """Read and check everything that a run needs; nothing is written.
+def read_run_inputs(config: ReconstructConfig) -> RunInputs:
+    """Read and check the inputs of a run; nothing is written.
 
     Raises
     ------
@@ -79,36 +87,59 @@ def read_run_inputs(config: ReconstructConfig, memory: Memory) -> RunInputs:
         If an input or option is unusable.
     """
     if config.method == "learn" and config.epochs == 0 and config.pretrained_model is None:
-        raise SpisonetError("--epochs 0 only predicts, so it needs --pretrained_model.")
+        raise SpisonetError(
+            "--epochs 0 predicts without training and needs --pretrained_model.",
+            code="invalid_option",
+            field="pretrained_model",
+        )
     if config.i2 is None and config.aniso_file is None:
-        raise SpisonetError("One map alone does not tell its anisotropy: give half map 2 or --aniso_file.")
+        raise SpisonetError(
+            "The anisotropy of a single map is unknown: give half map 2, or a 3D FSC by --aniso_file.",
+            code="invalid_option",
+            field="i2",
+        )
     _require_new_outputs(config)
     maps = read_half_maps(config.i1, config.i2, config.mask, config.apix)
-    voxel_size = maps.half1.voxel_size_angstrom
-    limit = checked_limit_resolution(config.limit_res, voxel_size)
-    cube_size = fitting_cube_size(config.cube_size, maps.half1.box)
-    weight = None if config.aniso_file is None else read_weight(config.aniso_file, maps.half1)
-    pretrained = None
+    limit = checked_limit_resolution(config.limit_res, maps.half1.voxel_size_angstrom)
+    fitting_cube_size(config.cube_size, maps.half1.box)
+    cube = None
+    if config.aniso_file is not None:
+        # Published programs write no voxel size into these files.
+        cube = read_volume(config.aniso_file, maps.half1.voxel_size_angstrom)
+    network = None
     if config.pretrained_model is not None:
-        pretrained, _ = load_network(config.pretrained_model, config.filter_base)
-        if not isinstance(pretrained, NETWORKS[config.objective]):
-            raise SpisonetError(
-                f"{config.pretrained_model} is a network of another objective than {config.objective}: "
-                "give the --objective that it was trained with."
-            )
+        network = _read_start_network(config.pretrained_model, config.filter_base, config.objective)
     maps, reference_shell = with_reference(config, maps)
-    return RunInputs(maps, weight, limit, cube_size, pretrained, memory, reference_shell)
+    return RunInputs(
+        maps=maps,
+        weight_rfft=None if cube is None else fourier_weight_of_cube(cube, maps.half1),
+        weight_is_of_both_halves=cube is None or not is_sampling_density(cube),
+        limit_resolution_angstrom=limit,
+        start_network=network,
+        reference_shell=reference_shell,
+    )
+
+
+def _read_start_network(path: Path, filter_base: int, objective: str) -> Network:
+    network, _ = load_network(path, filter_base)
+    if not isinstance(network, NETWORKS[objective]):
+        raise SpisonetError(
+            f"{path} was trained with another objective than {objective}: give its --objective.",
+            code="invalid_option",
+            field="objective",
+        )
+    return network
 
 
 def with_reference(config: ReconstructConfig, maps: HalfMaps) -> tuple[HalfMaps, float]:
-    """Put the low resolutions of a reference in the place of the maps', if one is given.
+    """Replace the low resolutions of the maps by those of a reference, if one is given.
 
     Returns
     -------
     HalfMaps
-        What is corrected.
+        The maps to correct.
     float
-        Shell up to which it is the reference; 0 without one.
+        Last shell that the reference replaces; 0 without one.
 
     Raises
     ------
@@ -121,7 +152,7 @@ def with_reference(config: ReconstructConfig, maps: HalfMaps) -> tuple[HalfMaps,
         require_same_grid(maps.half1, reference)
         finest = checked_limit_resolution(config.ref_resolution, voxel_size, "--ref_resolution")
         reference_shell = maps.half1.box * voxel_size / finest
-        low = reference_share(maps.half1.box, reference_shell)
+        low = reference_weight(maps.half1.box, reference_shell)
         half1, *others = (
             volume.with_data(include_reference(volume.data, reference.data, low))
             for volume in (maps.half1, maps.half2)
@@ -131,12 +162,25 @@ def with_reference(config: ReconstructConfig, maps: HalfMaps) -> tuple[HalfMaps,
     return maps, reference_shell
 
 
+def output_names(volumes: list[Volume]) -> list[str]:
+    """Return distinct names of the corrected maps: those of the inputs without folder and suffix."""
+    names = [MAP_SUFFIX.sub("", volume.name.rsplit("/", 1)[-1]) for volume in volumes]
+    names = ["_".join(name.split()) for name in names]  # spaces separate the values of a STAR file
+    if len(set(names)) < len(names):
+        return [f"{name}_half{index}" for index, name in enumerate(names, start=1)]
+    return names
+
+
 def _require_new_outputs(config: ReconstructConfig) -> None:
     """Refuse an output folder in which a result would replace an input."""
-    inputs = (config.i1, config.i2, config.aniso_file, config.mask, config.reference, config.pretrained_model)
-    for path in inputs:
+    for name in ("i1", "i2", "aniso_file", "mask", "reference", "pretrained_model"):
+        path = getattr(config, name)
         if path is None or path.resolve().parent != config.output_dir.resolve():
             continue
         replaced = any(path.match(pattern) for pattern in RESULT_PATTERNS)
         if replaced or (path.name == FSC3D_FILE and config.aniso_file is None):
-            raise SpisonetError(f"{path} would be replaced by a result: give another --output_dir.")
+            raise SpisonetError(
+                f"{path} would be replaced by a result: give another --output_dir.",
+                code="invalid_option",
+                field="output_dir",
+            )

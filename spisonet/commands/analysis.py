@@ -16,7 +16,7 @@ from spisonet import __version__
 from spisonet.analysis.fourier_sampling import SamplingBand, sampling_weight
 from spisonet.analysis.fsc3d import CFAR_CONE_DEGREES, Fsc3d, Fsc3dMetrics, estimate_fsc3d, summarise_fsc3d
 from spisonet.analysis.fsc_metrics import resolution_histogram
-from spisonet.analysis.half_maps import SAMPLING_WORDS, checked_limit_resolution, read_half_maps
+from spisonet.analysis.half_maps import checked_limit_resolution, read_half_maps
 from spisonet.analysis.orientation_diagnostics import diagnose
 from spisonet.analysis.particle_views import read_views
 from spisonet.analysis.recommendation import recommend
@@ -25,6 +25,7 @@ from spisonet.fourier.shells import FSC_THRESHOLD_HALF, FSC_THRESHOLD_HALF_MAPS
 from spisonet.geometry.sphere import geodesic_sphere
 from spisonet.io.atomic import prepare_output_file, write_json
 from spisonet.io.config import command_words
+from spisonet.io.labels import FSC_3D, SAMPLING_DENSITY, label_with_tokens
 from spisonet.io.mrc import Volume, write_volume
 from spisonet.report.diagnosis import COUPLED, diagnosis_section
 from spisonet.report.page import warning, write_page
@@ -84,9 +85,12 @@ def run_fsc3d(config: Fsc3dConfig) -> None:
         # The volume lies in Fourier space: it keeps the voxel size of the map, but not its origin.
         cube = Volume(fsc3d.weight_cube(beyond_limit=float(config.keep_highres)), voxel_size)
         binary = cube.with_data((cube.data >= FSC_THRESHOLD_HALF_MAPS).astype(np.float32))
-        label = "spisonet: conical 3D FSC"
+        label = label_with_tokens("spisonet: conical 3D FSC", data=FSC_3D)
         writing = background.submit(
-            write_volume, thresholded, binary, f"{label}, 1 at {FSC_THRESHOLD_HALF_MAPS} or above"
+            write_volume,
+            thresholded,
+            binary,
+            f"spisonet: 1 where the conical 3D FSC is {FSC_THRESHOLD_HALF_MAPS} or above",
         )
         write_volume(config.o, cube, label)
         write_json(table, _record(config, fsc3d, metrics) | {"halves_coupled": maps.coupled})
@@ -202,7 +206,8 @@ def run_fsd3d(config: Fsd3dConfig) -> None:
     band = SamplingBand.of_resolutions(config.map_dim, apix, config.low_res, config.high_res)
     prepare_output_file(config.o, config.star_file)
     weight = sampling_weight(views, config.map_dim, band, config.grid_size)
-    write_volume(config.o, Volume(weight, apix), label=f"spisonet fsd3d: {SAMPLING_WORDS}, DC at n//2")
+    label = label_with_tokens("spisonet: Fourier sampling, DC at n//2", data=SAMPLING_DENSITY)
+    write_volume(config.o, Volume(weight, apix), label)
     log.info("Written: %s", config.o)
 
 

@@ -22,6 +22,8 @@ from spisonet.commands.options import (
 )
 from spisonet.commands.registry import ISONET, SPISONET
 from spisonet.errors import SpisonetError
+from spisonet.io.logs import keep_early_records
+from spisonet.io.run_record import record_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,11 +31,13 @@ if TYPE_CHECKING:
     from spisonet.commands.registry import Commands
     from spisonet.io.config import CommandConfig
 
+log = logging.getLogger("spisonet")
+
 EXIT_INTERRUPTED = 130
 
 
 class TerminalHandler(logging.StreamHandler[TextIO]):
-    """Write to whatever standard output is now: a progress bar puts its own in its place."""
+    """Writes to the current standard output: a progress bar replaces it temporarily."""
 
     def __init__(self) -> None:
         logging.Handler.__init__(self)
@@ -53,12 +57,15 @@ def _runner(target: str) -> Callable[[CommandConfig], None]:
         except KeyboardInterrupt as error:
             typer.echo("spisonet: interrupted.", err=True)
             raise typer.Exit(EXIT_INTERRUPTED) from error
+        except SpisonetError as error:
+            record_failure(config, error.locate(config))
+            raise
 
     return run
 
 
 def _program(name: str, commands: Commands, text: str, **groups: tuple[Commands, str]) -> typer.Typer:
-    """Make a program of commands, and of groups of commands."""
+    """Build a program from commands and groups of commands."""
     app = typer.Typer(
         no_args_is_help=True,
         add_completion=False,
@@ -78,29 +85,29 @@ def _program(name: str, commands: Commands, text: str, **groups: tuple[Commands,
             False, "--version", callback=show_version, is_eager=True, help="Print the version."
         ),
     ) -> None:
-        """Hold the options of the program itself."""
+        """Define the options of the program itself."""
 
     for model, target in commands.items():
         add_command(app, model, _runner(target))
     for group, (members, group_text) in groups.items():
-        below = typer.Typer(no_args_is_help=True, help=group_text)
-        app.add_typer(below, name=group)
+        subcommands = typer.Typer(no_args_is_help=True, help=group_text)
+        app.add_typer(subcommands, name=group)
         for model, target in members.items():
-            add_command(below, model, _runner(target))
+            add_command(subcommands, model, _runner(target))
     return app
 
 
 @contextmanager
 def _terminal() -> Iterator[None]:
-    """Show the log; a fault of the input prints one sentence and exits with 1."""
-    log = logging.getLogger("spisonet")
+    """Print the log; print a `SpisonetError` as one sentence and exit with status 1."""
     log.setLevel(logging.INFO)
     if not log.handlers:
         handler = TerminalHandler()
         handler.setFormatter(logging.Formatter("%(message)s"))
         log.addHandler(handler)
     try:
-        yield
+        with keep_early_records():
+            yield
     except typer.Exit as done:
         sys.exit(done.exit_code)
     except SpisonetError as error:
@@ -111,11 +118,11 @@ def _terminal() -> Iterator[None]:
 def _run(app: typer.Typer, models: list[type[CommandConfig]], arguments: list[str] | None) -> None:
     words = sys.argv[1:] if arguments is None else arguments
     with _terminal():
-        asked = next((model for model in models if words and model.command == words[0]), None)
-        if asked is not None:
-            words, dropped = drop_obsolete(words, asked.obsolete)
+        model = next((model for model in models if words and model.command == words[0]), None)
+        if model is not None:
+            words, dropped = drop_obsolete(words, model.obsolete)
             if dropped:
-                typer.echo(f"Without effect here: {', '.join(dropped)}.")
+                log.info("Options without effect: %s.", ", ".join(dropped))
         try:
             words = drop_none_values(words, optional_names(models))
             app(join_boolean_values(words, boolean_names(models)))
@@ -125,23 +132,25 @@ def _run(app: typer.Typer, models: list[type[CommandConfig]], arguments: list[st
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run ``spisonet.py``; a fault of the input prints one sentence and exits with 1."""
+    """Run ``spisonet.py``; on a `SpisonetError`, print one sentence and exit with status 1."""
     app = _program(
         "spisonet",
         SPISONET,
-        "Correct the anisotropy of cryo-EM maps: restore the Fourier regions that were not measured.",
-        relion=(RELION_COMMANDS, "Use this program inside RELION's GUI."),
+        "Correct anisotropic cryo-EM maps (preferred orientation), by self-supervised learning on your data.",
+        relion=(RELION_COMMANDS, "Install and list the External jobs of RELION's GUI."),
     )
     _run(app, [*SPISONET, *RELION_COMMANDS], arguments)
 
 
 def isonet(arguments: list[str] | None = None) -> None:
-    """Run ``isonet.py``, as `main`."""
-    app = _program("isonet", ISONET, "Fill the missing wedge of tomograms, and denoise them.")
+    """Run ``isonet.py``; see `main`."""
+    app = _program(
+        "isonet", ISONET, "Fill the missing wedge of tomograms and denoise them, by self-supervised learning."
+    )
     _run(app, list(ISONET), arguments)
 
 
 def run_config(config: CommandConfig) -> None:
-    """Run the command of a configuration as the command line does, and return if it succeeds."""
+    """Run the command of a configuration as the command line does; return only on success."""
     with _terminal():
         _runner({**SPISONET, **ISONET}[type(config)])(config)

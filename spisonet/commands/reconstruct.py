@@ -1,12 +1,13 @@
-"""The commands ``reconstruct``, ``validate`` and ``nulltest``: correct half maps, judge, and report."""
+"""The command ``reconstruct``: correct half maps, validate and report."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spisonet.anisotropy.reconstruct import reconstruct
+from spisonet.commands.correction import correct_into_folder
 from spisonet.commands.validation import report_run, validate_run
 from spisonet.errors import SpisonetError
+from spisonet.io.logs import log_to_folder
 from spisonet.io.mrc import read_volume
 from spisonet.learning.launcher import run_on_devices
 from spisonet.validation.config import ValidateConfig
@@ -21,37 +22,50 @@ if TYPE_CHECKING:
 def run_reconstruct(config: ReconstructConfig) -> None:
     """Correct the anisotropy of one or two half maps.
 
-    Writes corrected maps, weights, figures, the log, ``job.json``, what a validation found (if it is asked
-    for) and a report into ``config.output_dir``.
+    Writes corrected maps, networks, figures, ``run.log``, ``job.json``, the validation (if requested) and a
+    report into ``config.output_dir``.
 
     Raises
     ------
     SpisonetError
         If an input or option is unusable (nothing is written then), or if training fails.
     """
-    run_on_devices(run_reconstruct, config, _correct)
+    run_on_devices(run_reconstruct, config, _run)
 
 
-def _correct(config: ReconstructConfig, memory: Memory, processes: ProcessGroup) -> None:
+def _run(config: ReconstructConfig, memory: Memory, processes: ProcessGroup) -> None:
     if config.validation and config.method == "deconvolve":
-        raise SpisonetError("--validate judges what a network infers; --method deconvolve trains none.")
+        raise SpisonetError(
+            "--validate tests a network, but --method deconvolve trains none.",
+            code="invalid_option",
+            field="validation",
+        )
     if config.validation and config.i2 is None:
-        raise SpisonetError("--validate compares with the other half map, and there is only one map.")
+        raise SpisonetError(
+            "--validate compares with half map 2, but a single map is given.",
+            code="invalid_option",
+            field="validation",
+        )
     if config.model is not None:
-        # A fault of it is better told now than after the training.
+        # A fault of the model is reported before the training.
         positions_in_map(read_model(config.model), read_volume(config.i1, config.apix))
-    reconstruct(config, memory, processes)
+    correct_into_folder(config, memory, processes)
+    with log_to_folder(config.output_dir):
+        _validate_and_report(config, memory, processes)
+
+
+def _validate_and_report(config: ReconstructConfig, memory: Memory, processes: ProcessGroup) -> None:
     if config.validation:
         options = {"cones": config.validation_cones, "ncpus": config.ncpus, "resume": config.resume}
-        asked = ValidateConfig.from_options({"folder": config.output_dir, **options})
+        validation = ValidateConfig.from_options({"folder": config.output_dir, **options})
         try:
-            validate_run(asked, memory, processes)
+            validate_run(validation, memory, processes)
         except SpisonetError:
-            _report_if_asked(config)  # the correction itself is whole
+            _report_if_requested(config)  # the correction itself is complete
             raise
-    _report_if_asked(config)
+    _report_if_requested(config)
 
 
-def _report_if_asked(config: ReconstructConfig) -> None:
+def _report_if_requested(config: ReconstructConfig) -> None:
     if config.report:
         report_run(config.output_dir, config.ncpus)

@@ -12,12 +12,18 @@ from spisonet.errors import SpisonetError
 from spisonet.figures.tomograms import write_comparison, write_loss, write_preview
 from spisonet.io.atomic import file_digest, prepare_output_folder, remove_partials
 from spisonet.io.events import report_progress
-from spisonet.io.run_record import JOB_FILE, changed_option, read_job_record
+from spisonet.io.run_record import (
+    JOB_FILE,
+    changed_option,
+    read_job_record,
+    recorded,
+    require_same_run,
+)
 from spisonet.io.tomogram_table import TomogramTable
 from spisonet.io.tomograms import open_tomogram
 from spisonet.learning.checkpoint import load_network, save_network
 from spisonet.learning.devices import choose_devices, describe_device, use_cpu_threads
-from spisonet.learning.launcher import recorded, require_same_run, run_on_devices
+from spisonet.learning.launcher import out_of_memory_error, run_on_devices
 from spisonet.learning.memory import GIGABYTE
 from spisonet.learning.process_group import map_tasks, started_by_torchrun
 from spisonet.learning.training_job import train
@@ -228,7 +234,7 @@ def _train(config: TomogramTrainingConfig, memory: Memory, processes: ProcessGro
     prepare_output_folder(folder)
     if not config.resume:
         _remove_old_training(folder)
-    with recorded(config, folder, memory.device) as result:
+    with recorded(config, folder, out_of_memory_error(memory.device)) as result:
         log.info("Device: %s", describe_device(memory.device))
         training = prepare_training(inputs, config, memory, processes.count, folder / CTF_FOLDER)
         options = training.job.options

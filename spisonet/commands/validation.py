@@ -6,14 +6,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from spisonet.anisotropy.config import ReconstructConfig
-from spisonet.anisotropy.reconstruct import output_names, reconstruct
 from spisonet.anisotropy.run_inputs import FSC3D_FILE
+from spisonet.commands.correction import correct_into_folder
 from spisonet.commands.validation_results import write_null_tests, write_validation
 from spisonet.io.atomic import prepare_output_file, prepare_output_folder
 from spisonet.io.events import progress_to_folder
 from spisonet.io.logs import log_to_folder
-from spisonet.io.mrc import Volume, read_volume, write_volume
-from spisonet.io.run_record import JOB_FILE, read_job_record
+from spisonet.io.mrc import write_volume
+from spisonet.io.run_record import JOB_FILE
 from spisonet.learning.launcher import run_on_devices
 from spisonet.report.config import ReportConfig
 from spisonet.report.reconstruction import REPORT_FILE, write_report
@@ -131,14 +131,9 @@ def _correct_null_maps(
         "epochs": epochs,
         "resume": resume and (folder / JOB_FILE).is_file(),
     }
-    reconstruct(ReconstructConfig.from_options(options), memory, processes)
-    names = output_names([Volume(data, 1.0, name=str(p)) for data, p in zip(halves, paths, strict=True)])
-    corrected = [folder / f"corrected_{name}.mrc" for name in names]
-    filtered = corrected[0].with_name(f"{corrected[0].stem}_filtered.mrc")
-    half1, half2, half1_filtered = (
-        read_volume(path, run.config.apix).data for path in (*corrected, filtered)
-    )
-    return NullCorrection(half1, half2, half1_filtered, read_job_record(folder)["corrected_by_shell"])
+    result = correct_into_folder(ReconstructConfig.from_options(options), memory, processes, figures=False)
+    half1, half2 = result.corrected
+    return NullCorrection(half1.whole, half2.whole, half1.filtered, result.corrected_by_shell)
 
 
 def report_run(folder: Path, ncpus: int) -> None:

@@ -81,7 +81,7 @@ def _validation_numbers(
 ) -> dict[str, Any]:
     learned, constrained = result.learned, result.constrained
     shells = np.flatnonzero(learned.used)
-    pretrained = prepared.inputs.pretrained is not None
+    pretrained = prepared.inputs.start_network is not None
     return {
         "settings": {
             "cones": len(result.cones),

@@ -1,4 +1,4 @@
-"""Tokens in MRC header labels: facts about a map that programs read, beside the sentence that people read.
+"""Tokens in MRC header labels: facts for programs, beside the sentence for people.
 
 A label reads ``spisonet: both halves corrected by one network [halves=coupled]``.
 """
@@ -14,29 +14,26 @@ if TYPE_CHECKING:
 LABEL_LENGTH = 79
 HALVES = "halves"  # whether the noise of two corrected half maps is independent
 COUPLED, INDEPENDENT, SINGLE = "coupled", "independent", "single"  # values of `HALVES`
-DATA = "data"  # what the volume holds, if it is not a density
-SAMPLING_DENSITY, FSC_3D, DATA_WEIGHT = (
-    "fourier-sampling-density",
-    "3d-fsc",
-    "data-weight",
-)  # values of `DATA`
+DATA = "data"  # quantity in the volume, if it is not a density
+# Values of `DATA`.
+SAMPLING_DENSITY, FSC_3D, DATA_WEIGHT = "fourier-sampling-density", "3d-fsc", "data-weight"
 TOKEN = re.compile(r"\[([a-z0-9-]+)=([a-z0-9-]+)\]")
 
 
 def label_with_tokens(sentence: str, **tokens: str) -> str:
-    """Return a header label of at most 79 characters that ends in tokens.
+    """Return a header label of at most 79 characters that ends with tokens.
 
     Parameters
     ----------
     sentence : str
-        What people read.
+        Text for people.
     **tokens
         Values by key; lower-case letters, digits and hyphens.
 
     Raises
     ------
     ValueError
-        If the label is too long or a token could not be read back.
+        If the label is too long or a token is invalid.
     """
     label = " ".join([sentence, *(f"[{key}={value}]" for key, value in tokens.items())])
     if len(label) > LABEL_LENGTH:

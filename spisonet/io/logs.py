@@ -1,27 +1,82 @@
-"""The run's log: the lines that the terminal shows, in a file of the output folder."""
+"""The log of a run: ``run.log`` in the output folder contains every line that the terminal shows."""
 
 from __future__ import annotations
 
 import logging
+import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 LOG_FILE = "run.log"
 
 
-@contextmanager
-def log_to_folder(folder: Path) -> Iterator[None]:
-    """Append what the ``spisonet`` logger says to ``run.log`` in `folder`, with times.
+class _EarlyRecords(logging.Handler):
+    """Keeps log records until `log_to_folder` opens the first file."""
 
-    An exception that leaves the block is noted in the file; the terminal is told by its catcher.
+    def __init__(self, records: Sequence[logging.LogRecord] = ()) -> None:
+        super().__init__()
+        self.records = list(records)
+        self._is_open = True
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a record."""
+        if self._is_open:
+            self.records.append(record)
+
+    def take(self) -> list[logging.LogRecord]:
+        """Return the records and keep no more: from now on they go to a file."""
+        self._is_open = False
+        records, self.records = self.records, []
+        return records
+
+
+@contextmanager
+def keep_early_records(records: Sequence[logging.LogRecord] = ()) -> Iterator[None]:
+    """Keep what a command logs before its output folder exists; `log_to_folder` writes it.
+
+    Parameters
+    ----------
+    records : sequence of LogRecord
+        Records of the process that started this one, from `early_records`.
     """
     logger = logging.getLogger("spisonet")
-    handler = logging.FileHandler(folder / LOG_FILE, encoding="utf-8")
+    handler = _EarlyRecords(records)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+def early_records() -> list[logging.LogRecord]:
+    """Return the records that `keep_early_records` has kept so far."""
+    handlers = logging.getLogger("spisonet").handlers
+    return [
+        record for handler in handlers if isinstance(handler, _EarlyRecords) for record in handler.records
+    ]
+
+
+@contextmanager
+def log_to_folder(folder: Path) -> Iterator[None]:
+    """Append all lines of the ``spisonet`` logger to ``run.log`` in `folder`, with times.
+
+    Lines that `keep_early_records` has kept are written first. An exception that leaves the block is noted
+    in the file. A block within another one for the same folder changes nothing.
+    """
+    logger = logging.getLogger("spisonet")
+    path = os.path.abspath(folder / LOG_FILE)
+    if any(isinstance(h, logging.FileHandler) and h.baseFilename == path for h in logger.handlers):
+        yield
+        return
+    handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+    for early in logger.handlers:
+        for record in early.take() if isinstance(early, _EarlyRecords) else ():
+            handler.handle(record)
     logger.addHandler(handler)
     try:
         yield

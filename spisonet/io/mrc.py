@@ -10,7 +10,7 @@ import emfile
 import mrcfile
 import numpy as np
 
-from spisonet.errors import SpisonetError
+from spisonet.errors import SpisonetError, reading
 from spisonet.io.atomic import atomic_path
 from spisonet.io.labels import LABEL_LENGTH
 from spisonet.io.mrc_file import RELATIVE_VOXEL_SIZE_TOLERANCE, UNREADABLE, open_mrc
@@ -97,8 +97,15 @@ def read_volume(path: Path, apix: float | None = None) -> Volume:
         If the file is missing, not such a file, not a cubic volume, has no voxel size, or holds
         NaN, Inf or a constant.
     """
+    with reading(path):
+        return _read_cubic(path, apix)
+
+
+def _read_cubic(path: Path, apix: float | None) -> Volume:
+    if path.is_dir():
+        raise SpisonetError(f"{path} is a folder, not a map.")
     if not path.is_file():
-        raise SpisonetError(f"{path} is a folder, not a map." if path.is_dir() else f"{path} does not exist.")
+        raise SpisonetError(f"{path} does not exist.", code="file_not_found")
     if path.suffix == EM_SUFFIX:
         data = _read_em(path)[1]
         if apix is None:

@@ -1,39 +1,52 @@
-"""The record of a run, ``job.json``."""
+"""The record of a run: ``job.json`` in its output folder."""
 
 from __future__ import annotations
 
 import json
+import logging
+import os
 import platform
+import time
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from spisonet import __version__
 from spisonet.errors import SpisonetError
 from spisonet.io.atomic import write_json
+from spisonet.io.config import is_output
+from spisonet.io.events import PROGRESS_FILE, progress_to_folder
+from spisonet.io.logs import log_to_folder
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable, Collection, Iterator
 
     from spisonet.io.config import CommandConfig
 
+log = logging.getLogger("spisonet")
+
 JOB_FILE = "job.json"
+LIBRARIES = ("torch", "numpy")  # whose versions are recorded
+QUEUED, RUNNING, FINISHED = "queued", "running", "finished"  # values of ``status``
+FAILED, INTERRUPTED = "failed", "interrupted"
+INTERNAL_ERROR = "internal_error"  # code of an exception that is not a fault of the input
+
+C = TypeVar("C", bound="CommandConfig")
 
 
-LIBRARIES = ("torch", "numpy")  # whose versions a record tells
-
-
-def write_job_record(folder: Path, config: CommandConfig, **outcome: object) -> None:
-    """Write ``job.json``: the command, its whole configuration, the version and what came of it.
+def write_job_record(folder: Path, config: CommandConfig, **result: object) -> None:
+    """Write ``job.json``: command, configuration, working directory, versions, and the result.
 
     Parameters
     ----------
     folder : Path
-        The run's output folder.
+        Output folder of the run.
     config : CommandConfig
-        What was asked for.
-    **outcome
-        JSON-serialisable facts about the run.
+        Configuration of the command.
+    **result
+        JSON-serialisable values to add, such as ``status``.
     """
     record = {
         "program": "spisonet",
@@ -41,8 +54,9 @@ def write_job_record(folder: Path, config: CommandConfig, **outcome: object) -> 
         "libraries": {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
         "command": config.command,
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "working_directory": str(Path.cwd()),
         "config": config.model_dump(mode="json"),
-        **outcome,
+        **result,
     }
     write_json(folder / JOB_FILE, record)
 
@@ -60,19 +74,169 @@ def read_job_record(folder: Path) -> dict[str, Any]:
         record = json.loads(path.read_text(encoding="utf-8"))
         return dict(record, config=dict(record["config"]))
     except FileNotFoundError as error:
-        raise SpisonetError(f"{folder} holds no {JOB_FILE}: it is no output folder of a run.") from error
+        raise SpisonetError(
+            f"{folder} is not the output folder of a run: it contains no {JOB_FILE}.", code="not_a_run"
+        ) from error
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise SpisonetError(f"{path} is not a readable record of a run.") from error
+        raise SpisonetError(f"{path} is not a readable record of a run.", code="not_a_run") from error
+
+
+@contextmanager
+def recorded(
+    config: CommandConfig,
+    folder: Path,
+    translate: Callable[[Exception], Exception] | None = None,
+    **facts: object,
+) -> Iterator[dict[str, Any]]:
+    """Keep ``job.json``, ``run.log`` and ``progress.jsonl`` of a run in its output folder.
+
+    Parameters
+    ----------
+    config : CommandConfig
+        Configuration of the command.
+    folder : Path
+        Output folder, which exists.
+    translate : callable, optional
+        Returns the exception to raise for one that ends the run, such as a `SpisonetError` for lack of
+        memory.
+    **facts
+        Values that are recorded from the beginning.
+
+    Yields
+    ------
+    dict
+        The result, to be added to; it is recorded when the run has finished. A run that fails is recorded
+        with its ``error``: ``message``, ``code`` and ``field``.
+    """
+    started = time.monotonic()
+    result: dict[str, Any] = dict(facts)
+    if not getattr(config, "resume", False):
+        (folder / PROGRESS_FILE).unlink(missing_ok=True)  # of an earlier run
+    with log_to_folder(folder), progress_to_folder(folder):
+        write_job_record(folder, config, status=RUNNING, **facts)
+        try:
+            yield result
+        except KeyboardInterrupt:
+            write_job_record(folder, config, status=INTERRUPTED, **facts)
+            log.info("Interrupted: repeat the command with --resume to continue.")
+            raise
+        except Exception as error:
+            translated = error if translate is None else translate(error)
+            write_job_record(folder, config, status=FAILED, error=_error_record(translated, config), **facts)
+            if translated is error:
+                raise
+            raise translated from error
+        result["seconds"] = round(time.monotonic() - started, 1)
+        write_job_record(folder, config, status=FINISHED, **result)
+
+
+def record_failure(config: CommandConfig, error: SpisonetError) -> None:
+    """Record a failure before the run began, if its output folder has a queued record.
+
+    Programs that start commands write such a record; without one nothing is written.
+    """
+    outputs = (
+        v for name, v in config if isinstance(v, Path) and is_output(name, type(config).model_fields[name])
+    )
+    for folder in (place for output in outputs for place in (output, output.parent)):
+        if not (folder / JOB_FILE).is_file():
+            continue
+        with suppress(SpisonetError):
+            record = read_job_record(folder)
+            if record.get("status") == QUEUED and record.get("command") == config.command:
+                failed = {"status": FAILED, "error": _error_record(error, config)}
+                write_json(folder / JOB_FILE, record | failed)
+
+
+def _error_record(error: Exception, config: CommandConfig) -> dict[str, str | None]:
+    if isinstance(error, SpisonetError):
+        return error.locate(config).as_record()
+    message = str(error) or type(error).__name__
+    return SpisonetError(message, code=INTERNAL_ERROR).as_record()
+
+
+def require_same_run(config: CommandConfig, folder: Path) -> None:
+    """Check that the run in a folder can be resumed with this configuration.
+
+    Raises
+    ------
+    SpisonetError
+        If the folder contains no run, or an option differs.
+    """
+    if not (folder / JOB_FILE).is_file():
+        raise SpisonetError(
+            f"There is no run to resume in {folder}: it contains no {JOB_FILE}.",
+            code="not_a_run",
+            field="resume",
+        )
+    record = read_job_record(folder)
+    if name := changed_option(config, record):
+        raise SpisonetError(
+            f"--{name} was {record['config'].get(name)} in the run in {folder} and is "
+            f"{getattr(config, name)} now; repeat the same command line to resume it.",
+            code="changed_option",
+            field=name,
+        )
 
 
 def changed_option(config: CommandConfig, record: dict[str, Any]) -> str | None:
-    """Name an option whose value differs between a run and an earlier run's record, if it matters.
+    """Return the name of an option that differs between a run and a record, or None.
 
-    See `CommandConfig.free_on_resume` for those that do not.
+    Options in `CommandConfig.free_on_resume` are ignored.
     """
     for name, value in config.model_dump(mode="json").items():
-        # What a record of an older version does not know was the default then.
+        # Records of older versions lack newer options, which then had their default.
         before = record["config"].get(name, type(config).model_fields[name].default)
         if name not in config.free_on_resume and before != value:
             return name
     return None
+
+
+def located_config(config: C, record: dict[str, Any], folder: Path, required: Collection[str]) -> C:
+    """Return a recorded configuration whose input paths can be read from the current folder.
+
+    A path is looked for where the run found it: relative to its working directory. If it is not there, it is
+    looked for at the same place relative to the output folder, in case both were moved together.
+
+    Parameters
+    ----------
+    config : CommandConfig
+        The configuration in the record.
+    record : dict
+        See `read_job_record`.
+    folder : Path
+        Output folder of the run, where it is now.
+    required : collection of str
+        Fields whose files have to exist.
+
+    Raises
+    ------
+    SpisonetError
+        If a required file is in neither place.
+    """
+    working_directory = Path(record.get("working_directory") or Path.cwd())
+    recorded_output = next(
+        (
+            working_directory / value
+            for name, value in config
+            if is_output(name, type(config).model_fields[name]) and isinstance(value, Path)
+        ),
+        None,
+    )
+    found: dict[str, Path] = {}
+    for name, value in config:
+        if not isinstance(value, Path) or is_output(name, type(config).model_fields[name]):
+            continue
+        places = [working_directory / value]
+        if recorded_output is not None:
+            places.append(Path(os.path.normpath(folder / os.path.relpath(places[0], recorded_output))))
+        existing = next((place for place in places if place.exists()), None)
+        if existing is None and name in required:
+            raise SpisonetError(
+                f"{value}, an input of the run in {folder}, is neither at "
+                f"{' nor at '.join(str(place) for place in dict.fromkeys(places))}.",
+                code="file_not_found",
+                field=name,
+            )
+        found[name] = existing or places[0]
+    return config.model_copy(update=found)

@@ -1,15 +1,10 @@
-"""Run a training command on its devices and processes; keep its record; check that it can be resumed."""
+"""Run a training command on its devices and processes."""
 
 from __future__ import annotations
 
-import logging
-import time
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from spisonet.errors import SpisonetError
-from spisonet.io.logs import log_to_folder
-from spisonet.io.run_record import JOB_FILE, changed_option, read_job_record, write_job_record
 from spisonet.learning.devices import choose_devices, use_cpu_threads
 from spisonet.learning.memory import GIGABYTE, Memory, is_out_of_memory
 from spisonet.learning.process_group import (
@@ -22,15 +17,11 @@ from spisonet.learning.process_group import (
 from spisonet.learning.training_job import join_workers, stop_workers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable
 
     import torch
 
-    from spisonet.io.config import CommandConfig
     from spisonet.learning.process_group import ProcessGroup
-
-log = logging.getLogger("spisonet")
 
 
 class DeviceChoices(Protocol):
@@ -87,64 +78,32 @@ def run_on_devices(
     memory.enforce()
     with process_group(device) as group:
         if group.is_main:
-            work(config, memory, group)
+            try:
+                work(config, memory, group)
+            except Exception as error:
+                translated = out_of_memory_error(device)(error)
+                if translated is error:
+                    raise
+                raise translated from error
             stop_workers(group)
         else:
             join_workers(device, group)
 
 
-@contextmanager
-def recorded(
-    config: CommandConfig, folder: Path, device: torch.device | None = None, **known: object
-) -> Iterator[dict[str, Any]]:
-    """Keep ``job.json`` and the log of a run; yields what is known of its outcome, to be added to.
+def out_of_memory_error(device: torch.device) -> Callable[[Exception], Exception]:
+    """Return a function that turns an exception for lack of memory on a device into a `SpisonetError`.
 
-    Parameters
-    ----------
-    config : CommandConfig
-        What was asked for.
-    folder : Path
-        Output folder, which exists.
-    device : torch.device, optional
-        Whose lack of memory is to be explained.
-    **known
-        What is recorded from the beginning.
+    It returns any other exception as it is; see `spisonet.io.run_record.recorded`.
     """
-    started = time.monotonic()
-    outcome: dict[str, Any] = dict(known)
-    with log_to_folder(folder):
-        write_job_record(folder, config, status="running", **known)
-        try:
-            yield outcome
-        except KeyboardInterrupt:
-            write_job_record(folder, config, status="interrupted", **known)
-            log.info("Interrupted: repeat the command with --resume to continue where it was.")
-            raise
-        except Exception as error:
-            write_job_record(folder, config, status="failed", **known)
-            if is_out_of_memory(error):
-                raise SpisonetError(
-                    f"{device} ran out of memory even with one crop at a time: "
-                    "give a smaller --cube_size or --filter_base."
-                ) from error
-            raise
-        outcome["seconds"] = round(time.monotonic() - started, 1)
-        write_job_record(folder, config, status="finished", **outcome)
 
-
-def require_same_run(config: CommandConfig, folder: Path) -> None:
-    """Check that a folder holds a run that can be resumed with this configuration.
-
-    Raises
-    ------
-    SpisonetError
-        If it holds none, or one with another option.
-    """
-    if not (folder / JOB_FILE).is_file():
-        raise SpisonetError(f"There is no run to resume in {folder}: it holds no {JOB_FILE}.")
-    record = read_job_record(folder)
-    if name := changed_option(config, record):
-        raise SpisonetError(
-            f"--{name} was {record['config'].get(name)} in the run in {folder} and is "
-            f"{getattr(config, name)} now; repeat the same command line to resume it."
+    def translate(error: Exception) -> Exception:
+        if not is_out_of_memory(error):
+            return error
+        return SpisonetError(
+            f"{device} is out of memory even with one subvolume at a time: reduce --cube_size or "
+            "--filter_base.",
+            code="out_of_memory",
+            field="cube_size",
         )
+
+    return translate

@@ -188,6 +188,19 @@ class Measurement:
         halves = zip(self.data, prediction, strict=True)  # one after the other, to save memory
         return torch.stack([self._complete_half(data, expected, prior_weight) for data, expected in halves])
 
+    def complete_by_constraints(self) -> Tensor:
+        """Complete the map with mask and positivity constraints only; return ``(n_halves, z, y, x)``.
+
+        The iteration of `complete` begins at the directional Wiener filter of the data, `weighted_data`. That
+        is not a prior, since it is made from the same data: the result is not drawn towards it (``a = 0``).
+        The iteration is stopped before it fits the noise.
+
+        References
+        ----------
+        Bertero & Boccacci (1998) Introduction to Inverse Problems in Imaging (projected Landweber iteration).
+        """
+        return self.complete(self.weighted_data, prior_weight=0.0)
+
     def _complete_half(self, data: Tensor, prediction: Tensor, prior_weight: float) -> Tensor:
         weight = self.data_weight_rfft
         measured, missing = rfft3(data) * weight, (1.0 - weight) * self.band_rfft

@@ -99,7 +99,7 @@ class SelfTrainingObjective:
         )
         self._constrained = measurement.weighted_data
         if measurement.has_constraints:
-            constrained = measurement.complete(measurement.weighted_data, prior_weight=0.0)
+            constrained = measurement.complete_by_constraints()
             self._constrained = apply_filter(constrained, measurement.fsc_weight_rfft)
 
     def begin_epoch(self, number: int) -> None:

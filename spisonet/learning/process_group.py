@@ -22,6 +22,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from spisonet.errors import SpisonetError
+from spisonet.io.logs import early_records, keep_early_records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -153,7 +154,7 @@ def run_in_processes(function: Callable[[T], None], argument: T, count: int) -> 
     )
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     try:
-        elastic_launch(config, _run_one)(function, argument, log.level)
+        elastic_launch(config, _run_one)(function, argument, log.level, early_records())
     except SignalException as stop:
         if stop.sigval == signal.SIGINT:
             raise KeyboardInterrupt from stop
@@ -260,11 +261,14 @@ def _end_with_parent(on_termination: Any) -> None:
         ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGTERM)
 
 
-def _run_one(function: Callable[[T], None], argument: T, log_level: int) -> None:
+def _run_one(
+    function: Callable[[T], None], argument: T, log_level: int, records: list[logging.LogRecord]
+) -> None:
     _end_with_parent(signal.default_int_handler)  # either signal ends it in an orderly way
     if int(os.environ["RANK"]) == 0:
         handler = logging.StreamHandler(sys.stdout)
         handler.setFormatter(logging.Formatter("%(message)s"))
         log.addHandler(handler)
         log.setLevel(log_level)
-    function(argument)
+    with keep_early_records(records):
+        function(argument)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from spisonet.anisotropy.fourier_weights import FourierWeights, reference_share
+from spisonet.anisotropy.constraints import deconvolve
+from spisonet.anisotropy.fourier_weights import FourierWeights, reference_weight
 from spisonet.anisotropy.preparation import correction_band, include_reference, prepare_measurement
 from spisonet.anisotropy.recombination import recombine
 from spisonet.fourier.filters import directional_whitening, shell_curve_to_rfft, whiten
@@ -124,15 +125,17 @@ def regularise(
     inverse = torch.from_numpy(np.where(weight > 0, 1 / np.maximum(weight, MIN_WEIGHT), 0).astype(np.float32))
     inverse[0, 0, 0] = 1.0
     measurement = replace(measurement, data=apply_filter(measurement.data, inverse.to(memory.device)))
-    prediction, losses, network = measurement.weighted_data, [], None
+    losses, network = [], None
     if training_config.epochs:
         training_job = training_config.training_job("this iteration", measurement, memory, start=start)
         trainer, predicted = train(training_job, memory.device, SINGLE_PROCESS, None, resume=False)
         assert predicted is not None
-        prediction = predicted
         losses, network = trainer.epoch_losses, trainer.average
+        corrected_maps = recombine(measurement, predicted, maps, scales)
+    else:
+        corrected_maps = deconvolve(measurement, maps, scales)
     references = []
-    for volume, corrected in zip(maps, recombine(measurement, prediction, maps, scales), strict=True):
+    for volume, corrected in zip(maps, corrected_maps, strict=True):
         inferred = _inferred_power(corrected.whole, volume, limit)
         reference = _filtered(corrected.whole, weight, band, voxel_size_angstrom, limit, settings)
         references.append(
@@ -157,7 +160,7 @@ def _include_initial_map(
     n = len(prior.initial_map)
     # RELION's low-pass filter has an edge of one shell to either side.
     shell = min(round(_shell_at(prior.initial_resolution_angstrom, n, voxel_size_angstrom)), limit)
-    low = reference_share(n, max(shell - 1, 1), INITIAL_EDGE_SHELLS)
+    low = reference_weight(n, max(shell - 1, 1), INITIAL_EDGE_SHELLS)
     low_map = symmetrised(prior.initial_map, prior.symmetry)
     return [include_reference(volume, low_map, low, weight) for volume in maps], np.maximum(weight, low)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from spisonet.anisotropy.reconstruct import DECONVOLVED_LABEL, MEASURED_LABEL
+from spisonet.anisotropy.independence import FOURIER_WEIGHTS, NETWORK, HalvesIndependence
 from spisonet.figures.reconstruction import NO_CLAIM
 
 if TYPE_CHECKING:
@@ -40,21 +40,22 @@ def note_on_independence(config: ReconstructConfig, record: dict[str, Any]) -> s
     record : dict
         Content of its ``job.json``.
     """
-    if config.i2 is None:
+    halves = HalvesIndependence.from_record(record["halves"])
+    if halves.independent is None:
         return "A single map was corrected; signal and noise cannot be separated independently."
-    if record["halves_independent"]:
+    if halves.independent:
         note = (
             "Each half was deconvolved separately, without a network."
             if config.method == "deconvolve"
             else "Each half was corrected by a network that was trained on this half only."
         )
-        if record.get("label") in (MEASURED_LABEL, DECONVOLVED_LABEL):
+        if FOURIER_WEIGHTS in halves.shared:
             note += " The Fourier weight was estimated from both halves."
         return (
             f"{note} In unmeasured directions the halves agree because mask and weight are the same: an FSC "
             "between them does not measure resolution there."
         )
-    if config.independent or config.method == "deconvolve":
+    if NETWORK not in halves.shared:
         return "The halves share start weights or a reference: the corrected halves are NOT independent."
     return (
         "One network was trained on both halves: the corrected halves are NOT independent, and an FSC "

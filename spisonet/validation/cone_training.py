@@ -80,10 +80,10 @@ class ConeTrainings:
 
     def without_cone(self, cone: Cone, number: int) -> tuple[ConeResult, PredictionEnsemble | None]:
         """Train without a cone; return the comparison in it and the ensemble of the whole map."""
-        prepared, memory = self.prepared, self.prepared.inputs.memory
+        prepared, memory = self.prepared, self.prepared.memory
         held_out = mask_out_cone(prepared.measurement, cone.inside_rfft(prepared.box))
         training_job = replace(prepared.training_config, seed=self.seed(number)).training_job(
-            f"all but cone {number}", held_out, memory, self.processes.count, prepared.inputs.pretrained
+            f"all but cone {number}", held_out, memory, self.processes.count, prepared.inputs.start_network
         )
         checkpoint = self.checkpoint_folder / f"checkpoint{number}.safetensors"
         trainer, prediction = train(training_job, memory.device, self.processes, checkpoint, self.resume)
@@ -93,7 +93,7 @@ class ConeTrainings:
             prepared.compare(rfft3(completed[0].cpu().numpy()), cone)
             for completed in (
                 half1.complete(prediction[:1]),
-                half1.complete(half1.weighted_data, prior_weight=0.0),
+                half1.complete_by_constraints(),
             )
         )
         variance = 0.0
@@ -110,7 +110,7 @@ class ConeTrainings:
 
     def ensemble_of_run(self) -> PredictionEnsemble | None:
         """Return the ensemble of the network that the maps were corrected with."""
-        prepared, memory = self.prepared, self.prepared.inputs.memory
+        prepared, memory = self.prepared, self.prepared.memory
         network, _ = load_network(prepared.network_path, prepared.run.config.filter_base)
         training_job = replace(prepared.training_config, epochs=0).training_job(
             "the run's network", self._whole, memory, 1, network

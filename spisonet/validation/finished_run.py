@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from spisonet.analysis.half_maps import HalfMaps, read_half_maps
 from spisonet.anisotropy.config import ReconstructConfig
-from spisonet.anisotropy.run_inputs import KEPT_STEM, with_reference
+from spisonet.anisotropy.independence import HalvesIndependence
+from spisonet.anisotropy.run_inputs import DATA_WEIGHT_STEM, with_reference
 from spisonet.errors import SpisonetError
 from spisonet.fourier.grids import half_from_centred
 from spisonet.io.mrc import Volume, read_volume
-from spisonet.io.run_record import read_job_record
+from spisonet.io.run_record import located_config, read_job_record
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
+
+INPUT_MAPS = ("i1", "i2", "mask", "reference")  # options whose files are read again
 
 
 @dataclass(frozen=True)
@@ -56,8 +59,13 @@ class FinishedRun:
         record = read_job_record(folder)
         if record.get("command") != ReconstructConfig.command or record.get("status") != "finished":
             raise SpisonetError(f"{folder} does not contain a finished {ReconstructConfig.command} run.")
+        if "halves" not in record:
+            raise SpisonetError(
+                f"{folder} was written by an older version: repeat {ReconstructConfig.command}."
+            )
         workers = min(ncpus, os.cpu_count() or 1)
-        return cls(folder, ReconstructConfig.from_options(record["config"]), record, workers)
+        config = ReconstructConfig.from_options(record["config"])
+        return cls(folder, located_config(config, record, folder, INPUT_MAPS), record, workers)
 
     @property
     def limit_angstrom(self) -> float:
@@ -67,9 +75,7 @@ class FinishedRun:
     @property
     def halves_coupled(self) -> bool:
         """Whether there are two corrected halves that are not independent."""
-        if self.config.i2 is None:
-            return False
-        return self.input_maps.coupled or not self.record["halves_independent"]
+        return HalvesIndependence.from_record(self.record["halves"]).independent is False
 
     @cached_property
     def half_maps(self) -> HalfMaps:
@@ -106,8 +112,8 @@ class FinishedRun:
     @property
     def data_weight_path(self) -> Path | None:
         """Data weight of the first map; None if the run did not write it."""
-        own = self.record["corrected_maps"][0].replace("corrected", KEPT_STEM, 1)
-        paths = (self.folder / name for name in (f"{KEPT_STEM}.mrc", own))
+        own = self.record["corrected_maps"][0].replace("corrected", DATA_WEIGHT_STEM, 1)
+        paths = (self.folder / name for name in (f"{DATA_WEIGHT_STEM}.mrc", own))
         return next((path for path in paths if path.is_file()), None)
 
     @cached_property

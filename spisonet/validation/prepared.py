@@ -6,10 +6,12 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import torch
+
 from spisonet.analysis.normalisation import measure_grey_scale
 from spisonet.anisotropy.fourier_weights import EDGE_SHELLS
 from spisonet.anisotropy.preparation import correction_band, prepare_measurement
-from spisonet.anisotropy.reconstruct import find_fourier_weights, training_config_of, units_of
+from spisonet.anisotropy.reconstruct import fourier_weights_of, training_config_of, training_units
 from spisonet.anisotropy.run_inputs import read_run_inputs
 from spisonet.errors import SpisonetError
 from spisonet.fourier.grids import rfft3
@@ -39,7 +41,9 @@ class PreparedValidation:
     run : FinishedRun
         The run.
     inputs : RunInputs
-        Its maps and options, read again.
+        Its maps, read again.
+    memory : Memory
+        Memory of the device.
     measurement : Measurement
         What the network to be validated was trained on: both halves, or half 1 of independent halves.
     half1_rfft, half2_rfft : ndarray
@@ -60,6 +64,7 @@ class PreparedValidation:
 
     run: FinishedRun
     inputs: RunInputs
+    memory: Memory
     measurement: Measurement
     half1_rfft: NDArray[np.complex64]
     half2_rfft: NDArray[np.complexfloating]
@@ -111,15 +116,15 @@ def prepare_validation(config: ValidateConfig, memory: Memory) -> PreparedValida
         raise SpisonetError("Held-out validation needs two half maps, but the run corrected a single map.")
     if run.config.method == "deconvolve":
         raise SpisonetError(f"{run.folder} was corrected without a network; only networks can be validated.")
-    inputs = read_run_inputs(run.config, memory)
-    weights = find_fourier_weights(run.config, inputs)
+    inputs = read_run_inputs(run.config)
+    weights = fourier_weights_of(inputs, run.config.independent, torch.get_num_threads())
     if not weights.learnable[1:].any():
         raise SpisonetError(f"{run.folder}: the half maps do not correlate, so no network was trained.")
     limit = weights.limit_resolution_angstrom
     first = inputs.maps.half1
     band = correction_band(weights, first.box * first.voxel_size_angstrom / limit)
-    unit = units_of(run.config, inputs.volumes)[0]
-    maps = [volume.data for volume in unit.members]
+    unit = training_units(inputs.volumes, run.config.independent, run.config.seed)[0]
+    maps = [volume.data for volume in unit.volumes]
     measurement, scales = prepare_measurement(
         maps, weights, band, inputs.mask, memory.device, run.config.positivity
     )
@@ -134,6 +139,7 @@ def prepare_validation(config: ValidateConfig, memory: Memory) -> PreparedValida
     return PreparedValidation(
         run=run,
         inputs=inputs,
+        memory=memory,
         measurement=measurement,
         half1_rfft=rfft3(measurement.data[0].cpu().numpy()),
         half2_rfft=rfft3(other) * band,
@@ -142,5 +148,5 @@ def prepare_validation(config: ValidateConfig, memory: Memory) -> PreparedValida
         corrected=[read_volume(path, run.config.apix) for path in paths],
         grey_deviation=scales[0].deviation,
         limit_angstrom=limit,
-        training_config=replace(training_config_of(run.config, inputs, run.config.seed), epochs=epochs),
+        training_config=replace(training_config_of(run.config, first.box), epochs=epochs),
     )

@@ -95,7 +95,7 @@ def validate(
     angle = config.cone_angle or gap_like_angle(directions)
     cones = directions.cones(config.cones, angle)
     log.info("Held-out cones: %d, half-angle %.0f°.", len(cones), angle)
-    if prepared.inputs.pretrained is not None:
+    if prepared.inputs.start_network is not None:
         log.warning(
             "The start weights may have been trained on these maps; the held-out recovery is then too high."
         )

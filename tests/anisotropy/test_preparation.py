@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from spisonet.anisotropy.fourier_weights import FourierWeights, fourier_weights_from_file, reference_share
+from spisonet.anisotropy.fourier_weights import FourierWeights, fourier_weights_from_file, reference_weight
 from spisonet.anisotropy.preparation import build_measurement, correction_band, include_reference
 from spisonet.fourier.grids import radius_rfft, rfft3
 from spisonet.fourier.windows import soft_lowpass_weights
@@ -17,7 +17,7 @@ N = 32
 def test_reference_gives_the_low_resolutions_only():
     rng = np.random.default_rng(0)
     volume, reference = (rng.normal(size=(N, N, N)).astype(np.float32) for _ in range(2))
-    combined = include_reference(volume, 3 * reference, reference_share(N, 6.0))
+    combined = include_reference(volume, 3 * reference, reference_weight(N, 6.0))
     mixed, own, other = (rfft3(v) for v in (combined, volume, reference))
     radius = radius_rfft((N, N, N))
     low, high = (radius <= 6) & (radius > 0), radius > 10

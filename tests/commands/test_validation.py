@@ -96,5 +96,5 @@ def test_what_cannot_be_validated_is_said_so(small_case, tmp_path, capsys):
     main(["reconstruct", *words, *QUICK, "--no-report", "--output_dir", str(out)])
     assert "Held-out validation needs two half maps" in failure(["validate", str(out)], capsys)
     assert "Null tests need two half maps" in failure(["nulltest", str(out)], capsys)
-    assert "holds no job.json" in failure(["validate", str(tmp_path)], capsys)
+    assert "contains no job.json" in failure(["validate", str(tmp_path)], capsys)
     assert not (out / "validation").exists()

@@ -1,0 +1,168 @@
+"""Correct half maps and write the results into the output folder of a run."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from spisonet.anisotropy.reconstruct import (
+    CorrectionOptions,
+    CorrectionResult,
+    fourier_weights_of,
+    reconstruct,
+)
+from spisonet.anisotropy.run_inputs import (
+    CLASSICAL_PREFIX,
+    CORRECTED_PREFIX,
+    DATA_WEIGHT_STEM,
+    FSC3D_FILE,
+    output_names,
+    read_run_inputs,
+)
+from spisonet.figures.reconstruction import write_figures
+from spisonet.fourier.grids import centred_from_half
+from spisonet.io.atomic import prepare_output_folder
+from spisonet.io.labels import DATA_WEIGHT, FSC_3D, label_with_tokens
+from spisonet.io.mrc import Volume, write_volume
+from spisonet.io.run_record import recorded, require_same_run
+from spisonet.learning.checkpoint import save_network
+from spisonet.learning.launcher import out_of_memory_error
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from spisonet.anisotropy.config import ReconstructConfig
+    from spisonet.learning.memory import Memory
+    from spisonet.learning.process_group import ProcessGroup
+
+log = logging.getLogger("spisonet")
+
+
+def correct_into_folder(
+    config: ReconstructConfig, memory: Memory, processes: ProcessGroup, figures: bool = True
+) -> CorrectionResult:
+    """Correct half maps and write the results into ``config.output_dir``.
+
+    Called in the main process while the others `join_workers`.
+
+    Parameters
+    ----------
+    config : ReconstructConfig
+        Inputs and options.
+    memory : Memory
+        Device, and how much of its memory may be used.
+    processes : ProcessGroup
+        Processes that train together.
+    figures : bool
+        Draw the figures.
+
+    Raises
+    ------
+    SpisonetError
+        If an input or option is unusable (nothing is written then), or if training fails.
+    """
+    inputs = read_run_inputs(config)
+    options = CorrectionOptions.from_config(config, inputs.maps.half1.box)
+    if options.training.cube_size != config.cube_size:
+        log.info(
+            "Subvolumes of %d instead of %d voxels fit into the box of %d voxels.",
+            options.training.cube_size,
+            config.cube_size,
+            inputs.maps.half1.box,
+        )
+    weights = fourier_weights_of(inputs, config.independent, torch.get_num_threads())
+    folder, names = config.output_dir, output_names(inputs.volumes)
+    if config.resume:
+        require_same_run(config, folder)
+    prepare_output_folder(folder)
+    if not config.resume:
+        _remove_old_results(folder, names)
+    with recorded(config, folder, out_of_memory_error(memory.device)) as record:
+        if config.aniso_file is None:
+            _write_fourier_volume(
+                folder / FSC3D_FILE, inputs.maps.half1, weights.fsc_weight_rfft, "conical 3D FSC", FSC_3D
+            )
+        result = reconstruct(inputs, weights, options, memory, processes, folder, config.resume)
+        record["device"], record["processes"] = str(memory.device), processes.count
+        record.update(_write_results(folder, names, config.method, inputs.volumes, result))
+        if figures:
+            record["figures"] = _draw_figures(folder, inputs.volumes, inputs.mask, result)
+        log.info("Corrected maps are in %s.", folder)
+    return result
+
+
+def _remove_old_results(folder: Path, names: list[str]) -> None:
+    """Remove the training state of another run and its maps of the same names."""
+    maps = [
+        folder / f"{CORRECTED_PREFIX}{name}{suffix}.mrc" for name in names for suffix in ("", "_filtered")
+    ]
+    maps += [folder / f"{DATA_WEIGHT_STEM}{suffix}.mrc" for suffix in ("", *(f"_{name}" for name in names))]
+    maps += [folder / f"{CLASSICAL_PREFIX}{name}.mrc" for name in names]
+    for path in [*folder.glob("checkpoint*.safetensors"), *maps]:
+        path.unlink(missing_ok=True)
+
+
+def _write_results(
+    folder: Path, names: list[str], method: str, volumes: list[Volume], result: CorrectionResult
+) -> dict[str, Any]:
+    """Write maps, weights and networks; return the numbers for ``job.json``."""
+    for unit in result.units:
+        if unit.network is not None:
+            path = folder / f"network{unit.unit.suffix}.safetensors"
+            save_network(path, unit.network, {"trained_on": unit.unit.name})
+            log.info("Wrote %s", path)
+        weight = result.data_weight_rfft(unit)
+        path = folder / f"{DATA_WEIGHT_STEM}{unit.unit.suffix}.mrc"
+        _write_fourier_volume(path, volumes[0], weight, "data weight", DATA_WEIGHT)
+    label = result.halves.label(method)
+    log.info("Header label: %s", label)
+    for name, volume, corrected in zip(names, volumes, result.corrected, strict=True):
+        for path, data in (
+            (folder / f"{CORRECTED_PREFIX}{name}.mrc", corrected.whole),
+            (folder / f"{CORRECTED_PREFIX}{name}_filtered.mrc", corrected.filtered),
+        ):
+            write_volume(path, volume.with_data(data), label)
+            log.info("Wrote %s", path)
+    classical = [f"{CLASSICAL_PREFIX}{name}.mrc" for name in names] if method == "learn" else []
+    for name, volume, deconvolved in zip(classical, volumes, result.deconvolved, strict=False):
+        own_label = result.deconvolved_halves.label("deconvolve")
+        write_volume(folder / name, volume.with_data(deconvolved.whole), own_label)
+    return {
+        "halves": result.halves.as_record(),
+        "label": label,
+        "limit_resolution_angstrom": round(result.limit_resolution_angstrom, 3),
+        "unmeasured_fraction": round(result.unmeasured_fraction, 4),
+        "corrected_by_shell": result.corrected_by_shell,
+        "epoch_losses": result.epoch_losses,
+        "corrected_maps": [f"{CORRECTED_PREFIX}{name}.mrc" for name in names],
+        "classical_maps": classical,
+    }
+
+
+def _write_fourier_volume(
+    path: Path, like: Volume, values_rfft: NDArray[np.float32], name: str, token: str
+) -> None:
+    """Write a half spectrum as a centred cube, without the place of the map in space."""
+    cube = Volume(centred_from_half(values_rfft, like.box), like.voxel_size_angstrom)
+    write_volume(path, cube, label_with_tokens(f"spisonet: {name}, DC at n//2", data=token))
+
+
+def _draw_figures(
+    folder: Path, volumes: list[Volume], mask: NDArray[np.float32] | None, result: CorrectionResult
+) -> list[str]:
+    corrected = [v.with_data(m.whole) for v, m in zip(volumes, result.corrected, strict=True)]
+    figures = write_figures(
+        folder,
+        volumes,
+        corrected,
+        mask,
+        result.units[0].data_weight_rfft,
+        result.limit_resolution_angstrom,
+        result.epoch_losses,
+    )
+    return [path.name for path in figures]
