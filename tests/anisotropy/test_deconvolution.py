@@ -125,4 +125,4 @@ def test_the_command_needs_no_network(small_case, tmp_path):
     before = read_volume(small_case.half1)
     assert corrected.origin_angstrom == before.origin_angstrom
     assert not np.array_equal(corrected.data, before.data)
-    assert "no network" in (out / "report.html").read_text(encoding="utf-8")
+    assert "without a network" in (out / "report.html").read_text(encoding="utf-8")
