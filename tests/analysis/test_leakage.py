@@ -42,7 +42,7 @@ def test_leakage_guard_leaves_noisy_maps_alone():
     assert mask_leakage_weight([noise], ball(N, 9)).mean() > 0.98
 
 
-def test_void_guard_finds_what_a_window_put_into_an_empty_cone():
+def test_leakage_weight_is_small_where_a_window_leaks_into_an_empty_cone():
     rng = np.random.default_rng(2)
     kz, _, _ = frequency_axes_rfft((N, N, N))
     radius = radius_rfft((N, N, N))
@@ -61,7 +61,7 @@ def test_void_guard_finds_what_a_window_put_into_an_empty_cone():
     assert guard[measured].mean() > 0.95
 
 
-def test_void_guard_keeps_directions_that_are_merely_attenuated():
+def test_leakage_weight_keeps_attenuated_directions():
     spectrum = rfft3(np.random.default_rng(3).normal(size=(N, N, N)).astype(np.float32))
     kz, _, _ = frequency_axes_rfft((N, N, N))
     weak = np.abs(kz) > 0.8 * radius_rfft((N, N, N))
@@ -70,7 +70,7 @@ def test_void_guard_keeps_directions_that_are_merely_attenuated():
     assert guard[weak].mean() > 0.95
 
 
-def test_highest_nearby_spreads_a_weight_by_one_coefficient_within_its_shells():
+def test_local_maximum_spreads_a_weight_by_one_coefficient_within_its_shells():
     weight = np.zeros((N, N, N // 2 + 1), dtype=np.float32)
     weight[5, 0, 0] = weight[-5, 0, 0] = weight[3, 0, 4] = 0.7  # all in shell 5
     found = local_maximum(weight)
