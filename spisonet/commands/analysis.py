@@ -27,7 +27,8 @@ from spisonet.io.atomic import prepare_output_file, write_json
 from spisonet.io.config import command_words
 from spisonet.io.labels import FSC_3D, SAMPLING_DENSITY, label_with_tokens
 from spisonet.io.mrc import Volume, write_volume
-from spisonet.report.diagnosis import COUPLED, diagnosis_section
+from spisonet.report.diagnosis import diagnosis_section
+from spisonet.report.independence import COUPLED_INPUT
 from spisonet.report.page import warning, write_page
 
 if TYPE_CHECKING:
@@ -246,12 +247,12 @@ def run_diagnose(config: DiagnoseConfig) -> None:
         "halves_coupled": maps.coupled,
     }
     write_json(page.with_suffix(".json"), record | section.numbers)
-    notes = [warning(COUPLED)] if maps.coupled else []
+    notes = [warning(COUPLED_INPUT)] if maps.coupled else []
     command_line = shlex.join(["spisonet.py", *command_words(config)])
     how = f"<p>spisonet {__version__}, by this command:</p><pre>{escape(command_line)}</pre>"
     write_page(page, f"spisonet: {config.h}", "Diagnosis", *notes, section.html, how)
     if maps.coupled:
-        log.warning(COUPLED)
+        log.warning(COUPLED_INPUT)
     _log_recommendation(recommendation)
     log.info("Written: %s", page)
 

@@ -32,11 +32,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("spisonet")
 
-COUPLED = (
-    "The half maps were already corrected by one network and are not independent; inferred signal counts as "
-    "measured."
-)
-
 
 def diagnosis_of_run(run: FinishedRun, page: Path) -> Section | None:
     """Diagnose the input half maps of a run; None for a single map, or if they correlate too little.

@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from spisonet.learning.measurement import Measurement
 
 MEASURED = 0.3  # data weight from which a coefficient is compared
-AXES_PER_EDGE = 13  # 7.5 degrees between axes that are looked at
-RESOLVED_DEGREES = 7.5
-BEST = 0.95  # quantile of the directions
-SMALLEST_DEGREES, LARGEST_DEGREES = 20.0, 60.0
-WELL_MEASURED = 0.8  # of the best cone's share
+AXES_PER_EDGE = 13  # axes 7.5 degrees apart
+RESOLVED_DEGREES = 7.5  # half-angle in which the measured fraction of a direction is taken
+BEST_QUANTILE = 0.95  # of the directions
+SMALLEST_DEGREES, LARGEST_DEGREES = 20.0, 60.0  # default half-angles of held-out cones
+WELL_MEASURED = 0.8  # of the measured fraction of the best cone
 MIN_COEFFICIENTS = 8  # of a shell
 HALF = 0.5  # recovery that counts as recovered
 
@@ -71,15 +71,15 @@ class Cone:
 
 @dataclass(frozen=True)
 class MeasuredDirections:
-    """How well directions were measured.
+    """Measured part of Fourier space by direction.
 
     Attributes
     ----------
     axes : ndarray
         ``(n_axes, 3)`` unit vectors ``(x, y, z)``.
     measured, total : ndarray
-        ``(n_axes,)`` sum of the weights of the coefficients nearest to each axis, and what it would be if all
-        were measured. A coefficient counts by ``1 / |k|²``, so that shells are weighted equally.
+        ``(n_axes,)`` sum of the data weights of the coefficients nearest to each axis, and the sum for data
+        weights of 1. Coefficients have a weight of ``1 / |k|²``, so that shells are weighted equally.
     """
 
     axes: NDArray[np.float64]
@@ -88,7 +88,7 @@ class MeasuredDirections:
 
     @classmethod
     def of(cls, weight_rfft: NDArray[np.float32], last_shell: float) -> MeasuredDirections:
-        """Sum up a weight ``(n, n, n // 2 + 1)`` in 0..1 up to where the correction ends."""
+        """Sum a data weight ``(n, n, n // 2 + 1)`` in 0..1 up to a shell."""
         n = len(weight_rfft)
         radius = radius_rfft((n, n, n))
         chosen = (radius > FIRST_CONE_SHELL) & (radius <= last_shell)
@@ -100,26 +100,27 @@ class MeasuredDirections:
         measured, total = (by_shell.sum(axis=0) for by_shell in sums)
         return cls(grid.directions, measured, total)
 
-    def share(self, half_angle_degrees: float) -> NDArray[np.float64]:
-        """Share in 0..1 of the cone around each axis that was measured."""
+    def measured_fraction(self, half_angle_degrees: float) -> NDArray[np.float64]:
+        """Return the measured fraction ``(n_axes,)`` in 0..1 of the cone around each axis."""
         inside = cone_weights(self.axes, half_angle_degrees)
-        share: NDArray[np.float64] = (inside @ self.measured) / np.maximum(inside @ self.total, 1e-30)
-        return share
+        fraction: NDArray[np.float64] = (inside @ self.measured) / np.maximum(inside @ self.total, 1e-30)
+        return fraction
 
     @property
     def largest_gap_degrees(self) -> float:
-        """Half-angle of the largest cone in which no direction was measured half as well as the best ones."""
-        share = self.share(RESOLVED_DEGREES)
-        good = share >= HALF * np.quantile(share, BEST)
+        """Half-angle of the largest cone without a direction measured half as well as the best directions."""
+        fraction = self.measured_fraction(RESOLVED_DEGREES)
+        good = fraction >= HALF * np.quantile(fraction, BEST_QUANTILE)
         nearest = self._cosines[:, good].max(axis=1)
         return float(np.degrees(np.arccos(np.clip(nearest.min(), 0, 1))))
 
     def cones(self, count: int, half_angle_degrees: float) -> list[Cone]:
-        """Choose cones that were well measured and are far from each other, the best measured first.
+        """Choose well-measured cones far from each other, the best measured first.
 
-        There are fewer if fewer directions were measured.
+        Fewer than `count` are returned if fewer cones that do not contain each other's axes are well
+        measured.
         """
-        quality = self.share(half_angle_degrees)
+        quality = self.measured_fraction(half_angle_degrees)
         good = quality >= WELL_MEASURED * quality.max()
         chosen = [int(np.argmax(quality))]
         while len(chosen) < count:
