@@ -1,4 +1,4 @@
-"""Configurations of the commands ``spisonet relion ...``."""
+"""Options of the commands ``spisonet relion ...``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Positional = CommandLine(positional=True)
 
 
 class InstallJobsConfig(CommandConfig):
-    """Write ready job.star files of this program's External jobs, and a SLURM script, into a project."""
+    """Install job templates (job.star) of the External jobs, and a SLURM script, in a RELION project."""
 
     command: ClassVar[str] = "install-jobs"
     examples: ClassVar[tuple[str, ...]] = (
@@ -24,12 +24,12 @@ class InstallJobsConfig(CommandConfig):
 
     project: Annotated[Path, Positional] = Field(Path(), description="RELION project folder.")
     relion31: str | None = Field(
-        None, description="Job that RELION 3.1 is to show on 'Load job settings' of its External tab."
+        None, description="Job that RELION 3.1 loads with 'Load job settings' on its External tab."
     )
 
 
 class ListJobsConfig(CommandConfig):
-    """List this program's External jobs with their inputs and parameters."""
+    """List the External jobs with their inputs and parameters."""
 
     command: ClassVar[str] = "list-jobs"
     examples: ClassVar[tuple[str, ...]] = ("spisonet relion list-jobs",)

@@ -1,4 +1,4 @@
-"""Read the words that RELION runs an External job with."""
+"""Command-line arguments of an External job, as RELION passes them."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ INPUTS = {
     "in_movies": "Input movies",
 }
 FOLDER, THREADS, CONTROL = "o", "j", "pipeline_control"
-# What a user writes into a parameter's value: as if it were not there, or explicitly nothing.
-DEFAULT_WORDS, NOTHING = ("auto", "default"), "none"
-LIKENESS = 0.3  # of names from which one may be meant by the other
+# Values of parameters that stand for the default, and for no value.
+DEFAULT_WORDS, NONE_WORD = ("auto", "default"), "none"
+MIN_SIMILARITY = 0.3  # of an unknown name to the parameter that is suggested
 
 
 @dataclass(frozen=True)
 class JobCall:
-    """What RELION asked for.
+    """Arguments of an External job.
 
     Attributes
     ----------
     folder : Path
-        The job's folder, relative to the project.
+        Job folder, relative to the project.
     inputs : dict
-        Input nodes by their flag without hyphens, such as ``in_3dref``.
+        Input nodes by option name, such as ``in_3dref``.
     threads : int
         Number of threads.
     parameters : dict
-        Value by name, as the user wrote them; "" for a name without a value.
+        Values of the parameters by name, as the user wrote them; "" for a name without a value.
     """
 
     folder: Path
@@ -53,7 +53,7 @@ class JobCall:
         Raises
         ------
         SpisonetError
-            If it was not given or does not exist.
+            If it was not given.
         """
         if name not in self.inputs:
             raise SpisonetError(f"The job needs {INPUTS[name]} (--{name}): {meaning}.")
@@ -61,12 +61,12 @@ class JobCall:
 
 
 def find_folder(words: list[str]) -> Path:
-    """Return the job's folder, whatever else is wrong with the words.
+    """Return the job folder, even if other arguments are invalid.
 
     Raises
     ------
     SpisonetError
-        If there is none.
+        If ``--o`` is missing.
     """
     if f"--{FOLDER}" in words[:-1]:
         return Path(words[words.index(f"--{FOLDER}") + 1])
@@ -76,19 +76,19 @@ def find_folder(words: list[str]) -> Path:
 
 
 def read_call(words: list[str], inputs: Iterable[str]) -> JobCall:
-    """Read all words; RELION does not quote, so that a value with spaces comes in several.
+    """Read the arguments; RELION does not quote values, so one with spaces is several arguments.
 
     Parameters
     ----------
     words : list of str
-        The command line.
+        Arguments.
     inputs : iterable of str
-        Which of `INPUTS` the job takes.
+        Names in `INPUTS` that the job takes.
 
     Raises
     ------
     SpisonetError
-        If an input does not exist or is none of the job's, or something is given twice.
+        If an input does not exist or is not an input of this job, or if an argument is given twice.
     """
     given: dict[str, str] = {}
     name = ""
@@ -100,7 +100,7 @@ def read_call(words: list[str], inputs: Iterable[str]) -> JobCall:
                 raise SpisonetError(f"--{name} is given twice.")
             given[name] = value
         elif not name:
-            raise SpisonetError(f"{word} is given without the name of a parameter before it.")
+            raise SpisonetError(f"{word} does not follow the name of a parameter.")
         else:
             given[name] = f"{given[name]} {word}".strip()
     given.pop(CONTROL, None)
@@ -109,40 +109,40 @@ def read_call(words: list[str], inputs: Iterable[str]) -> JobCall:
     for name, path in nodes.items():
         if name not in allowed:
             known = " and ".join(f"{INPUTS[i]} (--{i})" for i in INPUTS if i in allowed)
-            raise SpisonetError(f"The job has no use for {INPUTS[name]} (--{name}); it takes {known}.")
+            raise SpisonetError(f"{INPUTS[name]} (--{name}) is not an input of this job; it takes {known}.")
         if not path.exists():
             raise SpisonetError(f"{INPUTS[name]} {path} does not exist.")
     folder, threads = Path(given.pop(FOLDER)), given.pop(THREADS, "") or "1"
     if not threads.isdecimal() or int(threads) < 1:
-        raise SpisonetError(f"--{THREADS} {threads} is no number of threads.")
+        raise SpisonetError(f"--{THREADS} {threads} is not a valid number of threads.")
     return JobCall(folder, nodes, int(threads), {n: v for n, v in given.items() if n not in INPUTS})
 
 
 def as_options(
     parameters: Mapping[str, str], names: Iterable[str], flags: Container[str], aliases: Mapping[str, str]
 ) -> dict[str, str | None]:
-    """Match a job's parameters with the names of a command's options; capitals do not matter.
+    """Match the parameters of a job with the options of a command, ignoring case.
 
     Parameters
     ----------
     parameters : mapping
-        Value by name, as the user wrote them.
+        Values by name, as the user wrote them.
     names : iterable of str
-        The options that may be chosen.
+        Options that may be set.
     flags : container of str
-        Those among them that a name without a value turns on; another's without a value has its default.
+        Options that a name without a value turns on; other options keep their default then.
     aliases : mapping
-        Option by another name for it.
+        Options by their alternative names.
 
     Returns
     -------
     dict
-        Value by option, None for the value ``none``; those whose value asks for the default are left out.
+        Values by option; None for the value ``none``. Options with a value for the default are left out.
 
     Raises
     ------
     SpisonetError
-        If a name is none of the job's; it names the nearest.
+        If a name is not a parameter of the job; the message suggests the most similar one.
     """
     known = {name.lower(): name for name in names}
     known |= {alias.lower(): option for alias, option in aliases.items()}
@@ -150,14 +150,18 @@ def as_options(
     for name, value in parameters.items():
         option = known.get(name.lower())
         if option is None:
-            nearest = difflib.get_close_matches(name.lower(), known, n=1, cutoff=LIKENESS)
-            hint = f"did you mean {nearest[0]}?" if nearest else f"it has {', '.join(sorted(known))}."
-            raise SpisonetError(f"{name} is no parameter of this job; {hint}")
+            nearest = difflib.get_close_matches(name.lower(), known, n=1, cutoff=MIN_SIMILARITY)
+            hint = (
+                f"did you mean {nearest[0]}?"
+                if nearest
+                else f"its parameters are {', '.join(sorted(known))}."
+            )
+            raise SpisonetError(f"{name} is not a parameter of this job; {hint}")
         if option in options:
             raise SpisonetError(f"{option} is given twice, once as {name}.")
         if not value and option in flags:
             options[option] = "true"
-        elif value.lower() == NOTHING:
+        elif value.lower() == NONE_WORD:
             options[option] = None
         elif value and value.lower() not in DEFAULT_WORDS:
             options[option] = value

@@ -1,4 +1,4 @@
-"""A job's folder, as RELION's pipeline reads it: exit files, output nodes, the wish to abort, the note."""
+"""Job folder as RELION's pipeline reads it: exit files, output nodes, abort file, note."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ NODES_FILE, NOTE_FILE = "RELION_OUTPUT_NODES.star", "note.txt"
 ABORT_FILE = "RELION_JOB_ABORT_NOW"
 
 
-class Ending(Enum):
-    """How a job ended: the name of the empty file that tells RELION."""
+class ExitFile(Enum):
+    """Empty file by which RELION recognises the end of a job."""
 
     SUCCESS = "RELION_JOB_EXIT_SUCCESS"
     FAILURE = "RELION_JOB_EXIT_FAILURE"
@@ -29,24 +29,24 @@ class Ending(Enum):
 
 
 class NodeType(Enum):
-    """Label (read by RELION 4 and 5) and number (read by 3.1) of a kind of output."""
+    """Node type of an output: label (RELION 4 and 5) and number (RELION 3.1)."""
 
     MAP = ("DensityMap.mrc", 6)
     HALF_MAP = ("DensityMap.mrc.halfmap", 10)
-    TOMOGRAMS = ("TomogramGroupMetadata.star.relion", 1)  # 3.1 knows them as micrographs
+    TOMOGRAMS = ("TomogramGroupMetadata.star.relion", 1)  # micrographs in RELION 3.1
     LOGFILE = ("LogFile.pdf.relion", 13)
 
 
 @dataclass(frozen=True)
 class Node:
-    """An output that RELION shows, and offers to other jobs.
+    """Output that RELION displays and offers as an input of other jobs.
 
     Attributes
     ----------
     name : str
-        File name in the job's folder.
+        File name in the job folder.
     type : NodeType
-        What it is.
+        Type of the output.
     """
 
     name: str
@@ -54,42 +54,42 @@ class Node:
 
 
 class JobFolder:
-    """The folder of one External job.
+    """Folder of an External job.
 
     Parameters
     ----------
     path : Path
-        Relative to the project, as RELION gave it.
+        Folder, relative to the project.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def begin(self) -> None:
-        """Remove what an earlier run of the job said of its end.
+    def prepare(self) -> None:
+        """Remove the exit files of an earlier run.
 
-        A wish to abort stays: RELION removes an old one itself, so this one is meant.
+        An abort file is kept: RELION removes old ones itself, so it belongs to this run.
 
         Raises
         ------
         SpisonetError
-            If the folder is not there or cannot be written.
+            If the folder does not exist or cannot be written.
         """
         if not self.path.is_dir():
             raise SpisonetError(
-                f"--o {self.path} is not a folder; RELION makes it, and runs jobs in the project folder."
+                f"--o {self.path} is not a folder; RELION creates it and runs jobs in the project folder."
             )
         prepare_output_folder(self.path)
-        for ending in Ending:
-            (self.path / ending.value).unlink(missing_ok=True)
+        for exit_file in ExitFile:
+            (self.path / exit_file.value).unlink(missing_ok=True)
 
     @property
-    def abort_is_asked_for(self) -> bool:
-        """Whether somebody pressed *Abort running*."""
+    def abort_requested(self) -> bool:
+        """Whether the user has pressed *Abort running*."""
         return (self.path / ABORT_FILE).exists()
 
-    def note(self, text: str) -> None:
-        """Add to the job's ``note.txt``, in which RELION keeps what was run and users what they thought."""
+    def append_note(self, text: str) -> None:
+        """Append a command to ``note.txt``, RELION's record of the commands of a job."""
         stamp = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
         path = self.path / NOTE_FILE
         try:
@@ -99,7 +99,7 @@ class JobFolder:
             raise SpisonetError(f"{path} cannot be written: {error.strerror}.") from error
 
     def write_nodes(self, nodes: Iterable[Node]) -> None:
-        """Tell RELION of the outputs that are there, in the form that all its versions read."""
+        """Write ``RELION_OUTPUT_NODES.star`` with the outputs that exist, for all RELION versions."""
         rows = [
             f"{self.path / node.name} {node.type.value[0]} {node.type.value[1]}"
             for node in nodes
@@ -110,9 +110,9 @@ class JobFolder:
         with atomic_path(self.path / NODES_FILE) as temporary:
             temporary.write_text("\n".join(["data_output_nodes", "", "loop_", *header, *rows, ""]) + "\n")
 
-    def end(self, ending: Ending) -> None:
-        """Tell RELION that the job is over; nothing may be written after this."""
-        with suppress(OSError):  # a folder that cannot be written cannot be told
-            if ending is Ending.ABORTED:
+    def write_exit_file(self, exit_file: ExitFile) -> None:
+        """Write the exit file, after which RELION considers the job finished."""
+        with suppress(OSError):  # the folder may not be writable
+            if exit_file is ExitFile.ABORTED:
                 (self.path / ABORT_FILE).unlink(missing_ok=True)
-            (self.path / ending.value).touch()
+            (self.path / exit_file.value).touch()

@@ -1,4 +1,4 @@
-"""Put the jobs where RELION's GUI can load them."""
+"""Write job templates that RELION's GUI can load."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from pydantic_core import PydanticUndefined
 
-from relion_external.jobs.definitions import JOBS, Job
-from relion_external.jobs.project import finished_halves
+from relion_external.jobs.definitions import JOBS
+from relion_external.jobs.map_metadata import last_refined_half1
 from relion_external.jobs.run import describe
 from relion_external.process import available_cores
 from spisonet.errors import SpisonetError
@@ -20,13 +20,14 @@ from spisonet.io.atomic import atomic_path, prepare_output_folder
 
 if TYPE_CHECKING:
     from relion_external.config import InstallJobsConfig, ListJobsConfig
+    from relion_external.jobs.job import Job
 
 log = logging.getLogger("spisonet")
 
 FOLDER, SLURM_FILE = "spisonet_jobs", "slurm_gpu.sh"
 PROJECT_FILE, RELION31_FILE = "default_pipeline.star", ".gui_externaljob.star"
-MOST_THREADS = 16
-# RELION replaces the XXX...XXX. Its queue tab's further fields can be added as XXXextra1XXX and so on.
+MAX_THREADS = 16
+# RELION replaces XXX...XXX. Further fields of its queue tab can be added as XXXextra1XXX and so on.
 SLURM = """\
 #!/bin/bash
 #SBATCH --job-name=spisonet
@@ -37,7 +38,7 @@ SLURM = """\
 #SBATCH --output=XXXoutfileXXX
 #SBATCH --error=XXXerrfileXXX
 #SBATCH --open-mode=append
-# For several GPUs, ask for more in --gres and give the job the parameter gpuID, as in 0,1.
+# For several GPUs, request them in --gres and set the parameter gpuID of the job, for example to 0,1.
 
 XXXcommandXXX
 """
@@ -58,41 +59,43 @@ _rlnJobOptionValue #2
 
 
 def run_list_jobs(config: ListJobsConfig) -> None:
-    """Print what every job takes."""
+    """Print the inputs and parameters of every job."""
     log.info("%s", "\n".join(describe(job) for job in JOBS.values()))
-    log.info("To have them ready in RELION's GUI: spisonet relion install-jobs PROJECT")
+    log.info("To install the job templates for RELION's GUI: spisonet relion install-jobs PROJECT")
 
 
 def run_install_jobs(config: InstallJobsConfig) -> None:
-    """Write the job files of a project.
+    """Write the job templates of a project.
 
     Raises
     ------
     SpisonetError
-        If the folder is no RELION project or cannot be written, or `relion31` is no job.
+        If the folder is not a RELION project or cannot be written, or `relion31` is not a job.
     """
     if not (config.project / PROJECT_FILE).is_file():
         raise SpisonetError(
-            f"{config.project.resolve()} is no RELION project: it holds no {PROJECT_FILE}. "
+            f"{config.project.resolve()} is not a RELION project: it has no {PROJECT_FILE}. "
             "Start RELION there first."
         )
     if config.relion31 is not None and config.relion31 not in JOBS:
         nearest = difflib.get_close_matches(config.relion31, JOBS, n=1, cutoff=0.0)[0]
-        raise SpisonetError(f"--relion31 {config.relion31} is no job; did you mean {nearest}?")
+        raise SpisonetError(f"--relion31 {config.relion31} is not a job; did you mean {nearest}?")
     folder = config.project / FOLDER
     prepare_output_folder(folder)
     script = (folder / SLURM_FILE).resolve()
     _write(script, SLURM)
     script.chmod(0o755)
-    halves = finished_halves(config.project)
+    half1 = last_refined_half1(config.project)
     for job in JOBS.values():
         prepare_output_folder(folder / job.name)
-        text = job_star(job, script, halves)
+        text = job_star(job, script, half1)
         _write(folder / job.name / "job.star", text)
         if job.name == config.relion31:
             _write(config.project / RELION31_FILE, text)
     log.info("Written: %s", ", ".join(f"{folder / name / 'job.star'}" for name in JOBS))
-    log.info("RELION 4 and 5: Jobs > Load job.star. Fill in what is empty; auto is found or the default.")
+    log.info(
+        "RELION 4 and 5: Jobs > Load job.star. Fill in the empty fields; auto: from the input, or default."
+    )
     if config.relion31 is not None:
         log.info("RELION 3.1: External tab, Jobs > Load job settings shows %s.", config.relion31)
     else:
@@ -107,21 +110,21 @@ def job_star(job: Job, submission_script: Path, half1: Path | None) -> str:
     Parameters
     ----------
     job : Job
-        What it is to run.
+        Job to run.
     submission_script : Path
         Template for the queue.
     half1 : Path or None
-        Half map 1 of the project's last refinement.
+        Half map 1 of the last refinement of the project.
     """
     options = {
         "fn_exe": str(_executable(job)),
         "in_3dref": str(half1) if half1 is not None and job.after_refinement else "",
         **dict.fromkeys(("in_mask", "in_part", "in_mic", "in_mov", "in_coords"), ""),
     }
-    for number, name in enumerate(job.offered, start=1):
+    for number, name in enumerate(job.shown_parameters, start=1):
         options |= {f"param{number}_label": name, f"param{number}_value": _default(job, name)}
     options |= {
-        "nr_threads": str(min(available_cores(), MOST_THREADS)),
+        "nr_threads": str(min(available_cores(), MAX_THREADS)),
         "other_args": "",
         "do_queue": "No",
         "min_dedicated": "1",
@@ -134,7 +137,7 @@ def job_star(job: Job, submission_script: Path, half1: Path | None) -> str:
 
 
 def _default(job: Job, name: str) -> str:
-    if name in job.automatic:
+    if name in job.automatic_parameters:
         return "auto"
     value = job.config.model_fields[job.aliases.get(name, name)].default
     if value is PydanticUndefined:
@@ -145,14 +148,16 @@ def _default(job: Job, name: str) -> str:
 
 
 def _executable(job: Job) -> Path:
-    """Find the console script of this installation; RELION's shell may not have it on its path."""
+    """Return the console script of this installation; it may not be on the PATH of RELION."""
     beside = Path(sys.executable).parent / job.executable
     found = beside if beside.is_file() else shutil.which(job.executable)
     if found is None:
         raise SpisonetError(f"{job.executable} is not installed; install spisonet with pip.")
     path = Path(found).absolute()
     if " " in str(path):
-        raise SpisonetError(f"RELION cannot run {path}: install spisonet in a folder without spaces.")
+        raise SpisonetError(
+            f"RELION cannot run {path}, which contains a space; install spisonet in another folder."
+        )
     return path
 
 

@@ -1,4 +1,4 @@
-"""Run an External job: a worker does the work, this process keeps RELION's contract come what may."""
+"""Run an External job in a worker process, and write RELION's exit file however the worker ends."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from relion_external.jobs.arguments import FOLDER, INPUTS, find_folder, read_call
 from relion_external.jobs.definitions import JOBS, LOGFILE
-from relion_external.jobs.folder import ABORT_FILE, Ending, JobFolder
+from relion_external.jobs.folder import ABORT_FILE, ExitFile, JobFolder
 from relion_external.process import end_worker, start_worker
 from spisonet import __version__
 from spisonet.errors import SpisonetError
@@ -21,28 +21,28 @@ from spisonet.io.config import command_words
 if TYPE_CHECKING:
     from types import FrameType
 
-    from relion_external.jobs.definitions import Job
+    from relion_external.jobs.job import Job
 
 WORKER = "relion_external.jobs.worker"
 POLL_SECONDS = 1.0
-GRACE_SECONDS = 30.0  # a worker that is interrupted ends after its current step
+GRACE_SECONDS = 30.0  # for an interrupted worker to finish its current step
 EXIT_ABORTED = 130
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class _Stopped(BaseException):
-    """The job is to end early; the text says why."""
+    """The job was stopped; the message is the reason."""
 
 
 def main(name: str, arguments: list[str] | None = None) -> NoReturn:
-    """Run the job of a console script, and leave with status 0 only if it succeeded.
+    """Run the job of a console script; exit with status 0 only if it succeeds.
 
     Parameters
     ----------
     name : str
         Name in `JOBS`.
     arguments : list of str, optional
-        The command line.
+        Command-line arguments.
     """
     words = sys.argv[1:] if arguments is None else arguments
     if f"--{FOLDER}" not in words:  # with it, RELION waits for an exit file
@@ -56,93 +56,95 @@ def main(name: str, arguments: list[str] | None = None) -> NoReturn:
 
 
 def describe(job: Job) -> str:
-    """Tell what a job does, takes and offers."""
+    """Return the help text of a job."""
     lines = [f"{job.executable}: {(job.config.__doc__ or '').strip().splitlines()[0]}", ""]
-    lines.append("The executable of a RELION External job. Inputs:")
+    lines.append("Executable of a RELION External job. Inputs:")
     lines += [f"  {INPUTS[name]} (--{name}): {meaning}" for name, meaning in job.inputs.items()]
-    lines += ["", "Parameters; the value auto stands for what is found, or the default:"]
+    lines += ["", "Parameters (auto: taken from the input job where possible, otherwise the default):"]
     lines += [f"  {name}: {text}" for name, text in job.parameters.items()]
     return "\n".join(lines) + "\n"
 
 
 def _run(name: str, words: list[str]) -> int:
-    # What runs in the background of a shell ignores its Ctrl-C, and should go on doing so.
-    heeded = [number for number in STOP_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, _stop) for number in heeded}
+    # A background process of a shell ignores Ctrl-C and continues to do so.
+    handled = [number for number in STOP_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, _stop) for number in handled}
     folder: JobFolder | None = None
-    ending, status = Ending.FAILURE, 1
+    exit_file, status = ExitFile.FAILURE, 1
     try:
         folder = JobFolder(find_folder(words))
-        folder.begin()
-        _work(JOBS[name], words, folder)
-        ending, status = Ending.SUCCESS, 0
+        folder.prepare()
+        _run_command(JOBS[name], words, folder)
+        exit_file, status = ExitFile.SUCCESS, 0
     except SpisonetError as error:
-        _complain(str(error))
+        _print_error(str(error))
     except _Stopped as reason:
-        ending, status = Ending.ABORTED, EXIT_ABORTED
-        more = " Continue the job to go on from its last epoch." if JOBS[name].trains else ""
-        _complain(f"stopped: {reason}.{more}")
-    except Exception:  # noqa: BLE001 - RELION has to be told of every failure
-        _complain(traceback.format_exc())
+        exit_file, status = ExitFile.ABORTED, EXIT_ABORTED
+        advice = " Continue the job to resume from its last epoch." if JOBS[name].trains else ""
+        _print_error(f"stopped: {reason}.{advice}")
+    except Exception:  # noqa: BLE001 - every failure needs an exit file
+        _print_error(traceback.format_exc())
     finally:
-        _heed_no_more()
+        _ignore_signals()
         if folder is not None:
-            folder.end(ending)
+            folder.write_exit_file(exit_file)
         for number, handler in before.items():
             signal.signal(number, handler)
     return status
 
 
-def _work(job: Job, words: list[str], folder: JobFolder) -> None:
+def _run_command(job: Job, words: list[str], folder: JobFolder) -> None:
     config = job.configure(read_call(words, job.inputs))
     line = shlex.join(["spisonet.py", *command_words(config)])
-    folder.note(line)
+    folder.append_note(line)
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
-    status = _supervise(folder, [job.name, str(folder.path), config.model_dump_json()])
+    status = _wait_for_worker(folder, [job.name, str(folder.path), config.model_dump_json()])
     if status in (EXIT_ABORTED, 128 + signal.SIGTERM, -signal.SIGTERM, -signal.SIGINT):
-        raise _Stopped("the work was interrupted")
+        raise _Stopped("the command was interrupted")
     if status < 0:
-        cause = " - most often because the machine's memory was full" if -status == signal.SIGKILL else ""
-        raise SpisonetError(f"the work was ended by signal {-status}{cause}.")
+        cause = (
+            " (usually because the memory of the machine was exhausted)" if -status == signal.SIGKILL else ""
+        )
+        raise SpisonetError(f"the command was killed by signal {-status}{cause}.")
     if status:
-        raise SpisonetError(f"{job.executable} failed; the reason is above.")
+        raise SpisonetError(f"{job.executable} failed; see the error above.")
     folder.write_nodes([*job.nodes(folder.path), LOGFILE])
 
 
-def _supervise(folder: JobFolder, words: list[str]) -> int:
-    """Wait for a worker, or for somebody to stop it."""
-    _heed(folder)
+def _wait_for_worker(folder: JobFolder, words: list[str]) -> int:
+    """Run a worker until it ends or the job is aborted; return its exit status."""
+    _check_abort(folder)
     worker = start_worker(WORKER, *words)
     try:
         while True:
             try:
                 return worker.wait(POLL_SECONDS)
             except subprocess.TimeoutExpired:
-                _heed(folder)
+                _check_abort(folder)
     finally:
         end_worker(worker, signal.SIGINT, GRACE_SECONDS)
 
 
-def _heed(folder: JobFolder) -> None:
-    if folder.abort_is_asked_for:
-        _heed_no_more()
+def _check_abort(folder: JobFolder) -> None:
+    if folder.abort_requested:
+        _ignore_signals()
         raise _Stopped(f"{ABORT_FILE} was found in {folder.path}")
 
 
 def _stop(number: int, _: FrameType | None) -> None:
-    _heed_no_more()
+    _ignore_signals()
     raise _Stopped(f"{signal.Signals(number).name} was received")
 
 
-def _heed_no_more() -> None:
-    """Ignore further signals: one wish to stop is enough, and the exit file has to be written."""
+def _ignore_signals() -> None:
+    """Ignore further signals while the job ends and the exit file is written."""
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _complain(text: str) -> None:
-    with suppress(OSError, ValueError):  # RELION's log may be on a full disk
+def _print_error(text: str) -> None:
+    with suppress(OSError, ValueError):  # the log may be on a full disk
         sys.stdout.flush()
         sys.stderr.write(f"spisonet: {text}\n")
         sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""The process that does a job's work: the command itself, and then the logfile."""
+"""Worker process of an External job: runs the command, then writes the logfile."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from spisonet.commands.main import run_config
 
 
 def main(name: str, folder: Path, text: str) -> None:
-    """Run a command, then draw its logfile.
+    """Run a command and write its logfile.
 
     Parameters
     ----------
     name : str
         Name in `JOBS`.
     folder : Path
-        The job's folder.
+        Job folder.
     text : str
-        The command's configuration as JSON.
+        Configuration of the command as JSON.
     """
     end_with_parent()
-    # A shell's background processes come with this signal ignored, but it is how the parent interrupts.
+    # Background processes of a shell ignore this signal, by which the parent interrupts the worker.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     config = JOBS[name].config.model_validate_json(text)
     run_config(config)
@@ -32,8 +32,8 @@ def main(name: str, folder: Path, text: str) -> None:
         from relion_external.jobs.logfile import write_logfile  # noqa: PLC0415 - slow to import
 
         write_logfile(folder / LOGFILE.name, config)
-    except Exception as error:  # noqa: BLE001 - the maps are there, and count
-        sys.stderr.write(f"spisonet: the results are complete, but not {LOGFILE.name}: {error}\n")
+    except Exception as error:  # noqa: BLE001 - the results are complete
+        sys.stderr.write(f"spisonet: the results are complete, but {LOGFILE.name} was not written: {error}\n")
 
 
 if __name__ == "__main__":

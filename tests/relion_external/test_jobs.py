@@ -1,4 +1,4 @@
-"""External jobs without RELION: words, what is found, the contract on every path."""
+"""External jobs without RELION: arguments, metadata of the inputs, exit files after every kind of end."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from relion_external.jobs.job import TOMOGRAM_PREFIX
+from relion_external.jobs.map_metadata import find_map_metadata, last_refined_half1, second_half
 
 from relion_external.jobs import worker
 from relion_external.jobs.arguments import as_options, find_folder, read_call
-from relion_external.jobs.definitions import JOBS, TOMOGRAM_PREFIX
-from relion_external.jobs.folder import Ending, JobFolder, Node, NodeType
-from relion_external.jobs.project import find_source, finished_halves, second_half
+from relion_external.jobs.definitions import JOBS
+from relion_external.jobs.folder import ExitFile, JobFolder, Node, NodeType
 from relion_external.jobs.run import main
 from spisonet.commands.main import main as spisonet
 from spisonet.errors import SpisonetError
@@ -73,10 +74,10 @@ def configure(name: str, *words: str):
     return job.configure(read_call(["--o", JOB, *words, "--j", "3"], job.inputs))
 
 
-# --- words ---------------------------------------------------------------------------------------------
+# --- arguments ---------------------------------------------------------------------------------------------
 
 
-def test_values_with_spaces_come_whole_and_relions_own_words_are_no_parameters(project):
+def test_values_with_spaces_are_joined_and_relions_own_arguments_are_not_parameters(project):
     (project / "my maps").mkdir()
     (project / "my maps" / "mask 1.mrc").touch()
     words = f"--o {JOB} --in_mask my maps/mask 1.mrc --limit-res 3.5 --pipeline_control {JOB} --j 4".split()
@@ -90,23 +91,23 @@ def test_values_with_spaces_come_whole_and_relions_own_words_are_no_parameters(p
     ("words", "part"),
     [
         ("--in_mask missing.mrc", "Input mask missing.mrc does not exist"),
-        ("--in_mics default_pipeline.star", "no use for Input micrographs"),
+        ("--in_mics default_pipeline.star", "Input micrographs .* is not an input of this job"),
         ("--limit_res 3 --limit_res 4", "--limit_res is given twice"),
-        ("--j none", "no number of threads"),
+        ("--j none", "not a valid number of threads"),
     ],
 )
-def test_words_that_mean_nothing_are_named(project, words, part):
+def test_invalid_arguments_are_rejected(project, words, part):
     with pytest.raises(SpisonetError, match=part):
         read_call(["--o", JOB, *words.split()], ["in_3dref", "in_mask"])
 
 
-def test_the_folder_is_found_however_wrong_the_rest_is():
+def test_the_folder_is_found_among_invalid_arguments():
     assert find_folder(["nonsense", "--o", JOB]) == Path(JOB)
     with pytest.raises(SpisonetError, match="External job"):
         find_folder(["--in_mask", "m.mrc", "--o"])
 
 
-def test_parameters_match_options_whatever_their_capitals():
+def test_parameters_match_options_ignoring_case():
     options = as_options(
         {
             "gpuid": "0",
@@ -124,81 +125,81 @@ def test_parameters_match_options_whatever_their_capitals():
 
 
 @pytest.mark.parametrize("name", ["limitres", "limit-reso", "Limit_Rez"])
-def test_the_nearest_parameter_is_named(project, name):
-    with pytest.raises(SpisonetError, match="no parameter of this job; did you mean limit_res"):
+def test_the_most_similar_parameter_is_suggested(project, name):
+    with pytest.raises(SpisonetError, match="not a parameter of this job; did you mean limit_res"):
         configure("anisotropy", "--in_3dref", HALF1, f"--{name}", "3.5")
 
 
-# --- what is found -------------------------------------------------------------------------------------
+# --- metadata of the inputs -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("given", [HALF1, "Refine3D/job002/", "Refine3D/job002/run_class001.mrc"])
-def test_a_refinement_tells_halves_mask_voxel_size_and_symmetry(project, given):
-    source = find_source(Path(given))
-    assert source.half1 == Path(HALF1)
-    assert source.half2 == Path(HALF1.replace("half1", "half2"))
-    assert (source.mask, source.pixel_size_angstrom) == (Path("mask.mrc"), PIXEL)
-    assert (source.symmetry, source.unmasked_resolution_angstrom) == ("C3", 7.5)
-    assert source.particles == Path("Refine3D/job002/run_data.star")
+def test_a_refinement_gives_half_maps_mask_voxel_size_and_symmetry(project, given):
+    metadata = find_map_metadata(Path(given))
+    assert metadata.half1 == Path(HALF1)
+    assert metadata.half2 == Path(HALF1.replace("half1", "half2"))
+    assert (metadata.mask, metadata.pixel_size_angstrom) == (Path("mask.mrc"), PIXEL)
+    assert (metadata.symmetry, metadata.unmasked_resolution_angstrom) == ("C3", 7.5)
+    assert metadata.particles == Path("Refine3D/job002/run_data.star")
     config = configure("anisotropy", "--in_3dref", given, "--gpuID", "0:1", "--independent")
-    assert (config.i1, config.i2, config.mask) == (source.half1, source.half2, source.mask)
+    assert (config.i1, config.i2, config.mask) == (metadata.half1, metadata.half2, metadata.mask)
     assert (config.gpuID, config.independent, config.ncpus, config.limit_res) == ("0,1", True, 3, None)
     assert (config.output_dir, config.resume) == (Path(JOB), False)
 
 
-def test_of_several_continuations_the_last_finished_is_taken(project):
+def test_the_last_finished_continuation_is_taken(project):
     folder = project / "Refine3D" / "job002"
     for half in (1, 2):
         data = (folder / f"run_half{half}_class001_unfil.mrc").read_bytes()
         (folder / f"run_ct12_half{half}_class001_unfil.mrc").write_bytes(data)
-    source = find_source(Path("Refine3D/job002"))
-    assert source.half1 == Path("Refine3D/job002/run_ct12_half1_class001_unfil.mrc")
+    metadata = find_map_metadata(Path("Refine3D/job002"))
+    assert metadata.half1 == Path("Refine3D/job002/run_ct12_half1_class001_unfil.mrc")
 
 
-def test_maps_of_an_iteration_are_not_taken_for_a_finished_refinement(project):
+def test_maps_of_an_iteration_are_not_final_half_maps(project):
     folder = project / "Refine3D" / "job002"
     for half in (1, 2):
         data = (folder / f"run_half{half}_class001_unfil.mrc").read_bytes()
         (folder / f"run_it012_half{half}_class001_unfil.mrc").write_bytes(data)
-    assert find_source(Path("Refine3D/job002")).half1 == Path(HALF1)
-    assert finished_halves(project) == Path(HALF1)
+    assert find_map_metadata(Path("Refine3D/job002")).half1 == Path(HALF1)
+    assert last_refined_half1(project) == Path(HALF1)
     given = Path("Refine3D/job002/run_it012_half1_class001_unfil.mrc")
     (folder / "run_it012_half1_model.star").write_text("\ndata_model_general\n\n_rlnPixelSize 2.5\n\n")
-    source = find_source(given)  # somebody wants this one
-    assert (source.half1, source.pixel_size_angstrom, source.mask) == (given, 2.5, None)
+    metadata = find_map_metadata(given)  # given explicitly
+    assert (metadata.half1, metadata.pixel_size_angstrom, metadata.mask) == (given, 2.5, None)
     (project / HALF1).unlink()
-    with pytest.raises(SpisonetError, match="has finished"):
-        find_source(Path("Refine3D/job002"))
-    assert finished_halves(project) is None
+    with pytest.raises(SpisonetError, match="finished refinement"):
+        find_map_metadata(Path("Refine3D/job002"))
+    assert last_refined_half1(project) is None
 
 
-def test_an_unfinished_refinement_is_no_source(project):
+def test_an_unfinished_refinement_is_rejected(project):
     (project / HALF1).unlink()
-    with pytest.raises(SpisonetError, match="has finished"):
-        find_source(Path("Refine3D/job002"))
+    with pytest.raises(SpisonetError, match="finished refinement"):
+        find_map_metadata(Path("Refine3D/job002"))
 
 
-def test_half_map_2_is_not_taken_for_half_map_1(project):
+def test_half_map_2_is_rejected_as_half_map_1(project):
     with pytest.raises(SpisonetError, match="half map 2"):
-        find_source(Path(HALF1.replace("half1", "half2")))
+        find_map_metadata(Path(HALF1.replace("half1", "half2")))
 
 
 @pytest.mark.parametrize("names", [("a_half_A.mrc", "a_half_B.mrc"), ("odd.mrc", "even.mrc")])
-def test_other_programs_names_of_halves(tmp_path, names):
+def test_names_of_half_maps_of_other_programs(tmp_path, names):
     for name in names:
         (tmp_path / name).touch()
     assert second_half(tmp_path / names[0]) == tmp_path / names[1]
 
 
-def test_half_2_can_be_a_parameter_and_is_asked_for_when_missing(project):
+def test_half_2_can_be_a_parameter_and_is_required(project):
     (project / "one.mrc").write_bytes((project / HALF1).read_bytes())
-    with pytest.raises(SpisonetError, match="no half maps are known to belong to it"):
+    with pytest.raises(SpisonetError, match="No half maps were found for"):
         configure("fsc3d", "--in_3dref", "one.mrc")
     config = configure("fsc3d", "--in_3dref", "one.mrc", "--half2", "two.mrc")
     assert (config.h, config.h2) == (Path("one.mrc"), Path("two.mrc"))
 
 
-def test_a_postprocess_job_tells_its_resolution(project):
+def test_the_resolution_of_a_postprocess_job_is_used(project):
     folder = project / "PostProcess" / "job003"
     folder.mkdir(parents=True)
     (folder / "postprocess.star").write_text(
@@ -209,7 +210,7 @@ def test_a_postprocess_job_tells_its_resolution(project):
     assert (config.i1, config.mask, config.limit_res) == (Path(HALF1), Path("mask.mrc"), 6.25)
 
 
-def test_whitening_takes_the_refinements_resolution_and_a_parameter_wins(project):
+def test_a_parameter_overrides_the_resolution_of_the_refinement(project):
     given = "Refine3D/job002/run_class001.mrc"
     assert configure("whitening", "--in_3dref", given).high_res == 7.5
     assert configure("whitening", "--in_3dref", given, "--high_res", "9").high_res == 9
@@ -225,12 +226,12 @@ def test_the_sampling_density_needs_no_parameter_after_a_refinement(project):
         configure("fsd3d")
 
 
-def test_a_mask_is_not_given_twice(project):
+def test_a_mask_given_twice_is_rejected(project):
     with pytest.raises(SpisonetError, match="given twice"):
         configure("fsc3d", "--in_3dref", HALF1, "--in_mask", "mask.mrc", "--mask", "mask.mrc")
 
 
-def test_a_recorded_mask_that_is_gone_is_not_dropped_in_silence(project):
+def test_a_missing_mask_of_the_refinement_is_an_error(project):
     (project / "mask.mrc").unlink()
     with pytest.raises(SpisonetError, match="mask of the job that made the map"):
         configure("anisotropy", "--in_3dref", HALF1)
@@ -244,7 +245,7 @@ def test_one_map_alone_can_be_corrected_with_a_3d_fsc(project):
     path.write_bytes((project / HALF1).read_bytes())
     config = configure("anisotropy", "--in_3dref", given, "--aniso_file", "FSD3D.mrc")
     assert (config.i1, config.i2, config.aniso_file) == (Path(given), None, Path("FSD3D.mrc"))
-    with pytest.raises(SpisonetError, match="Nothing tells the resolution"):
+    with pytest.raises(SpisonetError, match="The resolution of .* is unknown"):
         configure("whitening", "--in_3dref", given)
     with pytest.raises(SpisonetError, match="needs the parameter low_map"):
         configure("combine-map", "--in_3dref", given)
@@ -254,17 +255,21 @@ def test_one_map_alone_can_be_corrected_with_a_3d_fsc(project):
     assert configure("whitening", "--in_3dref", given).high_res == 8.25
 
 
-def test_a_job_that_is_run_again_resumes_and_does_nothing_else(project):
+def test_a_job_that_is_run_again_resumes_with_the_same_options(project):
     config = configure("anisotropy", "--in_3dref", HALF1)
     record = {"command": "reconstruct", "config": config.model_dump(mode="json")}
     del record["config"]["seed"]  # an option that an older version did not have
     (project / JOB / "job.json").write_text(json.dumps(record))
-    assert not configure("anisotropy", "--in_3dref", HALF1, "--epochs", "7").resume  # nothing is lost yet
+    assert not configure(
+        "anisotropy", "--in_3dref", HALF1, "--epochs", "7"
+    ).resume  # there is no checkpoint yet
     (project / JOB / "checkpoint.safetensors").touch()
     assert configure("anisotropy", "--in_3dref", HALF1, "--device", "cpu").resume
-    with pytest.raises(SpisonetError, match="epochs was 30 in this job and is 7 now: start a new job"):
+    with pytest.raises(
+        SpisonetError, match="epochs was 30 when this job started and is now 7; start a new job"
+    ):
         configure("anisotropy", "--in_3dref", HALF1, "--epochs", "7")
-    with pytest.raises(SpisonetError, match="seed was None in this job and is 3 now"):
+    with pytest.raises(SpisonetError, match="seed was None when this job started and is now 3"):
         configure("anisotropy", "--in_3dref", HALF1, "--seed=3")
 
 
@@ -282,8 +287,8 @@ def test_nodes_are_written_for_all_versions_if_they_exist(project):
 # --- whole runs ----------------------------------------------------------------------------------------
 
 
-def ending() -> Ending:
-    found = [e for e in Ending if (Path(JOB) / e.value).exists()]
+def exit_file() -> ExitFile:
+    found = [e for e in ExitFile if (Path(JOB) / e.value).exists()]
     assert len(found) == 1
     return found[0]
 
@@ -294,9 +299,9 @@ def run(name: str, *words: str) -> int:
     return int(left.value.code or 0)
 
 
-def test_a_run_leaves_outputs_nodes_note_logfile_and_success_last(project):
+def test_a_run_writes_outputs_nodes_note_and_logfile_and_the_exit_file_last(project):
     assert run("fsc3d", "--in_3dref", "Refine3D/job002/", "--limit_res", "8") == 0
-    assert ending() is Ending.SUCCESS
+    assert exit_file() is ExitFile.SUCCESS
     folder = project / JOB
     nodes = StarFile(folder / "RELION_OUTPUT_NODES.star").tables["output_nodes"]
     assert list(nodes["rlnPipeLineNodeName"]) == [f"{JOB}FSC3D.mrc", f"{JOB}logfile.pdf"]
@@ -308,33 +313,33 @@ def test_a_run_leaves_outputs_nodes_note_logfile_and_success_last(project):
 
 def test_a_diagnosis_finds_the_refinements_particles_and_symmetry(project):
     assert run("diagnose", "--in_3dref", "Refine3D/job002/", "--limit_res", "8") == 0
-    assert ending() is Ending.SUCCESS
+    assert exit_file() is ExitFile.SUCCESS
     found = json.loads((project / JOB / "diagnosis.json").read_text(encoding="utf-8"))
-    asked = configure("fsd3d", "--in_3dref", "Refine3D/job002/")
-    assert found["config"]["star"] == str(asked.star_file)
-    assert found["config"]["sym"] == asked.sym
+    expected = configure("fsd3d", "--in_3dref", "Refine3D/job002/")
+    assert found["config"]["star"] == str(expected.star_file)
+    assert found["config"]["sym"] == expected.sym
     assert found["particles"]["n_particles"] > 0
     assert (project / JOB / "logfile.pdf").read_bytes().startswith(b"%PDF")
 
 
 @pytest.mark.parametrize("name", ["whitening", "angular-whiten", "combine-map", "fsd3d"])
-def test_every_short_job_ends_well_and_changes_its_map(project, name):
+def test_every_filter_job_succeeds_and_changes_its_map(project, name):
     given = "Refine3D/job002/" if name == "fsd3d" else "Refine3D/job002/run_class001.mrc"
     more = ["--low_map", HALF1, "--threshold_res", "20"] if name == "combine-map" else []
     assert run(name, "--in_3dref", given, *more, *(["--low_res", "30"] if "white" in name else [])) == 0
-    assert ending() is Ending.SUCCESS
+    assert exit_file() is ExitFile.SUCCESS
     nodes = StarFile(Path(JOB) / "RELION_OUTPUT_NODES.star").tables["output_nodes"]
     assert len(nodes) == 2
     assert all(Path(node).is_file() for node in nodes["rlnPipeLineNodeName"])
     result = read_volume(Path(nodes["rlnPipeLineNodeName"][0]))
     before = read_volume(Path("Refine3D/job002/run_class001.mrc"))
     assert (result.box, result.voxel_size_angstrom) == (BOX, PIXEL)
-    likeness = np.corrcoef(before.data.ravel(), result.data.ravel())[0, 1]
+    correlation = np.corrcoef(before.data.ravel(), result.data.ravel())[0, 1]
     assert not np.allclose(before.data, result.data, atol=1e-3 * before.data.std())
-    assert name == "fsd3d" or likeness > 0.3
+    assert name == "fsd3d" or correlation > 0.3
 
 
-def test_jobs_of_tomograms_hand_their_table_on(project):
+def test_each_tomogram_job_writes_a_table_for_the_next(project):
     """From a RELION 5 table to corrected tomograms: each job writes a table of its own."""
     for index in (1, 2):
         write_halves(project, f"TS_{index}", shape=(24, 32, 32), n=4, seed=index)
@@ -378,49 +383,49 @@ def test_jobs_of_tomograms_hand_their_table_on(project):
         (f"--in_3dref {HALF1} --limit_re 8", "did you mean limit_res"),
         (f"--in_3dref {HALF1} --limit_res fine", "--limit_res"),
         (f"--in_3dref {HALF1} --limit_res 2", "beyond Nyquist"),
-        ("--in_3dref default_pipeline.star", "no half maps are known to belong to it"),
+        ("--in_3dref default_pipeline.star", "No half maps were found for"),
     ],
 )
-def test_bad_input_is_a_failure_and_a_sentence(project, capfd, words, part):
+def test_invalid_input_fails_with_one_sentence(project, capfd, words, part):
     assert run("fsc3d", *words.split()) == 1
-    assert ending() is Ending.FAILURE
+    assert exit_file() is ExitFile.FAILURE
     lines = capfd.readouterr().err.strip().splitlines()
     assert part in lines[0]
     assert all(line.startswith("spisonet: ") and line.endswith((".", "?")) for line in lines)
     assert not (Path(JOB) / "FSC3D.mrc").exists()
 
 
-def test_a_folder_that_is_not_there_is_a_sentence(tmp_path, monkeypatch, capfd):
+def test_a_missing_folder_fails_with_one_sentence(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     assert run("fsc3d", "--in_3dref", "x.mrc") == 1
     assert "is not a folder" in capfd.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_old_ending_does_not_outlive_the_next_run(project):
+def test_an_old_exit_file_is_removed(project):
     (project / JOB / "RELION_JOB_EXIT_SUCCESS").touch()
     assert run("fsc3d") == 1
-    assert ending() is Ending.FAILURE
+    assert exit_file() is ExitFile.FAILURE
 
 
-def test_a_job_that_is_aborted_before_it_began_does_nothing(project):
+def test_a_job_that_is_aborted_before_its_start_does_nothing(project):
     (project / JOB / "RELION_JOB_ABORT_NOW").touch()
     assert run("fsc3d", "--in_3dref", HALF1) == 130
-    assert ending() is Ending.ABORTED
+    assert exit_file() is ExitFile.ABORTED
     assert not (project / JOB / "RELION_JOB_ABORT_NOW").exists()
     assert not (project / JOB / "FSC3D.mrc").exists()
 
 
-def test_a_folder_that_cannot_be_written_is_a_sentence(project, capfd):
+def test_a_folder_that_cannot_be_written_fails_with_one_sentence(project, capfd):
     (project / JOB / "note.txt").mkdir()
     assert run("fsc3d", "--in_3dref", HALF1) == 1
-    assert ending() is Ending.FAILURE
+    assert exit_file() is ExitFile.FAILURE
     assert "note.txt cannot be written" in capfd.readouterr().err
 
 
-def test_help_in_a_job_is_no_reason_to_leave_relion_waiting(project):
+def test_help_within_a_job_still_writes_an_exit_file(project):
     assert run("fsc3d", "--in_3dref", HALF1, "--help") == 1
-    assert ending() is Ending.FAILURE
+    assert exit_file() is ExitFile.FAILURE
 
 
 def test_a_program_that_cannot_start_is_a_failure(project):
@@ -432,16 +437,16 @@ def test_a_program_that_cannot_start_is_a_failure(project):
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert done.returncode == 1
-    assert ending() is Ending.FAILURE
+    assert exit_file() is ExitFile.FAILURE
 
 
-def test_a_logfile_that_fails_does_not_cost_the_result(project, monkeypatch, capsys):
+def test_a_failed_logfile_leaves_the_result(project, monkeypatch, capsys):
     monkeypatch.setattr(worker, "end_with_parent", lambda: None)
     monkeypatch.setitem(sys.modules, "relion_external.jobs.logfile", None)
     config = configure("fsc3d", "--in_3dref", HALF1, "--limit_res", "8")
     worker.main("fsc3d", Path(JOB), config.model_dump_json())
     assert (Path(JOB) / "FSC3D.mrc").is_file()
-    assert "the results are complete, but not logfile.pdf" in capsys.readouterr().err
+    assert "the results are complete, but logfile.pdf was not written" in capsys.readouterr().err
 
 
 WORKERS = {
@@ -457,7 +462,7 @@ STARTER = (
 
 @pytest.fixture
 def started(project):
-    """Start a job whose worker is a stand-in."""
+    """Start a job with a worker of this test."""
     processes = []
 
     def start(kind: str) -> subprocess.Popen[str]:
@@ -479,39 +484,40 @@ def started(project):
         process.wait()
 
 
-def test_relions_wish_to_abort_is_followed(started):
+def test_relions_abort_file_stops_the_job(started):
     process = started("sleeps")
     (Path(JOB) / "RELION_JOB_ABORT_NOW").touch()
     _, errors = process.communicate(timeout=30)
-    assert ending() is Ending.ABORTED
+    assert exit_file() is ExitFile.ABORTED
     assert process.returncode == 130
     assert "RELION_JOB_ABORT_NOW was found" in errors
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_ends_in_an_aborted_job(started, number):
+def test_a_signal_aborts_the_job(started, number):
     process = started("sleeps")
     process.send_signal(number)
     _, errors = process.communicate(timeout=30)
-    assert ending() is Ending.ABORTED
+    assert exit_file() is ExitFile.ABORTED
     assert f"{number.name} was received" in errors
 
 
 @pytest.mark.parametrize(
-    ("kind", "part"), [("is killed", "the machine's memory was full"), ("breaks", "ValueError: a defect")]
+    ("kind", "part"),
+    [("is killed", "the memory of the machine was exhausted"), ("breaks", "ValueError: a defect")],
 )
-def test_a_worker_that_dies_is_a_failure(started, kind, part):
+def test_a_killed_or_crashed_worker_is_a_failure(started, kind, part):
     process = started(kind)
     _, errors = process.communicate(timeout=30)
-    assert ending() is Ending.FAILURE
+    assert exit_file() is ExitFile.FAILURE
     assert process.returncode == 1
     assert part in errors
 
 
-# --- loading in a click --------------------------------------------------------------------------------
+# --- job templates --------------------------------------------------------------------------------
 
 
-def test_ready_jobs_are_written_with_every_parameter(project):
+def test_job_templates_are_written_with_every_parameter(project):
     spisonet(["relion", "install-jobs", str(project), "--relion31", "anisotropy"])
     for name, job in JOBS.items():
         star = StarFile(project / "spisonet_jobs" / name / "job.star")
@@ -519,8 +525,8 @@ def test_ready_jobs_are_written_with_every_parameter(project):
         table = star.tables["joboptions_values"]
         values = dict(zip(table["rlnJobOptionVariable"], table["rlnJobOptionValue"], strict=True))
         assert Path(values["fn_exe"]).is_file()
-        labels = [values[f"param{i}_label"] for i in range(1, len(job.offered) + 1)]
-        assert labels == list(job.offered)
+        labels = [values[f"param{i}_label"] for i in range(1, len(job.shown_parameters) + 1)]
+        assert labels == list(job.shown_parameters)
         assert set(labels) <= set(job.parameters)
         assert len(labels) <= 10
         if name in ("fsc3d", "anisotropy", "fsd3d"):
@@ -550,16 +556,16 @@ def test_ready_jobs_are_written_with_every_parameter(project):
 
 @pytest.mark.parametrize(
     ("words", "part"),
-    [(["nowhere"], "no RELION project"), ([".", "--relion31", "anisotrop"], "did you mean anisotropy")],
+    [(["nowhere"], "not a RELION project"), ([".", "--relion31", "anisotrop"], "did you mean anisotropy")],
 )
-def test_jobs_are_not_installed_just_anywhere(project, capsys, words, part):
+def test_job_templates_need_a_relion_project(project, capsys, words, part):
     with pytest.raises(SystemExit):
         spisonet(["relion", "install-jobs", *words])
     assert part in capsys.readouterr().err
     assert not (project / "spisonet_jobs").exists()
 
 
-def test_jobs_are_listed_and_help_themselves(capsys):
+def test_jobs_are_listed_and_have_a_help(capsys):
     spisonet(["relion", "list-jobs"])
     listed = capsys.readouterr().out
     assert all(job.executable in listed for job in JOBS.values())

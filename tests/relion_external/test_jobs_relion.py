@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
+from relion_external.jobs.map_metadata import find_map_metadata
 
 from relion_external.jobs.definitions import JOBS
-from relion_external.jobs.project import find_source
 from spisonet.commands.main import isonet
 from spisonet.commands.main import main as spisonet
 from spisonet.io.mrc import read_volume, write_volume
@@ -90,7 +90,7 @@ def test_a_chain_of_jobs_and_its_graph(project):
     assert Path(corrected, "run.err").read_text() == ""
 
 
-def test_jobs_of_tomograms_are_a_chain_in_relions_graph(project):
+def test_tomogram_jobs_are_linked_in_relions_graph(project):
     write_halves(project, "t", shape=(24, 32, 32), n=4)
     isonet(["prepare_star", "--even", "even", "--odd", "odd", "--pixel_size", "10"])
     small = {"filter_base": "4", "cube_size": "16", "n_subvolume": "8", "device": "cpu"}
@@ -108,12 +108,12 @@ def test_jobs_of_tomograms_are_a_chain_in_relions_graph(project):
     assert row.path("rlnCorrectedTomoName") == Path(refined, "corrected", "corrected_t.mrc")
 
 
-def test_a_job_that_fails_says_why(project):
+def test_a_failed_job_writes_the_reason(project):
     job = add("anisotropy", {"in_3dref": "half1.mrc"}, **QUICK, epoch="1")
     run(job)
     assert status(job) == FAILED
     assert Path(job, "run.err").read_text() == (
-        "spisonet: epoch is no parameter of this job; did you mean epochs?\n"
+        "spisonet: epoch is not a parameter of this job; did you mean epochs?\n"
     )
 
 
@@ -126,20 +126,20 @@ def test_a_job_is_aborted_and_continued(project):
     until = time.monotonic() + 200
     while time.monotonic() < until and not (output.is_file() and "epoch 2 of 40" in output.read_text()):
         time.sleep(0.2)
-    Path(job, "RELION_JOB_ABORT_NOW").touch()  # what the GUI's button does
+    Path(job, "RELION_JOB_ABORT_NOW").touch()  # as the GUI does
     waiting.wait(timeout=100)
     assert Path(job, "RELION_JOB_EXIT_ABORTED").exists()
     assert status(job) == ABORTED
     assert "Continue the job" in Path(job, "run.err").read_text()
-    star = Path(job, "job.star")  # the GUI's button 'Continue!' changes this word of it
+    star = Path(job, "job.star")  # as the GUI's button 'Continue!' does
     star.write_text(re.sub(r"(_rlnJobIsContinue +)0", r"\g<1>1", star.read_text()))
     run(job)
     assert status(job) == FINISHED
     epochs = re.findall(r"epoch (\d+) of 40", output.read_text())
-    assert epochs == [str(epoch) for epoch in range(1, 41)]  # none was trained twice
+    assert epochs == [str(epoch) for epoch in range(1, 41)]  # each was trained once
 
 
-def test_relion_takes_the_ready_job_files(project):
+def test_relion_loads_the_job_templates(project):
     spisonet(["relion", "install-jobs"])
     path = Path("spisonet_jobs/fsc3d/job.star")
     path.write_text(path.read_text().replace('in_3dref ""', "in_3dref half1.mrc"))
@@ -148,13 +148,13 @@ def test_relion_takes_the_ready_job_files(project):
     assert status("External/job001/") == FINISHED
 
 
-def test_a_postprocess_with_a_calibrated_pixel_size_tells_it(project):
+def test_a_calibrated_pixel_size_is_read_from_postprocess(project):
     words = "--i half1.mrc --i2 half2.mrc --mask mask.mrc --angpix 2.5 --o PostProcess/job002/postprocess"
     Path("PostProcess/job002").mkdir(parents=True)
     subprocess.run(["relion_postprocess", *words.split()], check=True, capture_output=True, timeout=60)
-    source = find_source(Path("PostProcess/job002/"))
-    assert (source.half1, source.half2) == (Path("half1.mrc"), Path("half2.mrc"))
-    assert source.mask == Path("mask.mrc")
-    assert source.pixel_size_angstrom == pytest.approx(2.5, rel=1e-4)
-    assert source.resolution_angstrom is not None
-    assert 5 <= source.resolution_angstrom < 10
+    metadata = find_map_metadata(Path("PostProcess/job002/"))
+    assert (metadata.half1, metadata.half2) == (Path("half1.mrc"), Path("half2.mrc"))
+    assert metadata.mask == Path("mask.mrc")
+    assert metadata.pixel_size_angstrom == pytest.approx(2.5, rel=1e-4)
+    assert metadata.resolution_angstrom is not None
+    assert 5 <= metadata.resolution_angstrom < 10
