@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from relion_external.jobs.job import TOMOGRAM_PREFIX
-from relion_external.jobs.map_metadata import find_map_metadata, last_refined_half1, second_half
 
 from relion_external.jobs import worker
 from relion_external.jobs.arguments import as_options, find_folder, read_call
 from relion_external.jobs.definitions import JOBS
 from relion_external.jobs.folder import ExitFile, JobFolder, Node, NodeType
+from relion_external.jobs.job import TOMOGRAM_PREFIX
+from relion_external.jobs.map_metadata import find_map_metadata, last_refined_half1, second_half
 from relion_external.jobs.run import main
 from spisonet.commands.main import main as spisonet
 from spisonet.errors import SpisonetError
@@ -74,7 +74,7 @@ def configure(name: str, *words: str):
     return job.configure(read_call(["--o", JOB, *words, "--j", "3"], job.inputs))
 
 
-# --- arguments ---------------------------------------------------------------------------------------------
+# --- arguments -----------------------------------------------------------------------------------------
 
 
 def test_values_with_spaces_are_joined_and_relions_own_arguments_are_not_parameters(project):
@@ -130,7 +130,7 @@ def test_the_most_similar_parameter_is_suggested(project, name):
         configure("anisotropy", "--in_3dref", HALF1, f"--{name}", "3.5")
 
 
-# --- metadata of the inputs -------------------------------------------------------------------------------------
+# --- metadata of the inputs ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("given", [HALF1, "Refine3D/job002/", "Refine3D/job002/run_class001.mrc"])
@@ -233,7 +233,7 @@ def test_a_mask_given_twice_is_rejected(project):
 
 def test_a_missing_mask_of_the_refinement_is_an_error(project):
     (project / "mask.mrc").unlink()
-    with pytest.raises(SpisonetError, match="mask of the job that made the map"):
+    with pytest.raises(SpisonetError, match="mask of the job that wrote the map"):
         configure("anisotropy", "--in_3dref", HALF1)
     assert configure("anisotropy", "--in_3dref", HALF1, "--mask", "none").mask is None
 
@@ -245,7 +245,7 @@ def test_one_map_alone_can_be_corrected_with_a_3d_fsc(project):
     path.write_bytes((project / HALF1).read_bytes())
     config = configure("anisotropy", "--in_3dref", given, "--aniso_file", "FSD3D.mrc")
     assert (config.i1, config.i2, config.aniso_file) == (Path(given), None, Path("FSD3D.mrc"))
-    with pytest.raises(SpisonetError, match="The resolution of .* is unknown"):
+    with pytest.raises(SpisonetError, match=r"The resolution of .* is unknown"):
         configure("whitening", "--in_3dref", given)
     with pytest.raises(SpisonetError, match="needs the parameter low_map"):
         configure("combine-map", "--in_3dref", given)
@@ -514,7 +514,7 @@ def test_a_killed_or_crashed_worker_is_a_failure(started, kind, part):
     assert part in errors
 
 
-# --- job templates --------------------------------------------------------------------------------
+# --- job templates -------------------------------------------------------------------------------------
 
 
 def test_job_templates_are_written_with_every_parameter(project):

@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
-from relion_external.jobs.map_metadata import find_map_metadata
 
 from relion_external.jobs.definitions import JOBS
+from relion_external.jobs.map_metadata import find_map_metadata
 from spisonet.commands.main import isonet
 from spisonet.commands.main import main as spisonet
 from spisonet.io.mrc import read_volume, write_volume
