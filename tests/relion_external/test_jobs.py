@@ -311,6 +311,7 @@ def test_a_run_writes_outputs_nodes_note_and_logfile_and_the_exit_file_last(proj
     assert written["RELION_JOB_EXIT_SUCCESS"] == max(written.values())
 
 
+@pytest.mark.slow
 def test_a_diagnosis_finds_the_refinements_particles_and_symmetry(project):
     assert run("diagnose", "--in_3dref", "Refine3D/job002/", "--limit_res", "8") == 0
     assert exit_file() is ExitFile.SUCCESS
@@ -339,6 +340,7 @@ def test_every_filter_job_succeeds_and_changes_its_map(project, name):
     assert name == "fsd3d" or correlation > 0.3
 
 
+@pytest.mark.slow
 def test_each_tomogram_job_writes_a_table_for_the_next(project):
     """From a RELION 5 table to corrected tomograms: each job writes a table of its own."""
     for index in (1, 2):

@@ -20,7 +20,7 @@ from spisonet.io.star import StarFile
 from spisonet.io.tomogram_table import TomogramTable
 from tests.tomography.simulation import write_halves
 
-pytestmark = pytest.mark.relion
+pytestmark = [pytest.mark.relion, pytest.mark.slow]
 
 FINISHED, FAILED, ABORTED = 2, 3, 4
 EXAMPLE = Path(__file__).parents[2] / "examples" / "hemagglutinin"

@@ -293,6 +293,7 @@ def find_child(parent: int) -> int:
     raise AssertionError("no worker was started")
 
 
+@pytest.mark.slow
 def test_warm_starts_take_the_last_iterations_weights(make_job, capfd, monkeypatch):
     monkeypatch.setenv("ISONET_EPOCHS", "1")
     monkeypatch.setenv("ISONET_RETRAIN_EACH_ITER", "False")
@@ -313,6 +314,7 @@ def test_warm_starts_take_the_last_iterations_weights(make_job, capfd, monkeypat
     assert "NOT" not in capfd.readouterr().out
 
 
+@pytest.mark.slow
 def test_joint_halves_are_marked_as_not_independent(make_job, monkeypatch):
     monkeypatch.setenv("ISONET_JOINT", "True")
     job = make_job()

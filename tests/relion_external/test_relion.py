@@ -18,7 +18,7 @@ import pytest
 from spisonet.io.mrc import Volume, read_volume, write_volume
 from tests.anisotropy.test_relion import OPTICS, relion, star_loop
 
-pytestmark = pytest.mark.relion
+pytestmark = [pytest.mark.relion, pytest.mark.slow]
 
 BOX, PIXEL, N = 32, 6.0, 160
 PARTICLES = (

@@ -11,7 +11,7 @@ from benchmarks.subtomograms.simulate import Case, simulate
 from spisonet.io.mrc import Volume, read_volume
 from tests.relion_external.test_relion import lines, refine, run_until, start
 
-pytestmark = pytest.mark.relion
+pytestmark = [pytest.mark.relion, pytest.mark.slow]
 
 BOX, PIXEL = 24, 6.0
 COMMON = (
