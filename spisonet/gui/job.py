@@ -16,19 +16,9 @@ from typing import TYPE_CHECKING, Any
 from spisonet.commands.registry import PROGRAMS
 from spisonet.gui import slurm
 from spisonet.gui.processes import host_name, is_alive
-from spisonet.gui.runner import (
-    ENDED,
-    FAILED,
-    FINISHED,
-    LAUNCH_FILE,
-    OUTPUT_FILE,
-    PROCESS_FILE,
-    QUEUED,
-    RUNNING,
-    STOPPED,
-)
+from spisonet.gui.runner import ENDED, LAUNCH_FILE, OUTPUT_FILE, PROCESS_FILE, STOPPED
 from spisonet.io.logs import LOG_FILE
-from spisonet.io.run_record import JOB_FILE
+from spisonet.io.run_record import FAILED, FINISHED, INTERRUPTED, JOB_FILE, QUEUED, RUNNING
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +28,6 @@ DIED = "died"
 PROGRAM = "spisonet"  # value of "program" in job.json
 ACTIVE = (QUEUED, RUNNING)
 SECONDS_TO_START = 15.0
-INTERRUPTED = "interrupted"  # status in job.json after Ctrl-C
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ from spisonet.gui.job import SECONDS_TO_START, Job
 from spisonet.gui.job_details import summarise_job
 from spisonet.gui.processes import host_name, is_alive
 from spisonet.gui.run_search import find_run_folders
-from spisonet.gui.runner import ENDED, LAUNCH_FILE, POLL_SECONDS, PROCESS_FILE, QUEUED
+from spisonet.gui.runner import ENDED, LAUNCH_FILE, POLL_SECONDS, PROCESS_FILE
 from spisonet.gui.submission import ComputeTarget, is_starting, select_devices, submit_job
 from spisonet.io.atomic import prepare_output_folder, write_json
-from spisonet.io.run_record import JOB_FILE, write_job_record
+from spisonet.io.run_record import JOB_FILE, QUEUED, write_job_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

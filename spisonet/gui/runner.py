@@ -20,15 +20,13 @@ from typing import IO, TYPE_CHECKING, Any
 
 from spisonet.gui.processes import host_name, process_identity
 from spisonet.io.atomic import write_json
-from spisonet.io.run_record import JOB_FILE
+from spisonet.io.run_record import FAILED, FINISHED, JOB_FILE, QUEUED, RUNNING
 
 if TYPE_CHECKING:
     from types import FrameType
 
 LAUNCH_FILE, PROCESS_FILE, OUTPUT_FILE = "launch.json", "process.json", "run.out"
-WAITING, RUNNING, ENDED = "waiting", "running", "ended"
-FINISHED, FAILED, STOPPED = "finished", "failed", "stopped"
-QUEUED = "queued"
+WAITING, ENDED, STOPPED = "waiting", "ended", "stopped"
 INCOMPLETE = (QUEUED, RUNNING)  # status in job.json if the command has not recorded its end
 GRACE_SECONDS = {signal.SIGINT: 30.0, signal.SIGTERM: 10.0, signal.SIGKILL: 10.0}
 POLL_SECONDS = 0.2

@@ -46,6 +46,7 @@ def test_a_validation_shows_what_it_reports_into_the_folder_of_the_finished_run(
     finished = write_run(tmp_path / "jobs" / "001_reconstruct").folder
     with progress_to_folder(finished):
         report_progress("training", "both halves", 30, 30, "epochs", loss=0.1)
+    time.sleep(0.01)  # the times of events are rounded to milliseconds
     submitted = time.time()
     folder = tmp_path / "jobs" / "002_validate"
     config = {"folder": "jobs/001_reconstruct"}

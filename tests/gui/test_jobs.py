@@ -238,13 +238,14 @@ def test_resuming_a_foreign_project_writes_nothing_outside(served, project):
     assert "outside" in reply.json["error"]
 
 
-def test_the_log_of_a_failed_job_is_the_error_of_the_command(served, project):
+def test_a_failed_job_shows_the_error_of_the_command(served, project):
     (project / "no_map.mrc").write_bytes(b"nothing")
     name = served.start("spisonet", "whitening", {**WHITEN, "h1": "no_map.mrc"}, "key-fails").json["name"]
-    assert served.wait(name)["state"] == "failed"
+    job = served.wait(name)
+    assert job["state"] == "failed"
+    assert "no_map.mrc" in job["error"]["message"]
     log = served.get("api/log", name=name).json["text"]
-    assert log.startswith("spisonet: ")
-    assert "no_map.mrc" in log
+    assert log == f"spisonet: {job['error']['message']}\n"
     assert log.count("\n") == 1
 
 
