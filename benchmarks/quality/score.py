@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from spisonet.geometry.sphere import fibonacci_hemisphere
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from simulate import Simulated
@@ -78,7 +80,4 @@ def score(
 
 def _cone_axes() -> NDArray[np.float64]:
     """Return z and six directions spread over a hemisphere, ``(7, 3)``, as ``(x, y, z)``."""
-    i = np.arange(6) + 0.5
-    theta, phi = np.arccos(1 - i / 6), np.pi * (1 + np.sqrt(5)) * i
-    ring = np.stack([np.sin(theta) * np.cos(phi), np.sin(theta) * np.sin(phi), np.cos(theta)], axis=1)
-    return np.concatenate([[[0, 0, 1]], ring])
+    return np.concatenate([[[0, 0, 1]], fibonacci_hemisphere(6)])

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import matplotlib.pyplot as plt
 import numpy as np
 
+from spisonet.geometry.sphere import fibonacci_hemisphere
 from spisonet.io.mrc import read_volume
 
 if TYPE_CHECKING:
@@ -58,12 +59,10 @@ def fsc_by_direction(
     z, y, x = np.meshgrid(k, k, k, indexing="ij")
     radius = np.sqrt(x**2 + y**2 + z**2)
     shell = np.rint(radius).astype(int)
-    i = np.arange(N_DIRECTIONS) + 0.5
-    theta, phi = np.arccos(1 - i / N_DIRECTIONS), np.pi * (1 + np.sqrt(5)) * i
     cosine = np.cos(np.radians(CONE_DEGREES))
     values = []
-    for t, p in zip(theta, phi, strict=True):
-        along = np.abs(np.sin(t) * np.cos(p) * x + np.sin(t) * np.sin(p) * y + np.cos(t) * z)
+    for direction in fibonacci_hemisphere(N_DIRECTIONS):
+        along = np.abs(direction[0] * x + direction[1] * y + direction[2] * z)
         chosen = along >= cosine * np.maximum(radius, 1e-6)
         sums = [
             np.bincount(shell[chosen], v[chosen], r_max + 1)[FIRST_SHELL : r_max + 1]

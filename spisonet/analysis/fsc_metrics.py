@@ -1,4 +1,4 @@
-"""What FSC curves over many directions say about a map: resolutions, sphericity, cFAR."""
+"""Numbers that summarise FSC curves over many directions: resolutions, sphericity, cFAR."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def sphericity(radii: NDArray[np.floating], sphere: GeodesicSphere) -> float:
     radii : ndarray
         ``(n_axes,)`` distance of the surface from the centre along each axis.
     sphere : GeodesicSphere
-        The axes and how they are joined by triangles.
+        The axes and their triangulation.
 
     Returns
     -------
     float
-        1 for a sphere (the triangulation's own deviation from one is divided out), else less.
+        1 for a sphere (relative to the triangulation of one), else less.
 
     References
     ----------
@@ -68,7 +68,7 @@ def directional_resolutions(
 
 
 def conical_area_ratio(curves: NDArray[np.floating], threshold: float = FSC_THRESHOLD_HALF_MAPS) -> float:
-    """Least area under a conical FSC curve over the largest (cFAR, in 0..1).
+    """Smallest area under a conical FSC curve over the largest (cFAR, in 0..1).
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def conical_area_ratio(curves: NDArray[np.floating], threshold: float = FSC_THRE
     Returns
     -------
     float
-        1 where all directions are alike; below 0.5 is commonly read as preferred orientation.
+        1 if all directions are equal; below 0.5 is commonly taken as preferred orientation.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""What a weight must not be fooled by: leakage through masks and windows, narrow cones, solvent noise."""
+"""Corrections of Fourier weights: leakage through masks and windows, narrow cones, noise in the solvent."""
 
 from __future__ import annotations
 
@@ -17,18 +17,17 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-POWER_SMOOTHING = 0.7  # Fourier voxels: enough to average speckle, too little to blur a cone's edge
-VOID_POWER = 0.1  # of a shell's where it is measured
+POWER_SMOOTHING = 0.7  # Fourier voxels: averages speckle without blurring the edge of a cone
+EMPTY_POWER = 0.1  # relative to the measured power of the shell
 
 
 def mask_leakage_weight(maps: list[NDArray[np.float32]], mask: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Fraction of a masked map's power that is not leaked in from other directions.
+    """Fraction of a masked map's power that has not leaked in from other directions.
 
-    A mask spreads every Fourier coefficient over its neighbours. Where a map holds next to nothing,
-    as in the unmeasured cone of a regularised reconstruction, its masked transform holds what leaked
-    in from measured directions, and the masked half maps correlate there although nothing was
-    measured. A mask takes power away wherever a map has power of its own, so local power that the
-    mask added is leakage.
+    A mask spreads every Fourier coefficient over its neighbours. In the unmeasured cone of a regularised
+    reconstruction, which has next to no power, the masked transform consists of leakage from measured
+    directions, and the masked half maps correlate although nothing was measured. A mask reduces the
+    power wherever a map has power of its own, so local power that the mask added is leakage.
 
     Parameters
     ----------
@@ -51,31 +50,31 @@ def mask_leakage_weight(maps: list[NDArray[np.float32]], mask: NDArray[np.float3
 def leakage_weight(
     spectra: list[NDArray[np.complex64]], ssnr_rfft: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Share in 0..1 of every coefficient that is more than leakage into a void.
+    """Weight in 0..1 of every coefficient against leakage into directions without power.
 
-    Regularisation empties directions that few views show, and a window in real space, such as RELION's on
-    the corners of the box, leaks signal into them that is the same in both halves. Coefficients
-    with less than a tenth of the power that the shell has where it is measured are such leakage; the share
-    is the square of their power over that tenth, because filling again and again adds up what is left.
+    Regularisation attenuates directions with few views, and a real-space window, such as RELION's on the
+    corners of the box, leaks the same signal into them in both halves. Coefficients with less than 10 % of
+    the measured power of their shell are such leakage. Their weight is the square of their power over that
+    limit, because leakage accumulates over repeated updates of the missing region.
 
     Parameters
     ----------
     spectra : list of ndarray
         ``(n, n, n // 2 + 1)`` half spectra of the maps, not masked.
     ssnr_rfft : ndarray
-        ``(n, n, n // 2 + 1)`` signal-to-noise ratio that says where a shell is measured.
+        ``(n, n, n // 2 + 1)`` SSNR, which defines where a shell is measured.
     """
     n = len(ssnr_rfft)
     power, measured = local_power(spectra, n), ssnr_rfft / (1 + ssnr_rfft)
     sums, weights = shell_sums(power * measured, n), shell_sums(measured, n)
     typical = np.divide(sums, weights, out=np.zeros_like(sums), where=weights > 0)
-    return _at_most_one(power, VOID_POWER * shell_curve_to_rfft(typical, n)) ** 2
+    return _at_most_one(power, EMPTY_POWER * shell_curve_to_rfft(typical, n)) ** 2
 
 
 def local_maximum(weight_rfft: NDArray[np.float32]) -> NDArray[np.float32]:
     """Maximum of a weight over each coefficient and its neighbours, within the shells that it covers.
 
-    A cone near DC holds so few coefficients that single values of a 3D FSC are far too low.
+    Near DC a cone contains so few coefficients that single values of a 3D FSC are far too low.
     """
     n = len(weight_rfft)
     highest = half_from_centred(maximum_filter(centred_from_half(weight_rfft, n), 3, mode="wrap"))
@@ -86,7 +85,7 @@ def local_maximum(weight_rfft: NDArray[np.float32]) -> NDArray[np.float32]:
 def estimate_noise_fraction_in_mask(
     difference: NDArray[np.complex64], mask: NDArray[np.float32] | None, last_shell: int
 ) -> float:
-    """Share of the half maps' noise, up to a shell, that is inside the mask; 1 without noise or mask.
+    """Fraction of the noise of the half maps inside the mask; 1 without noise or mask.
 
     Parameters
     ----------
@@ -95,7 +94,7 @@ def estimate_noise_fraction_in_mask(
     mask : ndarray or None
         ``(n, n, n)``.
     last_shell : int
-        Where the noise that counts ends.
+        Last shell of the noise.
     """
     if mask is None:
         return 1.0
@@ -106,7 +105,7 @@ def estimate_noise_fraction_in_mask(
 
 
 def local_power(spectra: Iterable[NDArray[np.complex64]], n: int) -> NDArray[np.float32]:
-    """Power ``(n, n, n // 2 + 1)`` of some half spectra, averaged over the speckle."""
+    """Sum of the power ``(n, n, n // 2 + 1)`` of half spectra, averaged locally."""
     power = np.zeros((n, n, n // 2 + 1), dtype=np.float32)
     for spectrum in spectra:
         power += np.abs(spectrum) ** 2

@@ -1,4 +1,4 @@
-"""Grey values: where the particle is, how dense its solvent is, and in what unit the engine sees it."""
+"""Grey scale of maps: particle region, solvent level, and normalisation for the network."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MASK_THRESHOLD = 0.5
-NOTHING = 1e-6  # of a map's deviation: an empty band gives no unit
+MIN_BAND_DEVIATION = 1e-6  # relative to the map's; a weaker band cannot define the scale
 
 
 @dataclass(frozen=True)
@@ -23,20 +23,20 @@ class GreyScale:
     Attributes
     ----------
     solvent : float
-        Grey value of the solvent; normalised, it is 0.
+        Grey value of the solvent, 0 after normalisation.
     deviation : float
-        Root mean square of the particle about the solvent; normalised, it is 1.
+        Root mean square of the particle about the solvent, 1 after normalisation.
     """
 
     solvent: float
     deviation: float
 
     def normalise(self, grey: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Grey values to normalised densities."""
+        """Convert grey values to normalised densities."""
         return ((grey - self.solvent) / self.deviation).astype(np.float32)
 
     def restore(self, normalised: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Normalised densities to grey values."""
+        """Convert normalised densities to grey values."""
         return (normalised * self.deviation + self.solvent).astype(np.float32)
 
 
@@ -53,7 +53,7 @@ def particle_region(n: int, mask: NDArray[np.float32] | None) -> NDArray[np.bool
 def solvent_level(volume: NDArray[np.float32], mask: NDArray[np.float32] | None) -> float:
     """Mean grey value outside the mask or, without one, outside the inscribed sphere.
 
-    Where nothing is outside, the mean of the whole map.
+    If no voxel is outside, the mean of the whole map.
     """
     outside = (~inscribed_sphere(volume.shape[0]) if mask is None else 1.0 - np.clip(mask, 0.0, 1.0)).astype(
         np.float32
@@ -67,9 +67,9 @@ def solvent_level(volume: NDArray[np.float32], mask: NDArray[np.float32] | None)
 def measure_grey_scale(
     volume: NDArray[np.float32], mask: NDArray[np.float32] | None, band_rfft: NDArray[np.float32]
 ) -> GreyScale:
-    """Find the solvent level of a map, and the spread of the particle within a band.
+    """Measure the solvent level of a map, and the standard deviation of the particle within a band.
 
-    Neither empty space around the particle nor noise beyond the band changes what the network sees.
+    The normalised particle does not depend on the empty space around it or on noise beyond the band.
 
     Parameters
     ----------
@@ -85,9 +85,9 @@ def measure_grey_scale(
     inside = limited[particle_region(volume.shape[0], mask)]
     spread = float(np.sqrt(np.square(inside, dtype=np.float64).mean()))
     whole = float(volume.std(dtype=np.float64))
-    return GreyScale(solvent, spread if spread > NOTHING * whole else whole)
+    return GreyScale(solvent, spread if spread > MIN_BAND_DEVIATION * whole else whole)
 
 
 def is_brighter_than_solvent(densities: NDArray[np.float32], mask: NDArray[np.float32] | None) -> bool:
-    """Tell whether what is inside the mask is denser than the solvent, whose level is zero."""
+    """Return whether the density inside the mask is above the solvent level of zero."""
     return mask is not None and float((densities * mask).sum(dtype=np.float64)) > 0

@@ -1,4 +1,4 @@
-"""Commands that change a map's Fourier amplitudes: whitening, angular_whiten and combine_map."""
+"""Commands that filter maps: whitening, angular_whiten and combine_map."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ log = logging.getLogger(__name__)
 
 
 def run_whitening(config: WhiteningConfig) -> None:
-    """Run ``whitening``: flatten the shells' mean amplitudes between two resolutions.
+    """Run ``whitening``: equalise the mean amplitudes of all shells between two resolutions.
 
     Raises
     ------
     SpisonetError
-        If an input cannot be used, the resolutions leave no shell, or the output cannot be written.
+        If an input is invalid, the resolutions leave no shell, or the output cannot be written.
     """
     volume = read_volume(config.h1, config.apix)
     mask = _read_mask(config.mask, volume, config.apix)
@@ -39,12 +39,12 @@ def run_whitening(config: WhiteningConfig) -> None:
 
 
 def run_angular_whiten(config: AngularWhitenConfig) -> None:
-    """Run ``angular_whiten``: equal power over the directions of every shell.
+    """Run ``angular_whiten``: equalise the power over the directions of every shell.
 
     Raises
     ------
     SpisonetError
-        If the input cannot be used, the resolutions leave no shell, or the output cannot be written.
+        If the input is invalid, the resolutions leave no shell, or the output cannot be written.
     """
     volume = read_volume(config.in_name, config.apix)
     _band(volume, config.low_res, config.high_res)
@@ -52,18 +52,18 @@ def run_angular_whiten(config: AngularWhitenConfig) -> None:
     equalised = directional_whitening(
         volume.data, volume.voxel_size_angstrom, config.low_res, config.high_res
     )
-    label = f"equal power over directions {config.low_res:g} to {config.high_res:g} A"
+    label = f"equal power over directions, {config.low_res:g} to {config.high_res:g} A"
     _write(config.out_name, volume, equalised, label)
 
 
 def run_combine_map(config: CombineMapConfig) -> None:
-    """Run ``combine_map``: low resolutions of one map, high ones of another.
+    """Run ``combine_map``: combine the low frequencies of one map with the high frequencies of another.
 
     Raises
     ------
     SpisonetError
-        If an input cannot be used, the threshold is not within the maps' resolutions, or the
-        output cannot be written.
+        If an input is invalid, the threshold is outside the resolutions of the maps, or the output cannot
+        be written.
     """
     high = read_volume(config.high_map, config.apix)
     low = read_volume(config.low_map, config.apix)
@@ -72,7 +72,7 @@ def run_combine_map(config: CombineMapConfig) -> None:
     shell = _shell(high, "THRESHOLD_RES", config.threshold_res)
     prepare_output_file(config.out_map, config.low_map, config.high_map, config.mask_file)
     combined = combine_volumes(low.data, high.data, shell, mask)
-    _write(config.out_map, high, combined, f"low resolutions to {config.threshold_res:g} A of another map")
+    _write(config.out_map, high, combined, f"low resolutions to {config.threshold_res:g} A from another map")
 
 
 def _read_mask(path: Path | None, volume: Volume, apix: float | None) -> NDArray[np.float32] | None:
@@ -89,7 +89,7 @@ def _band(volume: Volume, low_res: float, high_res: float) -> tuple[float, float
 
 
 def _shell(volume: Volume, name: str, resolution_angstrom: float) -> float:
-    """Radius in Fourier voxels of a resolution that the map holds."""
+    """Radius in Fourier voxels of a resolution within the sampling of a map."""
     box_angstrom = volume.box * volume.voxel_size_angstrom
     resolution_angstrom = checked_limit_resolution(resolution_angstrom, volume.voxel_size_angstrom, name)
     if resolution_angstrom > box_angstrom:
@@ -101,4 +101,4 @@ def _shell(volume: Volume, name: str, resolution_angstrom: float) -> float:
 
 def _write(path: Path, volume: Volume, data: NDArray[np.float32], what: str) -> None:
     write_volume(path, volume.with_data(data), label=f"spisonet: {what}")
-    log.info("Wrote %s", path)
+    log.info("Written: %s", path)

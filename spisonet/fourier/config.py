@@ -11,7 +11,7 @@ from spisonet.io.config import CommandConfig, CommandLine, Positional
 
 
 class WhiteningConfig(CommandConfig):
-    """Flatten the Fourier amplitudes between two resolutions; this sharpens the map."""
+    """Equalise the Fourier amplitudes of all shells between two resolutions; this sharpens the map."""
 
     command: ClassVar[str] = "whitening"
     examples: ClassVar[tuple[str, ...]] = (
@@ -20,7 +20,7 @@ class WhiteningConfig(CommandConfig):
 
     h1: Annotated[Path, Positional] = Field(description="Map to whiten.")
     o: Annotated[Path, CommandLine(aliases=("-o",))] = Field(Path("whitening.mrc"), description="Output map.")
-    mask: Path | None = Field(None, description="Mask within which the amplitudes are measured.")
+    mask: Path | None = Field(None, description="Solvent mask, applied before the amplitudes are measured.")
     high_res: float = Field(
         3.0, gt=0, description="High-resolution limit in Å, usually where the FSC is 0.143."
     )
@@ -29,7 +29,7 @@ class WhiteningConfig(CommandConfig):
 
 
 class AngularWhitenConfig(CommandConfig):
-    """Make the Fourier power of a map equal over directions, shell by shell."""
+    """Equalise the Fourier power of a map over directions, shell by shell."""
 
     command: ClassVar[str] = "angular_whiten"
     examples: ClassVar[tuple[str, ...]] = ("spisonet.py angular_whiten in.mrc out.mrc 10 3.5",)
@@ -49,13 +49,11 @@ class CombineMapConfig(CommandConfig):
         "spisonet.py combine_map low.mrc high.mrc combined.mrc 10 --mask_file mask.mrc",
     )
 
-    low_map: Annotated[Path, Positional] = Field(description="Map that gives the low resolutions.")
+    low_map: Annotated[Path, Positional] = Field(description="Map used below the threshold resolution.")
     high_map: Annotated[Path, Positional] = Field(
-        description="Map that gives the high resolutions and the scale."
+        description="Map used beyond the threshold resolution; it also sets the grey scale."
     )
     out_map: Annotated[Path, Positional] = Field(description="Output map.")
-    threshold_res: Annotated[float, Positional] = Field(
-        gt=0, description="Resolution in Å at which they meet."
-    )
-    mask_file: Path | None = Field(None, description="Mask within which the amplitudes are matched.")
+    threshold_res: Annotated[float, Positional] = Field(gt=0, description="Threshold resolution in Å.")
+    mask_file: Path | None = Field(None, description="Mask, applied before the amplitudes are matched.")
     apix: float | None = Field(None, gt=0, description="Voxel size in Å [default: from the header].")

@@ -1,9 +1,9 @@
-"""Fourier correlations within cones of directions: the conical 3D FSC.
+"""The conical 3D FSC: Fourier correlations within a cone of directions around every voxel.
 
-Two methods share the work. Up to `EXACT_SHELL` every voxel's cone is summed voxel by voxel. Beyond
-it the voxels of a shell are binned into cells on rings around the x axis. A cone crosses a ring in
-one interval, so its sums are convolutions along the rings: products in the Fourier space of the
-ring angle, whose cost does not depend on how many voxels a cone holds.
+Up to `EXACT_SHELL` the cone of every voxel is summed voxel by voxel. Beyond it the voxels of a shell are
+binned into cells on rings around the x axis. A cone crosses a ring in one interval, so its sums are
+convolutions along the rings: products in the Fourier space of the ring angle, at a cost that does not
+depend on the number of voxels in a cone.
 
 The cells blur the border of a cone by about half a degree. Against the voxel-by-voxel sum, with
 cones of 10 degrees on noisy maps of 96 and 128 voxels, the FSC of the binned shells deviates by 0.01
@@ -35,14 +35,14 @@ EXACT_SHELL = 32
 N_RINGS = 120  # over a hemisphere, so cells of 0.75 degrees
 N_SECTORS = 4 * N_RINGS
 
-# OpenBLAS starts threads of its own for products of more than 2**18 multiplications; they would
-# fight with ours, so every matrix product here stays below.
+# OpenBLAS starts its own threads for products of more than 2**18 multiplications; every matrix product here
+# is smaller, because this module has threads of its own.
 BLOCK_ELEMENTS = 2**18 // 3
 RING_COLUMNS = 2**18 // N_RINGS**2 // 2  # complex
 SHELLS_PER_GROUP = RING_COLUMNS  # three columns each, so three full blocks
 PATCH_SAMPLES = 64
-FEWEST_IN_CONE = 30
-# Voxels exactly on the border of a cone, as the lattice has them at 45 or 90 degrees, are inside.
+MIN_SAMPLES_IN_CONE = 30
+# Voxels exactly on the border of a cone (the lattice has some at 45 and 90 degrees) are inside.
 BORDER_TOLERANCE = 1e-9
 
 
@@ -78,7 +78,7 @@ class ShellSamples:
         return 2 * self.limit_shell + 1, 2 * self.limit_shell + 1, self.limit_shell + 1
 
     def of_shell(self, shell: int) -> slice:
-        """Return where the samples of one shell lie."""
+        """Return the slice of the samples of one shell."""
         return slice(int(self.starts[shell]), int(self.starts[shell + 1]))
 
     def frequencies(self, samples: slice) -> NDArray[np.int32]:
@@ -135,7 +135,7 @@ def shell_samples(
     limit_shell: int,
     workers: int = 1,
 ) -> ShellSamples:
-    """Gather what conical correlations need from two half spectra.
+    """Collect the samples of two half spectra for conical correlations.
 
     Parameters
     ----------
@@ -194,7 +194,7 @@ def shell_samples(
 
 
 def _scaled(amplitudes: NDArray[np.complex64]) -> NDArray[np.complex64]:
-    """Scale to a largest part of 1, so that no square leaves the range of float32."""
+    """Scale to a largest component of 1, so that no square overflows float32."""
     largest = np.abs(amplitudes.view(np.float32)).max()
     return amplitudes / largest if largest > 0 else amplitudes
 
@@ -250,8 +250,8 @@ def conical_fsc_of_samples(
     -------
     ndarray of float32
         ``(n, n, n // 2 + 1)``, DC at index 0, values in -1..1, Friedel-symmetric; 1 at DC, 0 beyond
-        `limit_shell` and where a cone holds no power. A Nyquist voxel of an even box holds the mean
-        of the two directions that it stands for.
+        `limit_shell` and where a cone has no power. A Nyquist voxel of an even box has the mean
+        of the two directions that it represents.
 
     References
     ----------
@@ -297,8 +297,8 @@ def directional_fsc(
     axes_zyx : ndarray
         ``(n_axes, 3)`` unit vectors in ``(z, y, x)``; their sign does not matter.
     cone_angles_degrees : tuple of float
-        Half-angles of the cones. At low shells, where a cone holds few voxels or none, the nearest
-        30 are taken instead, so that a curve does not end in their noise.
+        Half-angles of the cones. At low shells, where a cone contains fewer than 30 voxels, the
+        nearest 30 are used, to limit the noise of the curves.
     workers : int
         Threads.
 
@@ -339,9 +339,9 @@ def directional_fsc(
 
 
 def _members(dots: NDArray[np.float64], cosine: float) -> NDArray[np.bool_]:
-    """Tell which samples are in the cone of each axis: those within it, but at least the nearest few."""
+    """Return which samples are in the cone of each axis: those within it, but at least the nearest 30."""
     members = dots >= cosine - BORDER_TOLERANCE
-    fewest = min(FEWEST_IN_CONE, dots.shape[1])
+    fewest = min(MIN_SAMPLES_IN_CONE, dots.shape[1])
     few = np.flatnonzero(np.count_nonzero(members, axis=1) < fewest)
     if few.size:
         farthest = np.partition(dots[few], -fewest, axis=1)[:, -fewest]
@@ -352,7 +352,7 @@ def _members(dots: NDArray[np.float64], cosine: float) -> NDArray[np.bool_]:
 def _for_each_shell(
     limit_shell: int, exact: Callable[[int], None], binned: Callable[[range], None], workers: int
 ) -> None:
-    """Hand the shells up to `EXACT_SHELL` to `exact`, and groups of the others to `binned`."""
+    """Call `exact` for the shells up to `EXACT_SHELL`, and `binned` for groups of the others."""
     starts = range(EXACT_SHELL + 1, limit_shell + 1, SHELLS_PER_GROUP)
     with ThreadPoolExecutor(workers) as pool:
         jobs = [pool.submit(exact, shell) for shell in range(min(EXACT_SHELL, limit_shell), 0, -1)]
@@ -432,7 +432,7 @@ def _band_and_turn(
 
 
 def _along_rings(kernel: NDArray[np.float32], spectra: NDArray[np.complex64]) -> NDArray[np.complex64]:
-    """Sum over cones: multiply by the real `kernel`, which sees a complex column as two."""
+    """Sum over cones: multiply by the real `kernel`; a complex column counts as two real ones."""
     return (kernel[:, None] @ spectra.view(np.float32)).view(np.complex64)
 
 

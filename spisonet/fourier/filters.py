@@ -1,4 +1,4 @@
-"""Radial filters and the equalisation of Fourier amplitudes (half spectra, DC at index 0)."""
+"""Radial filters, whitening over shells and over directions (half spectra, DC at index 0)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class RadialCurve:
     Attributes
     ----------
     values : ndarray
-        ``(n,)`` in equal steps from 0 to Nyquist; beyond, the last value holds.
+        ``(n,)`` in equal steps from 0 to Nyquist; the last value applies beyond.
     """
 
     values: NDArray[np.floating]
@@ -42,13 +42,13 @@ class RadialCurve:
         spectrum = rfft3(volume, workers)
         z, y = (np.fft.fftfreq(n) for n in volume.shape[:2])
         plane = y[:, None] ** 2 + np.fft.rfftfreq(volume.shape[2]) ** 2
-        for index, height in enumerate(z):  # plane by plane: a volume of frequencies would double the memory
+        for index, height in enumerate(z):  # plane by plane, to save memory
             spectrum[index] *= self.at(np.sqrt(plane + height**2))
         return irfft3(spectrum, volume.shape, workers)
 
 
 def shell_curve_to_rfft(curve: NDArray[np.floating], n: int) -> NDArray[np.float32]:
-    """Spread a curve over shells to a half spectrum, linear in the radius.
+    """Interpolate a curve over shells to a half spectrum, linearly in the radius.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def shell_curve_to_rfft(curve: NDArray[np.floating], n: int) -> NDArray[np.float
     Returns
     -------
     ndarray
-        ``(n, n, n // 2 + 1)`` float32; the corners beyond the last shell hold its value.
+        ``(n, n, n // 2 + 1)`` float32; the corners beyond the last shell have its value.
     """
     radius = radius_rfft((n, n, n))
     return np.asarray(np.interp(radius, np.arange(len(curve)), curve), dtype=np.float32)
@@ -77,7 +77,7 @@ def whiten(
     high_shell: float,
     mask: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
-    """Bring the mean amplitude of every shell in a band to that at the low edge of the band.
+    """Scale the mean amplitude of every shell in a band to that at the low edge of the band.
 
     The gain is ``A(low) / A(shell)`` between the edges and 1 elsewhere; beyond the high edge it
     returns to 1 within five shells.
@@ -85,11 +85,11 @@ def whiten(
     Parameters
     ----------
     volume : ndarray of float32
-        ``(n, n, n)`` map; all of it is filtered.
+        ``(n, n, n)`` map.
     low_shell, high_shell : float
         Edges of the band in Fourier voxels.
     mask : ndarray, optional
-        Where the amplitudes are measured.
+        ``(n, n, n)``; applied before the amplitudes are measured.
 
     Returns
     -------
@@ -125,7 +125,7 @@ def combine_spectra(
     n : int
         Box in voxels.
     shell : float
-        Radius in Fourier voxels at which both count half.
+        Radius in Fourier voxels at which both have a weight of 0.5.
     ramp_shells : float
         Width of the linear ramp between them.
 
@@ -144,19 +144,19 @@ def combine_volumes(
     shell: float,
     mask: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
-    """Give a map the low frequencies of another, on its own scale.
+    """Replace the low frequencies of a map by those of another.
 
-    The low map's mean amplitudes are matched to the high map's, shell by shell, before they are
-    joined by `combine_spectra`; the result has the mean and standard deviation of the high map.
+    The mean amplitudes of the low map are matched to those of the high map, shell by shell, before
+    `combine_spectra` joins them. The result has the mean and standard deviation of the high map.
 
     Parameters
     ----------
     low, high : ndarray of float32
         ``(n, n, n)`` maps.
     shell : float
-        Radius in Fourier voxels at which they meet.
+        Radius in Fourier voxels at which they are joined.
     mask : ndarray, optional
-        Where the amplitudes are measured.
+        ``(n, n, n)``; applied before the amplitudes are measured.
 
     Returns
     -------
@@ -182,11 +182,11 @@ def directional_whitening(
     cone_angle_degrees: float = 20.0,
     max_gain: float = 5.0,
 ) -> NDArray[np.float32]:
-    """Make the Fourier power of every shell equal over directions.
+    """Equalise the Fourier power of every shell over directions.
 
-    The gain is ``sqrt(P(shell) / P(shell, cone))``, with the mean power of the shell and that of
-    the cone around the direction, whose weight falls as ``cos²`` to 0 at its edge. Outside the
-    two resolutions the gain returns to 1 within five shells.
+    The gain is ``sqrt(P(shell) / P(shell, cone))``, with the mean power of the shell and that of a cone
+    around the direction, whose weight falls as ``cos²`` to 0 at its edge. Outside the two resolutions
+    the gain returns to 1 within five shells.
 
     Parameters
     ----------
@@ -199,7 +199,7 @@ def directional_whitening(
     cone_angle_degrees : float
         Half-angle of the cones.
     max_gain : float
-        Largest gain, so that directions that hold only noise do not take over.
+        Upper limit of the gain, for directions that contain only noise.
 
     Returns
     -------
@@ -238,7 +238,7 @@ def _directional_gain(
     cone = cone_weights(grid.directions, cone_angle_degrees, soft=True)
     cone_count, cone_power = count @ cone, power @ cone
     shell_mean = power.sum(axis=1, keepdims=True) / count.sum(axis=1, keepdims=True)
-    # Cones without a voxel, near DC, have nothing to equalise; those without power get the largest gain.
+    # Cones without a voxel, near DC, have a gain of 1; those without power have the largest gain.
     square = np.full_like(power, max_gain**2)
     np.divide(shell_mean * cone_count, cone_power, out=square, where=cone_power > 0)
     square[(cone_count < 1) | (shell_mean == 0)] = 1

@@ -1,4 +1,4 @@
-"""Phase randomisation: what correlation a mask alone puts between two halves."""
+"""Phase randomisation: the correlation that a mask causes between two half maps, and its correction."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-RANDOMISE_BELOW_FSC = 0.8  # of the unmasked halves, as RELION's postprocessing does
-SHELLS_UNCORRECTED = 2
-LARGEST_RANDOM_FSC = 0.99  # the correction has no meaning where the mask explains everything
+RANDOMISE_BELOW_FSC = 0.8  # of the unmasked half maps, as in RELION's postprocessing
+SHELLS_UNCORRECTED = 2  # after the first shell with random phases, as in RELION
+MAX_RANDOM_FSC = 0.99  # the correction diverges at 1
 
 
 def randomise_phases(
     volume: NDArray[np.float32], from_shell: int, generator: np.random.Generator, workers: int = -1
 ) -> NDArray[np.float32]:
-    """Replace the phases of a map from a shell on by random ones and keep its amplitudes.
+    """Randomise the phases of a map from a shell on, and keep its amplitudes.
 
-    The phases are those of white noise in real space, so they have the Friedel symmetry that a real
-    map needs, on the Nyquist planes too.
+    The phases are those of white noise in real space, so they have the Friedel symmetry of a real map, also
+    on the Nyquist planes.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def randomise_phases(
     from_shell : int
         First shell to randomise.
     generator : numpy.random.Generator
-        Source of the phases; give each half its own numbers.
+        Random number generator; use different numbers for each half map.
     workers : int
         Threads of the transforms.
 
@@ -56,7 +56,7 @@ def randomise_phases(
 
 
 def randomisation_shell(fsc_unmasked: NDArray[np.floating]) -> int:
-    """First shell to randomise: where the FSC of the unmasked halves falls below 0.8."""
+    """Return the first shell to randomise: where the FSC of the unmasked half maps falls below 0.8."""
     below = np.flatnonzero(fsc_unmasked[1:] < RANDOMISE_BELOW_FSC)
     return int(below[0]) + 1 if below.size else len(fsc_unmasked)
 
@@ -64,16 +64,16 @@ def randomisation_shell(fsc_unmasked: NDArray[np.floating]) -> int:
 def randomised_spectra(
     halves: Sequence[NDArray[np.float32]], mask: NDArray[np.float32], seed: int, workers: int = -1
 ) -> tuple[list[NDArray[np.complex64]], int]:
-    """Spectra of half maps under a mask after their phases were randomised, and from which shell on.
+    """Compute the spectra of masked half maps with randomised phases.
 
     Parameters
     ----------
     halves : sequence of ndarray
         Two half maps ``(n, n, n)``, not masked.
     mask : ndarray
-        ``(n, n, n)`` what they are multiplied by afterwards.
+        ``(n, n, n)``; the half maps are multiplied by it after the randomisation.
     seed : int
-        Of the phases.
+        Seed of the phases.
     workers : int
         Threads of the transforms.
 
@@ -82,7 +82,7 @@ def randomised_spectra(
     spectra : list of ndarray
         Two half spectra ``(n, n, n // 2 + 1)``.
     from_shell : int
-        First shell with random phases, where the FSC of the unmasked halves falls below 0.8.
+        First shell with random phases, where the FSC of the unmasked half maps falls below 0.8.
     """
     unmasked = [rfft3(half, workers) for half in halves]
     from_shell = randomisation_shell(fourier_shell_correlation(unmasked[0], unmasked[1], len(mask), workers))
@@ -95,15 +95,15 @@ def randomised_spectra(
 
 
 def corrected_fsc(fsc: NDArray[np.floating], fsc_random: NDArray[np.floating]) -> NDArray[np.float32]:
-    """FSC without the part that the mask causes, ``(FSC_t - FSC_n) / (1 - FSC_n)``.
+    """Correct an FSC for the correlation that the mask causes: ``(FSC_t - FSC_n) / (1 - FSC_n)``.
 
     Parameters
     ----------
     fsc : ndarray
-        FSC of the masked halves.
+        FSC of the masked half maps.
     fsc_random : ndarray
-        FSC of the masked halves after phase randomisation, of the same shape. A negative value is
-        noise and corrects nothing.
+        FSC of the masked half maps after phase randomisation, of the same shape. Negative values are
+        noise and are set to 0.
 
     Returns
     -------
@@ -114,5 +114,5 @@ def corrected_fsc(fsc: NDArray[np.floating], fsc_random: NDArray[np.floating]) -
     ----------
     Chen et al. (2013) Ultramicroscopy 135, 24-35.
     """
-    by_mask = np.clip(fsc_random, 0, LARGEST_RANDOM_FSC)
+    by_mask = np.clip(fsc_random, 0, MAX_RANDOM_FSC)
     return cast("NDArray[np.float32]", np.clip((fsc - by_mask) / (1 - by_mask), -1, 1).astype(np.float32))

@@ -47,7 +47,7 @@ def shell_sums(values_rfft: NDArray[np.floating], n: int) -> NDArray[np.float64]
 
 
 def _slabs(n: int) -> Iterator[tuple[slice, NDArray[np.intp]]]:
-    """Sections of a half spectrum that fit in the cache, each with the shells of its voxels."""
+    """Slabs of a half spectrum that fit into the cache, each with the shells of its voxels."""
     kz, ky, kx = frequency_axes_rfft((n, n, n))
     in_plane = ky**2 + kx**2
     thickness = max(1, SLAB_VOXELS // in_plane.size)
@@ -85,7 +85,7 @@ def fourier_shell_correlation(
     Returns
     -------
     ndarray
-        ``(n // 2 + 1,)``; 0 where a shell holds no power; 1 at DC by convention.
+        ``(n // 2 + 1,)``; 0 where a shell has no power; 1 at DC by convention.
 
     References
     ----------

@@ -140,3 +140,22 @@ def geodesic_sphere(subdivisions: int = SUBDIVISIONS) -> GeodesicSphere:
     opposite = {tuple(-key): index + len(axes) for index, key in enumerate(unique[is_axis])}
     vertex = np.array([(position | opposite)[tuple(key)] for key in unique])
     return GeodesicSphere(axes, np.concatenate([axes, -axes]), vertex[vertex_of_point.ravel()[triangles]])
+
+
+def fibonacci_hemisphere(n_directions: int) -> NDArray[np.float64]:
+    """Return nearly uniform directions on the hemisphere about ``z``, on a Fibonacci spiral.
+
+    Parameters
+    ----------
+    n_directions : int
+        Number of directions.
+
+    Returns
+    -------
+    ndarray
+        ``(n_directions, 3)`` unit vectors ``(x, y, z)``.
+    """
+    index = np.arange(n_directions) + 0.5
+    height, azimuth = 1 - index / n_directions, np.pi * (1 + np.sqrt(5)) * index
+    ring = np.sqrt(1 - height**2)
+    return np.stack([ring * np.cos(azimuth), ring * np.sin(azimuth), height], axis=1)

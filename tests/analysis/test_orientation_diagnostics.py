@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +9,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from spisonet.analysis.fourier_sampling import sampling_compensation
 from spisonet.analysis.half_maps import HalfMaps
 from spisonet.analysis.orientation_diagnostics import (
     PSF_ASPECT_RATIO_LIMIT,
@@ -19,9 +17,8 @@ from spisonet.analysis.orientation_diagnostics import (
     diagnose,
 )
 from spisonet.analysis.recommendation import recommend
-from spisonet.commands.main import main
 from spisonet.geometry.rotations import random_rotations
-from spisonet.io.mrc import Volume, write_volume
+from spisonet.io.mrc import Volume
 from tests.analysis.misaligned import simulate_misaligned
 from tests.anisotropy.simulation import even_views, simulate_half_maps, views_about_z
 
@@ -144,66 +141,3 @@ def test_elongation_is_that_of_a_missing_cone(half_angle):
 def test_a_point_is_twice_as_long_at_the_magic_angle():
     cosine2 = 1 / 3
     assert np.sqrt((3 - cosine2) / (2 * cosine2)) == pytest.approx(PSF_ASPECT_RATIO_LIMIT)
-
-
-def test_scf_of_even_and_of_side_views():
-    rng = np.random.default_rng(0)
-    assert sampling_compensation(even_views(10_000)) > 0.97
-    turn = rng.uniform(0, 2 * np.pi, 20_000)
-    side = np.stack([np.cos(turn), np.sin(turn), np.zeros_like(turn)], axis=1)
-    assert sampling_compensation(side) == pytest.approx(8 / np.pi**2, abs=0.03)
-
-
-def test_scf_star_counts_what_no_view_passes_through():
-    """One view of a kind fills a slab; the formula, written out."""
-    views = np.tile([[0.0, 0.0, 1.0]], (400, 1))
-    # Radius 10 with 400 views: a share 1/20 of directions gets all, the others none.
-    mean, filled = 400 / 20, 1 / 20
-    scf = 1 / (1 / 400 * mean)
-    expected = scf / (1 + (1 - filled) / filled * mean * scf / 2)
-    assert sampling_compensation(views) == pytest.approx(expected, rel=0.15)
-
-
-def write_case(folder, halves):
-    for number, half in enumerate(halves, start=1):
-        write_volume(folder / f"half{number}.mrc", Volume(half, VOXEL_SIZE))
-    return [str(folder / "half1.mrc"), str(folder / "half2.mrc")]
-
-
-def test_the_command_writes_page_numbers_and_figure(tmp_path):
-    halves = write_case(tmp_path, simulate_half_maps(truth(), SAMPLED[Strategy.SEVERE], LIMIT_SHELL))
-    views = SAMPLED[Strategy.SEVERE]
-    tilt = np.degrees(np.arccos(np.clip(views[:, 2], -1, 1)))
-    rot = np.degrees(np.arctan2(views[:, 1], views[:, 0]))
-    rows = "".join(f"{a:.3f} {b:.3f} 0.0\n" for a, b in zip(rot, tilt, strict=True))
-    star = tmp_path / "particles.star"
-    star.write_text(
-        "data_particles\n\nloop_\n_rlnAngleRot #1\n_rlnAngleTilt #2\n_rlnAnglePsi #3\n" + rows,
-        encoding="utf-8",
-    )
-    out = tmp_path / "out"
-    main(["diagnose", *halves, "--star", str(star), "--output_dir", str(out)])
-    numbers = json.loads((out / "diagnosis.json").read_text(encoding="utf-8"))
-    assert numbers["strategy"] == "severe"
-    assert numbers["particles"]["n_particles"] == len(views)
-    assert numbers["particles"]["scf_star"] < 0.2
-    assert any("ISONET_KEEP_LOWRES=True" in line for line in numbers["commands"])
-    page = (out / "diagnosis.html").read_text(encoding="utf-8")
-    assert "side views" in page
-    assert "image/svg+xml" in page
-    assert (out / "diagnosis_directions.png").is_file()
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [(["--sym", "c3"], "--star"), (["--limit_res", "30"], "too coarse"), (["--star", "no.star"], "no.star")],
-)
-def test_a_fault_is_one_sentence_and_writes_nothing(tmp_path, capsys, options, words):
-    halves = write_case(tmp_path, simulate_half_maps(truth(), SAMPLED[Strategy.NONE], LIMIT_SHELL))
-    with pytest.raises(SystemExit) as stop:
-        main(["diagnose", *halves, *options, "--output_dir", str(tmp_path / "out")])
-    assert stop.value.code == 1
-    error = capsys.readouterr().err
-    assert words in error
-    assert error.count("\n") == 1
-    assert not (tmp_path / "out").exists()

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spisonet.geometry.sphere import AxisGrid, geodesic_sphere
+from spisonet.geometry.sphere import AxisGrid, fibonacci_hemisphere, geodesic_sphere
 
 
 def test_geodesic_sphere_is_closed_uniform_and_symmetric():
@@ -51,3 +51,14 @@ def test_axis_grid_is_continuous_across_faces():
     step = 1e-7 * np.array([1, -1, 0])
     (i1, w1), (i2, w2) = grid.bilinear(edge + step), grid.bilinear(edge - step)
     np.testing.assert_allclose((values[i1] * w1).sum(axis=0), (values[i2] * w2).sum(axis=0), atol=1e-5)
+
+
+def test_fibonacci_directions_are_unit_vectors_about_as_far_apart_as_their_number_allows():
+    directions = fibonacci_hemisphere(200)
+    np.testing.assert_allclose(np.linalg.norm(directions, axis=1), 1)
+    assert (directions[:, 2] > 0).all()
+    cosines = directions @ directions.T - 2 * np.eye(200)
+    nearest = np.arccos(cosines.max(axis=1))
+    even = np.sqrt(2 * np.pi / 200)  # side of a square of a direction's share of the hemisphere
+    assert 0.7 * even < nearest.min()
+    assert nearest.max() < 1.3 * even

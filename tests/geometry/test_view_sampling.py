@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spisonet.geometry.rotations import random_rotations, view_directions
+from spisonet.geometry.sphere import fibonacci_hemisphere
 from spisonet.geometry.symmetry import symmetry_rotations
 from spisonet.geometry.view_sampling import MAX_EXACT_VIEWS, sampling_density, symmetric_directions
 
@@ -46,11 +47,7 @@ def test_binning_many_views_changes_little():
 
 
 def test_even_views_sample_evenly():
-    n = 100_000
-    height = 1 - (np.arange(n) + 0.5) / n
-    turn = np.pi * (1 + 5**0.5) * np.arange(n)
-    ring = np.sqrt(1 - height**2)
-    views = np.stack([ring * np.cos(turn), ring * np.sin(turn), height], axis=1)
+    views = fibonacci_hemisphere(100_000)
     for radius in (1.5, 8.0, 32.0):
         np.testing.assert_allclose(sampling_density(views, frequencies(200, radius)), 1, atol=0.03)
 

@@ -1,0 +1,85 @@
+"""The recommended strategy of a diagnosis: its reasons, and commands that can be run as they are."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from spisonet.analysis.config import DiagnoseConfig
+from spisonet.analysis.fsc3d import Fsc3dMetrics
+from spisonet.analysis.orientation_diagnostics import (
+    Diagnosis,
+    ParticleSampling,
+    SamplingStatistics,
+    Strategy,
+)
+from spisonet.analysis.recommendation import recommend
+from spisonet.anisotropy.config import ReconstructConfig
+
+
+def sampling(undersampled: float = 0.02, psf_aspect_ratio: float = 1.0) -> SamplingStatistics:
+    return SamplingStatistics(SimpleNamespace(), undersampled, 0.0, psf_aspect_ratio)
+
+
+def particles(low_correlation: float = 0.0, inconsistent: float = 0.0, **given: float) -> ParticleSampling:
+    return ParticleSampling(np.zeros((0, 3)), 1234, sampling(**given), 0.66, low_correlation, inconsistent)
+
+
+def diagnosis(measured: SamplingStatistics, views: ParticleSampling | None = None) -> Diagnosis:
+    metrics = Fsc3dMetrics(4.0, 5.0, np.array([3.5, 4.5, 6.5]), 0.93, 0.81)
+    return Diagnosis(
+        SimpleNamespace(limit_resolution_angstrom=4.0), metrics, SimpleNamespace(), measured, views
+    )
+
+
+CASES = {
+    Strategy.NONE: diagnosis(sampling()),
+    Strategy.ANISOTROPY: diagnosis(sampling(undersampled=0.3)),
+    Strategy.MISALIGNMENT: diagnosis(sampling(), particles(low_correlation=0.4)),
+    Strategy.SEVERE: diagnosis(sampling(psf_aspect_ratio=2.5)),
+}
+HALVES = Path("half 1.mrc"), Path("half2.mrc")
+
+
+@pytest.mark.parametrize("strategy", CASES)
+def test_each_case_has_its_strategy_and_commands(strategy):
+    assert CASES[strategy].strategy is strategy
+    found = recommend(CASES[strategy], *HALVES, Path("mask.mrc"), "c3", apix=1.5)
+    refines = strategy in (Strategy.MISALIGNMENT, Strategy.SEVERE)
+    assert any("--external_reconstruct" in line for line in found.commands) is refines
+    assert any("ISONET_KEEP_LOWRES" in line for line in found.commands) is (strategy is Strategy.SEVERE)
+    assert bool(found.commands) is (strategy is not Strategy.NONE)
+
+
+@pytest.mark.parametrize("strategy", [Strategy.ANISOTROPY, Strategy.MISALIGNMENT])
+def test_commands_are_valid_command_lines(strategy):
+    models = {"reconstruct": ReconstructConfig, "diagnose": DiagnoseConfig}
+    lines = recommend(CASES[strategy], *HALVES, Path("mask.mrc"), "c3", apix=1.5).commands
+    words = [shlex.split(line) for line in lines if line.startswith("spisonet.py")]
+    assert {line[1] for line in words} <= set(models)
+    for line in words:
+        options = {word.removeprefix("--") for word in line if word.startswith("--")}
+        assert options <= set(models[line[1]].model_fields)
+    if strategy is Strategy.ANISOTROPY:
+        assert words[0][2:4] == [str(path) for path in HALVES]
+        assert words[0][words[0].index("--limit_res") + 1] == "4.00"
+
+
+def test_reasons_state_the_numbers_that_decided():
+    found = recommend(diagnosis(sampling(undersampled=0.31), particles(low_correlation=0.42)), *HALVES, None)
+    text = " ".join(found.reasons)
+    for part in ("3.5 to 6.5 Å", "cFAR 0.81", "31 % of Fourier space", "1,234 particles", "0.66", "42 %"):
+        assert part in text
+    assert "--sym" in text  # no symmetry was given
+
+
+def test_inconsistent_particles_are_named_and_ignored():
+    found = diagnosis(sampling(), particles(low_correlation=0.9, inconsistent=0.6, psf_aspect_ratio=3.0))
+    assert found.strategy is Strategy.NONE
+    reasons = recommend(found, *HALVES, None).reasons
+    assert any("inconsistent" in reason and "60 %" in reason for reason in reasons)
+    assert any("not tested" in reason for reason in reasons)

@@ -1,0 +1,59 @@
+"""diagnose from the command line: page, numbers, figure and messages."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from spisonet.analysis.orientation_diagnostics import Strategy
+from spisonet.commands.main import main
+from spisonet.io.mrc import Volume, write_volume
+from tests.analysis.test_orientation_diagnostics import LIMIT_SHELL, SAMPLED, VOXEL_SIZE, truth
+from tests.anisotropy.simulation import simulate_half_maps
+
+
+def write_case(folder, halves):
+    for number, half in enumerate(halves, start=1):
+        write_volume(folder / f"half{number}.mrc", Volume(half, VOXEL_SIZE))
+    return [str(folder / "half1.mrc"), str(folder / "half2.mrc")]
+
+
+def test_the_command_writes_page_numbers_and_figure(tmp_path):
+    halves = write_case(tmp_path, simulate_half_maps(truth(), SAMPLED[Strategy.SEVERE], LIMIT_SHELL))
+    views = SAMPLED[Strategy.SEVERE]
+    tilt = np.degrees(np.arccos(np.clip(views[:, 2], -1, 1)))
+    rot = np.degrees(np.arctan2(views[:, 1], views[:, 0]))
+    rows = "".join(f"{a:.3f} {b:.3f} 0.0\n" for a, b in zip(rot, tilt, strict=True))
+    star = tmp_path / "particles.star"
+    star.write_text(
+        "data_particles\n\nloop_\n_rlnAngleRot #1\n_rlnAngleTilt #2\n_rlnAnglePsi #3\n" + rows,
+        encoding="utf-8",
+    )
+    out = tmp_path / "out"
+    main(["diagnose", *halves, "--star", str(star), "--output_dir", str(out)])
+    numbers = json.loads((out / "diagnosis.json").read_text(encoding="utf-8"))
+    assert numbers["strategy"] == "severe"
+    assert numbers["particles"]["n_particles"] == len(views)
+    assert numbers["particles"]["scf_star"] < 0.2
+    assert any("ISONET_KEEP_LOWRES=True" in line for line in numbers["commands"])
+    page = (out / "diagnosis.html").read_text(encoding="utf-8")
+    assert "side views" in page
+    assert "image/svg+xml" in page
+    assert (out / "diagnosis_directions.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [(["--sym", "c3"], "--star"), (["--limit_res", "30"], "too coarse"), (["--star", "no.star"], "no.star")],
+)
+def test_a_fault_is_one_sentence_and_writes_nothing(tmp_path, capsys, options, words):
+    halves = write_case(tmp_path, simulate_half_maps(truth(), SAMPLED[Strategy.NONE], LIMIT_SHELL))
+    with pytest.raises(SystemExit) as stop:
+        main(["diagnose", *halves, *options, "--output_dir", str(tmp_path / "out")])
+    assert stop.value.code == 1
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
