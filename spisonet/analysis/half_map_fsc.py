@@ -50,7 +50,7 @@ def masked_fsc(
     halves: Sequence[NDArray[np.float32]],
     mask: NDArray[np.float32] | None,
     phase_seed: int | None,
-    workers: int = -1,
+    workers: int = 1,
     keep_spectra: bool = False,
 ) -> MaskedFsc:
     """Compute the FSC of two half maps inside a mask.

@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from spisonet.analysis.half_maps import HalfMaps, checked_limit_resolution, is_of_both_halves, read_half_maps
+from spisonet.analysis.half_maps import (
+    HalfMaps,
+    checked_limit_resolution,
+    is_sampling_density,
+    read_half_maps,
+)
 from spisonet.errors import SpisonetError
 from spisonet.io.labels import label_with_tokens
 from spisonet.io.mrc import Volume, write_volume
@@ -34,7 +39,7 @@ def test_limit_resolution():
     [
         (label_with_tokens("spisonet: one network", halves="coupled"), True),
         (label_with_tokens("spisonet: a network each", halves="independent"), False),
-        ("spisonet: both halves corrected by one network: NOT independent, no FSC between", True),
+        (label_with_tokens("spisonet: one map", halves="single"), False),
         ("RELION 5", False),
     ],
 )
@@ -45,16 +50,12 @@ def test_coupled_halves_are_recognised_by_their_labels(label, coupled):
 
 
 @pytest.mark.parametrize(
-    ("label", "both"),
+    ("label", "is_density"),
     [
-        (label_with_tokens("spisonet fsd3d", data="fourier-sampling-density"), False),
-        ("spisonet fsd3d: Fourier sampling density, DC at n//2", False),
-        (label_with_tokens("spisonet: conical 3D FSC", data="3d-fsc"), True),
-        ("of another program", True),
+        (label_with_tokens("spisonet fsd3d", data="fourier-sampling-density"), True),
+        (label_with_tokens("spisonet: conical 3D FSC", data="3d-fsc"), False),
+        ("of another program", False),
     ],
 )
-def test_a_sampling_density_is_told_from_a_3d_fsc(tmp_path, label, both):
-    path = tmp_path / "weight.mrc"
-    write_volume(path, Volume(DENSITIES, 1.5), label)
-    assert is_of_both_halves(path) is both
-    assert is_of_both_halves(None)
+def test_a_sampling_density_is_recognised_by_its_label(label, is_density):
+    assert is_sampling_density(Volume(DENSITIES, 1.5, labels=(label,))) is is_density
