@@ -67,7 +67,7 @@ def sampling_density(
     frequencies : ndarray
         ``(m, 3)`` vectors k ``(x, y, z)`` in Fourier voxels.
     view_weights : ndarray, optional
-        ``(n,)`` share of the views in each direction, 1 in all; even if not given. With view_weights,
+        ``(n,)`` fraction of the views in each direction, of sum 1; uniform by default. With view_weights,
         nothing is binned.
 
     Returns
@@ -98,7 +98,7 @@ def sampling_density(
 
 
 def _binned(directions: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean direction of each occupied bin and the share of the views in it."""
+    """Mean direction of each occupied bin and the fraction of the views in it."""
     grid = AxisGrid(BINS_PER_FACE_EDGE)
     bins = grid.nearest(directions)
     sign = np.sign(np.sum(directions * grid.directions[bins], axis=1))

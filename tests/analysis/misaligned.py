@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 REGULARISATION = 0.1
 
 
-def turned(truth: np.ndarray, rotation: np.ndarray) -> np.ndarray:
+def rotated(truth: np.ndarray, rotation: np.ndarray) -> np.ndarray:
     """Return ``X(E r)`` for a rotation E that acts on ``(x, y, z)``."""
     matrix = rotation[::-1, ::-1]  # on (z, y, x)
     centre = np.array(truth.shape) // 2
@@ -79,7 +79,7 @@ def simulate_misaligned(
         for number, rotation in enumerate(rotations):
             part = density(wrong[number :: len(rotations)])
             sampled = sampled + part
-            gathered = gathered + part * rfft3(turned(truth, rotation))
+            gathered = gathered + part * rfft3(rotated(truth, rotation))
         ssnr = np.maximum(curve * sampled, 1e-8)
         noise = rfft3(rng.normal(size=shape).astype(np.float32)) / n**1.5 * np.sqrt(power * ssnr)
         halves.append(

@@ -30,11 +30,11 @@ def test_leakage_guard_finds_what_the_mask_put_into_an_empty_cone():
     cone = (np.abs(kz) > 0.8 * radius) & (radius > 5) & (radius < N / 2)
     spectrum = rfft3((rng.normal(size=(N, N, N)) * mask).astype(np.float32))
     empty_cone = irfft3(np.where(cone, 1e-4, 1).astype(np.float32) * spectrum, (N,) * 3)
-    guard = mask_leakage_weight([empty_cone.astype(np.float32)], mask)
+    weight = mask_leakage_weight([empty_cone.astype(np.float32)], mask)
     inner_cone = (np.abs(kz) > 0.95 * radius) & (radius > 8) & (radius < 14)
     measured = (np.abs(kz) < 0.5 * radius) & (radius > 5) & (radius < 14)
-    assert guard[inner_cone].mean() < 0.1
-    assert guard[measured].mean() > 0.75
+    assert weight[inner_cone].mean() < 0.1
+    assert weight[measured].mean() > 0.75
 
 
 def test_leakage_guard_leaves_noisy_maps_alone():
@@ -56,9 +56,9 @@ def test_leakage_weight_is_small_where_a_window_leaks_into_an_empty_cone():
     measured = ~cone & (radius > 5) & (radius < 14)
     leaked = np.vdot(spectra[0][inner], spectra[1][inner]).real / np.sum(np.abs(spectra[0][inner]) ** 2)
     assert leaked > 0.8  # so the half maps agree where nothing was measured
-    guard = leakage_weight(spectra, np.where(cone, 0, 10).astype(np.float32))
-    assert guard[inner].mean() < 0.05
-    assert guard[measured].mean() > 0.95
+    weight = leakage_weight(spectra, np.where(cone, 0, 10).astype(np.float32))
+    assert weight[inner].mean() < 0.05
+    assert weight[measured].mean() > 0.95
 
 
 def test_leakage_weight_keeps_attenuated_directions():
@@ -66,8 +66,8 @@ def test_leakage_weight_keeps_attenuated_directions():
     kz, _, _ = frequency_axes_rfft((N, N, N))
     weak = np.abs(kz) > 0.8 * radius_rfft((N, N, N))
     half = spectrum * np.where(weak, 0.6, 1).astype(np.float32)  # a third of the power
-    guard = leakage_weight([half, half], np.where(weak, 0.2, 10).astype(np.float32))
-    assert guard[weak].mean() > 0.95
+    weight = leakage_weight([half, half], np.where(weak, 0.2, 10).astype(np.float32))
+    assert weight[weak].mean() > 0.95
 
 
 def test_local_maximum_spreads_a_weight_by_one_coefficient_within_its_shells():

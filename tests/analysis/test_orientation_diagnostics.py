@@ -64,7 +64,7 @@ def test_true_poses_need_what_the_views_lack(strategy):
     assert found.particles is not None
     assert found.particles.low_correlation_fraction < 0.05
     assert found.particles.inconsistent_fraction < 0.1
-    # The half maps alone tell the same, and their coverage is that of the angles.
+    # The half maps alone give the same strategy and sampling as the angles.
     assert diagnose(half_maps(halves), None, 2).strategy is strategy
     assert found.measured.undersampled_fraction == pytest.approx(
         found.particles.sampling.undersampled_fraction, abs=0.1

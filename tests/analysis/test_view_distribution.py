@@ -1,4 +1,4 @@
-"""The view distribution and the weight that two half maps themselves tell."""
+"""The view distribution and the SSNR estimated from two half maps."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_the_views_are_found():
 def test_a_common_filter_changes_nothing():
     half1, half2, _ = simulate(32, views_about_z(10))
     _, _, kx = frequency_axes_rfft((32, 32, 32))
-    # Down to 6 % of the power of measured directions; what falls below 3 % counts as a void.
+    # Down to 6 % of the power of measured directions; coefficients below 3 % count as empty.
     filtered = [irfft3(rfft3(half) * np.exp(-kx / 10), half.shape) for half in (half1, half2)]
     np.testing.assert_allclose(modelled_fsc(*filtered), modelled_fsc(half1, half2), atol=0.02)
 
