@@ -21,6 +21,7 @@ from spisonet.analysis.orientation_diagnostics import diagnose
 from spisonet.analysis.particle_views import read_views
 from spisonet.analysis.recommendation import recommend
 from spisonet.errors import SpisonetError
+from spisonet.figures.style import save_figure
 from spisonet.fourier.shells import FSC_THRESHOLD_HALF, FSC_THRESHOLD_HALF_MAPS
 from spisonet.geometry.sphere import geodesic_sphere
 from spisonet.io.atomic import prepare_output_file, write_json
@@ -82,7 +83,8 @@ def run_fsc3d(config: Fsc3dConfig) -> None:
         for path in (config.o, thresholded, table, figure):
             prepare_output_file(path, config.h, config.h2, config.mask)
         metrics = summarise_fsc3d(fsc3d)
-        drawing = background.submit(figures.result().write_fsc3d_figure, figure, fsc3d, metrics)
+        draw_fsc3d = figures.result().draw_fsc3d
+        drawing = background.submit(lambda: save_figure(figure, draw_fsc3d(fsc3d, metrics)))
         # The volume lies in Fourier space: it keeps the voxel size of the map, but not its origin.
         cube = Volume(fsc3d.weight_cube(beyond_limit=float(config.keep_highres)), voxel_size)
         binary = cube.with_data((cube.data >= FSC_THRESHOLD_HALF_MAPS).astype(np.float32))

@@ -21,7 +21,8 @@ from spisonet.anisotropy.run_inputs import (
     output_names,
     read_run_inputs,
 )
-from spisonet.figures.reconstruction import write_figures
+from spisonet.figures.reconstruction import draw_correction
+from spisonet.figures.style import save_figure
 from spisonet.fourier.grids import centred_from_half
 from spisonet.io.atomic import prepare_output_folder
 from spisonet.io.labels import DATA_WEIGHT, FSC_3D, label_with_tokens
@@ -29,6 +30,7 @@ from spisonet.io.mrc import Volume, write_volume
 from spisonet.io.run_record import recorded, require_same_run
 from spisonet.learning.checkpoint import save_network
 from spisonet.learning.launcher import out_of_memory_error
+from spisonet.validation.correction_fsc import correction_fsc
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -156,13 +158,14 @@ def _draw_figures(
     folder: Path, volumes: list[Volume], mask: NDArray[np.float32] | None, result: CorrectionResult
 ) -> list[str]:
     corrected = [v.with_data(m.whole) for v, m in zip(volumes, result.corrected, strict=True)]
-    figures = write_figures(
-        folder,
-        volumes,
-        corrected,
-        mask,
+    figures = draw_correction(
+        volumes[0],
+        corrected[0],
+        correction_fsc(volumes, corrected, mask),
         result.units[0].data_weight_rfft,
         result.limit_resolution_angstrom,
         result.epoch_losses,
     )
-    return [path.name for path in figures]
+    for name, figure in figures.items():
+        save_figure(folder / name, figure, vector=True)
+    return list(figures)

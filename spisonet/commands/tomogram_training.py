@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spisonet.errors import SpisonetError
-from spisonet.figures.tomograms import write_comparison, write_loss, write_preview
+from spisonet.figures.style import save_figure
+from spisonet.figures.tomograms import draw_preview, draw_tomogram_comparison
+from spisonet.figures.training import draw_loss
 from spisonet.io.atomic import file_digest, prepare_output_folder, remove_partials
 from spisonet.io.events import report_progress
 from spisonet.io.run_record import (
@@ -185,7 +187,7 @@ def _predict_all(
 def _draw_comparison(config: PredictConfig, task: PredictionTask, result: PredictionResult) -> None:
     path, corrected = _figure_path(config, task), open_tomogram(task.output)
     try:
-        write_comparison(path, result.inputs, corrected, result.tilt_range_degrees)
+        save_figure(path, draw_tomogram_comparison(result.inputs, corrected, result.tilt_range_degrees))
     except SpisonetError as error:
         log.warning("%s: the figure is skipped: %s", task.row.shown, error)
 
@@ -259,7 +261,7 @@ def _train(config: TomogramTrainingConfig, memory: Memory, processes: ProcessGro
         )
         save_network(folder / NETWORK_FILE, trainer.average, training.metadata.as_record())
         log.info("Wrote %s", folder / NETWORK_FILE)
-        write_loss(folder / LOSS_FILE, trainer.epoch_losses)
+        save_figure(folder / LOSS_FILE, draw_loss({"network": trainer.epoch_losses}))
         summary = TrainingSummary(
             device=str(memory.device),
             processes=processes.count,
@@ -293,4 +295,4 @@ def _write_preview(folder: Path, trainer: Trainer, tomogram: Tomogram) -> None:
         return
     n_epochs = len(trainer.epoch_losses)
     path = folder / f"preview_{n_epochs:04d}.png"
-    write_preview(path, data, prediction, f"{tomogram.name}, epoch {n_epochs}")
+    save_figure(path, draw_preview(data, prediction, f"{tomogram.name}, epoch {n_epochs}"))

@@ -19,13 +19,10 @@ from spisonet.figures.style import (
     add_title,
     label_resolutions,
     resolution_ticks,
-    save_figure,
 )
 from spisonet.fourier.shells import FSC_THRESHOLD_HALF, FSC_THRESHOLD_HALF_MAPS
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from matplotlib.axes import Axes
     from matplotlib.image import AxesImage
     from numpy.typing import NDArray
@@ -34,11 +31,6 @@ if TYPE_CHECKING:
 
 HEIGHT_INCHES = 7.6
 CONTOUR_BLUR_VOXELS = 2.5
-
-
-def write_fsc3d_figure(path: Path, fsc3d: Fsc3d, metrics: Fsc3dMetrics) -> None:
-    """Write the figure of `draw_fsc3d` as a PNG file."""
-    save_figure(path, draw_fsc3d(fsc3d, metrics))
 
 
 def draw_fsc3d(fsc3d: Fsc3d, metrics: Fsc3dMetrics) -> Figure:

@@ -15,16 +15,12 @@ from spisonet.figures.style import (
     SPECTRUM_COLOURS,
     TICK_SIZE,
     label_resolutions,
-    save_figure,
 )
 from spisonet.figures.training import draw_loss
 from spisonet.fourier.grids import centred_from_half, rfft3
 from spisonet.fourier.shells import FSC_THRESHOLD_HALF_MAPS
-from spisonet.validation.correction_fsc import correction_fsc
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
     from spisonet.io.mrc import Volume
@@ -33,25 +29,22 @@ if TYPE_CHECKING:
 NO_CLAIM = "not for resolution claims"
 
 
-def write_figures(
-    folder: Path,
-    inputs: list[Volume],
-    corrected: list[Volume],
-    mask: NDArray[np.float32] | None,
+def draw_correction(
+    before: Volume,
+    after: Volume,
+    fsc: CorrectionFsc,
     weight_rfft: NDArray[np.float32],
     limit_angstrom: float,
     losses: dict[str, list[float]],
-) -> list[Path]:
-    """Draw all figures of a correction and write them as PNG and SVG.
+) -> dict[str, Figure]:
+    """Draw all figures of a correction.
 
     Parameters
     ----------
-    folder : Path
-        Where to write ``slices.png``, ``fourier.png``, ``fsc.png`` and ``loss.png``, and the same as SVG.
-    inputs, corrected : list of Volume
-        One or two maps before and after; the first is shown in slices.
-    mask : ndarray or None
-        ``(n, n, n)`` mask that is applied before the FSC.
+    before, after : Volume
+        Half map 1 and its corrected map.
+    fsc : CorrectionFsc
+        FSC curves before and after.
     weight_rfft : ndarray
         ``(n, n, n // 2 + 1)`` data weight in 0..1.
     limit_angstrom : float
@@ -61,19 +54,18 @@ def write_figures(
 
     Returns
     -------
-    list of Path
-        The PNG files, in reading order.
+    dict
+        Figures by file name, in reading order: ``slices.png``, ``fourier.png``, ``fsc.png`` and, if a network
+        was trained, ``loss.png``.
     """
-    drawn = {
-        "slices.png": draw_slices({"before": inputs[0], "after": corrected[0]}, limit_angstrom),
-        "fourier.png": draw_fourier_slices(inputs[0], corrected[0], weight_rfft, limit_angstrom),
-        "fsc.png": draw_correction_fsc(correction_fsc(inputs, corrected, mask), limit_angstrom),
+    figures = {
+        "slices.png": draw_slices({"before": before, "after": after}, limit_angstrom),
+        "fourier.png": draw_fourier_slices(before, after, weight_rfft, limit_angstrom),
+        "fsc.png": draw_correction_fsc(fsc, limit_angstrom),
     }
     if any(losses.values()):
-        drawn["loss.png"] = draw_loss(losses)
-    for name, figure in drawn.items():
-        save_figure(folder / name, figure, vector=True)
-    return [folder / name for name in drawn]
+        figures["loss.png"] = draw_loss(losses)
+    return figures
 
 
 def draw_fourier_slices(

@@ -13,16 +13,12 @@ from spisonet.figures.style import (
     SMALL_TICK_SIZE,
     SPECTRUM_COLOURS,
     TITLE_SIZE,
-    save_figure,
 )
-from spisonet.figures.training import draw_loss
 from spisonet.fourier.grids import rfft3
 from spisonet.geometry.tilts import slice_directions
 from spisonet.tomography.chunks import central_crop
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
@@ -64,18 +60,15 @@ def power_by_x_and_z(tomograms: tuple[TomogramFile, ...]) -> NDArray[np.float32]
     return np.log10(np.fft.fftshift(whole, axes=0) + 1e-12).astype(np.float32)
 
 
-def write_comparison(
-    path: Path,
+def draw_tomogram_comparison(
     before: tuple[TomogramFile, ...],
     after: TomogramFile,
     tilt_range_degrees: tuple[float, float],
-) -> None:
-    """Draw slices and power spectra of a tomogram before and after its correction, and write them as PNG.
+) -> Figure:
+    """Draw slices and power spectra of a tomogram before and after its correction, and its tilt range.
 
     Parameters
     ----------
-    path : Path
-        PNG file to write.
     before : tuple of TomogramFile
         Input tomogram, or its even and odd halves.
     after : TomogramFile
@@ -97,14 +90,14 @@ def write_comparison(
         panel.set_title(f"power over kx and kz, {title}", fontsize=TITLE_SIZE)
     draw_wedge(axes[2][2], tilt_range_degrees)
     figure.suptitle(after.path.name, fontsize=11)
-    save_figure(path, figure)
+    return figure
 
 
-def write_preview(path: Path, before: NDArray[np.float32], after: NDArray[np.float32], title: str) -> None:
-    """Draw slices of a part of a tomogram ``(z, y, x)`` and of its prediction, and write them as PNG."""
+def draw_preview(data: NDArray[np.float32], prediction: NDArray[np.float32], title: str) -> Figure:
+    """Draw XY and XZ slices of a part of a tomogram ``(z, y, x)`` and of its prediction."""
     figure = Figure(figsize=(9, 7), layout="constrained")
     axes = figure.subplots(2, 2)
-    for row, (name, part) in zip(axes, (("data", before), ("prediction", after)), strict=True):
+    for row, (name, part) in zip(axes, (("data", data), ("prediction", prediction)), strict=True):
         planes = part[part.shape[0] // 2], part[:, part.shape[1] // 2]
         low, high = np.percentile(part, CONTRAST_PERCENTILES)
         for panel, image, plane in zip(row, planes, PLANES, strict=False):
@@ -112,12 +105,7 @@ def write_preview(path: Path, before: NDArray[np.float32], after: NDArray[np.flo
             panel.set_title(f"{plane}, {name}", fontsize=TITLE_SIZE)
             panel.tick_params(labelsize=SMALL_TICK_SIZE)
     figure.suptitle(title, fontsize=11)
-    save_figure(path, figure)
-
-
-def write_loss(path: Path, losses: list[float]) -> None:
-    """Draw the mean loss of every epoch and write it as PNG."""
-    save_figure(path, draw_loss({"network": losses}))
+    return figure
 
 
 def draw_wedge(axis: Axes, tilt_range_degrees: tuple[float, float]) -> None:

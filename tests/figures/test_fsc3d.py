@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spisonet.analysis.fsc3d import estimate_fsc3d, summarise_fsc3d
-from spisonet.figures.fsc3d import draw_comparison, draw_fsc3d, write_fsc3d_figure
+from spisonet.figures.fsc3d import draw_comparison, draw_fsc3d
 
 N, VOXEL_SIZE, LIMIT = 24, 2.0, 6.0
 
@@ -47,8 +47,3 @@ def test_pairs_are_compared_in_panels_with_their_numbers(fsc3d):
     titles = [text.get_text() for axes in figure.axes for text in axes.texts]
     assert f"before: {numbers}" in titles
     assert f"after: {numbers}" in titles
-
-
-def test_the_figure_is_written_as_png(fsc3d, tmp_path):
-    write_fsc3d_figure(tmp_path / "fsc.png", fsc3d, summarise_fsc3d(fsc3d))
-    assert (tmp_path / "fsc.png").read_bytes().startswith(b"\x89PNG")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from spisonet.figures.tomograms import draw_wedge, middle_slices, power_by_x_and_z, write_comparison
+from spisonet.figures.tomograms import draw_tomogram_comparison, draw_wedge, middle_slices, power_by_x_and_z
 from spisonet.io.tomograms import open_tomogram
 
 SHAPE, VOXEL_SIZE = (16, 24, 32), 10.0
@@ -42,12 +42,9 @@ def test_a_wave_along_x_is_a_peak_on_the_kx_axis(tmp_path):
     assert abs(x - power.shape[1] // 2) == pytest.approx(32 / 4, abs=1)
 
 
-def test_before_and_after_are_compared_in_nine_panels(tmp_path, monkeypatch):
-    drawn = []
-    monkeypatch.setattr("spisonet.figures.tomograms.save_figure", lambda path, figure: drawn.append(figure))
+def test_before_and_after_are_compared_in_nine_panels(tmp_path):
     before, after = (tomogram(tmp_path / f"{seed}.mrc", noise(seed)) for seed in (3, 4))
-    write_comparison(tmp_path / "figure.png", (before,), after, (-50, 60))
-    (figure,) = drawn
+    figure = draw_tomogram_comparison((before,), after, (-50, 60))
     titles = [axes.get_title() for axes in figure.axes]
     assert titles[:6] == [f"{plane}, {when}" for when in ("before", "after") for plane in ("XY", "XZ", "YZ")]
     assert titles[6:] == [
