@@ -136,8 +136,13 @@ class Jobs:
             model = config_model(job.program, job.command)
             config = model.from_options({**job.record["config"], "resume": True})
             require_allowed_paths(config, self._allowed_folders)
-            target = ComputeTarget(**job.launch["target"])
-            kept = {entry: job.launch[entry] for entry in ("key", "requested_line")}
+            try:
+                target = ComputeTarget(**job.launch["target"])
+                kept = {entry: job.launch[entry] for entry in ("key", "requested_line")}
+            except DAMAGED_RECORD_ERRORS as error:
+                raise SpisonetError(
+                    f"{name} was started by another version and cannot be resumed; clone it instead."
+                ) from error
             record = {entry: value for entry, value in job.record.items() if entry != "error"}
             write_json(job.folder / JOB_FILE, {**record, "status": QUEUED})
             self._submit(job, job.program, config, target, **kept)

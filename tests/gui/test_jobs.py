@@ -238,6 +238,23 @@ def test_resuming_a_foreign_project_writes_nothing_outside(served, project):
     assert "outside" in reply.json["error"]
 
 
+def test_a_job_of_another_version_is_not_resumed(served, project):
+    (project / "jobs" / "001_refine").mkdir(parents=True)
+    record = {
+        "program": "spisonet",
+        "command": "refine",
+        "config": {"star_file": "t.star"},
+        "status": "failed",
+    }
+    (project / "jobs" / "001_refine" / "job.json").write_text(json.dumps(record), encoding="utf-8")
+    for launch in ({"program": "isonet", "asked": 1.0, "place": {}}, {"program": "isonet", "target": []}):
+        launch_file = project / "jobs" / "001_refine" / "launch.json"
+        launch_file.write_text(json.dumps({"submitted": 1.0, **launch}), encoding="utf-8")
+        reply = served.post("api/resume", {"name": "jobs/001_refine"})
+        assert reply.status == 400
+        assert "another version" in reply.json["error"]
+
+
 def test_a_failed_job_shows_the_error_of_the_command(served, project):
     (project / "no_map.mrc").write_bytes(b"nothing")
     name = served.start("spisonet", "whitening", {**WHITEN, "h1": "no_map.mrc"}, "key-fails").json["name"]
