@@ -103,26 +103,26 @@ class TrainingConfig:
             make_objective = partial(
                 SelfTrainingObjective, cube_size=self.cube_size, max_oversampling=oversampling
             )
-        default_batch = DEFAULT_BATCH_SIZE[self.objective]
-        batch_size = self.batch_size or default_batch * n_processes
-        batch_size = max(n_processes, min(batch_size, self.n_subvolume))
-        bytes_per_value = 2 if computes_in_bfloat16(memory.device) and not published else 4
-        local_batch = -(-batch_size // n_processes)
-        n_splits = memory.batch_splits(network, local_batch, self.cube_size, bytes_per_value)
-        rate = DEFAULT_LEARNING_RATE[self.objective]
-        if not published:
-            rate *= math.sqrt(batch_size / default_batch)  # gradients of larger batches are less noisy
-        options = TrainingOptions(
+        batch_size = self.batch_size or DEFAULT_BATCH_SIZE[self.objective] * n_processes
+        options = training_options(
+            network,
+            memory,
+            n_processes,
             epochs=self.epochs,
             subvolumes_per_epoch=self.n_subvolume,
-            batch_size=batch_size,
-            n_splits=max(n_splits, self.acc_batches),
-            learning_rate=self.learning_rate or rate,
+            batch_size=max(n_processes, min(batch_size, self.n_subvolume)),
+            default_batch_size=DEFAULT_BATCH_SIZE[self.objective],
+            cube_size=self.cube_size,
+            min_splits=self.acc_batches,
+            learning_rate=self.learning_rate,
+            default_learning_rate=DEFAULT_LEARNING_RATE[self.objective],
             seed=self.seed,
             published=published,
         )
         if self.epochs:
-            log.info("Training on %s: %d updates of %d subvolumes.", title, options.n_updates, batch_size)
+            log.info(
+                "Training on %s: %d updates of %d subvolumes.", title, options.n_updates, options.batch_size
+            )
         return TrainingJob(
             title, measurement, make_objective, network, options, self._tile_size(network, memory)
         )
@@ -132,6 +132,63 @@ class TrainingConfig:
             return memory.largest_tile(network)
         tile_size = -(-self.predict_crop_size // TILE_MULTIPLE) * TILE_MULTIPLE
         return max(tile_size, 2 * MARGIN + TILE_MULTIPLE)
+
+
+def training_options(
+    network: Network,
+    memory: Memory,
+    n_processes: int,
+    *,
+    epochs: int,
+    subvolumes_per_epoch: int,
+    batch_size: int,
+    default_batch_size: int,
+    cube_size: int,
+    min_splits: int,
+    learning_rate: float | None,
+    default_learning_rate: float,
+    seed: int,
+    published: bool = False,
+) -> TrainingOptions:
+    """Return the parameters of a training that fit the memory and the batch size.
+
+    Parameters
+    ----------
+    network : Network
+        The network, on the CPU.
+    memory : Memory
+        Memory of the device.
+    n_processes : int
+        Number of processes that train together.
+    epochs, subvolumes_per_epoch, batch_size, seed, published
+        See `TrainingOptions`.
+    default_batch_size : int
+        Batch size in one process for which the default learning rate is optimal.
+    cube_size : int
+        Edge of training subvolumes in voxels.
+    min_splits : int
+        Number of parts of a batch; more are used if memory requires.
+    learning_rate : float or None
+        Maximum learning rate; None for the default, scaled by the square root of the batch size unless
+        `published`.
+    default_learning_rate : float
+        Learning rate for the default batch size.
+    """
+    bytes_per_value = 2 if computes_in_bfloat16(memory.device) and not published else 4
+    local_batch = -(-batch_size // n_processes)
+    n_splits = memory.batch_splits(network, local_batch, cube_size, bytes_per_value)
+    rate = default_learning_rate
+    if not published:
+        rate *= math.sqrt(batch_size / default_batch_size)  # gradients of larger batches are less noisy
+    return TrainingOptions(
+        epochs=epochs,
+        subvolumes_per_epoch=subvolumes_per_epoch,
+        batch_size=batch_size,
+        n_splits=max(n_splits, min_splits),
+        learning_rate=learning_rate or rate,
+        seed=seed,
+        published=published,
+    )
 
 
 def check_cube_size(requested: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -13,9 +12,7 @@ import torch
 
 from spisonet.errors import SpisonetError
 from spisonet.learning.checkpoint import load_network
-from spisonet.learning.devices import computes_in_bfloat16
-from spisonet.learning.trainer import TrainingOptions
-from spisonet.learning.training_config import check_cube_size
+from spisonet.learning.training_config import check_cube_size, training_options
 from spisonet.learning.training_job import TrainingJob
 from spisonet.learning.unet import UNet
 from spisonet.tomography.chunks import central_chunk
@@ -266,17 +263,20 @@ def prepare_training(
     listed = sum(tomogram.n_subvolumes for tomogram in tomograms)
     if inputs.from_subtomograms:
         listed = min(listed, MAX_SUBVOLUMES_PER_EPOCH)
-    batch_size = config.batch_size or BATCH_SIZE * n_processes
+    batch_size = max(config.batch_size or BATCH_SIZE * n_processes, n_processes)
     subvolumes_per_epoch = max(config.n_subvolume or listed, batch_size)
-    local_batch = -(-batch_size // n_processes)
-    bytes_per_value = 2 if computes_in_bfloat16(memory.device) else 4
-    n_splits = memory.batch_splits(network, local_batch, inputs.cube_size, bytes_per_value)
-    options = TrainingOptions(
+    options = training_options(
+        network,
+        memory,
+        n_processes,
         epochs=inputs.schedule.epochs,
         subvolumes_per_epoch=subvolumes_per_epoch,
-        batch_size=max(batch_size, n_processes),
-        n_splits=max(n_splits, config.acc_batches),
-        learning_rate=config.learning_rate or LEARNING_RATE * math.sqrt(batch_size / BATCH_SIZE),
+        batch_size=batch_size,
+        default_batch_size=BATCH_SIZE,
+        cube_size=inputs.cube_size,
+        min_splits=config.acc_batches,
+        learning_rate=config.learning_rate,
+        default_learning_rate=LEARNING_RATE,
         seed=config.seed,
     )
     make_objective = partial(
