@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from pathlib import Path
@@ -56,3 +57,12 @@ def small_case(tmp_path: Path) -> SmallCase:
 def make_small_case(tmp_path: Path) -> Callable[[int], SmallCase]:
     """Write such a case with another box."""
     return lambda n: make_case(tmp_path, n)
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty project folder, which is the working directory."""
+    monkeypatch.chdir(tmp_path)
+    # Handlers of earlier tests would write the log to the error stream.
+    monkeypatch.setattr(logging.getLogger("spisonet"), "handlers", [])
+    return tmp_path

@@ -9,8 +9,13 @@ import numpy as np
 import pytest
 
 from spisonet.io.tomogram_table import TomogramTable
+from spisonet.io.tomograms import open_tomogram
 from tests.tomography.isonet import failure, run
-from tests.tomography.simulation import gaussian_noise, vesicle, write_mrc
+from tests.tomography.simulation import (
+    gaussian_noise,
+    vesicle,
+    write_mrc,
+)
 
 
 def published_deconvolution(volume: np.ndarray, apix: float, defocus_um: float, falloff: float) -> np.ndarray:
@@ -111,3 +116,39 @@ def test_masks_are_written_and_listed(tmp_path, monkeypatch, capsys):
     assert not mask[:, :, 23:].any()
     assert mask[inside].mean() > 0.3
     assert "is empty" in failure("make_mask tomograms.star --z_crop 0.49 --density_percentage 1", capsys)
+
+
+@pytest.mark.parametrize("apix", [15.0, 7.0])
+def test_resized_tomograms_show_the_same_at_another_voxel_size(project, monkeypatch, apix):
+    monkeypatch.setattr("spisonet.tomography.resizing.CHUNK_EDGE", 20)
+    z, y, x = np.indices((48, 60, 64)) * 10.0
+
+    def wave(*axes: np.ndarray) -> np.ndarray:
+        return sum(np.sin(2 * np.pi * axis / 120.0 + k) for k, axis in enumerate(axes)).astype(np.float32)
+
+    write_mrc(project / "t" / "a.mrc", wave(z, y, x))
+    run("prepare_star t --pixel_size 10")
+    write_mrc(project / "m.mrc", (z > 200).astype(np.int8))
+    table = TomogramTable.read(Path("tomograms.star"))
+    table.set(table.rows[0], "rlnMaskName", "m.mrc")
+    table.write()
+    run(f"resize tomograms.star --apix {apix}")
+    row = TomogramTable.read(Path("tomograms_resized.star")).rows[0]
+    resized = open_tomogram(row.full)
+    assert resized.voxel_size_angstrom == pytest.approx(apix)
+    assert row.number_of("rlnPixelSize") == apix
+    expected = wave(*(np.indices(resized.shape) * apix))
+    inner = (slice(6, -6),) * 3
+    np.testing.assert_allclose(resized.read()[inner], expected[inner], atol=0.06)
+    mask = open_tomogram(row.path("rlnMaskName")).read()
+    edges = np.flatnonzero(np.diff(mask[:, 5, 5]))
+    assert abs(edges[0] * apix - 200) <= 10 + apix
+
+
+def test_resizing_does_not_alias(project):
+    fast = np.sin(2 * np.pi * np.arange(64) / 2.6).astype(np.float32)
+    write_mrc(project / "t" / "a.mrc", np.broadcast_to(fast, (24, 24, 64)).copy())
+    run("prepare_star t --pixel_size 10")
+    run("resize tomograms.star --apix 20")
+    row = TomogramTable.read(Path("tomograms_resized.star")).rows[0]
+    assert np.abs(open_tomogram(row.full).read()[..., 4:-4]).max() < 0.05

@@ -51,3 +51,10 @@ def test_a_projection_measures_the_plane_normal_to_its_direction(tilt):
     assert abs(direction @ (x, 0, z)) < 1e-12
     assert measured_by_tilts(np.array(x), np.array(z), (tilt - 1, tilt + 1))
     assert not measured_by_tilts(np.array(direction[0]), np.array(direction[2]), (tilt - 1, tilt + 1))
+
+
+def test_the_wedge_is_that_of_isonet2():
+    """IsoNet2's mw3D: along x > 0, z > 0 up to the largest tilt, along x > 0, z < 0 down to the smallest."""
+    for x, z, measured in ((1, 1.7, True), (1, 1.8, False), (1, -0.8, True), (1, -0.9, False)):
+        for sign in (1, -1):
+            assert measured_by_tilts(np.array(sign * x), np.array(sign * z), (-40, 60)) == measured

@@ -6,6 +6,10 @@ import pytest
 
 from spisonet.commands.main import isonet
 
+# Options of a training that takes a few seconds.
+TINY = "--filter_base 4 --cube_size 16 --device cpu"
+QUICK = f"{TINY} --epochs 2 --n_subvolume 16"
+
 
 def run(line: str) -> None:
     """Run a command line without the program's name."""

@@ -1,0 +1,411 @@
+"""``refine``, ``denoise`` and ``predict``: published command lines, resumption, invalid input."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import mrcfile
+import numpy as np
+import pytest
+import torch
+
+from spisonet.fourier.ctf import find_defocus
+from spisonet.io.events import read_progress
+from spisonet.io.tomogram_table import HALVES, TomogramTable
+from spisonet.io.tomograms import open_tomogram
+from spisonet.learning.checkpoint import load_network, save_network
+from spisonet.learning.unet import UNet
+from spisonet.tomography.inputs import read_tomograms
+from tests.tomography.isonet import QUICK, TINY, failure, run
+from tests.tomography.simulation import (
+    seen,
+    slab_of_rods,
+    write_halves,
+    write_mrc,
+)
+
+SINGLE_TOMOGRAM = "--method isonet2 --input_column rlnTomoReconstructedTomogramHalf1"
+
+
+def test_the_tutorial_of_isonet_0_2_runs(project):
+    """As its tutorial writes it, with small numbers."""
+    for index in (1, 2):
+        truth = slab_of_rods((40, 64, 64), 30, index)
+        write_mrc(project / "tomoset" / f"TS{index}.rec", seen(truth, 0.5, index))
+    run("prepare_star tomoset --output_star tomo.star --pixel_size 10 --defocus 30000 --number_subtomos 6")
+    run("deconv tomo.star --snrfalloff 0.7 --deconv_folder deconv")
+    run("make_mask tomo.star --mask_folder mask --density_percentage 60 --std_percentage 60 --z_crop 0.14")
+    run("extract tomo.star --cube_size 16 --subtomo_folder subtomo --subtomo_star subtomo.star")
+    listed = TomogramTable.read(Path("subtomo.star")).rows
+    assert len(listed) == 12
+    assert {row.text("rlnCropSize") for row in listed} == {"24"}
+    run(
+        "refine subtomo.star --iterations 2 --epochs 1 --noise_start_iter 1,2 --noise_level 0.05,0.1 "
+        "--batch_size 4 --learning_rate 0.0004 --drop_out 0.3 --filter_base 4 --log_level info "
+        "--preprocessing_ncpus 2 --device cpu"
+    )
+    _, record = load_network(Path("results/network.safetensors"))
+    assert record["method"] == "isonet2"
+    assert record["cube_size"] == 16
+    run(
+        "predict tomo.star ./results/model_iter2.h5 --cube_size 48 --crop_size 64 --batch_size 8 --device cpu"
+    )
+    for row in TomogramTable.read(Path("tomo.star")).rows:
+        corrected = row.path("rlnCorrectedTomoName")
+        assert open_tomogram(corrected).shape == (40, 64, 64)
+        assert corrected.parent == Path("corrected_tomos")
+
+
+def test_the_tutorial_of_isonet2_runs(project):
+    for index in (1, 2):
+        write_halves(project, f"TS_{index}", shape=(24, 40, 40), seed=index, n=10)
+    run(
+        "prepare_star --even even --odd odd --star_name tomograms.star --tilt_min -51 --tilt_max 60 "
+        "--number_subtomos 8 --create_average True --defocus 30000"
+    )
+    run(
+        "deconv tomograms.star --input_column rlnTomoName --output_dir deconv "
+        "--snrfalloff 1 --deconvstrength 1"
+    )
+    run(
+        "make_mask tomograms.star --input_column rlnDeconvTomoName --output_dir mask "
+        "--z_crop 0.1 --patch_size 2"
+    )
+    run(
+        "refine tomograms.star --output_dir isonet_maps --method isonet2-n2n --arch unet-small "
+        "--cube_size 16 --epochs 1 --mw_weight 20 --CTF_mode phase_only --noise_level 0 --loss_func L2 "
+        "--mixed_precision True --with_predict False --device cpu"
+    )
+    assert not Path("isonet_maps/corrected").exists()
+    run(
+        "predict tomograms.star isonet_maps/network_isonet2-n2n_unet-small_16_full.pt "
+        "--tomo_idx 2 --device cpu"
+    )
+    first, second = TomogramTable.read(Path("tomograms.star")).rows
+    assert first.path("rlnCorrectedTomoName") is None
+    assert second.path("rlnCorrectedTomoName") == Path("corrected_tomos/corrected_TS_2.mrc")
+    run(f"denoise tomograms.star {QUICK} --output_dir denoise")
+    first, _ = TomogramTable.read(Path("tomograms.star")).rows
+    assert open_tomogram(first.path("rlnDenoisedTomoName")).shape == (24, 40, 40)
+
+
+def test_columns_of_relion_5_are_kept_and_the_result_is_added(project):
+    lines = [
+        "# version 50001\n\ndata_global\n\nloop_\n_rlnTomoName #1\n_rlnVoltage #2\n_rlnOpticsGroupName #3\n"
+        "_rlnTomoTiltSeriesPixelSize #4\n_rlnTomoTiltSeriesStarFile #5\n_rlnTomoTomogramBinning #6\n"
+        "_rlnTomoReconstructedTomogramHalf1 #7\n_rlnTomoReconstructedTomogramHalf2 #8\n"
+        "TS_01 300.000000 optics1 1.350000 tilts/TS_01.star 7.407407 even/TS_01.mrc odd/TS_01.mrc\n"
+    ]
+    Path("tilts").mkdir()
+    angles = "\n".join(f"{angle} 1 {30000 + 10 * angle} 30000" for angle in range(-48, 64, 3))
+    Path("tilts/TS_01.star").write_text(
+        f"data_TS_01\n\nloop_\n_rlnTomoNominalStageTiltAngle #1\n_rlnTomoTiltMovieIndex #2\n"
+        f"_rlnDefocusU #3\n_rlnDefocusV #4\n{angles}\n"
+    )
+    Path("tomograms.star").write_text(lines[0])
+    write_halves(project, "TS_01", shape=(24, 40, 40), n=5)
+    before = TomogramTable.read(Path("tomograms.star")).rows[0].values
+    row = TomogramTable.read(Path("tomograms.star")).rows[0]
+    assert read_tomograms([row], True, [None])[0].tilt_range_degrees == (-48, 63)
+    assert find_defocus(row) == pytest.approx(30000, abs=40)
+    run(f"refine tomograms.star {QUICK} --CTF_mode network")
+    table = TomogramTable.read(Path("tomograms.star"))
+    after = table.rows[0].values
+    assert list(after)[: len(before)] == list(before)
+    assert {name: after[name] for name in before} == before
+    assert after["rlnTomoReconstructedTomogramDenoised"] == "isonet_maps/corrected/corrected_TS_01.mrc"
+    assert "data_global" in Path("tomograms.star").read_text()
+    assert json.loads(Path("isonet_maps/job.json").read_text())["status"] == "finished"
+
+
+def test_tomograms_of_several_tilt_ranges_and_voxel_sizes_train_together(project, caplog):
+    write_halves(project, "a", shape=(24, 40, 40), n=5, seed=1)
+    write_halves(project, "b", shape=(32, 48, 40), n=5, seed=2)
+    run("prepare_star --even even --odd odd --pixel_size 10")
+    table = TomogramTable.read(Path("tomograms.star"))
+    for row, low, size in zip(table.rows, ("-40", "-66"), ("10", "14"), strict=True):
+        table.set(row, "rlnTiltMin", low)
+        table.set(row, "rlnPixelSize", size)
+    table.write()
+    run(f"refine tomograms.star {QUICK}")
+    assert "differ (10.00 to 14.00 Å)" in caplog.text
+    for name, shape in (("a", (24, 40, 40)), ("b", (32, 48, 40))):
+        assert open_tomogram(Path(f"isonet_maps/corrected/corrected_{name}.mrc")).shape == shape
+
+
+def test_two_processes_train_as_one(project):
+    """The processes that torchrun starts share every batch; the tomograms are predicted afterwards."""
+    write_halves(project, "t", shape=(24, 40, 40), n=5)
+    run("prepare_star --even even --odd odd --pixel_size 10")
+    torchrun = "-m torch.distributed.run --standalone --nproc_per_node 2".split()
+    script = str(Path(sys.executable).parent / "isonet.py")
+    words = f"{script} refine tomograms.star {QUICK} --batch_size 4 --output_dir two".split()
+    subprocess.run([sys.executable, *torchrun, *words], check=True, timeout=200, capture_output=True)
+    run(f"refine tomograms.star {QUICK} --batch_size 4 --output_dir one")
+    records = [json.loads(Path(name, "job.json").read_text()) for name in ("one", "two")]
+    assert [record["processes"] for record in records] == [1, 2]
+    assert [len(record["epoch_losses"]) for record in records] == [2, 2]
+    for name in ("one", "two"):
+        run(f"predict tomograms.star {name}/network.safetensors --device cpu --output_dir {name}_predicted")
+    one, two = (mrcfile.read(f"{name}_predicted/corrected_t.mrc") for name in ("one", "two"))
+    assert np.corrcoef(one.ravel(), two.ravel())[0, 1] > 0.995
+
+
+@pytest.mark.gpu
+def test_a_gpu_predicts_as_the_cpu_does(project):
+    write_halves(project, "t", shape=(40, 72, 72), noise=1.5, n=110)
+    run("prepare_star --even even --odd odd --pixel_size 10")
+    run("refine tomograms.star --filter_base 8 --cube_size 16 --epochs 2 --n_subvolume 400 --gpuID 0")
+    run("predict tomograms.star isonet_maps/network.safetensors --device cpu --output_dir cpu")
+    run("predict tomograms.star isonet_maps/network.safetensors --gpuID 0 --output_dir gpu")
+    on_cpu, on_gpu = (mrcfile.read(f"{name}/corrected_t.mrc") for name in ("cpu", "gpu"))
+    assert np.corrcoef(on_cpu.ravel(), on_gpu.ravel())[0, 1] > 0.999
+
+
+def test_summaries_show_slices_and_what_is_inferred(trained):
+    run("predict tomograms.star isonet_maps/network.safetensors --device cpu")
+    training, prediction = (
+        Path(folder, "summary.html").read_text() for folder in ("isonet_maps", "corrected_tomos")
+    )
+    assert training.count("data:image/png") == 3  # the loss and two previews
+    assert prediction.count("data:image/png") == 2
+    assert all("inferred by a network" in page for page in (training, prediction))
+
+
+def test_a_resumed_training_ends_as_an_uninterrupted_one(project):
+    write_halves(project, "t", shape=(24, 40, 40), n=5)
+    run("prepare_star --even even --odd odd --pixel_size 10")
+    line = f"refine tomograms.star {TINY} --n_subvolume 160 --with_predict False --save_interval 1"
+    run(f"{line} --epochs 3 --output_dir whole")
+    program = [sys.executable, "-c", "from spisonet.commands.main import isonet; isonet()"]
+    words = f"{line} --epochs 3 --output_dir parts".split()
+    with subprocess.Popen([*program, *words], stdout=subprocess.DEVNULL, start_new_session=True) as process:
+        deadline = time.monotonic() + 120
+        while not list(Path("parts").glob("preview_0001.png")) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGKILL)
+    done = json.loads(Path("parts/job.json").read_text())["status"]
+    if done == "finished":
+        pytest.skip("the training was faster than the killing")
+    run(f"{line} --epochs 3 --output_dir parts --resume")
+    whole, parts = (load_network(Path(name) / "network.safetensors")[0] for name in ("whole", "parts"))
+    for one, other in zip(whole.parameters(), parts.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
+
+
+def test_five_tomograms_one_corrupt_killed_and_resumed(trained, capsys):
+    for seed, name in enumerate("cde", start=2):
+        write_halves(trained, name, shape=(24, 40, 40), n=5, seed=seed)
+    run("prepare_star --even even --odd odd --pixel_size 10 --defocus 30000")
+    corrupt = Path("even/c.mrc")
+    corrupt.write_bytes(corrupt.read_bytes()[:5000])
+    line = "predict tomograms.star isonet_maps/network.safetensors --device cpu --output_dir out"
+    program = [sys.executable, "-c", "from spisonet.commands.main import isonet; isonet()"]
+    with subprocess.Popen(
+        [*program, *line.split()], stdout=subprocess.DEVNULL, start_new_session=True
+    ) as process:
+        deadline = time.monotonic() + 120
+        while not Path("out/corrected_a.mrc").is_file() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGKILL)
+    first = Path("out/corrected_a.mrc").stat().st_mtime_ns
+    message = failure(f"{line} --resume", capsys)
+    assert "1 of 5" in message
+    assert "even/c.mrc" in message
+    assert Path("out/corrected_a.mrc").stat().st_mtime_ns == first
+    noted = [row.path("rlnCorrectedTomoName") for row in TomogramTable.read(Path("tomograms.star")).rows]
+    assert [path is not None and path.is_file() for path in noted] == [True, True, False, True, True]
+    assert list(json.loads(Path("out/job.json").read_text())["failures"]) == ["c"]
+    assert "c FAILED" in Path("out/summary.html").read_text()
+    assert not [path for path in Path("out").iterdir() if "partial" in path.name]
+    events = [event for event in read_progress(Path("out")) if event.stage == "tomograms"]
+    assert (events[-1].done, events[-1].total, events[-1].unit) == (5, 5, "tomograms")
+
+
+def test_resuming_with_other_options_is_refused(trained, capsys):
+    line = f"refine tomograms.star {QUICK} --CTF_mode phase_only --with_predict False --save_interval 1"
+    assert "--mw_weight was 20" in failure(f"{line} --mw_weight 5 --resume", capsys)
+    assert "no run to resume" in failure(f"{line} --output_dir new --resume", capsys)
+
+
+@pytest.fixture
+def listed(project) -> Path:
+    for name in ("a", "b"):
+        write_halves(project, name, shape=(24, 40, 40), n=3)
+    run("prepare_star --even even --odd odd --pixel_size 10")
+    return project
+
+
+def changed(**columns: str) -> None:
+    table = TomogramTable.read(Path("tomograms.star"))
+    for name, value in columns.items():
+        table.set(table.rows[1], name, value)
+    table.write()
+
+
+@pytest.mark.parametrize(
+    ("columns", "options", "part"),
+    [
+        (
+            {"rlnTomoReconstructedTomogramHalf1": "no.mrc", "rlnMaskName": "none/m.mrc"},
+            "",
+            "no.mrc, none/m.mrc",
+        ),
+        ({"rlnTomoReconstructedTomogramHalf2": "None"}, "", "only one of even and odd for b"),
+        ({"rlnTiltMin": "70"}, "", "b: invalid tilt range 70 to 60 degrees"),
+        ({"rlnTiltMin": "wide"}, "", "not a valid number"),
+        ({"rlnNumberSubtomo": "0"}, "", "rlnNumberSubtomo is 0"),
+        ({}, "--cube_size 32", "24 voxels thick, less than --cube_size 32"),
+        ({}, "--cube_size 20", "multiple of 8"),
+        ({}, "--CTF_mode wiener", "missing for a, b"),
+        ({}, "--arch HSFormer", "SFormer is not available"),
+        ({}, f"{SINGLE_TOMOGRAM} --noise_level 0.1,0.2 --noise_start_iter 1", "2 levels"),
+        ({}, "--noise_level much", "not a list of numbers"),
+        ({}, "--tomo_idx 7", "no tomogram 7"),
+        ({}, "--pretrained_model no.safetensors", "no.safetensors does not exist"),
+        ({}, "--method isonet2", "lists no tomogram file for a, b"),
+    ],
+)
+def test_invalid_input_is_refused_before_anything_is_written(listed, capsys, columns, options, part):
+    changed(**columns)
+    default = "" if "--cube_size" in options else "--cube_size 16"
+    message = failure(
+        f"refine tomograms.star --device cpu --filter_base 4 --epochs 1 {default} {options}", capsys
+    )
+    assert part in message
+    assert not Path("isonet_maps").exists()
+
+
+def test_thin_tomograms_are_mirrored_on_request(listed):
+    run(f"refine tomograms.star {QUICK.replace('--cube_size 16', '--cube_size 32')} --pad --n_subvolume 4")
+    assert open_tomogram(Path("isonet_maps/corrected/corrected_a.mrc")).shape == (24, 40, 40)
+
+
+def test_an_empty_mask_is_named(listed, capsys):
+    write_mrc(Path("m.mrc"), np.zeros((24, 40, 40), np.int8))
+    changed(rlnMaskName="m.mrc")
+    assert "m.mrc has no voxel where" in failure(f"refine tomograms.star {QUICK}", capsys)
+
+
+def test_damaged_data_stop_a_training(listed, capsys):
+    data = mrcfile.read("even/b.mrc").copy()
+    data[3] = np.nan
+    write_mrc(Path("even/b.mrc"), data)
+    assert "even/b.mrc contains NaN" in failure(f"refine tomograms.star {QUICK}", capsys)
+
+
+def test_files_that_are_not_networks_are_refused(listed, capsys):
+    Path("net.pt").write_bytes(b"pickle")
+    assert "not a safetensors file" in failure("predict tomograms.star net.pt --device cpu", capsys)
+    assert "no.pt does not exist" in failure("predict tomograms.star no.pt --device cpu", capsys)
+    save_network(Path("map.safetensors"), UNet(4), {"objective": "self-training"})
+    message = failure("predict tomograms.star map.safetensors --device cpu", capsys)
+    assert "map.safetensors was not trained on tomograms" in message
+    assert not Path("corrected_tomos").exists()
+
+
+def test_names_of_outputs_do_not_depend_on_the_chosen_tomograms(trained):
+    rows = []
+    for index, name in enumerate("ab", start=1):
+        Path(f"TS_{index}").mkdir()
+        for half in ("even", "odd"):
+            Path(f"{half}/{name}.mrc").rename(f"TS_{index}/{half}.mrc")
+        halves = dict(zip(HALVES, (f"TS_{index}/even.mrc", f"TS_{index}/odd.mrc"), strict=True))
+        rows.append({"rlnIndex": str(index), "rlnTomoName": f"TS_{index}", "rlnDefocus": "30000"} | halves)
+    TomogramTable.new(Path("tomograms.star"), rows).write()
+    for index in (1, 2):
+        run(f"predict tomograms.star isonet_maps/network.safetensors --tomo_idx {index} --device cpu")
+    names = [row.path("rlnCorrectedTomoName") for row in TomogramTable.read(Path("tomograms.star")).rows]
+    assert [name.name for name in names] == ["corrected_TS_1_even.mrc", "corrected_TS_2_even.mrc"]
+    assert all(name.is_file() for name in names)
+
+
+def test_remains_of_a_killed_prediction_are_removed(trained, monkeypatch):
+    folder = Path("corrected_tomos")
+    stale = folder / "spisonet_ctf_00000" / f"00000_0_{16 * '0'}.mrc"
+    stale.parent.mkdir(parents=True)
+    stale.touch()
+    (folder / ".corrected_a.999999999.partial.mrc").touch()
+    monkeypatch.setattr("spisonet.io.atomic.RECENT_SECONDS", -1.0)
+    run("predict tomograms.star isonet_maps/network.safetensors --tomo_idx 1 --device cpu")
+    remaining = {path.name for path in folder.iterdir()} - {"job.json", "run.log", "progress.jsonl"}
+    assert remaining == {"corrected_a.mrc", "figures", "summary.html"}
+
+
+def test_a_resumed_refine_keeps_predicted_tomograms(trained):
+    line = f"refine tomograms.star {QUICK} --CTF_mode phase_only --save_interval 1 --resume"
+    run(line)
+    kept, lost = (Path(f"isonet_maps/corrected/corrected_{name}.mrc") for name in ("a", "b"))
+    before = kept.stat().st_mtime_ns
+    lost.unlink()
+    run(line)
+    assert kept.stat().st_mtime_ns == before
+    assert lost.is_file()
+    run(f"{line} --turns 1")
+    assert kept.stat().st_mtime_ns > before
+    assert json.loads(Path("isonet_maps/corrected/job.json").read_text())["config"]["turns"] == 1
+
+
+def test_predictions_with_other_options_are_replaced(trained):
+    """Tomograms are predicted one by one into the same folder."""
+    line = "predict tomograms.star isonet_maps/network.safetensors --device cpu --output_star out.star"
+    run(f"{line} --tomo_idx 1")
+    run(f"{line} --tomo_idx 2")
+    outputs = [row.path("rlnCorrectedTomoName") for row in TomogramTable.read(Path("out.star")).rows]
+    assert all(path.is_file() for path in outputs)
+    run(f"{line} --tomo_idx 2 --turns 1")
+    assert [path.is_file() for path in outputs] == [False, True]
+
+
+def test_predictions_of_another_network_are_replaced(trained):
+    line = "predict tomograms.star isonet_maps/network.safetensors --device cpu"
+    run(line)
+    network, record = load_network(Path("isonet_maps/network.safetensors"))
+    with torch.no_grad():
+        next(network.parameters()).add_(0.01)
+    del record["architecture"], record["filter_base"]
+    save_network(Path("isonet_maps/network.safetensors"), network, record)
+    run(f"{line} --tomo_idx 2")
+    folder = Path("corrected_tomos")
+    assert [(folder / f"corrected_{name}.mrc").is_file() for name in "ab"] == [False, True]
+
+
+def test_other_files_are_not_deleted(project, capsys):
+    """A user's own folder or files that are named like ours stay."""
+    write_halves(project, "t", shape=(24, 40, 40), n=5)
+    run("prepare_star --even even --odd odd --pixel_size 10 --full even --defocus 30000")
+    own = write_mrc(Path("spisonet_ctf/mine.mrc"), np.zeros((4, 4, 4), np.float32))
+    run(f"refine tomograms.star {QUICK} --with_predict False --output_dir . --CTF_mode phase_only")
+    assert own.is_file()
+    run("extract tomograms.star --cube_size 16")
+    run("extract tomograms.star --cube_size 16 --seed 1")  # replaces its own
+    other = Path("subtomo/001_TS_000123.mrc")
+    other.touch()
+    assert "does not list" in failure("extract tomograms.star --cube_size 16", capsys)
+    assert other.is_file()
+
+
+@pytest.mark.parametrize(
+    ("line", "part"),
+    [
+        ("refine tomograms.star --continue_from r.json", "--resume instead"),
+        ("refine tomograms.star --noise_mode median", "choose noFilter, ramp or hamming"),
+        ("extract tomograms.star --cube_size 16 --subtomo_folder even", "does not list"),
+    ],
+)
+def test_published_options_without_a_counterpart_are_explained(listed, capsys, line, part):
+    assert part in failure(line, capsys)
+    assert all(Path(f"{kind}/{name}.mrc").is_file() for kind in ("even", "odd") for name in "ab")
+
+
+def test_a_pretrained_network_is_not_replaced_by_its_result(trained, capsys):
+    line = f"refine tomograms.star {QUICK} --pretrained_model isonet_maps/network.safetensors"
+    before = Path("isonet_maps/network.safetensors").read_bytes()
+    assert "would be replaced by the result" in failure(line, capsys)
+    assert Path("isonet_maps/network.safetensors").read_bytes() == before
