@@ -1,4 +1,4 @@
-"""Volumes: MRC and EM files read with care, MRC written with the header geometry of what was read."""
+"""Cubic maps: checked MRC and EM files, written as MRC files with the header geometry of the input."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ COMPRESSIONS = {".gz": "gzip", ".bz2": "bzip2"}
 
 @dataclass(frozen=True)
 class Volume:
-    """A map and the header fields that place it in space.
+    """A map and the header fields of its position in space.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class Volume:
     labels : tuple of str
         Text labels of the header.
     name : str
-        What to call the map in messages: the path it was read from.
+        Name of the map in messages: the path of its file.
     """
 
     data: NDArray[np.float32]
@@ -66,10 +66,10 @@ def read_box(path: Path) -> int:
     Raises
     ------
     SpisonetError
-        If the file is missing or no map.
+        If the file is missing or is not a map.
     """
     if not path.is_file():
-        raise SpisonetError(f"{path} does not exist.")
+        raise SpisonetError(f"{path} does not exist.", code="file_not_found")
     if path.suffix == EM_SUFFIX:
         return int(_read_em(path, header_only=True)[0]["xdim"])
     return open_mrc(path).shape[-1]
@@ -82,20 +82,20 @@ def read_volume(path: Path, apix: float | None = None) -> Volume:
     ----------
     path : Path
         An MRC/CCP4 map of any real mode, plain or compressed with gzip or bzip2, or an ``.em`` map of
-        Dynamo, which tells no voxel size.
+        Dynamo, whose header has no voxel size.
     apix : float, optional
-        Voxel size in Å that overrides the header's.
+        Voxel size in Å that overrides that of the header.
 
     Returns
     -------
     Volume
-        Densities as float32 in ``(z, y, x)`` whatever the axis order on disk.
+        Densities as float32 in ``(z, y, x)``, independent of the axis order on disk.
 
     Raises
     ------
     SpisonetError
-        If the file is missing, not such a file, not a cubic volume, has no voxel size, or holds
-        NaN, Inf or a constant.
+        If the file is missing or damaged, is not a cubic map, has no voxel size, contains NaN or infinite
+        values, or is constant.
     """
     with reading(path):
         return _read_cubic(path, apix)
@@ -143,7 +143,7 @@ def _read_mrc(path: Path, apix: float | None) -> Volume:
 
 
 def _read_em(path: Path, header_only: bool = False) -> tuple[dict[str, Any], NDArray[np.float32]]:
-    """Read the header and, unless it is enough, the densities of an EM file."""
+    """Read the header and, unless `header_only`, the densities of an EM file."""
     try:
         header, data = emfile.read(path, header_only=header_only)
     except (*UNREADABLE, KeyError, struct.error) as error:
@@ -157,24 +157,24 @@ def checked_densities(data: NDArray[np.generic], name: str) -> NDArray[np.float3
     Raises
     ------
     SpisonetError
-        If a value is NaN or infinite, or all are equal.
+        If a value is NaN or infinite, or all values are equal.
     """
     densities = np.ascontiguousarray(data, dtype=np.float32)
     n_bad = densities.size - int(np.count_nonzero(np.isfinite(densities)))
     if n_bad:
-        raise SpisonetError(f"{name} holds {n_bad} NaN or infinite values.")
+        raise SpisonetError(f"{name} contains {n_bad} NaN or infinite values.")
     if densities.min() == densities.max():
         raise SpisonetError(f"{name} is constant (every voxel is {densities.flat[0]:g}).")
     return densities
 
 
 def require_same_grid(reference: Volume, *others: Volume) -> None:
-    """Check that maps share box and voxel size.
+    """Check that maps have the same box and voxel size.
 
     Raises
     ------
     SpisonetError
-        Naming the two files and what differs.
+        Naming the two files and the difference.
     """
     for other in others:
         if other.data.shape != reference.data.shape:
@@ -190,14 +190,14 @@ def require_same_grid(reference: Volume, *others: Volume) -> None:
 
 
 def write_volume(path: Path, volume: Volume, label: str = "", dtype: type[np.floating] = np.float32) -> None:
-    """Write a map atomically, with the volume's voxel size, origin, start and labels.
+    """Write a map atomically, with voxel size, origin, start and labels of the volume.
 
     Parameters
     ----------
     path : Path
-        Output file; replaced when the new one is whole. Compressed if it ends in .gz or .bz2.
+        Output file; compressed if it ends in .gz or .bz2.
     volume : Volume
-        What to write.
+        Map to write.
     label : str
         A header label to add (cut to 79 characters); the newest ten labels are kept.
     dtype : type
@@ -206,10 +206,12 @@ def write_volume(path: Path, volume: Volume, label: str = "", dtype: type[np.flo
     Raises
     ------
     SpisonetError
-        If the file cannot be written, or a density is beyond the range of `dtype`.
+        If the file cannot be written, or a density is outside the range of `dtype`.
     """
     if not np.abs(volume.data).max() <= np.finfo(dtype).max:
-        raise SpisonetError(f"{path} cannot be written as {dtype.__name__}: a density is beyond its range.")
+        raise SpisonetError(
+            f"{path} cannot be written as {dtype.__name__}: a density is outside of its range."
+        )
     labels = [*volume.labels, *([label[:LABEL_LENGTH]] if label else [])][-MAX_LABELS:]
     with atomic_path(path) as temporary:
         with mrcfile.new(temporary, compression=COMPRESSIONS.get(path.suffix), overwrite=True) as mrc:

@@ -1,4 +1,4 @@
-"""Tomograms on disk, read and written in parts, so that they need not fit into memory."""
+"""Tomograms on disk, read and written by regions, so that they need not fit into memory."""
 
 from __future__ import annotations
 
@@ -121,9 +121,8 @@ def written_tomogram(
     """
     with atomic_path(path) as temporary:
         new = mrcfile.new_mmap(temporary, shape=like.shape, mrc_mode=_mode(dtype), overwrite=True)
-        if hasattr(
-            os, "posix_fallocate"
-        ):  # otherwise writing to the map on a full disk would kill the process
+        # Without allocation, writing to the memory map on a full disk would kill the process.
+        if hasattr(os, "posix_fallocate"):
             with temporary.open("r+b") as file:
                 os.posix_fallocate(file.fileno(), 0, temporary.stat().st_size)
         try:

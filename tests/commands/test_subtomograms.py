@@ -9,8 +9,9 @@ import mrcfile
 import numpy as np
 
 from spisonet.io.tomogram_table import TomogramTable
-from tests.tomography.isonet import run
+from tests.tomography.isonet import failure, run
 from tests.tomography.simulation import (
+    gaussian_noise,
     write_mrc,
 )
 
@@ -23,12 +24,28 @@ def test_subtomograms_are_regions_of_the_tomogram(project):
     rows = TomogramTable.read(Path("subtomo.star")).rows
     assert len(rows) == 5
     for row in rows:
-        cut = mrcfile.read(row.path("rlnImageName"))
-        assert cut.shape == (24, 24, 24)
-        z, y, x = np.unravel_index(int(cut[12, 12, 12]), data.shape)
+        subtomogram = mrcfile.read(row.path("rlnImageName"))
+        assert subtomogram.shape == (24, 24, 24)
+        z, y, x = np.unravel_index(int(subtomogram[12, 12, 12]), data.shape)
         assert all(8 <= place <= n - 8 for place, n in zip((z, y, x), data.shape, strict=True))
         inner = data[z - 4 : z + 4, y - 4 : y + 4, x - 4 : x + 4]
-        np.testing.assert_array_equal(cut[8:16, 8:16, 8:16], inner)
+        np.testing.assert_array_equal(subtomogram[8:16, 8:16, 8:16], inner)
     shutil.copytree("subtomo", "others")
     run("prepare_subtomo_star others --output_star others.star --pixel_size 10")
     assert {row.text("rlnCubeSize") for row in TomogramTable.read(Path("others.star")).rows} == {"16"}
+
+
+def test_subtomograms_of_an_earlier_extraction_are_replaced_but_no_other_files(project, capsys):
+    write_mrc(project / "t" / "a.mrc", gaussian_noise((24, 32, 32)))
+    run("prepare_star t --number_subtomos 3")
+    line = "extract tomograms.star --cube_size 16"
+    run(line)
+    before = Path("subtomo/001_a_000000.mrc").read_bytes()
+    run(f"{line} --seed 1")
+    assert Path("subtomo/001_a_000000.mrc").read_bytes() != before
+    other = Path("subtomo/001_a_000123.mrc")
+    other.touch()
+    assert "contains files that subtomo.star does not list" in failure(line, capsys)
+    assert "contains files that subtomo.star does not list" in failure(f"{line} --subtomo_folder t", capsys)
+    assert other.is_file()
+    assert Path("t/a.mrc").is_file()

@@ -22,10 +22,10 @@ from spisonet.io.tomograms import open_tomogram
 from spisonet.learning.checkpoint import load_network, save_network
 from spisonet.learning.unet import UNet
 from spisonet.tomography.inputs import read_tomograms
-from tests.tomography.isonet import QUICK, TINY, failure, run
+from tests.tomography.isonet import CPU_ONLY, QUICK, TINY, failure, run
 from tests.tomography.simulation import (
-    seen,
     slab_of_rods,
+    with_missing_wedge,
     write_halves,
     write_mrc,
 )
@@ -37,7 +37,7 @@ def test_the_tutorial_of_isonet_0_2_runs(project):
     """As its tutorial writes it, with small numbers."""
     for index in (1, 2):
         truth = slab_of_rods((40, 64, 64), 30, index)
-        write_mrc(project / "tomoset" / f"TS{index}.rec", seen(truth, 0.5, index))
+        write_mrc(project / "tomoset" / f"TS{index}.rec", with_missing_wedge(truth, 0.5, index))
     run("prepare_star tomoset --output_star tomo.star --pixel_size 10 --defocus 30000 --number_subtomos 6")
     run("deconv tomo.star --snrfalloff 0.7 --deconv_folder deconv")
     run("make_mask tomo.star --mask_folder mask --density_percentage 60 --std_percentage 60 --z_crop 0.14")
@@ -48,14 +48,12 @@ def test_the_tutorial_of_isonet_0_2_runs(project):
     run(
         "refine subtomo.star --iterations 2 --epochs 1 --noise_start_iter 1,2 --noise_level 0.05,0.1 "
         "--batch_size 4 --learning_rate 0.0004 --drop_out 0.3 --filter_base 4 --log_level info "
-        "--preprocessing_ncpus 2 --device cpu"
+        "--preprocessing_ncpus 1 --device cpu"
     )
     _, record = load_network(Path("results/network.safetensors"))
     assert record["method"] == "isonet2"
     assert record["cube_size"] == 16
-    run(
-        "predict tomo.star ./results/model_iter2.h5 --cube_size 48 --crop_size 64 --batch_size 8 --device cpu"
-    )
+    run(f"predict tomo.star ./results/model_iter2.h5 --cube_size 48 --crop_size 64 --batch_size 8 {CPU_ONLY}")
     for row in TomogramTable.read(Path("tomo.star")).rows:
         corrected = row.path("rlnCorrectedTomoName")
         assert open_tomogram(corrected).shape == (40, 64, 64)
@@ -80,12 +78,12 @@ def test_the_tutorial_of_isonet2_runs(project):
     run(
         "refine tomograms.star --output_dir isonet_maps --method isonet2-n2n --arch unet-small "
         "--cube_size 16 --epochs 1 --mw_weight 20 --CTF_mode phase_only --noise_level 0 --loss_func L2 "
-        "--mixed_precision True --with_predict False --device cpu"
+        f"--mixed_precision True --with_predict False {CPU_ONLY}"
     )
     assert not Path("isonet_maps/corrected").exists()
     run(
         "predict tomograms.star isonet_maps/network_isonet2-n2n_unet-small_16_full.pt "
-        "--tomo_idx 2 --device cpu"
+        f"--tomo_idx 2 {CPU_ONLY}"
     )
     first, second = TomogramTable.read(Path("tomograms.star")).rows
     assert first.path("rlnCorrectedTomoName") is None
@@ -152,7 +150,7 @@ def test_two_processes_train_as_one(project):
     assert [record["processes"] for record in records] == [1, 2]
     assert [len(record["epoch_losses"]) for record in records] == [2, 2]
     for name in ("one", "two"):
-        run(f"predict tomograms.star {name}/network.safetensors --device cpu --output_dir {name}_predicted")
+        run(f"predict tomograms.star {name}/network.safetensors {CPU_ONLY} --output_dir {name}_predicted")
     one, two = (mrcfile.read(f"{name}_predicted/corrected_t.mrc") for name in ("one", "two"))
     assert np.corrcoef(one.ravel(), two.ravel())[0, 1] > 0.995
 
@@ -162,14 +160,14 @@ def test_a_gpu_predicts_as_the_cpu_does(project):
     write_halves(project, "t", shape=(40, 72, 72), noise=1.5, n=110)
     run("prepare_star --even even --odd odd --pixel_size 10")
     run("refine tomograms.star --filter_base 8 --cube_size 16 --epochs 2 --n_subvolume 400 --gpuID 0")
-    run("predict tomograms.star isonet_maps/network.safetensors --device cpu --output_dir cpu")
+    run(f"predict tomograms.star isonet_maps/network.safetensors {CPU_ONLY} --output_dir cpu")
     run("predict tomograms.star isonet_maps/network.safetensors --gpuID 0 --output_dir gpu")
     on_cpu, on_gpu = (mrcfile.read(f"{name}/corrected_t.mrc") for name in ("cpu", "gpu"))
     assert np.corrcoef(on_cpu.ravel(), on_gpu.ravel())[0, 1] > 0.999
 
 
 def test_summaries_show_slices_and_what_is_inferred(trained):
-    run("predict tomograms.star isonet_maps/network.safetensors --device cpu")
+    run(f"predict tomograms.star isonet_maps/network.safetensors {CPU_ONLY}")
     training, prediction = (
         Path(folder, "summary.html").read_text() for folder in ("isonet_maps", "corrected_tomos")
     )
@@ -205,7 +203,7 @@ def test_five_tomograms_one_corrupt_killed_and_resumed(trained, capsys):
     run("prepare_star --even even --odd odd --pixel_size 10 --defocus 30000")
     corrupt = Path("even/c.mrc")
     corrupt.write_bytes(corrupt.read_bytes()[:5000])
-    line = "predict tomograms.star isonet_maps/network.safetensors --device cpu --output_dir out"
+    line = f"predict tomograms.star isonet_maps/network.safetensors {CPU_ONLY} --output_dir out"
     program = [sys.executable, "-c", "from spisonet.commands.main import isonet; isonet()"]
     with subprocess.Popen(
         [*program, *line.split()], stdout=subprocess.DEVNULL, start_new_session=True
@@ -276,7 +274,7 @@ def test_invalid_input_is_refused_before_anything_is_written(listed, capsys, col
     changed(**columns)
     default = "" if "--cube_size" in options else "--cube_size 16"
     message = failure(
-        f"refine tomograms.star --device cpu --filter_base 4 --epochs 1 {default} {options}", capsys
+        f"refine tomograms.star {CPU_ONLY} --filter_base 4 --epochs 1 {default} {options}", capsys
     )
     assert part in message
     assert not Path("isonet_maps").exists()
@@ -302,10 +300,10 @@ def test_damaged_data_stop_a_training(listed, capsys):
 
 def test_files_that_are_not_networks_are_refused(listed, capsys):
     Path("net.pt").write_bytes(b"pickle")
-    assert "not a safetensors file" in failure("predict tomograms.star net.pt --device cpu", capsys)
-    assert "no.pt does not exist" in failure("predict tomograms.star no.pt --device cpu", capsys)
+    assert "not a safetensors file" in failure(f"predict tomograms.star net.pt {CPU_ONLY}", capsys)
+    assert "no.pt does not exist" in failure(f"predict tomograms.star no.pt {CPU_ONLY}", capsys)
     save_network(Path("map.safetensors"), UNet(4), {"objective": "self-training"})
-    message = failure("predict tomograms.star map.safetensors --device cpu", capsys)
+    message = failure(f"predict tomograms.star map.safetensors {CPU_ONLY}", capsys)
     assert "map.safetensors was not trained on tomograms" in message
     assert not Path("corrected_tomos").exists()
 
@@ -320,7 +318,7 @@ def test_names_of_outputs_do_not_depend_on_the_chosen_tomograms(trained):
         rows.append({"rlnIndex": str(index), "rlnTomoName": f"TS_{index}", "rlnDefocus": "30000"} | halves)
     TomogramTable.new(Path("tomograms.star"), rows).write()
     for index in (1, 2):
-        run(f"predict tomograms.star isonet_maps/network.safetensors --tomo_idx {index} --device cpu")
+        run(f"predict tomograms.star isonet_maps/network.safetensors --tomo_idx {index} {CPU_ONLY}")
     names = [row.path("rlnCorrectedTomoName") for row in TomogramTable.read(Path("tomograms.star")).rows]
     assert [name.name for name in names] == ["corrected_TS_1_even.mrc", "corrected_TS_2_even.mrc"]
     assert all(name.is_file() for name in names)
@@ -333,7 +331,7 @@ def test_remains_of_a_killed_prediction_are_removed(trained, monkeypatch):
     stale.touch()
     (folder / ".corrected_a.999999999.partial.mrc").touch()
     monkeypatch.setattr("spisonet.io.atomic.RECENT_SECONDS", -1.0)
-    run("predict tomograms.star isonet_maps/network.safetensors --tomo_idx 1 --device cpu")
+    run(f"predict tomograms.star isonet_maps/network.safetensors --tomo_idx 1 {CPU_ONLY}")
     remaining = {path.name for path in folder.iterdir()} - {"job.json", "run.log", "progress.jsonl"}
     assert remaining == {"corrected_a.mrc", "figures", "summary.html"}
 
@@ -354,7 +352,7 @@ def test_a_resumed_refine_keeps_predicted_tomograms(trained):
 
 def test_predictions_with_other_options_are_replaced(trained):
     """Tomograms are predicted one by one into the same folder."""
-    line = "predict tomograms.star isonet_maps/network.safetensors --device cpu --output_star out.star"
+    line = f"predict tomograms.star isonet_maps/network.safetensors {CPU_ONLY} --output_star out.star"
     run(f"{line} --tomo_idx 1")
     run(f"{line} --tomo_idx 2")
     outputs = [row.path("rlnCorrectedTomoName") for row in TomogramTable.read(Path("out.star")).rows]
@@ -364,7 +362,7 @@ def test_predictions_with_other_options_are_replaced(trained):
 
 
 def test_predictions_of_another_network_are_replaced(trained):
-    line = "predict tomograms.star isonet_maps/network.safetensors --device cpu"
+    line = f"predict tomograms.star isonet_maps/network.safetensors {CPU_ONLY}"
     run(line)
     network, record = load_network(Path("isonet_maps/network.safetensors"))
     with torch.no_grad():
@@ -376,19 +374,13 @@ def test_predictions_of_another_network_are_replaced(trained):
     assert [(folder / f"corrected_{name}.mrc").is_file() for name in "ab"] == [False, True]
 
 
-def test_other_files_are_not_deleted(project, capsys):
-    """A user's own folder or files that are named like ours stay."""
+def test_other_files_in_the_output_folder_are_not_deleted(project):
+    """Not even in a folder of the name that spisonet uses for CTF-corrected tomograms."""
     write_halves(project, "t", shape=(24, 40, 40), n=5)
     run("prepare_star --even even --odd odd --pixel_size 10 --full even --defocus 30000")
     own = write_mrc(Path("spisonet_ctf/mine.mrc"), np.zeros((4, 4, 4), np.float32))
     run(f"refine tomograms.star {QUICK} --with_predict False --output_dir . --CTF_mode phase_only")
     assert own.is_file()
-    run("extract tomograms.star --cube_size 16")
-    run("extract tomograms.star --cube_size 16 --seed 1")  # replaces its own
-    other = Path("subtomo/001_TS_000123.mrc")
-    other.touch()
-    assert "does not list" in failure("extract tomograms.star --cube_size 16", capsys)
-    assert other.is_file()
 
 
 @pytest.mark.parametrize(
@@ -396,7 +388,6 @@ def test_other_files_are_not_deleted(project, capsys):
     [
         ("refine tomograms.star --continue_from r.json", "--resume instead"),
         ("refine tomograms.star --noise_mode median", "choose noFilter, ramp or hamming"),
-        ("extract tomograms.star --cube_size 16 --subtomo_folder even", "does not list"),
     ],
 )
 def test_published_options_without_a_counterpart_are_explained(listed, capsys, line, part):

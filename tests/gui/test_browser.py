@@ -20,7 +20,7 @@ from selenium.webdriver.common.by import By
 from spisonet.io.imod import read_contours
 from spisonet.io.tomogram_table import TomogramTable
 from tests.gui.conftest import ACTIVE, Server, end, serve
-from tests.tomography.simulation import seen, slab_of_rods, write_mrc
+from tests.tomography.simulation import slab_of_rods, with_missing_wedge, write_mrc
 
 if TYPE_CHECKING:
     from selenium.webdriver.remote.webelement import WebElement
@@ -140,7 +140,7 @@ def served(tmp_path_factory) -> Iterator[Server]:
     project = tmp_path_factory.mktemp("browser") / "project"
     for name, seed in (("TS_01", 0), ("TS_02", 1)):
         truth = slab_of_rods(SHAPE, 60, seed)
-        halves = [seen(truth, 1.0, 10 * seed + half) for half in range(2)]
+        halves = [with_missing_wedge(truth, 1.0, 10 * seed + half) for half in range(2)]
         for kind, data in (("even", halves[0]), ("odd", halves[1]), ("full", halves[0] + halves[1])):
             write_mrc(project / "data" / kind / f"{name}.mrc", data.astype(np.float32))
     example = Path(__file__).parents[2] / "examples" / "hemagglutinin"

@@ -54,9 +54,9 @@ def test_contrast_and_thickness(tmp_path):
 
 
 def test_the_power_spectrum_shows_a_missing_wedge(tmp_path):
-    from tests.tomography.simulation import seen, slab_of_rods
+    from tests.tomography.simulation import slab_of_rods, with_missing_wedge
 
-    path = write_mrc(tmp_path / "t.mrc", seen(slab_of_rods((64, 32, 64), 60, 0), 1.0, 0))
+    path = write_mrc(tmp_path / "t.mrc", with_missing_wedge(slab_of_rods((64, 32, 64), 60, 0), 1.0, 0))
     power = pixels(VolumePictures().power_spectrum(path, "y", 16, 9)).astype(float)
     z, x = np.mgrid[-32:32, -32:32]
     radius, angle = np.hypot(z, x), np.degrees(np.arctan2(np.abs(z), np.abs(x)))

@@ -6,9 +6,10 @@ import pytest
 
 from spisonet.commands.main import isonet
 
-# Options of a training that takes a few seconds.
-TINY = "--filter_base 4 --cube_size 16 --device cpu"
-QUICK = f"{TINY} --epochs 2 --n_subvolume 16"
+# One thread, since small networks gain nothing from more.
+CPU_ONLY = "--device cpu --ncpus 1"
+TINY = f"--filter_base 4 --cube_size 16 {CPU_ONLY}"
+QUICK = f"{TINY} --epochs 2 --n_subvolume 16"  # a training that takes a few seconds
 
 
 def run(line: str) -> None:

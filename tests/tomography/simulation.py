@@ -51,8 +51,10 @@ def slab_of_rods(shape: tuple[int, int, int], n: int, seed: int) -> NDArray[np.f
     return -total
 
 
-def seen(truth: NDArray[np.float32], noise: float, seed: int, tilts=(-60.0, 60.0)) -> NDArray[np.float32]:
-    """What a tilt series shows of it, with noise."""
+def with_missing_wedge(
+    truth: NDArray[np.float32], noise: float, seed: int, tilts=(-60.0, 60.0)
+) -> NDArray[np.float32]:
+    """Add noise and remove the missing wedge."""
     noisy = truth / truth.std() + noise * np.random.default_rng(seed).normal(size=truth.shape)
     return irfft3(rfft3(noisy.astype(np.float32)) * wedge_rfft(truth.shape, tilts), truth.shape)
 
@@ -61,7 +63,7 @@ def write_halves(folder: Path, name: str, shape=(32, 64, 64), noise=1.0, seed=0,
     """Write even and odd tomograms; return the truth."""
     truth = slab_of_rods(shape, n, seed)
     for half, (kind, offset) in enumerate((("even", 100), ("odd", 200))):
-        write_mrc(folder / kind / f"{name}.mrc", seen(truth, noise, seed + offset + half))
+        write_mrc(folder / kind / f"{name}.mrc", with_missing_wedge(truth, noise, seed + offset + half))
     return truth
 
 

@@ -15,9 +15,9 @@ from spisonet.tomography.tomogram import Tomogram
 from tests.tomography.simulation import (
     CPU,
     correlation,
-    seen,
     slab_of_rods,
     wedge_rfft,
+    with_missing_wedge,
     write_mrc,
 )
 
@@ -76,7 +76,7 @@ def test_rotations_move_the_missing_wedge_to_measured_frequencies():
 
 def test_rotated_copies_lose_only_what_lies_in_their_missing_wedge(tmp_path):
     truth = slab_of_rods((32, 32, 32), 12, 0)
-    path = write_mrc(tmp_path / "t.mrc", seen(truth, 0.0, 0))
+    path = write_mrc(tmp_path / "t.mrc", with_missing_wedge(truth, 0.0, 0))
     tomogram = Tomogram("t", (open_tomogram(path),), (-60, 60), None, None, 1)
 
     class Identity(torch.nn.Module):

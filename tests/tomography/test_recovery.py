@@ -9,13 +9,13 @@ import pytest
 from spisonet.fourier.ctf import Microscope
 from spisonet.fourier.grids import irfft3, rfft3
 from spisonet.learning.spectra import frequency_points_rfft
-from tests.tomography.isonet import run
+from tests.tomography.isonet import CPU_ONLY, run
 from tests.tomography.simulation import (
     CPU,
     correlation,
-    seen,
     slab_of_rods,
     wedge_rfft,
+    with_missing_wedge,
     write_halves,
     write_mrc,
 )
@@ -33,7 +33,7 @@ def test_training_recovers_the_missing_wedge(project, halves):
         run("prepare_star even --pixel_size 10")
     run(
         "refine tomograms.star --filter_base 8 --cube_size 16 --epochs 3 --n_subvolume 800 "
-        "--device cpu --turns 2"
+        f"{CPU_ONLY} --turns 2"
     )
     before = mrcfile.read("even/t.mrc")
     after = mrcfile.read("isonet_maps/corrected/corrected_t.mrc")
@@ -56,9 +56,9 @@ def test_a_network_learns_to_restore_the_ctf_amplitudes(project):
     ctf = np.interp(radius, np.linspace(0, 0.5, 2048), microscope.ctf)
     imaged = irfft3((spectrum * ctf).astype(np.complex64), truth.shape)
     for kind, seed in (("even", 1), ("odd", 2)):
-        write_mrc(project / kind / "t.mrc", seen(imaged, 0.3, seed))
+        write_mrc(project / kind / "t.mrc", with_missing_wedge(imaged, 0.3, seed))
     run("prepare_star --even even --odd odd --pixel_size 10 --defocus 40000 --ac 0.1")
-    options = "--filter_base 8 --cube_size 16 --epochs 2 --n_subvolume 800 --device cpu"
+    options = f"--filter_base 8 --cube_size 16 --epochs 2 --n_subvolume 800 {CPU_ONLY}"
     run(f"refine tomograms.star {options} --CTF_mode network --output_dir network --clip_first_peak_mode 0")
     run(f"refine tomograms.star {options} --output_dir none")
     wedge = wedge_rfft(truth.shape) > 0
