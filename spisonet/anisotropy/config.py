@@ -1,4 +1,4 @@
-"""Configurations of the map commands (published names and defaults)."""
+"""Options of ``reconstruct``, with the published names and defaults."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from spisonet.io.config import CommandConfig, CommandLine, Positional
 
 
 class ReconstructConfig(CommandConfig):
-    """Correct the anisotropy of half maps by a network that learns from them and nothing else."""
+    """Correct the anisotropy of half maps by a network that is trained on these maps only."""
 
     command: ClassVar[str] = "reconstruct"
     examples: ClassVar[tuple[str, ...]] = (
@@ -30,22 +30,26 @@ class ReconstructConfig(CommandConfig):
     i1: Annotated[Path, Positional] = Field(description="Half map 1.")
     i2: Annotated[Path | None, Positional] = Field(None, description="Half map 2.")
     aniso_file: Path | None = Field(
-        None, description="3D FSC (or sampling density) of the half maps [default: computed from them]."
+        None,
+        description="3D FSC or Fourier sampling density [default: the 3D FSC of the half maps].",
     )
     mask: Path | None = Field(
-        None, description="Soft solvent mask: where the network learns, and the support."
+        None,
+        description="Soft solvent mask: selects the training subvolumes, is applied before the FSC, and is the "
+        "real-space support of the prediction.",
     )
     method: Literal["learn", "deconvolve"] = Field(
         "learn",
-        description="learn: train a network; deconvolve: a directional Wiener filter, deconvolved under mask "
-        "and positivity, in seconds, as a classical baseline.",
+        description="learn: train a network; deconvolve: deconvolution with mask and positivity constraints, "
+        "without a network, in seconds (the classical baseline).",
     )
     independent: bool = Field(
-        False, description="Train on each half alone, so that the corrected halves stay independent."
+        False,
+        description="Train one network on each half map, so that the corrected half maps remain independent.",
     )
     gpuID: str | None = Field(  # noqa: N815 - the published name
         None,
-        description="GPUs to use, as in 0 or 0,1; several train together "
+        description="GPUs to use, such as 0 or 0,1; several train together "
         "[default: the first, or the CPU if there is none].",
     )
     alpha: float = Field(1.0, ge=0, description="Weight of the equivariance loss (objective ei).")
@@ -53,34 +57,42 @@ class ReconstructConfig(CommandConfig):
     limit_res: float | None = Field(
         None,
         gt=0,
-        description="Resolution limit in Å; finer information stays as it is "
+        description="Resolution limit in Å; finer resolutions are not changed "
         "[default: where the global FSC falls to 0.143].",
     )
-    ncpus: int = Field(16, ge=1, description="Number of CPU threads (at most those of the machine are used).")
+    ncpus: int = Field(16, ge=1, description="Number of CPU threads, at most those of the machine.")
     output_dir: Path = Field(Path("isonet_maps"), description="Output folder.")
-    pretrained_model: Path | None = Field(None, description="Network weights (safetensors) to start from.")
+    pretrained_model: Path | None = Field(
+        None, description="Network (safetensors file) whose weights training starts from."
+    )
     reference: Path | None = Field(
         None, description="Map whose low resolutions replace those of the half maps."
     )
     ref_resolution: float = Field(
-        10.0, gt=0, description="Resolution in Å down to which the reference is used."
+        10.0, gt=0, description="Resolution in Å to which the reference replaces the half maps."
     )
-    epochs: int = Field(30, ge=0, description="Training epochs; 0 only predicts (needs --pretrained_model).")
-    n_subvolume: int = Field(1000, ge=1, description="Subvolumes (crops) an epoch.")
-    cube_size: int = Field(64, ge=16, description="Edge of the training cubes in voxels, a multiple of 8.")
+    epochs: int = Field(
+        30, ge=0, description="Training epochs; 0: predict without training (needs --pretrained_model)."
+    )
+    n_subvolume: int = Field(1000, ge=1, description="Number of subvolumes per epoch.")
+    cube_size: int = Field(
+        64, ge=16, description="Edge of the training subvolumes in voxels, a multiple of 8."
+    )
     predict_crop_size: int | None = Field(
-        None, ge=1, description="Edge of the prediction tiles in voxels [default: what fits into memory]."
+        None,
+        ge=1,
+        description="Edge of the prediction tiles in voxels [default: the largest that fits into memory].",
     )
     batch_size: int | None = Field(
         None,
         ge=1,
-        description="Subvolumes an update, over all GPUs [default: 2 for each; 4 for objective ei].",
+        description="Subvolumes per update, over all GPUs [default: 2 for each GPU; 4 for objective ei].",
     )
     acc_batches: int = Field(
-        1, ge=1, description="Parts in which a batch is computed; more are used if the memory demands it."
+        1, ge=1, description="Number of parts in which a batch is computed; more are used if memory is short."
     )
     memory_limit: float | None = Field(
-        None, gt=0, description="Gigabytes of the device's memory to use [default: what is free]."
+        None, gt=0, description="Device memory to use, in gigabytes [default: all free memory]."
     )
     learning_rate: float | None = Field(
         None, gt=0, description="Peak learning rate [default: 2e-3; 3e-4 for objective ei]."
@@ -88,21 +100,23 @@ class ReconstructConfig(CommandConfig):
     filter_base: int = Field(32, ge=1, description="Base width of the U-Net.")
     objective: Literal["self-training", "ei"] = Field(
         "self-training",
-        description="replay: filled-map replay with random rotations; ei: the published three losses.",
+        description="self-training: filled-map self-training; ei: the three published losses of spIsoNet.",
     )
     positivity: bool = Field(
-        True, description="Let no prediction inside the mask be below the solvent (needs --mask)."
+        True,
+        description="Constrain the density inside the mask to at least that of the solvent (needs --mask).",
     )
     validation: Annotated[bool, CommandLine(aliases=("--validate",))] = Field(
-        False, description="Hide measured cones, learn again, and tell how well they are recovered."
+        False,
+        description="Held-out validation: train again without measured cones, and compare in the cones.",
     )
-    validation_cones: int = Field(3, ge=1, description="Number of these cones, for --validate.")
+    validation_cones: int = Field(3, ge=1, description="Number of held-out cones of --validate.")
     model: Path | None = Field(
         None,
-        description="Atomic model (PDB, mmCIF) in the frame of the maps, for the report to compare with.",
+        description="Atomic model (PDB, mmCIF) in the frame of the maps, to compare with in the report.",
     )
-    report: bool = Field(True, description="Sum up the run in report.html and report.json.")
-    device: str | None = Field(None, description="cpu, cuda, cuda:1 or mps [default: the best there is].")
-    seed: int = Field(0, ge=0, description="Seed of every random choice.")
+    report: bool = Field(True, description="Write report.html and report.json.")
+    device: str | None = Field(None, description="cpu, cuda, cuda:1 or mps [default: a GPU if there is one].")
+    seed: int = Field(0, ge=0, description="Random seed.")
     resume: bool = Field(False, description="Continue the run in --output_dir from its last checkpoint.")
     apix: float | None = Field(None, gt=0, description="Voxel size in Å [default: from the header].")

@@ -1,4 +1,12 @@
-"""What is known of a map at each spatial frequency, before anything is learned."""
+"""Fourier weights of half maps: how well each Fourier coefficient is measured.
+
+Two weights in 0..1 are used; the symbols are those of `Measurement`:
+
+``C``
+    The smooth weight, a 3D FSC, which is an average over cones.
+``M``
+    The sharp weight, ``SSNR / (1 + SSNR)`` of the view distribution that explains the half maps.
+"""
 
 from __future__ import annotations
 
@@ -34,28 +42,28 @@ if TYPE_CHECKING:
 log = logging.getLogger("spisonet")
 
 CONE_ANGLE_DEGREES = 10.0
-NO_CORRELATION = 0.05  # shells with a smaller FSC are left as they are
+NO_CORRELATION = 0.05  # FSC of shells that are not corrected
 PHASE_SEED = 0
-EDGE_SHELLS = 3  # over which a reference gives way to the map
+EDGE_SHELLS = 3  # soft edge between a reference and the map
 
 
 @dataclass(frozen=True)
 class FourierWeights:
-    """Fourier weight, signal per shell, and resolution limit.
+    """Fourier weights, signal per shell, and resolution limit.
 
     Attributes
     ----------
     fsc_weight_rfft : ndarray
-        ``(n, n, n // 2 + 1)`` weight in 0..1 of every coefficient, as blunt as a 3D FSC is.
+        ``(n, n, n // 2 + 1)`` smooth weight ``C`` in 0..1: a 3D FSC or a sampling density.
     view_weight_rfft : ndarray or None
-        ``(n, n, n // 2 + 1)`` the same from a view model, sharp; None where the half maps may not meet.
+        ``(n, n, n // 2 + 1)`` sharp weight ``M`` in 0..1; None if it was not estimated from the half maps.
     shell_signal : ndarray
-        ``(n // 2 + 1,)`` FSC of the half maps, corrected for the mask, or, where none may be taken, mean
-        weight of a shell.
+        ``(n // 2 + 1,)`` FSC of the half maps, corrected for the mask; mean weight of each shell if no FSC
+        may be computed.
     limit_resolution_angstrom : float
-        Up to where to correct.
+        Resolution to which the maps are corrected, in Å.
     noise_fraction_in_mask : float
-        Share in 0..1 of the noise of the box that is inside the mask.
+        Fraction in 0..1 of the noise power of the box that lies inside the mask.
     """
 
     fsc_weight_rfft: NDArray[np.float32]
@@ -66,33 +74,39 @@ class FourierWeights:
 
     @property
     def learnable(self) -> NDArray[np.float64]:
-        """Share in 0..1 of each shell that is corrected.
+        """Fraction in 0..1 of each shell that is corrected, ``(n // 2 + 1,)``.
 
-        Where the half maps do not correlate nothing can be learned, and the input is left alone:
-        0 below an FSC of 0.05, 1 from 0.143 on, of the curve averaged over three shells; 0 also where
-        the weight has ended, since nothing says there what was measured.
+        It rises from 0 at an FSC of 0.05 to 1 at 0.143, of the curve averaged over three shells: without
+        correlation of the half maps nothing can be learned. It is 0 in shells where `fsc_weight_rfft` is 0.
         """
         padded = np.pad(self.shell_signal, 1, mode="edge")
         smooth = (padded[:-2] + padded[1:-1] + padded[2:]) / 3
-        share = np.clip((smooth - NO_CORRELATION) / (FSC_THRESHOLD_HALF_MAPS - NO_CORRELATION), 0.0, 1.0)
-        return np.where(shell_sums(self.fsc_weight_rfft, len(self.fsc_weight_rfft)) > 0, share, 0.0)
+        fraction = np.clip((smooth - NO_CORRELATION) / (FSC_THRESHOLD_HALF_MAPS - NO_CORRELATION), 0.0, 1.0)
+        return np.where(shell_sums(self.fsc_weight_rfft, len(self.fsc_weight_rfft)) > 0, fraction, 0.0)
 
 
 def reference_weight(n: int, shell: float, edge_shells: float = EDGE_SHELLS) -> NDArray[np.float32]:
-    """Share ``(n, n, n // 2 + 1)`` in 0..1 that a reference has of a map.
+    """Return the weight ``(n, n, n // 2 + 1)`` in 0..1 with which a reference replaces a map.
 
-    It is 1 up to `shell` and falls to 0 within `edge_shells`; without a reference (`shell` 0) it is 0.
+    It is 1 to `shell` and falls to 0 within `edge_shells`; without a reference (`shell` 0) it is 0.
     """
-    share = soft_lowpass_weights(n, shell, edge_shells)
-    return share if shell else np.zeros_like(share)
+    weight = soft_lowpass_weights(n, shell, edge_shells)
+    return weight if shell else np.zeros_like(weight)
 
 
 def fourier_weights_from_file(
     weight_rfft: NDArray[np.float32], voxel_size_angstrom: float, limit_resolution_angstrom: float | None
 ) -> FourierWeights:
-    """Take what a given weight says; no half map is looked at.
+    """Return the Fourier weights from a given weight only, without half maps.
 
-    Without a limit, the correction ends at the last shell whose mean weight is 0.143.
+    Parameters
+    ----------
+    weight_rfft : ndarray
+        ``(n, n, n // 2 + 1)`` smooth weight ``C`` in 0..1.
+    voxel_size_angstrom : float
+        Voxel size in Å.
+    limit_resolution_angstrom : float or None
+        Resolution limit in Å; None: the last shell whose mean weight is 0.143.
     """
     n = len(weight_rfft)
     means = shell_sums(weight_rfft, n) / shell_counts(n)
@@ -107,16 +121,23 @@ def estimate_fourier_weights(
     weight_rfft: NDArray[np.float32] | None,
     limit_resolution_angstrom: float | None,
     workers: int,
-    shared_up_to_shell: float = 0.0,
+    reference_shell: float = 0.0,
 ) -> FourierWeights:
-    """Measure what two half maps know: their FSC, their 3D FSC if none is given, and their views.
+    """Estimate the Fourier weights of two half maps from their FSC, their 3D FSC and their views.
 
-    The FSC inside the mask is corrected for the mask by phase randomisation, as in postprocessing.
-    The sharp weight follows from the view distribution that explains the half maps (`view_distribution`);
-    it is at most what the 3D FSC says there or at a neighbouring coefficient, and next to nothing where
-    the maps hold next to no power. Without a limit, the correction ends where the FSC falls to 0.143. Up
-    to `shared_up_to_shell` the halves hold the same reference, which counts as known and says nothing of
-    the views.
+    Parameters
+    ----------
+    maps : HalfMaps
+        Two half maps, and a mask if there is one.
+    weight_rfft : ndarray or None
+        ``(n, n, n // 2 + 1)`` smooth weight ``C`` in 0..1; None: the conical 3D FSC inside the mask.
+    limit_resolution_angstrom : float or None
+        Resolution limit in Å; None: where the FSC, corrected for the mask, falls to 0.143.
+    workers : int
+        Threads.
+    reference_shell : float
+        Last shell in which both half maps are replaced by the same reference: the weights are 1 there, and
+        the views are estimated from finer shells only.
 
     Raises
     ------
@@ -125,38 +146,84 @@ def estimate_fourier_weights(
     """
     assert maps.half2 is not None
     mask = None if maps.mask is None else maps.mask.data
-    whole = [v.data - np.float32(solvent_level(v.data, mask)) for v in (maps.half1, maps.half2)]
-    spectra = [rfft3(densities, workers) for densities in whole]
-    halves = whole if mask is None else [densities * mask for densities in whole]
+    halves = [v.data - np.float32(solvent_level(v.data, mask)) for v in (maps.half1, maps.half2)]
     n, voxel_size = maps.half1.box, maps.half1.voxel_size_angstrom
-    # A mask correlates noise in shells next to those with signal, and nothing can be learned from that.
-    fsc = masked_fsc(whole, mask, PHASE_SEED, workers).fsc
-    if limit_resolution_angstrom is None:
-        limit_resolution_angstrom = resolution_at_threshold(fsc, FSC_THRESHOLD_HALF_MAPS, n * voxel_size)
-        if n * voxel_size / limit_resolution_angstrom < FEWEST_SHELLS:
-            raise SpisonetError(
-                f"The half maps do not correlate beyond {limit_resolution_angstrom:.1f} Å, so there is "
-                "nothing to learn from; check that they are halves of one refinement, or give --limit_res."
-            )
+    # The FSC of masked noise is above 0 in shells next to those with signal; nothing can be learned there.
+    fsc = masked_fsc(halves, mask, PHASE_SEED, workers).fsc
+    limit = limit_resolution_angstrom or _fsc_limit(fsc, n * voxel_size)
     if weight_rfft is None:
-        log.info("No --aniso_file: computing the 3D FSC of the half maps.")
-        estimate = estimate_fsc3d(
-            halves[0], halves[1], None, voxel_size, limit_resolution_angstrom, CONE_ANGLE_DEGREES, workers
-        )
-        weight_rfft = np.clip(estimate.fsc_rfft, 0.0, 1.0)
-    reference = reference_weight(n, shared_up_to_shell)
+        log.info("Computing the 3D FSC of the half maps.")
+        weight_rfft = _fsc_weight(halves, mask, voxel_size, limit, workers)
+    reference = reference_weight(n, reference_shell)
+    fsc_weight_rfft = np.maximum(weight_rfft, reference)
     first_shell = FIRST_SLICE_SHELL
-    if shared_up_to_shell:
-        first_shell = max(first_shell, math.ceil(shared_up_to_shell) + EDGE_SHELLS + 1)
-    last_shell = min(round(n * voxel_size / limit_resolution_angstrom) + 1, n // 2)
+    if reference_shell:
+        first_shell = max(first_shell, math.ceil(reference_shell) + EDGE_SHELLS + 1)
+    last_shell = min(round(n * voxel_size / limit) + 1, n // 2)
     if last_shell < first_shell:
-        return FourierWeights(np.maximum(weight_rfft, reference), None, fsc, limit_resolution_angstrom)
-    ssnr = fit_view_distribution(spectra[0], spectra[1], first_shell, last_shell).ssnr_rfft(n)
-    sharp = np.minimum(ssnr / (1 + ssnr), local_maximum(weight_rfft)) * leakage_weight(spectra, ssnr)
+        return FourierWeights(fsc_weight_rfft, None, fsc, limit)
+    spectra = [rfft3(half, workers) for half in halves]
+    view_weight_rfft = estimate_view_weight(spectra, weight_rfft, first_shell, last_shell)
     return FourierWeights(
-        np.maximum(weight_rfft, reference),
-        np.maximum(sharp, reference),
+        fsc_weight_rfft,
+        np.maximum(view_weight_rfft, reference),
         fsc,
-        limit_resolution_angstrom,
+        limit,
         estimate_noise_fraction_in_mask(spectra[0] - spectra[1], mask, last_shell),
     )
+
+
+def _fsc_limit(fsc: NDArray[np.float64], box_angstrom: float) -> float:
+    """Return the resolution in Å at which the FSC falls to 0.143."""
+    limit = resolution_at_threshold(fsc, FSC_THRESHOLD_HALF_MAPS, box_angstrom)
+    if box_angstrom / limit < FEWEST_SHELLS:
+        raise SpisonetError(
+            f"The half maps do not correlate beyond {limit:.1f} Å, so nothing can be learned: check that "
+            "they are half maps of one refinement, or give --limit_res.",
+            code="no_correlation",
+        )
+    return limit
+
+
+def _fsc_weight(
+    halves: list[NDArray[np.float32]],
+    mask: NDArray[np.float32] | None,
+    voxel_size_angstrom: float,
+    limit_resolution_angstrom: float,
+    workers: int,
+) -> NDArray[np.float32]:
+    """Return the conical 3D FSC ``(n, n, n // 2 + 1)`` of the masked half maps, limited to 0..1."""
+    first, second = halves if mask is None else [half * mask for half in halves]
+    fsc3d = estimate_fsc3d(
+        first, second, None, voxel_size_angstrom, limit_resolution_angstrom, CONE_ANGLE_DEGREES, workers
+    )
+    return np.clip(fsc3d.fsc_rfft, 0.0, 1.0)
+
+
+def estimate_view_weight(
+    spectra: list[NDArray[np.complex64]],
+    fsc_weight_rfft: NDArray[np.float32],
+    first_shell: int,
+    last_shell: int,
+) -> NDArray[np.float32]:
+    """Estimate the sharp weight ``M`` from the view distribution that explains two half maps.
+
+    Parameters
+    ----------
+    spectra : list of ndarray
+        Two half spectra ``(n, n, n // 2 + 1)`` of the unmasked half maps.
+    fsc_weight_rfft : ndarray
+        ``(n, n, n // 2 + 1)`` smooth weight ``C``; its local maximum limits the result.
+    first_shell, last_shell : int
+        Shells in which the views are estimated.
+
+    Returns
+    -------
+    ndarray
+        ``(n, n, n // 2 + 1)`` in 0..1; near 0 where the maps have hardly any power.
+    """
+    ssnr = fit_view_distribution(spectra[0], spectra[1], first_shell, last_shell).ssnr_rfft(
+        len(fsc_weight_rfft)
+    )
+    limited = np.minimum(ssnr / (1 + ssnr), local_maximum(fsc_weight_rfft))
+    return np.asarray(limited * leakage_weight(spectra, ssnr), dtype=np.float32)

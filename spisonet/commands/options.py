@@ -1,4 +1,4 @@
-"""Generate a Typer command from a configuration model."""
+"""Command-line options, generated from configuration models."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ BOOLEAN_WORDS = ("true", "false")
 def add_command(app: typer.Typer, model: type[CommandConfig], run: Callable[[CommandConfig], None]) -> None:
     """Add the command of `model` to `app`; it builds the configuration and calls `run`.
 
-    Every field becomes an option spelt with underscores (as published) and with hyphens; a
-    positional field may be given either way.
+    Each field becomes an option, spelt with underscores (as published) and with hyphens. A positional field
+    is accepted as an argument and as an option.
     """
 
     def command(**given: Any) -> None:
@@ -77,10 +77,16 @@ def _merge_positional(model: type[CommandConfig], given: dict[str, Any]) -> dict
     for name, info in model.model_fields.items():
         value, positional = given[name], given.get(name + POSITIONAL_SUFFIX)
         if value is not None and positional is not None:
-            raise SpisonetError(f"{name} is given twice: as {positional} and as --{name} {value}.")
+            raise SpisonetError(
+                f"{name} is given twice: as {positional} and as --{name} {value}.",
+                code="invalid_option",
+                field=name,
+            )
         chosen = positional if value is None else value
         if chosen is None and info.is_required():
-            raise SpisonetError(f"{model.command} needs {name.upper()}: {info.description}")
+            raise SpisonetError(
+                f"{model.command} needs {name.upper()}: {info.description}", code="invalid_option", field=name
+            )
         if chosen is not None:
             options[name] = chosen
     return options
@@ -115,7 +121,7 @@ def join_boolean_values(arguments: list[str], booleans: set[str]) -> list[str]:
             value = following
             next(words)
         if value and value.lower() not in BOOLEAN_WORDS:
-            raise SpisonetError(f"{word}: give True or False.")
+            raise SpisonetError(f"{word}: give True or False.", code="invalid_option", field=plain)
         joined.append(f"--no-{plain}" if value.lower() == "false" else f"--{plain}")
     return joined
 

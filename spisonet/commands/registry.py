@@ -1,4 +1,4 @@
-"""The programs and their commands: configuration models, and the functions that run them."""
+"""The commands of each program: configuration models, and the functions that run them."""
 
 from __future__ import annotations
 

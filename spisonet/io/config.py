@@ -29,7 +29,7 @@ class CommandLine:
     positional : bool
         Whether the field may be given without its name, in the order of the fields.
     aliases : tuple of str
-        Further spellings, such as ``-o``.
+        Other spellings, such as ``-o``.
     """
 
     positional: bool = False
