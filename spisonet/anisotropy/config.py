@@ -35,7 +35,7 @@ class ReconstructConfig(CommandConfig):
     )
     mask: Path | None = Field(
         None,
-        description="Soft solvent mask: selects the training subvolumes, is applied before the FSC, and is the "
+        description="Soft solvent mask: selects the training subvolumes, is applied before the FSC, is the "
         "real-space support of the prediction.",
     )
     method: Literal["learn", "deconvolve"] = Field(

@@ -140,6 +140,8 @@ class CorrectionResult:
         ``(n, n, n // 2 + 1)`` fraction in 0..1 of each coefficient that is corrected.
     halves, deconvolved_halves : HalvesIndependence
         Independence of the corrected and of the deconvolved half maps.
+    method : str
+        ``learn`` or ``deconvolve``.
     """
 
     units: list[UnitResult]
@@ -147,6 +149,7 @@ class CorrectionResult:
     band_rfft: NDArray[np.float32]
     halves: HalvesIndependence
     deconvolved_halves: HalvesIndependence
+    method: str
 
     @property
     def corrected(self) -> list[CorrectedMap]:
@@ -157,6 +160,17 @@ class CorrectionResult:
     def deconvolved(self) -> list[CorrectedMap]:
         """The maps corrected without a network, in the order of the inputs."""
         return [deconvolved for unit in self.units for deconvolved in unit.deconvolved]
+
+    @property
+    def volumes(self) -> list[Volume]:
+        """The corrected maps with the header geometry of the inputs."""
+        inputs = [volume for unit in self.units for volume in unit.unit.volumes]
+        return [v.with_data(c.whole) for v, c in zip(inputs, self.corrected, strict=True)]
+
+    @property
+    def label(self) -> str:
+        """Header label of the corrected maps, with their independence as a token."""
+        return self.halves.label(self.method)
 
     @property
     def limit_resolution_angstrom(self) -> float:
@@ -280,6 +294,7 @@ def reconstruct(
         band,
         _independence(inputs, options),
         _independence(inputs, replace(options, method=DECONVOLVE)),
+        options.method,
     )
 
 

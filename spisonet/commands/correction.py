@@ -91,9 +91,8 @@ def correct_into_folder(
             )
         result = reconstruct(inputs, weights, options, memory, processes, folder, config.resume)
         record["device"], record["processes"] = str(memory.device), processes.count
-        record.update(_write_results(folder, names, config.method, inputs.volumes, result))
-        if figures:
-            record["figures"] = _draw_figures(folder, inputs.volumes, inputs.mask, result)
+        record.update(_write_results(folder, names, inputs.volumes, result))
+        record["figures"] = _draw_figures(folder, inputs.volumes, inputs.mask, result) if figures else []
         log.info("Corrected maps are in %s.", folder)
     return result
 
@@ -110,7 +109,7 @@ def _remove_old_results(folder: Path, names: list[str]) -> None:
 
 
 def _write_results(
-    folder: Path, names: list[str], method: str, volumes: list[Volume], result: CorrectionResult
+    folder: Path, names: list[str], volumes: list[Volume], result: CorrectionResult
 ) -> dict[str, Any]:
     """Write maps, weights and networks; return the numbers for ``job.json``."""
     for unit in result.units:
@@ -121,7 +120,7 @@ def _write_results(
         weight = result.data_weight_rfft(unit)
         path = folder / f"{DATA_WEIGHT_STEM}{unit.unit.suffix}.mrc"
         _write_fourier_volume(path, volumes[0], weight, "data weight", DATA_WEIGHT)
-    label = result.halves.label(method)
+    label = result.label
     log.info("Header label: %s", label)
     for name, volume, corrected in zip(names, volumes, result.corrected, strict=True):
         for path, data in (
@@ -130,7 +129,7 @@ def _write_results(
         ):
             write_volume(path, volume.with_data(data), label)
             log.info("Wrote %s", path)
-    classical = [f"{CLASSICAL_PREFIX}{name}.mrc" for name in names] if method == "learn" else []
+    classical = [f"{CLASSICAL_PREFIX}{name}.mrc" for name in names] if result.method == "learn" else []
     for name, volume, deconvolved in zip(classical, volumes, result.deconvolved, strict=False):
         own_label = result.deconvolved_halves.label("deconvolve")
         write_volume(folder / name, volume.with_data(deconvolved.whole), own_label)
@@ -157,11 +156,10 @@ def _write_fourier_volume(
 def _draw_figures(
     folder: Path, volumes: list[Volume], mask: NDArray[np.float32] | None, result: CorrectionResult
 ) -> list[str]:
-    corrected = [v.with_data(m.whole) for v, m in zip(volumes, result.corrected, strict=True)]
     figures = draw_correction(
         volumes[0],
-        corrected[0],
-        correction_fsc(volumes, corrected, mask),
+        result.volumes[0],
+        correction_fsc(volumes, result.volumes, mask),
         result.units[0].data_weight_rfft,
         result.limit_resolution_angstrom,
         result.epoch_losses,
