@@ -9,6 +9,7 @@ from spisonet.fourier.shells import shell_counts, shell_sums
 from spisonet.geometry.view_sampling import sampling_density
 
 REGULARISATION = 0.1
+BOX, VOXEL_SIZE, LIMIT_SHELL = 40, 3.0, 14  # of `particle`
 
 
 def views_about_z(spread_degrees: float, n: int = 2000, seed: int = 1) -> np.ndarray:
@@ -43,3 +44,22 @@ def simulate_half_maps(
         wiener = ssnr / (ssnr + REGULARISATION)
         halves.append(irfft3(((signal + noise) * wiener).astype(np.complex64), shape))
     return halves
+
+
+def particle(without_domain: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Atoms in a ball, with a domain beside it or not; a mask around both, and the domain's own."""
+    rng = np.random.default_rng(2)
+    axis = np.arange(BOX) - BOX // 2
+    z, y, x = np.meshgrid(axis, axis, axis, indexing="ij")
+
+    def atoms(centres: np.ndarray) -> np.ndarray:
+        return sum(np.exp(-((z - c[0]) ** 2 + (y - c[1]) ** 2 + (x - c[2]) ** 2) / 2.5) for c in centres)
+
+    body = atoms(rng.normal(size=(50, 3)) * 3)
+    domain_centre = np.array([13, 0, 0])  # along z, where top views tell nothing
+    domain = atoms(domain_centre + rng.normal(size=(12, 3)) * 1.2)
+    density = body if without_domain else body + domain
+    ball = x**2 + y**2 + z**2 < 11**2
+    beside = (z - 13) ** 2 + y**2 + x**2 < 5**2
+    mask = (ball | beside).astype(np.float32)
+    return (density / body.std()).astype(np.float32), mask, beside & (z >= 11)

@@ -6,10 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from spisonet.anisotropy.fourier_weights import FourierWeights, fourier_weights_from_file, reference_weight
-from spisonet.anisotropy.preparation import build_measurement, correction_band, include_reference
+from spisonet.anisotropy.fourier_weights import FourierWeights, reference_weight
+from spisonet.anisotropy.preparation import (
+    build_measurement,
+    correction_band,
+    fourier_weight_of_cube,
+    include_reference,
+)
+from spisonet.errors import SpisonetError
 from spisonet.fourier.grids import radius_rfft, rfft3
-from spisonet.fourier.windows import soft_lowpass_weights
+from spisonet.io.mrc import Volume
 
 N = 32
 
@@ -32,8 +38,8 @@ def test_measurement_is_limited_to_the_band():
     rng = np.random.default_rng(0)
     halves = [rng.normal(size=(N, N, N)).astype(np.float32) for _ in range(2)]
     weight = np.ones((N, N, N // 2 + 1), np.float32)
-    known = FourierWeights(weight, None, np.ones(N // 2 + 1), 10.0)
-    band = correction_band(known, 8.0)
+    weights = FourierWeights(weight, None, np.ones(N // 2 + 1), 10.0)
+    band = correction_band(weights, 8.0)
     measurement = build_measurement(halves, weight, None, band, None, torch.device("cpu"), positivity=True)
     radius = radius_rfft((N, N, N))
     assert np.abs(rfft3(measurement.data[0].numpy()))[radius > 8].max() < 1e-2
@@ -44,21 +50,13 @@ def test_measurement_is_limited_to_the_band():
     assert (centres.square().sum(dim=1) <= (N / 2) ** 2).all()
 
 
-def test_the_limit_of_a_given_weight_is_where_it_ends():
-    weight = soft_lowpass_weights(N, 8.0, 0)
-    assert fourier_weights_from_file(weight, 2.0, None).limit_resolution_angstrom == pytest.approx(
-        N * 2.0 / 8
-    )
-    assert fourier_weights_from_file(weight, 2.0, 9.0).limit_resolution_angstrom == 9.0
-
-
-def test_shells_that_do_not_correlate_are_not_corrected():
-    signal = np.concatenate([np.ones(6), np.full(5, 0.1), np.zeros(N // 2 - 10)])
-    known = FourierWeights(np.ones((N, N, N // 2 + 1), np.float32), None, signal, 2.0)
-    assert known.learnable[:5].tolist() == [1.0] * 5
-    assert 0.4 < known.learnable[8] < 0.6
-    assert known.learnable[13:].max() == 0
-    radius = radius_rfft((N, N, N))
-    band = correction_band(known, N / 2)
-    assert band[radius >= 13].max() == 0
-    assert band[(radius <= 4)].min() == 1
+def test_a_weight_has_the_box_of_the_map_and_is_within_0_to_1():
+    like = Volume(np.zeros((N, N, N), np.float32), 2.0)
+    cube = like.with_data(np.full((N, N, N), 1.005))
+    assert fourier_weight_of_cube(cube, like).max() == 1
+    with pytest.raises(SpisonetError, match="box of 24"):
+        fourier_weight_of_cube(Volume(np.ones((24, 24, 24), np.float32), 2.0), like)
+    for value, message in ((9.0, "within 0 to 1"), (-1.0, "no value above 0")):
+        with pytest.raises(SpisonetError, match=message) as raised:
+            fourier_weight_of_cube(like.with_data(np.full((N, N, N), value)), like)
+        assert raised.value.field == "aniso_file"

@@ -439,3 +439,37 @@ def test_a_full_disk_is_named(tmp_path):
     with pytest.raises(SpisonetError, match="No space left"), atomic_path(tmp_path / "x"):
         with open("/dev/full", "w", encoding="ascii") as device:
             device.write("0" * 100_000)
+
+
+def test_the_log_of_a_run_contains_every_line_of_the_terminal(small_case, tmp_path, capsys):
+    """From the 3D FSC, before the output folder exists, to the report, after the run has finished."""
+    out = tmp_path / "out"
+    maps = [str(small_case.half1), str(small_case.half2), "--mask", str(small_case.mask)]
+    main(["reconstruct", *maps, *QUICK, "--cube_size", "64", "--report", "--output_dir", str(out)])
+    shown = capsys.readouterr().out.splitlines()
+    logged = [line.split(" ", 3)[3] for line in (out / "run.log").read_text().splitlines()]
+    assert logged == shown
+    for part in ("Computing the 3D FSC", "instead of 64", "Device: cpu", "epoch 2 of 2", "Report: "):
+        assert any(part in line for line in shown), part
+
+
+def test_a_run_is_reported_and_validated_from_another_folder_and_when_moved(
+    small_case, tmp_path, monkeypatch
+):
+    project = tmp_path / "project"
+    project.mkdir()
+    for path in small_case.folder.glob("*.mrc"):
+        path.rename(project / path.name)
+    monkeypatch.chdir(project)
+    main(["reconstruct", "half1.mrc", "half2.mrc", "--aniso_file", "FSC3D.mrc", "--mask", "mask.mrc", *QUICK])
+    monkeypatch.chdir(tmp_path)
+    words = ["--cones", "1", "--turns", "2", "--epochs", "1", "--ncpus", "1"]
+    main(["validate", "project/isonet_maps", *words])
+    assert (project / "isonet_maps" / "report.html").is_file()
+    moved = tmp_path / "moved"
+    project.rename(moved)
+    main(["report", "moved/isonet_maps", "-o", "again.html"])
+    assert (tmp_path / "again.html").is_file()
+    (moved / "mask.mrc").unlink()
+    with pytest.raises(SystemExit):
+        main(["report", "moved/isonet_maps"])

@@ -1,4 +1,4 @@
-"""The classical baseline: mask and positivity under what was measured."""
+"""Constraints without a network: one function, on the command line and in a refinement."""
 
 from __future__ import annotations
 
@@ -7,43 +7,83 @@ import torch
 
 from spisonet.analysis.half_maps import HalfMaps
 from spisonet.anisotropy.constraints import deconvolve
-from spisonet.anisotropy.fourier_weights import estimate_fourier_weights
+from spisonet.anisotropy.fourier_weights import FourierWeights, estimate_fourier_weights
 from spisonet.anisotropy.preparation import correction_band, prepare_measurement
 from spisonet.commands.main import main
-from spisonet.fourier.grids import half_from_centred, rfft3, shell_index_rfft
+from spisonet.fourier.grids import half_from_centred, radius_rfft, rfft3, shell_index_rfft
 from spisonet.geometry.view_sampling import sampling_density
 from spisonet.io.labels import read_tokens
 from spisonet.io.mrc import Volume, read_volume
-from tests.anisotropy.simulation import simulate_half_maps, views_about_z
+from spisonet.learning.measurement import Measurement
+from spisonet.learning.memory import Memory
+from spisonet.learning.training_config import TrainingConfig
+from spisonet.misalignment.anisotropy_check import check_anisotropy
+from spisonet.misalignment.prior import Prior, spherical_mask
+from spisonet.misalignment.regularisation import regularise
+from spisonet.misalignment.settings import MisalignmentSettings
+from tests.anisotropy.simulation import (
+    BOX,
+    LIMIT_SHELL,
+    VOXEL_SIZE,
+    particle,
+    simulate_half_maps,
+    views_about_z,
+)
+from tests.misalignment.accumulators import back_projector_of_map, blob_map, uneven_weight
 
-N, VOXEL_SIZE, LIMIT_SHELL = 40, 3.0, 14
+N, LAST_SHELL, ANGSTROM = 32, 13, 4.0
+CPU = torch.device("cpu")
+NO_TRAINING = TrainingConfig("self-training", 0, 8, 16, 4, 1, 0, None, None, None, 1.0, 0.5)
 
 
-def particle(without_domain: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Atoms in a ball, with a domain beside it or not; a mask around both, and the domain's own."""
-    rng = np.random.default_rng(2)
-    axis = np.arange(N) - N // 2
-    z, y, x = np.meshgrid(axis, axis, axis, indexing="ij")
+def test_a_refinement_without_a_network_gives_the_map_of_deconvolve(monkeypatch):
+    """Of the same measurement, whose noise fraction would hold the map to its start."""
+    measured: list[Measurement] = []
+    complete = Measurement.complete_by_constraints
 
-    def atoms(centres: np.ndarray) -> np.ndarray:
-        return sum(np.exp(-((z - c[0]) ** 2 + (y - c[1]) ** 2 + (x - c[2]) ** 2) / 2.5) for c in centres)
+    def note(measurement: Measurement) -> torch.Tensor:
+        measured.append(measurement)
+        return complete(measurement)
 
-    body = atoms(rng.normal(size=(50, 3)) * 3)
-    domain_centre = np.array([13, 0, 0])  # along z, where top views tell nothing
-    domain = atoms(domain_centre + rng.normal(size=(12, 3)) * 1.2)
-    density = body if without_domain else body + domain
-    ball = x**2 + y**2 + z**2 < 11**2
-    beside = (z - 13) ** 2 + y**2 + x**2 < 5**2
-    mask = (ball | beside).astype(np.float32)
-    return (density / body.std()).astype(np.float32), mask, beside & (z >= 11)
+    monkeypatch.setattr(Measurement, "complete_by_constraints", note)
+    sums = back_projector_of_map(blob_map(N), 1, LAST_SHELL, uneven_weight(N, 35.0, weak=0.02), tau2=1.0)
+    check = check_anisotropy(sums, np.ones(N // 2 + 1), ANGSTROM)
+    prior, settings = Prior(spherical_mask(N, 24.0)), MisalignmentSettings(lowpass=True)
+    (found,) = regularise([sums], check, ANGSTROM, prior, settings, NO_TRAINING, Memory(CPU))
+    (measurement,) = measured
+    assert measurement.noise_fraction_in_mask > 0.1
+    expected = measurement.complete(measurement.weighted_data, prior_weight=0.0)[0].numpy()
+    band = measurement.band_rfft.numpy()
+    spectra = [rfft3(volume) * band for volume in (found.reference, expected)]
+    inside = (radius_rfft((N, N, N)) > 0) & (band > 0.99)
+    scale = np.real(np.vdot(spectra[1][inside], spectra[0][inside])) / np.linalg.norm(spectra[1][inside]) ** 2
+    np.testing.assert_allclose(
+        spectra[0][inside], scale * spectra[1][inside], atol=1e-4 * np.abs(spectra[0][inside]).max()
+    )
+
+
+def test_the_result_is_not_drawn_towards_its_start():
+    """With the noise fraction as the weight of a prior, the two results would differ."""
+    rng = np.random.default_rng(1)
+    volume = (blob_map(N) + 0.05 * rng.normal(size=(N, N, N))).astype(np.float32)
+    weight = np.where(uneven_weight(N, 35.0, strong=1.0) > 0.5, 0.9, 0.02).astype(np.float32)
+    mask, results = spherical_mask(N, 24.0), []
+    for noise_fraction in (0.0, 0.5):
+        weights = FourierWeights(weight, weight, np.ones(N // 2 + 1), 10.0, noise_fraction)
+        band = correction_band(weights, 10.0)
+        measurement, scales = prepare_measurement([volume], weights, band, mask, CPU, positivity=True)
+        results.append(deconvolve(measurement, [volume], scales)[0].whole)
+        held = measurement.complete(measurement.weighted_data)
+    np.testing.assert_array_equal(*results)
+    assert not torch.allclose(held, measurement.complete_by_constraints(), rtol=0.01)
 
 
 def corrected_halves(halves: list[np.ndarray], mask: np.ndarray, weight=None) -> list[np.ndarray]:
     maps = HalfMaps(*(Volume(v.astype(np.float32), VOXEL_SIZE) for v in (*halves, mask)))
-    known = estimate_fourier_weights(maps, weight, N * VOXEL_SIZE / LIMIT_SHELL, 1)
-    band = correction_band(known, LIMIT_SHELL)
+    weights = estimate_fourier_weights(maps, weight, BOX * VOXEL_SIZE / LIMIT_SHELL, 1)
+    band = correction_band(weights, LIMIT_SHELL)
     data = [maps.half1.data, maps.half2.data]
-    measurement, scales = prepare_measurement(data, known, band, mask, torch.device("cpu"), True)
+    measurement, scales = prepare_measurement(data, weights, band, mask, CPU, True)
     return [m.whole for m in deconvolve(measurement, data, scales)]
 
 
@@ -54,10 +94,10 @@ def fsc(a: np.ndarray, b: np.ndarray, region: np.ndarray) -> float:
 
 def regions(views: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Coefficients that hardly any and that many views measured."""
-    axis = np.arange(N) - N // 2
+    axis = np.arange(BOX) - BOX // 2
     z, y, x = np.meshgrid(axis, axis, axis, indexing="ij")
     density = sampling_density(views, np.stack([x, y, z], -1).reshape(-1, 3)).reshape(z.shape)
-    sampled, shell = half_from_centred(density.astype(np.float32)), shell_index_rfft((N, N, N))
+    sampled, shell = half_from_centred(density.astype(np.float32)), shell_index_rfft((BOX, BOX, BOX))
     band = (shell >= 4) & (shell <= LIMIT_SHELL)
     return band & (sampled < 0.02), band & (sampled > 1)
 
@@ -87,7 +127,7 @@ def test_noise_gets_no_structure_that_both_halves_share():
     """With a weight that says that top views measured it, and a mask."""
     rng = np.random.default_rng(0)
     _, mask, _ = particle()
-    halves = [rng.normal(size=(N, N, N)).astype(np.float32) for _ in range(2)]
+    halves = [rng.normal(size=(BOX, BOX, BOX)).astype(np.float32) for _ in range(2)]
     blank, sampled = regions(views_about_z(10))
     weight = np.where(sampled, 0.9, 0.0).astype(np.float32)
     weight[0, 0, 0] = 1
