@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from spisonet.errors import SpisonetError
-from spisonet.io.tilt_angles import core_name, find_tilt_file, read_tilt_range
+from spisonet.io.tilt_angles import complete_tilt_range, core_name, find_tilt_file, read_tilt_range
 
 
 @pytest.mark.parametrize(
@@ -53,3 +54,32 @@ def test_invalid_tilt_files_are_refused(tmp_path, text):
     path.write_text(text)
     with pytest.raises(SpisonetError, match=r"a\.tlt"):
         read_tilt_range(path)
+
+
+def test_missing_limits_of_a_tilt_range_come_from_the_tilt_file_or_the_default(tmp_path, caplog):
+    caplog.set_level("INFO", logger="spisonet")
+    path = tmp_path / "TS_1.tlt"
+    path.write_text("-48\n0\n57\n")
+    assert complete_tilt_range("TS_1", None, None, lambda: path) == (-48, 57)
+    assert complete_tilt_range("TS_1", -40.0, None, lambda: path) == (-40, 57)
+    assert complete_tilt_range("TS_1", None, 40.0, lambda: None) == (-60, 40)
+    assert [record.message.partition("(")[2] for record in caplog.records] == [
+        f"from {path}).",
+        f"from {path}).",
+        "default).",
+    ]
+
+    def unexpected() -> None:
+        pytest.fail("A complete tilt range needs no tilt file")
+
+    assert complete_tilt_range("TS_1", -40.0, 50.0, unexpected) == (-40, 50)
+
+
+@pytest.mark.parametrize(("lowest", "highest"), [(70, 60), (60, 60), (-91, 60), (-60, 100)])
+def test_invalid_tilt_ranges_are_refused(lowest, highest):
+    message = (
+        f"TS_1: invalid tilt range {lowest} to {highest} degrees "
+        "(the minimum must be below the maximum, within +-90)."
+    )
+    with pytest.raises(SpisonetError, match=re.escape(message)):
+        complete_tilt_range("TS_1", lowest, highest, lambda: None)

@@ -6,6 +6,7 @@ import mrcfile
 import numpy as np
 import torch
 
+from spisonet.io.events import progress_to_folder, read_progress
 from spisonet.io.tomograms import open_tomogram
 from spisonet.learning.devices import Backend
 from spisonet.learning.spectra import WedgeWeight, frequency_points_rfft
@@ -33,8 +34,12 @@ def test_an_identity_network_returns_the_tomogram(tmp_path):
         sizes.append(tile.shape)
         return tile.mean(dim=0)
 
-    predict_tomogram(tomogram, predict, CPU, 64, tmp_path / "o.mrc", "test")
+    with progress_to_folder(tmp_path):
+        predict_tomogram(tomogram, predict, CPU, 64, tmp_path / "o.mrc", "test")
     assert len(sizes) > 4
+    last = read_progress(tmp_path)[-1]
+    assert (last.stage, last.title, last.unit) == ("prediction", "t", "tiles")
+    assert (last.done, last.total) == (len(sizes), len(sizes))
     assert all(max(size) <= 64 and all(n % 8 == 0 for n in size[1:]) for size in sizes)
     with mrcfile.open(tmp_path / "o.mrc") as mrc:
         np.testing.assert_allclose(mrc.data, data, atol=2e-5)
