@@ -148,7 +148,8 @@ class OversampledVolumes:
     ) -> None:
         factor = max(1.0, min(useful_oversampling(band_fraction), max_oversampling))
         self.shape = tuple(volumes.shape[-3:])
-        fine = [scipy.fft.next_fast_len(round(factor * n), real=True) for n in self.shape]
+        z, y, x = (scipy.fft.next_fast_len(round(factor * n), real=True) for n in self.shape)
+        fine = z, y, x
         self._fine = volumes.new_empty(len(volumes), *fine)
         for volume, oversampled in zip(volumes, self._fine, strict=True):  # one by one, to save memory
             oversampled.copy_(_oversample(volume, fine))
@@ -182,25 +183,63 @@ class OversampledVolumes:
         return torch.cat(sampled)
 
 
-def _oversample(volume: Tensor, fine: list[int]) -> Tensor:
-    """Resample a volume on a finer grid, with compensation for the trilinear interpolation to follow."""
+def fourier_interpolate(volume: Tensor, shape: tuple[int, int, int]) -> Tensor:
+    """Resample a volume on a finer grid by zero-padding its spectrum.
+
+    Values at points that both grids have in common are unchanged. The Nyquist planes of even edges are shared
+    equally between the positive and the negative frequency, as the spectrum of a real volume requires.
+
+    Parameters
+    ----------
+    volume : Tensor
+        ``(z, y, x)``.
+    shape : tuple of int
+        Edges ``(z, y, x)`` of the fine grid, none smaller than the volume's.
+    """
+    return irfft3(_padded_spectrum(volume, shape) * _fine_per_coarse_voxel(volume, shape), shape)
+
+
+def _padded_spectrum(volume: Tensor, shape: tuple[int, int, int]) -> Tensor:
     spectrum = rfft3(volume)
-    padded = spectrum.new_zeros(fine[0], fine[1], fine[2] // 2 + 1)
-    n_z, n_y, n_x = spectrum.shape
-    low_z, low_y = (n_z + 1) // 2, (n_y + 1) // 2
-    for source_z, target_z in (
-        (slice(0, low_z), slice(0, low_z)),
-        (slice(low_z, None), slice(fine[0] - n_z + low_z, None)),
-    ):
-        for source_y, target_y in (
-            (slice(0, low_y), slice(0, low_y)),
-            (slice(low_y, None), slice(fine[1] - n_y + low_y, None)),
-        ):
-            padded[target_z, target_y, :n_x] = spectrum[source_z, source_y]
-    for axis, (edge, frequency) in enumerate(
-        zip(fine, (torch.fft.fftfreq, torch.fft.fftfreq, torch.fft.rfftfreq), strict=True)
-    ):
+    for axis, (n, fine) in enumerate(zip(volume.shape, shape, strict=True)):
+        spectrum = _pad_axis(spectrum, axis, n, fine)
+    return spectrum
+
+
+def _fine_per_coarse_voxel(volume: Tensor, shape: tuple[int, int, int]) -> float:
+    return float(np.prod(shape)) / volume.numel()
+
+
+def _pad_axis(spectrum: Tensor, axis: int, n: int, fine: int) -> Tensor:
+    """Pad one axis of a half spectrum, of edge `n` in real space, to the frequencies of edge `fine`."""
+    if fine == n:
+        return spectrum
+    is_half = axis == 2
+    size = list(spectrum.shape)
+    size[axis] = fine // 2 + 1 if is_half else fine
+    padded = spectrum.new_zeros(size)
+    n_positive = n // 2 + 1 if is_half else (n + 1) // 2
+    padded.narrow(axis, 0, n_positive).copy_(spectrum.narrow(axis, 0, n_positive))
+    if not is_half:
+        n_negative = n - n_positive
+        padded.narrow(axis, fine - n_negative, n_negative).copy_(
+            spectrum.narrow(axis, n_positive, n_negative)
+        )
+    if n % 2 == 0:
+        nyquist = n // 2
+        half = spectrum.narrow(axis, nyquist, 1) / 2
+        padded.narrow(axis, nyquist, 1).copy_(half)
+        if not is_half:
+            padded.narrow(axis, fine - nyquist, 1).copy_(half)
+    return padded
+
+
+def _oversample(volume: Tensor, fine: tuple[int, int, int]) -> Tensor:
+    """Resample a volume on a finer grid, with compensation for the trilinear interpolation to follow."""
+    padded = _padded_spectrum(volume, fine)
+    frequencies = torch.fft.fftfreq, torch.fft.fftfreq, torch.fft.rfftfreq
+    for axis, (edge, frequency) in enumerate(zip(fine, frequencies, strict=True)):
         transfer = torch.sinc(frequency(edge, device=volume.device)) ** 2
         padded /= transfer.reshape([-1 if a == axis else 1 for a in range(3)])
-    padded *= float(np.prod(fine)) / volume.numel()
-    return irfft3(padded, (fine[0], fine[1], fine[2]))
+    padded *= _fine_per_coarse_voxel(volume, fine)
+    return irfft3(padded, fine)

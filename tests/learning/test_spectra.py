@@ -5,11 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from spisonet.fourier.grids import rfft3
 from spisonet.geometry.rotations import cube_rotations
 from spisonet.learning.rotational_averaging import rotate90
-from spisonet.learning.spectra import FourierWeight, OversampledVolumes, apply_filter, frequency_points_rfft
+from spisonet.learning.spectra import (
+    FourierWeight,
+    OversampledVolumes,
+    apply_filter,
+    fourier_interpolate,
+    frequency_points_rfft,
+    useful_oversampling,
+)
 
 CPU = torch.device("cpu")
 
@@ -40,6 +49,50 @@ def test_oversampled_volumes_follow_the_trigonometric_interpolation(n, fraction)
     sampled = fine.at(torch.from_numpy(points).float().reshape(1, 1, 1, 200, 3), np.array([0]))
     error = sampled.numpy().ravel() - exact_values(volume, points)
     assert np.sqrt(np.mean(error**2)) < 0.12 * volume.std()
+
+
+edges = st.tuples(*[st.integers(3, 9)] * 3)
+
+
+@given(shape=edges, factors=st.tuples(*[st.integers(1, 3)] * 3), seed=st.integers(0, 10))
+@settings(max_examples=60, deadline=None)
+def test_fourier_interpolation_keeps_the_values_at_the_original_grid_points(shape, factors, seed):
+    """White noise has energy at Nyquist, which even edges have and odd ones do not."""
+    volume = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+    fine = fourier_interpolate(volume, tuple(f * n for f, n in zip(factors, shape, strict=True)))
+    kept = fine[tuple(slice(None, None, factor) for factor in factors)]
+    torch.testing.assert_close(kept, volume, rtol=1e-4, atol=1e-4)
+
+
+@given(shape=edges, added=st.tuples(*[st.integers(0, 5)] * 3))
+@settings(max_examples=60, deadline=None)
+def test_fourier_interpolation_of_nyquist_waves_is_a_product_of_cosines(shape, added):
+    """Along an even axis (-1)^i continues as cos(pi x); along an odd axis a constant stays one."""
+    fine_shape = tuple(n + more for n, more in zip(shape, added, strict=True))
+    coarse, fine = [], []
+    for n, n_fine in zip(shape, fine_shape, strict=True):
+        frequency = 0.5 if n % 2 == 0 else 0.0
+        coarse.append(np.cos(2 * np.pi * frequency * np.arange(n)))
+        fine.append(np.cos(2 * np.pi * frequency * np.arange(n_fine) * n / n_fine))
+    volume, expected = (torch.from_numpy(np.einsum("i,j,k->ijk", *waves)).float() for waves in (coarse, fine))
+    torch.testing.assert_close(fourier_interpolate(volume, fine_shape), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("shape", [(8, 8, 8), (8, 10, 12), (9, 8, 11)])
+def test_a_nyquist_wave_is_sampled_with_the_gain_of_its_compensation(axis, shape):
+    """At voxels, cos(pi x) is divided by sinc² of the fine grid; twice the Nyquist plane would double it."""
+    n = shape[axis]
+    if n % 2:
+        pytest.skip("an odd edge has no Nyquist plane")
+    wave = np.cos(np.pi * np.arange(n)).reshape([-1 if a == axis else 1 for a in range(3)])
+    volume = torch.from_numpy(np.broadcast_to(wave, shape).copy()).float()
+    fine = OversampledVolumes(volume[None], 1.0)
+    points = torch.tensor([[[[[2.0, 2.0, 2.0]]]]])
+    n_fine = 2 * n  # of all these edges the double is a fast length
+    assert useful_oversampling(1.0) == 2
+    gain = 1 / np.sinc(n / 2 / n_fine) ** 2
+    assert fine.at(points, np.array([0])).item() == pytest.approx(gain, rel=1e-4)
 
 
 def test_plain_trilinear_interpolation_is_worse_than_oversampling():
