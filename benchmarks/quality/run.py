@@ -149,7 +149,7 @@ def table(rows: list[dict]) -> str:
             cells.append(f"{values.mean():.3f}" + (f" ± {values.std(ddof=1):.3f}" if len(runs) > 1 else ""))
         seconds = np.mean([run["seconds"] for run in runs])
         lines.append(
-            f"| {case} | {views} | {peak:g} | {mask} | {METHODS[method]}, {n_subvolumes} subvolumes "
+            f"| {case} | {views} | {peak:g} | {mask} | {method}, {n_subvolumes} subvolumes "
             f"| {' | '.join(cells)} | {seconds:.0f} |"
         )
     return "\n".join(lines)

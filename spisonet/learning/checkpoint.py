@@ -83,13 +83,19 @@ def load_network(path: Path, filter_base: int | None = None) -> tuple[Network, d
     """
     tensors, metadata = load_tensors(path)
     width = metadata.get("filter_base")
-    if metadata.get("architecture") not in NETWORKS or not isinstance(width, int):
+    architecture = metadata.get("architecture")
+    if architecture is None or not isinstance(width, int):
         raise SpisonetError(f"{path} does not contain the weights of a spisonet network.")
+    if architecture not in NETWORKS:
+        raise SpisonetError(
+            f"{path} contains a network of architecture {architecture}, but this version of spisonet uses "
+            f"{' and '.join(NETWORKS)}; train the network again."
+        )
     if filter_base is not None and width != filter_base:
         raise SpisonetError(
             f"{path} contains a network of base width {width}, not {filter_base}; give --filter_base {width}."
         )
-    network = NETWORKS[metadata["architecture"]](width)
+    network = NETWORKS[architecture](width)
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:

@@ -1,13 +1,13 @@
 """Training objectives: losses over random batches of subvolumes.
 
 An objective owns the data from which it draws batches. The trainer calls `begin_epoch` before every epoch,
-`refresh` with the current averaged network at its start and whenever `refresh_interval` updates have
-passed, and `loss` for every batch.
+`refresh` with the current averaged network before the first update and then every `refresh_interval` updates,
+and `draw` for every update.
 """
 
 from __future__ import annotations
 
-import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -15,6 +15,7 @@ import torch
 from torch.nn import functional
 
 from spisonet.geometry.rotations import cube_rotations
+from spisonet.learning.refresh_schedule import refresh_interval
 from spisonet.learning.rotational_averaging import RotationalAveraging, rotate90
 from spisonet.learning.self_training import MISSING_WEIGHT, FilledMapTraining
 from spisonet.learning.spectra import MAX_OVERSAMPLING, FourierWeight, apply_filter, frequency_points_rfft
@@ -23,18 +24,23 @@ from spisonet.learning.subvolumes import draw_rotations
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from spisonet.learning.measurement import Measurement
 
-MIN_REFRESH_INTERVAL = 10
-MAX_REFRESH_COST = 0.2  # of the time spent on updates
-UPDATE_COST = 3  # of a forward and a backward pass, in forward passes
 PREDICTION_PASSES, ROTATIONS_PER_PASS, ROTATION_SEED = 4, 4, 0
 
 
+class Batch(Protocol):
+    """A random batch of subvolumes."""
+
+    def loss(self, network: Callable[[Tensor], Tensor], part: slice) -> Tensor:
+        """Mean loss of a part of the batch, differentiable."""
+
+
 class Objective(Protocol):
-    """What the trainer needs of an objective."""
+    """Loss and data of a training."""
 
     def begin_epoch(self, number: int) -> None:
         """Prepare for epoch `number`, from 0."""
@@ -42,16 +48,19 @@ class Objective(Protocol):
     def refresh_interval(self, batch_size: int) -> int:
         """Return the number of updates between two refreshes; 0 for never."""
 
-    def refresh(self, predict: Callable[[Tensor], Tensor]) -> None:
+    def refresh(self, number: int, predict: Callable[[Tensor], Tensor]) -> None:
         """Update what depends on the network's own prediction.
 
-        `predict` maps volumes ``(n, z, y, x)`` to the network's prediction.
+        Parameters
+        ----------
+        number : int
+            Number of the refresh, from 0.
+        predict : callable
+            Maps volumes ``(n, z, y, x)`` to the network's prediction.
         """
 
-    def loss(
-        self, network: Callable[[Tensor], Tensor], n_subvolumes: int, rng: np.random.Generator
-    ) -> Tensor:
-        """Mean loss over a new random batch, differentiable."""
+    def draw(self, n_subvolumes: int, rng: np.random.Generator) -> Batch:
+        """Draw a random batch."""
 
     def predict(self, predict: Callable[[Tensor], Tensor]) -> Tensor | None:
         """Return the trained network's prediction ``(n_halves, z, y, x)``; None for tomograms."""
@@ -107,19 +116,15 @@ class SelfTrainingObjective:
 
     def refresh_interval(self, batch_size: int) -> int:
         """Return the interval at which updates of the missing region cost at most a fifth of the training."""
-        n_voxels = self._measurement.data.numel()
-        update = UPDATE_COST * batch_size * self._cube_size**3
-        return max(MIN_REFRESH_INTERVAL, math.ceil(n_voxels / update / MAX_REFRESH_COST))
+        return refresh_interval(self._measurement.data.numel(), batch_size, self._cube_size)
 
-    def refresh(self, predict: Callable[[Tensor], Tensor]) -> None:
+    def refresh(self, number: int, predict: Callable[[Tensor], Tensor]) -> None:
         """Fill the missing region of the map with the network's prediction."""
         self._training.update_missing_region(self._measurement.complete(self._first_prediction(predict)))
 
-    def loss(
-        self, network: Callable[[Tensor], Tensor], n_subvolumes: int, rng: np.random.Generator
-    ) -> Tensor:
-        """Mean squared residual, weighted in Fourier space."""
-        return self._training.draw(n_subvolumes, rng).loss(network)
+    def draw(self, n_subvolumes: int, rng: np.random.Generator) -> Batch:
+        """Draw subvolumes at random positions and in random orientations."""
+        return self._training.draw(n_subvolumes, rng)
 
     def predict(self, predict: Callable[[Tensor], Tensor]) -> Tensor:
         """Predict from the constrained map, then iterate on the completed map; the mean is returned.
@@ -220,39 +225,77 @@ class EquivarianceObjective:
         """Return 0: the data do not depend on predictions."""
         return 0
 
-    def refresh(self, predict: Callable[[Tensor], Tensor]) -> None:
+    def refresh(self, number: int, predict: Callable[[Tensor], Tensor]) -> None:
         """Do nothing."""
 
+    def draw(self, n_subvolumes: int, rng: np.random.Generator) -> Batch:
+        """Draw subvolumes at random positions, and for each a rotation and the half of the input."""
+        data = self._measurement.data
+        corners = self._corners[torch.from_numpy(rng.integers(0, len(self._corners), n_subvolumes))]
+        halves = torch.from_numpy(rng.integers(0, data.shape[0], n_subvolumes))
+        rotations = rng.integers(0, len(self._rotations), n_subvolumes)
+        return _EquivarianceBatch(self, corners, halves, rotations)
+
     def loss(
-        self, network: Callable[[Tensor], Tensor], n_subvolumes: int, rng: np.random.Generator
+        self, network: Callable[[Tensor], Tensor], first: Tensor, second: Tensor, rotations: NDArray[np.int64]
     ) -> Tensor:
-        """Weighted sum of the mean absolute residuals, as published."""
-        first, second = self._subvolume_pairs(n_subvolumes, rng)
-        chosen = rng.integers(0, len(self._rotations), n_subvolumes)
+        """Weighted sum of the mean absolute residuals, as published.
+
+        Parameters
+        ----------
+        network : callable
+            Maps subvolumes ``(n, z, y, x)`` to predictions.
+        first, second : Tensor
+            ``(n, z, y, x)`` subvolumes of the two halves.
+        rotations : ndarray of int
+            ``(n,)`` numbers of the rotations of the cube.
+        """
         prediction1 = network(first)
-        rotated1 = self._rotate(prediction1, chosen)
+        rotated1 = self._rotate(prediction1, rotations)
         repeated = network(apply_filter(rotated1, self._weight))
         filtered = apply_filter(prediction1, self._weight)
         loss = self._alpha * functional.l1_loss(repeated, rotated1) + functional.l1_loss(filtered, first)
         if self._measurement.n_halves == 1:
             return loss
-        rotated2 = self._rotate(network(second), chosen)
+        rotated2 = self._rotate(network(second), rotations)
         return loss + self._beta * (
             self._alpha * functional.l1_loss(repeated, rotated2) + functional.l1_loss(filtered, second)
         )
+
+    def subvolume_pairs(self, corners: Tensor, halves: Tensor) -> tuple[Tensor, Tensor]:
+        """Return subvolumes ``(n, z, y, x)`` of the given halves, and of the other ones.
+
+        Parameters
+        ----------
+        corners : Tensor
+            ``(n, 3)`` first voxels ``(x, y, z)``.
+        halves : Tensor
+            ``(n,)`` indices of the halves.
+        """
+        data, edge = self._measurement.data, self._cube_size
+        subvolumes = torch.stack(
+            [data[:, z : z + edge, y : y + edge, x : x + edge] for x, y, z in corners.tolist()]
+        )
+        index = torch.arange(len(corners))
+        return subvolumes[index, halves], subvolumes[index, data.shape[0] - 1 - halves]
 
     def predict(self, predict: Callable[[Tensor], Tensor]) -> Tensor:
         """Predict from the unfiltered data."""
         return self._measurement.within_support(predict, self._measurement.data)
 
-    def _subvolume_pairs(self, n_subvolumes: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        data, edge = self._measurement.data, self._cube_size
-        corners = self._corners[torch.from_numpy(rng.integers(0, len(self._corners), n_subvolumes))].tolist()
-        subvolumes = torch.stack([data[:, z : z + edge, y : y + edge, x : x + edge] for x, y, z in corners])
-        order = torch.from_numpy(rng.integers(0, data.shape[0], n_subvolumes))
-        index = torch.arange(n_subvolumes)
-        return subvolumes[index, order], subvolumes[index, data.shape[0] - 1 - order]
-
     def _rotate(self, subvolumes: Tensor, chosen: np.ndarray) -> Tensor:
         pairs = zip(subvolumes, chosen, strict=True)
         return torch.stack([rotate90(subvolume, self._rotations[which]) for subvolume, which in pairs])
+
+
+@dataclass(frozen=True)
+class _EquivarianceBatch:
+    objective: EquivarianceObjective
+    corners: Tensor
+    halves: Tensor
+    rotations: NDArray[np.int64]
+
+    def loss(self, network: Callable[[Tensor], Tensor], part: slice) -> Tensor:
+        """Mean loss of a part of the batch."""
+        first, second = self.objective.subvolume_pairs(self.corners[part], self.halves[part])
+        return self.objective.loss(network, first, second, self.rotations[part])

@@ -58,9 +58,10 @@ class ProcessGroup:
         """Whether this process reads and writes files."""
         return self.rank == 0
 
-    def local_share(self, n: int) -> int:
-        """Return how many of `n` equal pieces of work this process takes."""
-        return n // self.count + (self.rank < n % self.count)
+    def local_range(self, n: int) -> range:
+        """Return which of `n` equal pieces of work this process takes."""
+        bounds = [n * rank // self.count for rank in (self.rank, self.rank + 1)]
+        return range(*bounds)
 
     def broadcast(self, value: T) -> T:
         """Return the main process's value in every process."""

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
+    from spisonet.learning.subvolumes import SubvolumeBatch
+
 MISSING_WEIGHT = 20.0
 
 
@@ -181,23 +183,43 @@ class FilledMapTraining:
         """Free the memory of the completed volumes; inputs are then drawn from the data."""
         self._inputs = self._targets
 
-    def draw(self, n_subvolumes: int, rng: np.random.Generator) -> TrainingBatch:
+    def draw(self, n_subvolumes: int, rng: np.random.Generator) -> DrawnBatch:
         """Draw subvolumes at random positions and in random orientations."""
         device = self._points.device
         rotations = draw_rotations(n_subvolumes, rng, device)
         subvolumes = draw_subvolumes(self._subvolume_centres, self._n_halves, rotations, self._cube_size, rng)
+        noisy = self._noise_rfft is not None or self._added_noise_rfft is not None
+        noise_seed = int(rng.integers(2**63)) if noisy else 0
+        return DrawnBatch(((self, subvolumes, noise_seed),))
+
+    def sample(self, subvolumes: SubvolumeBatch, noise_seed: int, part: slice) -> TrainingBatch:
+        """Interpolate a part of the drawn subvolumes.
+
+        Parameters
+        ----------
+        subvolumes : SubvolumeBatch
+            Positions and orientations.
+        noise_seed : int
+            Seed of the noise that is added to the inputs.
+        part : slice
+            Part of the subvolumes.
+        """
+        device, drawn = self._points.device, subvolumes.part(part)
         # The weight of the rotated data at frequency k is C(R^T k).
-        rotated_weight = self._weight.at(torch.einsum("bji,zyxj->bzyxi", rotations, self._points))
-        inputs = self._inputs.at(subvolumes.positions, subvolumes.inputs)
+        rotated_weight = self._weight.at(torch.einsum("bji,zyxj->bzyxi", drawn.rotations, self._points))
+        positions = drawn.positions()
+        inputs = self._inputs.at(positions, drawn.inputs)
         amplitude = self._noise_amplitude(rotated_weight)
         if amplitude is not None:
-            generator = torch.Generator(device).manual_seed(int(rng.integers(2**63)))
-            white = torch.randn(inputs.shape, device=device, generator=generator)
+            generator = torch.Generator(device).manual_seed(noise_seed)
+            # For the whole batch, so that the noise of a subvolume does not depend on the parts.
+            shape = len(subvolumes), *inputs.shape[1:]
+            white = torch.randn(shape, device=device, generator=generator)[part]
             inputs = inputs + apply_filter(white, amplitude)
         transfer = self._transfer_rfft
         return TrainingBatch(
             inputs=apply_filter(inputs, self._input_weight),
-            targets=self._targets.at(subvolumes.positions, subvolumes.targets),
+            targets=self._targets.at(positions, drawn.targets),
             residual_weight_rfft=rotated_weight * self._residual_weight,
             transfer_rfft=None if transfer is None else transfer.expand(rotated_weight.shape),
         )
@@ -210,3 +232,35 @@ class FilledMapTraining:
         if self._added_noise_rfft is None:
             return matching
         return torch.sqrt(matching**2 + self._added_noise_rfft**2)
+
+
+@dataclass(frozen=True)
+class DrawnBatch:
+    """Random choices for a batch, whose subvolumes are interpolated when a part of it is computed.
+
+    Attributes
+    ----------
+    pieces : tuple of (FilledMapTraining, SubvolumeBatch, int)
+        Source, positions and orientations, and seed of the noise, for each source of subvolumes.
+    """
+
+    pieces: tuple[tuple[FilledMapTraining, SubvolumeBatch, int], ...]
+
+    @classmethod
+    def join(cls, batches: list[DrawnBatch]) -> DrawnBatch:
+        """Concatenate batches of several sources."""
+        return cls(tuple(piece for batch in batches for piece in batch.pieces))
+
+    def sample(self, part: slice) -> TrainingBatch:
+        """Interpolate a part of the batch."""
+        sampled, first = [], 0
+        for source, subvolumes, noise_seed in self.pieces:
+            start, stop = max(part.start - first, 0), min(part.stop - first, len(subvolumes))
+            if start < stop:
+                sampled.append(source.sample(subvolumes, noise_seed, slice(start, stop)))
+            first += len(subvolumes)
+        return TrainingBatch.join(sampled)
+
+    def loss(self, network: Callable[[Tensor], Tensor], part: slice) -> Tensor:
+        """Mean squared residual of a part of the batch, weighted in Fourier space."""
+        return self.sample(part).loss(network)

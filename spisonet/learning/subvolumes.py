@@ -18,20 +18,45 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SubvolumeBatch:
-    """Sampling positions of a batch of subvolumes, and the half maps they are drawn from.
+    """Positions and orientations of a batch of subvolumes, and the half maps they are drawn from.
 
     Attributes
     ----------
-    positions : Tensor
-        ``(batch, edge, edge, edge, 3)`` volume coordinates ``(x, y, z)`` of the subvolumes' voxels.
+    rotations : Tensor
+        ``(batch, 3, 3)``, acting on ``(x, y, z)``.
+    centres : Tensor
+        ``(batch, 3)`` volume coordinates ``(x, y, z)``.
+    edge : int
+        Subvolume edge in voxels.
     inputs, targets : ndarray of int
         ``(batch,)`` index of the half of the input, in ascending order, and of the half of the target (the
         other one, if there are two).
     """
 
-    positions: Tensor
+    rotations: Tensor
+    centres: Tensor
+    edge: int
     inputs: NDArray[np.int64]
     targets: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        """Return the number of subvolumes."""
+        return len(self.inputs)
+
+    def part(self, part: slice) -> SubvolumeBatch:
+        """Return a part of the batch."""
+        return SubvolumeBatch(
+            self.rotations[part], self.centres[part], self.edge, self.inputs[part], self.targets[part]
+        )
+
+    def positions(self) -> Tensor:
+        """Return the sampling positions ``(batch, edge, edge, edge, 3)`` in the volume, as ``(x, y, z)``."""
+        axis = torch.arange(self.edge, device=self.centres.device, dtype=torch.float32) - (self.edge - 1) / 2
+        z, y, x = torch.meshgrid(axis, axis, axis, indexing="ij")
+        offsets = torch.stack([x, y, z], dim=-1)
+        # The subvolume is of R v: its voxel at offset o samples the volume at R^T o.
+        rotated = torch.einsum("bji,zyxj->bzyxi", self.rotations, offsets)
+        return rotated + self.centres[:, None, None, None]
 
 
 def draw_subvolumes(
@@ -55,16 +80,10 @@ def draw_subvolumes(
         Source of all randomness.
     """
     device, batch = rotations.device, rotations.shape[0]
-    axis = torch.arange(edge, device=device, dtype=torch.float32) - (edge - 1) / 2
-    z, y, x = torch.meshgrid(axis, axis, axis, indexing="ij")
-    offsets = torch.stack([x, y, z], dim=-1)
     chosen = to_device(rng.integers(0, len(centres), batch), device)
     shifts = to_device(rng.random((batch, 3), dtype=np.float32) - np.float32(0.5), device)
-    middles = centres[chosen] + shifts
-    # The subvolume is of R v: its voxel at offset o samples the volume at R^T o.
-    positions = torch.einsum("bji,zyxj->bzyxi", rotations, offsets) + middles[:, None, None, None]
     inputs = np.sort(rng.integers(0, n_halves, batch))
-    return SubvolumeBatch(positions, inputs, targets=n_halves - 1 - inputs)
+    return SubvolumeBatch(rotations, centres[chosen] + shifts, edge, inputs, targets=n_halves - 1 - inputs)
 
 
 def draw_rotations(batch: int, rng: np.random.Generator, device: torch.device) -> Tensor:

@@ -19,7 +19,9 @@ from spisonet.learning.devices import Backend, empty_cache
 from spisonet.learning.memory import is_out_of_memory
 from spisonet.learning.process_group import SINGLE_PROCESS
 from spisonet.learning.progress import TrainingProgress
+from spisonet.learning.refresh_schedule import RefreshSchedule
 from spisonet.learning.tiling import clip_tile, predict_volumes
+from spisonet.learning.unet import discard_batch_statistics, update_running_statistics
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from spisonet.learning.objectives import Objective
+    from spisonet.learning.objectives import Batch, Objective
     from spisonet.learning.process_group import ProcessGroup
     from spisonet.learning.unet import Network
 
@@ -103,7 +105,7 @@ class Trainer:
     fingerprint : str
         Identifies the data; a checkpoint of other data is refused.
     group : ProcessGroup
-        The processes that train together. Each draws its own subvolumes; all have the same weights.
+        The processes that train together. Each computes a part of every batch; all have the same weights.
 
     Attributes
     ----------
@@ -151,6 +153,9 @@ class Trainer:
             self.network.parameters(), lr=options.learning_rate, fused=device.type != "mps"
         )
         self._rng = np.random.default_rng(options.seed)
+        interval = objective.refresh_interval(options.batch_size)
+        self._refreshes = RefreshSchedule(interval, options.n_updates)
+        self._refresh_state: dict[str, Tensor] | None = None  # of the average, at the last refresh
         self.n_updates = 0
         self.epoch_losses: list[float] = []
 
@@ -190,19 +195,20 @@ class Trainer:
             self._set_state(*self._group.broadcast(self._state()))
         # Reading a loss synchronises the host with the device.
         interval = 1 if self._device.type == "cpu" else UPDATES_PER_LOSS_READING
-        refresh_interval = self._objective.refresh_interval(size)
+        if self._refresh_state is not None and self.n_updates < options.n_updates:
+            self._repeat_refresh()
         with TrainingProgress(
             title, options.n_updates * size, self.n_updates * size, shown=self._group.is_main
         ) as progress:
             while self.n_updates < options.n_updates:
                 epoch = len(self.epoch_losses)
                 # Every epoch has its own random numbers, so that a run can be resumed at any epoch.
-                self._rng = np.random.default_rng([options.seed, epoch, self._group.rank])
+                self._rng = np.random.default_rng([options.seed, epoch, 0])
                 self._objective.begin_epoch(epoch)
                 losses, total = [], 0.0
                 for step in range(options.updates_per_epoch):
-                    if refresh_interval and step % refresh_interval == 0:
-                        self._objective.refresh(self.predict)
+                    if self._refreshes.is_due(self.n_updates):
+                        self._refresh()
                     losses.append(self.update())
                     if len(losses) == interval or step == options.updates_per_epoch - 1:
                         mean = self._mean_loss(losses)
@@ -210,12 +216,24 @@ class Trainer:
                         progress.update(size * len(losses), mean)
                         losses.clear()
                 self.epoch_losses.append(total / options.updates_per_epoch)
-                self._share_buffers()
+                self._average_batch_statistics()
                 if checkpoint is not None:
                     self._save(checkpoint)
                 progress.epoch(epoch + 1, options.epochs, self.epoch_losses[-1])
                 if after_epoch is not None:
                     after_epoch()
+
+    def _refresh(self) -> None:
+        state = self.average.state_dict()
+        self._refresh_state = {name: value.clone() for name, value in state.items()}
+        self._objective.refresh(self._refreshes.number(self.n_updates), self.predict)
+
+    def _repeat_refresh(self) -> None:
+        """Repeat the last refresh of a resumed run, with the network of that time."""
+        current = {name: value.clone() for name, value in self.average.state_dict().items()}
+        self.average.load_state_dict(self._refresh_state or current)
+        self._objective.refresh(self._refreshes.number(self.n_updates), self.predict)
+        self.average.load_state_dict(current)
 
     def predict(self, volumes: Tensor) -> Tensor:
         """Apply the averaged network to whole volumes ``(n, z, y, x)``; all processes take part."""
@@ -252,6 +270,7 @@ class Trainer:
             group["lr"] = options.learning_rate_at(self.n_updates)
         loss = self.compute_gradients()
         self._group.all_reduce_gradients(self.network.parameters())
+        update_running_statistics(self.network, self._group.all_reduce)
         if not options.published:
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), MAX_GRADIENT_NORM)
         self._optimiser.step()
@@ -261,13 +280,14 @@ class Trainer:
 
     def compute_gradients(self) -> Tensor:
         """Compute the gradients of this process's subvolumes, in smaller parts if memory runs out."""
-        random_state = self._rng.bit_generator.state
-        n_subvolumes = self._group.local_share(self._options.batch_size)
+        batch = self._objective.draw(self._options.batch_size, self._rng)  # the same in all processes
+        own = self._group.local_range(self._options.batch_size)
+        n_subvolumes = len(own)
         while True:
             self._optimiser.zero_grad(set_to_none=True)
-            self._rng.bit_generator.state = random_state
+            discard_batch_statistics(self.network)
             try:
-                return self._accumulate_parts(n_subvolumes)
+                return self._accumulate_parts(batch, own)
             except Exception as error:
                 if is_out_of_memory(error) and self._n_parts < n_subvolumes:
                     self._n_parts = min(2 * self._n_parts, n_subvolumes)
@@ -280,15 +300,16 @@ class Trainer:
                     raise
             empty_cache(self._device)  # here, where the failed attempt's tensors are gone
 
-    def _accumulate_parts(self, n_subvolumes: int) -> Tensor:
+    def _accumulate_parts(self, batch: Batch, own: range) -> Tensor:
         network = self.compiled or self.network
         total = torch.zeros((), device=self._device)
-        for part in np.array_split(np.arange(n_subvolumes), min(self._n_parts, max(n_subvolumes, 1))):
+        for part in np.array_split(own, min(self._n_parts, max(len(own), 1))):
             if not len(part):
                 continue
             fraction = len(part) / self._options.batch_size
-            loss = fraction * self._objective.loss(
-                lambda volumes: self.backend.apply(network, volumes[:, None])[:, 0], len(part), self._rng
+            loss = fraction * batch.loss(
+                lambda volumes: self.backend.apply(network, volumes[:, None])[:, 0],
+                slice(int(part[0]), int(part[-1]) + 1),
             )
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
@@ -320,13 +341,15 @@ class Trainer:
             for averaged, current in zip(self.average.buffers(), self.network.buffers(), strict=True):
                 averaged.copy_(current)
 
-    def _share_buffers(self) -> None:
-        """Average the statistics of the normalisation over all processes."""
+    def _average_batch_statistics(self) -> None:
+        """Average the statistics of the published network's batch normalisation over all processes."""
         for network in (self.network, self.average):
-            for buffer in network.buffers():
-                if buffer.is_floating_point():
-                    self._group.all_reduce(buffer)
-                    buffer.div_(self._group.count)
+            for layer in network.modules():
+                if type(layer) is torch.nn.BatchNorm3d:
+                    for statistics in (layer.running_mean, layer.running_var):
+                        assert statistics is not None
+                        self._group.all_reduce(statistics)
+                        statistics.div_(self._group.count)
 
     def _metadata(self) -> dict[str, Any]:
         options = dataclasses.asdict(self._options)
@@ -342,6 +365,8 @@ class Trainer:
         """Return the training state as tensors on the CPU and JSON-serialisable metadata."""
         tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
         tensors |= {f"average.{name}": value for name, value in self.average.state_dict().items()}
+        if self._refresh_state is not None and not self._refreshes.is_due(self.n_updates):
+            tensors |= {f"refresh.{name}": value for name, value in self._refresh_state.items()}
         for index, state in self._optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{index}.{name}": value for name, value in state.items()}
         metadata = {
@@ -354,12 +379,13 @@ class Trainer:
         return {name: tensor.detach().cpu() for name, tensor in tensors.items()}, metadata
 
     def _set_state(self, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
-        groups: dict[str, dict[str, Tensor]] = {"network": {}, "average": {}, "optimiser": {}}
+        groups: dict[str, dict[str, Tensor]] = {"network": {}, "average": {}, "optimiser": {}, "refresh": {}}
         for name, tensor in tensors.items():
             kind, _, rest = name.partition(".")
             groups[kind][rest] = tensor
         self.network.load_state_dict(groups["network"])
         self.average.load_state_dict(groups["average"])
+        self._refresh_state = groups["refresh"] or None
         parameters = list(self.network.parameters())
         state: dict[int, dict[str, Tensor]] = {}
         for name, tensor in groups["optimiser"].items():

@@ -9,37 +9,111 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 import torch
 from torch import nn
+from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
 DEPTH = 3
+RUNNING_MOMENTUM = 0.1  # weight of a batch in the running averages of the normalisation
 CONVOLUTIONS, NEGATIVE_SLOPE = 2, 0.1  # convolutions of a level, slope of the leaky rectifier
 PUBLISHED_CONVOLUTIONS, PUBLISHED_SLOPE = 3, 0.01
 PUBLISHED_WIDTHS = (1, 2, 4, 5)  # times the base: 64, 128, 256, 320
 
 
+class SampleNorm3d(nn.BatchNorm3d):
+    """Normalisation by the statistics of each sample in training, and by running averages in prediction.
+
+    In training, the mean and the variance of every channel are those of the single sample, as in instance
+    normalisation: the gradient of a batch is the mean of the gradients of its samples, in whatever parts and
+    processes they are computed. In prediction, running averages over the training samples take their place,
+    so that the prediction for a voxel does not depend on the tile around it. The running averages are updated
+    once for each batch; see `update_running_statistics`.
+
+    References
+    ----------
+    Ulyanov, Vedaldi & Lempitsky (2016) arXiv:1607.08022 (instance normalisation).
+    """
+
+    sample_sums: Tensor
+
+    def __init__(self, n_channels: int) -> None:
+        super().__init__(n_channels)
+        # Of the batch that is being computed: means, variances, and in each channel the number of samples.
+        self.register_buffer("sample_sums", torch.zeros(3, n_channels), persistent=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Normalise ``(batch, channels, z, y, x)``."""
+        if not self.training:
+            return super().forward(features)
+        normalised = []
+        for sample in torch.split(
+            features, 1
+        ):  # batch normalisation of one sample, whose kernels are the fastest
+            mean, variance = torch.zeros_like(self.sample_sums[0]), torch.ones_like(self.sample_sums[0])
+            normalised.append(
+                functional.batch_norm(
+                    sample, mean, variance, self.weight, self.bias, training=True, momentum=1.0, eps=self.eps
+                )
+            )
+            self.sample_sums += torch.stack([mean, variance, torch.ones_like(mean)])
+        return torch.cat(normalised) if len(normalised) > 1 else normalised[0]
+
+
+def discard_batch_statistics(network: nn.Module) -> None:
+    """Forget the statistics of samples since the last `update_running_statistics`."""
+    for layer in network.modules():
+        if isinstance(layer, SampleNorm3d):
+            layer.sample_sums.zero_()
+
+
+def update_running_statistics(network: nn.Module, all_reduce: Callable[[Tensor], None]) -> None:
+    """Update the running averages of `SampleNorm3d` with the mean over all samples of a batch.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Network that has been applied to the batch, in one or several parts.
+    all_reduce : callable
+        Replaces a tensor by its sum over all processes, which compute parts of the batch.
+    """
+    layers = [layer for layer in network.modules() if isinstance(layer, SampleNorm3d)]
+    if not layers:
+        return
+    together = torch.cat([layer.sample_sums for layer in layers], dim=1)
+    all_reduce(together)
+    means, variances = together[:2] / together[2].clamp(min=1)
+    sizes = [layer.num_features for layer in layers]
+    for layer, mean, variance in zip(layers, means.split(sizes), variances.split(sizes), strict=True):
+        cast("Tensor", layer.running_mean).lerp_(mean, RUNNING_MOMENTUM)
+        cast("Tensor", layer.running_var).lerp_(variance, RUNNING_MOMENTUM)
+        cast("Tensor", layer.num_batches_tracked).add_(1)
+        layer.sample_sums.zero_()
+
+
 class ConvBlock(nn.Sequential):
     """Sequence of 3³ convolutions, each followed by normalisation and a leaky rectifier."""
 
-    def __init__(self, n_in: int, n_out: int, n_convolutions: int, slope: float) -> None:
+    def __init__(
+        self, n_in: int, n_out: int, n_convolutions: int, slope: float, norm: Callable[[int], nn.Module]
+    ) -> None:
         layers: list[nn.Module] = []
         for channels in (n_in, *[n_out] * (n_convolutions - 1)):
             layers += [
                 nn.Conv3d(channels, n_out, 3, padding=1),
-                nn.BatchNorm3d(n_out),
+                norm(n_out),
                 nn.LeakyReLU(slope, inplace=True),
             ]
         super().__init__(*layers)
 
 
 class UNet(nn.Module):
-    """U-Net with batch normalisation and a global residual.
+    """U-Net with normalisation by sample (`SampleNorm3d`) and a global residual.
 
-    What the normalisation has seen in training is fixed in prediction, so that the answer for a voxel does
-    not depend on the tile it is computed in; the last layer starts at zero, so that an untrained network
-    returns its input.
+    The last layer is initialised with zeros, so that an untrained network returns its input.
 
     Parameters
     ----------
@@ -47,14 +121,14 @@ class UNet(nn.Module):
         Channels of the first level; each of the three deeper levels has twice as many as the one above.
     """
 
-    architecture: ClassVar[str] = "unet-3-levels-2"
+    architecture: ClassVar[str] = "unet-3-levels-3"
 
     def __init__(self, filter_base: int = 32) -> None:
         super().__init__()
         self.filter_base = filter_base
         widths = [filter_base * 2**level for level in range(DEPTH + 1)]
         self.encoders = nn.ModuleList(
-            ConvBlock(n_in, n_out, CONVOLUTIONS, NEGATIVE_SLOPE)
+            ConvBlock(n_in, n_out, CONVOLUTIONS, NEGATIVE_SLOPE, SampleNorm3d)
             for n_in, n_out in zip([1, *widths[:-1]], widths, strict=True)
         )
         self.pool = nn.AvgPool3d(2)
@@ -62,7 +136,7 @@ class UNet(nn.Module):
             nn.ConvTranspose3d(2 * w, w, 2, stride=2) for w in widths[-2::-1]
         )
         self.decoders = nn.ModuleList(
-            ConvBlock(2 * w, w, CONVOLUTIONS, NEGATIVE_SLOPE) for w in widths[-2::-1]
+            ConvBlock(2 * w, w, CONVOLUTIONS, NEGATIVE_SLOPE, SampleNorm3d) for w in widths[-2::-1]
         )
         self.last = nn.Conv3d(filter_base, 1, 1)
         nn.init.zeros_(self.last.weight)
@@ -97,7 +171,8 @@ class PublishedUNet(nn.Module):
     """The U-Net of spIsoNet, for comparison.
 
     Batch normalisation, strided convolutions between levels, widths in the ratio 1 : 2 : 4 : 5, and a
-    global residual.
+    global residual. Batch normalisation is kept because spIsoNet uses it; its statistics are those of the
+    part of a batch that is computed at once, so that results depend on the number of parts and processes.
 
     Parameters
     ----------
@@ -109,14 +184,16 @@ class PublishedUNet(nn.Module):
     Liu, Fan, Hu & Zhou (2025) Nat. Methods 22, 113-123 (spIsoNet).
     """
 
-    architecture: ClassVar[str] = "spisonet-1"
+    architecture: ClassVar[str] = "spisonet-2"
 
     def __init__(self, filter_base: int = 64) -> None:
         super().__init__()
         self.filter_base = filter_base
         widths = [filter_base * factor for factor in PUBLISHED_WIDTHS]
         pairs = list(itertools.pairwise(widths))
-        published = partial(ConvBlock, n_convolutions=PUBLISHED_CONVOLUTIONS, slope=PUBLISHED_SLOPE)
+        published = partial(
+            ConvBlock, n_convolutions=PUBLISHED_CONVOLUTIONS, slope=PUBLISHED_SLOPE, norm=nn.BatchNorm3d
+        )
         self.first = published(1, widths[0])
         self.down_convolutions = nn.ModuleList(nn.Conv3d(upper, upper, 2, stride=2) for upper, _ in pairs)
         self.encoders = nn.ModuleList(published(upper, lower) for upper, lower in pairs)

@@ -282,7 +282,6 @@ def prepare_training(
     make_objective = partial(
         TomogramObjective,
         method=training_method(config, inputs.method, inputs.cube_size, inputs.schedule),
-        subvolumes_per_epoch=subvolumes_per_epoch,
     )
     job = TrainingJob(
         "tomograms", training_set, make_objective, network, options, memory.largest_tile(network)

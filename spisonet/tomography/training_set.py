@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from spisonet.learning.refresh_schedule import MAX_REFRESH_COST, UPDATE_COST
 from spisonet.learning.spectra import MAX_OVERSAMPLING
 from spisonet.tomography.chunks import Chunk
 
@@ -25,10 +26,9 @@ if TYPE_CHECKING:
 MIN_REGION_SUBVOLUMES, MAX_REGION_SUBVOLUMES = 2, 4
 MIN_REGIONS_PER_ROUND = 6
 HALF_DIAGONAL = math.sqrt(3) / 2  # of a subvolume of edge 1: the reach of a rotated subvolume
-# Volume that may be predicted to update missing regions, per training subvolume, in volumes of a subvolume.
-# Prediction is one forward pass and training costs three, so 0.75 is a quarter of the cost of training.
-UPDATED_PER_SUBVOLUME = 0.75
-MAX_SUBVOLUMES_PER_UPDATE = 500  # training subvolumes drawn until all regions have been updated
+# Volume that may be predicted in refreshes, per training subvolume, in volumes of a subvolume.
+UPDATED_PER_SUBVOLUME = MAX_REFRESH_COST * UPDATE_COST
+MAX_SUBVOLUMES_PER_REFRESH = 500  # training subvolumes between two refreshes of all regions
 MIN_OVERSAMPLING = 1.5
 TEMPORARY_VOLUMES = 4  # spectral weights and temporary arrays while a region is filled and interpolated
 
@@ -131,7 +131,7 @@ class TrainingSet:
         return region.n_voxels(self.tomograms[region.tomogram_index], cube_size)
 
     def draw_regions(self, round_number: int, cube_size: int) -> list[SubvolumeRegion]:
-        """Choose the regions that the training subvolumes of a round of epochs are drawn from.
+        """Choose the regions that the training subvolumes of a round of refreshes are drawn from.
 
         There are as many as fit into memory and as can be updated often enough.
 
@@ -147,11 +147,7 @@ class TrainingSet:
         list of SubvolumeRegion
             All tomograms as a whole, if possible, else random regions of them.
         """
-        floats = 1 + 2 * MIN_OVERSAMPLING**3 + TEMPORARY_VOLUMES
-        max_voxels = min(
-            self.memory_bytes / (4 * floats),
-            MAX_SUBVOLUMES_PER_UPDATE * UPDATED_PER_SUBVOLUME * cube_size**3,
-        )
+        max_voxels = self._max_voxels(cube_size)
         whole = self._whole_tomograms()
         if sum(self.n_voxels(region, cube_size) for region in whole) <= max_voxels:
             return whole
@@ -169,6 +165,19 @@ class TrainingSet:
                 if chosen and n_voxels > max_voxels:
                     return chosen
                 chosen.append(region)
+
+    def max_voxels_per_round(self, cube_size: int) -> int:
+        """Return the largest number of voxels of the regions of a round, margins included."""
+        first_round = self.draw_regions(0, cube_size)
+        n_voxels = sum(self.n_voxels(region, cube_size) for region in first_round)
+        if first_round == self._whole_tomograms():
+            return n_voxels
+        return max(n_voxels, math.ceil(self._max_voxels(cube_size)))
+
+    def _max_voxels(self, cube_size: int) -> float:
+        floats = 1 + 2 * MIN_OVERSAMPLING**3 + TEMPORARY_VOLUMES
+        in_memory = self.memory_bytes / (4 * floats)
+        return min(in_memory, MAX_SUBVOLUMES_PER_REFRESH * UPDATED_PER_SUBVOLUME * cube_size**3)
 
     def _region_edge(self, max_voxels: float, cube_size: int) -> int:
         """Edge of random regions in voxels, such that a round has regions of several tomograms."""

@@ -60,7 +60,10 @@ def test_cuda_training_agrees_with_the_cpu(measurement_factory):
         },
     )
     losses = [
-        SelfTrainingObjective(m, 16).loss(lambda volumes: volumes, 4, np.random.default_rng(0)).item()
+        SelfTrainingObjective(m, 16)
+        .draw(4, np.random.default_rng(0))
+        .loss(lambda volumes: volumes, slice(0, 4))
+        .item()
         for m in (measurement, on_gpu)
     ]
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)

@@ -6,11 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from spisonet.learning.self_training import FilledMapTraining, TrainingBatch, fill_unmeasured
+from spisonet.learning.self_training import DrawnBatch, FilledMapTraining, TrainingBatch, fill_unmeasured
 from spisonet.learning.spectra import FourierWeight, rfft3
 
 CPU = torch.device("cpu")
 N = 16
+
+
+def drawn(training: FilledMapTraining, n_subvolumes: int, seed: int = 0) -> TrainingBatch:
+    return training.draw(n_subvolumes, np.random.default_rng(seed)).sample(slice(0, n_subvolumes))
 
 
 def constant_weight(value: float) -> FourierWeight:
@@ -51,7 +55,7 @@ def test_loss_and_gradient_are_those_of_the_weighted_residual():
 @pytest.mark.parametrize("weight", [1.0, 0.5, 0.25])
 def test_the_residual_is_weighted_by_visible_and_missing_parts(weight):
     """C sqrt(C² + w (1 - C)²) for a weight C that is the same in all directions."""
-    batch = source(weight, missing_weight=20.0).draw(2, np.random.default_rng(0))
+    batch = drawn(source(weight, missing_weight=20.0), 2)
     expected = weight * np.sqrt(weight**2 + 20.0 * (1 - weight) ** 2)
     inside = batch.residual_weight_rfft[..., 0, 0, 0]
     torch.testing.assert_close(inside, torch.full_like(inside, expected))
@@ -60,29 +64,29 @@ def test_the_residual_is_weighted_by_visible_and_missing_parts(weight):
 
 def test_inputs_are_completed_volumes_and_targets_the_data():
     training = source(weight=0.5)
-    before = training.draw(2, np.random.default_rng(0))
+    before = drawn(training, 2)
     training.update_missing_region(3 * noise_volumes())
-    after = training.draw(2, np.random.default_rng(0))
+    after = drawn(training, 2)
     torch.testing.assert_close(after.inputs, 3 * before.inputs)
     assert torch.equal(after.targets, before.targets)
     torch.testing.assert_close(before.inputs, 0.5 * before.targets)
     training.discard_completed()
-    assert torch.equal(training.draw(2, np.random.default_rng(0)).inputs, before.inputs)
+    assert torch.equal(drawn(training, 2).inputs, before.inputs)
 
 
 def test_added_noise_has_the_requested_standard_deviation():
     training = source(weight=0.5, volumes=torch.zeros(1, N, N, N))
     training.add_noise(constant_weight(1.0), 0.7)
-    inputs = training.draw(64, np.random.default_rng(0)).inputs
+    inputs = drawn(training, 64).inputs
     assert inputs.std().item() == pytest.approx(0.7, rel=0.02)
     training.add_noise(None)
-    assert training.draw(2, np.random.default_rng(0)).inputs.abs().max() == 0
+    assert drawn(training, 2).inputs.abs().max() == 0
 
 
 def test_the_filled_part_of_an_input_is_as_noisy_as_the_data():
     """Noise of standard deviation 2 in proportion 1 - C of the rotated map, seen through C."""
     training = source(weight=0.25, volumes=torch.zeros(1, N, N, N), noise=constant_weight(2.0))
-    inputs = training.draw(64, np.random.default_rng(0)).inputs
+    inputs = drawn(training, 64).inputs
     assert inputs.std().item() == pytest.approx(2.0 * 0.75 * 0.25, rel=0.1)
 
 
@@ -97,10 +101,14 @@ def test_an_unmeasured_region_is_filled_with_the_prediction():
     torch.testing.assert_close(filled, expected, rtol=1e-4, atol=1e-3)
 
 
-def test_batches_are_concatenated():
-    drawn = [source().draw(n, np.random.default_rng(n)) for n in (1, 2)]
-    joined = TrainingBatch.join(drawn)
-    assert len(joined.inputs) == 3
-    assert joined.transfer_rfft is None
-    losses = [batch.loss(torch.zeros_like) for batch in (*drawn, joined)]
-    assert losses[2].item() == pytest.approx((losses[0].item() + 2 * losses[1].item()) / 3, rel=1e-5)
+def test_batches_of_several_sources_are_computed_in_any_parts():
+    sources = [source(noise=constant_weight(1.0)), source(weight=0.5)]
+    sources[1].add_noise(constant_weight(1.0), 0.5)
+    batch = DrawnBatch.join(
+        [one.draw(n, np.random.default_rng(n)) for n, one in zip((1, 3), sources, strict=True)]
+    )
+    whole = batch.sample(slice(0, 4))
+    parts = TrainingBatch.join([batch.sample(slice(0, 2)), batch.sample(slice(2, 4))])
+    assert whole.transfer_rfft is None
+    for name in ("inputs", "targets", "residual_weight_rfft"):
+        torch.testing.assert_close(getattr(parts, name), getattr(whole, name), rtol=1e-4, atol=1e-5)

@@ -16,11 +16,12 @@ def test_positions_rotate_about_the_centre_of_the_subvolume(measurement_factory)
     measurement = measurement_factory()
     rotations = draw_rotations(3, np.random.default_rng(0), CPU)
     subvolumes = draw_subvolumes(measurement.subvolume_centres, 2, rotations, 9, np.random.default_rng(1))
-    centre = subvolumes.positions[:, 4, 4, 4]
+    positions = subvolumes.positions()
+    centre = positions[:, 4, 4, 4]
     inside = measurement.subvolume_centres.round()
     assert all((inside == c.round()).all(dim=1).any() for c in centre)
     # One step along the subvolume's x axis is a step along R^T x in the volume.
-    step = subvolumes.positions[:, 4, 4, 5] - centre
+    step = positions[:, 4, 4, 5] - centre
     torch.testing.assert_close(step, rotations[:, 0, :], atol=1e-5, rtol=0)
 
 
@@ -32,6 +33,17 @@ def test_the_target_is_the_other_half(measurement_factory):
     assert (pair.inputs + pair.targets == 1).all()
     single = draw_subvolumes(centres, 1, rotations, 4, np.random.default_rng(1))
     assert (single.inputs == single.targets).all()
+
+
+def test_a_part_of_a_batch_has_its_positions_and_halves(measurement_factory):
+    rotations = draw_rotations(5, np.random.default_rng(0), CPU)
+    batch = draw_subvolumes(
+        measurement_factory().subvolume_centres, 2, rotations, 4, np.random.default_rng(1)
+    )
+    part = batch.part(slice(1, 3))
+    assert (len(batch), len(part)) == (5, 2)
+    torch.testing.assert_close(part.positions(), batch.positions()[1:3])
+    assert part.inputs.tolist() == batch.inputs[1:3].tolist()
 
 
 def test_rotate90_agrees_with_the_rotation_matrix():

@@ -42,47 +42,86 @@ def weights_of(trainer: Trainer) -> torch.Tensor:
 
 
 class FakeObjective:
-    """An objective without data."""
+    """An objective whose batches are given subvolumes, with their mean squared prediction as the loss."""
+
+    def __init__(self, subvolumes: torch.Tensor | None = None, interval: int = 0) -> None:
+        self.subvolumes = torch.ones(8, 16, 16, 16) if subvolumes is None else subvolumes
+        self.interval = interval
 
     def begin_epoch(self, number):
         pass
 
     def refresh_interval(self, batch_size):
-        return 0
+        return self.interval
 
-    def refresh(self, predict):
+    def refresh(self, number, predict):
         raise AssertionError
+
+    def draw(self, n_subvolumes, rng):
+        return self
+
+    def loss(self, network, part):
+        return network(self.subvolumes[part]).square().mean()
 
     def predict(self, predict):
         return None
 
 
-class MeanPrediction(FakeObjective):
-    """The loss is the mean prediction for subvolumes of ones, of which at most `most` fit into memory."""
+class LimitedMemory(FakeObjective):
+    """At most `most` subvolumes fit into memory."""
 
     def __init__(self, most: int = 100, error: Exception = OUT_OF_MEMORY) -> None:
-        self.most, self.error, self.sizes, self.drawn = most, error, [], []
+        super().__init__(unlike_subvolumes(4))
+        self.most, self.error, self.sizes = most, error, []
 
-    def loss(self, network, n_subvolumes, rng):
-        self.sizes.append(n_subvolumes)
-        drawn = rng.random()
-        if n_subvolumes > self.most:
+    def loss(self, network, part):
+        self.sizes.append(part.stop - part.start)
+        if self.sizes[-1] > self.most:
             raise self.error
-        self.drawn.append(drawn)
-        return network(torch.ones(n_subvolumes, 16, 16, 16)).mean()
+        return super().loss(network, part)
 
 
 class Diverging(FakeObjective):
-    def loss(self, network, n_subvolumes, rng):
-        return network(torch.zeros(n_subvolumes, 16, 16, 16)).sum() * float("nan")
+    def loss(self, network, part):
+        return super().loss(network, part) * float("nan")
+
+
+class CountedRefreshes(SelfTrainingObjective):
+    """Records at which update of a trainer the map is refreshed, and the number of voxels predicted."""
+
+    def __init__(self, measurement, interval: int) -> None:
+        super().__init__(measurement, 16)
+        self.interval, self.trainer = interval, None
+        self.refreshes = []
+
+    def refresh_interval(self, batch_size):
+        return self.interval
+
+    def refresh(self, number, predict):
+        self.refreshes.append((number, self.trainer.n_updates))
+        super().refresh(number, predict)
+
+
+def unlike_subvolumes(n: int, edge: int = 16) -> torch.Tensor:
+    """Noise of different mean and contrast."""
+    generator = torch.Generator().manual_seed(1)
+    scales = torch.logspace(-1, 1, n)[torch.randperm(n, generator=generator)]
+    noise = torch.randn(n, edge, edge, edge, generator=generator)
+    return (noise + torch.randn(n, 1, 1, 1, generator=generator)) * scales[:, None, None, None]
+
+
+def with_random_last_layer(trainer: Trainer) -> Trainer:
+    """Give the last layer weights: with zeros only its own gradient would differ from zero."""
+    torch.nn.init.normal_(trainer.network.last.weight, generator=torch.Generator().manual_seed(0))
+    return trainer
 
 
 def test_training_lowers_the_loss(measurement_factory, tmp_path):
     measurement = measurement_factory(n=32, noise=0.05)
     chosen = options(epochs=2, subvolumes_per_epoch=240, batch_size=4, learning_rate=2e-3)
     trainer = trainer_for(measurement, chosen, width=8)
-    objective = SelfTrainingObjective(measurement, 16)
-    loss_before = np.mean([objective.loss(lambda x: x, 4, np.random.default_rng(s)).item() for s in range(5)])
+    batch = SelfTrainingObjective(measurement, 16).draw(20, np.random.default_rng(0))
+    loss_before = batch.loss(lambda volumes: volumes, slice(0, 20)).item()
     trainer.train("test", tmp_path / "checkpoint.safetensors", resume=False)
     assert trainer.epoch_losses[-1] < 0.8 * loss_before
 
@@ -151,26 +190,95 @@ def test_the_published_training_does_not_average_weights(measurement_factory, tm
     torch.testing.assert_close(*predictions)
 
 
-def test_out_of_memory_means_smaller_parts_of_the_same_batch():
-    weights = []
-    for most in (4, 1):
-        objective = MeanPrediction(most)
-        trainer = trainer_of(objective, options(batch_size=4))
+@pytest.mark.parametrize("n_splits", [2, 4])
+def test_parts_of_a_batch_of_unlike_subvolumes_give_the_gradient_of_the_whole(n_splits):
+    gradients, statistics = [], []
+    for splits in (1, n_splits):
+        objective = FakeObjective(unlike_subvolumes(8))
+        trainer = with_random_last_layer(trainer_of(objective, options(batch_size=8, n_splits=splits)))
+        trainer.compute_gradients()
+        gradients.append(torch.cat([p.grad.ravel() for p in trainer.network.parameters()]))
         trainer.update()
-        weights.append(weights_of(trainer))
+        statistics.append(torch.cat([b.ravel().float() for b in trainer.network.buffers()]))
+    whole, parts = gradients
+    assert torch.nn.functional.cosine_similarity(whole, parts, dim=0) > 0.9999
+    assert (whole - parts).norm() < 1e-4 * whole.norm()
+    torch.testing.assert_close(*statistics, rtol=1e-4, atol=1e-6)
+
+
+def test_running_statistics_are_means_over_the_samples_of_all_parts():
+    subvolumes = unlike_subvolumes(4)
+    trainer = trainer_of(FakeObjective(subvolumes), options(batch_size=4, n_splits=2))
+    first = trainer.network.encoders[0]
+    with torch.no_grad():
+        features = first[0](subvolumes[:, None])
+    trainer.update()
+    mean, variance = features.mean(dim=(0, 2, 3, 4)), features.var(dim=(2, 3, 4)).mean(dim=0)
+    torch.testing.assert_close(first[1].running_mean, 0.1 * mean, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(first[1].running_var, 0.9 + 0.1 * variance, rtol=1e-4, atol=1e-5)
+
+
+def test_out_of_memory_means_smaller_parts_of_the_same_batch():
+    gradients, statistics = [], []
+    for most in (4, 1):
+        objective = LimitedMemory(most)
+        trainer = with_random_last_layer(trainer_of(objective, options(batch_size=4)))
+        trainer.update()
+        gradients.append(torch.cat([p.grad.ravel() for p in trainer.network.parameters()]))
+        statistics.append(torch.cat([b.ravel().float() for b in trainer.network.buffers()]))
     assert objective.sizes == [4, 2, 1, 1, 1, 1]
-    assert objective.drawn[0] == np.random.default_rng(options().seed).random()
-    torch.testing.assert_close(weights[0], weights[1], rtol=1e-5, atol=1e-7)
+    assert (gradients[0] - gradients[1]).norm() < 1e-4 * gradients[0].norm()
+    torch.testing.assert_close(*statistics, rtol=1e-4, atol=1e-6)
+
+
+def counted(measurement, interval: int, chosen: TrainingOptions) -> tuple[Trainer, CountedRefreshes]:
+    objective = CountedRefreshes(measurement, interval)
+    trainer = trainer_of(objective, chosen)
+    objective.trainer = trainer
+    return trainer, objective
+
+
+def test_refreshes_are_spread_evenly_over_all_updates(measurement_factory):
+    """Epochs of 4 updates do not restart the count."""
+    trainer, objective = counted(measurement_factory(), 6, options(epochs=5))
+    trainer.train("test", None, resume=False)
+    assert trainer.n_updates == 20
+    assert objective.refreshes == [(0, 0), (1, 6), (2, 12)]
+
+
+@pytest.mark.parametrize("interval", [3, 4, 6, 100])
+def test_a_run_resumed_between_refreshes_is_bit_identical(measurement_factory, tmp_path, interval):
+    measurement, chosen, path = measurement_factory(), options(epochs=3), tmp_path / "c.safetensors"
+    whole, expected = counted(measurement, interval, chosen)
+    whole.train("whole", path, resume=False)
+
+    class StoppedError(Exception):
+        pass
+
+    def stop():
+        if stopped.n_updates == 8:
+            raise StoppedError
+
+    stopped, _ = counted(measurement, interval, chosen)
+    with pytest.raises(StoppedError):
+        stopped.train("stopped", path, resume=False, after_epoch=stop)
+    resumed, objective = counted(measurement, interval, chosen)
+    resumed.train("resumed", path, resume=True)
+    assert [number for number, update in objective.refreshes if update > 8] == [
+        number for number, update in expected.refreshes if update > 8
+    ]
+    for name, value in whole.average.state_dict().items():
+        assert torch.equal(resumed.average.state_dict()[name], value), name
 
 
 def test_one_subvolume_that_does_not_fit_is_an_error():
-    trainer = trainer_of(MeanPrediction(0), options())
+    trainer = trainer_of(LimitedMemory(0), options())
     with pytest.raises(torch.OutOfMemoryError):
         trainer.update()
 
 
 def test_other_errors_are_not_tried_again():
-    objective = MeanPrediction(0, RuntimeError("shapes do not match"))
+    objective = LimitedMemory(0, RuntimeError("shapes do not match"))
     with pytest.raises(RuntimeError, match="shapes"):
         trainer_of(objective, options()).update()
     assert objective.sizes == [2]
