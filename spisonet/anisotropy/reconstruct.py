@@ -74,6 +74,7 @@ class CorrectionOptions:
     def from_config(cls, config: ReconstructConfig, box: int) -> CorrectionOptions:
         """Return the options of a configuration for maps with a box of this many voxels."""
         training = training_config_of(config, box)
+        training.warn_of_unused_options()
         return cls(training, config.method, config.independent, config.positivity)
 
 

@@ -30,6 +30,7 @@ log = logging.getLogger("spisonet")
 SMALLEST_CUBE_SIZE = 16
 NETWORKS: dict[str, type[Network]] = {"self-training": UNet, "ei": PublishedUNet}
 DEFAULT_BATCH_SIZE = {"self-training": 2, "ei": 4}  # for each process
+DEFAULT_ALPHA, DEFAULT_BETA = 1.0, 0.5  # weights of the losses of ei
 DEFAULT_LEARNING_RATE = {"self-training": 2e-3, "ei": 3e-4}  # for that batch in one process
 
 
@@ -61,6 +62,17 @@ class TrainingConfig:
     predict_crop_size: int | None
     alpha: float
     beta: float
+
+    def warn_of_unused_options(self) -> None:
+        """Log a warning if `alpha` or `beta` are not the defaults but the objective does not use them."""
+        changed = {"--alpha": self.alpha != DEFAULT_ALPHA, "--beta": self.beta != DEFAULT_BETA}
+        names = [name for name, is_changed in changed.items() if is_changed]
+        if self.objective != "ei" and names:
+            log.warning(
+                "%s: no effect with --objective %s; only --objective ei has these losses.",
+                " and ".join(names),
+                self.objective,
+            )
 
     def training_job(
         self,

@@ -76,3 +76,18 @@ def test_subvolumes_fit_into_the_box():
         fitting_cube_size(64, 15)
     with pytest.raises(SpisonetError, match="--cube_size 50 is not a multiple of 8"):
         check_cube_size(50)
+
+
+@pytest.mark.parametrize(
+    ("changes", "warning"),
+    [
+        ({"alpha": 2.0}, "--alpha: no effect with --objective self-training"),
+        ({"beta": 0.0, "alpha": 2.0}, "--alpha and --beta: no effect"),
+        ({}, ""),
+        ({"alpha": 2.0, "objective": "ei"}, ""),
+    ],
+)
+def test_weights_of_losses_that_the_objective_does_not_have_are_reported(caplog, changes, warning):
+    replace(CONFIG, **changes).warn_of_unused_options()
+    assert len(caplog.records) == (1 if warning else 0)
+    assert warning in caplog.text
