@@ -1,4 +1,4 @@
-"""The self-test of a device."""
+"""The ``check`` command."""
 
 from __future__ import annotations
 
@@ -6,25 +6,37 @@ import logging
 import re
 
 import pytest
-import torch
 
 from spisonet.commands import check
 from spisonet.errors import SpisonetError
 from spisonet.learning.config import CheckConfig
+from spisonet.learning.device_check import Bfloat16Errors, DeviceCheck
 
 
-def test_bfloat16_is_compared_with_float32(caplog):
+def test_devices_and_their_checks_are_logged(monkeypatch, caplog):
+    result = DeviceCheck(0.25, Bfloat16Errors(0.012, 0.034))
+    monkeypatch.setattr(check, "check_device", lambda device: result)
     with caplog.at_level(logging.INFO, "spisonet"):
-        check._compare_bfloat16(torch.device("cpu"))
-    assert "prediction in bf16 differ from float32" in caplog.text
-    assert "gradients in bf16 differ from float32" in caplog.text
+        check.run_check(CheckConfig())
+    assert re.search(r"cpu \(.*GiB free\): training works \(250 ms\)", caplog.text)
+    assert "cpu: differences between bf16 and float32: prediction 1.2 %, gradients 3.4 %" in caplog.text
 
 
-def test_wrong_bfloat16_is_a_fault_of_the_device(monkeypatch):
-    monkeypatch.setattr(check, "computes_in_bfloat16", lambda device: True)
-    monkeypatch.setattr(check, "LARGEST_BFLOAT16_ERROR", 1e-9)
+def test_wrong_bfloat16_is_a_failure_of_the_device(monkeypatch):
+    result = DeviceCheck(0.25, Bfloat16Errors(0.5, 0.034))
+    monkeypatch.setattr(check, "check_device", lambda device: result)
     with pytest.raises(SpisonetError, match="Training does not work on cpu"):
         check.run_check(CheckConfig())
+
+
+def test_a_failed_training_is_a_failure_of_the_device(monkeypatch, caplog):
+    def fail(device):
+        raise RuntimeError("no kernel image")
+
+    monkeypatch.setattr(check, "check_device", fail)
+    with pytest.raises(SpisonetError, match="Training does not work on cpu"):
+        check.run_check(CheckConfig())
+    assert "cpu: training fails: no kernel image" in caplog.text
 
 
 @pytest.mark.gpu
@@ -32,4 +44,4 @@ def test_a_gpu_trains_and_computes_in_bfloat16(caplog):
     with caplog.at_level(logging.INFO, "spisonet"):
         check.run_check(CheckConfig())
     assert re.search(r"cuda:0 \(.*GiB free\): training works", caplog.text)
-    assert "cuda:0: gradients in bf16 differ from float32" in caplog.text
+    assert "cuda:0: differences between bf16 and float32" in caplog.text
