@@ -1,1 +1,1 @@
-"""The engine: learn from measurements what their Fourier weights say is missing."""
+"""Training engine: measurements, objectives, networks, trainer, prediction and devices."""

@@ -50,9 +50,8 @@ class SampleNorm3d(nn.BatchNorm3d):
         if not self.training:
             return super().forward(features)
         normalised = []
-        for sample in torch.split(
-            features, 1
-        ):  # batch normalisation of one sample, whose kernels are the fastest
+        # Batch normalisation of single samples: its kernels are faster than those of instance normalisation.
+        for sample in torch.split(features, 1):
             mean, variance = torch.zeros_like(self.sample_sums[0]), torch.ones_like(self.sample_sums[0])
             normalised.append(
                 functional.batch_norm(
