@@ -112,15 +112,17 @@ def regularise(
             maps = [whiten(volume, first, limit, prior.mask) for volume in maps]
     if prior.initial_map is not None:
         maps, weight = _include_initial_map(maps, weight, prior, voxel_size_angstrom, limit)
-    known = FourierWeights(
+    fourier_weights = FourierWeights(
         weight,
         weight,
         check.shell_signal,
         check.resolution_angstrom,
         white_noise_fraction_in_mask(prior.mask),
     )
-    band = correction_band(known, limit)
-    measurement, scales = prepare_measurement(maps, known, band, prior.mask, memory.device, positivity=True)
+    band = correction_band(fourier_weights, limit)
+    measurement, scales = prepare_measurement(
+        maps, fourier_weights, band, prior.mask, memory.device, positivity=True
+    )
     # A MAP map is weighted already; the engine takes unweighted data, and their weight.
     inverse = torch.from_numpy(np.where(weight > 0, 1 / np.maximum(weight, MIN_WEIGHT), 0).astype(np.float32))
     inverse[0, 0, 0] = 1.0

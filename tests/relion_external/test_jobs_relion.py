@@ -41,7 +41,7 @@ def project(tmp_path, monkeypatch) -> Path:
 
 
 def pipeliner(*words: str) -> None:
-    subprocess.run(["relion_pipeliner", *words], check=True, capture_output=True, timeout=300)
+    subprocess.run(["relion_pipeliner", *words], check=True, capture_output=True, timeout=900)
 
 
 def add(name: str, inputs: dict[str, str], **parameters: str) -> str:
