@@ -78,13 +78,12 @@ def test_fourier_interpolation_of_nyquist_waves_is_a_product_of_cosines(shape, a
     torch.testing.assert_close(fourier_interpolate(volume, fine_shape), expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("axis", [0, 1, 2])
-@pytest.mark.parametrize("shape", [(8, 8, 8), (8, 10, 12), (9, 8, 11)])
-def test_a_nyquist_wave_is_sampled_with_the_gain_of_its_compensation(axis, shape):
+@pytest.mark.parametrize(
+    ("shape", "axis"), [((8, 8, 8), 0), ((8, 8, 8), 1), ((8, 8, 8), 2), ((9, 8, 11), 1), ((8, 10, 12), 2)]
+)
+def test_a_nyquist_wave_is_sampled_with_the_gain_of_its_compensation(shape, axis):
     """At voxels, cos(pi x) is divided by sinc² of the fine grid; twice the Nyquist plane would double it."""
     n = shape[axis]
-    if n % 2:
-        pytest.skip("an odd edge has no Nyquist plane")
     wave = np.cos(np.pi * np.arange(n)).reshape([-1 if a == axis else 1 for a in range(3)])
     volume = torch.from_numpy(np.broadcast_to(wave, shape).copy()).float()
     fine = OversampledVolumes(volume[None], 1.0)
