@@ -182,8 +182,8 @@ class TrainingSet:
     def _region_edge(self, max_voxels: float, cube_size: int) -> int:
         """Edge of random regions in voxels, such that a round has regions of several tomograms."""
         n_halves = len(self.tomograms[0].volumes)
-        margin = (HALF_DIAGONAL - 0.5) * cube_size
-        edge = int((max_voxels / (MIN_REGIONS_PER_ROUND * n_halves)) ** (1 / 3) - 2 * margin)
+        margin = math.ceil((HALF_DIAGONAL - 0.5) * cube_size)  # of `SubvolumeRegion.chunk`
+        edge = int((max_voxels / (MIN_REGIONS_PER_ROUND * n_halves)) ** (1 / 3)) - 2 * margin
         return min(max(edge, MIN_REGION_SUBVOLUMES * cube_size), MAX_REGION_SUBVOLUMES * cube_size)
 
     def _random_region(self, tomogram_index: int, edge: int, rng: np.random.Generator) -> SubvolumeRegion:
