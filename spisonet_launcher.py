@@ -1,8 +1,7 @@
 """Entry points of the console scripts.
 
-A script named ``spisonet.py`` puts its own folder first on ``sys.path``, where it shadows the
-package ``spisonet``, also for the scripts beside it. This module has another name, so it is found, and
-takes the folder away before the package is imported.
+Python puts the folder of a script named ``spisonet.py`` first on ``sys.path``, where the script shadows the
+package ``spisonet``. This module has another name, and removes the folder before the package is imported.
 """
 
 import sys
@@ -11,7 +10,7 @@ from pathlib import Path
 
 def main() -> None:
     """Run the ``spisonet`` command line."""
-    _forget_script_folder()
+    _remove_script_folder()
     from spisonet.commands.main import main as run  # noqa: PLC0415 - only importable once sys.path is clean
 
     run()
@@ -19,15 +18,15 @@ def main() -> None:
 
 def isonet() -> None:
     """Run the ``isonet`` command line."""
-    _forget_script_folder()
+    _remove_script_folder()
     from spisonet.commands.main import isonet as run  # noqa: PLC0415
 
     run()
 
 
 def relion_reconstruct() -> None:
-    """Run what RELION calls for an external reconstruction."""
-    _forget_script_folder()
+    """Run the program that RELION calls for an external reconstruction."""
+    _remove_script_folder()
     from relion_external.reconstruct import main as run  # noqa: PLC0415
 
     run()
@@ -35,7 +34,7 @@ def relion_reconstruct() -> None:
 
 def relion_job() -> None:
     """Run the External job that the console script is named after."""
-    _forget_script_folder()
+    _remove_script_folder()
     try:
         from relion_external.jobs.definitions import JOBS  # noqa: PLC0415
         from relion_external.jobs.run import main as run  # noqa: PLC0415
@@ -48,6 +47,6 @@ def relion_job() -> None:
     run(next(name for name, job in JOBS.items() if job.executable == script))
 
 
-def _forget_script_folder() -> None:
+def _remove_script_folder() -> None:
     script_folder = Path(sys.argv[0]).resolve().parent
     sys.path[:] = [entry for entry in sys.path if entry and Path(entry).resolve() != script_folder]

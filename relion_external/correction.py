@@ -107,19 +107,10 @@ def _regularise(
     inputs: CallInputs, memory: Memory, others: list[BackProjector]
 ) -> list[RegularisedReference]:
     settings, call = inputs.settings, inputs.call
-    training_config = TrainingConfig(
-        objective=settings.objective,
-        epochs=settings.epochs,
-        n_subvolume=settings.n_subvolume,
+    training_config = TrainingConfig.from_options(
+        settings,
         cube_size=fitting_cube_size(settings.cube_size, call.box),
-        filter_base=settings.filter_base,
-        acc_batches=settings.acc_batches,
         seed=settings.seed + 2 * call.iteration + (call.half or 0),
-        batch_size=settings.batch_size,
-        learning_rate=settings.learning_rate,
-        predict_crop_size=settings.predict_crop_size,
-        alpha=settings.alpha,
-        beta=settings.beta,
     )
     start = None if settings.retrain_each_iter else _previous_network(inputs, joint=bool(others))
     return regularise(

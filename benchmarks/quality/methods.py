@@ -31,9 +31,9 @@ import torch
 
 from spisonet.analysis.half_maps import HalfMaps
 from spisonet.analysis.normalisation import measure_grey_scale
+from spisonet.anisotropy.constraints import deconvolve
 from spisonet.anisotropy.fourier_weights import FourierWeights, estimate_fourier_weights
 from spisonet.anisotropy.preparation import build_measurement, correction_band
-from spisonet.anisotropy.recombination import recombine
 from spisonet.fourier.filters import shell_curve_to_rfft
 from spisonet.fourier.grids import irfft3, rfft3
 from spisonet.fourier.shells import shell_sums
@@ -120,9 +120,8 @@ def _constraints(case: Case, simulated: Simulated) -> NDArray[np.float32]:
         simulated.mask,
         torch.device("cpu"),
         positivity=True,
-        noise_fraction_in_mask=0.0,  # no prediction that could serve as prior
     )
-    return recombine(measurement, measurement.weighted_data, [simulated.half1], [scale])[0].whole
+    return deconvolve(measurement, [simulated.half1], [scale])[0].whole
 
 
 def published_measurement(case: Case, simulated: Simulated, device: torch.device) -> Measurement:

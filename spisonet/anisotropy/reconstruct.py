@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import math
 from dataclasses import dataclass, replace
@@ -202,9 +201,7 @@ class CorrectionResult:
 
 def training_config_of(config: ReconstructConfig, box: int) -> TrainingConfig:
     """Return the training options of a configuration for maps with a box of this many voxels."""
-    names = {field.name for field in dataclasses.fields(TrainingConfig)} - {"cube_size"}
-    options = {name: getattr(config, name) for name in names}
-    return TrainingConfig(**options, cube_size=fitting_cube_size(config.cube_size, box))
+    return TrainingConfig.from_options(config, cube_size=fitting_cube_size(config.cube_size, box))
 
 
 def fourier_weights_of(inputs: RunInputs, independent: bool, threads: int) -> FourierWeights:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -21,6 +21,7 @@ from spisonet.learning.unet import DEPTH, Network, PublishedUNet, UNet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Self
 
     from spisonet.learning.measurement import Measurement
     from spisonet.learning.memory import Memory
@@ -62,6 +63,20 @@ class TrainingConfig:
     predict_crop_size: int | None
     alpha: float
     beta: float
+
+    @classmethod
+    def from_options(cls, options: object, **values: Any) -> Self:
+        """Return the training options of an object that has attributes of the same names.
+
+        Parameters
+        ----------
+        options : object
+            Such as the configuration of a command.
+        **values
+            Values that replace those of `options`, by name.
+        """
+        names = {field.name for field in fields(cls)} - set(values)
+        return cls(**{name: getattr(options, name) for name in names}, **values)
 
     def warn_of_unused_options(self) -> None:
         """Log a warning if `alpha` or `beta` are not the defaults but the objective does not use them."""

@@ -1,4 +1,4 @@
-"""Half maps of a known object, with the noise that a set of views leaves."""
+"""Simulated half maps of an object, with the noise level of a set of views."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def particle(without_domain: bool = False) -> tuple[np.ndarray, np.ndarray, np.n
         return sum(np.exp(-((z - c[0]) ** 2 + (y - c[1]) ** 2 + (x - c[2]) ** 2) / 2.5) for c in centres)
 
     body = atoms(rng.normal(size=(50, 3)) * 3)
-    domain_centre = np.array([13, 0, 0])  # along z, where top views tell nothing
+    domain_centre = np.array([13, 0, 0])  # along z, which top views do not resolve
     domain = atoms(domain_centre + rng.normal(size=(12, 3)) * 1.2)
     density = body if without_domain else body + domain
     ball = x**2 + y**2 + z**2 < 11**2

@@ -15,7 +15,7 @@ VOXEL_SIZE = 2.0
 
 @dataclass(frozen=True)
 class SmallCase:
-    """Paths of half maps of a few blobs that were not measured near the z axis."""
+    """Paths of half maps of a few blobs, unmeasured near the z axis."""
 
     folder: Path
     half1: Path

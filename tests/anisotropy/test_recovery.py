@@ -1,4 +1,4 @@
-"""Known truth: what was not measured comes back in part; noise stays noise."""
+"""Against the truth: unmeasured directions are recovered in part, and noise gains no signal."""
 
 from __future__ import annotations
 
