@@ -28,7 +28,7 @@ from spisonet.io.mrc import Volume, write_volume
 from spisonet.learning.checkpoint import load_network, save_network
 from spisonet.learning.devices import choose_devices, use_cpu_threads
 from spisonet.learning.memory import GIGABYTE, Memory
-from spisonet.learning.training_config import NETWORKS, TrainingConfig, fitting_cube_size
+from spisonet.learning.training_config import NETWORK_OF_OBJECTIVE, TrainingConfig, fitting_cube_size
 from spisonet.misalignment.regularisation import RegularisedReference, regularise
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def _previous_network(inputs: CallInputs, joint: bool) -> Network | None:
     except SpisonetError as error:
         log.info("Training starts from scratch: %s", error)
         return None
-    return network if isinstance(network, NETWORKS[inputs.settings.objective]) else None
+    return network if isinstance(network, NETWORK_OF_OBJECTIVE[inputs.settings.objective]) else None
 
 
 def _keep_network(

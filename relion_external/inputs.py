@@ -25,7 +25,8 @@ from spisonet.geometry.symmetry import symmetry_rotations
 from spisonet.geometry.view_sampling import symmetric_directions
 from spisonet.io.mrc import read_volume
 from spisonet.io.particles import read_particle_orientations
-from spisonet.misalignment.anisotropy_check import AnisotropyCheck, SkipReason, check_anisotropy, skip_reason
+from spisonet.misalignment import skip_rules
+from spisonet.misalignment.anisotropy_check import AnisotropyCheck, check_anisotropy
 from spisonet.misalignment.prior import Prior, spherical_mask
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from relion_external.call import ReconstructCall
     from spisonet.misalignment.backprojection import BackProjector
     from spisonet.misalignment.settings import MisalignmentSettings
+    from spisonet.misalignment.skip_rules import SkipReason
 
 log = logging.getLogger("spisonet")
 
@@ -55,15 +57,14 @@ class CallInputs:
     @property
     def skip_reason(self) -> SkipReason | None:
         """Why this call is skipped; None if it is corrected."""
-        if self.refinement.split_halves and self.call.half is None:
-            return SkipReason("final_iteration", "the last iteration joins the halves; RELION's map is kept")
-        if self.call.part.startswith("body"):
-            return SkipReason("multi_body", "bodies of a multi-body refinement are not corrected")
-        if self.refinement.is_of_subtomograms and not self.settings.subtomograms:
-            return SkipReason(
-                "subtomograms", "references of subtomograms are corrected only with ISONET_SUBTOMOGRAMS=True"
-            )
-        return skip_reason(self.check, self.settings, self.refinement.healpix_order)
+        return skip_rules.skip_reason(
+            self.check,
+            self.settings,
+            self.refinement.healpix_order,
+            joins_halves=self.refinement.split_halves and self.call.half is None,
+            is_body=self.call.part.startswith("body"),
+            is_of_subtomograms=self.refinement.is_of_subtomograms,
+        )
 
     def prior(self) -> Prior:
         """Read mask, initial reference and view directions.

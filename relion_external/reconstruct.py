@@ -99,9 +99,9 @@ def reconstruct(star: Path) -> None:
         lock.release()
 
 
-def _reconstruct(call: ReconstructCall, workspace: Workspace, obstacle: Exception | None) -> None:
-    """Write the map of a call, corrected unless there is an obstacle to it; print and keep what was done."""
-    if obstacle is None:
+def _reconstruct(call: ReconstructCall, workspace: Workspace, earlier_error: Exception | None) -> None:
+    """Write the map of a call, corrected unless an earlier step failed; print and keep what was done."""
+    if earlier_error is None:
         # RELION would read the files of an earlier run as those of this iteration.
         for stale in (call.result, call.result_star):
             stale.unlink(missing_ok=True)
@@ -109,7 +109,7 @@ def _reconstruct(call: ReconstructCall, workspace: Workspace, obstacle: Exceptio
     try:
         refinement = read_refinement(call)
     except (SpisonetError, ValueError, OSError) as error:
-        obstacle = obstacle or error
+        earlier_error = earlier_error or error
         dimensionality = find_data_dimensionality(call)
         back_projector = read_back_projector(call, dimensionality, minres_map_of(dimensionality, []))
     else:
@@ -118,10 +118,10 @@ def _reconstruct(call: ReconstructCall, workspace: Workspace, obstacle: Exceptio
     record.metrics = {"r_max": back_projector.r_max}
     volume = None
     try:
-        if obstacle is not None:
-            raise obstacle
+        if earlier_error is not None:
+            raise earlier_error
         assert refinement is not None
-        volume = _correct(call, refinement, back_projector, workspace, record)
+        volume = _correct_in_worker(call, refinement, back_projector, workspace, record)
     except Exception as error:
         code = error.code if isinstance(error, SpisonetError) else "unexpected_error"
         record.set_reason(NOT_CORRECTED, code, str(error) or type(error).__name__)
@@ -134,7 +134,7 @@ def _reconstruct(call: ReconstructCall, workspace: Workspace, obstacle: Exceptio
     _print(f"spisonet: {record.sentence()}")
     if record.status == NOT_CORRECTED:
         log.warning("%s", record.sentence())
-    if refinement is not None and obstacle is None:
+    if refinement is not None and earlier_error is None:
         _keep_record(record, workspace, call, refinement, back_projector)
 
 
@@ -153,7 +153,7 @@ def _lock(workspace: Workspace, star: Path) -> FileLock:
     return lock
 
 
-def _correct(
+def _correct_in_worker(
     call: ReconstructCall,
     refinement: Refinement,
     back_projector: BackProjector,

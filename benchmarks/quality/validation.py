@@ -34,7 +34,7 @@ from spisonet.validation.heldout import (
     MEASURED,
     MeasuredDirections,
     compare_in_region,
-    gap_like_angle,
+    default_half_angle_degrees,
     mask_out_cone,
 )
 
@@ -137,7 +137,7 @@ def complete_by_constraints(case: Case, folder: Path, args: argparse.Namespace) 
     row |= {"true_before": recovery(simulated.half1, simulated, case), "gap": directions.largest_gap_degrees}
     for name, angle in {
         **{str(angle): angle for angle in ANGLES},
-        "default": gap_like_angle(directions),
+        "default": default_half_angle_degrees(directions),
     }.items():
         agreements = [
             compare_in_region(

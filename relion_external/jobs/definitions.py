@@ -22,7 +22,7 @@ from relion_external.jobs.options import (
 )
 from spisonet.analysis.config import DiagnoseConfig, Fsc3dConfig, Fsd3dConfig
 from spisonet.anisotropy.config import ReconstructConfig
-from spisonet.fourier.config import AngularWhitenConfig, CombineMapConfig, WhiteningConfig
+from spisonet.fourier.map_filters_config import AngularWhitenConfig, CombineMapConfig, WhiteningConfig
 from spisonet.io.run_record import read_job_record
 from spisonet.report.config import ReportConfig
 from spisonet.tomography.filters_config import DeconvConfig, MakeMaskConfig

@@ -23,7 +23,7 @@ from spisonet.figures.pages import (
     draw_tomogram_page,
 )
 from spisonet.figures.slices import draw_slices
-from spisonet.fourier.config import AngularWhitenConfig, CombineMapConfig, WhiteningConfig
+from spisonet.fourier.map_filters_config import AngularWhitenConfig, CombineMapConfig, WhiteningConfig
 from spisonet.io.atomic import atomic_path
 from spisonet.io.config import command_words
 from spisonet.io.mrc import read_volume

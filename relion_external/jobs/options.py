@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from relion_external.jobs.map_metadata import MapMetadata, find_map_metadata
 from spisonet.errors import SpisonetError
-from spisonet.fourier.config import WhiteningConfig
+from spisonet.fourier.map_filters_config import WhiteningConfig
 from spisonet.io.mrc import read_box
 
 if TYPE_CHECKING:

@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spisonet.analysis.fsc_metrics import conical_area_ratio, directional_resolutions, sphericity
+from spisonet.analysis.fsc_metrics import (
+    FSC_THRESHOLD_05,
+    FSC_THRESHOLD_HALF_MAPS,
+    conical_area_ratio,
+    directional_resolutions,
+    sphericity,
+)
 from spisonet.analysis.half_map_fsc import masked_fsc
 from spisonet.analysis.normalisation import solvent_level
 from spisonet.errors import SpisonetError
 from spisonet.fourier.conical_fsc import conical_fsc_of_samples, directional_fsc, shell_samples
 from spisonet.fourier.grids import centred_from_half, shell_index_rfft
 from spisonet.fourier.phase_randomisation import corrected_fsc
-from spisonet.fourier.shells import (
-    FEWEST_SHELLS,
-    FSC_THRESHOLD_HALF,
-    FSC_THRESHOLD_HALF_MAPS,
-    resolution_at_threshold,
-)
+from spisonet.fourier.shells import FEWEST_SHELLS, resolution_at_threshold
 from spisonet.geometry.sphere import geodesic_sphere
 
 if TYPE_CHECKING:
@@ -244,12 +245,12 @@ def summarise_fsc3d(fsc3d: Fsc3d) -> Fsc3dMetrics:
     """Summarise a 3D FSC in a few numbers."""
     curves, box_angstrom = fsc3d.directional_curves, fsc3d.box_angstrom
     uncorrected = fsc3d.global_fsc_uncorrected
-    surface = directional_resolutions(curves, FSC_THRESHOLD_HALF, box_angstrom)
+    surface = directional_resolutions(curves, FSC_THRESHOLD_05, box_angstrom)
     return Fsc3dMetrics(
         resolution_0143_angstrom=resolution_at_threshold(
             fsc3d.global_fsc, FSC_THRESHOLD_HALF_MAPS, box_angstrom
         ),
-        resolution_05_angstrom=resolution_at_threshold(fsc3d.global_fsc, FSC_THRESHOLD_HALF, box_angstrom),
+        resolution_05_angstrom=resolution_at_threshold(fsc3d.global_fsc, FSC_THRESHOLD_05, box_angstrom),
         directional_0143_angstrom=directional_resolutions(curves, FSC_THRESHOLD_HALF_MAPS, box_angstrom),
         sphericity=sphericity(1 / surface, geodesic_sphere()),
         cfar=conical_area_ratio(fsc3d.cfar_curves),

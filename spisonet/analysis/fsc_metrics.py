@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from spisonet.fourier.shells import FSC_THRESHOLD_HALF_MAPS, resolution_at_threshold
+from spisonet.fourier.shells import resolution_at_threshold
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from spisonet.geometry.sphere import GeodesicSphere
 
+FSC_THRESHOLD_HALF_MAPS = 0.143  # resolution of a map from its half maps (Rosenthal & Henderson 2003)
+FSC_THRESHOLD_05 = 0.5  # resolution of a map against a model or a reference; sphericity of a 3D FSC
 N_HISTOGRAM_BINS = 20
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from spisonet.analysis.fourier_sampling import sampling_compensation
 from spisonet.analysis.fsc3d import estimate_fsc3d, summarise_fsc3d
+from spisonet.analysis.fsc_metrics import FSC_THRESHOLD_HALF_MAPS
 from spisonet.analysis.normalisation import solvent_level
 from spisonet.analysis.view_distribution import (
     SamplingDensity,
@@ -25,7 +26,7 @@ from spisonet.analysis.view_distribution import (
 )
 from spisonet.errors import SpisonetError
 from spisonet.fourier.grids import rfft3
-from spisonet.fourier.shells import FIRST_SLICE_SHELL, FSC_THRESHOLD_HALF_MAPS
+from spisonet.fourier.shells import FIRST_SLICE_SHELL
 from spisonet.geometry.sphere import geodesic_sphere
 from spisonet.geometry.view_sampling import (
     FIRST_SAMPLING_SHELL,

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spisonet.analysis.fsc3d import estimate_fsc3d
+from spisonet.analysis.fsc_metrics import FSC_THRESHOLD_HALF_MAPS
 from spisonet.analysis.half_map_fsc import masked_fsc
 from spisonet.analysis.leakage import estimate_noise_fraction_in_mask, leakage_weight, local_maximum
 from spisonet.analysis.normalisation import solvent_level
@@ -27,7 +28,6 @@ from spisonet.fourier.grids import rfft3
 from spisonet.fourier.shells import (
     FEWEST_SHELLS,
     FIRST_SLICE_SHELL,
-    FSC_THRESHOLD_HALF_MAPS,
     resolution_at_threshold,
     shell_counts,
     shell_sums,
@@ -44,7 +44,7 @@ log = logging.getLogger("spisonet")
 CONE_ANGLE_DEGREES = 10.0
 NO_CORRELATION = 0.05  # FSC of shells that are not corrected
 PHASE_SEED = 0
-EDGE_SHELLS = 3  # soft edge between a reference and the map
+REFERENCE_EDGE_SHELLS = 3  # soft edge between a reference and the map
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class FourierWeights:
         return np.where(shell_sums(self.fsc_weight_rfft, len(self.fsc_weight_rfft)) > 0, fraction, 0.0)
 
 
-def reference_weight(n: int, shell: float, edge_shells: float = EDGE_SHELLS) -> NDArray[np.float32]:
+def reference_weight(n: int, shell: float, edge_shells: float = REFERENCE_EDGE_SHELLS) -> NDArray[np.float32]:
     """Return the weight ``(n, n, n // 2 + 1)`` in 0..1 with which a reference replaces a map.
 
     It is 1 to `shell` and falls to 0 within `edge_shells`; without a reference (`shell` 0) it is 0.
@@ -158,7 +158,7 @@ def estimate_fourier_weights(
     fsc_weight_rfft = np.maximum(weight_rfft, reference)
     first_shell = FIRST_SLICE_SHELL
     if reference_shell:
-        first_shell = max(first_shell, math.ceil(reference_shell) + EDGE_SHELLS + 1)
+        first_shell = max(first_shell, math.ceil(reference_shell) + REFERENCE_EDGE_SHELLS + 1)
     last_shell = min(round(n * voxel_size / limit) + 1, n // 2)
     if last_shell < first_shell:
         return FourierWeights(fsc_weight_rfft, None, fsc, limit)

@@ -164,7 +164,7 @@ class CorrectionResult:
     @property
     def volumes(self) -> list[Volume]:
         """The corrected maps with the header geometry of the inputs."""
-        inputs = [volume for unit in self.units for volume in unit.unit.volumes]
+        inputs = [volume for result in self.units for volume in result.unit.volumes]
         return [v.with_data(c.whole) for v, c in zip(inputs, self.corrected, strict=True)]
 
     @property

@@ -17,7 +17,7 @@ from spisonet.anisotropy.preparation import fourier_weight_of_cube, include_refe
 from spisonet.errors import SpisonetError
 from spisonet.io.mrc import Volume, read_volume, require_same_grid
 from spisonet.learning.checkpoint import load_network
-from spisonet.learning.training_config import NETWORKS, fitting_cube_size
+from spisonet.learning.training_config import NETWORK_OF_OBJECTIVE, fitting_cube_size
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -122,7 +122,7 @@ def read_run_inputs(config: ReconstructConfig) -> RunInputs:
 
 def _read_start_network(path: Path, filter_base: int, objective: str) -> Network:
     network, _ = load_network(path, filter_base)
-    if not isinstance(network, NETWORKS[objective]):
+    if not isinstance(network, NETWORK_OF_OBJECTIVE[objective]):
         raise SpisonetError(
             f"{path} was trained with another objective than {objective}: give its --objective.",
             code="invalid_option",

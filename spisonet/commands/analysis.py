@@ -15,14 +15,13 @@ import numpy as np
 from spisonet import __version__
 from spisonet.analysis.fourier_sampling import SamplingBand, sampling_weight
 from spisonet.analysis.fsc3d import CFAR_CONE_DEGREES, Fsc3d, Fsc3dMetrics, estimate_fsc3d, summarise_fsc3d
-from spisonet.analysis.fsc_metrics import resolution_histogram
+from spisonet.analysis.fsc_metrics import FSC_THRESHOLD_05, FSC_THRESHOLD_HALF_MAPS, resolution_histogram
 from spisonet.analysis.half_maps import checked_limit_resolution, read_half_maps
 from spisonet.analysis.orientation_diagnostics import diagnose
 from spisonet.analysis.particle_views import read_views
 from spisonet.analysis.recommendation import recommend
 from spisonet.errors import SpisonetError
 from spisonet.figures.style import save_figure
-from spisonet.fourier.shells import FSC_THRESHOLD_HALF, FSC_THRESHOLD_HALF_MAPS
 from spisonet.geometry.sphere import geodesic_sphere
 from spisonet.io.atomic import prepare_output_file, write_json
 from spisonet.io.config import command_words
@@ -129,7 +128,7 @@ def _record(config: Fsc3dConfig, fsc3d: Fsc3d, metrics: Fsc3dMetrics) -> dict[st
         "directional_resolution_0143_median_angstrom": float(np.median(directional)),
         "directional_resolution_0143_worst_angstrom": float(directional.max()),
         "sphericity": metrics.sphericity,
-        "sphericity_threshold": FSC_THRESHOLD_HALF,
+        "sphericity_threshold": FSC_THRESHOLD_05,
         "cfar": metrics.cfar,
         "cfar_cone_half_angle_degrees": CFAR_CONE_DEGREES,
         "global_curve": {

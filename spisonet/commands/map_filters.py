@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from spisonet.fourier.config import AngularWhitenConfig, CombineMapConfig, WhiteningConfig
+    from spisonet.fourier.map_filters_config import AngularWhitenConfig, CombineMapConfig, WhiteningConfig
 
 log = logging.getLogger(__name__)
 

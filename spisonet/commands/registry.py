@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from spisonet.analysis.config import DiagnoseConfig, Fsc3dConfig, Fsd3dConfig
 from spisonet.anisotropy.config import ReconstructConfig
-from spisonet.fourier.config import AngularWhitenConfig, CombineMapConfig, WhiteningConfig
+from spisonet.fourier.map_filters_config import AngularWhitenConfig, CombineMapConfig, WhiteningConfig
 from spisonet.gui.config import GuiConfig
-from spisonet.learning.config import CheckConfig
+from spisonet.learning.device_check_config import CheckConfig
 from spisonet.report.config import ReportConfig
 from spisonet.tomography.filters_config import DeconvConfig, MakeMaskConfig, ResizeConfig
 from spisonet.tomography.prediction_config import PredictConfig

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from matplotlib.figure import Figure
 
-from spisonet.analysis.fsc_metrics import resolution_histogram
+from spisonet.analysis.fsc_metrics import FSC_THRESHOLD_05, FSC_THRESHOLD_HALF_MAPS, resolution_histogram
 from spisonet.figures.style import (
     BLUE,
     CORRELATION_COLOURS,
@@ -20,7 +20,6 @@ from spisonet.figures.style import (
     label_resolutions,
     resolution_ticks,
 )
-from spisonet.fourier.shells import FSC_THRESHOLD_HALF, FSC_THRESHOLD_HALF_MAPS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,13 +47,13 @@ def draw_fsc3d(fsc3d: Fsc3d, metrics: Fsc3dMetrics) -> Figure:
     )
     image = _draw_slices([figure.add_subplot(bottom[column]) for column in range(3)], fsc3d)
     bar = figure.colorbar(
-        image, cax=figure.add_subplot(bottom[3]), ticks=[0, FSC_THRESHOLD_HALF_MAPS, FSC_THRESHOLD_HALF, 1]
+        image, cax=figure.add_subplot(bottom[3]), ticks=[0, FSC_THRESHOLD_HALF_MAPS, FSC_THRESHOLD_05, 1]
     )
     bar.ax.set_yticklabels(
-        ["0", f"{FSC_THRESHOLD_HALF_MAPS}", f"{FSC_THRESHOLD_HALF}", "1"], fontsize=TICK_SIZE
+        ["0", f"{FSC_THRESHOLD_HALF_MAPS}", f"{FSC_THRESHOLD_05}", "1"], fontsize=TICK_SIZE
     )
     bar.set_label(
-        f"FSC (contours: {FSC_THRESHOLD_HALF} solid, {FSC_THRESHOLD_HALF_MAPS} dotted)", fontsize=TICK_SIZE
+        f"FSC (contours: {FSC_THRESHOLD_05} solid, {FSC_THRESHOLD_HALF_MAPS} dotted)", fontsize=TICK_SIZE
     )
     figure.text(0.065, 0.955, _headline(metrics), fontsize=11, fontweight="bold")
     return figure
@@ -116,7 +115,7 @@ def draw_curves(axes: Axes, fsc3d: Fsc3d, metrics: Fsc3dMetrics) -> None:
         label = "global FSC, corrected for the mask"
     axes.plot(whole, fsc3d.global_fsc, color="black", linewidth=1.6, label=label)
     for threshold, resolution in (
-        (FSC_THRESHOLD_HALF, metrics.resolution_05_angstrom),
+        (FSC_THRESHOLD_05, metrics.resolution_05_angstrom),
         (FSC_THRESHOLD_HALF_MAPS, metrics.resolution_0143_angstrom),
     ):
         axes.axhline(threshold, color=GREY, linewidth=0.8, linestyle="--", zorder=0)
@@ -184,7 +183,7 @@ def _draw_slices(panels: list[Axes], fsc3d: Fsc3d) -> AxesImage:
             frequency,
             frequency,
             _smoothed(values),
-            levels=[FSC_THRESHOLD_HALF_MAPS, FSC_THRESHOLD_HALF],
+            levels=[FSC_THRESHOLD_HALF_MAPS, FSC_THRESHOLD_05],
             colors=["white", "white"],
             linewidths=[0.7, 1.1],
             linestyles=["dotted", "solid"],

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from spisonet.figures.style import TICK_SIZE, WIDTH_INCHES, label_resolutions
-from spisonet.validation.heldout import HALF
+from spisonet.validation.heldout import RECOVERY_THRESHOLD
 
 
 def draw_held_out(curves: dict[str, list[float]]) -> Figure:
@@ -26,7 +26,7 @@ def draw_held_out(curves: dict[str, list[float]]) -> Figure:
     left.set_ylabel("FSC in the held-out cones")
     right.plot(frequency, curves["recovery"], "k-", label="with the network")
     right.plot(frequency, curves["recovery_without_network"], "k:", label="without a network")
-    right.axhline(HALF, color="0.6", lw=0.8)
+    right.axhline(RECOVERY_THRESHOLD, color="0.6", lw=0.8)
     right.set_ylabel("recovery (correlation with the signal)")
     lowest = np.nanmin([curves["fsc"], curves["recovery"], curves["recovery_without_network"]])
     for panel in (left, right):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
+from spisonet.analysis.fsc_metrics import FSC_THRESHOLD_HALF_MAPS
 from spisonet.figures.slices import PLANES, central_slices, draw_slices
 from spisonet.figures.style import (
     CORRELATION_COLOURS,
@@ -18,7 +19,6 @@ from spisonet.figures.style import (
 )
 from spisonet.figures.training import draw_loss
 from spisonet.fourier.grids import centred_from_half, rfft3
-from spisonet.fourier.shells import FSC_THRESHOLD_HALF_MAPS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

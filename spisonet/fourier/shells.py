@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 SLAB_VOXELS = 2**18
 
-FSC_THRESHOLD_HALF_MAPS = 0.143  # resolution of a map from its half maps (Rosenthal & Henderson 2003)
-FSC_THRESHOLD_HALF = 0.5  # resolution of a map against a model or a reference; sphericity of a 3D FSC
 # Closer to DC a central slice, one Fourier voxel thick, covers most directions.
 FIRST_SLICE_SHELL = 3
 # Closer to DC some narrow cones hold no coefficients.

@@ -1,4 +1,4 @@
-"""Soft edges: the one cosine shape of all low-pass filters, masks and tile windows."""
+"""Soft edges of low-pass filters, masks and prediction tiles, in the shape of half a cosine."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from spisonet.learning.unet import Network
 
-NETWORKS = {network.architecture: network for network in (UNet, PublishedUNet)}
+ARCHITECTURES = {network.architecture: network for network in (UNet, PublishedUNet)}
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
@@ -86,16 +86,16 @@ def load_network(path: Path, filter_base: int | None = None) -> tuple[Network, d
     architecture = metadata.get("architecture")
     if architecture is None or not isinstance(width, int):
         raise SpisonetError(f"{path} does not contain the weights of a spisonet network.")
-    if architecture not in NETWORKS:
+    if architecture not in ARCHITECTURES:
         raise SpisonetError(
             f"{path} contains a network of architecture {architecture}, but this version of spisonet uses "
-            f"{' and '.join(NETWORKS)}; train the network again."
+            f"{' and '.join(ARCHITECTURES)}; train the network again."
         )
     if filter_base is not None and width != filter_base:
         raise SpisonetError(
             f"{path} contains a network of base width {width}, not {filter_base}; give --filter_base {width}."
         )
-    network = NETWORKS[architecture](width)
+    network = ARCHITECTURES[architecture](width)
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("spisonet")
 
 SMALLEST_CUBE_SIZE = 16
-NETWORKS: dict[str, type[Network]] = {"self-training": UNet, "ei": PublishedUNet}
+NETWORK_OF_OBJECTIVE: dict[str, type[Network]] = {"self-training": UNet, "ei": PublishedUNet}
 DEFAULT_BATCH_SIZE = {"self-training": 2, "ei": 4}  # for each process
 DEFAULT_ALPHA, DEFAULT_BETA = 1.0, 0.5  # weights of the losses of ei
 DEFAULT_LEARNING_RATE = {"self-training": 2e-3, "ei": 3e-4}  # for that batch in one process
@@ -114,7 +114,7 @@ class TrainingConfig:
         """
         torch.manual_seed(self.seed)
         published = self.objective == "ei"
-        network: Network = NETWORKS[self.objective](self.filter_base)
+        network: Network = NETWORK_OF_OBJECTIVE[self.objective](self.filter_base)
         if start is not None:
             network.load_state_dict(start.state_dict())
         make_objective: Callable[[Measurement], Objective] = partial(

@@ -120,7 +120,7 @@ class UNet(nn.Module):
         Channels of the first level; each of the three deeper levels has twice as many as the one above.
     """
 
-    architecture: ClassVar[str] = "unet-3-levels-3"
+    architecture: ClassVar[str] = "unet-sample-norm"
 
     def __init__(self, filter_base: int = 32) -> None:
         super().__init__()
@@ -183,7 +183,7 @@ class PublishedUNet(nn.Module):
     Liu, Fan, Hu & Zhou (2025) Nat. Methods 22, 113-123 (spIsoNet).
     """
 
-    architecture: ClassVar[str] = "spisonet-2"
+    architecture: ClassVar[str] = "published-unet"
 
     def __init__(self, filter_base: int = 64) -> None:
         super().__init__()

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from spisonet.analysis.fsc_metrics import FSC_THRESHOLD_05, FSC_THRESHOLD_HALF_MAPS
 from spisonet.fourier.grids import shell_index_rfft
-from spisonet.fourier.shells import FSC_THRESHOLD_HALF, FSC_THRESHOLD_HALF_MAPS, shell_counts, shell_sums
+from spisonet.fourier.shells import shell_counts, shell_sums
 from spisonet.geometry.view_sampling import (
     FIRST_SAMPLING_SHELL,
     UNDERSAMPLED_DENSITY,
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from spisonet.misalignment.backprojection import BackProjector
-    from spisonet.misalignment.settings import MisalignmentSettings
 
 MIN_SHELLS = 2
 
@@ -52,22 +52,6 @@ class AnisotropyCheck:
         return self.undersampled_fraction >= UNDERSAMPLED_FRACTION_LIMIT
 
 
-@dataclass(frozen=True)
-class SkipReason:
-    """Why an iteration is not corrected although nothing failed.
-
-    Attributes
-    ----------
-    code : str
-        For programs, such as ``even_views``.
-    message : str
-        For users; follows "skipped: ".
-    """
-
-    code: str
-    message: str
-
-
 def check_anisotropy(
     back_projector: BackProjector,
     fsc: NDArray[np.float64],
@@ -90,7 +74,7 @@ def check_anisotropy(
     """
     n = back_projector.box
     signal = fsc if fsc.any() else shell_sums(back_projector.data_weight_rfft(), n) / shell_counts(n)
-    threshold = FSC_THRESHOLD_HALF if fsc_05 else FSC_THRESHOLD_HALF_MAPS
+    threshold = FSC_THRESHOLD_05 if fsc_05 else FSC_THRESHOLD_HALF_MAPS
     below = np.flatnonzero(signal[1 : back_projector.r_max] < threshold)
     limit = int(below[0]) if len(below) else back_projector.r_max - 1
     weight, shell = back_projector.unpadded_weight_rfft, shell_index_rfft((n, n, n))
@@ -108,34 +92,3 @@ def _mean_shell_fraction(chosen: NDArray[np.bool_], shell: NDArray[np.int32]) ->
     counts = np.bincount(shell)
     hits = np.bincount(shell, chosen, len(counts))
     return float(np.mean(hits[counts > 0] / counts[counts > 0]))
-
-
-def skip_reason(
-    check: AnisotropyCheck, settings: MisalignmentSettings, healpix_order: int | None
-) -> SkipReason | None:
-    """Return why an iteration should be skipped; None if it should be corrected.
-
-    If ISONET_START_RESOLUTION or ISONET_START_HEALPIX is set, these thresholds decide. Otherwise an
-    iteration is corrected where its view distribution is uneven.
-    """
-    resolution = check.resolution_angstrom
-    if check.limit_shell < FIRST_SAMPLING_SHELL + MIN_SHELLS:
-        return SkipReason("resolution_too_low", f"a resolution of {resolution:.1f} Å is too low for training")
-    if settings.start_resolution is not None and resolution >= settings.start_resolution:
-        return SkipReason(
-            "before_start_resolution",
-            f"the resolution of {resolution:.1f} Å has not reached "
-            f"ISONET_START_RESOLUTION={settings.start_resolution:g}",
-        )
-    if settings.start_healpix is not None and (healpix_order or 0) < settings.start_healpix:
-        return SkipReason(
-            "before_start_healpix",
-            f"HEALPix order {healpix_order} is below ISONET_START_HEALPIX={settings.start_healpix}",
-        )
-    if settings.start_healpix is None and settings.start_resolution is None:
-        if not check.views_are_uneven:
-            percent = 100 * check.undersampled_fraction
-            return SkipReason(
-                "even_views", f"the views are even ({percent:.0f} % of Fourier space undersampled)"
-            )
-    return None

@@ -27,7 +27,7 @@ GRIDDING_ITERATIONS = 10
 GRIDDING_MIN_DENSITY = 1e-6
 BLOB_RADIUS, BLOB_ALPHA = 3.8, 15.0  # voxels of the padded transform; order 0
 BLOB_TABLE_STEP = 0.5 / 10000
-EDGE_VOXELS = 3.0
+BOX_EDGE_VOXELS = 3.0
 
 
 @dataclass(frozen=True)
@@ -228,6 +228,6 @@ def _blob_transform(distance: NDArray[np.float64]) -> NDArray[np.float64]:
 def _soft_mask(volume: NDArray[np.float32]) -> NDArray[np.float32]:
     """Replace the density outside the inscribed sphere by its mean, with a raised-cosine edge."""
     n = len(volume)
-    outside = 1 - soft_sphere(n, n / 2, EDGE_VOXELS)
+    outside = 1 - soft_sphere(n, n / 2, BOX_EDGE_VOXELS)
     background = float((volume * outside).sum(dtype=np.float64) / outside.sum())
     return np.asarray(volume + outside * (background - volume), dtype=np.float32)

@@ -14,7 +14,7 @@ from spisonet.geometry.symmetry import symmetry_rotations
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-EDGE_VOXELS = 5.0
+MASK_EDGE_VOXELS = 5.0
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def white_noise_fraction_in_mask(mask: NDArray[np.float32]) -> float:
 
 def spherical_mask(n: int, diameter_voxels: float) -> NDArray[np.float32]:
     """Return a soft spherical mask ``(n, n, n)``, for a refinement without a solvent mask."""
-    return soft_sphere(n, min(diameter_voxels, n) / 2 - EDGE_VOXELS, EDGE_VOXELS)
+    return soft_sphere(n, min(diameter_voxels, n) / 2 - MASK_EDGE_VOXELS, MASK_EDGE_VOXELS)
 
 
 def symmetrised(volume: NDArray[np.float32], symmetry: str) -> NDArray[np.float32]:

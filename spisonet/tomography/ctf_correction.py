@@ -6,7 +6,7 @@ import hashlib
 import re
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, assert_never
 
 from spisonet.errors import SpisonetError
 from spisonet.fourier.ctf import ctf_amplitude, find_defocus, phase_flip, read_microscope
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from spisonet.io.tomograms import TomogramFile
     from spisonet.tomography.shared_config import TomogramNetworkConfig
     from spisonet.tomography.tomogram import Tomogram
-    from spisonet.tomography.training_config import TomogramTrainingConfig
+    from spisonet.tomography.training_config import CtfMode, TomogramTrainingConfig
 
 FILTERED_NAME = re.compile(r"\d{5,}_\d_[0-9a-f]{16}\.mrc|\..*\.partial\.mrc")
-FLIP_REACH = 64  # voxels; extent of the ringing of phase flipping
+PHASE_FLIP_MARGIN = 64  # voxels; extent of the ringing of phase flipping
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class CtfCorrection:
         Cut-off of the high-pass filter of the deconvolution, as a fraction of Nyquist.
     """
 
-    mode: Literal["None", "phase_only", "wiener", "network"] = "None"
+    mode: CtfMode = "None"
     phase_flipped: bool = False
     keep_low: bool = True
     b_factor: float = 0.0
@@ -132,16 +132,19 @@ class CtfCorrection:
             return tomogram
         voxel_size = tomogram.voxel_size_angstrom
         curve: RadialCurve | None
-        if self.mode == "wiener":
-            deconvolution = read_deconvolution(
-                row, voxel_size, self.snr_falloff, self.strength, self.highpass, self.phase_flipped
-            )
-            curve, reach, amplitude = deconvolution.curve, deconvolution.reach, None
-        else:
-            microscope = read_microscope(row, voxel_size, self.phase_flipped)
-            curve, reach, amplitude = phase_flip(microscope), FLIP_REACH, None
-            if self.mode == "network":
-                amplitude = ctf_amplitude(microscope, self.keep_low, self.b_factor)
+        match self.mode:
+            case "wiener":
+                deconvolution = read_deconvolution(
+                    row, voxel_size, self.snr_falloff, self.strength, self.highpass, self.phase_flipped
+                )
+                curve, margin, amplitude = deconvolution.curve, deconvolution.reach, None
+            case "phase_only" | "network":
+                microscope = read_microscope(row, voxel_size, self.phase_flipped)
+                curve, margin, amplitude = phase_flip(microscope), PHASE_FLIP_MARGIN, None
+                if self.mode == "network":
+                    amplitude = ctf_amplitude(microscope, self.keep_low, self.b_factor)
+            case _:
+                assert_never(self.mode)
         if curve is None:
             return replace(tomogram, ctf_amplitude=amplitude)
         prepare_output_folder(folder)
@@ -149,7 +152,7 @@ class CtfCorrection:
         for half, volume in enumerate(tomogram.volumes):
             path = folder / f"{row.number:05d}_{half}_{_filter_digest(volume, curve)}.mrc"  # FILTERED_NAME
             if not path.is_file():
-                filter_tomogram(volume, path, curve, reach, f"spisonet: {self.mode}")
+                filter_tomogram(volume, path, curve, margin, f"spisonet: {self.mode}")
             volumes.append(open_tomogram(path, voxel_size))
         return replace(tomogram, volumes=tuple(volumes), ctf_amplitude=amplitude)
 

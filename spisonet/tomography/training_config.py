@@ -19,6 +19,9 @@ OBSOLETE_IN_TRAINING = frozenset(
 )
 
 
+CtfMode = Literal["None", "phase_only", "wiener", "network"]  # applied by tomography/ctf_correction.py
+
+
 class TomogramTrainingConfig(TomogramNetworkConfig):
     """Options that refine and denoise share."""
 
@@ -72,7 +75,7 @@ class TomogramTrainingConfig(TomogramNetworkConfig):
         description="Split each batch into this many parts to save memory; more are used if necessary.",
     )
     learning_rate: float | None = Field(None, gt=0, description="Peak learning rate [default: 2e-3].")
-    CTF_mode: Literal["None", "phase_only", "wiener", "network"] = Field(
+    CTF_mode: CtfMode = Field(
         "None",
         description="CTF correction: phase_only (phase flipping), wiener (deconvolution) or network "
         "(phase flipping, and the network restores the amplitudes).",

@@ -28,13 +28,14 @@ if TYPE_CHECKING:
     from spisonet.learning.measurement import Measurement
 
 MEASURED = 0.3  # data weight from which a coefficient is compared
-AXES_PER_EDGE = 13  # axes 7.5 degrees apart
+AXES_PER_EDGE = 13  # of a cube face, so axes 7.5 degrees apart
 RESOLVED_DEGREES = 7.5  # half-angle in which the measured fraction of a direction is taken
 BEST_QUANTILE = 0.95  # of the directions
-SMALLEST_DEGREES, LARGEST_DEGREES = 20.0, 60.0  # default half-angles of held-out cones
+MIN_HALF_ANGLE_DEGREES, MAX_HALF_ANGLE_DEGREES = 20.0, 60.0  # default half-angles of held-out cones
 WELL_MEASURED = 0.8  # of the measured fraction of the best cone
 MIN_COEFFICIENTS = 8  # of a shell
-HALF = 0.5  # recovery that counts as recovered
+RECOVERY_THRESHOLD = 0.5  # recovery that counts as recovered
+GAP_FRACTION = 0.5  # of the best measured fractions, below which a direction belongs to a gap
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ class MeasuredDirections:
     def largest_gap_degrees(self) -> float:
         """Half-angle of the largest cone without a direction measured half as well as the best directions."""
         fraction = self.measured_fraction(RESOLVED_DEGREES)
-        good = fraction >= HALF * np.quantile(fraction, BEST_QUANTILE)
+        good = fraction >= GAP_FRACTION * np.quantile(fraction, BEST_QUANTILE)
         nearest = self._cosines[:, good].max(axis=1)
         return float(np.degrees(np.arccos(np.clip(nearest.min(), 0, 1))))
 
@@ -124,10 +125,10 @@ class MeasuredDirections:
         good = quality >= WELL_MEASURED * quality.max()
         chosen = [int(np.argmax(quality))]
         while len(chosen) < count:
-            nearest = self._cosines[:, chosen].max(axis=1)
-            # Of axes equally far from the others, the better measured one.
-            candidate = int(np.argmin(np.where(good, nearest - 1e-3 * quality, np.inf)))
-            if nearest[candidate] > np.cos(np.radians(half_angle_degrees)):
+            cosine_to_chosen = self._cosines[:, chosen].max(axis=1)  # small where the chosen axes are far
+            # Of axes equally far from the chosen ones, the better measured one.
+            candidate = int(np.argmin(np.where(good, cosine_to_chosen - 1e-3 * quality, np.inf)))
+            if cosine_to_chosen[candidate] > np.cos(np.radians(half_angle_degrees)):
                 break
             chosen.append(candidate)
         found = [self.axes[index] for index in chosen]
@@ -138,9 +139,9 @@ class MeasuredDirections:
         return axis_cosines(self.axes)
 
 
-def gap_like_angle(directions: MeasuredDirections) -> float:
+def default_half_angle_degrees(directions: MeasuredDirections) -> float:
     """Return the half-angle in degrees of cones as wide as the largest unmeasured gap, within 20 to 60."""
-    return float(np.clip(directions.largest_gap_degrees, SMALLEST_DEGREES, LARGEST_DEGREES))
+    return float(np.clip(directions.largest_gap_degrees, MIN_HALF_ANGLE_DEGREES, MAX_HALF_ANGLE_DEGREES))
 
 
 def mask_out_cone(measurement: Measurement, inside_rfft: NDArray[np.bool_]) -> Measurement:
@@ -269,7 +270,7 @@ def compare_in_region(
 
 
 def resolution_at(
-    recovery: NDArray[np.float64], box_angstrom: float, threshold: float = HALF
+    recovery: NDArray[np.float64], box_angstrom: float, threshold: float = RECOVERY_THRESHOLD
 ) -> float | None:
     """Return the resolution in Å to which the recovery stays at or above a threshold; None if nowhere.
 

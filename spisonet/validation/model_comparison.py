@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spisonet.analysis.fsc3d import estimate_fsc3d, summarise_fsc3d
-from spisonet.analysis.fsc_metrics import directional_resolutions
-from spisonet.fourier.shells import FSC_THRESHOLD_HALF
+from spisonet.analysis.fsc_metrics import FSC_THRESHOLD_05, directional_resolutions
 from spisonet.validation.model import model_density, positions_in_map, read_model
 from spisonet.validation.q_score import q_scores
 
@@ -136,6 +135,6 @@ def compare_with_model(
     return ModelAgreement(
         fsc3d,
         summarise_fsc3d(fsc3d),
-        directional_resolutions(fsc3d.directional_curves, FSC_THRESHOLD_HALF, fsc3d.box_angstrom),
+        directional_resolutions(fsc3d.directional_curves, FSC_THRESHOLD_05, fsc3d.box_angstrom),
         q_scores(volume, positions_in_map(model, volume), workers),
     )

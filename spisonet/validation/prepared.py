@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from spisonet.analysis.normalisation import measure_grey_scale
-from spisonet.anisotropy.fourier_weights import EDGE_SHELLS
+from spisonet.anisotropy.fourier_weights import REFERENCE_EDGE_SHELLS
 from spisonet.anisotropy.preparation import correction_band, prepare_measurement
 from spisonet.anisotropy.reconstruct import fourier_weights_of, training_config_of, training_units
 from spisonet.anisotropy.run_inputs import read_run_inputs
@@ -94,7 +94,7 @@ class PreparedValidation:
         """Return the compared region of a cone, ``(n, n, n // 2 + 1)``, and the first shell."""
         first = cone.first_shell
         if self.inputs.reference_shell:  # up to there both halves contain the same reference
-            first = max(first, math.ceil(self.inputs.reference_shell) + EDGE_SHELLS + 1)
+            first = max(first, math.ceil(self.inputs.reference_shell) + REFERENCE_EDGE_SHELLS + 1)
         return cone.inside_rfft(self.box) & (self.data_weight_rfft > MEASURED), first
 
     def compare(self, predicted_rfft: NDArray[np.complexfloating], cone: Cone) -> HeldOutStatistics:

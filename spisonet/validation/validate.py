@@ -14,7 +14,7 @@ from spisonet.errors import SpisonetError
 from spisonet.fourier.grids import rfft3
 from spisonet.io.events import report_progress
 from spisonet.validation.cone_training import ConeResult, ConeTrainings
-from spisonet.validation.heldout import HeldOutStatistics, MeasuredDirections, gap_like_angle
+from spisonet.validation.heldout import HeldOutStatistics, MeasuredDirections, default_half_angle_degrees
 from spisonet.validation.uncertainty import (
     EnsembleVariance,
     PredictionEnsemble,
@@ -92,7 +92,7 @@ def validate(
         If the cones contain too few measured coefficients, or if a training fails.
     """
     directions = MeasuredDirections.of(prepared.data_weight_rfft, prepared.last_shell)
-    angle = config.cone_angle or gap_like_angle(directions)
+    angle = config.cone_angle or default_half_angle_degrees(directions)
     cones = directions.cones(config.cones, angle)
     log.info("Held-out cones: %d, half-angle %.0f°.", len(cones), angle)
     if prepared.inputs.start_network is not None:

@@ -9,8 +9,8 @@ import pytest
 
 from spisonet.commands import check
 from spisonet.errors import SpisonetError
-from spisonet.learning.config import CheckConfig
 from spisonet.learning.device_check import Bfloat16Errors, DeviceCheck
+from spisonet.learning.device_check_config import CheckConfig
 
 
 def test_devices_and_their_checks_are_logged(monkeypatch, caplog):

@@ -14,7 +14,7 @@ from spisonet.validation.heldout import (
     Cone,
     MeasuredDirections,
     compare_in_region,
-    gap_like_angle,
+    default_half_angle_degrees,
     mask_out_cone,
     resolution_at,
 )
@@ -50,7 +50,7 @@ def test_cones_are_chosen_in_measured_directions_and_apart():
     assert between.min() > 45
     # Measured up to 17° from the plane; a direction is half measured at its border.
     assert directions.largest_gap_degrees == pytest.approx(73, abs=6)
-    assert gap_like_angle(directions) == 60
+    assert default_half_angle_degrees(directions) == 60
 
 
 def test_fewer_cones_if_fewer_directions_were_measured():
