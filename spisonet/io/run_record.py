@@ -86,7 +86,7 @@ def recorded(
     config: CommandConfig,
     folder: Path,
     translate: Callable[[Exception], Exception] | None = None,
-    **facts: object,
+    **fields: object,
 ) -> Iterator[dict[str, Any]]:
     """Keep ``job.json``, ``run.log`` and ``progress.jsonl`` of a run in its output folder.
 
@@ -99,7 +99,7 @@ def recorded(
     translate : callable, optional
         Returns the exception to raise for one that ends the run, such as a `SpisonetError` for lack of
         memory.
-    **facts
+    **fields
         Values that are recorded from the beginning.
 
     Yields
@@ -109,20 +109,20 @@ def recorded(
         with its ``error``: ``message``, ``code`` and ``field``.
     """
     started = time.monotonic()
-    result: dict[str, Any] = dict(facts)
+    result: dict[str, Any] = dict(fields)
     if not getattr(config, "resume", False):
         (folder / PROGRESS_FILE).unlink(missing_ok=True)  # of an earlier run
     with log_to_folder(folder), progress_to_folder(folder):
-        write_job_record(folder, config, status=RUNNING, **facts)
+        write_job_record(folder, config, status=RUNNING, **fields)
         try:
             yield result
         except KeyboardInterrupt:
-            write_job_record(folder, config, status=INTERRUPTED, **facts)
+            write_job_record(folder, config, status=INTERRUPTED, **fields)
             log.info("Interrupted: repeat the command with --resume to continue.")
             raise
         except Exception as error:
             translated = error if translate is None else translate(error)
-            write_job_record(folder, config, status=FAILED, error=_error_record(translated, config), **facts)
+            write_job_record(folder, config, status=FAILED, error=_error_record(translated, config), **fields)
             if translated is error:
                 raise
             raise translated from error
