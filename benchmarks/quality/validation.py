@@ -30,7 +30,7 @@ from spisonet.anisotropy.preparation import correction_band, prepare_measurement
 from spisonet.fourier.grids import half_from_centred, irfft3, rfft3, shell_index_rfft
 from spisonet.fourier.windows import soft_lowpass_weights
 from spisonet.io.mrc import Volume, read_volume, write_volume
-from spisonet.validation.heldout import (
+from spisonet.validation.held_out import (
     MEASURED,
     MeasuredDirections,
     compare_in_region,

@@ -47,7 +47,6 @@ if TYPE_CHECKING:
 
 MAX_TOMOGRAM_PAGES = 20
 COUPLED_NOTE = "One network was trained on both halves: their FSC does not measure the resolution."
-COUPLED_NOTE = "One network was trained on both halves: their FSC does not measure the resolution."
 SAMPLING_TITLE = "Fourier sampling density relative to the best sampled direction, central slices"
 
 

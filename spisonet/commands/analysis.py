@@ -166,18 +166,21 @@ def _rounded(values: NDArray[np.floating], decimals: int = 5) -> list[float]:
 def _log_fsc3d(fsc3d: Fsc3d, metrics: Fsc3dMetrics) -> None:
     directional, uncorrected = metrics.directional_0143_angstrom, metrics.resolution_0143_uncorrected_angstrom
     log.info(
-        "Global resolution: %.2f Å at FSC 0.143, %.2f Å at FSC 0.5%s.",
+        "Global resolution: %.2f Å at FSC %g, %.2f Å at FSC %g%s.",
         metrics.resolution_0143_angstrom,
+        FSC_THRESHOLD_HALF_MAPS,
         metrics.resolution_05_angstrom,
+        FSC_THRESHOLD_05,
         "" if uncorrected is None else f", corrected for the mask ({uncorrected:.2f} Å at 0.143 before)",
     )
     log.info(
-        "Along %d directions (cones of %g degrees): best %.2f Å, median %.2f Å, worst %.2f Å at FSC 0.143.",
+        "Along %d directions (cones of %g degrees): best %.2f Å, median %.2f Å, worst %.2f Å at FSC %g.",
         len(directional),
         fsc3d.cone_angle_degrees,
         directional.min(),
         np.median(directional),
         directional.max(),
+        FSC_THRESHOLD_HALF_MAPS,
     )
     log.info("Sphericity at FSC 0.5: %.3f. cFAR: %.3f.", metrics.sphericity, metrics.cfar)
     log.info("The 3D FSC extends to %.2f Å.", fsc3d.limit_resolution_angstrom)

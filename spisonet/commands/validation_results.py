@@ -11,7 +11,7 @@ from spisonet import __version__
 from spisonet.fourier.grids import centred_from_half
 from spisonet.io.atomic import atomic_path, write_json
 from spisonet.io.mrc import Volume, write_volume
-from spisonet.validation.heldout import resolution_at
+from spisonet.validation.held_out import resolution_at
 from spisonet.validation.records import (
     COLOUR_SCRIPT,
     NULL_TEST_FILE,

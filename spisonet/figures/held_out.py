@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from spisonet.figures.style import TICK_SIZE, WIDTH_INCHES, label_resolutions
-from spisonet.validation.heldout import RECOVERY_THRESHOLD
+from spisonet.validation.held_out import RECOVERY_THRESHOLD
 
 
 def draw_held_out(curves: dict[str, list[float]]) -> Figure:

@@ -10,7 +10,7 @@ from safetensors.torch import save
 
 from spisonet.errors import SpisonetError
 from spisonet.io.atomic import atomic_path
-from spisonet.learning.unet import PublishedUNet, UNet
+from spisonet.learning.unet import ARCHITECTURES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from spisonet.learning.unet import Network
-
-ARCHITECTURES = {network.architecture: network for network in (UNet, PublishedUNet)}
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:

@@ -216,6 +216,8 @@ class PublishedUNet(nn.Module):
 
 
 Network = UNet | PublishedUNet
+# By the name in the files of weights.
+ARCHITECTURES: dict[str, type[Network]] = {network.architecture: network for network in (UNet, PublishedUNet)}
 
 
 def fused(network: Network) -> Network:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from spisonet.io.mrc import Volume
     from spisonet.validation.finished_run import FinishedRun
 
-WELL_MEASURED, POORLY_MEASURED = 0.5, 0.143  # data weight
+# Coefficients with a higher data weight count as measured, those with a lower one as unmeasured.
+WELL_MEASURED, POORLY_MEASURED = 0.5, 0.143
 
 
 @dataclass(frozen=True)

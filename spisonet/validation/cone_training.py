@@ -11,7 +11,7 @@ from spisonet.fourier.grids import hermitian_multiplicity, rfft3, shell_index_rf
 from spisonet.learning.checkpoint import load_network
 from spisonet.learning.objectives import SelfTrainingObjective
 from spisonet.learning.training_job import train
-from spisonet.validation.heldout import Cone, HeldOutStatistics, mask_out_cone
+from spisonet.validation.held_out import Cone, HeldOutStatistics, mask_out_cone
 from spisonet.validation.uncertainty import PredictionEnsemble
 
 if TYPE_CHECKING:

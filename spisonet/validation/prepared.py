@@ -17,7 +17,7 @@ from spisonet.errors import SpisonetError
 from spisonet.fourier.grids import rfft3
 from spisonet.io.mrc import Volume, read_volume
 from spisonet.validation.finished_run import FinishedRun
-from spisonet.validation.heldout import MEASURED, Cone, HeldOutStatistics, compare_in_region
+from spisonet.validation.held_out import MEASURED, Cone, HeldOutStatistics, compare_in_region
 
 if TYPE_CHECKING:
     from pathlib import Path

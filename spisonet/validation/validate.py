@@ -14,7 +14,7 @@ from spisonet.errors import SpisonetError
 from spisonet.fourier.grids import rfft3
 from spisonet.io.events import report_progress
 from spisonet.validation.cone_training import ConeResult, ConeTrainings
-from spisonet.validation.heldout import HeldOutStatistics, MeasuredDirections, default_half_angle_degrees
+from spisonet.validation.held_out import HeldOutStatistics, MeasuredDirections, default_half_angle_degrees
 from spisonet.validation.uncertainty import (
     EnsembleVariance,
     PredictionEnsemble,

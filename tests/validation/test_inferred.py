@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spisonet.fourier.grids import irfft3, rfft3
-from spisonet.validation.heldout import Cone
+from spisonet.validation.held_out import Cone
 from spisonet.validation.inferred import inferred_fraction
 
 N = 32

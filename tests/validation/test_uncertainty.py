@@ -7,7 +7,7 @@ import pytest
 
 from spisonet.fourier.grids import rfft3
 from spisonet.io.mrc import Volume
-from spisonet.validation.heldout import Cone
+from spisonet.validation.held_out import Cone
 from spisonet.validation.uncertainty import (
     EnsembleVariance,
     PredictionEnsemble,

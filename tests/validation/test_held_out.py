@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from spisonet.anisotropy.preparation import build_measurement
 from spisonet.fourier.grids import frequency_axes_rfft, radius_rfft, rfft3
-from spisonet.validation.heldout import (
+from spisonet.validation.held_out import (
     Cone,
     MeasuredDirections,
     compare_in_region,
