@@ -15,7 +15,7 @@ Examples
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -45,6 +45,7 @@ from spisonet.errors import SpisonetError
 from spisonet.io.mrc import Volume, checked_densities, read_volume, write_volume
 from spisonet.learning.devices import choose_devices, use_cpu_threads
 from spisonet.learning.memory import GIGABYTE, Memory
+from spisonet.learning.training_config import TrainingConfig
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,6 +72,12 @@ __all__ = [
 ]
 
 THREADS: int = ReconstructConfig.model_fields["ncpus"].default
+# Options of ``reconstruct`` that `correct_anisotropy` takes by name; files and devices are its parameters.
+CORRECTION_OPTIONS = {field.name for field in fields(TrainingConfig)} | {
+    "method",
+    "independent",
+    "positivity",
+}
 CONE_ANGLE_DEGREES: float = Fsc3dConfig.model_fields["cone_sampling_angle"].default
 
 
@@ -378,9 +385,22 @@ def correct_anisotropy(
     False
     >>> spisonet.write_map("corrected_half1.mrc", result.volumes[0], result.label)
     """
+    if unusable := sorted(set(options) - CORRECTION_OPTIONS):
+        raise SpisonetError(
+            f"correct_anisotropy has no option {unusable[0]}; it takes "
+            f"{', '.join(sorted(CORRECTION_OPTIONS))}.",
+            code="invalid_option",
+            field=unusable[0],
+        )
     maps = _half_maps(half1, half2, mask, voxel_size_angstrom)
     first = maps.half1
     config = ReconstructConfig.from_options({"i1": first.name, **options})
+    if config.method == "learn" and config.epochs == 0:
+        raise SpisonetError(
+            'epochs=0 trains no network: use method="deconvolve" for constraints alone.',
+            code="invalid_option",
+            field="epochs",
+        )
     if half2 is None and fsc3d is None:
         raise SpisonetError("The anisotropy of a single map is unknown: give fsc3d.", field="fsc3d")
     cube = None

@@ -119,3 +119,15 @@ def test_wrong_options_are_named(small_case, in_empty_folder):
         assert raised.value.field == field
     with pytest.raises(spisonet.SpisonetError, match="single map"):
         spisonet.correct_anisotropy(small_case.half1)
+
+
+@pytest.mark.parametrize("option", ["limit_res", "pretrained_model", "aniso_file", "gpuID"])
+def test_an_option_without_effect_is_refused(small_case, in_empty_folder, option):
+    with pytest.raises(spisonet.SpisonetError, match=f"no option {option}") as raised:
+        spisonet.correct_anisotropy(small_case.half1, small_case.half2, **{option: "1"})
+    assert raised.value.field == option
+
+
+def test_without_epochs_the_method_has_to_be_named(small_case, in_empty_folder):
+    with pytest.raises(spisonet.SpisonetError, match='method="deconvolve"'):
+        spisonet.correct_anisotropy(small_case.half1, small_case.half2, epochs=0)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, overload
 import numpy as np
 
 from spisonet.errors import SpisonetError
-from spisonet.io.labels import COUPLED, DATA, HALVES, SAMPLING_DENSITY, read_tokens
+from spisonet.io.labels import DATA, SAMPLING_DENSITY, marks_coupled_halves, read_tokens
 from spisonet.io.mrc import Volume, read_volume, require_same_grid
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class HalfMaps:
     def coupled(self) -> bool:
         """Whether a header label marks the halves as coupled: one network was trained on both."""
         halves = [half for half in (self.half1, self.half2) if half is not None]
-        return any(COUPLED in read_tokens(half.labels).get(HALVES, ()) for half in halves)
+        return any(marks_coupled_halves(half.labels) for half in halves)
 
 
 def read_half_maps(

@@ -98,13 +98,13 @@ def correct_into_folder(
 
 
 def _remove_old_results(folder: Path, names: list[str]) -> None:
-    """Remove the training state of another run and its maps of the same names."""
+    """Remove the training state and networks of another run, and its maps of the same names."""
     maps = [
         folder / f"{CORRECTED_PREFIX}{name}{suffix}.mrc" for name in names for suffix in ("", "_filtered")
     ]
     maps += [folder / f"{DATA_WEIGHT_STEM}{suffix}.mrc" for suffix in ("", *(f"_{name}" for name in names))]
     maps += [folder / f"{CLASSICAL_PREFIX}{name}.mrc" for name in names]
-    for path in [*folder.glob("checkpoint*.safetensors"), *maps]:
+    for path in [*folder.glob("checkpoint*.safetensors"), *folder.glob("network*.safetensors"), *maps]:
         path.unlink(missing_ok=True)
 
 

@@ -17,6 +17,7 @@ COUPLED, INDEPENDENT, SINGLE = "coupled", "independent", "single"  # values of `
 DATA = "data"  # quantity in the volume, if it is not a density
 # Values of `DATA`.
 SAMPLING_DENSITY, FSC_3D, DATA_WEIGHT = "fourier-sampling-density", "3d-fsc", "data-weight"
+COUPLED_BEFORE_TOKENS = "NOT independent"  # in labels of maps that were written before tokens came in
 TOKEN = re.compile(r"\[([a-z0-9-]+)=([a-z0-9-]+)\]")
 
 
@@ -50,3 +51,9 @@ def read_tokens(labels: Iterable[str]) -> dict[str, set[str]]:
         for key, value in TOKEN.findall(label):
             found.setdefault(key, set()).add(value)
     return found
+
+
+def marks_coupled_halves(labels: Iterable[str]) -> bool:
+    """Return whether a map's header labels say that its half and the other one are not independent."""
+    labels = list(labels)
+    return COUPLED in read_tokens(labels).get(HALVES, ()) or any(COUPLED_BEFORE_TOKENS in t for t in labels)

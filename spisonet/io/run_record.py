@@ -184,10 +184,19 @@ def changed_option(config: CommandConfig, record: dict[str, Any]) -> str | None:
 
     Options in `CommandConfig.free_on_resume` are ignored.
     """
+    working_directory = Path(record.get("working_directory") or Path.cwd())
     for name, value in config.model_dump(mode="json").items():
         # Records of older versions lack newer options, which then had their default.
         before = record["config"].get(name, type(config).model_fields[name].default)
-        if name not in config.free_on_resume and before != value:
+        if name in config.free_on_resume:
+            continue
+        if isinstance(getattr(config, name), Path) and before is not None:
+            # The same file may be named from another folder, or have been moved together with the run.
+            recorded_path = working_directory / before
+            moved = before == value and not recorded_path.exists()
+            if not moved and recorded_path.resolve() != Path(value).resolve():
+                return name
+        elif before != value:
             return name
     return None
 

@@ -65,7 +65,8 @@ class FinishedRun:
             )
         workers = min(ncpus, os.cpu_count() or 1)
         config = ReconstructConfig.from_options(record["config"])
-        return cls(folder, located_config(config, record, folder, INPUT_MAPS), record, workers)
+        located = located_config(config, record, folder, INPUT_MAPS)
+        return cls(folder, located.model_copy(update={"output_dir": folder}), record, workers)
 
     @property
     def limit_angstrom(self) -> float:

@@ -41,6 +41,7 @@ def test_limit_resolution():
         (label_with_tokens("spisonet: a network each", halves="independent"), False),
         (label_with_tokens("spisonet: one map", halves="single"), False),
         ("RELION 5", False),
+        ("spisonet: both halves corrected by one network: NOT independent, no FSC between", True),
     ],
 )
 def test_coupled_halves_are_recognised_by_their_labels(label, coupled):

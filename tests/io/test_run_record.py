@@ -184,3 +184,25 @@ def test_a_record_without_a_working_directory_is_read_from_the_current_one(tmp_p
     del record["working_directory"]
     (out / "job.json").write_text(json.dumps(record))
     assert located(out).i1.read_text() == "map"
+
+
+def test_a_run_is_resumed_by_another_name_of_the_same_file(tmp_path, monkeypatch):
+    out = make_run(tmp_path / "a", monkeypatch, Path("half1.mrc"))
+    monkeypatch.chdir(tmp_path)
+    record = read_job_record(out)
+    assert changed_option(ExampleConfig(i1=Path("a/half1.mrc"), output_dir=out), record) is None
+
+
+def test_another_file_of_the_same_name_is_a_changed_option(tmp_path, monkeypatch):
+    out = make_run(tmp_path / "a", monkeypatch, Path("half1.mrc"))
+    (tmp_path / "half1.mrc").write_text("another map")
+    monkeypatch.chdir(tmp_path)
+    record = read_job_record(out)
+    assert changed_option(ExampleConfig(i1=Path("half1.mrc"), output_dir=out), record) == "i1"
+
+
+def test_a_run_that_was_moved_with_its_inputs_is_resumed(tmp_path, monkeypatch):
+    make_run(tmp_path / "a", monkeypatch, Path("half1.mrc"))
+    (tmp_path / "a").rename(tmp_path / "b")
+    monkeypatch.chdir(tmp_path / "b")
+    assert changed_option(ExampleConfig(i1=Path("half1.mrc")), read_job_record(Path("out"))) is None
