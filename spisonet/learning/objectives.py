@@ -59,6 +59,12 @@ class Objective(Protocol):
             Maps volumes ``(n, z, y, x)`` to the network's prediction.
         """
 
+    def memory_settings(self) -> dict[str, float]:
+        """Return the settings that follow from the free memory and change the training; JSON-serialisable."""
+
+    def restore_memory_settings(self, settings: dict[str, float]) -> None:
+        """Use the memory settings of the run that is resumed; called before the first refresh."""
+
     def draw(self, n_subvolumes: int, rng: np.random.Generator) -> Batch:
         """Draw a random batch."""
 
@@ -121,6 +127,13 @@ class SelfTrainingObjective:
     def refresh(self, number: int, predict: Callable[[Tensor], Tensor]) -> None:
         """Fill the missing region of the map with the network's prediction."""
         self._training.update_missing_region(self._measurement.complete(self._first_prediction(predict)))
+
+    def memory_settings(self) -> dict[str, float]:
+        """Return nothing."""
+        return {}
+
+    def restore_memory_settings(self, settings: dict[str, float]) -> None:
+        """Do nothing."""
 
     def draw(self, n_subvolumes: int, rng: np.random.Generator) -> Batch:
         """Draw subvolumes at random positions and in random orientations."""
@@ -226,6 +239,13 @@ class EquivarianceObjective:
         return 0
 
     def refresh(self, number: int, predict: Callable[[Tensor], Tensor]) -> None:
+        """Do nothing."""
+
+    def memory_settings(self) -> dict[str, float]:
+        """Return nothing: the data are always in memory as a whole."""
+        return {}
+
+    def restore_memory_settings(self, settings: dict[str, float]) -> None:
         """Do nothing."""
 
     def draw(self, n_subvolumes: int, rng: np.random.Generator) -> Batch:

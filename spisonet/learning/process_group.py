@@ -8,11 +8,14 @@ import logging
 import multiprocessing
 import multiprocessing.connection
 import os
+import pickle
 import signal
 import sys
+import tempfile
 import uuid
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
@@ -141,7 +144,7 @@ def run_in_processes(function: Callable[[T], None], argument: T, count: int) -> 
     Raises
     ------
     SpisonetError
-        If a process fails, with its message.
+        If a process fails: its error with code and field, or one with the message of another exception.
     """
     config = LaunchConfig(
         min_nodes=1,
@@ -154,18 +157,26 @@ def run_in_processes(function: Callable[[T], None], argument: T, count: int) -> 
         monitor_interval=0.1,
     )
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
-    try:
-        elastic_launch(config, _run_one)(function, argument, log.level, early_records())
-    except SignalException as stop:
-        if stop.sigval == signal.SIGINT:
-            raise KeyboardInterrupt from stop
-        sys.exit(128 + stop.sigval)
-    except ChildFailedError as failure:
-        _, first = failure.get_first_failure()
-        # The message of a Python error is a dictionary with the traceback, that of a killed process a string.
-        reported: Any = first.message
-        sentence = reported["message"] if isinstance(reported, dict) else reported
-        raise SpisonetError(sentence.removeprefix(f"{SpisonetError.__name__}: ")) from failure
+    with tempfile.TemporaryDirectory() as name:
+        try:
+            elastic_launch(config, _run_one)(function, argument, log.level, early_records(), Path(name))
+        except SignalException as stop:
+            if stop.sigval == signal.SIGINT:
+                raise KeyboardInterrupt from stop
+            sys.exit(128 + stop.sigval)
+        except ChildFailedError as failure:
+            raise _first_error(failure, Path(name)) from failure
+
+
+def _first_error(failure: ChildFailedError, error_folder: Path) -> SpisonetError:
+    rank, first = failure.get_first_failure()
+    error_file = error_folder / str(rank)
+    if error_file.is_file():
+        error: SpisonetError = pickle.loads(error_file.read_bytes())
+        return error
+    # The message of a Python error is a dictionary with the traceback, that of a killed process a string.
+    reported: Any = first.message
+    return SpisonetError(reported["message"] if isinstance(reported, dict) else reported)
 
 
 def map_tasks(
@@ -263,7 +274,11 @@ def _end_with_parent(on_termination: Any) -> None:
 
 
 def _run_one(
-    function: Callable[[T], None], argument: T, log_level: int, records: list[logging.LogRecord]
+    function: Callable[[T], None],
+    argument: T,
+    log_level: int,
+    records: list[logging.LogRecord],
+    error_folder: Path,
 ) -> None:
     _end_with_parent(signal.default_int_handler)  # either signal ends it in an orderly way
     if int(os.environ["RANK"]) == 0:
@@ -271,5 +286,9 @@ def _run_one(
         handler.setFormatter(logging.Formatter("%(message)s"))
         log.addHandler(handler)
         log.setLevel(log_level)
-    with keep_early_records(records):
-        function(argument)
+    try:
+        with keep_early_records(records):
+            function(argument)
+    except SpisonetError as error:
+        (error_folder / os.environ["RANK"]).write_bytes(pickle.dumps(error))  # with code, field and path
+        raise

@@ -195,7 +195,7 @@ class Trainer:
             self._set_state(*self._group.broadcast(self._state()))
         # Reading a loss synchronises the host with the device.
         interval = 1 if self._device.type == "cpu" else UPDATES_PER_LOSS_READING
-        if self._refresh_state is not None and self.n_updates < options.n_updates:
+        if self._is_between_refreshes():
             self._repeat_refresh()
         with TrainingProgress(
             title, options.n_updates * size, self.n_updates * size, shown=self._group.is_main
@@ -222,6 +222,11 @@ class Trainer:
                 progress.epoch(epoch + 1, options.epochs, self.epoch_losses[-1])
                 if after_epoch is not None:
                     after_epoch()
+
+    def _is_between_refreshes(self) -> bool:
+        """Whether the next update depends on an earlier refresh."""
+        unfinished = self.n_updates < self._options.n_updates
+        return unfinished and self._refreshes.interval > 0 and not self._refreshes.is_due(self.n_updates)
 
     def _refresh(self) -> None:
         state = self.average.state_dict()
@@ -373,6 +378,8 @@ class Trainer:
             **self._metadata(),
             "tile_size": self.tile_size,
             "n_splits": self._n_parts,
+            "refresh_interval": self._refreshes.interval,
+            "memory_settings": self._objective.memory_settings(),
             "n_updates": self.n_updates,
             "epoch_losses": self.epoch_losses,
         }
@@ -396,6 +403,8 @@ class Trainer:
             state.setdefault(int(index), {})[key] = aligned.detach()
         self._optimiser.load_state_dict({**self._optimiser.state_dict(), "state": state})
         self.tile_size, self._n_parts = metadata["tile_size"], metadata["n_splits"]
+        self._refreshes = RefreshSchedule(metadata["refresh_interval"], self._options.n_updates)
+        self._objective.restore_memory_settings(metadata["memory_settings"])
         self.n_updates, self.epoch_losses = metadata["n_updates"], metadata["epoch_losses"]
 
     def _save(self, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,6 +53,14 @@ class TomogramObjective:
         """Return the number of updates between two refreshes of all regions."""
         cube_size = self._method.cube_size
         return refresh_interval(self._training_set.max_voxels_per_round(cube_size), batch_size, cube_size)
+
+    def memory_settings(self) -> dict[str, float]:
+        """Return the memory for the regions, on which their number, size and oversampling depend."""
+        return {"memory_bytes": self._training_set.memory_bytes}
+
+    def restore_memory_settings(self, settings: dict[str, float]) -> None:
+        """Draw the same regions as the run that is resumed, whatever memory is free now."""
+        self._training_set = replace(self._training_set, memory_bytes=settings["memory_bytes"])
 
     def refresh(self, number: int, predict: Callable[[Tensor], Tensor]) -> None:
         """Fill the missing wedges of all regions; load other regions first if a new round begins."""

@@ -107,7 +107,8 @@ class TrainingSet:
 
     def probabilities(self, regions: list[SubvolumeRegion]) -> NDArray[np.float64]:
         """Probability of each region that a training subvolume is drawn from it, ``(n,)``."""
-        # Random regions are already chosen in proportion to the numbers of subvolumes.
+        # Random regions have equal probabilities. If there are fewer than tomograms, those of tomograms with
+        # more subvolumes are in memory more often; else all tomograms have almost equally many regions.
         if regions == self._whole_tomograms():
             n_subvolumes = np.array([tomogram.n_subvolumes for tomogram in self.tomograms], float)
         else:

@@ -57,6 +57,12 @@ class FakeObjective:
     def refresh(self, number, predict):
         raise AssertionError
 
+    def memory_settings(self):
+        return {}
+
+    def restore_memory_settings(self, settings):
+        pass
+
     def draw(self, n_subvolumes, rng):
         return self
 

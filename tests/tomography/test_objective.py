@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -148,6 +149,39 @@ def test_a_resumed_training_is_bit_identical(tmp_path, shape, batch_size, last_u
             raise StoppedError
 
     whole, stopped, resumed = trainer(), trainer(), trainer()
+    whole.train("whole", None, resume=False)
+    with pytest.raises(StoppedError):
+        stopped.train("stopped", tmp_path / "c.safetensors", resume=False, after_epoch=stop)
+    resumed.train("resumed", tmp_path / "c.safetensors", resume=True)
+    for name, value in whole.average.state_dict().items():
+        assert torch.equal(resumed.average.state_dict()[name], value), name
+
+
+@pytest.mark.parametrize("is_due", [True, False])
+def test_a_training_resumed_with_other_free_memory_is_bit_identical(tmp_path, is_due):
+    """The checkpoint is followed by a refresh of the first run, or is between two of its refreshes."""
+    write_halves(tmp_path, "t", shape=(24, 96, 96), n=10)
+    tomogram = normalise(Tomogram("t", halves_of(tmp_path), (-60, 60), None, None, 1))
+    centres = subvolume_centres(tomogram, 16, np.random.default_rng(0))
+    little = TrainingSet((tomogram,), (centres,), 4 * 12 * 2 * 45**3, 0, CPU)
+    plenty, method = replace(little, memory_bytes=1e9), TrainingMethod(True, 16)
+    intervals = [TomogramObjective(data, method).refresh_interval(4) for data in (little, plenty)]
+    assert little.draw_regions(0, 16) != plenty.draw_regions(0, 16)
+    assert intervals[0] < intervals[1]
+    updates_per_epoch = intervals[0] if is_due else intervals[0] + 3
+    options = TrainingOptions(2, 4 * updates_per_epoch, 4, n_splits=1, learning_rate=1e-3, seed=0)
+
+    class StoppedError(Exception):
+        pass
+
+    def trainer(training_set: TrainingSet) -> Trainer:
+        torch.manual_seed(0)
+        return Trainer(UNet(2), TomogramObjective(training_set, method), options, CPU, tile_size=64)
+
+    def stop() -> None:
+        raise StoppedError
+
+    whole, stopped, resumed = trainer(little), trainer(little), trainer(plenty)
     whole.train("whole", None, resume=False)
     with pytest.raises(StoppedError):
         stopped.train("stopped", tmp_path / "c.safetensors", resume=False, after_epoch=stop)
