@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import json
 import logging
 import multiprocessing
 import multiprocessing.connection
 import os
-import pickle
 import signal
 import sys
 import tempfile
@@ -172,8 +172,9 @@ def _first_error(failure: ChildFailedError, error_folder: Path) -> SpisonetError
     rank, first = failure.get_first_failure()
     error_file = error_folder / str(rank)
     if error_file.is_file():
-        error: SpisonetError = pickle.loads(error_file.read_bytes())
-        return error
+        record = json.loads(error_file.read_text(encoding="utf-8"))
+        path = record.pop("path")
+        return SpisonetError(**record, path=None if path is None else Path(path))
     # The message of a Python error is a dictionary with the traceback, that of a killed process a string.
     reported: Any = first.message
     return SpisonetError(reported["message"] if isinstance(reported, dict) else reported)
@@ -290,5 +291,6 @@ def _run_one(
         with keep_early_records(records):
             function(argument)
     except SpisonetError as error:
-        (error_folder / os.environ["RANK"]).write_bytes(pickle.dumps(error))  # with code, field and path
+        record = error.as_record() | {"path": None if error.path is None else str(error.path)}
+        (error_folder / os.environ["RANK"]).write_text(json.dumps(record), encoding="utf-8")
         raise
