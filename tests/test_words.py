@@ -14,27 +14,27 @@ EXEMPT = {"CHANGELOG.md", "tests/test_words.py"}
 SUFFIXES = {".cff", ".css", ".html", ".js", ".md", ".py", ".sh", ".toml"}
 # Regular expressions, by what is written instead.
 OLD_WORDS = {
-    "FourierWeights": r"\bKnowledge\b|known_from_|anisotropy[./]knowledge",
+    "FourierWeights": r"Knowledge\b|known_from_|anisotropy[./]knowledge",
     "fsc_weight, view_weight": r"consistency_rfft|\bfilling_weight",
-    "TrainingJob": r"\bLessons?\b",
-    "TrainingConfig": r"\bRecipe\b",
-    "filled-map self-training": r"\b[Rr]eplay",
-    "update_missing_region": r"\b[Rr]efill",
-    "subvolumes": r"\b[Cc]rops\b",
+    "TrainingJob": r"Lessons?\b",
+    "TrainingConfig": r"Recipe\b",
+    "filled-map self-training": r"[Rr]eplay",
+    "update_missing_region": r"[Rr]efill",
+    "subvolumes": r"[Cc]rops\b",
     "RotationalAveraging, rotated copies": r"TurnedCopies|\bturn_cube|[Tt]urned (copy|copies|crop)",
-    "up_convolutions, down_convolutions": r"\braisers\b|\blowers\b",
+    "up_convolutions, down_convolutions": r"raisers\b|\blowers\b",
     "leakage_weight, local_maximum": r"void_guard|highest_nearby",
-    "SamplingDensity": r"\bSlabDensity\b",
-    "BackProjector": r"\bBackprojection\b",
-    "Tomogram": r"\bSpecimens?\b",
-    "psf_aspect_ratio": r"\b[Ee]longation\b",
+    "SamplingDensity": r"SlabDensity\b",
+    "BackProjector": r"Backprojection\b",
+    "Tomogram": r"Specimens?\b",
+    "psf_aspect_ratio": r"[Ee]longation\b",
     "undersampled_fraction": r"sparse_share",
     "low_correlation_fraction": r"poor_share|poorly_correlated_share",
     "inconsistent_fraction": r"unexplained_share",
     "unmeasured_fraction": r"hidden_fraction|hidden_share",
-    "data_weight.mrc": r"\bmeasured\.mrc",
+    "data_weight.mrc": r"measured\.mrc",
     "skip_reason": r"reason_to_wait",
-    "view_distribution": r"\bview_model",
+    "view_distribution": r"view_model",
     "noise_fraction_in_mask": r"noise_inside",
     "skipped": r"[Ll]eft alone",
     "switches off": r"[Ll]ets? go of",
@@ -55,13 +55,12 @@ def text_files() -> list[Path]:
 
 
 def test_old_words_are_gone():
-    old = re.compile("|".join(f"(?:{pattern})" for pattern in OLD_WORDS.values()))
+    # One lookbehind for all patterns makes the search fast.
+    old = re.compile(rf"(?<![A-Za-z])(?:{'|'.join(OLD_WORDS.values())})")
     found = []
     for path in text_files():
-        lines = path.read_text(encoding="utf-8").splitlines()
-        found += [
-            f"{path.relative_to(ROOT)}:{number}: {match[0]!r}"
-            for number, line in enumerate(lines, start=1)
-            if (match := old.search(line))
-        ]
+        text = path.read_text(encoding="utf-8")
+        for match in old.finditer(text):
+            line = text.count("\n", 0, match.start()) + 1
+            found.append(f"{path.relative_to(ROOT)}:{line}: {match[0]!r}")
     assert not found, "\n".join(found)
