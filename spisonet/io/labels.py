@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-LABEL_LENGTH = 79
+MAX_LABELS, LABEL_LENGTH = 10, 79  # of an MRC header
 HALVES = "halves"  # whether the noise of two corrected half maps is independent
 COUPLED, INDEPENDENT, SINGLE = "coupled", "independent", "single"  # values of `HALVES`
 DATA = "data"  # quantity in the volume, if it is not a density
@@ -42,6 +42,26 @@ def label_with_tokens(sentence: str, **tokens: str) -> str:
     if any(value not in read_tokens([label]).get(key, set()) for key, value in tokens.items()):
         raise ValueError(f"Invalid token in the label {label}")
     return label
+
+
+def append_label(labels: Iterable[str], label: str) -> list[str]:
+    """Return header labels with one more, at most ten.
+
+    The oldest labels without tokens are left out first, then labels whose tokens others contain as well.
+
+    Parameters
+    ----------
+    labels : iterable of str
+        Labels, oldest first.
+    label : str
+        Label to add (cut to 79 characters); an empty one adds nothing.
+    """
+    kept = [*labels, *([label[:LABEL_LENGTH]] if label else [])]
+    while len(kept) > MAX_LABELS:
+        plain = [index for index, text in enumerate(kept) if not read_tokens([text])]
+        repeated = [i for i in range(len(kept)) if read_tokens(kept[:i] + kept[i + 1 :]) == read_tokens(kept)]
+        del kept[[*plain, *repeated, 0][0]]
+    return kept
 
 
 def read_tokens(labels: Iterable[str]) -> dict[str, set[str]]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from spisonet.errors import SpisonetError, reading
 from spisonet.io.atomic import atomic_path
-from spisonet.io.labels import LABEL_LENGTH
+from spisonet.io.labels import MAX_LABELS, append_label
 from spisonet.io.mrc_file import RELATIVE_VOXEL_SIZE_TOLERANCE, UNREADABLE, open_mrc
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-MAX_LABELS = 10
 EM_SUFFIX = ".em"
 COMPRESSIONS = {".gz": "gzip", ".bz2": "bzip2"}
 
@@ -199,7 +198,7 @@ def write_volume(path: Path, volume: Volume, label: str = "", dtype: type[np.flo
     volume : Volume
         Map to write.
     label : str
-        A header label to add (cut to 79 characters); the newest ten labels are kept.
+        A header label to add; see `append_label`.
     dtype : type
         ``numpy.float32`` or ``numpy.float16``.
 
@@ -212,7 +211,7 @@ def write_volume(path: Path, volume: Volume, label: str = "", dtype: type[np.flo
         raise SpisonetError(
             f"{path} cannot be written as {dtype.__name__}: a density is outside of its range."
         )
-    labels = [*volume.labels, *([label[:LABEL_LENGTH]] if label else [])][-MAX_LABELS:]
+    labels = append_label(volume.labels, label)
     with atomic_path(path) as temporary:
         with mrcfile.new(temporary, compression=COMPRESSIONS.get(path.suffix), overwrite=True) as mrc:
             mrc.set_data(volume.data.astype(dtype))

@@ -13,8 +13,7 @@ import numpy as np
 
 from spisonet.errors import SpisonetError
 from spisonet.io.atomic import atomic_path
-from spisonet.io.labels import LABEL_LENGTH
-from spisonet.io.mrc import MAX_LABELS
+from spisonet.io.labels import append_label
 from spisonet.io.mrc_file import open_mrc
 
 if TYPE_CHECKING:
@@ -108,7 +107,7 @@ def written_tomogram(
     like : TomogramFile
         Tomogram whose shape, voxel size, origin, start and labels are used.
     label : str
-        Header label to add.
+        Header label to add; see `append_label`.
     dtype : dtype
         Data type of the voxels.
     scale_of_start : float
@@ -130,10 +129,10 @@ def written_tomogram(
             new.voxel_size = like.voxel_size_angstrom
             new.nstart = tuple(round(scale_of_start * start) for start in source.nstart)
             new.header.origin = source.origin_angstrom
-            labels = source.labels[: MAX_LABELS - 1]
-            for index, text in enumerate([*labels, label[:LABEL_LENGTH]]):
+            labels = append_label(source.labels, label)
+            for index, text in enumerate(labels):
                 new.header.label[index] = text.encode("ascii", "replace")
-            new.header.nlabl = len(labels) + 1
+            new.header.nlabl = len(labels)
             yield new.data
             _write_statistics(new)
         finally:
