@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from spisonet.errors import SpisonetError
 from spisonet.gui.forms import command_line, config_model, form_values, input_files
 from spisonet.gui.job import DIED
-from spisonet.io.events import TAIL_BYTES, read_progress
+from spisonet.io.events import PROGRESS_FILE, TAIL_BYTES, read_progress
 
 if TYPE_CHECKING:
     from spisonet.gui.job import Job
@@ -82,10 +82,16 @@ def describe_job(job: Job) -> dict[str, Any]:
 def _events(job: Job, max_bytes: int) -> list[ProgressEvent]:
     """Return the progress of a job, oldest first.
 
+    A later part of a run, such as the prediction after a training, reports into a subfolder.
     A command that continues a finished run, such as ``validate``, reports into the folder of that run, which
     is an input of the job.
     """
     events = read_progress(job.folder, max_bytes)
+    if events:
+        begin = events[0].time  # what subfolders contain of earlier runs is left out
+        for path in job.folder.glob(f"*/{PROGRESS_FILE}"):
+            events += [event for event in read_progress(path.parent, max_bytes) if event.time >= begin]
+        events.sort(key=lambda event: event.time)
     if events or not job.launch:
         return events
     project = job.folder.parents[len(Path(job.name).parts) - 1]

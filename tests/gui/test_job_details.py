@@ -42,6 +42,21 @@ def test_progress_is_shown_by_stage(tmp_path):
     assert summarise_job(job)["progress"]["stage"] == "validation"
 
 
+def test_the_prediction_after_a_training_is_shown(tmp_path):
+    job = write_run(tmp_path, status="running")
+    predictions = tmp_path / "corrected"
+    predictions.mkdir()
+    with progress_to_folder(predictions):
+        report_progress("tomograms", "of an earlier run", 2, 2, "tomograms")
+    time.sleep(0.01)  # the times of events are rounded to milliseconds
+    with progress_to_folder(tmp_path):
+        report_progress("training", "tomograms", 3, 3, "epochs", loss=0.1)
+    with progress_to_folder(predictions):
+        report_progress("tomograms", "t.star", 1, 2, "tomograms")
+    assert [stage["title"] for stage in describe_job(job)["stages"]] == ["tomograms", "t.star"]
+    assert summarise_job(job)["progress"]["stage"] == "tomograms"
+
+
 def test_a_validation_shows_what_it_reports_into_the_folder_of_the_finished_run(tmp_path):
     finished = write_run(tmp_path / "jobs" / "001_reconstruct").folder
     with progress_to_folder(finished):
