@@ -6,7 +6,6 @@ import logging
 import os
 import shlex
 from concurrent.futures import ThreadPoolExecutor
-from html import escape
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -29,7 +28,7 @@ from spisonet.io.labels import FSC_3D, SAMPLING_DENSITY, label_with_tokens
 from spisonet.io.mrc import Volume, write_volume
 from spisonet.report.diagnosis import diagnosis_section
 from spisonet.report.independence import COUPLED_INPUT
-from spisonet.report.page import warning, write_page
+from spisonet.report.page import code_block, paragraph, warning, write_page
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -253,7 +252,7 @@ def run_diagnose(config: DiagnoseConfig) -> None:
     write_json(page.with_suffix(".json"), record | section.numbers)
     notes = [warning(COUPLED_INPUT)] if maps.coupled else []
     command_line = shlex.join(["spisonet.py", *command_words(config)])
-    how = f"<p>spisonet {__version__}, by this command:</p><pre>{escape(command_line)}</pre>"
+    how = paragraph(f"spisonet {__version__}, by this command:") + code_block(command_line)
     write_page(page, f"spisonet: {config.h}", "Diagnosis", *notes, section.html, how)
     if maps.coupled:
         log.warning(COUPLED_INPUT)
