@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from spisonet.commands.correction import correct_into_folder
 from spisonet.commands.validation import report_run, validate_run
 from spisonet.errors import SpisonetError
-from spisonet.io.logs import log_to_folder
 from spisonet.io.mrc import read_volume
-from spisonet.learning.launcher import run_on_devices
+from spisonet.io.run_record import continued
+from spisonet.learning.launcher import out_of_memory_error, run_on_devices
 from spisonet.validation.config import ValidateConfig
 from spisonet.validation.model import positions_in_map, read_model
 
@@ -50,7 +50,8 @@ def _run(config: ReconstructConfig, memory: Memory, processes: ProcessGroup) -> 
         # A fault of the model is reported before the training.
         positions_in_map(read_model(config.model), read_volume(config.i1, config.apix))
     correct_into_folder(config, memory, processes)
-    with log_to_folder(config.output_dir):
+    # The correction itself is complete: it can be validated and reported again.
+    with continued(config, config.output_dir, out_of_memory_error(memory.device), stays_finished=True):
         _validate_and_report(config, memory, processes)
 
 
@@ -61,7 +62,7 @@ def _validate_and_report(config: ReconstructConfig, memory: Memory, processes: P
         try:
             validate_run(validation, memory, processes)
         except SpisonetError:
-            _report_if_requested(config)  # the correction itself is complete
+            _report_if_requested(config)
             raise
     _report_if_requested(config)
 

@@ -17,6 +17,7 @@ from spisonet.io.events import report_progress
 from spisonet.io.run_record import (
     JOB_FILE,
     changed_option,
+    continued,
     read_job_record,
     recorded,
     require_same_run,
@@ -27,7 +28,7 @@ from spisonet.learning.checkpoint import load_network, save_network
 from spisonet.learning.devices import choose_devices, describe_device, use_cpu_threads
 from spisonet.learning.launcher import out_of_memory_error, run_on_devices
 from spisonet.learning.memory import GIGABYTE
-from spisonet.learning.process_group import map_tasks, started_by_torchrun
+from spisonet.learning.process_group import is_main_process, map_tasks, started_by_torchrun
 from spisonet.learning.training_job import train
 from spisonet.report.tomograms import (
     SUMMARY_FILE,
@@ -138,16 +139,18 @@ def run_predict(config: PredictConfig) -> None:
         result.update(asdict(summary))
         figures = {task.row.shown: _figure_path(config, task) for task in done}
         write_prediction_report(config, summary, figures)
-    log.info(
-        "Corrected %d of %d tomograms in %.0f s. Summary: %s",
-        len(done),
-        len(tasks),
-        time.monotonic() - started,
-        config.output_dir / SUMMARY_FILE,
-    )
-    if failures:
-        reasons = "; ".join(f"{name}: {message.rstrip('.')}" for name, message in failures.items())
-        raise SpisonetError(f"{len(failures)} of {len(tasks)} tomograms could not be corrected: {reasons}.")
+        log.info(
+            "Corrected %d of %d tomograms in %.0f s. Summary: %s",
+            len(done),
+            len(tasks),
+            time.monotonic() - started,
+            config.output_dir / SUMMARY_FILE,
+        )
+        if failures:
+            reasons = "; ".join(f"{name}: {message.rstrip('.')}" for name, message in failures.items())
+            raise SpisonetError(
+                f"{len(failures)} of {len(tasks)} tomograms could not be corrected: {reasons}."
+            )
 
 
 def _predict_all(
@@ -197,8 +200,15 @@ def _figure_path(config: PredictConfig, task: PredictionTask) -> Path:
 
 
 def _predict_after_training(config: TomogramTrainingConfig) -> None:
+    if not is_main_process():
+        return
     table = TomogramTable.read(config.star_file, config.output_star)
     folder = _output_folder(config, table)
+    with continued(config, folder):
+        _predict_training_tomograms(config, table, folder)
+
+
+def _predict_training_tomograms(config: TomogramTrainingConfig, table: TomogramTable, folder: Path) -> None:
     if not config.with_predict or table.lists_subtomograms or started_by_torchrun():
         if config.output_star is not None:
             table.write()

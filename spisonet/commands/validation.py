@@ -64,12 +64,14 @@ def run_null_test(config: NullTestConfig) -> None:
 
 def _validate(config: ValidateConfig, memory: Memory, processes: ProcessGroup) -> None:
     validate_run(config, memory, processes)
-    report_run(config.folder, config.ncpus)
+    with log_to_folder(config.folder / VALIDATION_FOLDER):
+        report_run(config.folder, config.ncpus)
 
 
 def _null_test(config: NullTestConfig, memory: Memory, processes: ProcessGroup) -> None:
     null_test_run(config, memory, processes)
-    report_run(config.folder, config.ncpus)
+    with log_to_folder(config.folder / NULL_TEST_FOLDER):
+        report_run(config.folder, config.ncpus)
 
 
 def validate_run(config: ValidateConfig, memory: Memory, processes: ProcessGroup) -> None:
@@ -99,12 +101,12 @@ def null_test_run(config: NullTestConfig, memory: Memory, processes: ProcessGrou
     def correct(name: str, halves: Halves) -> NullCorrection:
         return _correct_null_maps(run, folder / name, halves, epochs, config.resume, memory, processes)
 
-    with progress_to_folder(run.folder):
+    with log_to_folder(folder), progress_to_folder(run.folder):
         result = null_tests(prepared, correct)
-    path = write_null_tests(folder, config, run, epochs, result)
-    for name, numbers in result.numbers.items():
-        log.info("Null test %s: %s", name, numbers["result_sentence"])
-    log.info("Written: %s", path)
+        path = write_null_tests(folder, config, run, epochs, result)
+        for name, numbers in result.numbers.items():
+            log.info("Null test %s: %s", name, numbers["result_sentence"])
+        log.info("Written: %s", path)
 
 
 def _correct_null_maps(

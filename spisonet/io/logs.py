@@ -28,7 +28,7 @@ class _EarlyRecords(logging.Handler):
             self.records.append(record)
 
     def take(self) -> list[logging.LogRecord]:
-        """Return the records and keep no more: from now on they go to a file."""
+        """Return the records and keep no more: later ones go to a file."""
         self._is_open = False
         records, self.records = self.records, []
         return records
@@ -41,7 +41,7 @@ def keep_early_records(records: Sequence[logging.LogRecord] = ()) -> Iterator[No
     Parameters
     ----------
     records : sequence of LogRecord
-        Records of the process that started this one, from `early_records`.
+        Records of the process that started this one, from `take_early_records`.
     """
     logger = logging.getLogger("spisonet")
     handler = _EarlyRecords(records)
@@ -52,12 +52,10 @@ def keep_early_records(records: Sequence[logging.LogRecord] = ()) -> Iterator[No
         logger.removeHandler(handler)
 
 
-def early_records() -> list[logging.LogRecord]:
-    """Return the records that `keep_early_records` has kept so far."""
+def take_early_records() -> list[logging.LogRecord]:
+    """Return the records that `keep_early_records` has kept so far, and keep no more."""
     handlers = logging.getLogger("spisonet").handlers
-    return [
-        record for handler in handlers if isinstance(handler, _EarlyRecords) for record in handler.records
-    ]
+    return [record for handler in handlers if isinstance(handler, _EarlyRecords) for record in handler.take()]
 
 
 @contextmanager
@@ -74,9 +72,8 @@ def log_to_folder(folder: Path) -> Iterator[None]:
         return
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S"))
-    for early in logger.handlers:
-        for record in early.take() if isinstance(early, _EarlyRecords) else ():
-            handler.handle(record)
+    for record in take_early_records():
+        handler.handle(record)
     logger.addHandler(handler)
     try:
         yield

@@ -105,8 +105,8 @@ def recorded(
     Yields
     ------
     dict
-        The result, to be added to; it is recorded when the run has finished. A run that fails is recorded
-        with its ``error``: ``message``, ``code`` and ``field``.
+        The result, to be added to; it is recorded when the run has ended. A run that fails is recorded with
+        its ``error`` as well: ``message``, ``code`` and ``field``.
     """
     started = time.monotonic()
     result: dict[str, Any] = dict(fields)
@@ -115,19 +115,70 @@ def recorded(
     with log_to_folder(folder), progress_to_folder(folder):
         write_job_record(folder, config, status=RUNNING, **fields)
         try:
-            yield result
+            with _failure_recorded(
+                config, lambda **failure: write_job_record(folder, config, **result, **failure), translate
+            ):
+                yield result
         except KeyboardInterrupt:
-            write_job_record(folder, config, status=INTERRUPTED, **fields)
             log.info("Interrupted: repeat the command with --resume to continue.")
             raise
-        except Exception as error:
-            translated = error if translate is None else translate(error)
-            write_job_record(folder, config, status=FAILED, error=_error_record(translated, config), **fields)
-            if translated is error:
-                raise
-            raise translated from error
         result["seconds"] = round(time.monotonic() - started, 1)
         write_job_record(folder, config, status=FINISHED, **result)
+
+
+@contextmanager
+def continued(
+    config: CommandConfig,
+    folder: Path,
+    translate: Callable[[Exception], Exception] | None = None,
+    *,
+    stays_finished: bool = False,
+) -> Iterator[None]:
+    """Keep ``job.json`` and ``run.log`` of a finished run while the same command continues in its folder.
+
+    The recorded results are kept. An error that ends the block is added to them.
+
+    Parameters
+    ----------
+    config : CommandConfig
+        Configuration of the command.
+    folder : Path
+        Output folder of the run.
+    translate : callable, optional
+        See `recorded`.
+    stays_finished : bool
+        Leave the status ``finished`` whatever happens, because later commands need the finished part only.
+    """
+
+    def update(**changes: object) -> None:
+        status = {"status": FINISHED} if stays_finished else {}
+        write_json(folder / JOB_FILE, read_job_record(folder) | changes | status)
+
+    with log_to_folder(folder):
+        update(status=RUNNING)
+        with _failure_recorded(config, update, translate):
+            yield
+        update(status=FINISHED)
+
+
+@contextmanager
+def _failure_recorded(
+    config: CommandConfig,
+    write: Callable[..., None],
+    translate: Callable[[Exception], Exception] | None,
+) -> Iterator[None]:
+    """Call `write` with the status, and the error, of an exception that ends the block."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        write(status=INTERRUPTED)
+        raise
+    except Exception as error:
+        translated = error if translate is None else translate(error)
+        write(status=FAILED, error=_error_record(translated, config))
+        if translated is error:
+            raise
+        raise translated from error
 
 
 def record_failure(config: CommandConfig, error: SpisonetError) -> None:

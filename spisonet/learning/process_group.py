@@ -25,7 +25,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from spisonet.errors import SpisonetError
-from spisonet.io.logs import early_records, keep_early_records
+from spisonet.io.logs import keep_early_records, take_early_records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -99,6 +99,11 @@ def started_by_torchrun() -> bool:
     return torch.distributed.is_torchelastic_launched() and int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
+def is_main_process() -> bool:
+    """Whether this process is the only one, or the first of those that ``torchrun`` has started."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
 def local_rank() -> int:
     """Return the number of this process among the local ones."""
     return int(os.environ.get("LOCAL_RANK", "0"))
@@ -159,7 +164,7 @@ def run_in_processes(function: Callable[[T], None], argument: T, count: int) -> 
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory() as name:
         try:
-            elastic_launch(config, _run_one)(function, argument, log.level, early_records(), Path(name))
+            elastic_launch(config, _run_one)(function, argument, log.level, take_early_records(), Path(name))
         except SignalException as stop:
             if stop.sigval == signal.SIGINT:
                 raise KeyboardInterrupt from stop

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 
+from spisonet.errors import SpisonetError
 from spisonet.fourier.ctf import find_defocus
 from spisonet.io.events import read_progress
 from spisonet.io.tomogram_table import HALVES, TomogramTable
@@ -219,7 +220,9 @@ def test_five_tomograms_one_corrupt_killed_and_resumed(trained, capsys):
     assert Path("out/corrected_a.mrc").stat().st_mtime_ns == first
     noted = [row.path("rlnCorrectedTomoName") for row in TomogramTable.read(Path("tomograms.star")).rows]
     assert [path is not None and path.is_file() for path in noted] == [True, True, False, True, True]
-    assert list(json.loads(Path("out/job.json").read_text())["failures"]) == ["c"]
+    record = json.loads(Path("out/job.json").read_text())
+    assert (record["status"], list(record["failures"])) == ("failed", ["c"])
+    assert "1 of 5" in record["error"]["message"]
     assert "c FAILED" in Path("out/summary.html").read_text()
     assert not [path for path in Path("out").iterdir() if "partial" in path.name]
     events = [event for event in read_progress(Path("out")) if event.stage == "tomograms"]
@@ -348,6 +351,25 @@ def test_a_resumed_refine_keeps_predicted_tomograms(trained):
     run(f"{line} --turns 1")
     assert kept.stat().st_mtime_ns > before
     assert json.loads(Path("isonet_maps/corrected/job.json").read_text())["config"]["turns"] == 1
+
+
+def test_a_prediction_that_fails_after_the_training_is_recorded_and_logged(trained, capsys, monkeypatch):
+    def fail(*_: object) -> None:
+        raise SpisonetError("No disk.")
+
+    line = f"refine tomograms.star {QUICK} --CTF_mode phase_only --save_interval 1"
+    with monkeypatch.context() as patch:
+        patch.setattr("spisonet.tomography.prediction_tasks._predict_with_fitting_tiles", fail)
+        message = failure(line, capsys)
+    record = json.loads(Path("isonet_maps/job.json").read_text())
+    assert (record["status"], record["network"]) == ("failed", "network.safetensors")
+    assert record["error"]["message"] in message
+    for folder in ("isonet_maps", "isonet_maps/corrected"):
+        text = Path(folder, "run.log").read_text()
+        assert text.count("Corrected 0 of 2") == text.count("stopped: 2 of 2 tomograms") == 1
+    run(f"{line} --resume")
+    record = json.loads(Path("isonet_maps/job.json").read_text())
+    assert (record["status"], "error" in record) == ("finished", False)
 
 
 def test_predictions_with_other_options_are_replaced(trained):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from spisonet.commands.main import main
+from spisonet.errors import SpisonetError
 from spisonet.io.mrc import read_volume, write_volume
 
 QUICK = ["--limit_res", "6", "--epochs", "2", "--n_subvolume", "8", "--cube_size", "16", "--filter_base", "4"]
@@ -60,15 +61,36 @@ def test_a_validated_run_says_what_was_recovered_and_how_certain_every_voxel_is(
     assert report["verdict_code"] == "not_validated"
 
 
-def test_a_validation_can_be_repeated_and_resumed(small_case, tmp_path):
+def logged(folder) -> list[str]:
+    return [line.split(" ", 3)[3] for line in (folder / "run.log").read_text().splitlines()]
+
+
+def test_a_validation_can_be_repeated_and_resumed(small_case, tmp_path, capsys):
     out = run(small_case, tmp_path / "out", "--no-report", "--independent")
     words = ["validate", str(out), "--cones", "1", "--turns", "2", "--epochs", "1", "--ncpus", "1"]
+    capsys.readouterr()
     main(words)
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[-1].startswith("Report: ")
+    assert logged(out / "validation") == shown
     record = out / "validation" / "validation.json"
     first = json.loads(record.read_text())
     main([*words, "--resume"])
     again = json.loads(record.read_text())
     assert again["recovery"] == pytest.approx(first["recovery"], abs=1e-5)
+
+
+def test_a_correction_whose_validation_fails_can_be_reported(small_case, tmp_path, capsys, monkeypatch):
+    def fail(*_: object) -> None:
+        raise SpisonetError("The cones are empty.")
+
+    monkeypatch.setattr("spisonet.commands.reconstruct.validate_run", fail)
+    words = ["reconstruct", *small_case.inputs, *QUICK, "--validate", "--output_dir", str(tmp_path / "out")]
+    assert "The cones are empty." in failure(words, capsys)
+    record = json.loads((tmp_path / "out" / "job.json").read_text())
+    assert (record["status"], record["error"]["message"]) == ("finished", "The cones are empty.")
+    assert logged(tmp_path / "out")[-1] == "stopped: The cones are empty."
+    main(["report", str(tmp_path / "out")])
 
 
 def test_null_tests_tell_what_appears(small_case, tmp_path, capsys):
@@ -77,7 +99,11 @@ def test_null_tests_tell_what_appears(small_case, tmp_path, capsys):
     domain = np.zeros_like(mask.data)
     domain[12:17, 10:15, 10:15] = 1
     write_volume(tmp_path / "domain.mrc", mask.with_data(domain))
+    capsys.readouterr()
     main(["nulltest", str(out), "--delete", str(tmp_path / "domain.mrc"), "--epochs", "1", "--ncpus", "1"])
+    shown = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("Null test noise: ") for line in shown)
+    assert logged(out / "null_tests") == shown
     found = json.loads((out / "null_tests" / "null_tests.json").read_text())
     assert found["noise"]["result"] in {"passed", "not_attempted"}
     assert abs(found["noise"]["after"] - found["noise"]["before"]) < 0.05

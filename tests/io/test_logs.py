@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from spisonet.io.logs import LOG_FILE, early_records, keep_early_records, log_to_folder
+from spisonet.io.logs import LOG_FILE, keep_early_records, log_to_folder, take_early_records
 
 log = logging.getLogger("spisonet")
 
@@ -63,7 +63,9 @@ def test_an_error_that_ends_the_run_is_noted(tmp_path):
 def test_early_lines_reach_the_processes_that_a_command_starts(tmp_path):
     with keep_early_records():
         log.info("of the parent")
-        passed_on = early_records()
-    with keep_early_records(passed_on), log_to_folder(tmp_path):
-        log.info("of the child")
-    assert messages(tmp_path) == ["INFO of the parent", "INFO of the child"]
+        passed_on = take_early_records()
+        with keep_early_records(passed_on), log_to_folder(tmp_path):
+            log.info("of the child")
+        with log_to_folder(tmp_path):
+            log.info("of the parent again")
+    assert messages(tmp_path) == ["INFO of the parent", "INFO of the child", "INFO of the parent again"]

@@ -14,6 +14,7 @@ from spisonet.io.config import CommandConfig
 from spisonet.io.events import PROGRESS_FILE, read_progress, report_progress
 from spisonet.io.run_record import (
     changed_option,
+    continued,
     located_config,
     read_job_record,
     record_failure,
@@ -57,6 +58,33 @@ def test_a_failure_is_recorded_with_code_and_option(tmp_path):
     record = read_job_record(tmp_path)
     assert record["status"] == "failed"
     assert record["error"] == {"message": "Too small.", "code": "invalid_option", "field": "epochs"}
+
+
+def test_the_results_of_a_failed_run_are_kept(tmp_path):
+    def run() -> None:
+        with recorded(CONFIG, tmp_path) as result:
+            result["failures"] = {"a": "Damaged."}
+            raise SpisonetError("1 of 2 failed.")
+
+    with pytest.raises(SpisonetError):
+        run()
+    record = read_job_record(tmp_path)
+    assert (record["status"], record["failures"]) == ("failed", {"a": "Damaged."})
+
+
+@pytest.mark.parametrize("stays_finished", [False, True])
+def test_a_failure_after_the_run_is_added_to_its_record(tmp_path, stays_finished):
+    with recorded(CONFIG, tmp_path) as result:
+        result["losses"] = [0.5]
+    with continued(CONFIG, tmp_path, stays_finished=stays_finished):
+        assert read_job_record(tmp_path)["status"] == ("finished" if stays_finished else "running")
+    assert read_job_record(tmp_path)["status"] == "finished"
+    with pytest.raises(SpisonetError), continued(CONFIG, tmp_path, stays_finished=stays_finished):
+        raise SpisonetError("Later.")
+    record = read_job_record(tmp_path)
+    assert record["status"] == ("finished" if stays_finished else "failed")
+    assert (record["losses"], record["error"]["message"]) == ([0.5], "Later.")
+    assert "stopped: Later." in (tmp_path / "run.log").read_text()
 
 
 def test_the_option_of_a_file_at_fault_is_found(tmp_path):
