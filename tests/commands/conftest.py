@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from spisonet.io.atomic import write_json
+from spisonet.io.run_record import JOB_FILE, read_job_record
 from tests.tomography.isonet import QUICK, run
 from tests.tomography.simulation import write_halves
 
@@ -28,4 +30,7 @@ def trained_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(trained_once: Path, project: Path) -> Path:
     """A copy of the project with a trained network, as the working directory."""
     shutil.copytree(trained_once, project, dirs_exist_ok=True)
+    # The original still exists: without this, its inputs would be those of the run to resume.
+    record = read_job_record(project / "isonet_maps")
+    write_json(project / "isonet_maps" / JOB_FILE, record | {"working_directory": str(project)})
     return project
