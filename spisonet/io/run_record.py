@@ -236,19 +236,38 @@ def changed_option(config: CommandConfig, record: dict[str, Any]) -> str | None:
     Options in `CommandConfig.free_on_resume` are ignored.
     """
     working_directory = Path(record.get("working_directory") or Path.cwd())
+    defaults = {name: info.default for name, info in type(config).model_fields.items()}
+    # Records of older versions lack newer options, which then had their default.
+    recorded = config.model_construct(**defaults | record["config"])
+    recorded_output, output = _output_path(recorded, working_directory), _output_path(config, Path.cwd())
+
+    def is_same_file(before: str, now: Path) -> bool:
+        """Compare two places: the same one, or the same one beside a run that was moved or copied."""
+        old, new = os.path.normpath(working_directory / before), os.path.normpath(now.absolute())
+        if old == new or Path(old).resolve() == Path(new).resolve():
+            return True
+        if recorded_output is None or output is None:
+            return False
+        return os.path.relpath(old, recorded_output) == os.path.relpath(new, output)
+
     for name, value in config.model_dump(mode="json").items():
-        # Records of older versions lack newer options, which then had their default.
-        before = record["config"].get(name, type(config).model_fields[name].default)
+        before, now = getattr(recorded, name), getattr(config, name)
         if name in config.free_on_resume:
             continue
-        if isinstance(getattr(config, name), Path) and before is not None:
-            # The same file may be named from another folder, or have been moved together with the run.
-            recorded_path = working_directory / before
-            moved = before == value and not recorded_path.exists()
-            if not moved and recorded_path.resolve() != Path(value).resolve():
+        if isinstance(now, Path) and before is not None:
+            if not is_same_file(str(before), now):
                 return name
-        elif before != value:
+        elif (str(before) if isinstance(before, Path) else before) != value:
             return name
+    return None
+
+
+def _output_path(config: CommandConfig, folder: Path) -> Path | None:
+    """Return the place of the output of a configuration whose paths are relative to a folder."""
+    for name, info in type(config).model_fields.items():
+        value = getattr(config, name)
+        if is_output(name, info) and value is not None:
+            return Path(os.path.normpath(folder / value))
     return None
 
 
@@ -275,14 +294,7 @@ def located_config(config: C, record: dict[str, Any], folder: Path, required: Co
         If a required file is in neither place.
     """
     working_directory = Path(record.get("working_directory") or Path.cwd())
-    recorded_output = next(
-        (
-            working_directory / value
-            for name, value in config
-            if is_output(name, type(config).model_fields[name]) and isinstance(value, Path)
-        ),
-        None,
-    )
+    recorded_output = _output_path(config, working_directory)
     found: dict[str, Path] = {}
     for name, value in config:
         if not isinstance(value, Path) or is_output(name, type(config).model_fields[name]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import ClassVar
 
@@ -234,3 +235,12 @@ def test_a_run_that_was_moved_with_its_inputs_is_resumed(tmp_path, monkeypatch):
     (tmp_path / "a").rename(tmp_path / "b")
     monkeypatch.chdir(tmp_path / "b")
     assert changed_option(ExampleConfig(i1=Path("half1.mrc")), read_job_record(Path("out"))) is None
+
+
+def test_a_copied_project_is_resumed_beside_its_original(tmp_path, monkeypatch):
+    make_run(tmp_path / "a", monkeypatch, Path("half1.mrc"))
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    monkeypatch.chdir(tmp_path / "b")
+    record = read_job_record(Path("out"))
+    assert changed_option(ExampleConfig(i1=Path("half1.mrc")), record) is None
+    assert changed_option(ExampleConfig(i1=Path("half2.mrc")), record) == "i1"
