@@ -180,7 +180,7 @@ def test_a_resumed_run_on_a_gpu_ends_as_an_uninterrupted_one(small_case, tmp_pat
 
 def test_ctrl_c_leaves_a_resumable_run(small_case, tmp_path):
     out = tmp_path / "out"
-    words = [*small_case.inputs, *QUICK, "--epochs", "200", "--output_dir", str(out)]
+    words = [*small_case.inputs, *QUICK, "--epochs", "5000", "--output_dir", str(out)]
     process = subprocess.Popen(
         [str(SCRIPT), "reconstruct", *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
