@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 
 import pytest
 
@@ -95,7 +96,9 @@ def test_command_and_version_are_read_from_a_job_folder(make_job, capsys):
     assert findings["external_reconstruct"]["level"] == "ok"
 
 
-def test_a_job_that_has_not_run_yet_is_read_from_its_note(make_job, capsys):
+def test_a_job_that_has_not_run_yet_is_read_from_its_note(make_job, capsys, monkeypatch):
+    # The log of another program that ran in this process would be printed, too.
+    monkeypatch.setattr(logging.getLogger("spisonet"), "handlers", [])
     job = make_job()
     folder = job.project / "Refine3D" / "job009"
     folder.mkdir()
