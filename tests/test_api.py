@@ -57,6 +57,7 @@ def test_the_corrected_maps_are_those_of_the_command(small_case, tmp_path, metho
         np.testing.assert_array_equal(volume.data, written.data)
         assert volume.origin_angstrom == written.origin_angstrom
         assert written.labels[-1] == result.label
+    np.testing.assert_array_equal(result.full.volume.data, read_volume(out / "corrected_full.mrc").data)
     record = json.loads((out / "job.json").read_text())
     assert record["halves"] == result.halves.as_record()
     assert record["epoch_losses"] == result.epoch_losses

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, overload
 import numpy as np
 
 from spisonet.errors import SpisonetError
-from spisonet.io.labels import DATA, SAMPLING_DENSITY, marks_coupled_halves, read_tokens
+from spisonet.io.labels import DATA, SAMPLING_DENSITY, marks_coupled_halves, marks_full_map, read_tokens
 from spisonet.io.mrc import Volume, read_volume, require_same_grid
 
 if TYPE_CHECKING:
@@ -78,10 +78,14 @@ def checked_half_maps(half1: Volume, half2: Volume | None, mask: Volume | None) 
     Raises
     ------
     SpisonetError
-        If boxes or voxel sizes differ, if both halves are the same map, or if the mask is empty.
+        If boxes or voxel sizes differ, if both halves are the same map, if one is a full map by its header
+        label, or if the mask is empty.
     """
     if half2 is not None:
         require_same_grid(half1, half2)
+        for half in (half1, half2):
+            if marks_full_map(half.labels):
+                raise SpisonetError(f"{half.name} is made of both halves (header label); give a half map.")
     if mask is not None:
         mask = checked_mask(mask, half1)
     if half2 is not None and np.array_equal(half1.data, half2.data):

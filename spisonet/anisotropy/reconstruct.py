@@ -16,6 +16,7 @@ from spisonet.anisotropy.fourier_weights import (
     fourier_weights_from_file,
     reference_weight,
 )
+from spisonet.anisotropy.full_map import AveragedHalves, FullMap
 from spisonet.anisotropy.independence import (
     FOURIER_WEIGHTS,
     NETWORK,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from spisonet.anisotropy.config import ReconstructConfig
     from spisonet.anisotropy.run_inputs import RunInputs
@@ -62,19 +64,22 @@ class CorrectionOptions:
         Correct each half without data of the other one.
     positivity : bool
         Constrain the density inside the mask to at least that of the solvent.
+    full_map : bool
+        Also correct the average of two half maps.
     """
 
     training: TrainingConfig
     method: str = "learn"
     independent: bool = False
     positivity: bool = True
+    full_map: bool = True
 
     @classmethod
-    def from_config(cls, config: ReconstructConfig, box: int) -> CorrectionOptions:
+    def from_config(cls, config: ReconstructConfig, box: int, full_map: bool = True) -> CorrectionOptions:
         """Return the options of a configuration for maps with a box of this many voxels."""
         training = training_config_of(config, box)
         training.warn_of_unused_options()
-        return cls(training, config.method, config.independent, config.positivity)
+        return cls(training, config.method, config.independent, config.positivity, full_map)
 
 
 @dataclass(frozen=True)
@@ -128,12 +133,14 @@ class UnitResult:
 
 @dataclass(frozen=True)
 class CorrectionResult:
-    """Corrected half maps and how they were made.
+    """Corrected half maps, the corrected full map, and how they were made.
 
     Attributes
     ----------
     units : list of UnitResult
         One for each network: a single one for both halves, or one for each half.
+    full : FullMap or None
+        The average of both halves, corrected; None for a single map.
     weights : FourierWeights
         Fourier weights and resolution limit.
     band_rfft : ndarray
@@ -145,6 +152,7 @@ class CorrectionResult:
     """
 
     units: list[UnitResult]
+    full: FullMap | None
     weights: FourierWeights
     band_rfft: NDArray[np.float32]
     halves: HalvesIndependence
@@ -194,9 +202,9 @@ class CorrectionResult:
         """Mean training loss of each epoch, by the name of the unit."""
         return {unit.unit.name: unit.epoch_losses for unit in self.units}
 
-    def data_weight_rfft(self, unit: UnitResult) -> NDArray[np.float32]:
-        """Fraction in 0..1 of each coefficient of a unit's output that is data; 1 beyond the band."""
-        return unit.data_weight_rfft * self.band_rfft + 1 - self.band_rfft
+    def data_weight_rfft(self, within_band_rfft: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Fraction in 0..1 of each coefficient of an output that is data; 1 beyond the band."""
+        return within_band_rfft * self.band_rfft + 1 - self.band_rfft
 
 
 def training_config_of(config: ReconstructConfig, box: int) -> TrainingConfig:
@@ -233,7 +241,7 @@ def reconstruct(
     checkpoint_folder: Path | None = None,
     resume: bool = False,
 ) -> CorrectionResult:
-    """Correct the anisotropy of one or two half maps.
+    """Correct the anisotropy of one or two half maps, and of the average of two.
 
     Called in the main process while the others `join_workers`.
 
@@ -277,17 +285,23 @@ def reconstruct(
     if not weights.learnable[1:].any():
         log.warning("The half maps do not correlate in any shell: nothing is trained or changed.")
     units = training_units(inputs.volumes, options.independent, options.training.seed)
+    averaged = None
+    if inputs.maps.half2 is not None and options.full_map:
+        averaged = AveragedHalves.of(inputs.maps, weights, band, options.positivity)
     # One after the other, so that the memory of the first is free again for the second.
-    results = []
+    results, predictions = [], []
     for unit in units:
         checkpoint = (
             None if checkpoint_folder is None else checkpoint_folder / f"checkpoint{unit.suffix}.safetensors"
         )
-        results.append(
-            _correct_unit(unit, inputs, weights, band, options, memory, processes, checkpoint, resume)
+        result, prediction = _correct_unit(
+            unit, inputs, averaged, weights, band, options, memory, processes, checkpoint, resume
         )
+        results.append(result)
+        predictions += [] if prediction is None else [prediction]
     return CorrectionResult(
         results,
+        None if averaged is None else averaged.corrected(predictions, memory.device),
         weights,
         band,
         _independence(inputs, options),
@@ -299,6 +313,7 @@ def reconstruct(
 def _correct_unit(
     unit: TrainingUnit,
     inputs: RunInputs,
+    averaged: AveragedHalves | None,
     weights: FourierWeights,
     band: NDArray[np.float32],
     options: CorrectionOptions,
@@ -306,7 +321,8 @@ def _correct_unit(
     processes: ProcessGroup,
     checkpoint: Path | None,
     resume: bool,
-) -> UnitResult:
+) -> tuple[UnitResult, Tensor | None]:
+    """Correct the maps of a unit; also return the network's prediction of the average, if any."""
     device = memory.device
     empty_cache(device)
     maps = [volume.data for volume in unit.volumes]
@@ -320,7 +336,7 @@ def _correct_unit(
         unit.name,
     )
     deconvolved = deconvolve(measurement, maps, scales)
-    corrected, losses, network = deconvolved, [], None
+    corrected, losses, network, of_average = deconvolved, [], None, None
     if options.method != DECONVOLVE and weights.learnable[1:].any():
         job = replace(options.training, seed=unit.seed).training_job(
             unit.name, measurement, memory, processes.count, inputs.start_network
@@ -329,7 +345,10 @@ def _correct_unit(
         assert prediction is not None
         corrected, losses = recombine(measurement, prediction, maps, scales), trainer.epoch_losses
         network = trainer.average if options.training.epochs else None
-    return UnitResult(
+        if averaged is not None:
+            log.info("Predicting the average of both halves (%s).", unit.name)
+            of_average = job.predict(trainer, averaged.measurement, device)
+    result = UnitResult(
         unit=unit,
         corrected=corrected,
         deconvolved=deconvolved,
@@ -338,6 +357,7 @@ def _correct_unit(
         epoch_losses=losses,
         network=network,
     )
+    return result, of_average
 
 
 def training_units(volumes: list[Volume], independent: bool, seed: int) -> list[TrainingUnit]:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 FSC3D_FILE = "FSC3D.mrc"
 CORRECTED_PREFIX, CLASSICAL_PREFIX, DATA_WEIGHT_STEM = "corrected_", "classical_", "data_weight"
+FULL_MAP, FILTERED_SUFFIX, SHARPENED_SUFFIX = "full", "_filtered", "_sharpened"
+FULL_MAP_NAMES = (FULL_MAP, FULL_MAP + FILTERED_SUFFIX, FULL_MAP + SHARPENED_SUFFIX)
 RESULT_PATTERNS = (
     *(f"{CORRECTED_PREFIX}*.mrc", f"{CLASSICAL_PREFIX}*.mrc", f"{DATA_WEIGHT_STEM}*.mrc"),
     *("network*.safetensors", "checkpoint*.safetensors"),
@@ -163,10 +165,13 @@ def with_reference(config: ReconstructConfig, maps: HalfMaps) -> tuple[HalfMaps,
 
 
 def output_names(volumes: list[Volume]) -> list[str]:
-    """Return distinct names of the corrected maps: those of the inputs without folder and suffix."""
+    """Return distinct names of the corrected half maps: those of the inputs without folder and suffix.
+
+    The names of the full map's files are not used.
+    """
     names = [MAP_SUFFIX.sub("", volume.name.rsplit("/", 1)[-1]) for volume in volumes]
     names = ["_".join(name.split()) for name in names]  # spaces separate the values of a STAR file
-    if len(set(names)) < len(names):
+    if len(set(names)) < len(names) or not set(names).isdisjoint(FULL_MAP_NAMES):
         return [f"{name}_half{index}" for index, name in enumerate(names, start=1)]
     return names
 

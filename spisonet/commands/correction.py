@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from spisonet.anisotropy.full_map import LABEL
 from spisonet.anisotropy.reconstruct import (
     CorrectionOptions,
     CorrectionResult,
@@ -17,7 +18,10 @@ from spisonet.anisotropy.run_inputs import (
     CLASSICAL_PREFIX,
     CORRECTED_PREFIX,
     DATA_WEIGHT_STEM,
+    FILTERED_SUFFIX,
     FSC3D_FILE,
+    FULL_MAP,
+    SHARPENED_SUFFIX,
     output_names,
     read_run_inputs,
 )
@@ -39,6 +43,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from spisonet.anisotropy.config import ReconstructConfig
+    from spisonet.anisotropy.full_map import FullMap
+    from spisonet.anisotropy.recombination import CorrectedMap
     from spisonet.learning.memory import Memory
     from spisonet.learning.process_group import ProcessGroup
 
@@ -46,7 +52,7 @@ log = logging.getLogger("spisonet")
 
 
 def correct_into_folder(
-    config: ReconstructConfig, memory: Memory, processes: ProcessGroup, figures: bool = True
+    config: ReconstructConfig, memory: Memory, processes: ProcessGroup, halves_only: bool = False
 ) -> CorrectionResult:
     """Correct half maps and write the results into ``config.output_dir``.
 
@@ -60,8 +66,8 @@ def correct_into_folder(
         Device, and how much of its memory may be used.
     processes : ProcessGroup
         Processes that train together.
-    figures : bool
-        Draw the figures.
+    halves_only : bool
+        Neither correct the average of the halves nor draw figures.
 
     Raises
     ------
@@ -69,7 +75,7 @@ def correct_into_folder(
         If an input or option is unusable (nothing is written then), or if training fails.
     """
     inputs = read_run_inputs(config)
-    options = CorrectionOptions.from_config(config, inputs.maps.half1.box)
+    options = CorrectionOptions.from_config(config, inputs.maps.half1.box, full_map=not halves_only)
     if options.training.cube_size != config.cube_size:
         log.info(
             "Subvolumes of %d instead of %d voxels fit into the box of %d voxels.",
@@ -92,15 +98,18 @@ def correct_into_folder(
         result = reconstruct(inputs, weights, options, memory, processes, folder, config.resume)
         record["device"], record["processes"] = str(memory.device), processes.count
         record.update(_write_results(folder, names, inputs.volumes, result))
-        record["figures"] = _draw_figures(folder, inputs.volumes, inputs.mask, result) if figures else []
+        record["figures"] = [] if halves_only else _draw_figures(folder, inputs.volumes, inputs.mask, result)
         log.info("Corrected maps are in %s.", folder)
     return result
 
 
 def _remove_old_results(folder: Path, names: list[str]) -> None:
     """Remove the training state and networks of another run, and its maps of the same names."""
+    names = [*names, FULL_MAP]
     maps = [
-        folder / f"{CORRECTED_PREFIX}{name}{suffix}.mrc" for name in names for suffix in ("", "_filtered")
+        folder / f"{CORRECTED_PREFIX}{name}{suffix}.mrc"
+        for name in names
+        for suffix in ("", FILTERED_SUFFIX, SHARPENED_SUFFIX)
     ]
     maps += [folder / f"{DATA_WEIGHT_STEM}{suffix}.mrc" for suffix in ("", *(f"_{name}" for name in names))]
     maps += [folder / f"{CLASSICAL_PREFIX}{name}.mrc" for name in names]
@@ -117,18 +126,13 @@ def _write_results(
             path = folder / f"network{unit.unit.suffix}.safetensors"
             save_network(path, unit.network, {"trained_on": unit.unit.name})
             log.info("Wrote %s", path)
-        weight = result.data_weight_rfft(unit)
+        weight = result.data_weight_rfft(unit.data_weight_rfft)
         path = folder / f"{DATA_WEIGHT_STEM}{unit.unit.suffix}.mrc"
         _write_fourier_volume(path, volumes[0], weight, "data weight", DATA_WEIGHT)
     label = result.label
     log.info("Header label: %s", label)
     for name, volume, corrected in zip(names, volumes, result.corrected, strict=True):
-        for path, data in (
-            (folder / f"{CORRECTED_PREFIX}{name}.mrc", corrected.whole),
-            (folder / f"{CORRECTED_PREFIX}{name}_filtered.mrc", corrected.filtered),
-        ):
-            write_volume(path, volume.with_data(data), label)
-            log.info("Wrote %s", path)
+        _write_corrected(folder, name, volume, corrected, label)
     classical = [f"{CLASSICAL_PREFIX}{name}.mrc" for name in names] if result.method == "learn" else []
     for name, volume, deconvolved in zip(classical, volumes, result.deconvolved, strict=False):
         own_label = result.deconvolved_halves.label("deconvolve")
@@ -142,7 +146,33 @@ def _write_results(
         "epoch_losses": result.epoch_losses,
         "corrected_maps": [f"{CORRECTED_PREFIX}{name}.mrc" for name in names],
         "classical_maps": classical,
+        "full_map": None if result.full is None else _write_full_map(folder, result.full, result),
     }
+
+
+def _write_full_map(folder: Path, full: FullMap, result: CorrectionResult) -> dict[str, Any]:
+    """Write the corrected average of both halves; return its entry in ``job.json``."""
+    _write_corrected(folder, FULL_MAP, full.average, full.corrected, LABEL)
+    weight = result.data_weight_rfft(full.data_weight_rfft)
+    path = folder / f"{DATA_WEIGHT_STEM}_{FULL_MAP}.mrc"
+    _write_fourier_volume(path, full.average, weight, "data weight of the full map", DATA_WEIGHT)
+    classical = None
+    if result.method == "learn":
+        classical = f"{CLASSICAL_PREFIX}{FULL_MAP}.mrc"
+        write_volume(folder / classical, full.average.with_data(full.deconvolved.whole), LABEL)
+    return {
+        "corrected": f"{CORRECTED_PREFIX}{FULL_MAP}.mrc",
+        "classical": classical,
+        "unmeasured_fraction": round(full.unmeasured_fraction, 4),
+    }
+
+
+def _write_corrected(folder: Path, name: str, like: Volume, corrected: CorrectedMap, label: str) -> None:
+    """Write a corrected map, and the same map filtered to the resolution limit."""
+    for suffix, data in (("", corrected.whole), (FILTERED_SUFFIX, corrected.filtered)):
+        path = folder / f"{CORRECTED_PREFIX}{name}{suffix}.mrc"
+        write_volume(path, like.with_data(data), label)
+        log.info("Wrote %s", path)
 
 
 def _write_fourier_volume(

@@ -133,7 +133,7 @@ def _correct_null_maps(
         "epochs": epochs,
         "resume": resume and (folder / JOB_FILE).is_file(),
     }
-    result = correct_into_folder(ReconstructConfig.from_options(options), memory, processes, figures=False)
+    result = correct_into_folder(ReconstructConfig.from_options(options), memory, processes, halves_only=True)
     half1, half2 = result.corrected
     return NullCorrection(half1.whole, half2.whole, half1.filtered, result.corrected_by_shell)
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 MAX_LABELS, LABEL_LENGTH = 10, 79  # of an MRC header
 HALVES = "halves"  # whether the noise of two corrected half maps is independent
 COUPLED, INDEPENDENT, SINGLE = "coupled", "independent", "single"  # values of `HALVES`
+BOTH = "both"  # value of `HALVES`: the map is made of both halves and is not a half map
 DATA = "data"  # quantity in the volume, if it is not a density
 # Values of `DATA`.
 SAMPLING_DENSITY, FSC_3D, DATA_WEIGHT = "fourier-sampling-density", "3d-fsc", "data-weight"
@@ -77,3 +78,8 @@ def marks_coupled_halves(labels: Iterable[str]) -> bool:
     """Return whether a map's header labels say that its half and the other one are not independent."""
     labels = list(labels)
     return COUPLED in read_tokens(labels).get(HALVES, ()) or any(COUPLED_BEFORE_TOKENS in t for t in labels)
+
+
+def marks_full_map(labels: Iterable[str]) -> bool:
+    """Return whether a map's header labels say that it is made of both halves, so that it is no half map."""
+    return BOTH in read_tokens(labels).get(HALVES, ())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -75,6 +75,19 @@ class Measurement:
             for name, value in vars(self).items()
         }
         return Measurement(**moved)
+
+    def averaged(self) -> Measurement:
+        """Return the measurement by the mean of the two halves, with the weights of its own noise level.
+
+        `data` is ``(1, z, y, x)``; see `weight_of_average` for the weights.
+        """
+        views = self.view_weight_rfft
+        return replace(
+            self,
+            data=self.data.mean(dim=0, keepdim=True),
+            fsc_weight_rfft=weight_of_average(self.fsc_weight_rfft),
+            view_weight_rfft=None if views is None else weight_of_average(views),
+        )
 
     @property
     def n_halves(self) -> int:
@@ -210,3 +223,23 @@ class Measurement:
             mixed = torch.lerp(self.constrain(completed), expected, prior_weight)
             completed = irfft3((rfft3(mixed) * missing).add_(measured), self.shape)
         return completed
+
+
+def weight_of_average(weight_rfft: Tensor) -> Tensor:
+    """Return the Fourier weight of the mean of two halves from that of one half.
+
+    The weight of one half with the signal-to-noise ratio ``S`` is ``w = S / (1 + S)``, so that
+    ``S = w / (1 - w)``. In the mean of two halves the signal is the same and the variance of the independent
+    noise is half as large: its signal-to-noise ratio is ``2 S``, and its weight is
+    ``2 S / (1 + 2 S) = 2 w / (1 + w)``.
+
+    Parameters
+    ----------
+    weight_rfft : Tensor
+        Weight of one half in 0..1, of any shape.
+
+    References
+    ----------
+    Rosenthal & Henderson (2003) J. Mol. Biol. 333, 721-745, whose ``C_ref`` is the square root of it.
+    """
+    return 2.0 * weight_rfft / (1.0 + weight_rfft)

@@ -102,20 +102,28 @@ class SelfTrainingObjective:
         self._cube_size = cube_size
         weight_rfft = measurement.fsc_weight_rfft.cpu().numpy()
         self._weight = FourierWeight(weight_rfft, measurement.shape[0], measurement.data.device)
-        self._max_oversampling = max_oversampling
-        self._training = FilledMapTraining(
-            measurement.data if measurement.n_halves == 2 else measurement.weighted_data,
-            self._weight,
-            measurement.subvolume_centres,
-            cube_size,
-            measurement.band_fraction,
-            missing_weight,
-            max_oversampling,
-        )
+        self._missing_weight, self._max_oversampling = missing_weight, max_oversampling
+        self._source: FilledMapTraining | None = None
         self._constrained = measurement.weighted_data
         if measurement.has_constraints:
             constrained = measurement.complete_by_constraints()
             self._constrained = apply_filter(constrained, measurement.fsc_weight_rfft)
+
+    @property
+    def _training(self) -> FilledMapTraining:
+        """Source of subvolumes, made at the first use: predictions alone do not need its memory."""
+        if self._source is None:
+            measurement = self._measurement
+            self._source = FilledMapTraining(
+                measurement.data if measurement.n_halves == 2 else measurement.weighted_data,
+                self._weight,
+                measurement.subvolume_centres,
+                self._cube_size,
+                measurement.band_fraction,
+                self._missing_weight,
+                self._max_oversampling,
+            )
+        return self._source
 
     def begin_epoch(self, number: int) -> None:
         """Do nothing: all epochs are equal."""
@@ -150,7 +158,7 @@ class SelfTrainingObjective:
         if not measurement.has_constraints:
             return prediction
         total = prediction
-        self._training.discard_completed()
+        self._discard_completed()
         averaging = RotationalAveraging(measurement, self._weight, self._max_oversampling)
         rng = np.random.default_rng(ROTATION_SEED)
         for _ in range(PREDICTION_PASSES):
@@ -183,10 +191,15 @@ class SelfTrainingObjective:
         measurement = self._measurement
         if not measurement.has_constraints:
             return
-        self._training.discard_completed()
+        self._discard_completed()
         averaging = RotationalAveraging(measurement, self._weight, self._max_oversampling)
         rotations = draw_rotations(n_rotations, np.random.default_rng(seed), measurement.data.device)
         yield from averaging.predictions(predict, measurement.complete(prediction), rotations)
+
+    def _discard_completed(self) -> None:
+        """Free the memory of the completed map, if there is one."""
+        if self._source is not None:
+            self._source.discard_completed()
 
     def _first_prediction(self, predict: Callable[[Tensor], Tensor]) -> Tensor:
         """Predict from the map completed with mask and positivity only, filtered as in training."""

@@ -242,6 +242,13 @@ class Trainer:
 
     def predict(self, volumes: Tensor) -> Tensor:
         """Apply the averaged network to whole volumes ``(n, z, y, x)``; all processes take part."""
+        return self._predict(volumes, self._group)
+
+    def predict_locally(self, volumes: Tensor) -> Tensor:
+        """Apply the averaged network to volumes ``(n, z, y, x)`` without the other processes."""
+        return self._predict(volumes.to(self._device), SINGLE_PROCESS)
+
+    def _predict(self, volumes: Tensor, group: ProcessGroup) -> Tensor:
         while True:
             try:
                 with torch.no_grad():
@@ -249,24 +256,17 @@ class Trainer:
                         lambda v: self.backend.apply(self.average, v),
                         volumes,
                         self.tile_size,
-                        group=self._group,
+                        group=group,
                     )
             except (RuntimeError, MemoryError) as error:
                 smaller = clip_tile(self.tile_size // 2)
                 # Other processes would continue with the larger tiles.
-                single = self._group.count == 1
+                single = group.count == 1
                 if not (is_out_of_memory(error) and single and smaller < self.tile_size):
                     raise
             self.tile_size = smaller
             log.info("Out of memory: predicting in tiles of %d voxels from now on.", smaller)
             empty_cache(self._device)
-
-    def predict_locally(self, volumes: Tensor) -> Tensor:
-        """Apply the averaged network to volumes ``(n, z, y, x)`` without the other processes."""
-        with torch.no_grad():
-            return predict_volumes(
-                lambda v: self.backend.apply(self.average, v), volumes.to(self._device), self.tile_size
-            )
 
     def update(self) -> Tensor:
         """Update the weights once; return this process's share of the mean loss, on the device."""

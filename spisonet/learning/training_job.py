@@ -80,6 +80,25 @@ class TrainingJob:
         trainer = Trainer(self.network, objective, self.options, device, self.tile_size, fingerprint, group)
         return trainer, objective
 
+    def predict(self, trainer: Trainer, data: TrainingData, device: torch.device) -> Tensor | None:
+        """Predict other data than those of the training with its network, in this process alone.
+
+        Parameters
+        ----------
+        trainer : Trainer
+            With the trained network.
+        data : TrainingData
+            Data to predict, such as the average of the halves that the network was trained on.
+        device : torch.device
+            Device of this process.
+
+        Returns
+        -------
+        Tensor or None
+            As `Objective.predict`.
+        """
+        return self.make_objective(data.to(device)).predict(trainer.predict_locally)
+
 
 def train(
     training_job: TrainingJob,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from spisonet.analysis.half_maps import HalfMaps, read_half_maps
 from spisonet.anisotropy.config import ReconstructConfig
 from spisonet.anisotropy.independence import HalvesIndependence
-from spisonet.anisotropy.run_inputs import DATA_WEIGHT_STEM, with_reference
+from spisonet.anisotropy.run_inputs import DATA_WEIGHT_STEM, FILTERED_SUFFIX, with_reference
 from spisonet.errors import SpisonetError
 from spisonet.fourier.grids import half_from_centred
 from spisonet.io.mrc import Volume, read_volume
@@ -127,4 +127,4 @@ class FinishedRun:
 
     def filtered_path(self, corrected: str) -> Path:
         """Return the path of a corrected map that is filtered to the resolution limit."""
-        return self.folder / corrected.replace(".mrc", "_filtered.mrc")
+        return self.folder / corrected.replace(".mrc", f"{FILTERED_SUFFIX}.mrc")

@@ -60,6 +60,10 @@ def test_top_views_of_hemagglutinin_regain_the_unmeasured_directions(example, tm
     assert scores[1] > scores[0] + 0.05
     assert scores[2] > scores[1] + 0.03
     assert correlation(after, truth, measured) > correlation(before, truth, measured) - 0.003
+    other, full = (spectrum(tmp_path / "learned" / f"corrected_{name}.mrc") for name in ("half2", "full"))
+    for region in (unmeasured, measured):
+        of_halves = [correlation(half, truth, region) for half in (after, other)]
+        assert correlation(full, truth, region) > max(of_halves)
 
 
 def test_halves_of_pure_noise_gain_no_common_structure(example, tmp_path):

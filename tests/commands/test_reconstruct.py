@@ -60,9 +60,13 @@ def test_a_run_leaves_maps_figures_weights_and_records(done):
         "corrected_half1_filtered.mrc",
         "corrected_half2.mrc",
         "corrected_half2_filtered.mrc",
+        "corrected_full.mrc",
+        "corrected_full_filtered.mrc",
         "data_weight.mrc",
+        "data_weight_full.mrc",
         "classical_half1.mrc",
         "classical_half2.mrc",
+        "classical_full.mrc",
         "checkpoint.safetensors",
         "network.safetensors",
         *(f"{name}.{kind}" for name in ("slices", "fourier", "fsc", "loss") for kind in ("png", "svg")),
@@ -105,6 +109,59 @@ def test_beyond_the_limit_nothing_is_touched_and_what_was_measured_is_kept(done)
     assert np.linalg.norm((new - own)[kept]) < 0.3 * np.linalg.norm(own[kept])
     filtered = rfft3(read_volume(out / "corrected_half2_filtered.mrc").data - level)
     assert np.abs(filtered[beyond]).max() < 1e-3 * scale
+
+
+def spectrum_of(path: Path) -> np.ndarray:
+    """Spectrum of a map without its grey level, whose rounding would hide the rest."""
+    data = read_volume(path).data.astype(np.float64)
+    return np.fft.rfftn(data - data.mean())
+
+
+@pytest.mark.parametrize(
+    "words", [[], ["--independent"], ["--objective", "ei"], ["--method", "deconvolve"]], ids=" ".join
+)
+def test_the_full_map_is_made_of_both_halves(small_case, tmp_path, words):
+    out = reconstruct(small_case, tmp_path / "out", *words)
+    full, first = read_volume(out / "corrected_full.mrc"), read_volume(small_case.half1)
+    assert (full.origin_angstrom, full.nstart) == (first.origin_angstrom, first.nstart)
+    assert read_tokens(full.labels) == {HALVES: {"both"}}
+    assert full.data.mean() == pytest.approx(first.data.mean(), abs=0.01 * float(first.data.std()))
+    spectra = [spectrum_of(path) for path in (small_case.half1, small_case.half2)]
+    average, corrected = (spectra[0] + spectra[1]) / 2, spectrum_of(out / "corrected_full.mrc")
+    n = full.box
+    radius = radius_rfft((n, n, n))
+    limit, scale = n * 2.0 / 6, np.abs(average[radius > n * 2.0 / 6]).max()
+    assert np.abs(corrected - average)[radius > limit].max() < 1e-3 * scale
+    assert np.abs(spectrum_of(out / "corrected_full_filtered.mrc")[radius > limit]).max() < 1e-3 * scale
+    weight = np.fft.ifftshift(read_volume(small_case.fsc3d).data)[..., : n // 2 + 1]
+    kept = (weight > 0.9) & (radius < limit) & (radius > 0)
+    assert np.linalg.norm((corrected - average)[kept]) < 0.3 * np.linalg.norm(average[kept])
+    record = json.loads((out / "job.json").read_text())
+    assert record["full_map"]["corrected"] == "corrected_full.mrc"
+    assert record["full_map"]["classical"] == (None if "deconvolve" in words else "classical_full.mrc")
+    assert record["full_map"]["unmeasured_fraction"] < record["unmeasured_fraction"]
+
+
+def test_a_full_map_is_refused_as_a_half_map(done, capsys):
+    case, out = done
+    words = [
+        str(out / "corrected_full.mrc"),
+        str(case.half2),
+        *QUICK,
+        "--output_dir",
+        str(out.parent / "again"),
+    ]
+    assert "corrected_full.mrc is made of both halves" in failure(words, capsys)
+
+
+def test_a_missing_full_map_is_predicted_by_resuming_the_finished_run(done):
+    case, out = done
+    path = out / "corrected_full.mrc"
+    before = read_volume(path).data
+    path.unlink()
+    (out / "corrected_half1.mrc").unlink()
+    reconstruct(case, out, "--resume")
+    np.testing.assert_array_equal(read_volume(path).data, before)
 
 
 def test_inputs_are_not_modified(small_case, tmp_path):
@@ -228,6 +285,8 @@ def test_one_half_alone(small_case, tmp_path):
     words = [str(small_case.half1), "--aniso_file", str(small_case.fsc3d), "--mask", str(small_case.mask)]
     main(["reconstruct", *words, *QUICK[2:], "--output_dir", str(tmp_path / "out")])
     assert "this map alone" in read_volume(tmp_path / "out" / "corrected_half1.mrc").labels[-1]
+    assert not list((tmp_path / "out").glob("*_full*"))
+    assert json.loads((tmp_path / "out" / "job.json").read_text())["full_map"] is None
 
 
 def test_without_aniso_file_mask_and_limit(small_case, tmp_path):
@@ -321,6 +380,18 @@ def test_halves_of_one_name_do_not_overwrite_each_other(small_case, tmp_path):
     words = [str(small_case.half1), str(second), "--aniso_file", str(small_case.fsc3d)]
     main(["reconstruct", *words, *QUICK, "--output_dir", str(tmp_path / "out")])
     assert (tmp_path / "out" / "corrected_half1_half2.mrc").is_file()
+
+
+def test_a_half_map_does_not_take_the_name_of_the_full_map(small_case, tmp_path):
+    named = tmp_path / "full.mrc"
+    named.write_bytes(small_case.half1.read_bytes())
+    out = tmp_path / "out"
+    words = [str(named), *small_case.inputs[1:], "--method", "deconvolve", "--limit_res", "6", "--no-report"]
+    main(["reconstruct", *words, "--output_dir", str(out)])
+    assert json.loads((out / "job.json").read_text())["corrected_maps"] == [
+        "corrected_full_half1.mrc", "corrected_half2_half2.mrc",
+    ]  # fmt: skip
+    assert read_tokens(read_volume(out / "corrected_full.mrc").labels) == {HALVES: {"both"}}
 
 
 def write_like(path: Path, like: Path, change) -> str:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
+from spisonet.learning.measurement import weight_of_average
 from spisonet.learning.spectra import rfft3
 
 
@@ -91,3 +94,28 @@ def test_a_network_is_applied_inside_the_box_around_the_support(measurement_fact
 def test_moving_a_measurement_changes_nothing(measurement_factory):
     measurement = measurement_factory()
     assert measurement.to("cpu").fingerprint == measurement.fingerprint
+
+
+@given(st.floats(0, 1e4))
+def test_the_weight_of_the_average_is_that_of_twice_the_signal_to_noise_ratio(ssnr):
+    of_half = torch.tensor(ssnr / (1 + ssnr), dtype=torch.float64)
+    assert abs(float(weight_of_average(of_half)) - 2 * ssnr / (1 + 2 * ssnr)) < 1e-9
+
+
+def test_the_average_has_half_the_noise_variance_and_its_own_weights(measurement_factory):
+    quiet, noisy = (measurement_factory(n=32, noise=noise) for noise in (0.0, 0.5))
+    noisy = replace(noisy, fsc_weight_rfft=0.8 * noisy.fsc_weight_rfft)
+    average = noisy.averaged()
+    assert average.data.shape == (1, *noisy.shape)
+    errors = [(data - quiet.data[0]).square().mean() for data in (*noisy.data, *average.data)]
+    assert abs(float(errors[2] / (errors[0] + errors[1])) - 0.25) < 0.01
+    measured = noisy.fsc_weight_rfft > 0
+    torch.testing.assert_close(average.fsc_weight_rfft, measured * (1.6 / 1.8))
+    assert average.view_weight_rfft is None
+    assert average.unmeasured_fraction < noisy.unmeasured_fraction
+    views = replace(noisy, view_weight_rfft=0.5 * noisy.fsc_weight_rfft).averaged().view_weight_rfft
+    torch.testing.assert_close(views, measured * (0.8 / 1.4))
+    assert (
+        replace(average, data=noisy.data, fsc_weight_rfft=noisy.fsc_weight_rfft).fingerprint
+        == noisy.fingerprint
+    )

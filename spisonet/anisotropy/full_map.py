@@ -1,0 +1,119 @@
+"""The full map: the average of the two half maps, corrected with its own noise level."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from spisonet.analysis.normalisation import GreyScale
+from spisonet.anisotropy.constraints import deconvolve
+from spisonet.anisotropy.preparation import prepare_measurement
+from spisonet.anisotropy.recombination import CorrectedMap, recombine
+from spisonet.io.labels import BOTH, label_with_tokens
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from spisonet.analysis.half_maps import HalfMaps
+    from spisonet.anisotropy.fourier_weights import FourierWeights
+    from spisonet.io.mrc import Volume
+    from spisonet.learning.measurement import Measurement
+
+CPU = torch.device("cpu")
+LABEL = label_with_tokens("spisonet: corrected full map, from both halves, not a half map", halves=BOTH)
+
+
+@dataclass(frozen=True)
+class FullMap:
+    """The corrected average of two half maps: the map to build into, not a half map.
+
+    Attributes
+    ----------
+    average : Volume
+        Mean of the two input half maps.
+    corrected, deconvolved : CorrectedMap
+        The average as corrected, and as corrected without a network.
+    data_weight_rfft : ndarray
+        ``(n, n, n // 2 + 1)`` weight in 0..1 with which the averaged data are kept within the band.
+    unmeasured_fraction : float
+        Fraction in 0..1 of the band that is unmeasured.
+    """
+
+    average: Volume
+    corrected: CorrectedMap
+    deconvolved: CorrectedMap
+    data_weight_rfft: NDArray[np.float32]
+    unmeasured_fraction: float
+
+    @property
+    def volume(self) -> Volume:
+        """The corrected average with the header geometry of half map 1."""
+        return self.average.with_data(self.corrected.whole)
+
+
+@dataclass(frozen=True)
+class AveragedHalves:
+    """The average of two half maps, ready to be predicted and completed.
+
+    Attributes
+    ----------
+    volume : Volume
+        Mean of the two half maps in grey values.
+    scale : GreyScale
+        Its grey scale: the mean of those of the halves.
+    measurement : Measurement
+        On the CPU; see `Measurement.averaged`.
+    """
+
+    volume: Volume
+    scale: GreyScale
+    measurement: Measurement
+
+    @classmethod
+    def of(
+        cls,
+        maps: HalfMaps,
+        weights: FourierWeights,
+        band_rfft: NDArray[np.float32],
+        positivity: bool,
+    ) -> AveragedHalves:
+        """Average two half maps.
+
+        Parameters
+        ----------
+        maps : HalfMaps
+            Two half maps, and a mask if there is one.
+        weights, band_rfft, positivity
+            As for `prepare_measurement`.
+        """
+        assert maps.half2 is not None
+        halves = [maps.half1.data, maps.half2.data]
+        mask = None if maps.mask is None else maps.mask.data
+        measurement, scales = prepare_measurement(halves, weights, band_rfft, mask, CPU, positivity)
+        first, second = scales
+        scale = GreyScale((first.solvent + second.solvent) / 2, (first.deviation + second.deviation) / 2)
+        average = maps.half1.with_data((halves[0] + halves[1]) / np.float32(2))
+        return cls(average, scale, measurement.averaged())
+
+    def corrected(self, predictions: list[torch.Tensor], device: torch.device) -> FullMap:
+        """Complete the average with the mean of predictions ``(1, n, n, n)``.
+
+        Without a prediction, mask and positivity constraints alone complete it.
+        """
+        measurement = self.measurement.to(device)
+        maps, scales = [self.volume.data], [self.scale]
+        (deconvolved,) = deconvolve(measurement, maps, scales)
+        corrected = deconvolved
+        if predictions:
+            prediction = torch.stack(predictions).mean(dim=0).to(device)
+            (corrected,) = recombine(measurement, prediction, maps, scales)
+        return FullMap(
+            self.volume,
+            corrected,
+            deconvolved,
+            measurement.data_weight_rfft.cpu().numpy(),
+            measurement.unmeasured_fraction,
+        )
