@@ -21,15 +21,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from run import SMALL
-from simulate import Case, draw_views, simulate
 
+sys.path.append(str(Path(__file__).parents[2]))  # the checkout
+from benchmarks.quality.run_simulated import SMALL
+from benchmarks.quality.simulate import SPREAD_DEGREES, Case, simulate
+from benchmarks.quality.views import draw_views
 from spisonet.analysis.half_maps import HalfMaps
 from spisonet.analysis.orientation_diagnostics import Diagnosis, diagnose
 from spisonet.geometry.rotations import random_rotations, rotation_vector_matrices
 from spisonet.io.mrc import Volume
-
-sys.path.append(str(Path(__file__).parents[2]))
 from tests.analysis.misaligned import simulate_misaligned
 from tests.anisotropy.simulation import even_views, simulate_half_maps
 
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
+
+    Errors = Callable[[np.random.Generator], NDArray[np.float64]]
 
 EXPECTED = {"top": "severe", "side": "severe", "two": "anisotropy", "even": "none"}
 ACTIN = Case("actin", "actin_3mfp.pdb", 56, 3.0, 7.5, views="even")
@@ -89,7 +91,7 @@ def test_cases(args: argparse.Namespace) -> Iterator[Row]:
         for views, expected in EXPECTED.items():
             case = replace(particle, views=views)
             simulated = simulate(case, args.models, args.seed)
-            angles = draw_views(views, np.random.default_rng(args.seed))
+            angles = draw_views(views, N_VIEWS, SPREAD_DEGREES, np.random.default_rng(args.seed))
             halves = [simulated.half1, simulated.half2, simulated.mask]
             yield diagnose_case(case.name, views, expected, halves, case.voxel_size, angles)
 
@@ -109,7 +111,7 @@ def development_cases(args: argparse.Namespace) -> Iterator[Row]:
 def cluster(axis: tuple[float, float, float], spread: float, n: int = N_VIEWS) -> NDArray[np.float64]:
     """Draw views about an axis."""
     views = np.array(axis) + np.tan(np.radians(spread)) * np.random.default_rng(0).normal(size=(n, 3))
-    return views / np.linalg.norm(views, axis=1, keepdims=True)
+    return np.asarray(views / np.linalg.norm(views, axis=1, keepdims=True))
 
 
 def true_poses() -> Iterator[tuple[str, str, NDArray[np.float64]]]:
@@ -125,11 +127,11 @@ def true_poses() -> Iterator[tuple[str, str, NDArray[np.float64]]]:
             "anisotropy",
             np.concatenate([cluster((0, 0, 1), 8, half), cluster(other, 8, half)]),
         )
-    angle = np.random.default_rng(1).uniform(0, 2 * np.pi, N_VIEWS)
+    azimuth = np.random.default_rng(1).uniform(0, 2 * np.pi, N_VIEWS)
     yield (
         "side views all around one axis",
         "none",
-        np.stack([np.cos(angle), np.sin(angle), np.zeros(N_VIEWS)], axis=1),
+        np.stack([np.cos(azimuth), np.sin(azimuth), np.zeros(N_VIEWS)], axis=1),
     )
     for percent in (5, 20, 50):
         n_even = N_VIEWS * percent // 100
@@ -137,15 +139,13 @@ def true_poses() -> Iterator[tuple[str, str, NDArray[np.float64]]]:
         yield f"one axis, 8°, and {percent} % even", "none" if percent == 50 else "anisotropy", views
 
 
-def wrong_poses() -> Iterator[tuple[str, str, NDArray[np.float64], NDArray[np.float64], Callable]]:
+def wrong_poses() -> Iterator[tuple[str, str, NDArray[np.float64], NDArray[np.float64], Errors]]:
     """Yield name, expected strategy, views with true and with wrong poses, and a generator of pose errors."""
 
     def any_rotation(rng: np.random.Generator) -> NDArray[np.float64]:
         return random_rotations(N_ERRORS, rng)
 
-    def rotated_by(
-        degrees: float, upright: bool = False
-    ) -> Callable[[np.random.Generator], NDArray[np.float64]]:
+    def rotated_by(degrees: float, upright: bool = False) -> Errors:
         def draw(rng: np.random.Generator) -> NDArray[np.float64]:
             axes = rng.normal(size=(N_ERRORS, 3)) * ([1, 1, 0] if upright else [1, 1, 1])
             axes /= np.linalg.norm(axes, axis=1, keepdims=True)

@@ -1,185 +1,254 @@
-"""Methods that the quality benchmark compares; each corrects half map 1 of a simulated case.
+"""Methods that the quality benchmark compares.
 
-``input``
-    Half map 1, uncorrected.
-``constraints``
-    Iterative completion with data, mask and positivity, without a network.
-``deconvolve``
-    The classical baseline, ``reconstruct --method deconvolve``.
-``published``
-    The published method of spIsoNet: three losses, 24 rotations, batch-norm U-Net, constant learning rate,
-    float32; the masked conical 3D FSC as filter, densities normalised over the box; plain prediction, scaled
-    to the rotationally averaged amplitudes of the input.
-``ei``
-    ``reconstruct --objective ei``: the same losses and network with the weights of this program, and measured
-    coefficients kept.
-``self-training``
-    The default of ``reconstruct``: filled-map self-training.
+A method is a function from a case to corrected maps. To compare another one, register it::
+
+    from benchmarks.quality import CorrectedMaps, Method, register
+
+    def correct(case, training, folder):
+        return CorrectedMaps(half1=..., half2=..., full=...)
+
+    register(Method("mine", correct))
+
+All methods get the half maps, the mask and the resolution of the case, and train on equal numbers of
+subvolumes.
 """
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
-import tempfile
-from dataclasses import replace
+import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import torch
 
-from spisonet.analysis.half_maps import HalfMaps
-from spisonet.analysis.normalisation import measure_grey_scale
-from spisonet.anisotropy.constraints import deconvolve
-from spisonet.anisotropy.fourier_weights import FourierWeights, estimate_fourier_weights
-from spisonet.anisotropy.preparation import build_measurement, correction_band
-from spisonet.fourier.filters import shell_curve_to_rfft
+from benchmarks.quality.published import published_measurement, published_trainer, recombine_published
+from spisonet.errors import SpisonetError
 from spisonet.fourier.grids import irfft3, rfft3
-from spisonet.fourier.shells import shell_sums
+from spisonet.fourier.windows import soft_lowpass_weights
+from spisonet.io.atomic import write_json
 from spisonet.io.mrc import Volume, read_volume, write_volume
-from spisonet.learning.devices import choose_devices, keep_freed_memory
-from spisonet.learning.memory import Memory
-from spisonet.learning.objectives import EquivarianceObjective
-from spisonet.learning.trainer import Trainer, TrainingOptions
-from spisonet.learning.unet import PublishedUNet
+from spisonet.learning.devices import choose_devices
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from simulate import Case, Simulated
 
-    from spisonet.learning.measurement import Measurement
+    from benchmarks.quality.cases import Case
 
-METHODS = ("input", "constraints", "deconvolve", "published", "ei", "self-training")
-EPOCHS = 4
-PUBLISHED_RATE, PUBLISHED_BATCH = 3e-4, 4
-PUBLISHED_ALPHA, PUBLISHED_BETA = 1.0, 0.5
+LOWPASS_EDGE_SHELLS = 2.0
 
 
-def correct(
-    method: str,
-    case: Case,
-    simulated: Simulated,
-    folder: Path,
-    n_subvolumes: int,
-    filter_base: int,
-    cube_size: int,
-) -> NDArray[np.float32]:
-    """Return half map 1, corrected by a method with `n_subvolumes` training subvolumes in all."""
-    if method == "input":
-        return simulated.half1
-    if method == "constraints":
-        return _constraints(case, simulated)
-    if method == "published":
-        return _published(case, simulated, n_subvolumes, filter_base, cube_size)
-    options = ("--method", method) if method == "deconvolve" else ("--objective", method)
-    return _command(method, options, case, simulated, folder, n_subvolumes, filter_base, cube_size)
+@dataclass(frozen=True)
+class Training:
+    """Length of the trainings and size of the networks.
+
+    Attributes
+    ----------
+    epochs, subvolumes_per_epoch : int
+        Length; methods without a network do not depend on it.
+    cube_size : int
+        Edge of the subvolumes in voxels.
+    filter_base, published_filter_base : int
+        Width of the networks of this program and of the published method.
+    seed : int
+        Random seed.
+    """
+
+    epochs: int = 30
+    subvolumes_per_epoch: int = 1000
+    cube_size: int = 64
+    filter_base: int = 32
+    published_filter_base: int = 64
+    seed: int = 0
+
+    @property
+    def n_subvolumes(self) -> int:
+        """Number of training subvolumes in all."""
+        return self.epochs * self.subvolumes_per_epoch
 
 
-def _command(
-    name: str,
-    options: tuple[str, ...],
-    case: Case,
-    simulated: Simulated,
-    folder: Path,
-    n_subvolumes: int,
-    filter_base: int,
-    cube_size: int,
-) -> NDArray[np.float32]:
-    folder.mkdir(parents=True, exist_ok=True)
-    for role in ("half1", "half2", "mask"):
-        path = folder / f"{role}.mrc"
-        write_volume(path, Volume(getattr(simulated, role), case.voxel_size, name=str(path)))
+@dataclass(frozen=True)
+class CorrectedMaps:
+    """What a method makes of a case.
+
+    Attributes
+    ----------
+    half1, half2 : ndarray
+        Corrected half maps ``(n, n, n)``.
+    full : ndarray or None
+        Corrected full map; None if a method has none of its own.
+    seconds : float or None
+        Time of the method; None if it is that of the call.
+    """
+
+    half1: NDArray[np.float32]
+    half2: NDArray[np.float32]
+    full: NDArray[np.float32] | None = None
+    seconds: float | None = None
+
+    @property
+    def full_or_mean(self) -> NDArray[np.float32]:
+        """The full map or, without one, the mean of the corrected half maps."""
+        if self.full is not None:
+            return self.full
+        return np.asarray((self.half1 + self.half2) / 2, dtype=np.float32)
+
+
+class Correct(Protocol):
+    """The function of a method."""
+
+    def __call__(self, case: Case, training: Training, folder: Path) -> CorrectedMaps:
+        """Correct the half maps of a case; `folder` is for files of the method."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method of the benchmark.
+
+    Attributes
+    ----------
+    name : str
+        Its name in tables and on the command line.
+    correct : callable
+        Function from case, training and folder to corrected maps.
+    trains : bool
+        Whether it trains a network, so that its maps depend on the training.
+    """
+
+    name: str
+    correct: Correct
+    trains: bool = False
+
+
+METHODS: dict[str, Method] = {}
+
+
+def register(method: Method) -> Method:
+    """Add a method to `METHODS`.
+
+    Raises
+    ------
+    SpisonetError
+        If there is a method of this name.
+    """
+    if method.name in METHODS:
+        raise SpisonetError(f"There is a method of the name {method.name} already; use another name.")
+    METHODS[method.name] = method
+    return method
+
+
+def uncorrected(case: Case, training: Training, folder: Path) -> CorrectedMaps:
+    """Return the half maps; their mean is the average of the half maps."""
+    return CorrectedMaps(case.half1, case.half2)
+
+
+def lowpass(case: Case, training: Training, folder: Path) -> CorrectedMaps:
+    """Low-pass filter the half maps at the resolution of the case."""
+    n = case.box
+    shell = n * case.voxel_size_angstrom / case.resolution_angstrom
+    weight = soft_lowpass_weights(n, shell, LOWPASS_EDGE_SHELLS)
+    half1, half2 = (irfft3(rfft3(half) * weight, half.shape) for half in (case.half1, case.half2))
+    return CorrectedMaps(half1, half2)
+
+
+def deconvolve(case: Case, training: Training, folder: Path) -> CorrectedMaps:
+    """Deconvolve with data, mask and positivity: ``reconstruct --method deconvolve``."""
+    out = folder / "deconvolve"
+    reconstruct_command(case.folder, out, case.resolution_angstrom, training, ("--method", "deconvolve"))
+    return _reconstructed(out)
+
+
+def self_training(case: Case, training: Training, folder: Path) -> CorrectedMaps:
+    """Train on the completed maps: ``reconstruct`` with its default method."""
+    out = folder / "self-training"
+    reconstruct_command(case.folder, out, case.resolution_angstrom, training)
+    return _reconstructed(out)
+
+
+def published(case: Case, training: Training, folder: Path) -> CorrectedMaps:
+    """Correct by the published method of spIsoNet, recombined with the input as published."""
+    predictions = published_raw(case, training, folder)
+    limit_shell = case.box * case.voxel_size_angstrom / case.resolution_angstrom
+    half1, half2 = (
+        recombine_published(prediction, half, case.mask, limit_shell)
+        for prediction, half in ((predictions.half1, case.half1), (predictions.half2, case.half2))
+    )
+    return CorrectedMaps(half1, half2, seconds=predictions.seconds)
+
+
+def published_raw(case: Case, training: Training, folder: Path) -> CorrectedMaps:
+    """Return the plain predictions of the published method; they are kept in the folder and made once."""
+    out = folder / f"published_{training.n_subvolumes}"
+    record = out / "seconds.json"
+    paths = [out / f"prediction_half{number}.mrc" for number in (1, 2)]
+    if not record.is_file():
+        out.mkdir(parents=True, exist_ok=True)
+        start = time.perf_counter()
+        predictions = _published_predictions(case, training)
+        for path, prediction in zip(paths, predictions, strict=True):
+            write_volume(path, Volume(prediction, case.voxel_size_angstrom))
+        write_json(record, time.perf_counter() - start)
+    half1, half2 = (read_volume(path).data for path in paths)
+    return CorrectedMaps(half1, half2, seconds=json.loads(record.read_text(encoding="utf-8")))
+
+
+def _published_predictions(case: Case, training: Training) -> NDArray[np.float32]:
+    device = choose_devices()[0]
+    measurement = published_measurement(
+        [case.half1, case.half2], case.mask, case.voxel_size_angstrom, case.resolution_angstrom, device
+    )
+    trainer = published_trainer(
+        measurement,
+        device,
+        training.epochs,
+        training.subvolumes_per_epoch,
+        training.published_filter_base,
+        training.cube_size,
+        seed=training.seed,
+    )
+    trainer.train("published", None, resume=False)
+    return trainer.predict(measurement.data).cpu().numpy()
+
+
+def reconstruct_command(
+    inputs: Path, out: Path, resolution: float, training: Training, options: tuple[str, ...] = ()
+) -> None:
+    """Run ``reconstruct`` on ``half1.mrc``, ``half2.mrc`` and ``mask.mrc`` of a folder.
+
+    Raises
+    ------
+    SpisonetError
+        If the command fails.
+    """
     command = [
         *(str(Path(sys.executable).parent / "spisonet.py"), "reconstruct"),
-        *(str(folder / "half1.mrc"), str(folder / "half2.mrc"), "--mask", str(folder / "mask.mrc")),
-        *("--limit_res", str(case.resolution), "--no-report", *options),
-        *("--filter_base", str(filter_base), "--cube_size", str(cube_size)),
-        *("--epochs", str(EPOCHS), "--n_subvolume", str(n_subvolumes // EPOCHS)),
-        *("--output_dir", str(folder / name)),
+        *(str(inputs / "half1.mrc"), str(inputs / "half2.mrc"), "--mask", str(inputs / "mask.mrc")),
+        *("--limit_res", str(resolution), "--no-report", *options),
+        *("--filter_base", str(training.filter_base), "--cube_size", str(training.cube_size)),
+        *("--epochs", str(training.epochs), "--n_subvolume", str(training.subvolumes_per_epoch)),
+        *("--seed", str(training.seed), "--output_dir", str(out)),
     ]
-    subprocess.run(command, check=True, capture_output=True)
-    return read_volume(folder / name / "corrected_half1.mrc").data
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        lines = (done.stderr or done.stdout).strip().splitlines()
+        raise SpisonetError(f"reconstruct failed on {inputs}: {lines[-1] if lines else 'without a message'}")
 
 
-def fourier_weights(case: Case, simulated: Simulated) -> FourierWeights:
-    """Estimate the Fourier weights of the half maps as ``reconstruct`` does without ``--aniso_file``."""
-    volumes = (Volume(v, case.voxel_size) for v in (simulated.half1, simulated.half2, simulated.mask))
-    return estimate_fourier_weights(HalfMaps(*volumes), None, case.resolution, torch.get_num_threads())
-
-
-def _constraints(case: Case, simulated: Simulated) -> NDArray[np.float32]:
-    weights = fourier_weights(case, simulated)
-    band = correction_band(weights, case.limit_shell)
-    scale = measure_grey_scale(simulated.half1, simulated.mask, band)
-    measurement = build_measurement(
-        [scale.normalise(simulated.half1)],
-        weights.fsc_weight_rfft,
-        weights.view_weight_rfft,
-        band,
-        simulated.mask,
-        torch.device("cpu"),
-        positivity=True,
+def _reconstructed(out: Path) -> CorrectedMaps:
+    full = out / "corrected_full.mrc"
+    return CorrectedMaps(
+        half1=read_volume(out / "corrected_half1.mrc").data,
+        half2=read_volume(out / "corrected_half2.mrc").data,
+        full=read_volume(full).data if full.is_file() else None,
     )
-    return deconvolve(measurement, [simulated.half1], [scale])[0].whole
 
 
-def published_measurement(case: Case, simulated: Simulated, device: torch.device) -> Measurement:
-    """Return the training data of spIsoNet: normalised over the box, with the masked 3D FSC as weight."""
-    weights = fourier_weights(case, simulated)
-    halves = [simulated.half1, simulated.half2]
-    measurement = build_measurement(
-        halves,
-        weights.fsc_weight_rfft,
-        None,
-        correction_band(weights, case.limit_shell),
-        simulated.mask,
-        device,
-        positivity=False,
-    )
-    data = measurement.data
-    mean, deviation = data.mean(dim=(1, 2, 3), keepdim=True), data.std(dim=(1, 2, 3), keepdim=True)
-    return replace(measurement, data=(data - mean) / deviation)
-
-
-def published_trainer(
-    measurement: Measurement,
-    device: torch.device,
-    epochs: int,
-    n_subvolumes: int,
-    filter_base: int,
-    cube_size: int,
-) -> Trainer:
-    """Return a trainer with the published method of spIsoNet and `n_subvolumes` per epoch."""
-    keep_freed_memory()
-    torch.manual_seed(0)
-    network = PublishedUNet(filter_base)
-    objective = EquivarianceObjective(measurement, cube_size, PUBLISHED_ALPHA, PUBLISHED_BETA)
-    options = TrainingOptions(
-        epochs, n_subvolumes, PUBLISHED_BATCH, 1, learning_rate=PUBLISHED_RATE, seed=0, published=True
-    )
-    return Trainer(network, objective, options, device, Memory(device).largest_tile(network))
-
-
-def _published(
-    case: Case, simulated: Simulated, n_subvolumes: int, filter_base: int, cube_size: int
-) -> NDArray[np.float32]:
-    device = choose_devices()[0]
-    measurement = published_measurement(case, simulated, device)
-    trainer = published_trainer(measurement, device, EPOCHS, n_subvolumes // EPOCHS, filter_base, cube_size)
-    with tempfile.TemporaryDirectory() as folder:
-        trainer.train("published", Path(folder) / "checkpoint.safetensors", resume=False)
-    predicted = rfft3(trainer.predict(measurement.data)[0].cpu().numpy())
-    # The corrected map is scaled to the shell amplitudes of the input inside the mask.
-    n = len(simulated.half1)
-    predicted_amplitude, input_amplitude = (
-        np.sqrt(shell_sums(np.abs(rfft3(volume * simulated.mask)) ** 2, n))
-        for volume in (irfft3(predicted, (n, n, n)), simulated.half1)
-    )
-    gain = np.divide(
-        input_amplitude,
-        predicted_amplitude,
-        out=np.zeros_like(input_amplitude),
-        where=predicted_amplitude > 0,
-    )
-    return irfft3((predicted * shell_curve_to_rfft(gain, n)).astype(np.complex64), (n, n, n))
+INPUT = register(Method("input", uncorrected))
+LOWPASS = register(Method("lowpass", lowpass))
+DECONVOLVE = register(Method("deconvolve", deconvolve))
+PUBLISHED = register(Method("published", published, trains=True))
+PUBLISHED_RAW = register(Method("published-raw", published_raw, trains=True))
+SELF_TRAINING = register(Method("self-training", self_training, trains=True))

@@ -18,10 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from run import SMALL
-from scipy import ndimage
-from simulate import Case, Simulated, simulate
 
+sys.path.append(str(Path(__file__).parents[2]))  # the checkout
+from scipy import ndimage
+
+from benchmarks.quality.run_simulated import SMALL
+from benchmarks.quality.simulate import Case, Simulated, simulate
 from spisonet.fourier.grids import half_from_centred, rfft3, shell_index_rfft
 from spisonet.io.mrc import Volume, read_volume, write_volume
 
@@ -59,12 +61,12 @@ def main() -> None:
         for method in args.methods:
             folder = args.out / f"{number}_{method}"
             without_domain = correct(folder / "domain", method, deleted, whole.mask, case)
-            noise = correct(folder / "noise", method, noise_halves(whole), whole.mask, case, whole)
+            noise1, noise2 = correct(folder / "noise", method, noise_halves(whole), whole.mask, case, whole)
             before = excess(deleted.half1, ball, whole.mask)
             after = excess(without_domain[0], ball, whole.mask)
             scale = scale_of(without_domain[0], deleted)
             returned = without_domain[0][ball > 0.5].mean() / (scale * whole.truth[ball > 0.5].mean())
-            blank, measured = (fsc(*noise, region) for region in regions(whole, case))
+            blank, measured = (fsc(noise1, noise2, region) for region in regions(whole, case))
             print(
                 f"| {case.name} | {method} | {before:.2f} | {after:.2f} | {100 * returned:.1f} % "
                 f"| {blank:.3f} | {measured:.3f} |",
@@ -81,7 +83,7 @@ def domain_of(truth: NDArray[np.float32], radius: float) -> NDArray[np.float32]:
     y, x = np.unravel_index(np.argmax(soft[layer]), (n, n))
     grid = np.indices(truth.shape)
     distance = np.sqrt((grid[0] - layer) ** 2 + (grid[1] - y) ** 2 + (grid[2] - x) ** 2)
-    return np.clip(radius + 0.5 - distance, 0, 1).astype(np.float32)
+    return np.asarray(np.clip(radius + 0.5 - distance, 0, 1), dtype=np.float32)
 
 
 def noise_halves(like: Simulated) -> Simulated:

@@ -12,10 +12,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import gemmi
 import numpy as np
 from scipy import ndimage
 
+from benchmarks.quality.densities import model_density
+from benchmarks.quality.masks import soften, truth_mask
+from benchmarks.quality.views import draw_views
 from spisonet.fourier.grids import centred_from_half, frequency_axes_rfft, irfft3, radius_rfft, rfft3
 from spisonet.fourier.shells import shell_counts, shell_sums
 from spisonet.geometry.view_sampling import sampling_density
@@ -28,10 +30,7 @@ if TYPE_CHECKING:
 REGULARISATION = 0.1
 N_VIEWS = 3000
 SPREAD_DEGREES = 8.0
-ATOMIC_B = 20.0
-MASK_SOFTNESS_ANGSTROM = 6.0
-MASK_LEVEL = 0.08
-USER_MASK_LEVEL, USER_MASK_DILATION = 0.15, 2
+USER_MASK_SOFTNESS_ANGSTROM, USER_MASK_LEVEL, USER_MASK_DILATION = 6.0, 0.15, 2
 
 
 @dataclass(frozen=True)
@@ -117,7 +116,8 @@ def simulate(case: Case, models: Path, seed: int, without: NDArray[np.float32] |
     """
     rng = np.random.default_rng(seed)
     n = case.box
-    truth = _density(case, models)
+    finest = max(0.8 * case.resolution, 2 * case.voxel_size)
+    truth = model_density(models / case.model, n, case.voxel_size, finest, centre="extent")
     if case.tilt:
         truth = ndimage.rotate(truth, case.tilt, axes=(0, 1), reshape=False, order=3)
     truth = (truth / truth.std()).astype(np.float32)
@@ -126,7 +126,8 @@ def simulate(case: Case, models: Path, seed: int, without: NDArray[np.float32] |
     radius = radius_rfft((n, n, n))
     kz, ky, kx = (np.broadcast_to(k, radius.shape) for k in frequency_axes_rfft((n, n, n)))
     frequencies = np.stack([kx, ky, kz], axis=-1).reshape(-1, 3)
-    sampling = sampling_density(draw_views(case.views, rng), frequencies).reshape(radius.shape)
+    views = draw_views(case.views, N_VIEWS, SPREAD_DEGREES, rng)
+    sampling = sampling_density(views, frequencies).reshape(radius.shape)
     spectrum = rfft3(truth)
     power = shell_sums(np.abs(spectrum) ** 2, n) / shell_counts(n)
     power_rfft = power[np.minimum(np.rint(radius).astype(int), n // 2)]
@@ -137,7 +138,7 @@ def simulate(case: Case, models: Path, seed: int, without: NDArray[np.float32] |
         noise = rfft3(rng.normal(size=truth.shape).astype(np.float32)) / n**1.5
         noisy = spectrum + noise * np.sqrt(power_rfft / np.maximum(ssnr, 1e-6))
         halves.append(irfft3((noisy * ssnr / (ssnr + REGULARISATION)).astype(np.complex64), truth.shape))
-    region = _mask(truth, case.voxel_size)
+    region = truth_mask(truth, case.voxel_size)
     return Simulated(
         truth,
         halves[0],
@@ -149,65 +150,10 @@ def simulate(case: Case, models: Path, seed: int, without: NDArray[np.float32] |
     )
 
 
-def _density(case: Case, models: Path) -> NDArray[np.float32]:
-    structure = gemmi.read_structure(str(models / case.model))
-    structure.setup_entities()
-    if structure.assemblies:
-        structure.transform_to_assembly(structure.assemblies[0].name, gemmi.HowToNameCopiedChain.AddNumber)
-    structure.remove_alternative_conformations()
-    structure.remove_waters()
-    structure.remove_hydrogens()
-    edge = case.box * case.voxel_size
-    atoms = [atom for chain in structure[0] for residue in chain for atom in residue]
-    positions = np.array([atom.pos.tolist() for atom in atoms])
-    shift = edge / 2 - (positions.max(axis=0) + positions.min(axis=0)) / 2
-    for atom, position in zip(atoms, positions + shift, strict=True):
-        atom.pos = gemmi.Position(*position)
-        atom.b_iso = ATOMIC_B
-        atom.aniso = gemmi.SMat33f(0, 0, 0, 0, 0, 0)
-    structure.cell = gemmi.UnitCell(edge, edge, edge, 90, 90, 90)
-    structure.spacegroup_hm = "P 1"
-    calculator = gemmi.DensityCalculatorE()
-    calculator.d_min = 2 * case.voxel_size
-    calculator.rate = 1.0
-    finest = max(0.8 * case.resolution, 2 * case.voxel_size)
-    calculator.blur = 8 * np.pi**2 * (finest / 4) ** 2
-    calculator.grid.set_unit_cell(structure.cell)
-    calculator.grid.set_size(case.box, case.box, case.box)
-    calculator.add_model_density_to_grid(structure[0])
-    return np.ascontiguousarray(np.array(calculator.grid, dtype=np.float32).transpose(2, 1, 0))
-
-
-def draw_views(kind: str, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Draw unit view directions ``(n, 3)`` ``(x, y, z)``."""
-    centres = {
-        "top": [(0, 0, 1)],
-        "side": [(1, 0, 0)],
-        "two": [(0, 0, 1), (0.77, 0, 0.64)],
-        "even": [(0, 0, 0)],
-    }
-    around = np.array(centres[kind], dtype=np.float64)[rng.integers(0, len(centres[kind]), N_VIEWS)]
-    width = 1.0 if kind == "even" else np.tan(np.radians(SPREAD_DEGREES))
-    views = around + width * rng.normal(size=(N_VIEWS, 3))
-    return views / np.linalg.norm(views, axis=1, keepdims=True)
-
-
-def _mask(truth: NDArray[np.float32], voxel_size: float) -> NDArray[np.float32]:
-    sigma = MASK_SOFTNESS_ANGSTROM / voxel_size
-    soft = ndimage.gaussian_filter(truth, sigma)
-    inside = ndimage.binary_dilation(soft > MASK_LEVEL * soft.max(), iterations=max(1, int(sigma)))
-    return _softened(inside, sigma)
-
-
 def _user_mask(mean: NDArray[np.float32], voxel_size: float) -> NDArray[np.float32]:
     """Low-pass filter and threshold the map, keep the largest connected component, dilate and soften it."""
-    sigma = MASK_SOFTNESS_ANGSTROM / voxel_size
+    sigma = USER_MASK_SOFTNESS_ANGSTROM / voxel_size
     soft = ndimage.gaussian_filter(mean, sigma)
     components, _ = ndimage.label(soft > USER_MASK_LEVEL * soft.max())
     largest = components == np.bincount(components.ravel())[1:].argmax() + 1
-    return _softened(ndimage.binary_dilation(largest, iterations=USER_MASK_DILATION), sigma)
-
-
-def _softened(inside: NDArray[np.bool_], sigma: float) -> NDArray[np.float32]:
-    edge = 1.05 * ndimage.gaussian_filter(inside.astype(np.float32), sigma)
-    return np.clip(edge, 0, 1)
+    return soften(ndimage.binary_dilation(largest, iterations=USER_MASK_DILATION), sigma)

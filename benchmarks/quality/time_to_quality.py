@@ -11,6 +11,7 @@ device. Needs gemmi. Prints every epoch, and the ratio of the times.
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 import time
 from dataclasses import dataclass, replace
@@ -19,9 +20,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from methods import PUBLISHED_BATCH, fourier_weights, published_measurement, published_trainer
-from simulate import Case, Simulated, simulate
 
+sys.path.append(str(Path(__file__).parents[2]))  # the checkout
+from benchmarks.quality.published import BATCH_SIZE, published_measurement, published_trainer
+from benchmarks.quality.simulate import Case, Simulated, simulate
+from benchmarks.quality.simulated_methods import fourier_weights
 from spisonet.anisotropy.preparation import correction_band, prepare_measurement
 from spisonet.fourier.grids import frequency_axes_rfft, radius_rfft, shell_index_rfft
 from spisonet.learning.devices import choose_devices, describe_device, keep_freed_memory
@@ -113,9 +116,17 @@ def main() -> None:
     simulated = simulate(case, args.models, seed=1)
     print(f"{describe_device(device)}, PyTorch {torch.__version__}", flush=True)
 
-    held = HeldOut.make(published_measurement(case, simulated, device), case, simulated.mask)
+    halves = [simulated.half1, simulated.half2]
+    measurement = published_measurement(halves, simulated.mask, case.voxel_size, case.resolution, device)
+    held = HeldOut.make(measurement, case, simulated.mask)
     trainer = published_trainer(
-        held.measurement, device, args.published_epochs, args.subvolumes, args.published_base, args.cube_size
+        held.measurement,
+        device,
+        args.published_epochs,
+        args.subvolumes,
+        args.published_base,
+        args.cube_size,
+        batch_parts=1,
     )
     published = train_and_score("published", trainer, held, lambda: trainer.predict(held.measurement.data)[0])
 
@@ -125,13 +136,15 @@ def main() -> None:
         held.measurement,
         lambda m: SelfTrainingObjective(m, args.cube_size),
         UNet(args.filter_base),
-        TrainingOptions(args.epochs, args.subvolumes, PUBLISHED_BATCH, 1, learning_rate=1e-3, seed=0),
+        TrainingOptions(args.epochs, args.subvolumes, BATCH_SIZE, 1, learning_rate=1e-3, seed=0),
         Memory(device).largest_tile(UNet(args.filter_base)),
     )
     our_trainer, objective = training_job.prepare(device)
 
     def our_prediction() -> Tensor:
-        return held.measurement.complete(objective.predict(our_trainer.predict))[0]
+        predictions = objective.predict(our_trainer.predict)
+        assert predictions is not None
+        return held.measurement.complete(predictions)[0]
 
     ours = train_and_score("self-training", our_trainer, held, our_prediction)
     goal = published[-1].score

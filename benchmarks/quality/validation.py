@@ -17,15 +17,18 @@ import sys
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from methods import fourier_weights
-from scipy import stats
-from score import HARDLY_MEASURED, LOWEST_RESOLUTION, MIN_COEFFICIENTS, score
-from simulate import Case, Simulated, simulate
 
+sys.path.append(str(Path(__file__).parents[2]))  # the checkout
+from scipy import stats
+
+from benchmarks.quality.score import HARDLY_MEASURED, score
+from benchmarks.quality.scoring import COARSEST_ANGSTROM, MIN_COEFFICIENTS
+from benchmarks.quality.simulate import Case, Simulated, simulate
+from benchmarks.quality.simulated_methods import fourier_weights
 from spisonet.anisotropy.preparation import correction_band, prepare_measurement
 from spisonet.fourier.grids import half_from_centred, irfft3, rfft3, shell_index_rfft
 from spisonet.fourier.windows import soft_lowpass_weights
@@ -131,7 +134,7 @@ def complete_by_constraints(case: Case, folder: Path, args: argparse.Namespace) 
         return measurement.complete_by_constraints()[0].numpy()
 
     weight = measured.data_weight_rfft.numpy()
-    spectra = [rfft3(half) for half in measured.data.numpy()]
+    first, second = (rfft3(half) for half in measured.data.numpy())
     directions = MeasuredDirections.of(weight, case.limit_shell)
     row = {"true": recovery(scales[0].restore(completed(half1)), simulated, case)}
     row |= {"true_before": recovery(simulated.half1, simulated, case), "gap": directions.largest_gap_degrees}
@@ -142,7 +145,8 @@ def complete_by_constraints(case: Case, folder: Path, args: argparse.Namespace) 
         agreements = [
             compare_in_region(
                 rfft3(completed(mask_out_cone(half1, inside))),
-                *spectra,
+                first,
+                second,
                 inside & (weight > MEASURED),
                 cone.first_shell,
             )
@@ -153,7 +157,7 @@ def complete_by_constraints(case: Case, folder: Path, args: argparse.Namespace) 
     return row
 
 
-def constrained_summary(rows: list[dict]) -> str:
+def constrained_summary(rows: list[dict[str, Any]]) -> str:
     """Return a Markdown table of recovery without a network, and its correlation with held-out recovery."""
     names = [f"held_out_{angle}" for angle in (*ANGLES, "default")]
     shown = ("gap", "true_before", "true", *names)
@@ -204,7 +208,7 @@ def recovery(volume: NDArray[np.float32], simulated: Simulated, case: Case) -> f
     """
     n = case.box
     shell = shell_index_rfft((n, n, n))
-    first, last = max(4, int(n * case.voxel_size / LOWEST_RESOLUTION)), int(case.limit_shell)
+    first, last = max(4, int(n * case.voxel_size / COARSEST_ANGSTROM)), int(case.limit_shell)
     ssnr = half_from_centred(simulated.ssnr)
     blank = (ssnr / (1 + ssnr) < HARDLY_MEASURED) & (shell >= first) & (shell <= last)
     a, b, index = (array[blank] for array in (rfft3(volume), rfft3(simulated.truth), shell))
@@ -237,7 +241,7 @@ def worst_tenth_auc(predicted: NDArray[np.float32], error: NDArray[np.float32]) 
     return float(statistic / (worst.sum() * (~worst).sum()))
 
 
-def summary(rows: list[dict]) -> str:
+def summary(rows: list[dict[str, Any]]) -> str:
     """Return a Markdown table of all cases, and statistics over them."""
     names = (
         *("held_out", "held_out_without_network", "true_before", "true", "blank_before", "blank"),

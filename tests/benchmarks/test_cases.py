@@ -11,10 +11,8 @@ from scipy.spatial.transform import Rotation
 
 from benchmarks.quality import (
     ConeCase,
-    Particle,
     ParticleCase,
     load_case,
-    make_case,
     score_map,
     zone_fractions,
 )
@@ -23,37 +21,15 @@ from benchmarks.quality.densities import Helix, model_density
 from benchmarks.quality.views import VIEWS, draw_views
 from spisonet.errors import SpisonetError
 from spisonet.geometry.rotations import relion_rotation_matrices, view_directions
-from spisonet.io.mrc import Volume, read_volume, write_volume
+from spisonet.io.mrc import read_volume
 from spisonet.io.particles import read_particle_orientations
 from tests.validation.helix import write_helix
 
 BOX, VOXEL_SIZE = 32, 4.0
-BLOBS = Particle("blobs", "blobs.mrc", BOX, VOXEL_SIZE)
 
 
-@pytest.fixture
-def maps(tmp_path):
-    """Folder with an asymmetric map."""
-    rng = np.random.default_rng(0)
-    grid = np.indices((BOX,) * 3) - BOX // 2
-    density = sum(
-        np.exp(-((grid - centre[:, None, None, None]) ** 2).sum(axis=0) / 3)
-        for centre in rng.normal(scale=3, size=(15, 3))
-    )
-    folder = tmp_path / "maps"
-    folder.mkdir()
-    write_volume(folder / BLOBS.source, Volume(density.astype(np.float32), VOXEL_SIZE))
-    return folder
-
-
-@pytest.fixture
-def make(tmp_path, maps):
-    """Make a case of these maps."""
-    return lambda spec: make_case(spec, tmp_path / "cases", tmp_path / "models", maps)
-
-
-def test_a_cone_case_lacks_its_cone(make):
-    case = make(ConeCase(BLOBS, "cone", 60, noise=0.1))
+def test_a_cone_case_lacks_its_cone(sources, blobs):
+    case = sources.case(ConeCase(blobs, "cone", 60, noise=0.1))
     z, y, x = np.meshgrid(*[np.fft.fftfreq(BOX) * BOX] * 3, indexing="ij")
     spectrum = np.fft.fftn(case.half1)
     missing = np.abs(z) > np.tan(np.radians(60)) * np.hypot(x, y)
@@ -73,31 +49,31 @@ def test_wedges_have_their_tilt_axis():
     assert wedge.mean() < double.mean()
 
 
-def test_a_case_is_made_once(make, maps):
-    spec = ConeCase(BLOBS, "wedge", 45)
-    first = make(spec)
-    (maps / BLOBS.source).unlink()
+def test_a_case_is_made_once(sources, blobs):
+    spec = ConeCase(blobs, "wedge", 45)
+    first = sources.case(spec)
+    (sources.maps / blobs.source).unlink()
     # Made again, the map would be missing.
     (first.folder / "half1.mrc").unlink()
     shutil.copy(first.folder / "half2.mrc", first.folder / "half1.mrc")
-    assert np.array_equal(make(spec).half1, first.half2)
+    assert np.array_equal(sources.case(spec).half1, first.half2)
 
 
-def test_errors_name_the_remedy(make, tmp_path, monkeypatch):
+def test_errors_name_the_remedy(sources, blobs, tmp_path, monkeypatch):
     with pytest.raises(SpisonetError, match="--maps"):
-        make(ConeCase(replace(BLOBS, source="other.mrc")))
+        sources.case(ConeCase(replace(blobs, source="other.mrc")))
     with pytest.raises(SpisonetError, match="--models"):
-        make(ConeCase(replace(BLOBS, source="other.pdb")))
+        sources.case(ConeCase(replace(blobs, source="other.pdb")))
     with pytest.raises(SpisonetError, match="blobs needs 36 voxels"):
-        make(ConeCase(replace(BLOBS, box=36)))
+        sources.case(ConeCase(replace(blobs, box=36)))
     with pytest.raises(SpisonetError, match="shape cube"):
-        make(ConeCase(BLOBS, "cube"))
+        sources.case(ConeCase(blobs, "cube"))
     with pytest.raises(SpisonetError, match=r"case\.json"):
         load_case(tmp_path)
     monkeypatch.setenv("PATH", "")
     with pytest.raises(SpisonetError, match="relion_project is not on PATH"):
-        make(ParticleCase(BLOBS, n_particles=10))
-    assert list((tmp_path / "cases").iterdir()) == []
+        sources.case(ParticleCase(blobs, n_particles=10))
+    assert list((sources.cases).iterdir()) == []
 
 
 def test_sampling_of_top_views_is_empty_along_the_axis():
@@ -132,9 +108,9 @@ def test_a_filament_has_its_subunits(tmp_path):
 
 
 @pytest.mark.relion
-def test_relion_reconstructs_particles(make):
-    spec = ParticleCase(BLOBS, "top", noise=1.0, pose_error_degrees=2.0, n_particles=120)
-    case = make(spec)
+def test_relion_reconstructs_particles(sources, blobs):
+    spec = ParticleCase(blobs, "top", noise=1.0, pose_error_degrees=2.0, n_particles=120)
+    case = sources.case(spec)
     assert {path.name for path in case.folder.iterdir()} == {
         *("case.json", "particles.star", "truth.mrc", "half1.mrc", "half2.mrc", "mask.mrc"),
         *("truth_mask.mrc", "sampling.mrc"),
@@ -152,11 +128,11 @@ def test_relion_reconstructs_particles(make):
 
 
 @pytest.mark.relion
-def test_refined_poses_have_their_errors(make):
+def test_refined_poses_have_their_errors(sources, blobs):
     particles = {"noise": 1.0, "n_particles": 200, "pose_error_degrees": 3.0}
 
     def views(**errors: float) -> np.ndarray:
-        case = make(ParticleCase(BLOBS, "top", spread_degrees=1, **(particles | errors)))
+        case = sources.case(ParticleCase(blobs, "top", spread_degrees=1, **(particles | errors)))
         return view_directions(read_particle_orientations(case.folder / "particles.star").rotations)
 
     def tilts(directions: np.ndarray) -> np.ndarray:
@@ -172,9 +148,8 @@ def test_relions_euler_angles_are_those_of_the_poses():
     assert pose.as_matrix().transpose(0, 2, 1) == pytest.approx(relion_rotation_matrices(*angles.T))
 
 
-def test_a_case_folder_holds_centred_sampling(make):
-    case = make(ConeCase(BLOBS, "cone", 45))
-    cube = read_volume(case.folder / "sampling.mrc").data
+def test_a_case_folder_holds_centred_sampling(cone_case):
+    cube = read_volume(cone_case.folder / "sampling.mrc").data
     centre = BOX // 2
     assert cube[centre, centre, centre + 5] == 1
     assert cube[centre + 5, centre, centre] == 0
