@@ -76,7 +76,7 @@ PROFILES = {
     "cpu": Profile(
         CPU_CASES,
         seeds=(1,),
-        training=Training(4, 90, cube_size=32, filter_base=16, published_filter_base=16),
+        training=Training(4, 100, cube_size=32, filter_base=16, published_filter_base=16),
     ),
     "gpu": Profile(gpu_cases(), seeds=(1, 2, 3), training=Training()),
 }
