@@ -11,7 +11,7 @@ import scipy.ndimage
 
 from spisonet.errors import SpisonetError
 from spisonet.fourier.grids import distance_from_centre
-from spisonet.geometry.sphere import geodesic_sphere
+from spisonet.geometry.sphere import fibonacci_hemisphere
 from spisonet.geometry.view_sampling import sampling_density
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 # The best direction of a shell counts as fully sampled, with a margin for the noise of a maximum.
 BEST_DIRECTION_FACTOR = 1.1
 SCF_RADIUS = 50.0  # of the published program
-SCF_SUBDIVISIONS = 20  # 2,001 directions
-SCF_CHUNKS = 50  # to bound memory
+SCF_DIRECTIONS = 5000  # of the published program
+SCF_CHUNKS = 125  # to bound memory
 SCF_MAX_VIEWS = 240_000  # 10,000 particles of octahedral symmetry
 SCF_MIN_MEAN_VIEWS = 20  # through a direction, on average
 
@@ -200,8 +200,9 @@ def sampling_compensation(directions: NDArray[np.floating], radius: float = SCF_
     directions : ndarray
         ``(n, 3)`` unit view directions ``(x, y, z)``, symmetry mates included.
     radius : float
-        Fourier radius in voxels. With few views it is reduced, so that empty directions reflect the
-        distribution of the views and not their number.
+        Fourier radius in voxels. With fewer than 2,000 views it is reduced, so that empty directions reflect
+        the distribution of the views and not their number. The published program does not reduce it: its
+        SCF* of 300 uniform views is 0.72 at a radius of 50, that of this function 0.94.
 
     Returns
     -------
@@ -210,11 +211,12 @@ def sampling_compensation(directions: NDArray[np.floating], radius: float = SCF_
 
     References
     ----------
-    Baldwin & Lyumkis (2020) Prog. Biophys. Mol. Biol. 150, 160-183 (SCF); (2021) 160, 53-65 (SCF*).
+    Baldwin & Lyumkis (2020) Prog. Biophys. Mol. Biol. 150, 160-183 (SCF); (2021) 160, 53-65 (SCF*). Values of
+    their program CommandLineSCF are reproduced to 1 %.
     """
-    directions = directions[:: math.ceil(len(directions) / SCF_MAX_VIEWS)]
+    directions = directions[:: math.ceil(len(directions) / SCF_MAX_VIEWS)].astype(np.float32)
     radius = min(radius, len(directions) / (2 * SCF_MIN_MEAN_VIEWS))
-    axes = geodesic_sphere(SCF_SUBDIVISIONS).axes_zyx[:, ::-1]
+    axes = fibonacci_hemisphere(SCF_DIRECTIONS).astype(np.float32)
     counts = np.concatenate(
         [
             (np.abs(part @ directions.T) < 1 / (2 * radius)).sum(axis=1)
