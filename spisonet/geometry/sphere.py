@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from itertools import combinations
 from typing import TYPE_CHECKING, cast
 
@@ -158,4 +159,30 @@ def fibonacci_hemisphere(n_directions: int) -> NDArray[np.float64]:
     index = np.arange(n_directions) + 0.5
     height, azimuth = 1 - index / n_directions, np.pi * (1 + np.sqrt(5)) * index
     ring = np.sqrt(1 - height**2)
+    return np.stack([ring * np.cos(azimuth), ring * np.sin(azimuth), height], axis=1)
+
+
+@cache
+def spiral_sphere(n_directions: int) -> NDArray[np.float64]:
+    """Return nearly uniform directions on the sphere, on a generalised spiral.
+
+    Parameters
+    ----------
+    n_directions : int
+        Number of directions, at least 2.
+
+    Returns
+    -------
+    ndarray
+        ``(n_directions, 3)`` unit vectors ``(x, y, z)`` from -z to z.
+
+    References
+    ----------
+    Saff & Kuijlaars (1997) Math. Intelligencer 19, 5-11.
+    """
+    height = np.linspace(-1, 1, n_directions)
+    ring = np.sqrt(1 - height**2)
+    steps = np.zeros(n_directions)
+    steps[1:-1] = 3.6 / (np.sqrt(n_directions) * ring[1:-1])
+    azimuth = np.cumsum(steps)
     return np.stack([ring * np.cos(azimuth), ring * np.sin(azimuth), height], axis=1)

@@ -1,10 +1,11 @@
 """Grids of directions: their evenness, and interpolation on them."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spisonet.geometry.sphere import AxisGrid, fibonacci_hemisphere, geodesic_sphere
+from spisonet.geometry.sphere import AxisGrid, fibonacci_hemisphere, geodesic_sphere, spiral_sphere
 
 
 def test_geodesic_sphere_is_closed_uniform_and_symmetric():
@@ -62,3 +63,13 @@ def test_fibonacci_directions_are_unit_vectors_about_as_far_apart_as_their_numbe
     even = np.sqrt(2 * np.pi / 200)  # side of a square of a direction's share of the hemisphere
     assert 0.7 * even < nearest.min()
     assert nearest.max() < 1.3 * even
+
+
+@pytest.mark.parametrize("n", [8, 106])
+def test_a_spiral_covers_the_sphere_evenly(n):
+    directions = spiral_sphere(n)
+    np.testing.assert_allclose(np.linalg.norm(directions, axis=1), 1)
+    np.testing.assert_allclose(directions.mean(axis=0), 0, atol=0.1)
+    cosines = directions @ directions.T - 2 * np.eye(n)
+    nearest = np.degrees(np.arccos(np.clip(cosines.max(axis=1), -1, 1)))
+    assert nearest.min() > 0.5 * np.degrees(np.sqrt(4 * np.pi / n))
