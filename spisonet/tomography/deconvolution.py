@@ -46,7 +46,9 @@ class Deconvolution:
     References
     ----------
     Tegunov & Cramer (2019) Nat. Methods 16, 1146-1152 (Warp); Liu et al. (2022) Nat. Commun. 13, 6482
-    (IsoNet), for the constants.
+    (IsoNet), for the constants. Tomograms deconvolved by IsoNet 0.2 and IsoNet2 are reproduced to 0.1 % of
+    their standard deviation if their sizes are even. At odd sizes n these programs take (n - 1) / 2 as the
+    Nyquist frequency instead of n / 2, a difference of 1 to 3 % at 31 x 49 x 65 voxels.
     """
 
     microscope: Microscope
