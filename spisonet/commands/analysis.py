@@ -14,7 +14,12 @@ import numpy as np
 from spisonet import __version__
 from spisonet.analysis.fourier_sampling import SamplingBand, sampling_weight
 from spisonet.analysis.fsc3d import CFAR_CONE_DEGREES, Fsc3d, Fsc3dMetrics, estimate_fsc3d, summarise_fsc3d
-from spisonet.analysis.fsc_metrics import FSC_THRESHOLD_05, FSC_THRESHOLD_HALF_MAPS, resolution_histogram
+from spisonet.analysis.fsc_metrics import (
+    FSC_THRESHOLD_05,
+    FSC_THRESHOLD_HALF_MAPS,
+    conical_area_ratio,
+    resolution_histogram,
+)
 from spisonet.analysis.half_maps import checked_limit_resolution, read_half_maps
 from spisonet.analysis.orientation_diagnostics import diagnose
 from spisonet.analysis.particle_views import read_views
@@ -129,6 +134,7 @@ def _record(config: Fsc3dConfig, fsc3d: Fsc3d, metrics: Fsc3dMetrics) -> dict[st
         "sphericity": metrics.sphericity,
         "sphericity_threshold": FSC_THRESHOLD_05,
         "cfar": metrics.cfar,
+        "cfar_weighted_by_shell_area": conical_area_ratio(fsc3d.cfar_curves, weight_by_shell_area=True),
         "cfar_cone_half_angle_degrees": CFAR_CONE_DEGREES,
         "global_curve": {
             "spatial_frequency_per_angstrom": _rounded(

@@ -25,6 +25,8 @@ def test_area_ratio_ends_at_the_first_crossing() -> None:
     curves = np.array([[1, 1, 1, 1, 0], [1, 1, 0.1, 1, 1]])
     assert conical_area_ratio(curves) == pytest.approx(0.5)
     assert conical_area_ratio(curves[:1]) == 1
+    assert conical_area_ratio(curves, weight_by_shell_area=True) == pytest.approx(1 / 14)
+    assert conical_area_ratio(np.zeros((2, 4))) == 0
 
 
 def test_directional_resolutions_and_histogram() -> None:
