@@ -134,7 +134,7 @@ def summary_table(results: Sequence[Result]) -> str:
         smallest, mean, largest = (_number(value, ".2f") for value in row.power_ratio)
         weak, good = (_number(value, "+.3f") for value in (row.worst_weak, row.worst_good))
         lines.append(
-            f"| {MAPS[row.kind]} | {row.method} | {row.n_cases} | {_percent(row.ahead_empty)} "
+            f"| {MAPS[row.kind]} | {_label(row)} | {row.n_cases} | {_percent(row.ahead_empty)} "
             f"| {_percent(row.ahead_ccmask)} | {_percent(row.gap_closed)} | {weak} | {good} "
             f"| {mean} ({smallest} to {largest}) | {row.seconds:.0f} |"
         )
@@ -149,16 +149,20 @@ def case_table(results: Sequence[Result]) -> str:
     for result in sorted(results, key=lambda result: (order[result.case], KINDS.index(result.kind))):
         cells = [_number(result.scores[name], ".3f") for name in SHOWN[:-1]]
         power, optimum = (_number(result.scores[name], ".2f") for name in ("power", "optimal_power"))
-        method = "average" if result.method == INPUT.name and result.kind == FULL else result.method
         lines.append(
-            f"| {result.case} | {MAPS[result.kind]} | {method} | {' | '.join(cells)} | {power} ({optimum}) "
-            f"| {result.seconds:.0f} |"
+            f"| {result.case} | {MAPS[result.kind]} | {_label(result)} | {' | '.join(cells)} "
+            f"| {power} ({optimum}) | {result.seconds:.0f} |"
         )
     return "\n".join(lines)
 
 
+def _label(row: Result | Comparison) -> str:
+    """Return the name of a method; the full map of the input is the average of the half maps."""
+    return "average" if (row.method, row.kind) == (INPUT.name, FULL) else row.method
+
+
 def _percent(fraction: float) -> str:
-    return NO_VALUE if np.isnan(fraction) else f"{100 * fraction:.0f} %"
+    return NO_VALUE if np.isnan(fraction) else f"{round(100 * fraction)} %"
 
 
 def _number(value: float, form: str) -> str:

@@ -59,6 +59,14 @@ def test_a_case_is_made_once(sources, blobs):
     assert np.array_equal(sources.case(spec).half1, first.half2)
 
 
+def test_another_case_in_the_folder_is_refused(sources, blobs):
+    spec = ConeCase(replace(blobs, helix=Helix(10, 20, 3)), "wedge", 45)
+    case = sources.case(spec)
+    assert case.spec == spec
+    with pytest.raises(SpisonetError, match="other parameters"):
+        sources.case(replace(spec, particle=blobs))
+
+
 def test_errors_name_the_remedy(sources, blobs, tmp_path, monkeypatch):
     with pytest.raises(SpisonetError, match="--maps"):
         sources.case(ConeCase(replace(blobs, source="other.mrc")))
