@@ -9,18 +9,11 @@ so the spectral signal-to-noise ratio of a map made of projections is
 with a radial curve ``q`` and a view distribution ``f >= 0``, one number per view direction. These few
 parameters are estimated from all coefficients together.
 
-The likelihood does not depend on the local power, which regularised reconstructions attenuate where little
-was measured. Coefficients with next to no power count as uncorrelated, since a real-space window leaks the
-same signal into both halves there. With ``u, w = (F1 ± F2) / √2`` of a pair of coefficients with FSC ``M``,
-the variances of ``u`` and ``w`` are as ``1 + M`` to ``1 - M``, and ``R = |u|² / (|u|² + |w|²)`` has the
-density
-
-    p(R) = (1 - M²) / (1 + (1 - 2 R) M)².
+The likelihood is that of the ratios ``R`` of `spisonet.analysis.correlation_ratio`.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
@@ -28,7 +21,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import scipy.sparse
 
-from spisonet.analysis.leakage import local_power
+from spisonet.analysis.correlation_ratio import correlation_ratios, sample_shells
 from spisonet.fourier.grids import frequency_axes_rfft, shell_index_rfft
 from spisonet.geometry.sphere import AxisGrid
 from spisonet.geometry.view_sampling import sampling_density
@@ -45,8 +38,6 @@ LEARNING_RATE = 0.5  # of logarithms; weights of absent views have to fall by or
 ADAM_DECAY, ADAM_EPSILON = (0.9, 0.999), 1e-8  # the usual constants
 MAX_FSC = 0.9995
 MIN_RELATIVE_WEIGHT = 1e-6  # of the largest view weight; smaller ones are neglected
-EMPTY_POWER, STRONG_PERCENTILE = 0.03, 90  # power of an empty region, relative to the strong coefficients
-UNCORRELATED = 0.5  # mean of R for noise
 
 
 @dataclass(frozen=True)
@@ -140,7 +131,13 @@ def fit_view_distribution(
     ViewDistribution
         The fit. It is deterministic.
     """
-    frequencies, ratio = _samples(spectrum1, spectrum2, first_shell, last_shell)
+    n = len(spectrum1)
+    samples = sample_shells(n, first_shell, last_shell, SAMPLES_PER_SHELL)
+    ratio = np.concatenate(correlation_ratios(spectrum1, spectrum2, samples))
+    shape = n, n, n // 2 + 1
+    index = np.concatenate(samples)
+    axes = reversed(frequency_axes_rfft((n, n, n)))
+    frequencies = np.stack([np.broadcast_to(k, shape).reshape(-1)[index] for k in axes], axis=1)
     likelihood = ViewLikelihood(frequencies, ratio, first_shell, last_shell)
     n_views, n_shells = len(likelihood.directions), last_shell + 1 - first_shell
     parameters = np.zeros(n_views + n_shells)
@@ -264,34 +261,3 @@ def _fsc_of_ssnr(ssnr: NDArray[np.float64]) -> NDArray[np.float64]:
 def _slab(dots: NDArray[np.float64], radius: float) -> NDArray[np.float64]:
     """Density of a view at a radius, from ``|cos|`` of the angle between view and frequency."""
     return np.asarray(2 * radius * np.maximum(0, 1 - radius * dots))
-
-
-def _samples(
-    spectrum1: NDArray[np.complex64], spectrum2: NDArray[np.complex64], first_shell: int, last_shell: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Frequencies ``(m, 3)`` ``(x, y, z)`` and the ratios ``R`` of a random sample of every shell."""
-    n = len(spectrum1)
-    kz, ky, kx = frequency_axes_rfft((n, n, n))
-    shell = shell_index_rfft((n, n, n))
-    shell[(kx == 0) & ((ky < 0) | ((ky == 0) & (kz < 0)))] = 0  # Friedel mates of others
-    for axis in (kz, ky, kx):
-        shell[np.broadcast_to(2 * np.abs(axis) == n, shell.shape)] = 0  # stand for two directions each
-    rng = np.random.default_rng(0)
-    by_shell = np.argsort(shell, axis=None, kind="stable")
-    borders = np.searchsorted(shell.reshape(-1)[by_shell], np.arange(first_shell, last_shell + 2))
-    shells = [by_shell[start:end] for start, end in itertools.pairwise(borders)]
-    index = np.concatenate(
-        [m if len(m) <= SAMPLES_PER_SHELL else rng.choice(m, SAMPLES_PER_SHELL, False) for m in shells]
-    )
-    first, second = (spectrum.reshape(-1)[index] for spectrum in (spectrum1, spectrum2))
-    total = 2 * (np.abs(first) ** 2 + np.abs(second) ** 2)
-    ratio = np.divide(
-        np.abs(first + second) ** 2, total, out=np.full_like(total, UNCORRELATED), where=total > 0
-    )
-    power = local_power((spectrum1, spectrum2), n).reshape(-1)[index]
-    for part in np.split(np.arange(len(index)), np.cumsum([min(len(m), SAMPLES_PER_SHELL) for m in shells])):
-        if len(part):
-            empty = power[part] < EMPTY_POWER * np.percentile(power[part], STRONG_PERCENTILE)
-            ratio[part[empty]] = UNCORRELATED
-    points = np.stack([np.broadcast_to(k, shell.shape).reshape(-1)[index] for k in (kx, ky, kz)], axis=1)
-    return points, np.clip(ratio, 0, 1).astype(np.float32)

@@ -5,7 +5,8 @@ Two weights in 0..1 are used; the symbols are those of `Measurement`:
 ``C``
     The smooth weight, a 3D FSC, which is an average over cones.
 ``M``
-    The sharp weight, ``SSNR / (1 + SSNR)`` of the view distribution that explains the half maps.
+    The sharp weight, ``SSNR / (1 + SSNR)``: the FSC measured among coefficients that the view distribution
+    of the half maps samples alike.
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ from spisonet.analysis.fsc3d import estimate_fsc3d
 from spisonet.analysis.fsc_metrics import FSC_THRESHOLD_HALF_MAPS
 from spisonet.analysis.half_map_fsc import masked_fsc
 from spisonet.analysis.leakage import estimate_noise_fraction_in_mask, leakage_weight, local_maximum
+from spisonet.analysis.measured_fsc import measure_fsc_by_ssnr
 from spisonet.analysis.normalisation import solvent_level
-from spisonet.analysis.view_distribution import fit_view_distribution
+from spisonet.analysis.view_distribution import MAX_SLAB_RADIUS, fit_view_distribution
 from spisonet.errors import SpisonetError
-from spisonet.fourier.grids import rfft3
+from spisonet.fourier.grids import rfft3, shell_index_rfft
 from spisonet.fourier.shells import (
     FEWEST_SHELLS,
     FIRST_SLICE_SHELL,
@@ -44,6 +46,7 @@ log = logging.getLogger("spisonet")
 CONE_ANGLE_DEGREES = 10.0
 NO_CORRELATION = 0.05  # FSC of shells that are not corrected
 PHASE_SEED = 0
+LAST_OVERLAPPING_SHELL = math.floor(MAX_SLAB_RADIUS) + 1
 REFERENCE_EDGE_SHELLS = 3  # soft edge between a reference and the map
 
 
@@ -208,6 +211,12 @@ def estimate_view_weight(
 ) -> NDArray[np.float32]:
     """Estimate the sharp weight ``M`` from the view distribution that explains two half maps.
 
+    The view distribution ranks the coefficients of a shell, and their FSC is measured by rank
+    (`measure_fsc_by_ssnr`). In shells to 11, in which slabs of neighbouring directions overlap, the window
+    of a reconstruction leaks signal into unmeasured directions, and the measured FSC is too high there. The
+    predicted one is too low, because the views are estimated to a few degrees only. There ``M`` is the
+    geometric mean of both.
+
     Parameters
     ----------
     spectra : list of ndarray
@@ -222,8 +231,14 @@ def estimate_view_weight(
     ndarray
         ``(n, n, n // 2 + 1)`` in 0..1; near 0 where the maps have hardly any power.
     """
-    ssnr = fit_view_distribution(spectra[0], spectra[1], first_shell, last_shell).ssnr_rfft(
-        len(fsc_weight_rfft)
-    )
-    limited = np.minimum(ssnr / (1 + ssnr), local_maximum(fsc_weight_rfft))
+    n = len(fsc_weight_rfft)
+    ssnr = fit_view_distribution(spectra[0], spectra[1], first_shell, last_shell).ssnr_rfft(n)
+    shell = shell_index_rfft((n, n, n))
+    weight = ssnr / (1 + ssnr)
+    measured = measure_fsc_by_ssnr(spectra[0], spectra[1], ssnr, first_shell, last_shell)
+    coarse = (shell >= first_shell) & (shell <= LAST_OVERLAPPING_SHELL)
+    weight[coarse] = np.sqrt(weight[coarse] * measured[coarse])
+    fine = shell > max(LAST_OVERLAPPING_SHELL, first_shell - 1)
+    weight[fine] = measured[fine]
+    limited = np.minimum(weight, local_maximum(fsc_weight_rfft))
     return np.asarray(limited * leakage_weight(spectra, ssnr), dtype=np.float32)
