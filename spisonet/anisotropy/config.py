@@ -102,6 +102,11 @@ class ReconstructConfig(CommandConfig):
         "self-training",
         description="self-training: filled-map self-training; ei: the three published losses of spIsoNet.",
     )
+    prior: str = Field(
+        "default",
+        description="Network trained on other structures that completes the map before training "
+        "(needs --mask): default, none, or a file.",
+    )
     positivity: bool = Field(
         True,
         description="Constrain the density inside the mask to at least that of the solvent (needs --mask).",

@@ -32,6 +32,15 @@ def cube_rotations() -> NDArray[np.float64]:
     return np.stack(matrices)
 
 
+def tetrahedral_rotations() -> NDArray[np.float64]:
+    """Return the 12 rotations of the cube that permute its axes cyclically.
+
+    ``(12, 3, 3)``, the identity first. Each axis is mapped onto each of the three axes equally often.
+    """
+    rotations = cube_rotations()
+    return cast("NDArray[np.float64]", rotations[np.linalg.det(np.abs(rotations)) > 0])
+
+
 def random_rotations(n: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """Draw uniformly distributed rotations (Haar measure of SO(3)).
 

@@ -172,11 +172,11 @@ class Measurement:
     def complete(self, prediction: Tensor, prior_weight: float | None = None) -> Tensor:
         """Complete the map: keep the data where they were measured, take the prediction elsewhere.
 
-        Iterates ``x = M y + (1 - M) ((1 - a) P x + a p)`` from the prediction ``p``, where ``P`` is
-        `constrain` and ``a`` is `prior_weight`. Where ``M = S / (1 + S)`` varies slowly (``S`` is the
-        signal-to-noise ratio), the iteration converges inside the support to ``(S y + a p) / (S + a)``: the
-        Wiener estimate about the prediction, for the noise inside the support. With ``a = 0`` it converges to
-        ``y`` with all its noise.
+        Iterates ``x = M y + (1 - M) ((1 - a) P x + a p')``, where ``P`` is `constrain` and ``a`` is
+        `prior_weight`. With the prediction ``p`` and ``d = M y + (1 - M) p``, ``p' = p + P d - d`` is the
+        prediction with the change that the constraints make to ``d``. Where ``M = S / (1 + S)`` varies slowly
+        (``S`` is the signal-to-noise ratio), the iteration converges inside the support to
+        ``(S y + a p') / (S + a)``, the Wiener estimate about the prediction for the noise in the support. With ``a = 0`` it converges to ``y`` with all its noise.
 
         With only the 3D FSC as weight, ``C`` takes the place of ``M``, and the map is completed in a single
         pass: ``C`` extends into unmeasured directions, in which repeated passes would pull the map to zero.
@@ -217,7 +217,10 @@ class Measurement:
     def _complete_half(self, data: Tensor, prediction: Tensor, prior_weight: float) -> Tensor:
         weight = self.data_weight_rfft
         measured, missing = rfft3(data) * weight, (1.0 - weight) * self.band_rfft
-        expected = self.constrain(prediction)
+        # The constraints apply to the prediction together with the data. Applied to the prediction alone,
+        # they would cut off its errors where the map is measured, and change the unmeasured directions.
+        consistent = irfft3((rfft3(prediction) * missing).add_(measured), self.shape)
+        expected = prediction + self.constrain(consistent) - consistent
         completed = irfft3((rfft3(expected) * missing).add_(measured), self.shape)
         for _ in range(CONSTRAINT_ITERATIONS if self.has_constraints else 0):
             mixed = torch.lerp(self.constrain(completed), expected, prior_weight)

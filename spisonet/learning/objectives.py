@@ -15,10 +15,12 @@ import torch
 from torch.nn import functional
 
 from spisonet.geometry.rotations import cube_rotations
+from spisonet.learning.memory import Memory
 from spisonet.learning.refresh_schedule import refresh_interval
 from spisonet.learning.rotational_averaging import RotationalAveraging, rotate90
 from spisonet.learning.self_training import MISSING_WEIGHT, FilledMapTraining
 from spisonet.learning.spectra import MAX_OVERSAMPLING, FourierWeight, apply_filter, frequency_points_rfft
+from spisonet.learning.structural_prior import StructuralPrior
 from spisonet.learning.subvolumes import draw_rotations
 
 if TYPE_CHECKING:
@@ -28,8 +30,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from spisonet.learning.measurement import Measurement
+    from spisonet.learning.unet import PriorUNet
 
 PREDICTION_PASSES, ROTATIONS_PER_PASS, ROTATION_SEED = 4, 4, 0
+PRIOR_FRACTION = 0.5  # of the prediction that is taken from the network trained on other structures
 
 
 class Batch(Protocol):
@@ -89,6 +93,9 @@ class SelfTrainingObjective:
         Weight of the missing part of the residual relative to the visible part.
     max_oversampling : float
         Maximum oversampling factor of the interpolation grid; a lower one saves memory.
+    prior_network : PriorUNet, optional
+        Network trained on other structures (`StructuralPrior`). Training and prediction then begin at the
+        map that it completed, and its prediction is a part of the result.
     """
 
     def __init__(
@@ -97,6 +104,7 @@ class SelfTrainingObjective:
         cube_size: int,
         missing_weight: float = MISSING_WEIGHT,
         max_oversampling: float = MAX_OVERSAMPLING,
+        prior_network: PriorUNet | None = None,
     ) -> None:
         self._measurement = measurement
         self._cube_size = cube_size
@@ -105,9 +113,14 @@ class SelfTrainingObjective:
         self._missing_weight, self._max_oversampling = missing_weight, max_oversampling
         self._source: FilledMapTraining | None = None
         self._constrained = measurement.weighted_data
+        self._prior: Tensor | None = None
         if measurement.has_constraints:
-            constrained = measurement.complete_by_constraints()
-            self._constrained = apply_filter(constrained, measurement.fsc_weight_rfft)
+            completed = measurement.complete_by_constraints()
+            if prior_network is not None:
+                prior = StructuralPrior(prior_network, Memory(measurement.data.device))
+                self._prior = prior.predict(measurement, completed)
+                completed = measurement.complete(self._prior)
+            self._constrained = apply_filter(completed, measurement.fsc_weight_rfft)
 
     @property
     def _training(self) -> FilledMapTraining:
@@ -165,7 +178,8 @@ class SelfTrainingObjective:
             rotations = draw_rotations(ROTATIONS_PER_PASS, rng, measurement.data.device)
             prediction = averaging.predict(predict, measurement.complete(prediction), rotations)
             total = total + prediction
-        return total / (1 + PREDICTION_PASSES)
+        own = total / (1 + PREDICTION_PASSES)
+        return own if self._prior is None else torch.lerp(own, self._prior, PRIOR_FRACTION)
 
     def predict_rotated(
         self, predict: Callable[[Tensor], Tensor], prediction: Tensor, n_rotations: int, seed: int

@@ -18,6 +18,8 @@ from spisonet.fourier.grids import centred_from_half
 from spisonet.fourier.wedges import measured_by_tilts
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -196,7 +198,31 @@ def fourier_interpolate(volume: Tensor, shape: tuple[int, int, int]) -> Tensor:
     shape : tuple of int
         Edges ``(z, y, x)`` of the fine grid, none smaller than the volume's.
     """
-    return irfft3(_padded_spectrum(volume, shape) * _fine_per_coarse_voxel(volume, shape), shape)
+    return irfft3(_padded_spectrum(volume, shape) * _fine_per_coarse_voxel(volume.shape, shape), shape)
+
+
+def fourier_crop(volume: Tensor, shape: tuple[int, int, int]) -> Tensor:
+    """Resample a volume on a coarser grid by cutting off the spectrum beyond its Nyquist frequency.
+
+    Values at points that both grids have in common are unchanged, if the volume has no power there. The
+    coefficients at the new Nyquist frequencies are set to 0.
+
+    Parameters
+    ----------
+    volume : Tensor
+        ``(z, y, x)``.
+    shape : tuple of int
+        Even edges ``(z, y, x)``, none larger than the volume's; an edge that is equal is left alone.
+    """
+    spectrum = rfft3(volume)
+    for axis, (n, coarse) in enumerate(zip(volume.shape, shape, strict=True)):
+        if coarse == n:
+            continue
+        positive = spectrum.narrow(axis, 0, coarse // 2)
+        nyquist = torch.zeros_like(spectrum.narrow(axis, 0, 1))
+        negative = [] if axis == 2 else [spectrum.narrow(axis, n - coarse // 2 + 1, coarse // 2 - 1)]
+        spectrum = torch.cat([positive, nyquist, *negative], dim=axis)
+    return irfft3(spectrum / _fine_per_coarse_voxel(shape, volume.shape), shape)
 
 
 def _padded_spectrum(volume: Tensor, shape: tuple[int, int, int]) -> Tensor:
@@ -206,8 +232,8 @@ def _padded_spectrum(volume: Tensor, shape: tuple[int, int, int]) -> Tensor:
     return spectrum
 
 
-def _fine_per_coarse_voxel(volume: Tensor, shape: tuple[int, int, int]) -> float:
-    return float(np.prod(shape)) / volume.numel()
+def _fine_per_coarse_voxel(coarse: Sequence[int], fine: Sequence[int]) -> float:
+    return float(np.prod(fine)) / float(np.prod(coarse))
 
 
 def _pad_axis(spectrum: Tensor, axis: int, n: int, fine: int) -> Tensor:
@@ -241,5 +267,5 @@ def _oversample(volume: Tensor, fine: tuple[int, int, int]) -> Tensor:
     for axis, (edge, frequency) in enumerate(zip(fine, frequencies, strict=True)):
         transfer = torch.sinc(frequency(edge, device=volume.device)) ** 2
         padded /= transfer.reshape([-1 if a == axis else 1 for a in range(3)])
-    padded *= _fine_per_coarse_voxel(volume, fine)
+    padded *= _fine_per_coarse_voxel(volume.shape, fine)
     return irfft3(padded, fine)

@@ -48,9 +48,9 @@ def predict_volumes(
     Parameters
     ----------
     network : callable
-        Maps ``(1, 1, z, y, x)`` to the same shape.
+        Maps ``(1, n_inputs, z, y, x)`` to ``(1, 1, z, y, x)``.
     volumes : Tensor
-        ``(n, z, y, x)``.
+        ``(n, z, y, x)``, or ``(n, n_inputs, z, y, x)``.
     tile_size : int
         Tile edge in voxels, a multiple of 16 and more than twice the margin.
     margin : int
@@ -63,9 +63,11 @@ def predict_volumes(
     Tensor
         ``(n, z, y, x)``.
     """
-    axes = [AxisTiles.cover(n, tile_size, margin) for n in volumes.shape[1:]]
+    if volumes.ndim == 4:  # one input
+        volumes = volumes[:, None]
+    axes = [AxisTiles.cover(n, tile_size, margin) for n in volumes.shape[2:]]
     padded = functional.pad(volumes, [p for axis in reversed(axes) for p in (axis.before, axis.after)])
-    total = torch.zeros_like(padded)
+    total = torch.zeros_like(padded[:, 0])
     windows = [axis.windows(volumes.device) for axis in axes]
     tiles = itertools.product(range(len(volumes)), *(range(len(axis.starts)) for axis in axes))
     for number, (which, *tile) in enumerate(tiles):
@@ -75,9 +77,9 @@ def predict_volumes(
         part = tuple(slice(start, start + axis.tile) for start, axis in zip(starts, axes, strict=True))
         z, y, x = (window[index] for window, index in zip(windows, tile, strict=True))
         window = z[:, None, None] * y[:, None] * x
-        total[which][part] += network(padded[which][part][None, None])[0, 0] * window
+        total[which][part] += network(padded[which][(slice(None), *part)][None])[0, 0] * window
     group.all_reduce(total)
-    sizes = zip(axes, volumes.shape[1:], strict=True)
+    sizes = zip(axes, volumes.shape[2:], strict=True)
     inside = (slice(None), *(slice(axis.before, axis.before + n) for axis, n in sizes))
     return total[inside]
 

@@ -121,6 +121,7 @@ class UNet(nn.Module):
     """
 
     architecture: ClassVar[str] = "unet-sample-norm"
+    n_inputs: ClassVar[int] = 1
 
     def __init__(self, filter_base: int = 32) -> None:
         super().__init__()
@@ -128,7 +129,7 @@ class UNet(nn.Module):
         widths = [filter_base * 2**level for level in range(DEPTH + 1)]
         self.encoders = nn.ModuleList(
             ConvBlock(n_in, n_out, CONVOLUTIONS, NEGATIVE_SLOPE, SampleNorm3d)
-            for n_in, n_out in zip([1, *widths[:-1]], widths, strict=True)
+            for n_in, n_out in zip([self.n_inputs, *widths[:-1]], widths, strict=True)
         )
         self.pool = nn.AvgPool3d(2)
         self.up_convolutions = nn.ModuleList(
@@ -147,12 +148,12 @@ class UNet(nn.Module):
         Parameters
         ----------
         volumes : Tensor
-            ``(batch, 1, z, y, x)`` with edges that are multiples of 8.
+            ``(batch, n_inputs, z, y, x)`` with edges that are multiples of 8.
 
         Returns
         -------
         Tensor
-            float32, same shape.
+            ``(batch, 1, z, y, x)``, float32: the last input plus the residual.
         """
         features = volumes
         skipped: list[Tensor] = []
@@ -162,8 +163,15 @@ class UNet(nn.Module):
         skipped.pop()
         for up_convolution, decoder in zip(self.up_convolutions, self.decoders, strict=True):
             features = decoder(torch.cat([skipped.pop(), up_convolution(features)], dim=1))
-        prediction: Tensor = volumes.float() + self.last(features).float()
+        prediction: Tensor = volumes[:, -1:].float() + self.last(features).float()
         return prediction
+
+
+class PriorUNet(UNet):
+    """U-Net that completes maps of any structure; see `spisonet.learning.structural_prior`."""
+
+    architecture: ClassVar[str] = "prior-unet"
+    n_inputs: ClassVar[int] = 2
 
 
 class PublishedUNet(nn.Module):
@@ -217,7 +225,9 @@ class PublishedUNet(nn.Module):
 
 Network = UNet | PublishedUNet
 # By the name in the files of weights.
-ARCHITECTURES: dict[str, type[Network]] = {network.architecture: network for network in (UNet, PublishedUNet)}
+ARCHITECTURES: dict[str, type[Network]] = {
+    network.architecture: network for network in (UNet, PriorUNet, PublishedUNet)
+}
 
 
 def fused(network: Network) -> Network:
