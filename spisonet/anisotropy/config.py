@@ -38,10 +38,11 @@ class ReconstructConfig(CommandConfig):
         description="Soft solvent mask: selects the training subvolumes, is applied before the FSC, is the "
         "real-space support of the prediction.",
     )
-    method: Literal["learn", "deconvolve"] = Field(
+    method: Literal["learn", "prior", "deconvolve"] = Field(
         "learn",
-        description="learn: train a network; deconvolve: deconvolution with mask and positivity constraints, "
-        "without a network, in seconds (the classical baseline).",
+        description="learn: train a network; prior: use only the network trained on other structures, "
+        "without training; deconvolve: deconvolution with mask and positivity constraints, without a "
+        "network, in seconds (the classical baseline).",
     )
     independent: bool = Field(
         False,
@@ -104,8 +105,8 @@ class ReconstructConfig(CommandConfig):
     )
     prior: str = Field(
         "default",
-        description="Network trained on other structures that completes the map before training "
-        "(needs --mask): default, none, or a file.",
+        description="Network trained on other structures, from whose prediction training begins; its share "
+        "in the corrected map is measured in held-out cones (needs --mask). default, none, or a file.",
     )
     positivity: bool = Field(
         True,

@@ -11,7 +11,7 @@ import torch
 from spisonet.analysis.normalisation import GreyScale
 from spisonet.anisotropy.constraints import deconvolve
 from spisonet.anisotropy.preparation import prepare_measurement
-from spisonet.anisotropy.recombination import CorrectedMap, recombine
+from spisonet.anisotropy.recombination import CorrectedMap, corrected_maps
 from spisonet.io.labels import BOTH, label_with_tokens
 
 if TYPE_CHECKING:
@@ -98,18 +98,18 @@ class AveragedHalves:
         average = maps.half1.with_data((halves[0] + halves[1]) / np.float32(2))
         return cls(average, scale, measurement.averaged())
 
-    def corrected(self, predictions: list[torch.Tensor], device: torch.device) -> FullMap:
-        """Complete the average with the mean of predictions ``(1, n, n, n)``.
+    def corrected(self, completed: list[torch.Tensor], device: torch.device) -> FullMap:
+        """Return the full map from the mean of completed averages ``(1, n, n, n)``, one for each network.
 
-        Without a prediction, mask and positivity constraints alone complete it.
+        Without any, mask and positivity constraints alone complete it.
         """
         measurement = self.measurement.to(device)
         maps, scales = [self.volume.data], [self.scale]
         (deconvolved,) = deconvolve(measurement, maps, scales)
         corrected = deconvolved
-        if predictions:
-            prediction = torch.stack(predictions).mean(dim=0).to(device)
-            (corrected,) = recombine(measurement, prediction, maps, scales)
+        if completed:
+            mean = torch.stack(completed).mean(dim=0).to(device)
+            (corrected,) = corrected_maps(measurement, mean, maps, scales)
         return FullMap(
             self.volume,
             corrected,

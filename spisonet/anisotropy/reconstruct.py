@@ -24,13 +24,14 @@ from spisonet.anisotropy.independence import (
     START_WEIGHTS,
     HalvesIndependence,
 )
+from spisonet.anisotropy.learned_completion import PRIOR, CompletionSource
 from spisonet.anisotropy.preparation import correction_band, prepare_measurement
-from spisonet.anisotropy.recombination import CorrectedMap, recombine
+from spisonet.anisotropy.recombination import CorrectedMap, corrected_maps
 from spisonet.anisotropy.run_inputs import output_names
 from spisonet.learning.devices import describe_device, empty_cache
 from spisonet.learning.process_group import SINGLE_PROCESS
+from spisonet.learning.structural_prior import read_prior_network
 from spisonet.learning.training_config import TrainingConfig, fitting_cube_size
-from spisonet.learning.training_job import train
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from spisonet.io.mrc import Volume
     from spisonet.learning.memory import Memory
     from spisonet.learning.process_group import ProcessGroup
-    from spisonet.learning.unet import Network
+    from spisonet.learning.unet import Network, PriorUNet
 
 log = logging.getLogger("spisonet")
 
@@ -59,11 +60,14 @@ class CorrectionOptions:
     training : TrainingConfig
         How a network is trained.
     method : str
-        ``learn`` (train a network) or ``deconvolve`` (constraints only).
+        ``learn`` (train a network), ``prior`` (only the network trained on other structures) or
+        ``deconvolve`` (constraints only).
     independent : bool
         Correct each half without data of the other one.
     positivity : bool
         Constrain the density inside the mask to at least that of the solvent.
+    prior_network : PriorUNet or None
+        Network trained on other structures; None for none.
     full_map : bool
         Also correct the average of two half maps.
     """
@@ -72,6 +76,7 @@ class CorrectionOptions:
     method: str = "learn"
     independent: bool = False
     positivity: bool = True
+    prior_network: PriorUNet | None = None
     full_map: bool = True
 
     @classmethod
@@ -79,7 +84,15 @@ class CorrectionOptions:
         """Return the options of a configuration for maps with a box of this many voxels."""
         training = training_config_of(config, box)
         training.warn_of_unused_options()
-        return cls(training, config.method, config.independent, config.positivity, full_map)
+        uses_prior = config.method != DECONVOLVE and config.objective != "ei"
+        return cls(
+            training,
+            config.method,
+            config.independent,
+            config.positivity,
+            read_prior_network(config.prior) if uses_prior else None,
+            full_map,
+        )
 
 
 @dataclass(frozen=True)
@@ -120,6 +133,8 @@ class UnitResult:
         Mean training loss of each epoch.
     network : Network or None
         The trained network; None if none was trained.
+    shares : dict
+        Shares of the predictions in the corrected maps; see `LearnedCompletion`.
     """
 
     unit: TrainingUnit
@@ -129,6 +144,7 @@ class UnitResult:
     unmeasured_fraction: float
     epoch_losses: list[float]
     network: Network | None
+    shares: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -322,7 +338,7 @@ def _correct_unit(
     checkpoint: Path | None,
     resume: bool,
 ) -> tuple[UnitResult, Tensor | None]:
-    """Correct the maps of a unit; also return the network's prediction of the average, if any."""
+    """Correct the maps of a unit; also return the completed average, if networks complete it."""
     device = memory.device
     empty_cache(device)
     maps = [volume.data for volume in unit.volumes]
@@ -336,26 +352,33 @@ def _correct_unit(
         unit.name,
     )
     deconvolved = deconvolve(measurement, maps, scales)
-    corrected, losses, network, of_average = deconvolved, [], None, None
+    corrected, of_average, learned = deconvolved, None, None
     if options.method != DECONVOLVE and weights.learnable[1:].any():
-        job = replace(options.training, seed=unit.seed).training_job(
-            unit.name, measurement, memory, processes.count, inputs.start_network
+        source = CompletionSource(
+            unit.name,
+            None if options.method == PRIOR else replace(options.training, seed=unit.seed),
+            options.prior_network,
+            inputs.start_network,
+            memory,
+            processes,
+            checkpoint,
+            resume,
         )
-        trainer, prediction = train(job, device, processes, checkpoint, resume)
-        assert prediction is not None
-        corrected, losses = recombine(measurement, prediction, maps, scales), trainer.epoch_losses
-        network = trainer.average if options.training.epochs else None
+        learned = source.learn(measurement)
+        corrected = corrected_maps(measurement, learned.complete(measurement), maps, scales)
         if averaged is not None:
-            log.info("Predicting the average of both halves (%s).", unit.name)
-            of_average = job.predict(trainer, averaged.measurement, device)
+            log.info("Completing the average of both halves (%s).", unit.name)
+            of_average = learned.complete(averaged.measurement)
+    trainer = None if learned is None else learned.trainer
     result = UnitResult(
         unit=unit,
         corrected=corrected,
         deconvolved=deconvolved,
         data_weight_rfft=measurement.data_weight_rfft.cpu().numpy(),
         unmeasured_fraction=measurement.unmeasured_fraction,
-        epoch_losses=losses,
-        network=network,
+        epoch_losses=[] if trainer is None else trainer.epoch_losses,
+        network=trainer.average if trainer is not None and options.training.epochs else None,
+        shares={} if learned is None else learned.shares,
     )
     return result, of_average
 
@@ -371,7 +394,7 @@ def training_units(volumes: list[Volume], independent: bool, seed: int) -> list[
 
 
 def _independence(inputs: RunInputs, options: CorrectionOptions) -> HalvesIndependence:
-    learns = options.method != DECONVOLVE
+    learns = options.method == "learn"
     has_common_network = (learns and not options.independent) or inputs.maps.coupled
     return HalvesIndependence.of_shared(
         len(inputs.volumes),

@@ -56,6 +56,9 @@ class Measurement:
         ``(z, y, x)`` soft mask; the outside is solvent.
     positivity : bool
         Whether densities inside the support are constrained to be at least that of the solvent.
+    prior : Tensor or None
+        ``(n_halves, z, y, x)`` prediction of the data by a network that was trained on other structures, from
+        which training begins; None without one.
     """
 
     data: Tensor
@@ -67,6 +70,7 @@ class Measurement:
     subvolume_centres: Tensor
     support: Tensor | None
     positivity: bool
+    prior: Tensor | None = None
 
     def to(self, device: torch.device | str) -> Measurement:
         """Return the same measurement on another device."""
@@ -87,6 +91,7 @@ class Measurement:
             data=self.data.mean(dim=0, keepdim=True),
             fsc_weight_rfft=weight_of_average(self.fsc_weight_rfft),
             view_weight_rfft=None if views is None else weight_of_average(views),
+            prior=None,
         )
 
     @property
@@ -132,6 +137,7 @@ class Measurement:
             self.band_rfft,
             self.subvolume_centres,
             self.support,
+            self.prior,
         ):
             if tensor is not None:
                 digest.update(tensor.contiguous().cpu().numpy().tobytes())
@@ -176,7 +182,8 @@ class Measurement:
         `prior_weight`. With the prediction ``p`` and ``d = M y + (1 - M) p``, ``p' = p + P d - d`` is the
         prediction with the change that the constraints make to ``d``. Where ``M = S / (1 + S)`` varies slowly
         (``S`` is the signal-to-noise ratio), the iteration converges inside the support to
-        ``(S y + a p') / (S + a)``, the Wiener estimate about the prediction for the noise in the support. With ``a = 0`` it converges to ``y`` with all its noise.
+        ``(S y + a p') / (S + a)``, the Wiener estimate about the prediction for the noise in the support.
+        With ``a = 0`` it converges to ``y`` with all its noise; with ``a = 1`` it is a single pass.
 
         With only the 3D FSC as weight, ``C`` takes the place of ``M``, and the map is completed in a single
         pass: ``C`` extends into unmeasured directions, in which repeated passes would pull the map to zero.
@@ -222,7 +229,8 @@ class Measurement:
         consistent = irfft3((rfft3(prediction) * missing).add_(measured), self.shape)
         expected = prediction + self.constrain(consistent) - consistent
         completed = irfft3((rfft3(expected) * missing).add_(measured), self.shape)
-        for _ in range(CONSTRAINT_ITERATIONS if self.has_constraints else 0):
+        repeats = self.has_constraints and prior_weight < 1  # with a weight of 1 nothing would change
+        for _ in range(CONSTRAINT_ITERATIONS if repeats else 0):
             mixed = torch.lerp(self.constrain(completed), expected, prior_weight)
             completed = irfft3((rfft3(mixed) * missing).add_(measured), self.shape)
         return completed

@@ -15,12 +15,10 @@ import torch
 from torch.nn import functional
 
 from spisonet.geometry.rotations import cube_rotations
-from spisonet.learning.memory import Memory
 from spisonet.learning.refresh_schedule import refresh_interval
 from spisonet.learning.rotational_averaging import RotationalAveraging, rotate90
 from spisonet.learning.self_training import MISSING_WEIGHT, FilledMapTraining
 from spisonet.learning.spectra import MAX_OVERSAMPLING, FourierWeight, apply_filter, frequency_points_rfft
-from spisonet.learning.structural_prior import StructuralPrior
 from spisonet.learning.subvolumes import draw_rotations
 
 if TYPE_CHECKING:
@@ -30,10 +28,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from spisonet.learning.measurement import Measurement
-    from spisonet.learning.unet import PriorUNet
 
 PREDICTION_PASSES, ROTATIONS_PER_PASS, ROTATION_SEED = 4, 4, 0
-PRIOR_FRACTION = 0.5  # of the prediction that is taken from the network trained on other structures
 
 
 class Batch(Protocol):
@@ -93,9 +89,6 @@ class SelfTrainingObjective:
         Weight of the missing part of the residual relative to the visible part.
     max_oversampling : float
         Maximum oversampling factor of the interpolation grid; a lower one saves memory.
-    prior_network : PriorUNet, optional
-        Network trained on other structures (`StructuralPrior`). Training and prediction then begin at the
-        map that it completed, and its prediction is a part of the result.
     """
 
     def __init__(
@@ -104,7 +97,6 @@ class SelfTrainingObjective:
         cube_size: int,
         missing_weight: float = MISSING_WEIGHT,
         max_oversampling: float = MAX_OVERSAMPLING,
-        prior_network: PriorUNet | None = None,
     ) -> None:
         self._measurement = measurement
         self._cube_size = cube_size
@@ -113,13 +105,11 @@ class SelfTrainingObjective:
         self._missing_weight, self._max_oversampling = missing_weight, max_oversampling
         self._source: FilledMapTraining | None = None
         self._constrained = measurement.weighted_data
-        self._prior: Tensor | None = None
         if measurement.has_constraints:
-            completed = measurement.complete_by_constraints()
-            if prior_network is not None:
-                prior = StructuralPrior(prior_network, Memory(measurement.data.device))
-                self._prior = prior.predict(measurement, completed)
-                completed = measurement.complete(self._prior)
+            prior = measurement.prior
+            completed = (
+                measurement.complete_by_constraints() if prior is None else measurement.complete(prior)
+            )
             self._constrained = apply_filter(completed, measurement.fsc_weight_rfft)
 
     @property
@@ -161,7 +151,7 @@ class SelfTrainingObjective:
         return self._training.draw(n_subvolumes, rng)
 
     def predict(self, predict: Callable[[Tensor], Tensor]) -> Tensor:
-        """Predict from the constrained map, then iterate on the completed map; the mean is returned.
+        """Predict from the first completed map, then iterate on the completed map; the mean is returned.
 
         Each iteration completes the map with the last prediction and averages the network's predictions over
         random orientations (`RotationalAveraging`). Without a support or a view weight, the first prediction
@@ -178,8 +168,7 @@ class SelfTrainingObjective:
             rotations = draw_rotations(ROTATIONS_PER_PASS, rng, measurement.data.device)
             prediction = averaging.predict(predict, measurement.complete(prediction), rotations)
             total = total + prediction
-        own = total / (1 + PREDICTION_PASSES)
-        return own if self._prior is None else torch.lerp(own, self._prior, PRIOR_FRACTION)
+        return total / (1 + PREDICTION_PASSES)
 
     def predict_rotated(
         self, predict: Callable[[Tensor], Tensor], prediction: Tensor, n_rotations: int, seed: int
@@ -216,7 +205,7 @@ class SelfTrainingObjective:
             self._source.discard_completed()
 
     def _first_prediction(self, predict: Callable[[Tensor], Tensor]) -> Tensor:
-        """Predict from the map completed with mask and positivity only, filtered as in training."""
+        """Predict from the map completed by the prior, else by constraints, filtered as in training."""
         return self._measurement.within_support(predict, self._constrained)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,6 @@ from spisonet.errors import SpisonetError
 from spisonet.learning.devices import computes_in_bfloat16
 from spisonet.learning.objectives import EquivarianceObjective, Objective, SelfTrainingObjective
 from spisonet.learning.spectra import useful_oversampling
-from spisonet.learning.structural_prior import NO_PRIOR, read_prior_network
 from spisonet.learning.tiling import MARGIN, TILE_MULTIPLE
 from spisonet.learning.trainer import TrainingOptions
 from spisonet.learning.training_job import TrainingJob
@@ -50,9 +49,6 @@ class TrainingConfig:
         See the options; None for the default.
     alpha, beta : float
         Weights of the equivariance and noise2noise losses of ``ei``.
-    prior : str
-        ``default`` (the network that comes with the program), ``none``, or the file of a network that was
-        trained on other structures; see `spisonet.learning.structural_prior`.
     """
 
     objective: str
@@ -67,7 +63,6 @@ class TrainingConfig:
     predict_crop_size: int | None
     alpha: float
     beta: float
-    prior: str = NO_PRIOR
 
     @classmethod
     def from_options(cls, options: object, **values: Any) -> Self:
@@ -80,9 +75,8 @@ class TrainingConfig:
         **values
             Values that replace those of `options`, by name.
         """
-        required = {field.name for field in fields(cls) if field.default is MISSING} - set(values)
-        optional = {field.name for field in fields(cls) if hasattr(options, field.name)} - set(values)
-        return cls(**{name: getattr(options, name) for name in required | optional}, **values)
+        names = {field.name for field in fields(cls)} - set(values)
+        return cls(**{name: getattr(options, name) for name in names}, **values)
 
     def warn_of_unused_options(self) -> None:
         """Log a warning if `alpha` or `beta` are not the defaults but the objective does not use them."""
@@ -134,10 +128,7 @@ class TrainingConfig:
                     max(1, oversampling),
                 )
             make_objective = partial(
-                SelfTrainingObjective,
-                cube_size=self.cube_size,
-                max_oversampling=oversampling,
-                prior_network=read_prior_network(self.prior),
+                SelfTrainingObjective, cube_size=self.cube_size, max_oversampling=oversampling
             )
         batch_size = self.batch_size or DEFAULT_BATCH_SIZE[self.objective] * n_processes
         options = training_options(

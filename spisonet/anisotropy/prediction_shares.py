@@ -1,0 +1,134 @@
+"""Shares of predictions in a completed map, measured in cones that are held out from them.
+
+A prediction is not better than the map completed by constraints because it looks better. Some measured cones
+are therefore left out of everything that predictions are made of, and the data in them are compared with what
+the predictions say there. The shares ``b`` minimise the squared error of
+
+    x = x0 + sum over i of b_i (x_i - x0),        b_i >= 0,   sum of b_i <= 1,
+
+in the cones, where ``x0`` is completed by constraints and ``x_i`` by prediction ``i``. The noise of the data
+in the cones is independent of all of them. A prediction that does not help gets no share.
+
+References
+----------
+Breiman (1996) Machine Learning 24, 49-64 (stacked regressions).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from spisonet.geometry.sphere import fibonacci_hemisphere
+from spisonet.learning.spectra import frequency_points_rfft, rfft3
+from spisonet.learning.structural_prior import shell_amplitude_rfft
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from spisonet.learning.measurement import Measurement
+
+N_CONES = 2
+HALF_ANGLE_DEGREES = 20.0
+MIN_SEPARATION_DEGREES = 2 * HALF_ANGLE_DEGREES + 5
+CANDIDATES = 300  # directions of cones
+MIN_BAND_PART = 0.3  # of the band: coarser shells of a cone have few coefficients
+SHARE_STEPS = 50
+
+
+def held_out_cones(measurement: Measurement) -> Tensor:
+    """Return two cones of well-measured directions, ``(z, y, x // 2 + 1)`` bool.
+
+    Parameters
+    ----------
+    measurement : Measurement
+        With a view weight ``M``. The cones are those with the largest mean of it in the outer part of the
+        band, 45 degrees apart or more.
+    """
+    points = frequency_points_rfft(measurement.shape, measurement.data.device)
+    radius = points.norm(dim=-1)
+    directions = points / radius.clamp(min=1e-9)[..., None]
+    outer = (radius > measurement.band_fraction / 4) & (measurement.band_rfft > 0.5)
+    weight, of_outer = measurement.data_weight_rfft[outer], directions[outer]
+    axes = torch.from_numpy(fibonacci_hemisphere(CANDIDATES).astype(np.float32)).to(points.device)
+    cosine = math.cos(math.radians(HALF_ANGLE_DEGREES))
+    means = torch.stack([weight[(of_outer @ axis).abs() > cosine].mean() for axis in axes]).nan_to_num()
+    chosen: list[Tensor] = []
+    for number in torch.argsort(means, descending=True).tolist():
+        apart = math.cos(math.radians(MIN_SEPARATION_DEGREES))
+        if all(abs(float(axes[number] @ other)) < apart for other in chosen):
+            chosen.append(axes[number])
+        if len(chosen) == N_CONES:
+            break
+    return torch.stack([(directions @ axis).abs() > cosine for axis in chosen]).any(dim=0)
+
+
+def without_region(measurement: Measurement, region: Tensor) -> Measurement:
+    """Return the measurement with weights of 0 in a region ``(z, y, x // 2 + 1)`` of Fourier space."""
+    views, keep = measurement.view_weight_rfft, (~region).float()
+    return replace(
+        measurement,
+        fsc_weight_rfft=measurement.fsc_weight_rfft * keep,
+        view_weight_rfft=None if views is None else views * keep,
+        prior=None,
+    )
+
+
+def measure_shares(
+    measurement: Measurement, region: Tensor, constrained: Tensor, completed: list[Tensor]
+) -> list[float]:
+    """Measure the shares of completed maps in a region that was held out from them.
+
+    Parameters
+    ----------
+    measurement : Measurement
+        With the data in the region. The completed maps of one half are compared with the data of the other,
+        or of the same half if there is only one.
+    region : Tensor
+        ``(z, y, x // 2 + 1)`` bool.
+    constrained : Tensor
+        ``(n_halves, z, y, x)`` maps completed by constraints.
+    completed : list of Tensor
+        The same, completed by each prediction.
+
+    Returns
+    -------
+    list of float
+        Share in 0..1 of each; the rest is that of `constrained`.
+    """
+    amplitude = shell_amplitude_rfft(measurement)
+    radius = frequency_points_rfft(measurement.shape, region.device).norm(dim=-1)
+    used = region & (amplitude > 0) & (radius > MIN_BAND_PART * measurement.band_fraction / 2)
+    weight = measurement.data_weight_rfft[used] / amplitude[used].square()
+    n = len(completed)
+    matrix, target = np.zeros((n, n)), np.zeros(n)
+    data = rfft3(measurement.data.flip(0))[:, used]
+    base = rfft3(constrained)[:, used]
+    changes = [rfft3(volumes)[:, used] - base for volumes in completed]
+    for i, change in enumerate(changes):
+        target[i] = float((weight * (change.conj() * (data - base)).real).sum())
+        for j, other in enumerate(changes):
+            matrix[i, j] = float((weight * (change.conj() * other).real).sum())
+    return [float(share) for share in _best_shares(matrix, target)]
+
+
+def blend(constrained: Tensor, completed: list[Tensor], shares: list[float]) -> Tensor:
+    """Return the mean of completed maps ``(n_halves, z, y, x)`` with their shares."""
+    result = constrained.clone()
+    for volumes, share in zip(completed, shares, strict=True):
+        result += share * (volumes - constrained)
+    return result
+
+
+def _best_shares(matrix: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Minimise ``b^T matrix b - 2 target b`` over the shares, by trying all on a grid."""
+    axis = np.linspace(0, 1, SHARE_STEPS + 1)
+    grid = np.stack(np.meshgrid(*[axis] * len(target), indexing="ij"), axis=-1).reshape(-1, len(target))
+    grid = grid[grid.sum(axis=1) <= 1 + 1e-9]
+    error = np.einsum("gi,ij,gj->g", grid, matrix, grid) - 2 * grid @ target
+    best: np.ndarray = grid[np.argmin(error)]
+    return best
