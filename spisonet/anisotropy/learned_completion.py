@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from spisonet.anisotropy.prediction_shares import blend, held_out_cones, measure_shares, without_region
 from spisonet.errors import SpisonetError
+from spisonet.geometry.rotations import tetrahedral_rotations
+from spisonet.learning.objectives import SelfTrainingObjective
 from spisonet.learning.process_group import SINGLE_PROCESS
 from spisonet.learning.structural_prior import StructuralPrior
 from spisonet.learning.training_job import TrainingJob, train
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from torch import Tensor
@@ -68,7 +72,7 @@ class CompletionSource:
         Without mask or view weight, and with the published objective, nothing is held out: the map is
         completed by the trained network alone.
         """
-        prior = self._prior
+        prior = self.prior
         if self.training is None and not (measurement.has_constraints and prior is not None):
             raise SpisonetError(
                 "--method prior needs two half maps, a mask, and another --prior than none.", field="method"
@@ -96,8 +100,16 @@ class CompletionSource:
             log.info("Share of the network %s, by held-out cones: %.2f (%s).", what, share, self.title)
         return LearnedCompletion(self, trainer, job, of_names)
 
+    def of_network(self, measurement: Measurement, shares: dict[str, float]) -> LearnedCompletion:
+        """Return the completion by `start_network`, not trained further, with shares measured before."""
+        assert self.training is not None
+        training = replace(self.training, epochs=0)
+        job = training.training_job(self.title, measurement, self.memory, 1, self.start_network)
+        return LearnedCompletion(self, job.prepare(self.memory.device)[0], job, shares)
+
     @property
-    def _prior(self) -> StructuralPrior | None:
+    def prior(self) -> StructuralPrior | None:
+        """The network trained on other structures, on the device."""
         return None if self.prior_network is None else StructuralPrior(self.prior_network, self.memory)
 
     @property
@@ -139,25 +151,68 @@ class LearnedCompletion:
 
     def complete(self, measurement: Measurement) -> Tensor:
         """Complete the maps ``(n_halves, z, y, x)`` of a measurement, such as the average of the halves."""
-        device = self.source.memory.device
-        measurement = measurement.to(device)
+        return next(self._completed(measurement, None))
+
+    def rotated(self, measurement: Measurement, n_rotations: int, seed: int) -> Iterator[Tensor]:
+        """Complete a measurement with predictions of single rotated copies, to estimate their error.
+
+        Parameters
+        ----------
+        measurement : Measurement
+            The measurement.
+        n_rotations, seed : int
+            Number of copies, and the seed of their orientations.
+
+        Yields
+        ------
+        Tensor
+            ``(n_halves, z, y, x)``; nothing if no shares were measured.
+        """
+        if self.shares:
+            yield from self._completed(measurement, (n_rotations, seed))
+
+    def _completed(self, measurement: Measurement, copies: tuple[int, int] | None) -> Iterator[Tensor]:
+        measurement = measurement.to(self.source.memory.device)
         if not self.shares:
-            assert self.job is not None
-            assert self.trainer is not None
-            prediction = self.job.predict(self.trainer, measurement, device)
-            assert prediction is not None
-            return measurement.complete(prediction)
+            yield measurement.complete(self._trained_prediction(measurement))
+            return
         constrained = measurement.complete_by_constraints()
-        prior = self.source._prior
+        prior = self.source.prior
         if prior is not None:
             measurement = replace(measurement, prior=prior.predict(measurement, constrained))
-        completed = []
-        for name in self.shares:
-            prediction = measurement.prior
-            if name == TRAINED:
-                assert self.job is not None
-                assert self.trainer is not None
-                prediction = self.job.predict(self.trainer, measurement, device)
-            assert prediction is not None
-            completed.append(measurement.complete(prediction, prior_weight=1.0))
-        return blend(constrained, completed, list(self.shares.values()))
+        predictions: dict[str, Iterator[Tensor | None]] = {PRIOR: itertools.repeat(measurement.prior)}
+        if TRAINED in self.shares:
+            trained = self._trained_prediction(measurement)
+            predictions[TRAINED] = itertools.repeat(trained)
+        if copies is not None:
+            n_rotations, seed = copies
+            if prior is not None:
+                predictions[PRIOR] = (
+                    prior.predict(measurement, constrained, rotation[None])
+                    for rotation in itertools.cycle(tetrahedral_rotations())
+                )
+            if TRAINED in self.shares:
+                predictions[TRAINED] = self._rotated_predictions(measurement, trained, n_rotations, seed)
+        for _ in range(1 if copies is None else copies[0]):
+            completed = []
+            for name in self.shares:
+                prediction = next(predictions[name])
+                assert prediction is not None
+                completed.append(measurement.complete(prediction, prior_weight=1.0))
+            yield blend(constrained, completed, list(self.shares.values()))
+
+    def _trained_prediction(self, measurement: Measurement) -> Tensor:
+        assert self.job is not None
+        assert self.trainer is not None
+        prediction = self.job.predict(self.trainer, measurement, self.source.memory.device)
+        assert prediction is not None
+        return prediction
+
+    def _rotated_predictions(
+        self, measurement: Measurement, prediction: Tensor, n_rotations: int, seed: int
+    ) -> Iterator[Tensor]:
+        assert self.job is not None
+        assert self.trainer is not None
+        objective = self.job.make_objective(measurement)
+        assert isinstance(objective, SelfTrainingObjective)
+        return objective.predict_rotated(self.trainer.predict_locally, prediction, n_rotations, seed)

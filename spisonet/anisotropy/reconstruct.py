@@ -218,6 +218,11 @@ class CorrectionResult:
         """Mean training loss of each epoch, by the name of the unit."""
         return {unit.unit.name: unit.epoch_losses for unit in self.units}
 
+    @property
+    def prediction_shares(self) -> dict[str, dict[str, float]]:
+        """Shares of the predictions in the corrected maps, by the name of the unit."""
+        return {unit.unit.name: unit.shares for unit in self.units}
+
     def data_weight_rfft(self, within_band_rfft: NDArray[np.float32]) -> NDArray[np.float32]:
         """Fraction in 0..1 of each coefficient of an output that is data; 1 beyond the band."""
         return within_band_rfft * self.band_rfft + 1 - self.band_rfft

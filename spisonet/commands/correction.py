@@ -9,6 +9,7 @@ import torch
 
 from spisonet.anisotropy.full_map import LABEL
 from spisonet.anisotropy.reconstruct import (
+    DECONVOLVE,
     CorrectionOptions,
     CorrectionResult,
     fourier_weights_of,
@@ -133,7 +134,7 @@ def _write_results(
     log.info("Header label: %s", label)
     for name, volume, corrected in zip(names, volumes, result.corrected, strict=True):
         _write_corrected(folder, name, volume, corrected, label)
-    classical = [f"{CLASSICAL_PREFIX}{name}.mrc" for name in names] if result.method == "learn" else []
+    classical = [f"{CLASSICAL_PREFIX}{name}.mrc" for name in names] if result.method != DECONVOLVE else []
     for name, volume, deconvolved in zip(classical, volumes, result.deconvolved, strict=False):
         own_label = result.deconvolved_halves.label("deconvolve")
         write_volume(folder / name, volume.with_data(deconvolved.whole), own_label)
@@ -144,6 +145,7 @@ def _write_results(
         "unmeasured_fraction": round(result.unmeasured_fraction, 4),
         "corrected_by_shell": result.corrected_by_shell,
         "epoch_losses": result.epoch_losses,
+        "prediction_shares": result.prediction_shares,
         "corrected_maps": [f"{CORRECTED_PREFIX}{name}.mrc" for name in names],
         "classical_maps": classical,
         "full_map": None if result.full is None else _write_full_map(folder, result.full, result),
@@ -157,7 +159,7 @@ def _write_full_map(folder: Path, full: FullMap, result: CorrectionResult) -> di
     path = folder / f"{DATA_WEIGHT_STEM}_{FULL_MAP}.mrc"
     _write_fourier_volume(path, full.average, weight, "data weight of the full map", DATA_WEIGHT)
     classical = None
-    if result.method == "learn":
+    if result.method != DECONVOLVE:
         classical = f"{CLASSICAL_PREFIX}{FULL_MAP}.mrc"
         write_volume(folder / classical, full.average.with_data(full.deconvolved.whole), LABEL)
     return {

@@ -26,6 +26,8 @@ from spisonet.learning.tiling import predict_volumes
 from spisonet.learning.unet import PriorUNet, fused
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from spisonet.learning.measurement import Measurement
@@ -82,7 +84,9 @@ class StructuralPrior:
         self._network = self._backend.to_device(fused(network))
         self._tile_size = memory.largest_tile(network)
 
-    def predict(self, measurement: Measurement, completed: Tensor) -> Tensor:
+    def predict(
+        self, measurement: Measurement, completed: Tensor, rotations: NDArray[np.float64] | None = None
+    ) -> Tensor:
         """Predict the maps ``(n_halves, z, y, x)`` of a measurement with a support and a view weight.
 
         Parameters
@@ -91,11 +95,14 @@ class StructuralPrior:
             The measurement.
         completed : Tensor
             ``(n_halves, z, y, x)`` its maps, completed by constraints.
+        rotations : ndarray, optional
+            ``(n, 3, 3)`` rotations of the cube over which predictions are averaged, by default those of the
+            tetrahedron.
         """
         inputs = prior_inputs(measurement, completed)
         region = _region_of_network(measurement, inputs.volumes.shape[-1])
         within = inputs.volumes[(slice(None), slice(None), *region)]
-        rotations = tetrahedral_rotations()
+        rotations = tetrahedral_rotations() if rotations is None else rotations
         predicted = torch.zeros_like(inputs.volumes[:, 0])
         for rotation in rotations:
             copies = torch.stack([torch.stack([rotate90(v, rotation) for v in pair]) for pair in within])

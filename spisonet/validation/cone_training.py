@@ -9,21 +9,17 @@ import numpy as np
 
 from spisonet.fourier.grids import hermitian_multiplicity, rfft3, shell_index_rfft
 from spisonet.learning.checkpoint import load_network
-from spisonet.learning.objectives import SelfTrainingObjective
-from spisonet.learning.training_job import train
 from spisonet.validation.held_out import Cone, HeldOutStatistics, mask_out_cone
 from spisonet.validation.uncertainty import PredictionEnsemble
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
-    from torch import Tensor
 
+    from spisonet.anisotropy.learned_completion import LearnedCompletion
     from spisonet.learning.measurement import Measurement
     from spisonet.learning.process_group import ProcessGroup
-    from spisonet.learning.training_job import TrainingJob
     from spisonet.validation.prepared import PreparedValidation
 
 
@@ -80,24 +76,24 @@ class ConeTrainings:
 
     def without_cone(self, cone: Cone, number: int) -> tuple[ConeResult, PredictionEnsemble | None]:
         """Train without a cone; return the comparison in it and the ensemble of the whole map."""
-        prepared, memory = self.prepared, self.prepared.memory
+        prepared = self.prepared
         held_out = mask_out_cone(prepared.measurement, cone.inside_rfft(prepared.box))
-        training_job = replace(prepared.training_config, seed=self.seed(number)).training_job(
-            f"all but cone {number}", held_out, memory, self.processes.count, prepared.inputs.start_network
+        source = prepared.completion_source(
+            f"all but cone {number}",
+            replace(prepared.training_config, seed=self.seed(number)),
+            prepared.inputs.start_network,
+            self.processes,
+            self.checkpoint_folder / f"checkpoint{number}.safetensors",
+            self.resume,
         )
-        checkpoint = self.checkpoint_folder / f"checkpoint{number}.safetensors"
-        trainer, prediction = train(training_job, memory.device, self.processes, checkpoint, self.resume)
-        assert prediction is not None
+        completion = source.learn(held_out)
         half1 = _first_half(held_out)
         learned, constrained = (
             prepared.compare(rfft3(completed[0].cpu().numpy()), cone)
-            for completed in (
-                half1.complete(prediction[:1]),
-                half1.complete_by_constraints(),
-            )
+            for completed in (completion.complete(half1), half1.complete_by_constraints())
         )
         variance = 0.0
-        if ensemble := self._ensemble(training_job, half1, trainer.predict_locally, prediction[:1], number):
+        if ensemble := self._ensemble(completion, half1, number):
             region, first = prepared.region(cone)
             n = prepared.box
             shell = shell_index_rfft((n, n, n))
@@ -106,38 +102,26 @@ class ConeTrainings:
             variance = _sum_rfft(ensemble.variance_rfft, region & (shell >= first) & compared)
         error = float(learned.squared_error[learned.used].sum())
         result = ConeResult(cone, learned, constrained, error, variance)
-        return result, self._ensemble(training_job, self._whole, trainer.predict_locally, None, number)
+        return result, self._ensemble(completion, self._whole, number)
 
     def ensemble_of_run(self) -> PredictionEnsemble | None:
-        """Return the ensemble of the network that the maps were corrected with."""
-        prepared, memory = self.prepared, self.prepared.memory
+        """Return the ensemble of the networks that the maps were corrected with."""
+        prepared = self.prepared
         network, _ = load_network(prepared.network_path, prepared.run.config.filter_base)
-        training_job = replace(prepared.training_config, epochs=0).training_job(
-            "the run's network", self._whole, memory, 1, network
-        )
-        trainer, _ = training_job.prepare(memory.device)
-        return self._ensemble(training_job, self._whole, trainer.predict_locally, None, 0)
+        source = prepared.completion_source("the run's network", prepared.training_config, network)
+        completion = source.of_network(self._whole, prepared.prediction_shares)
+        return self._ensemble(completion, self._whole, 0)
 
     @property
     def _whole(self) -> Measurement:
         return _first_half(self.prepared.measurement)
 
     def _ensemble(
-        self,
-        training_job: TrainingJob,
-        measurement: Measurement,
-        predict: Callable[[Tensor], Tensor],
-        prediction: Tensor | None,
-        seed: int,
+        self, completion: LearnedCompletion, measurement: Measurement, seed: int
     ) -> PredictionEnsemble | None:
-        """Predict rotated copies of a measurement; None for networks of another objective."""
-        objective = training_job.make_objective(measurement)
-        if not isinstance(objective, SelfTrainingObjective):
-            return None
-        if prediction is None:
-            prediction = objective.predict(predict)
-        rotated = objective.predict_rotated(predict, prediction, self.n_rotations, seed)
-        return PredictionEnsemble.of(measurement.complete(single)[0].cpu().numpy() for single in rotated)
+        """Complete a measurement with predictions of rotated copies; None without such predictions."""
+        rotated = completion.rotated(measurement, self.n_rotations, seed)
+        return PredictionEnsemble.of(completed[0].cpu().numpy() for completed in rotated)
 
 
 def _first_half(measurement: Measurement) -> Measurement:

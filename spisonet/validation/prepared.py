@@ -10,12 +10,15 @@ import torch
 
 from spisonet.analysis.normalisation import measure_grey_scale
 from spisonet.anisotropy.fourier_weights import REFERENCE_EDGE_SHELLS
+from spisonet.anisotropy.learned_completion import CompletionSource
 from spisonet.anisotropy.preparation import correction_band, prepare_measurement
 from spisonet.anisotropy.reconstruct import fourier_weights_of, training_config_of, training_units
 from spisonet.anisotropy.run_inputs import read_run_inputs
 from spisonet.errors import SpisonetError
 from spisonet.fourier.grids import rfft3
 from spisonet.io.mrc import Volume, read_volume
+from spisonet.learning.process_group import SINGLE_PROCESS
+from spisonet.learning.structural_prior import read_prior_network
 from spisonet.validation.finished_run import FinishedRun
 from spisonet.validation.held_out import MEASURED, Cone, HeldOutStatistics, compare_in_region
 
@@ -28,7 +31,9 @@ if TYPE_CHECKING:
     from spisonet.anisotropy.run_inputs import RunInputs
     from spisonet.learning.measurement import Measurement
     from spisonet.learning.memory import Memory
+    from spisonet.learning.process_group import ProcessGroup
     from spisonet.learning.training_config import TrainingConfig
+    from spisonet.learning.unet import Network
     from spisonet.validation.config import ValidateConfig
 
 
@@ -46,6 +51,8 @@ class PreparedValidation:
         Memory of the device.
     measurement : Measurement
         What the network to be validated was trained on: both halves, or half 1 of independent halves.
+    unit_name : str
+        Name of that in the record of the run.
     half1_rfft, half2_rfft : ndarray
         ``(n, n, n // 2 + 1)`` half spectra of the half maps, normalised.
     data_weight_rfft : ndarray
@@ -66,6 +73,7 @@ class PreparedValidation:
     inputs: RunInputs
     memory: Memory
     measurement: Measurement
+    unit_name: str
     half1_rfft: NDArray[np.complex64]
     half2_rfft: NDArray[np.complexfloating]
     data_weight_rfft: NDArray[np.float32]
@@ -97,6 +105,28 @@ class PreparedValidation:
             first = max(first, math.ceil(self.inputs.reference_shell) + REFERENCE_EDGE_SHELLS + 1)
         return cone.inside_rfft(self.box) & (self.data_weight_rfft > MEASURED), first
 
+    @property
+    def prediction_shares(self) -> dict[str, float]:
+        """Shares of the predictions in the corrected maps of the validated unit."""
+        of_units: dict[str, dict[str, float]] = self.run.record.get("prediction_shares", {})
+        return of_units.get(self.unit_name, {})
+
+    def completion_source(
+        self,
+        title: str,
+        training: TrainingConfig,
+        start_network: Network | None,
+        processes: ProcessGroup = SINGLE_PROCESS,
+        checkpoint: Path | None = None,
+        resume: bool = False,
+    ) -> CompletionSource:
+        """Return what completes maps as those of the run were completed; see `CompletionSource`."""
+        config = self.run.config
+        prior_network = read_prior_network(config.prior) if config.objective != "ei" else None
+        return CompletionSource(
+            title, training, prior_network, start_network, self.memory, processes, checkpoint, resume
+        )
+
     def compare(self, predicted_rfft: NDArray[np.complexfloating], cone: Cone) -> HeldOutStatistics:
         """Compare a prediction from half map 1 with raw half map 2 in a cone."""
         return compare_in_region(predicted_rfft, self.half1_rfft, self.half2_rfft, *self.region(cone))
@@ -114,8 +144,10 @@ def prepare_validation(config: ValidateConfig, memory: Memory) -> PreparedValida
     run = FinishedRun.read(config.folder, config.ncpus)
     if run.config.i2 is None:
         raise SpisonetError("Held-out validation needs two half maps, but the run corrected a single map.")
-    if run.config.method == "deconvolve":
-        raise SpisonetError(f"{run.folder} was corrected without a network; only networks can be validated.")
+    if run.config.method != "learn":
+        raise SpisonetError(
+            f"{run.folder} was corrected without training; only trained networks can be validated."
+        )
     inputs = read_run_inputs(run.config)
     weights = fourier_weights_of(inputs, run.config.independent, torch.get_num_threads())
     if not weights.learnable[1:].any():
@@ -141,6 +173,7 @@ def prepare_validation(config: ValidateConfig, memory: Memory) -> PreparedValida
         inputs=inputs,
         memory=memory,
         measurement=measurement,
+        unit_name=unit.name,
         half1_rfft=rfft3(measurement.data[0].cpu().numpy()),
         half2_rfft=rfft3(other) * band,
         data_weight_rfft=measurement.data_weight_rfft.cpu().numpy(),
