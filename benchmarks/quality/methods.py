@@ -168,6 +168,20 @@ def self_training(case: Case, training: Training, folder: Path) -> CorrectedMaps
     return _reconstructed(out)
 
 
+def without_prior(case: Case, training: Training, folder: Path) -> CorrectedMaps:
+    """Train without the network trained on other structures: ``reconstruct --prior none``."""
+    out = folder / "without-prior"
+    reconstruct_command(case.folder, out, case.resolution_angstrom, training, ("--prior", "none"))
+    return _reconstructed(out)
+
+
+def prior(case: Case, training: Training, folder: Path) -> CorrectedMaps:
+    """Predict with the network trained on other structures only: ``reconstruct --method prior``."""
+    out = folder / "prior"
+    reconstruct_command(case.folder, out, case.resolution_angstrom, training, ("--method", "prior"))
+    return _reconstructed(out)
+
+
 def published(case: Case, training: Training, folder: Path) -> CorrectedMaps:
     """Correct by the published method of spIsoNet, recombined with the input as published."""
     predictions = published_raw(case, training, folder)
@@ -252,3 +266,5 @@ DECONVOLVE = register(Method("deconvolve", deconvolve))
 PUBLISHED = register(Method("published", published, trains=True))
 PUBLISHED_RAW = register(Method("published-raw", published_raw, trains=True))
 SELF_TRAINING = register(Method("self-training", self_training, trains=True))
+WITHOUT_PRIOR = register(Method("without-prior", without_prior, trains=True))
+PRIOR = register(Method("prior", prior))
