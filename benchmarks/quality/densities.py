@@ -13,6 +13,7 @@ from spisonet.fourier.windows import soft_sphere
 from spisonet.io.mrc import Volume, read_volume
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -45,6 +46,8 @@ def model_density(
     finest_angstrom: float,
     centre: Literal["extent", "mass"] = "mass",
     helix: Helix | None = None,
+    change: Callable[[gemmi.Model], None] | None = None,
+    b_factor: float = ATOMIC_B,
 ) -> NDArray[np.float32]:
     """Return the electron scattering density of the first assembly of a model.
 
@@ -65,6 +68,10 @@ def model_density(
         atomic position, through which symmetry axes pass.
     helix : Helix, optional
         Symmetry by which a filament is built from the model.
+    change : callable, optional
+        Changes the assembly, such as its orientation.
+    b_factor : float
+        B factor of all atoms in Å².
 
     Returns
     -------
@@ -87,6 +94,8 @@ def model_density(
     structure.remove_hydrogens()
     if helix is not None:
         _build_filament(structure[0], helix)
+    if change is not None:
+        change(structure[0])
     edge = box * voxel_size
     atoms = [atom for chain in structure[0] for residue in chain for atom in residue]
     positions = np.array([atom.pos.tolist() for atom in atoms])
@@ -94,7 +103,7 @@ def model_density(
     shift = edge / 2 - (middle if centre == "extent" else positions.mean(axis=0))
     for atom, position in zip(atoms, positions + shift, strict=True):
         atom.pos = gemmi.Position(*position)
-        atom.b_iso = ATOMIC_B
+        atom.b_iso = b_factor
         atom.aniso = gemmi.SMat33f(0, 0, 0, 0, 0, 0)
     structure.cell = gemmi.UnitCell(edge, edge, edge, 90, 90, 90)
     structure.spacegroup_hm = "P 1"

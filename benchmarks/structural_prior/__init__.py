@@ -1,0 +1,1 @@
+"""Training of the network for other structures: simulated half maps of known structures, and the training."""
