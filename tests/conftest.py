@@ -13,9 +13,12 @@ import torch
 from hypothesis import settings
 
 from tests.anisotropy.small_case import SmallCase, make_case
+from tests.learning.measurements import make_measurement
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from spisonet.learning.measurement import Measurement
 
 settings.register_profile("spisonet", deadline=None)
 settings.load_profile("spisonet")
@@ -57,6 +60,12 @@ def small_case(tmp_path: Path) -> SmallCase:
 def make_small_case(tmp_path: Path) -> Callable[[int], SmallCase]:
     """Write such a case with another box."""
     return lambda n: make_case(tmp_path, n)
+
+
+@pytest.fixture
+def measurement_factory() -> Callable[..., Measurement]:
+    """Return a function that makes small measurements; see `make_measurement`."""
+    return make_measurement
 
 
 @pytest.fixture

@@ -212,7 +212,7 @@ def fourier_crop(volume: Tensor, shape: tuple[int, int, int]) -> Tensor:
     volume : Tensor
         ``(z, y, x)``.
     shape : tuple of int
-        Even edges ``(z, y, x)``, none larger than the volume's; an edge that is equal is left alone.
+        Even edges ``(z, y, x)``, none larger than the volume's; an edge that is equal is not changed.
     """
     spectrum = rfft3(volume)
     for axis, (n, coarse) in enumerate(zip(volume.shape, shape, strict=True)):

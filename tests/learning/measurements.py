@@ -1,19 +1,13 @@
-"""Small measurements for the engine's tests."""
+"""Small measurements for tests."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
-import pytest
 import torch
 
 from spisonet.fourier.grids import frequency_axes_rfft, irfft3, radius_rfft, rfft3
 from spisonet.fourier.windows import soft_lowpass_weights
 from spisonet.learning.measurement import Measurement
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 def make_measurement(n: int = 24, n_halves: int = 2, seed: int = 0, noise: float = 0.2) -> Measurement:
@@ -44,8 +38,3 @@ def make_measurement(n: int = 24, n_halves: int = 2, seed: int = 0, noise: float
         support=torch.from_numpy(support),
         positivity=True,
     )
-
-
-@pytest.fixture
-def measurement_factory() -> Callable[..., Measurement]:
-    return make_measurement
