@@ -45,7 +45,7 @@ LEARNING_RATE = 0.5  # of logarithms; weights of absent views have to fall by or
 ADAM_DECAY, ADAM_EPSILON = (0.9, 0.999), 1e-8  # the usual constants
 MAX_FSC = 0.9995
 MIN_RELATIVE_WEIGHT = 1e-6  # of the largest view weight; smaller ones are neglected
-EMPTY_POWER, STRONG_PERCENTILE = 0.03, 90  # power of an empty region, relative to the strong coefficients
+UNSAMPLED_POWER, STRONG_PERCENTILE = 0.03, 90  # power of an empty region, relative to the strong coefficients
 UNCORRELATED = 0.5  # mean of R for noise
 
 
@@ -291,7 +291,7 @@ def _samples(
     power = local_power((spectrum1, spectrum2), n).reshape(-1)[index]
     for part in np.split(np.arange(len(index)), np.cumsum([min(len(m), SAMPLES_PER_SHELL) for m in shells])):
         if len(part):
-            empty = power[part] < EMPTY_POWER * np.percentile(power[part], STRONG_PERCENTILE)
+            empty = power[part] < UNSAMPLED_POWER * np.percentile(power[part], STRONG_PERCENTILE)
             ratio[part[empty]] = UNCORRELATED
     points = np.stack([np.broadcast_to(k, shell.shape).reshape(-1)[index] for k in (kx, ky, kz)], axis=1)
     return points, np.clip(ratio, 0, 1).astype(np.float32)

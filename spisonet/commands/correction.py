@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from spisonet.anisotropy.config import ReconstructConfig
     from spisonet.anisotropy.full_map import FullMap
     from spisonet.anisotropy.recombination import CorrectedMap
+    from spisonet.anisotropy.run_inputs import RunInputs
     from spisonet.learning.memory import Memory
     from spisonet.learning.process_group import ProcessGroup
 
@@ -98,7 +99,7 @@ def correct_into_folder(
         result = reconstruct(inputs, weights, options, memory, processes, folder, config.resume)
         record["device"], record["processes"] = str(memory.device), processes.count
         record.update(_write_results(folder, names, inputs.volumes, result))
-        record["figures"] = [] if halves_only else _draw_figures(folder, inputs.volumes, inputs.mask, result)
+        record["figures"] = [] if halves_only else _draw_figures(folder, inputs, result)
         log.info("Corrected maps are in %s.", folder)
     return result
 
@@ -183,13 +184,12 @@ def _write_fourier_volume(
     write_volume(path, cube, label_with_tokens(f"spisonet: {name}, DC at n//2", data=token))
 
 
-def _draw_figures(
-    folder: Path, volumes: list[Volume], mask: NDArray[np.float32] | None, result: CorrectionResult
-) -> list[str]:
+def _draw_figures(folder: Path, inputs: RunInputs, result: CorrectionResult) -> list[str]:
+    volumes = inputs.volumes
     figures = draw_correction(
         volumes[0],
         result.volumes[0],
-        correction_fsc(volumes, result.volumes, mask),
+        correction_fsc(volumes, result.volumes, inputs.mask, inputs.limit_resolution_angstrom),
         result.units[0].data_weight_rfft,
         result.limit_resolution_angstrom,
         result.epoch_losses,
