@@ -28,6 +28,7 @@ from spisonet.anisotropy.preparation import correction_band, prepare_measurement
 from spisonet.anisotropy.recombination import CorrectedMap, recombine
 from spisonet.anisotropy.run_inputs import output_names
 from spisonet.learning.devices import describe_device, empty_cache
+from spisonet.learning.measurement import UNMEASURED_DEFINITION
 from spisonet.learning.process_group import SINGLE_PROCESS
 from spisonet.learning.training_config import TrainingConfig, fitting_cube_size
 from spisonet.learning.training_job import train
@@ -330,9 +331,10 @@ def _correct_unit(
     if options.positivity and inputs.mask is not None and not measurement.positivity:
         log.info("The density inside the mask is not above the solvent: positivity is not imposed.")
     log.info(
-        "%.0f %% of Fourier space to %.2f Å is unmeasured (%s).",
+        "%.0f %% of Fourier space to %.2f Å is unmeasured (%s; %s).",
         100 * measurement.unmeasured_fraction,
         weights.limit_resolution_angstrom,
+        UNMEASURED_DEFINITION,
         unit.name,
     )
     deconvolved = deconvolve(measurement, maps, scales)
@@ -347,7 +349,7 @@ def _correct_unit(
         network = trainer.average if options.training.epochs else None
         if averaged is not None:
             log.info("Predicting the average of both halves (%s).", unit.name)
-            of_average = job.predict(trainer, averaged.measurement, device)
+            of_average = job.predict(trainer, averaged.measurement, device, "average of the halves")
     result = UnitResult(
         unit=unit,
         corrected=corrected,

@@ -32,6 +32,7 @@ from spisonet.io.atomic import prepare_output_folder
 from spisonet.io.labels import DATA_WEIGHT, FSC_3D, label_with_tokens
 from spisonet.io.mrc import Volume, write_volume
 from spisonet.io.run_record import recorded, require_same_run
+from spisonet.io.stages import StageProgress
 from spisonet.learning.checkpoint import save_network
 from spisonet.learning.launcher import out_of_memory_error
 from spisonet.validation.correction_fsc import correction_fsc
@@ -194,6 +195,7 @@ def _draw_figures(folder: Path, inputs: RunInputs, result: CorrectionResult) -> 
         result.limit_resolution_angstrom,
         result.epoch_losses,
     )
-    for name, figure in figures.items():
-        save_figure(folder / name, figure, vector=True)
+    with StageProgress("figures", "", len(figures), "figures") as progress:
+        for name, figure in progress.over(figures.items()):
+            save_figure(folder / name, figure, vector=True)
     return list(figures)

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import logging
 import math
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -156,6 +157,7 @@ class Trainer:
         interval = objective.refresh_interval(options.batch_size)
         self._refreshes = RefreshSchedule(interval, options.n_updates)
         self._refresh_state: dict[str, Tensor] | None = None  # of the average, at the last refresh
+        self._seconds_per_prediction = 0.0
         self.n_updates = 0
         self.epoch_losses: list[float] = []
 
@@ -219,9 +221,14 @@ class Trainer:
                 self._average_batch_statistics()
                 if checkpoint is not None:
                     self._save(checkpoint)
-                progress.epoch(epoch + 1, options.epochs, self.epoch_losses[-1])
+                progress.epoch(epoch + 1, options.epochs, self.epoch_losses[-1], self._seconds_to_predict)
                 if after_epoch is not None:
                     after_epoch()
+
+    @property
+    def _seconds_to_predict(self) -> float:
+        """Estimated duration of the prediction after the training, from that of the last refresh."""
+        return self._seconds_per_prediction * self._objective.n_predictions
 
     def _is_between_refreshes(self) -> bool:
         """Whether the next update depends on an earlier refresh."""
@@ -231,7 +238,15 @@ class Trainer:
     def _refresh(self) -> None:
         state = self.average.state_dict()
         self._refresh_state = {name: value.clone() for name, value in state.items()}
-        self._objective.refresh(self._refreshes.number(self.n_updates), self.predict)
+        begin, n_predictions = time.monotonic(), 0
+
+        def counted(volumes: Tensor) -> Tensor:
+            nonlocal n_predictions
+            n_predictions += len(volumes)
+            return self.predict(volumes)
+
+        self._objective.refresh(self._refreshes.number(self.n_updates), counted)
+        self._seconds_per_prediction = (time.monotonic() - begin) / max(n_predictions, 1)
 
     def _repeat_refresh(self) -> None:
         """Repeat the last refresh of a resumed run, with the network of that time."""

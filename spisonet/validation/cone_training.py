@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spisonet.fourier.grids import hermitian_multiplicity, rfft3, shell_index_rfft
+from spisonet.io.stages import StageProgress
 from spisonet.learning.checkpoint import load_network
 from spisonet.learning.objectives import SelfTrainingObjective
-from spisonet.learning.training_job import train
+from spisonet.learning.training_job import predict_with_progress, train
 from spisonet.validation.held_out import Cone, HeldOutStatistics, mask_out_cone
 from spisonet.validation.uncertainty import PredictionEnsemble
 
@@ -134,10 +135,14 @@ class ConeTrainings:
         objective = training_job.make_objective(measurement)
         if not isinstance(objective, SelfTrainingObjective):
             return None
+        title = f"uncertainty, {training_job.title}"
         if prediction is None:
-            prediction = objective.predict(predict)
+            prediction = predict_with_progress(objective, predict, title)
+            assert prediction is not None
         rotated = objective.predict_rotated(predict, prediction, self.n_rotations, seed)
-        return PredictionEnsemble.of(measurement.complete(single)[0].cpu().numpy() for single in rotated)
+        with StageProgress("uncertainty", training_job.title, self.n_rotations, "maps") as progress:
+            completed = (measurement.complete(single)[0].cpu().numpy() for single in rotated)
+            return PredictionEnsemble.of(progress.over(completed))
 
 
 def _first_half(measurement: Measurement) -> Measurement:

@@ -69,6 +69,8 @@ class FakeObjective:
     def loss(self, network, part):
         return network(self.subvolumes[part]).square().mean()
 
+    n_predictions = 0
+
     def predict(self, predict):
         return None
 
