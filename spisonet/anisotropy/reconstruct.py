@@ -32,6 +32,7 @@ from spisonet.learning.measurement import UNMEASURED_DEFINITION
 from spisonet.learning.process_group import SINGLE_PROCESS
 from spisonet.learning.training_config import TrainingConfig, fitting_cube_size
 from spisonet.learning.training_job import train
+from spisonet.learning.training_length import is_too_short, too_short_sentence
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -119,6 +120,8 @@ class UnitResult:
         Fraction in 0..1 of the band that is unmeasured.
     epoch_losses : list of float
         Mean training loss of each epoch.
+    loss_reduction : float or None
+        By how much the training reduced the loss, see `Trainer`; None if nothing was trained.
     network : Network or None
         The trained network; None if none was trained.
     """
@@ -129,6 +132,7 @@ class UnitResult:
     data_weight_rfft: NDArray[np.float32]
     unmeasured_fraction: float
     epoch_losses: list[float]
+    loss_reduction: float | None
     network: Network | None
 
 
@@ -202,6 +206,11 @@ class CorrectionResult:
     def epoch_losses(self) -> dict[str, list[float]]:
         """Mean training loss of each epoch, by the name of the unit."""
         return {unit.unit.name: unit.epoch_losses for unit in self.units}
+
+    @property
+    def loss_reductions(self) -> dict[str, float | None]:
+        """By how much each training reduced the loss, by the name of the unit; see `Trainer`."""
+        return {unit.unit.name: unit.loss_reduction for unit in self.units}
 
     def data_weight_rfft(self, within_band_rfft: NDArray[np.float32]) -> NDArray[np.float32]:
         """Fraction in 0..1 of each coefficient of an output that is data; 1 beyond the band."""
@@ -339,6 +348,7 @@ def _correct_unit(
     )
     deconvolved = deconvolve(measurement, maps, scales)
     corrected, losses, network, of_average = deconvolved, [], None, None
+    loss_reduction = None
     if options.method != DECONVOLVE and weights.learnable[1:].any():
         job = replace(options.training, seed=unit.seed).training_job(
             unit.name, measurement, memory, processes.count, inputs.start_network
@@ -347,9 +357,14 @@ def _correct_unit(
         assert prediction is not None
         corrected, losses = recombine(measurement, prediction, maps, scales), trainer.epoch_losses
         network = trainer.average if options.training.epochs else None
+        loss_reduction = trainer.loss_reduction
+        if is_too_short(loss_reduction):
+            log.warning("%s (%s)", too_short_sentence(loss_reduction), unit.name)
         if averaged is not None:
             log.info("Predicting the average of both halves (%s).", unit.name)
-            of_average = job.predict(trainer, averaged.measurement, device, "average of the halves")
+            of_average = job.predict(
+                trainer, averaged.measurement, device, f"average of the halves, {unit.name}"
+            )
     result = UnitResult(
         unit=unit,
         corrected=corrected,
@@ -357,6 +372,7 @@ def _correct_unit(
         data_weight_rfft=measurement.data_weight_rfft.cpu().numpy(),
         unmeasured_fraction=measurement.unmeasured_fraction,
         epoch_losses=losses,
+        loss_reduction=loss_reduction,
         network=network,
     )
     return result, of_average

@@ -146,6 +146,7 @@ def _write_results(
         "unmeasured_fraction": round(result.unmeasured_fraction, 4),
         "corrected_by_shell": result.corrected_by_shell,
         "epoch_losses": result.epoch_losses,
+        "loss_reductions": result.loss_reductions,
         "corrected_maps": [f"{CORRECTED_PREFIX}{name}.mrc" for name in names],
         "classical_maps": classical,
         "full_map": None if result.full is None else _write_full_map(folder, result.full, result),
