@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from relion_external.process import available_cores
-from spisonet.analysis.fsc3d import estimate_fsc3d, summarise_fsc3d
+from spisonet.analysis.fsc3d import estimate_directional_fsc, summarise_fsc3d
 from spisonet.errors import SpisonetError
 from spisonet.io.mrc import read_volume
 
@@ -19,13 +19,12 @@ if TYPE_CHECKING:
 
     from relion_external.refinement import Refinement
 
-CONE_ANGLE_DEGREES = 20.0
 NEAR_DEGREES = 30.0
 
 
 def directional_resolution(
     half1_path: Path, half2_path: Path, refinement: Refinement, voxel_size_angstrom: float, r_max: int
-) -> dict[str, float]:
+) -> dict[str, float | None]:
     """Summarise the directional FSC of two half maps up to the end of their accumulators.
 
     Parameters
@@ -42,27 +41,22 @@ def directional_resolution(
     Returns
     -------
     dict
-        ``best_direction_angstrom`` and ``worst_direction_angstrom`` at FSC 0.143, ``sphericity`` and
-        ``cfar``; empty while the half maps do not correlate.
+        ``best_direction_angstrom`` and ``worst_direction_angstrom`` at FSC 0.143 (None: not reached within
+        the accumulators), ``sphericity`` and ``cfar``; empty while the half maps do not correlate.
     """
     half1, half2 = (read_volume(path, voxel_size_angstrom).data for path in (half1_path, half2_path))
     mask = None
     if refinement.mask is not None:
         mask = read_volume(refinement.mask, voxel_size_angstrom).data
     try:
-        fsc = estimate_fsc3d(
-            half1, half2, mask, voxel_size_angstrom, None, CONE_ANGLE_DEGREES, available_cores()
-        )
+        fsc = estimate_directional_fsc(half1, half2, mask, voxel_size_angstrom, None, available_cores())
     except SpisonetError:  # no correlation yet
         return {}
     # From r_max on, both half maps contain only what the mask convolves into these shells, which correlates.
-    truncated = [curves.copy() for curves in (fsc.directional_curves, fsc.cfar_curves)]
-    for curves in truncated:
-        curves[:, r_max:] = 0
-    metrics = summarise_fsc3d(replace(fsc, directional_curves=truncated[0], cfar_curves=truncated[1]))
+    metrics = summarise_fsc3d(replace(fsc, directional_curves=fsc.directional_curves[:, :r_max]))
     return {
-        "best_direction_angstrom": float(np.min(metrics.directional_0143_angstrom)),
-        "worst_direction_angstrom": float(np.max(metrics.directional_0143_angstrom)),
+        "best_direction_angstrom": metrics.directional_0143.best.number,
+        "worst_direction_angstrom": metrics.directional_0143.worst.number,
         "sphericity": metrics.sphericity,
         "cfar": metrics.cfar,
     }

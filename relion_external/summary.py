@@ -10,6 +10,7 @@ import numpy as np
 from relion_external.directions import NEAR_DEGREES, directional_resolution, view_metrics
 from relion_external.workspace import CORRECTED, SKIPPED, IterationRecord, Workspace, read_records
 from spisonet import __version__
+from spisonet.analysis.fsc_metrics import NOT_REACHED
 from spisonet.geometry.rotations import view_directions
 from spisonet.geometry.symmetry import symmetry_rotations
 from spisonet.io.atomic import atomic_path, write_json
@@ -160,13 +161,19 @@ def _write_page(rows: Rows, call: ReconstructCall, workspace: Workspace) -> None
         [
             str(iteration),
             part,
-            *("" if row.get(key) is None else f"{row[key]:.{digits}f}" for key, _, digits in COLUMNS),
+            *(_cell(row, key, digits) for key, _, digits in COLUMNS),
             "; ".join(_brief(record) for record in row["corrections"]),
         ]
         for (iteration, part), row in rows.items()
     ]
     parts += [table(head, body), paragraph(f"spisonet {__version__}")]
     write_page(workspace.folder / PAGE_FILE, f"spisonet: {call.root}", f"Corrections of {call.root}", *parts)
+
+
+def _cell(row: dict[str, Any], key: str, digits: int) -> str:
+    if key.endswith("_direction_angstrom") and key in row and row[key] is None:
+        return NOT_REACHED
+    return "" if row.get(key) is None else f"{row[key]:.{digits}f}"
 
 
 def _figure(rows: Rows, workspace: Workspace) -> str:

@@ -193,7 +193,7 @@ def line(row: Row) -> str:
     """Return a case as a row of the table."""
     found, particles = row.with_angles, row.with_angles.particles
     assert particles is not None
-    directional = found.metrics.directional_0143_angstrom
+    directional = found.metrics.directional_0143.angstrom
     return (
         f"| {row.name} | {row.views} | {row.expected} | {found.strategy} | {row.without.strategy} "
         f"| {directional.max():.1f} / {directional.min():.1f} | {found.metrics.cfar:.2f} "

@@ -12,6 +12,7 @@ from matplotlib.backends.backend_pdf import PdfPages
 
 from spisonet import __version__
 from spisonet.analysis.config import DiagnoseConfig, Fsc3dConfig, Fsd3dConfig
+from spisonet.analysis.fsc_metrics import NOT_REACHED
 from spisonet.anisotropy.config import ReconstructConfig
 from spisonet.commands.registry import SPISONET
 from spisonet.figures.captions import CORRECTION
@@ -245,8 +246,9 @@ def _before_and_after(
     return Contents(title, {"Map": str(before), **metadata}, pages)
 
 
-def _range(mean: float, best: float, worst: float) -> str:
-    return f"{mean:.2f} Å; by direction {best:.2f} to {worst:.2f} Å"
+def _range(overall: float | None, best: float | None, worst: float | None) -> str:
+    shown = [NOT_REACHED if value is None else f"{value:.2f} Å" for value in (overall, best, worst)]
+    return f"{shown[0]}; best direction {shown[1]}, worst {shown[2]}"
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -1,27 +1,39 @@
-"""The conical 3D FSC of two half maps, and numbers that summarise its anisotropy."""
+"""The conical 3D FSC of two half maps, their FSC by direction, and numbers that summarise its anisotropy.
+
+A mask makes half maps correlate where nothing was measured. The FSC in a cone is corrected for this as
+``(FSC - F) / (1 - F)`` (Chen et al. 2013), where ``F``, the FSC that the mask causes, is the larger of two
+estimates in the same cone: the FSC after phase randomisation, which is due to leakage from coarser shells,
+and the fraction of the power that the mask leaks into the cone from other directions (`mask_leakage_weight`).
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from spisonet.analysis.fsc_metrics import (
+    DIRECTION_CONE_DEGREES,
     FSC_THRESHOLD_05,
     FSC_THRESHOLD_HALF_MAPS,
+    Bound,
+    DirectionalResolutions,
+    Resolution,
     conical_area_ratio,
     directional_resolutions,
+    resolution_of,
     sphericity,
 )
 from spisonet.analysis.half_map_fsc import masked_fsc
+from spisonet.analysis.leakage import mask_leakage_weight
 from spisonet.analysis.normalisation import solvent_level
 from spisonet.errors import SpisonetError
 from spisonet.fourier.conical_fsc import conical_fsc_of_samples, directional_fsc, shell_samples
 from spisonet.fourier.grids import centred_from_half, shell_index_rfft
-from spisonet.fourier.phase_randomisation import corrected_fsc
-from spisonet.fourier.shells import FEWEST_SHELLS, resolution_at_threshold
+from spisonet.fourier.phase_randomisation import PHASE_SEED, corrected_fsc
+from spisonet.fourier.shells import FEWEST_SHELLS, FIRST_SLICE_SHELL, resolution_at_threshold
 from spisonet.geometry.sphere import geodesic_sphere
 
 if TYPE_CHECKING:
@@ -30,51 +42,41 @@ if TYPE_CHECKING:
 
 SOLVENT_TOLERANCE = 0.05  # of the standard deviation
 
-CFAR_CONE_DEGREES = 20.0
-# Directional curves extend beyond the limit, because the best directions fall below the threshold there.
+# Curves extend beyond a limit that is not given, because the best directions fall below the threshold there.
 EXTENT_BEYOND_LIMIT = 1.2
+SHELL_TOLERANCE = 0.01  # a limit typed with three digits may mean a whole shell
 
 
-@dataclass(frozen=True)
-class Fsc3d:
-    """A conical 3D FSC and the curves along many directions that summarise it.
+@dataclass(frozen=True, kw_only=True)
+class DirectionalFsc:
+    """FSC of two half maps: all directions together, and in cones of 20 degrees around many axes.
 
     Attributes
     ----------
-    fsc_rfft : ndarray of float32
-        ``(n, n, n // 2 + 1)`` conical 3D FSC in -1..1, DC at index 0, 0 beyond `limit_shell`.
     global_fsc : ndarray
-        ``(n // 2 + 1,)`` FSC per shell.
+        ``(n_shells,)`` FSC per shell, to Nyquist or to the limit that was given.
+    directional_curves : ndarray of float32
+        ``(n_axes, n_shells)`` FSC in cones around the axes of `geodesic_sphere`.
     limit_shell : int
-        Last shell of `fsc_rfft`.
+        Last shell to the resolution limit.
+    box : int
+        Box in voxels.
     voxel_size_angstrom : float
         Voxel size of the maps in Å.
-    cone_angle_degrees : float
-        Half-angle of the cones.
-    directional_curves : ndarray of float32
-        ``(n_axes, n_shells)`` FSC within these cones around the axes of `geodesic_sphere`.
-    cfar_curves : ndarray of float32
-        The same in the cones of 20 degrees that cFAR is defined with.
     randomised_from_shell : int or None
-        First shell whose phases were randomised to correct for the mask; None without correction.
-    global_fsc_uncorrected : ndarray or None
-        ``(n // 2 + 1,)`` FSC of the masked half maps before the correction; None without correction.
+        First shell whose phases were randomised; None without correction for a mask.
+    global_fsc_uncorrected, directional_curves_uncorrected : ndarray or None
+        The same curves before the correction for the mask; None without correction.
     """
 
-    fsc_rfft: NDArray[np.float32]
     global_fsc: NDArray[np.float64]
-    limit_shell: int
-    voxel_size_angstrom: float
-    cone_angle_degrees: float
     directional_curves: NDArray[np.float32]
-    cfar_curves: NDArray[np.float32]
+    limit_shell: int
+    box: int
+    voxel_size_angstrom: float
     randomised_from_shell: int | None = None
     global_fsc_uncorrected: NDArray[np.float64] | None = None
-
-    @property
-    def box(self) -> int:
-        """Box in voxels."""
-        return len(self.fsc_rfft)
+    directional_curves_uncorrected: NDArray[np.float32] | None = None
 
     @property
     def box_angstrom(self) -> float:
@@ -83,8 +85,36 @@ class Fsc3d:
 
     @property
     def limit_resolution_angstrom(self) -> float:
-        """Resolution of the last shell in Å."""
+        """Resolution of the last shell to the limit, in Å."""
         return self.box_angstrom / self.limit_shell
+
+    @property
+    def randomised_from_angstrom(self) -> float | None:
+        """Resolution from which on phases were randomised, in Å; None if they were not, in any shell."""
+        shell = self.randomised_from_shell
+        return None if shell is None or shell > self.box // 2 else self.box_angstrom / shell
+
+    def bound(self, n_shells: int) -> Bound:
+        """Return what ends a curve of this many shells."""
+        if n_shells > self.box // 2:
+            return Bound.NYQUIST
+        return Bound.LIMIT if n_shells <= self.limit_shell + 1 else Bound.CURVE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fsc3d(DirectionalFsc):
+    """A conical 3D FSC, and the FSC by direction that summarises it.
+
+    Attributes
+    ----------
+    fsc_rfft : ndarray of float32
+        ``(n, n, n // 2 + 1)`` conical 3D FSC in -1..1, DC at index 0, 0 beyond `limit_shell`.
+    cone_angle_degrees : float
+        Half-angle of its cones.
+    """
+
+    fsc_rfft: NDArray[np.float32]
+    cone_angle_degrees: float
 
     def weight_cube(self, beyond_limit: float = 0.0) -> NDArray[np.float32]:
         """Return the 3D FSC clipped to 0..1 as a centred cube ``(n, n, n)``, DC at ``n // 2``.
@@ -102,28 +132,28 @@ class Fsc3d:
 
 @dataclass(frozen=True)
 class Fsc3dMetrics:
-    """Numbers that summarise a 3D FSC.
+    """Numbers that summarise an FSC by direction.
 
     Attributes
     ----------
-    resolution_0143_angstrom, resolution_05_angstrom : float
-        Where the global FSC falls to 0.143 and to 0.5.
-    directional_0143_angstrom : ndarray
-        ``(n_axes,)`` where the FSC in a cone around each axis falls to 0.143.
+    resolution_0143, resolution_05 : Resolution
+        Where the global FSC falls below 0.143 and below 0.5.
+    directional_0143 : DirectionalResolutions
+        Where the FSC in a cone around each axis falls below 0.143.
     sphericity : float
-        Sphericity of the surface at which the directional FSC falls to 0.5.
+        Sphericity of the surface at which the FSC by direction falls below 0.5.
     cfar : float
         Conical FSC area ratio.
-    resolution_0143_uncorrected_angstrom : float or None
-        Where the global FSC before the correction for the mask falls to 0.143; None without correction.
+    resolution_0143_uncorrected : Resolution or None
+        Where the global FSC before the correction for the mask falls below 0.143; None without correction.
     """
 
-    resolution_0143_angstrom: float
-    resolution_05_angstrom: float
-    directional_0143_angstrom: NDArray[np.float64]
+    resolution_0143: Resolution
+    resolution_05: Resolution
+    directional_0143: DirectionalResolutions
     sphericity: float
     cfar: float
-    resolution_0143_uncorrected_angstrom: float | None = None
+    resolution_0143_uncorrected: Resolution | None = None
 
 
 def without_solvent(volume: NDArray[np.float32], mask: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -143,6 +173,37 @@ def without_solvent(volume: NDArray[np.float32], mask: NDArray[np.float32]) -> N
     return (volume - level).astype(np.float32)
 
 
+def estimate_directional_fsc(
+    half1: NDArray[np.float32],
+    half2: NDArray[np.float32],
+    mask: NDArray[np.float32] | None,
+    voxel_size_angstrom: float,
+    limit_resolution_angstrom: float | None,
+    workers: int,
+    phase_seed: int | None = PHASE_SEED,
+    beyond_limit: bool = False,
+) -> DirectionalFsc:
+    """Compute the FSC of two half maps, all directions together and by direction.
+
+    Parameters
+    ----------
+    half1, half2, mask, voxel_size_angstrom, limit_resolution_angstrom, workers, phase_seed
+        As for `estimate_fsc3d`.
+    beyond_limit : bool
+        Continue the curves beyond the limit, for a limit that was measured.
+
+    Raises
+    ------
+    SpisonetError
+        If the limit leaves less than three shells.
+    """
+    limit = limit_resolution_angstrom
+    fields, _ = _estimate(
+        half1, half2, mask, voxel_size_angstrom, limit, None, workers, phase_seed, beyond_limit
+    )
+    return DirectionalFsc(**fields)
+
+
 def estimate_fsc3d(
     half1: NDArray[np.float32],
     half2: NDArray[np.float32],
@@ -151,7 +212,7 @@ def estimate_fsc3d(
     limit_resolution_angstrom: float | None,
     cone_angle_degrees: float,
     workers: int,
-    phase_seed: int | None = None,
+    phase_seed: int | None = PHASE_SEED,
 ) -> Fsc3d:
     """Compute the conical 3D FSC of two half maps.
 
@@ -164,13 +225,14 @@ def estimate_fsc3d(
     voxel_size_angstrom : float
         Voxel size in Å.
     limit_resolution_angstrom : float or None
-        Finest resolution of the 3D FSC in Å; None: where the global FSC falls to 0.143.
+        Finest resolution of the 3D FSC and of all curves in Å. None: the 3D FSC ends where the global FSC
+        falls below 0.143, and the curves continue.
     cone_angle_degrees : float
-        Half-angle of the cones.
+        Half-angle of the cones of the 3D FSC.
     workers : int
         Threads.
-    phase_seed : int, optional
-        Correct for the mask by phase randomisation with this seed. No effect without a mask.
+    phase_seed : int or None
+        Seed of the phase randomisation; None: do not correct for the mask. No effect without a mask.
 
     Returns
     -------
@@ -182,81 +244,137 @@ def estimate_fsc3d(
     SpisonetError
         If the limit leaves less than three shells.
     """
+    limit, cone = limit_resolution_angstrom, cone_angle_degrees
+    fields, fsc_rfft = _estimate(half1, half2, mask, voxel_size_angstrom, limit, cone, workers, phase_seed)
+    assert fsc_rfft is not None
+    return Fsc3d(fsc_rfft=fsc_rfft, cone_angle_degrees=cone, **fields)
+
+
+def _estimate(
+    half1: NDArray[np.float32],
+    half2: NDArray[np.float32],
+    mask: NDArray[np.float32] | None,
+    voxel_size_angstrom: float,
+    limit_resolution_angstrom: float | None,
+    cone_angle_degrees: float | None,
+    workers: int,
+    phase_seed: int | None,
+    beyond_limit: bool = False,
+) -> tuple[dict[str, Any], NDArray[np.float32] | None]:
+    """Return the fields of a `DirectionalFsc` and, given the angle of its cones, the 3D FSC."""
     n = len(half1)
-    halves = (half1, half2) if mask is None else tuple(without_solvent(half, mask) for half in (half1, half2))
+    halves = [half1, half2] if mask is None else [without_solvent(half, mask) for half in (half1, half2)]
     curve = masked_fsc(halves, mask, phase_seed, workers, keep_spectra=True)
     limit_shell = _limit_shell(curve.fsc, limit_resolution_angstrom, n * voxel_size_angstrom)
-    fsc_rfft, curves = _conical_parts(curve.spectra, n, limit_shell, cone_angle_degrees, workers)
+    last_shell = n // 2
+    if limit_resolution_angstrom is not None and not beyond_limit:
+        last_shell = limit_shell
+    extent = min(last_shell, math.ceil(EXTENT_BEYOND_LIMIT * limit_shell))
+
+    def in_cones(spectra: list[NDArray[np.complex64]]) -> list[NDArray[np.float32]]:
+        """Return the FSC by direction and, if requested, the 3D FSC."""
+        samples = shell_samples(spectra[0], spectra[1], n, extent, workers)
+        axes = geodesic_sphere().axes_zyx
+        found = [directional_fsc(samples, axes, (DIRECTION_CONE_DEGREES,), workers)[0]]
+        if cone_angle_degrees is not None:
+            found.append(conical_fsc_of_samples(samples, n, limit_shell, cone_angle_degrees, workers))
+        return found
+
+    uncorrected = corrected = in_cones(curve.spectra)
     first_corrected = curve.first_corrected_shell
-    if first_corrected is not None:
-        random_rfft, random_curves = _conical_parts(
-            curve.randomised_spectra, n, limit_shell, cone_angle_degrees, workers
+    is_corrected = mask is not None and first_corrected is not None
+    if mask is not None and first_corrected is not None:
+        leaked = in_cones(_pair_with_fsc(curve.spectra, 1 - mask_leakage_weight(halves, mask)))
+        curve.spectra.clear()  # as large as the maps, and no longer needed
+        randomised = in_cones(curve.randomised_spectra)
+        shells: list[NDArray[np.integer]] = [np.arange(extent + 1), shell_index_rfft((n, n, n))]
+        corrected = []
+        for fsc, leak, random, shell in zip(uncorrected, leaked, randomised, shells, strict=False):
+            leak[..., shell < FIRST_SLICE_SHELL] = 0
+            random[..., shell < first_corrected] = 0
+            corrected.append(_corrected(fsc, np.maximum(leak, random)))
+    fields = {
+        "global_fsc": curve.fsc[: last_shell + 1],
+        "directional_curves": corrected[0],
+        "limit_shell": limit_shell,
+        "box": n,
+        "voxel_size_angstrom": voxel_size_angstrom,
+        "randomised_from_shell": curve.randomised_from_shell,
+        "global_fsc_uncorrected": curve.uncorrected[: last_shell + 1] if is_corrected else None,
+        "directional_curves_uncorrected": uncorrected[0] if is_corrected else None,
+    }
+    return fields, corrected[1] if cone_angle_degrees is not None else None
+
+
+def _pair_with_fsc(
+    spectra: list[NDArray[np.complex64]], fraction: NDArray[np.float32]
+) -> list[NDArray[np.complex64]]:
+    """Return two spectra with the amplitudes of `spectra` that correlate by `fraction` at each coefficient.
+
+    The FSC of this pair over any set of coefficients is the mean of `fraction`, weighted with the power.
+    """
+    first, second = (np.abs(spectrum) for spectrum in spectra)
+    phase = fraction + 1j * np.sqrt(1 - fraction**2)
+    return [first.astype(np.complex64), (second * phase).astype(np.complex64)]
+
+
+def _corrected(fsc: NDArray[np.float32], by_mask: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Correct an FSC for that which the mask causes; the correction makes no value negative.
+
+    Where the mask explains more than the whole correlation, the corrected FSC is 0, as in RELION.
+    """
+    return np.maximum(corrected_fsc(fsc, by_mask), np.minimum(fsc, 0))
+
+
+def limit_shell_of(limit_resolution_angstrom: float, box_angstrom: float) -> int:
+    """Return the last shell that is not finer than a resolution limit.
+
+    Raises
+    ------
+    SpisonetError
+        If the limit leaves less than three shells.
+    """
+    shell = math.floor(box_angstrom / limit_resolution_angstrom + SHELL_TOLERANCE)
+    if shell < FEWEST_SHELLS:
+        raise SpisonetError(
+            f"--limit_res {limit_resolution_angstrom:g} Å leaves fewer than {FEWEST_SHELLS} Fourier shells "
+            f"in a box of {box_angstrom:.0f} Å; give a finer limit."
         )
-        beyond = slice(first_corrected, None)
-        curves[..., beyond] = corrected_fsc(curves[..., beyond], random_curves[..., beyond])
-        fine = shell_index_rfft(half1.shape) >= first_corrected
-        fsc_rfft[fine] = corrected_fsc(fsc_rfft[fine], random_rfft[fine])
-    return Fsc3d(
-        fsc_rfft=fsc_rfft,
-        global_fsc=curve.fsc,
-        limit_shell=limit_shell,
-        voxel_size_angstrom=voxel_size_angstrom,
-        cone_angle_degrees=cone_angle_degrees,
-        directional_curves=curves[0],
-        cfar_curves=curves[1],
-        randomised_from_shell=curve.randomised_from_shell,
-        global_fsc_uncorrected=None if first_corrected is None else curve.uncorrected,
-    )
+    return shell
 
 
 def _limit_shell(
     global_fsc: NDArray[np.float64], limit_resolution_angstrom: float | None, box_angstrom: float
 ) -> int:
-    limit = limit_resolution_angstrom
-    if limit is None:
-        limit = resolution_at_threshold(global_fsc, FSC_THRESHOLD_HALF_MAPS, box_angstrom)
+    if limit_resolution_angstrom is not None:
+        return min(limit_shell_of(limit_resolution_angstrom, box_angstrom), len(global_fsc) - 1)
+    limit = resolution_at_threshold(global_fsc, FSC_THRESHOLD_HALF_MAPS, box_angstrom)
     shell = min(round(box_angstrom / limit), len(global_fsc) - 1)
-    if shell >= FEWEST_SHELLS:
-        return shell
-    if limit_resolution_angstrom is None:
+    if shell < FEWEST_SHELLS:
         raise SpisonetError(
             f"The FSC of the half maps falls below {FSC_THRESHOLD_HALF_MAPS} at {limit:.0f} Å; check that "
             "they are the two halves of one refinement, or give --limit_res."
         )
-    raise SpisonetError(
-        f"--limit_res {limit:g} Å leaves fewer than {FEWEST_SHELLS} Fourier shells "
-        f"in a box of {box_angstrom:.0f} Å; give a finer limit."
-    )
+    return shell
 
 
-def _conical_parts(
-    spectra: list[NDArray[np.complex64]], n: int, limit_shell: int, cone_angle_degrees: float, workers: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the 3D FSC and the curves ``(2, n_axes, n_shells)`` in its cones and in those of cFAR."""
-    last_shell = min(n // 2, math.ceil(EXTENT_BEYOND_LIMIT * limit_shell))
-    samples = shell_samples(spectra[0], spectra[1], n, last_shell, workers)
-    spectra.clear()  # as large as the maps, and no longer needed
-    cones = (cone_angle_degrees, CFAR_CONE_DEGREES)
-    curves = directional_fsc(samples, geodesic_sphere().axes_zyx, cones, workers)
-    return conical_fsc_of_samples(samples, n, limit_shell, cone_angle_degrees, workers), curves
+def summarise_fsc3d(fsc: DirectionalFsc) -> Fsc3dMetrics:
+    """Summarise an FSC by direction in a few numbers."""
+    curves, box_angstrom = fsc.directional_curves, fsc.box_angstrom
+    of_curves, of_global = fsc.bound(curves.shape[1]), fsc.bound(len(fsc.global_fsc))
 
+    def resolution(curve: NDArray[np.float64], threshold: float) -> Resolution:
+        return resolution_of(curve, threshold, box_angstrom, of_global)
 
-def summarise_fsc3d(fsc3d: Fsc3d) -> Fsc3dMetrics:
-    """Summarise a 3D FSC in a few numbers."""
-    curves, box_angstrom = fsc3d.directional_curves, fsc3d.box_angstrom
-    uncorrected = fsc3d.global_fsc_uncorrected
-    surface = directional_resolutions(curves, FSC_THRESHOLD_05, box_angstrom)
+    surface = directional_resolutions(curves, FSC_THRESHOLD_05, box_angstrom).angstrom
+    uncorrected = fsc.global_fsc_uncorrected
     return Fsc3dMetrics(
-        resolution_0143_angstrom=resolution_at_threshold(
-            fsc3d.global_fsc, FSC_THRESHOLD_HALF_MAPS, box_angstrom
-        ),
-        resolution_05_angstrom=resolution_at_threshold(fsc3d.global_fsc, FSC_THRESHOLD_05, box_angstrom),
-        directional_0143_angstrom=directional_resolutions(curves, FSC_THRESHOLD_HALF_MAPS, box_angstrom),
+        resolution_0143=resolution(fsc.global_fsc, FSC_THRESHOLD_HALF_MAPS),
+        resolution_05=resolution(fsc.global_fsc, FSC_THRESHOLD_05),
+        directional_0143=directional_resolutions(curves, FSC_THRESHOLD_HALF_MAPS, box_angstrom, of_curves),
         sphericity=sphericity(1 / surface, geodesic_sphere()),
-        cfar=conical_area_ratio(fsc3d.cfar_curves),
-        resolution_0143_uncorrected_angstrom=(
-            None
-            if uncorrected is None
-            else resolution_at_threshold(uncorrected, FSC_THRESHOLD_HALF_MAPS, box_angstrom)
+        cfar=conical_area_ratio(curves),
+        resolution_0143_uncorrected=(
+            None if uncorrected is None else resolution(uncorrected, FSC_THRESHOLD_HALF_MAPS)
         ),
     )

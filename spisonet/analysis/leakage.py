@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 POWER_SMOOTHING = 0.7  # Fourier voxels: averages speckle without blurring the edge of a cone
-EMPTY_POWER = 0.1  # relative to the measured power of the shell
+LEAKAGE_POWER = 0.1  # relative to the measured power of the shell
 
 
 def mask_leakage_weight(maps: list[NDArray[np.float32]], mask: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -68,7 +68,7 @@ def leakage_weight(
     power, measured = local_power(spectra, n), ssnr_rfft / (1 + ssnr_rfft)
     sums, weights = shell_sums(power * measured, n), shell_sums(measured, n)
     typical = np.divide(sums, weights, out=np.zeros_like(sums), where=weights > 0)
-    return _at_most_one(power, EMPTY_POWER * shell_curve_to_rfft(typical, n)) ** 2
+    return _at_most_one(power, LEAKAGE_POWER * shell_curve_to_rfft(typical, n)) ** 2
 
 
 def local_maximum(weight_rfft: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spisonet.fourier.grids import distance_from_centre, irfft3, rfft3
+from spisonet.io.mrc import MASK_THRESHOLD
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-MASK_THRESHOLD = 0.5
 MIN_BAND_DEVIATION = 1e-6  # relative to the map's; a weaker band cannot define the scale
 
 

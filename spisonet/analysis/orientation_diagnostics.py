@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spisonet.analysis.fourier_sampling import sampling_compensation
-from spisonet.analysis.fsc3d import estimate_fsc3d, summarise_fsc3d
-from spisonet.analysis.fsc_metrics import FSC_THRESHOLD_HALF_MAPS
+from spisonet.analysis.fsc3d import estimate_directional_fsc, summarise_fsc3d
 from spisonet.analysis.normalisation import solvent_level
 from spisonet.analysis.view_distribution import (
     SamplingDensity,
@@ -37,10 +36,9 @@ from spisonet.geometry.view_sampling import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from spisonet.analysis.fsc3d import Fsc3d, Fsc3dMetrics
+    from spisonet.analysis.fsc3d import DirectionalFsc, Fsc3dMetrics
     from spisonet.analysis.half_maps import HalfMaps
 
-CONE_DEGREES = 20.0
 SUBDIVISIONS = 12  # 721 directions, about 5.6 degrees apart, the resolution of the view distribution
 FEWEST_SAMPLING_SHELLS = 2
 
@@ -58,8 +56,6 @@ MIN_COMPARABLE_DENSITY = 0.1  # relative to uniform views: where sampling and co
 INCONSISTENT_FRACTION_LIMIT = 0.3  # with the right particles and symmetry it is a few hundredths
 BEST_PERCENTILE = 90
 SCF_SIDE_VIEWS = 0.81  # views from all sides of one axis
-# SSNR / (1 + SSNR) is the FSC of half maps.
-SSNR_LIMIT = FSC_THRESHOLD_HALF_MAPS / (1 - FSC_THRESHOLD_HALF_MAPS)
 
 
 class Strategy(StrEnum):
@@ -81,15 +77,12 @@ class SamplingStatistics:
         Density relative to uniform views.
     undersampled_fraction : float
         Fraction in 0..1 of Fourier space with less than a quarter of the density of uniform views.
-    unmeasured_fraction : float
-        Fraction in 0..1 with an expected FSC of the half maps below 0.143, but above with uniform views.
     psf_aspect_ratio : float
         Length over width of the point spread function of this sampling.
     """
 
     density: SamplingDensity
     undersampled_fraction: float
-    unmeasured_fraction: float
     psf_aspect_ratio: float
 
 
@@ -132,8 +125,8 @@ class Diagnosis:
 
     Attributes
     ----------
-    fsc3d : Fsc3d
-        FSC by direction, inside the mask if there is one.
+    fsc : DirectionalFsc
+        FSC by direction, inside the mask if there is one, and corrected for it.
     metrics : Fsc3dMetrics
         Its summary.
     view_distribution : ViewDistribution
@@ -144,7 +137,7 @@ class Diagnosis:
         The views of the particles, if given.
     """
 
-    fsc3d: Fsc3d
+    fsc: DirectionalFsc
     metrics: Fsc3dMetrics
     view_distribution: ViewDistribution
     measured: SamplingStatistics
@@ -180,6 +173,7 @@ def diagnose(
     workers: int,
     directions: NDArray[np.float64] | None = None,
     n_particles: int = 0,
+    beyond_limit: bool = False,
 ) -> Diagnosis:
     """Measure the anisotropy of two half maps, and compare it with the angles of their particles.
 
@@ -195,6 +189,8 @@ def diagnose(
         ``(n, 3)`` view directions of the particles, symmetry mates included.
     n_particles : int
         Number of particles with these directions.
+    beyond_limit : bool
+        Continue the FSC curves beyond the limit, for a limit that was measured.
 
     Raises
     ------
@@ -205,29 +201,29 @@ def diagnose(
         raise SpisonetError("A diagnosis needs two half maps: one map does not separate signal from noise.")
     mask = None if maps.mask is None else maps.mask.data
     halves = [maps.half1.data, maps.half2.data]
-    fsc3d = estimate_fsc3d(
+    fsc = estimate_directional_fsc(
         halves[0],
         halves[1],
         mask,
         maps.half1.voxel_size_angstrom,
         limit_resolution_angstrom,
-        CONE_DEGREES,
         workers,
+        beyond_limit=beyond_limit,
     )
-    if fsc3d.limit_shell < FIRST_SAMPLING_SHELL + FEWEST_SAMPLING_SHELLS - 1:
+    if fsc.limit_shell < FIRST_SAMPLING_SHELL + FEWEST_SAMPLING_SHELLS - 1:
         raise SpisonetError(
-            f"{fsc3d.limit_resolution_angstrom:.1f} Å is too coarse to compare directions: it leaves only "
-            f"{fsc3d.limit_shell} Fourier shells in a box of {fsc3d.box_angstrom:.0f} Å."
+            f"{fsc.limit_resolution_angstrom:.1f} Å is too coarse to compare directions: it leaves only "
+            f"{fsc.limit_shell} Fourier shells in a box of {fsc.box_angstrom:.0f} Å."
         )
     spectra = [rfft3(half - np.float32(solvent_level(half, mask)), workers) for half in halves]
-    views = fit_view_distribution(spectra[0], spectra[1], FIRST_SLICE_SHELL, fsc3d.limit_shell)
-    points = EvaluationPoints(fsc3d.limit_shell)
+    views = fit_view_distribution(spectra[0], spectra[1], FIRST_SLICE_SHELL, fsc.limit_shell)
+    points = EvaluationPoints(fsc.limit_shell)
     curve = views.curve(points.radius)
     measured = points.statistics(views.density(), curve)
     particles = None
     if directions is not None:
         particles = _compare_with_particles(directions, n_particles, points, measured, curve)
-    return Diagnosis(fsc3d, summarise_fsc3d(fsc3d), views, measured, particles)
+    return Diagnosis(fsc, summarise_fsc3d(fsc), views, measured, particles)
 
 
 class EvaluationPoints:
@@ -275,7 +271,6 @@ class EvaluationPoints:
         return SamplingStatistics(
             density,
             self.fraction(relative < UNDERSAMPLED_DENSITY),
-            self.fraction((ssnr < SSNR_LIMIT) & (curve >= SSNR_LIMIT)),
             math.sqrt(moments[-1] / max(moments[0], floor)),
         )
 

@@ -6,6 +6,7 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from spisonet.analysis.fsc_metrics import DIRECTION_CONE_DEGREES, FSC_THRESHOLD_HALF_MAPS
 from spisonet.analysis.orientation_diagnostics import (
     CFAR_LIMIT,
     LOW_CORRELATION_FRACTION_LIMIT,
@@ -86,10 +87,11 @@ def recommend(
 
 def _reasons(diagnosis: Diagnosis, sym: str) -> list[str]:
     metrics, measured, particles = diagnosis.metrics, diagnosis.measured, diagnosis.particles
-    directional, limit = metrics.directional_0143_angstrom, diagnosis.fsc3d.limit_resolution_angstrom
+    directional, limit = metrics.directional_0143, diagnosis.fsc.limit_resolution_angstrom
     reasons = [
-        f"Resolution is {directional.min():.1f} to {directional.max():.1f} Å by direction, "
-        f"cFAR {metrics.cfar:.2f} (a problem below {CFAR_LIMIT}), sphericity {metrics.sphericity:.2f}.",
+        f"Resolution by direction (FSC {FSC_THRESHOLD_HALF_MAPS}, cones of {DIRECTION_CONE_DEGREES:g}°): "
+        f"best {directional.best}, worst {directional.worst}. cFAR {metrics.cfar:.2f} "
+        f"(a problem below {CFAR_LIMIT}), sphericity {metrics.sphericity:.2f}.",
         f"{_percent(measured.undersampled_fraction)} of Fourier space to {limit:.1f} Å is undersampled: less "
         f"than a quarter of the mean view density (a problem from {_percent(UNDERSAMPLED_FRACTION_LIMIT)}).",
     ]
@@ -153,7 +155,7 @@ def _commands(
     strategy = diagnosis.strategy
     if strategy is Strategy.NONE:
         return []
-    limit = f"{diagnosis.fsc3d.limit_resolution_angstrom:.2f}"
+    limit = f"{diagnosis.fsc.limit_resolution_angstrom:.2f}"
     mask_option = [] if mask is None else ["--mask", str(mask)]
     apix_option = [] if apix is None else ["--apix", f"{apix:g}"]
     program = "spisonet.py"

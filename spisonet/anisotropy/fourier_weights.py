@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spisonet.analysis.fsc3d import estimate_fsc3d
+from spisonet.analysis.fsc3d import limit_shell_of
 from spisonet.analysis.fsc_metrics import FSC_THRESHOLD_HALF_MAPS
 from spisonet.analysis.half_map_fsc import masked_fsc
 from spisonet.analysis.leakage import estimate_noise_fraction_in_mask, leakage_weight, local_maximum
@@ -26,7 +26,9 @@ from spisonet.analysis.measured_fsc import measure_fsc_by_ssnr
 from spisonet.analysis.normalisation import solvent_level
 from spisonet.analysis.view_distribution import MAX_SLAB_RADIUS, fit_view_distribution
 from spisonet.errors import SpisonetError
+from spisonet.fourier.conical_fsc import conical_fsc
 from spisonet.fourier.grids import rfft3, shell_index_rfft
+from spisonet.fourier.phase_randomisation import PHASE_SEED
 from spisonet.fourier.shells import (
     FEWEST_SHELLS,
     FIRST_SLICE_SHELL,
@@ -45,7 +47,6 @@ log = logging.getLogger("spisonet")
 
 CONE_ANGLE_DEGREES = 10.0
 NO_CORRELATION = 0.05  # FSC of shells that are not corrected
-PHASE_SEED = 0
 LAST_OVERLAPPING_SHELL = math.floor(MAX_SLAB_RADIUS) + 1
 REFERENCE_EDGE_SHELLS = 3  # soft edge between a reference and the map
 
@@ -196,11 +197,14 @@ def _fsc_weight(
     workers: int,
 ) -> NDArray[np.float32]:
     """Return the conical 3D FSC ``(n, n, n // 2 + 1)`` of the masked half maps, limited to 0..1."""
-    first, second = halves if mask is None else [half * mask for half in halves]
-    fsc3d = estimate_fsc3d(
-        first, second, None, voxel_size_angstrom, limit_resolution_angstrom, CONE_ANGLE_DEGREES, workers
-    )
-    return np.clip(fsc3d.fsc_rfft, 0.0, 1.0)
+    n = len(halves[0])
+    box_angstrom = n * voxel_size_angstrom
+    limit_shell_of(limit_resolution_angstrom, box_angstrom)
+    # The shell that contains the limit has a weight, too.
+    limit_shell = min(round(box_angstrom / limit_resolution_angstrom), n // 2)
+    first, second = (rfft3(half if mask is None else half * mask, workers) for half in halves)
+    fsc_rfft = conical_fsc(first, second, n, limit_shell, CONE_ANGLE_DEGREES, workers)
+    return np.clip(fsc_rfft, 0.0, 1.0)
 
 
 def estimate_view_weight(

@@ -204,7 +204,7 @@ class LearnedCompletion:
     def _trained_prediction(self, measurement: Measurement) -> Tensor:
         assert self.job is not None
         assert self.trainer is not None
-        prediction = self.job.predict(self.trainer, measurement, self.source.memory.device)
+        prediction = self.job.predict(self.trainer, measurement, self.source.memory.device, self.source.title)
         assert prediction is not None
         return prediction
 

@@ -29,9 +29,11 @@ from spisonet.anisotropy.preparation import correction_band, prepare_measurement
 from spisonet.anisotropy.recombination import CorrectedMap, corrected_maps
 from spisonet.anisotropy.run_inputs import output_names
 from spisonet.learning.devices import describe_device, empty_cache
+from spisonet.learning.measurement import UNMEASURED_DEFINITION
 from spisonet.learning.process_group import SINGLE_PROCESS
 from spisonet.learning.structural_prior import read_prior_network
 from spisonet.learning.training_config import TrainingConfig, fitting_cube_size
+from spisonet.learning.training_length import is_too_short, too_short_sentence
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -131,6 +133,8 @@ class UnitResult:
         Fraction in 0..1 of the band that is unmeasured.
     epoch_losses : list of float
         Mean training loss of each epoch.
+    loss_reduction : float or None
+        By how much the training reduced the loss, see `Trainer`; None if nothing was trained.
     network : Network or None
         The trained network; None if none was trained.
     shares : dict
@@ -143,6 +147,7 @@ class UnitResult:
     data_weight_rfft: NDArray[np.float32]
     unmeasured_fraction: float
     epoch_losses: list[float]
+    loss_reduction: float | None
     network: Network | None
     shares: dict[str, float]
 
@@ -222,6 +227,11 @@ class CorrectionResult:
     def prediction_shares(self) -> dict[str, dict[str, float]]:
         """Shares of the predictions in the corrected maps, by the name of the unit."""
         return {unit.unit.name: unit.shares for unit in self.units}
+
+    @property
+    def loss_reductions(self) -> dict[str, float | None]:
+        """By how much each training reduced the loss, by the name of the unit; see `Trainer`."""
+        return {unit.unit.name: unit.loss_reduction for unit in self.units}
 
     def data_weight_rfft(self, within_band_rfft: NDArray[np.float32]) -> NDArray[np.float32]:
         """Fraction in 0..1 of each coefficient of an output that is data; 1 beyond the band."""
@@ -351,9 +361,10 @@ def _correct_unit(
     if options.positivity and inputs.mask is not None and not measurement.positivity:
         log.info("The density inside the mask is not above the solvent: positivity is not imposed.")
     log.info(
-        "%.0f %% of Fourier space to %.2f Å is unmeasured (%s).",
+        "%.0f %% of Fourier space to %.2f Å is unmeasured (%s; %s).",
         100 * measurement.unmeasured_fraction,
         weights.limit_resolution_angstrom,
+        UNMEASURED_DEFINITION,
         unit.name,
     )
     deconvolved = deconvolve(measurement, maps, scales)
@@ -375,6 +386,9 @@ def _correct_unit(
             log.info("Completing the average of both halves (%s).", unit.name)
             of_average = learned.complete(averaged.measurement)
     trainer = None if learned is None else learned.trainer
+    loss_reduction = None if trainer is None else trainer.loss_reduction
+    if is_too_short(loss_reduction):
+        log.warning("%s (%s)", too_short_sentence(loss_reduction), unit.name)
     result = UnitResult(
         unit=unit,
         corrected=corrected,
@@ -382,6 +396,7 @@ def _correct_unit(
         data_weight_rfft=measurement.data_weight_rfft.cpu().numpy(),
         unmeasured_fraction=measurement.unmeasured_fraction,
         epoch_losses=[] if trainer is None else trainer.epoch_losses,
+        loss_reduction=loss_reduction,
         network=trainer.average if trainer is not None and options.training.epochs else None,
         shares={} if learned is None else learned.shares,
     )

@@ -13,10 +13,12 @@ import numpy as np
 
 from spisonet import __version__
 from spisonet.analysis.fourier_sampling import SamplingBand, sampling_weight
-from spisonet.analysis.fsc3d import CFAR_CONE_DEGREES, Fsc3d, Fsc3dMetrics, estimate_fsc3d, summarise_fsc3d
+from spisonet.analysis.fsc3d import Fsc3d, Fsc3dMetrics, estimate_fsc3d, summarise_fsc3d
 from spisonet.analysis.fsc_metrics import (
+    DIRECTION_CONE_DEGREES,
     FSC_THRESHOLD_05,
     FSC_THRESHOLD_HALF_MAPS,
+    RESOLUTION_RULE,
     conical_area_ratio,
     resolution_histogram,
 )
@@ -109,8 +111,8 @@ def run_fsc3d(config: Fsc3dConfig) -> None:
 def _record(config: Fsc3dConfig, fsc3d: Fsc3d, metrics: Fsc3dMetrics) -> dict[str, object]:
     """Collect the content of the JSON file."""
     curves, axes = fsc3d.directional_curves, geodesic_sphere().axes_zyx
-    directional = metrics.directional_0143_angstrom
-    counts, edges = resolution_histogram(directional)
+    directional, uncorrected = metrics.directional_0143, metrics.resolution_0143_uncorrected
+    counts, edges = resolution_histogram(directional.angstrom)
     n_shells = curves.shape[1]
     return {
         "program": "spisonet",
@@ -122,20 +124,23 @@ def _record(config: Fsc3dConfig, fsc3d: Fsc3d, metrics: Fsc3dMetrics) -> dict[st
         "limit_shell": fsc3d.limit_shell,
         "limit_resolution_angstrom": fsc3d.limit_resolution_angstrom,
         "cone_half_angle_degrees": fsc3d.cone_angle_degrees,
-        "randomised_from_resolution_angstrom": (
-            fsc3d.box_angstrom / fsc3d.randomised_from_shell if fsc3d.randomised_from_shell else None
-        ),
-        "resolution_0143_angstrom": metrics.resolution_0143_angstrom,
-        "resolution_0143_uncorrected_angstrom": metrics.resolution_0143_uncorrected_angstrom,
-        "resolution_05_angstrom": metrics.resolution_05_angstrom,
-        "directional_resolution_0143_best_angstrom": float(directional.min()),
-        "directional_resolution_0143_median_angstrom": float(np.median(directional)),
-        "directional_resolution_0143_worst_angstrom": float(directional.max()),
+        "randomised_from_resolution_angstrom": fsc3d.randomised_from_angstrom,
+        "resolution_rule": f"{RESOLUTION_RULE} null: not reached to the finest resolution.",
+        "finest_resolution_angstrom": fsc3d.box_angstrom / (len(fsc3d.global_fsc) - 1),
+        "finest_directional_resolution_angstrom": fsc3d.box_angstrom / (n_shells - 1),
+        "resolution_0143_angstrom": metrics.resolution_0143.number,
+        "resolution_0143_uncorrected_angstrom": None if uncorrected is None else uncorrected.number,
+        "resolution_05_angstrom": metrics.resolution_05.number,
+        "directional_cone_half_angle_degrees": DIRECTION_CONE_DEGREES,
+        "directional_resolution_0143_best_angstrom": directional.best.number,
+        "directional_resolution_0143_median_angstrom": directional.median.number,
+        "directional_resolution_0143_worst_angstrom": directional.worst.number,
         "sphericity": metrics.sphericity,
         "sphericity_threshold": FSC_THRESHOLD_05,
         "cfar": metrics.cfar,
-        "cfar_weighted_by_shell_area": conical_area_ratio(fsc3d.cfar_curves, weight_by_shell_area=True),
-        "cfar_cone_half_angle_degrees": CFAR_CONE_DEGREES,
+        "cfar_weighted_by_shell_area": conical_area_ratio(
+            fsc3d.directional_curves, weight_by_shell_area=True
+        ),
         "global_curve": {
             "spatial_frequency_per_angstrom": _rounded(
                 np.arange(len(fsc3d.global_fsc)) / fsc3d.box_angstrom, 8
@@ -148,9 +153,15 @@ def _record(config: Fsc3dConfig, fsc3d: Fsc3d, metrics: Fsc3dMetrics) -> dict[st
         "directional_curves": {
             "spatial_frequency_per_angstrom": _rounded(np.arange(n_shells) / fsc3d.box_angstrom, 8),
             "mean": _rounded(curves.mean(axis=0)),
-            "standard_deviation": _rounded(curves.std(axis=0)),
+            "percentile_16": _rounded(np.percentile(curves, 16, axis=0)),
+            "percentile_84": _rounded(np.percentile(curves, 84, axis=0)),
             "minimum": _rounded(curves.min(axis=0)),
             "maximum": _rounded(curves.max(axis=0)),
+            "mean_uncorrected": (
+                None
+                if fsc3d.directional_curves_uncorrected is None
+                else _rounded(fsc3d.directional_curves_uncorrected.mean(axis=0))
+            ),
         },
         "directional_resolution_histogram": {
             "edges_per_angstrom": _rounded(edges, 8),
@@ -159,7 +170,7 @@ def _record(config: Fsc3dConfig, fsc3d: Fsc3d, metrics: Fsc3dMetrics) -> dict[st
         },
         "directions": {
             "axes_xyz": [_rounded(axis[::-1]) for axis in axes],
-            "resolution_0143_angstrom": _rounded(directional),
+            "resolution_0143_angstrom": directional.numbers,
         },
     }
 
@@ -169,26 +180,24 @@ def _rounded(values: NDArray[np.floating], decimals: int = 5) -> list[float]:
 
 
 def _log_fsc3d(fsc3d: Fsc3d, metrics: Fsc3dMetrics) -> None:
-    directional, uncorrected = metrics.directional_0143_angstrom, metrics.resolution_0143_uncorrected_angstrom
+    directional, uncorrected = metrics.directional_0143, metrics.resolution_0143_uncorrected
+    log.info("Resolution at FSC %g: %s.", FSC_THRESHOLD_HALF_MAPS, metrics.resolution_0143)
+    log.info("Resolution at FSC %g: %s.", FSC_THRESHOLD_05, metrics.resolution_05)
+    if uncorrected is not None:
+        log.info("Not corrected for the mask: at FSC %g: %s.", FSC_THRESHOLD_HALF_MAPS, uncorrected)
     log.info(
-        "Global resolution: %.2f Å at FSC %g, %.2f Å at FSC %g%s.",
-        metrics.resolution_0143_angstrom,
+        "Resolution of %d directions (cones of %g°) at FSC %g: %s.",
+        len(directional.angstrom),
+        DIRECTION_CONE_DEGREES,
         FSC_THRESHOLD_HALF_MAPS,
-        metrics.resolution_05_angstrom,
-        FSC_THRESHOLD_05,
-        "" if uncorrected is None else f", corrected for the mask ({uncorrected:.2f} Å at 0.143 before)",
+        directional,
     )
+    log.info("Sphericity at FSC %g: %.3f. cFAR: %.3f.", FSC_THRESHOLD_05, metrics.sphericity, metrics.cfar)
     log.info(
-        "Along %d directions (cones of %g degrees): best %.2f Å, median %.2f Å, worst %.2f Å at FSC %g.",
-        len(directional),
+        "The 3D FSC extends to %.2f Å (cones of %g°).",
+        fsc3d.limit_resolution_angstrom,
         fsc3d.cone_angle_degrees,
-        directional.min(),
-        np.median(directional),
-        directional.max(),
-        FSC_THRESHOLD_HALF_MAPS,
     )
-    log.info("Sphericity at FSC 0.5: %.3f. cFAR: %.3f.", metrics.sphericity, metrics.cfar)
-    log.info("The 3D FSC extends to %.2f Å.", fsc3d.limit_resolution_angstrom)
 
 
 def run_fsd3d(config: Fsd3dConfig) -> None:

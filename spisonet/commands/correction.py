@@ -33,6 +33,7 @@ from spisonet.io.atomic import prepare_output_folder
 from spisonet.io.labels import DATA_WEIGHT, FSC_3D, label_with_tokens
 from spisonet.io.mrc import Volume, write_volume
 from spisonet.io.run_record import recorded, require_same_run
+from spisonet.io.stages import StageProgress
 from spisonet.learning.checkpoint import save_network
 from spisonet.learning.launcher import out_of_memory_error
 from spisonet.validation.correction_fsc import correction_fsc
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from spisonet.anisotropy.config import ReconstructConfig
     from spisonet.anisotropy.full_map import FullMap
     from spisonet.anisotropy.recombination import CorrectedMap
+    from spisonet.anisotropy.run_inputs import RunInputs
     from spisonet.learning.memory import Memory
     from spisonet.learning.process_group import ProcessGroup
 
@@ -99,7 +101,7 @@ def correct_into_folder(
         result = reconstruct(inputs, weights, options, memory, processes, folder, config.resume)
         record["device"], record["processes"] = str(memory.device), processes.count
         record.update(_write_results(folder, names, inputs.volumes, result))
-        record["figures"] = [] if halves_only else _draw_figures(folder, inputs.volumes, inputs.mask, result)
+        record["figures"] = [] if halves_only else _draw_figures(folder, inputs, result)
         log.info("Corrected maps are in %s.", folder)
     return result
 
@@ -146,6 +148,7 @@ def _write_results(
         "corrected_by_shell": result.corrected_by_shell,
         "epoch_losses": result.epoch_losses,
         "prediction_shares": result.prediction_shares,
+        "loss_reductions": result.loss_reductions,
         "corrected_maps": [f"{CORRECTED_PREFIX}{name}.mrc" for name in names],
         "classical_maps": classical,
         "full_map": None if result.full is None else _write_full_map(folder, result.full, result),
@@ -185,17 +188,17 @@ def _write_fourier_volume(
     write_volume(path, cube, label_with_tokens(f"spisonet: {name}, DC at n//2", data=token))
 
 
-def _draw_figures(
-    folder: Path, volumes: list[Volume], mask: NDArray[np.float32] | None, result: CorrectionResult
-) -> list[str]:
+def _draw_figures(folder: Path, inputs: RunInputs, result: CorrectionResult) -> list[str]:
+    volumes = inputs.volumes
     figures = draw_correction(
         volumes[0],
         result.volumes[0],
-        correction_fsc(volumes, result.volumes, mask),
+        correction_fsc(volumes, result.volumes, inputs.mask, inputs.limit_resolution_angstrom),
         result.units[0].data_weight_rfft,
         result.limit_resolution_angstrom,
         result.epoch_losses,
     )
-    for name, figure in figures.items():
-        save_figure(folder / name, figure, vector=True)
+    with StageProgress("figures", "", len(figures), "figures") as progress:
+        for name, figure in progress.over(figures.items()):
+            save_figure(folder / name, figure, vector=True)
     return list(figures)

@@ -10,7 +10,7 @@ import numpy as np
 from spisonet import __version__
 from spisonet.fourier.grids import centred_from_half
 from spisonet.io.atomic import atomic_path, write_json
-from spisonet.io.mrc import Volume, write_volume
+from spisonet.io.mrc import MASK_THRESHOLD, Volume, write_volume
 from spisonet.validation.held_out import resolution_at
 from spisonet.validation.records import (
     COLOUR_SCRIPT,
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from spisonet.validation.uncertainty import Uncertainty
     from spisonet.validation.validate import ValidationResult
 
-MASK_THRESHOLD = 0.5
 COLOUR_PERCENTILES = (10, 50, 90)
 
 

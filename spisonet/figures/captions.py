@@ -24,7 +24,10 @@ UNCERTAINTY = (
     "Fraction of the power of the corrected map that is expected error of the prediction, by resolution and "
     "direction."
 )
-DIRECTIONAL_FSC = "FSC of the half maps by direction, in cones of 20°, before and after ({label})."
+DIRECTIONAL_FSC = (
+    "FSC of the half maps by direction, in cones of 20°, before and after ({label}). With a mask, all curves "
+    "are corrected for it; the global curve and the mean of the directions are also shown without correction."
+)
 DECONVOLVED = (
     "Half map 1: input (top), corrected by the network (middle), and deconvolved without a network (bottom), "
     "in the same grey scale. Detail that appears only in the middle row is inferred by the network alone."

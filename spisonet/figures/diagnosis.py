@@ -22,7 +22,7 @@ LOWEST, HIGHEST = 0.03, 30.0  # density relative to even views
 def draw_diagnosis(diagnosis: Diagnosis) -> Figure:
     """Draw the FSC by direction, the view distribution and the sampling density of Fourier space."""
     figure = Figure(figsize=(WIDTH_INCHES, 7.4), layout="constrained")
-    radius = float(diagnosis.fsc3d.limit_shell)
+    radius = float(diagnosis.fsc.limit_shell)
     measured = diagnosis.measured.density
     particles, model = diagnosis.particles, diagnosis.view_distribution
     panels: dict[str, FunctionOfDirection] = {}
@@ -38,7 +38,7 @@ def draw_diagnosis(diagnosis: Diagnosis) -> Figure:
     panels["Fourier space: measured (FSC)"] = lambda axes: measured.at(radius * axes)
     grid = figure.add_gridspec(2, len(panels), height_ratios=(1, 1.25))
     curves = figure.add_subplot(grid[0, :])
-    draw_curves(curves, diagnosis.fsc3d, diagnosis.metrics)
+    draw_curves(curves, diagnosis.fsc, diagnosis.metrics)
     curves.set_title("FSC of the half maps", fontsize=TITLE_SIZE, loc="left")
     axes = [figure.add_subplot(grid[1, column]) for column in range(len(panels))]
     for panel, (title, values) in zip(axes, panels.items(), strict=True):

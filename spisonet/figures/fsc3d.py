@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from matplotlib.figure import Figure
 
-from spisonet.analysis.fsc_metrics import FSC_THRESHOLD_05, FSC_THRESHOLD_HALF_MAPS, resolution_histogram
+from spisonet.analysis.fsc_metrics import (
+    FSC_THRESHOLD_05,
+    FSC_THRESHOLD_HALF_MAPS,
+    NOT_REACHED,
+    resolution_histogram,
+)
 from spisonet.figures.style import (
     BLUE,
     CORRELATION_COLOURS,
@@ -26,10 +31,11 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
     from numpy.typing import NDArray
 
-    from spisonet.analysis.fsc3d import Fsc3d, Fsc3dMetrics
+    from spisonet.analysis.fsc3d import DirectionalFsc, Fsc3d, Fsc3dMetrics
 
 HEIGHT_INCHES = 7.6
 CONTOUR_BLUR_VOXELS = 2.5
+MOST_DIRECTIONS = (16, 84)  # percentiles
 
 
 def draw_fsc3d(fsc3d: Fsc3d, metrics: Fsc3dMetrics) -> Figure:
@@ -59,68 +65,58 @@ def draw_fsc3d(fsc3d: Fsc3d, metrics: Fsc3dMetrics) -> Figure:
     return figure
 
 
-def draw_comparison(curves: dict[str, tuple[Fsc3d, Fsc3dMetrics]]) -> Figure:
+def draw_comparison(curves: dict[str, tuple[DirectionalFsc, Fsc3dMetrics]]) -> Figure:
     """Draw the global and directional FSC of several pairs of half maps side by side.
 
     Parameters
     ----------
     curves : dict
-        3D FSC and summary by title.
+        FSC by direction and summary, by title.
     """
     figure = Figure(figsize=(WIDTH_INCHES, HEIGHT_INCHES / 1.9), layout="constrained")
     panels = figure.subplots(1, len(curves), sharey=True, squeeze=False)[0]
-    for panel, (title, (fsc3d, metrics)) in zip(panels, curves.items(), strict=True):
-        draw_curves(panel, fsc3d, metrics)
+    for panel, (title, (fsc, metrics)) in zip(panels, curves.items(), strict=True):
+        draw_curves(panel, fsc, metrics)
         add_title(panel, f"{title}: cFAR {metrics.cfar:.2f}, sphericity {metrics.sphericity:.2f}")
     return figure
 
 
 def _headline(metrics: Fsc3dMetrics) -> str:
-    directional = metrics.directional_0143_angstrom
     return (
-        f"{metrics.resolution_0143_angstrom:.2f} Å overall, "
-        f"{directional.min():.2f} to {directional.max():.2f} Å by direction    "
-        f"sphericity {metrics.sphericity:.2f}    cFAR {metrics.cfar:.2f}"
+        f"FSC {FSC_THRESHOLD_HALF_MAPS}: {metrics.resolution_0143} overall, worst direction "
+        f"{metrics.directional_0143.worst}    sphericity {metrics.sphericity:.2f}    cFAR {metrics.cfar:.2f}"
     )
 
 
-def draw_curves(axes: Axes, fsc3d: Fsc3d, metrics: Fsc3dMetrics) -> None:
-    """Draw the global FSC and the range of the FSC over directions."""
-    curves = fsc3d.directional_curves
-    shells = np.arange(curves.shape[1]) / fsc3d.box_angstrom
-    mean, deviation = curves.mean(axis=0), curves.std(axis=0)
-    axes.fill_between(
-        shells,
-        curves.min(axis=0),
-        curves.max(axis=0),
-        color=BLUE,
-        alpha=0.13,
-        linewidth=0,
-        label="range over directions",
-    )
-    axes.fill_between(
-        shells,
-        mean - deviation,
-        mean + deviation,
-        color=BLUE,
-        alpha=0.30,
-        linewidth=0,
-        label="mean ± 1 s.d. over directions",
-    )
-    whole = np.arange(len(fsc3d.global_fsc)) / fsc3d.box_angstrom
+def draw_curves(axes: Axes, fsc: DirectionalFsc, metrics: Fsc3dMetrics) -> None:
+    """Draw the global FSC and the range of the FSC over directions, and both before the mask correction."""
+    curves = fsc.directional_curves
+    shells = np.arange(curves.shape[1]) / fsc.box_angstrom
+    for low, high, alpha, label in (
+        (0, 100, 0.13, "range over directions"),
+        (*MOST_DIRECTIONS, 0.30, f"{MOST_DIRECTIONS[1] - MOST_DIRECTIONS[0]} % of the directions"),
+    ):
+        band = np.percentile(curves, (low, high), axis=0)
+        axes.fill_between(shells, *band, color=BLUE, alpha=alpha, linewidth=0, label=label)
+    axes.plot(shells, curves.mean(axis=0), color=BLUE, linewidth=1.2, label="mean of the directions")
+    whole = np.arange(len(fsc.global_fsc)) / fsc.box_angstrom
     label = "global FSC"
-    if fsc3d.global_fsc_uncorrected is not None:
-        uncorrected = "global FSC, not corrected"
-        axes.plot(whole, fsc3d.global_fsc_uncorrected, color=GREY, linewidth=1.2, label=uncorrected)
+    uncorrected = fsc.directional_curves_uncorrected
+    if fsc.global_fsc_uncorrected is not None and uncorrected is not None:
+        mean = uncorrected.mean(axis=0)
+        axes.plot(shells, mean, ":", color=BLUE, linewidth=1.2, label="mean of the directions, not corrected")
+        axes.plot(
+            whole, fsc.global_fsc_uncorrected, color=GREY, linewidth=1.2, label="global FSC, not corrected"
+        )
         label = "global FSC, corrected for the mask"
-    axes.plot(whole, fsc3d.global_fsc, color="black", linewidth=1.6, label=label)
+    axes.plot(whole, fsc.global_fsc, color="black", linewidth=1.6, label=label)
     for threshold, resolution in (
-        (FSC_THRESHOLD_05, metrics.resolution_05_angstrom),
-        (FSC_THRESHOLD_HALF_MAPS, metrics.resolution_0143_angstrom),
+        (FSC_THRESHOLD_05, metrics.resolution_05),
+        (FSC_THRESHOLD_HALF_MAPS, metrics.resolution_0143),
     ):
         axes.axhline(threshold, color=GREY, linewidth=0.8, linestyle="--", zorder=0)
         axes.annotate(
-            f"{threshold}: {resolution:.2f} Å",
+            f"{threshold}: {resolution}",
             (whole[-1], threshold),
             xytext=(-3, 3),
             textcoords="offset points",
@@ -129,11 +125,11 @@ def draw_curves(axes: Axes, fsc3d: Fsc3d, metrics: Fsc3dMetrics) -> None:
             color=GREY,
         )
     axes.axvline(
-        fsc3d.limit_shell / fsc3d.box_angstrom,
+        fsc.limit_shell / fsc.box_angstrom,
         color=ORANGE,
         linewidth=1,
         linestyle=":",
-        label=f"resolution limit, {fsc3d.limit_resolution_angstrom:.2f} Å",
+        label=f"resolution limit, {fsc.limit_resolution_angstrom:.2f} Å",
     )
     axes.axhline(0, color="0.7", linewidth=0.6, zorder=0)
     axes.set(xlim=(0, whole[-1]), ylim=(-0.12, 1.03), ylabel="FSC")
@@ -142,20 +138,29 @@ def draw_curves(axes: Axes, fsc3d: Fsc3d, metrics: Fsc3dMetrics) -> None:
 
 
 def _draw_histogram(axes: Axes, metrics: Fsc3dMetrics) -> None:
-    directional = metrics.directional_0143_angstrom
-    counts, edges = resolution_histogram(directional)
+    directional = metrics.directional_0143
+    counts, edges = resolution_histogram(directional.angstrom)
     axes.stairs(100 * counts / counts.sum(), edges, fill=True, color=BLUE, alpha=0.55)
-    for value, name, style in (
-        (metrics.resolution_0143_angstrom, "global", "-"),
-        (float(np.median(directional)), "median", "--"),
+    for resolution, name, style in (
+        (metrics.resolution_0143, "global", "-"),
+        (directional.median, "median", "--"),
     ):
-        axes.axvline(1 / value, color="black", linewidth=1, linestyle=style, label=f"{name}, {value:.2f} Å")
+        axes.axvline(
+            1 / resolution.angstrom,
+            color="black",
+            linewidth=1,
+            linestyle=style,
+            label=f"{name}, {resolution if resolution.is_reached else NOT_REACHED}",
+        )
+    if not directional.best.is_reached:
+        percent = 100 * float(np.mean(~directional.is_reached))
+        axes.plot([], [], " ", label=f"{percent:.0f} % of the directions {NOT_REACHED}")
     margin = 0.12 * (edges[-1] - edges[0])
-    low = min(edges[0], 1 / metrics.resolution_0143_angstrom) - margin
-    high = max(edges[-1], 1 / metrics.resolution_0143_angstrom) + margin
+    low = min(edges[0], 1 / metrics.resolution_0143.angstrom) - margin
+    high = max(edges[-1], 1 / metrics.resolution_0143.angstrom) + margin
     axes.set(xlim=(low, high), ylabel="directions (%)")
-    add_title(axes, f"Resolution of {len(directional)} directions (FSC {FSC_THRESHOLD_HALF_MAPS})")
-    axes.legend(fontsize=TICK_SIZE, frameon=False)
+    add_title(axes, f"Resolution of {len(directional.angstrom)} directions (FSC {FSC_THRESHOLD_HALF_MAPS})")
+    axes.legend(fontsize=TICK_SIZE, frameon=False, loc="upper left")
     label_resolutions(axes)
 
 

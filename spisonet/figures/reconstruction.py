@@ -118,11 +118,15 @@ def draw_correction_fsc(fsc: CorrectionFsc, limit_angstrom: float) -> Figure:
     figure = Figure(figsize=(7.2, 4.6), layout="constrained")
     panel = figure.subplots()
     frequency = fsc.frequency_per_angstrom
-    if fsc.halves_before is not None:
-        panel.plot(frequency, fsc.halves_before, "-", color="0.6", label="half 1 and half 2, before")
-    if fsc.halves_after is not None:
-        label = f"half 1 and half 2, after ({NO_CLAIM})"
-        panel.plot(frequency, fsc.halves_after, "-", color="black", label=label)
+    for curve, uncorrected, color, label in (
+        (fsc.halves_before, fsc.halves_before_uncorrected, "0.6", "half 1 and half 2, before"),
+        (fsc.halves_after, fsc.halves_after_uncorrected, "black", f"half 1 and half 2, after ({NO_CLAIM})"),
+    ):
+        if curve is not None:
+            panel.plot(frequency, curve, "-", color=color, label=label)
+        if uncorrected is not None:
+            name = f"{label.split(' (')[0]}, not corrected for the mask"
+            panel.plot(frequency, uncorrected, "-.", color=color, lw=0.9, label=name)
     for index, (curve, style) in enumerate(zip(fsc.before_and_after, ("--", ":"), strict=False)):
         label = f"map {index + 1}, before and after"
         panel.plot(frequency, curve, style, color=f"C{index}", label=label)

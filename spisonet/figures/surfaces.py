@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from scipy import ndimage
 
 from spisonet.figures.style import SMALL_LABEL_SIZE, TITLE_SIZE
+from spisonet.io.mrc import MASK_THRESHOLD
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,7 +18,6 @@ VIEWS = {"along z": 0, "along y": 1, "along x": 2}  # axis of the array (z, y, x
 PIXELS = 180  # approximate edge of a picture
 LIGHT = (0.3, 0.5, 0.81)  # from the upper left, towards the eye
 AMBIENT, FOG = 0.25, 0.35
-MASK_THRESHOLD = 0.5
 MASK_FRACTION, SPHERE_FRACTION = 0.35, 0.1  # of the volume, inside the surface
 SCALE_BARS_NM = (0.5, 1, 2, 5, 10, 20, 50)
 BLUR_OF_LIMIT = 0.25  # standard deviation of the low-pass filter, relative to the resolution limit

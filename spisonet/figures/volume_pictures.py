@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from spisonet.io.mrc import MASK_THRESHOLD
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -24,7 +26,6 @@ HISTOGRAM_BINS = 120
 CONTRAST_PERCENTILES, EXTENT_PERCENTILES = (0.5, 99.5), (0.02, 99.98)
 POWER_PERCENTILES = (5.0, 99.9)
 OVERLAY_COLOUR, OVERLAY_ALPHA = (255, 150, 20), 64
-MASK_THRESHOLD = 0.5
 
 
 @dataclass(frozen=True)

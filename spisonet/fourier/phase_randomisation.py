@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 RANDOMISE_BELOW_FSC = 0.8  # of the unmasked half maps, as in RELION's postprocessing
 SHELLS_UNCORRECTED = 2  # after the first shell with random phases, as in RELION
 MAX_RANDOM_FSC = 0.99  # the correction diverges at 1
+PHASE_SEED = 0  # so that all commands give the same numbers for the same maps
 
 
 def randomise_phases(

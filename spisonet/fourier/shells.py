@@ -105,8 +105,29 @@ def fourier_shell_correlation(
     return cast("NDArray[np.float64]", fsc)
 
 
+def threshold_crossing(fsc: NDArray[np.floating], threshold: float) -> float | None:
+    """Shell at which the FSC falls below `threshold`, linear between shells; None if it does not.
+
+    Of several crossings, the one with the largest sum of ``FSC - threshold`` before it counts: not a dip from
+    which the curve recovers, as masked curves and curves by direction have, and not a peak of the noise
+    beyond the resolution.
+
+    Parameters
+    ----------
+    fsc : ndarray
+        FSC per shell from DC, which counts as 1.
+    threshold : float
+        0.143 or 0.5.
+    """
+    shell = int(np.argmax(np.cumsum(np.append(0.0, fsc[1:] - threshold))))
+    if shell == len(fsc) - 1:
+        return None
+    high, low = float(fsc[shell]) if shell else 1.0, float(fsc[shell + 1])
+    return shell + (high - threshold) / (high - low)
+
+
 def resolution_at_threshold(fsc: NDArray[np.floating], threshold: float, box_angstrom: float) -> float:
-    """Resolution in Å where the FSC first falls below `threshold`, linear between shells.
+    """Resolution in Å of `threshold_crossing`, or that of the last shell if the curve does not fall below.
 
     Parameters
     ----------
@@ -116,16 +137,6 @@ def resolution_at_threshold(fsc: NDArray[np.floating], threshold: float, box_ang
         0.143 or 0.5.
     box_angstrom : float
         Box edge in Å.
-
-    Returns
-    -------
-    float
-        The Nyquist resolution if the curve never falls below the threshold.
     """
-    below = np.flatnonzero(fsc[1:] < threshold)
-    if below.size == 0:
-        return box_angstrom / (len(fsc) - 1)
-    shell = int(below[0]) + 1
-    high, low = float(fsc[shell - 1]), float(fsc[shell])
-    crossing = shell - 1 + (high - threshold) / (high - low) if high > threshold else float(shell)
-    return box_angstrom / max(crossing, 0.5)
+    crossing = threshold_crossing(fsc, threshold)
+    return box_angstrom / (len(fsc) - 1 if crossing is None else max(crossing, 0.5))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from spisonet.fourier.grids import hermitian_multiplicity
 from spisonet.learning.spectra import apply_filter, irfft3, rfft3
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+UNMEASURED_DEFINITION = "mean of 1 - data weight"
 CONSTRAINT_ITERATIONS = 30
 CONTEXT_VOXELS = 16  # around the support, as input of the network
 SUPPORT_THRESHOLD = 0.02  # soft masks fade out over many voxels
@@ -122,9 +124,10 @@ class Measurement:
 
     @property
     def unmeasured_fraction(self) -> float:
-        """Fraction of the band that is unmeasured, by `data_weight_rfft`."""
-        measured = (self.data_weight_rfft * self.band_rfft).sum()
-        return float(1.0 - measured / self.band_rfft.sum())
+        """Fraction of the band that is unmeasured: the mean of ``1 - w``, with `data_weight_rfft` ``w``."""
+        copies = torch.from_numpy(hermitian_multiplicity(self.shape[2])).to(self.band_rfft.device)
+        band = self.band_rfft * copies
+        return float(1.0 - (self.data_weight_rfft * band).sum() / band.sum())
 
     @property
     def fingerprint(self) -> str:

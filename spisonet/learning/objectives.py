@@ -68,6 +68,10 @@ class Objective(Protocol):
     def draw(self, n_subvolumes: int, rng: np.random.Generator) -> Batch:
         """Draw a random batch."""
 
+    @property
+    def n_predictions(self) -> int:
+        """Number of maps that `predict` applies the network to; 0 for tomograms."""
+
     def predict(self, predict: Callable[[Tensor], Tensor]) -> Tensor | None:
         """Return the trained network's prediction ``(n_halves, z, y, x)``; None for tomograms."""
 
@@ -149,6 +153,12 @@ class SelfTrainingObjective:
     def draw(self, n_subvolumes: int, rng: np.random.Generator) -> Batch:
         """Draw subvolumes at random positions and in random orientations."""
         return self._training.draw(n_subvolumes, rng)
+
+    @property
+    def n_predictions(self) -> int:
+        """One map of each half, and its rotated copies."""
+        n_copies = PREDICTION_PASSES * ROTATIONS_PER_PASS if self._measurement.has_constraints else 0
+        return self._measurement.n_halves * (1 + n_copies)
 
     def predict(self, predict: Callable[[Tensor], Tensor]) -> Tensor:
         """Predict from the first completed map, then iterate on the completed map; the mean is returned.
@@ -314,6 +324,11 @@ class EquivarianceObjective:
         )
         index = torch.arange(len(corners))
         return subvolumes[index, halves], subvolumes[index, data.shape[0] - 1 - halves]
+
+    @property
+    def n_predictions(self) -> int:
+        """One map of each half."""
+        return self._measurement.n_halves
 
     def predict(self, predict: Callable[[Tensor], Tensor]) -> Tensor:
         """Predict from the unfiltered data."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import sys
 import time
 from typing import TYPE_CHECKING, Self
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import TextColumn
 
 from spisonet.io.events import report_progress
+from spisonet.io.stages import terminal_bar
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -37,15 +36,8 @@ class TrainingProgress:
         self._title, self._shown = title, shown
         self._start = time.monotonic()
         self._n_done, self._n_subvolumes, self._n_at_start = n_done, n_subvolumes, n_done
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]:.1f} subvolumes/s  loss {task.fields[loss]:.4f}"),
-            TimeRemainingColumn(),
-            console=Console(file=sys.stderr),
-            disable=not (shown and sys.stderr.isatty()),
-            transient=True,
+        self._bar = terminal_bar(
+            shown, TextColumn("{task.fields[rate]:.1f} subvolumes/s  loss {task.fields[loss]:.4f}")
         )
         self._task = self._bar.add_task(
             title, total=n_subvolumes, completed=n_done, rate=0.0, loss=float("nan")
@@ -72,7 +64,7 @@ class TrainingProgress:
         self._n_done += n_subvolumes
         self._bar.update(self._task, completed=self._n_done, rate=self.rate, loss=loss)
 
-    def epoch(self, epoch: int, n_epochs: int, loss: float) -> None:
+    def epoch(self, epoch: int, n_epochs: int, loss: float, seconds_after: float = 0.0) -> None:
         """Report the end of an epoch and its mean loss.
 
         Parameters
@@ -81,17 +73,20 @@ class TrainingProgress:
             Completed and planned epochs.
         loss : float
             Mean loss of the epoch.
+        seconds_after : float
+            Estimated duration of the prediction that follows the training.
         """
         if not self._shown:
             return
-        seconds_left = (self._n_subvolumes - self._n_done) / max(self.rate, 1e-9)
+        seconds_left = (self._n_subvolumes - self._n_done) / max(self.rate, 1e-9) + seconds_after
         log.info(
-            "%s: epoch %d of %d, loss %.4f, %.1f subvolumes/s, %.0f s left",
+            "%s: epoch %d of %d, loss %.4f, %.1f subvolumes/s, %.0f s left%s",
             self._title,
             epoch,
             n_epochs,
             loss,
             self.rate,
             seconds_left,
+            " with the prediction" if seconds_after else "",
         )
         report_progress("training", self._title, epoch, n_epochs, "epochs", loss, seconds_left)

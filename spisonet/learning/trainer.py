@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import logging
 import math
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,10 @@ AVERAGED_FRACTION = 0.2  # of all updates
 MAX_GRADIENT_NORM = 1.0
 MIN_UPDATES_TO_COMPILE = 1000
 UPDATES_PER_LOSS_READING = 10
+N_COMPARED, COMPARISON_SEED = (
+    32,
+    1,
+)  # subvolumes with which the trained and the untrained network are compared
 
 
 @dataclass(frozen=True)
@@ -123,6 +128,10 @@ class Trainer:
         Number of updates done.
     epoch_losses : list of float
         Mean loss of every finished epoch.
+    loss_reduction : float or None
+        ``1 - L / L0`` of the finished training: loss ``L`` of the averaged network, and ``L0`` of the
+        untrained one, which returns its input, on the same new subvolumes. None for the published training,
+        and in all but the main process.
     """
 
     def __init__(
@@ -156,8 +165,10 @@ class Trainer:
         interval = objective.refresh_interval(options.batch_size)
         self._refreshes = RefreshSchedule(interval, options.n_updates)
         self._refresh_state: dict[str, Tensor] | None = None  # of the average, at the last refresh
+        self._seconds_per_prediction = 0.0
         self.n_updates = 0
         self.epoch_losses: list[float] = []
+        self.loss_reduction: float | None = None
 
     def train(
         self,
@@ -217,11 +228,18 @@ class Trainer:
                         losses.clear()
                 self.epoch_losses.append(total / options.updates_per_epoch)
                 self._average_batch_statistics()
+                if self.n_updates >= options.n_updates and self._group.is_main and not options.published:
+                    self.loss_reduction = self._measure_loss_reduction()
                 if checkpoint is not None:
                     self._save(checkpoint)
-                progress.epoch(epoch + 1, options.epochs, self.epoch_losses[-1])
+                progress.epoch(epoch + 1, options.epochs, self.epoch_losses[-1], self._seconds_to_predict)
                 if after_epoch is not None:
                     after_epoch()
+
+    @property
+    def _seconds_to_predict(self) -> float:
+        """Estimated duration of the prediction after the training, from that of the last refresh."""
+        return self._seconds_per_prediction * self._objective.n_predictions
 
     def _is_between_refreshes(self) -> bool:
         """Whether the next update depends on an earlier refresh."""
@@ -231,7 +249,15 @@ class Trainer:
     def _refresh(self) -> None:
         state = self.average.state_dict()
         self._refresh_state = {name: value.clone() for name, value in state.items()}
-        self._objective.refresh(self._refreshes.number(self.n_updates), self.predict)
+        begin, n_predictions = time.monotonic(), 0
+
+        def counted(volumes: Tensor) -> Tensor:
+            nonlocal n_predictions
+            n_predictions += len(volumes)
+            return self.predict(volumes)
+
+        self._objective.refresh(self._refreshes.number(self.n_updates), counted)
+        self._seconds_per_prediction = (time.monotonic() - begin) / max(n_predictions, 1)
 
     def _repeat_refresh(self) -> None:
         """Repeat the last refresh of a resumed run, with the network of that time."""
@@ -346,6 +372,22 @@ class Trainer:
             for averaged, current in zip(self.average.buffers(), self.network.buffers(), strict=True):
                 averaged.copy_(current)
 
+    def _measure_loss_reduction(self) -> float:
+        """Compare the averaged network with the untrained one, which returns its input."""
+        size, rng = self._options.batch_size, np.random.default_rng([self._options.seed, COMPARISON_SEED])
+        losses = {"trained": 0.0, "untrained": 0.0}
+        networks: dict[str, Callable[[Tensor], Tensor]] = {
+            "trained": lambda volumes: self.backend.apply(self.average, volumes[:, None])[:, 0],
+            "untrained": lambda volumes: volumes,
+        }
+        with torch.no_grad():
+            for _ in range(math.ceil(N_COMPARED / size)):
+                batch = self._objective.draw(size, rng)
+                for index in range(size):  # one at a time, to save memory
+                    for name, network in networks.items():
+                        losses[name] += float(batch.loss(network, slice(index, index + 1)))
+        return 1 - losses["trained"] / losses["untrained"] if losses["untrained"] > 0 else 0.0
+
     def _average_batch_statistics(self) -> None:
         """Average the statistics of the published network's batch normalisation over all processes."""
         for network in (self.network, self.average):
@@ -382,6 +424,7 @@ class Trainer:
             "memory_settings": self._objective.memory_settings(),
             "n_updates": self.n_updates,
             "epoch_losses": self.epoch_losses,
+            "loss_reduction": self.loss_reduction,
         }
         return {name: tensor.detach().cpu() for name, tensor in tensors.items()}, metadata
 
@@ -406,6 +449,7 @@ class Trainer:
         self._refreshes = RefreshSchedule(metadata["refresh_interval"], self._options.n_updates)
         self._objective.restore_memory_settings(metadata["memory_settings"])
         self.n_updates, self.epoch_losses = metadata["n_updates"], metadata["epoch_losses"]
+        self.loss_reduction = metadata.get("loss_reduction")
 
     def _save(self, path: Path) -> None:
         save_tensors(path, *self._state())

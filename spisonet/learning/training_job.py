@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+from spisonet.io.stages import StageProgress
 from spisonet.learning.devices import keep_freed_memory
 from spisonet.learning.process_group import SINGLE_PROCESS
 from spisonet.learning.trainer import Trainer
@@ -80,7 +81,9 @@ class TrainingJob:
         trainer = Trainer(self.network, objective, self.options, device, self.tile_size, fingerprint, group)
         return trainer, objective
 
-    def predict(self, trainer: Trainer, data: TrainingData, device: torch.device) -> Tensor | None:
+    def predict(
+        self, trainer: Trainer, data: TrainingData, device: torch.device, title: str
+    ) -> Tensor | None:
         """Predict other data than those of the training with its network, in this process alone.
 
         Parameters
@@ -91,13 +94,16 @@ class TrainingJob:
             Data to predict, such as the average of the halves that the network was trained on.
         device : torch.device
             Device of this process.
+        title : str
+            Name of the data in the progress.
 
         Returns
         -------
         Tensor or None
             As `Objective.predict`.
         """
-        return self.make_objective(data.to(device)).predict(trainer.predict_locally)
+        objective = self.make_objective(data.to(device))
+        return predict_with_progress(objective, trainer.predict_locally, title)
 
 
 def train(
@@ -161,4 +167,18 @@ def _train(
     if training_job.options.epochs:
         callback = None if after_epoch is None else partial(after_epoch, trainer)
         trainer.train(training_job.title, checkpoint, resume, callback)
-    return trainer, objective.predict(trainer.predict)
+    return trainer, predict_with_progress(objective, trainer.predict, training_job.title, group.is_main)
+
+
+def predict_with_progress(
+    objective: Objective, predict: Callable[[Tensor], Tensor], title: str, shown: bool = True
+) -> Tensor | None:
+    """Predict as `Objective.predict` and report the progress."""
+    with StageProgress("prediction", title, objective.n_predictions, "maps", shown) as progress:
+
+        def counted(volumes: Tensor) -> Tensor:
+            prediction = predict(volumes)
+            progress.advance(len(volumes))
+            return prediction
+
+        return objective.predict(counted)

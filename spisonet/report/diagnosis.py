@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from spisonet.analysis.fsc_metrics import DIRECTION_CONE_DEGREES
 from spisonet.analysis.orientation_diagnostics import (
     CFAR_LIMIT,
     INCONSISTENT_FRACTION_LIMIT,
@@ -47,7 +46,9 @@ def diagnosis_of_run(run: FinishedRun, page: Path) -> Section | None:
     if config.i2 is None:
         return None
     try:
-        diagnosis = diagnose(run.half_maps, run.limit_angstrom, run.workers)
+        diagnosis = diagnose(
+            run.half_maps, run.limit_angstrom, run.workers, beyond_limit=run.limit_is_measured
+        )
     except SpisonetError as error:
         log.info("The report does not include a diagnosis: %s", error)
         return None
@@ -69,14 +70,12 @@ def diagnosis_section(
 
 def _table(diagnosis: Diagnosis) -> str:
     """Return the numbers that decide the strategy, with their thresholds."""
-    directional = diagnosis.metrics.directional_0143_angstrom
-    particles = diagnosis.particles
+    metrics, particles = diagnosis.metrics, diagnosis.particles
     rows = [
-        ["resolution at FSC 0.143", f"{diagnosis.metrics.resolution_0143_angstrom:.2f} Å", ""],
-        ["resolution of the best, median and worst direction (cones of 20°)",
-         f"{directional.min():.2f}, {np.median(directional):.2f}, {directional.max():.2f} Å", ""],
-        ["cFAR", f"{diagnosis.metrics.cfar:.2f}", f"problem below {CFAR_LIMIT}"],
-        ["sphericity (3DFSC)", f"{diagnosis.metrics.sphericity:.2f}", ""],
+        ["resolution at FSC 0.143", str(metrics.resolution_0143), ""],
+        [f"by direction (cones of {DIRECTION_CONE_DEGREES:g}°)", str(metrics.directional_0143), ""],
+        ["cFAR", f"{metrics.cfar:.2f}", f"problem below {CFAR_LIMIT}"],
+        ["sphericity (3DFSC)", f"{metrics.sphericity:.2f}", ""],
         *_sampling_rows("measured (FSC)", diagnosis.measured),
     ]  # fmt: skip
     if particles is not None:
@@ -94,7 +93,7 @@ def _table(diagnosis: Diagnosis) -> str:
 def _sampling_rows(name: str, sampling: SamplingStatistics) -> list[list[str]]:
     undersampled = f"{100 * sampling.undersampled_fraction:.0f} %"
     return [
-        [f"Fourier space {name} with less than 25 % of an even density", undersampled,
+        [f"undersampled (less than 25 % of the mean view density), {name}", undersampled,
          f"problem from {100 * UNDERSAMPLED_FRACTION_LIMIT:.0f} %"],
         [f"aspect ratio of the point spread function, {name}", f"{sampling.psf_aspect_ratio:.1f}",
          f"severe from {PSF_ASPECT_RATIO_LIMIT:g}"],
@@ -102,19 +101,20 @@ def _sampling_rows(name: str, sampling: SamplingStatistics) -> list[list[str]]:
 
 
 def _numbers(diagnosis: Diagnosis, recommendation: Recommendation) -> dict[str, Any]:
-    directional, particles = diagnosis.metrics.directional_0143_angstrom, diagnosis.particles
+    metrics, particles = diagnosis.metrics, diagnosis.particles
+    directional = metrics.directional_0143
     return {
         "strategy": diagnosis.strategy.value,
         "recommendation": recommendation.headline,
         "reasons": recommendation.reasons,
         "commands": recommendation.commands,
-        "limit_resolution_angstrom": diagnosis.fsc3d.limit_resolution_angstrom,
-        "resolution_0143_angstrom": diagnosis.metrics.resolution_0143_angstrom,
-        "best_direction_0143_angstrom": float(directional.min()),
-        "median_direction_0143_angstrom": float(np.median(directional)),
-        "worst_direction_0143_angstrom": float(directional.max()),
-        "cfar": diagnosis.metrics.cfar,
-        "sphericity": diagnosis.metrics.sphericity,
+        "limit_resolution_angstrom": diagnosis.fsc.limit_resolution_angstrom,
+        "resolution_0143_angstrom": metrics.resolution_0143.number,
+        "best_direction_0143_angstrom": directional.best.number,
+        "median_direction_0143_angstrom": directional.median.number,
+        "worst_direction_0143_angstrom": directional.worst.number,
+        "cfar": metrics.cfar,
+        "sphericity": metrics.sphericity,
         "measured": _sampling_numbers(diagnosis.measured),
         "particles": None
         if particles is None
@@ -131,6 +131,5 @@ def _numbers(diagnosis: Diagnosis, recommendation: Recommendation) -> dict[str, 
 def _sampling_numbers(sampling: SamplingStatistics) -> dict[str, float]:
     return {
         "undersampled_fraction": sampling.undersampled_fraction,
-        "unmeasured_fraction": sampling.unmeasured_fraction,
         "psf_aspect_ratio": sampling.psf_aspect_ratio,
     }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from spisonet.figures import captions
 from spisonet.figures.directional_fraction import draw_directional_fraction
 from spisonet.io.mrc import write_volume
+from spisonet.learning.measurement import UNMEASURED_DEFINITION
 from spisonet.report.page import paragraph
 from spisonet.report.section import Section, beside
 from spisonet.validation.inferred import inferred_fraction_of_run
@@ -43,7 +44,8 @@ def inferred_section(run: FinishedRun, page: Path) -> Section | None:
     section.parts.append(
         paragraph(
             f"{100 * found.whole:.0f} % of the power of the corrected map to {limit:.2f} Å is inferred; the "
-            f"rest is measured. {100 * unmeasured:.0f} % of the Fourier coefficients are unmeasured. "
+            f"rest is measured. {100 * unmeasured:.0f} % of Fourier space to {limit:.2f} Å is unmeasured "
+            f"({UNMEASURED_DEFINITION}); the data weight is in data_weight.mrc. "
             f"{INFERRED_FILE} contains the inferred fraction around every voxel. {CHIMERAX}"
         )
     )

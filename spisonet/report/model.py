@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from spisonet.analysis.fsc_metrics import NOT_REACHED
 from spisonet.errors import SpisonetError
 from spisonet.figures import captions
 from spisonet.figures.fsc3d import draw_comparison
@@ -34,6 +35,10 @@ CAUTION = (
 )
 
 
+def _cell(value: float | None) -> str:
+    return NOT_REACHED if value is None else f"{value:.2f}"
+
+
 def model_section(run: FinishedRun, page: Path) -> Section | None:
     """Compare the maps with the model of the run's options; None without a model, or if it is unusable."""
     try:
@@ -45,7 +50,7 @@ def model_section(run: FinishedRun, page: Path) -> Section | None:
         return None
     numbers = {name: agreement.numbers for name, agreement in found.agreements.items()}
     section = Section("Comparison with an atomic model", numbers)
-    rows = [[title, *(f"{column[key]:.2f}" for column in numbers.values())] for key, title in ROWS.items()]
+    rows = [[title, *(_cell(column[key]) for column in numbers.values())] for key, title in ROWS.items()]
     section.parts += [
         paragraph(str(found.model.path)), table(["half map 1", *numbers], rows), warning(CAUTION)
     ]  # fmt: skip
@@ -53,7 +58,7 @@ def model_section(run: FinishedRun, page: Path) -> Section | None:
     section.add_figure(
         beside(page, "model_fsc"),
         captions.MODEL_FSC,
-        draw_comparison({name: (agreement.fsc3d, agreement.metrics) for name, agreement in pair.items()}),
+        draw_comparison({name: (agreement.fsc, agreement.metrics) for name, agreement in pair.items()}),
     )
     scored = page.with_name(f"{page.stem}_model_q.cif")
     write_scored_model(scored, found.model, found.agreements[AFTER].q_scores)

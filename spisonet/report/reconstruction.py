@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from spisonet import __version__
 from spisonet.io.atomic import write_json
+from spisonet.io.stages import StageProgress
 from spisonet.report.before_after import before_after_section, training_section
 from spisonet.report.classical import classical_section
 from spisonet.report.diagnosis import diagnosis_of_run
@@ -63,7 +64,9 @@ def write_report(run: FinishedRun, page: Path) -> None:
     SpisonetError
         If the maps of the run are missing.
     """
-    sections = {key: section for key, make in SECTIONS.items() if (section := make(run, page)) is not None}
+    with StageProgress("report", page.name, len(SECTIONS), "sections") as progress:
+        made = {key: make(run, page) for key, make in progress.over(SECTIONS.items())}
+    sections = {key: section for key, section in made.items() if section is not None}
     numbers = {key: section.numbers for key, section in sections.items() if section.numbers}
     judgement = verdict(run, numbers)
     write_json(

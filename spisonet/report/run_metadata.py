@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from spisonet import __version__
 from spisonet.anisotropy.config import ReconstructConfig
 from spisonet.io.config import command_words
+from spisonet.learning.measurement import UNMEASURED_DEFINITION
 from spisonet.report.page import code_block, metadata_table, paragraph
 from spisonet.report.section import Section
 
@@ -48,7 +49,8 @@ def run_metadata(config: ReconstructConfig, record: dict[str, Any]) -> dict[str,
         "Mask": str(config.mask or "none"),
         "Anisotropy": str(config.aniso_file or "3D FSC of the half maps (FSC3D.mrc)"),
         "Resolution limit": f"{limit:.2f} Å (beyond it the maps are unchanged)",
-        "Unmeasured": f"{100 * record['unmeasured_fraction']:.0f} % of Fourier space to the resolution limit",
+        "Unmeasured": f"{100 * record['unmeasured_fraction']:.0f} % of Fourier space to the resolution limit "
+        f"({UNMEASURED_DEFINITION})",
         "Method": method,
         "Corrected maps": ", ".join(record["corrected_maps"]),
         "Program": ", ".join(

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from spisonet.learning.training_length import is_too_short, too_short_sentence
+
 if TYPE_CHECKING:
     from spisonet.validation.finished_run import FinishedRun
 
@@ -17,6 +19,7 @@ class VerdictCode(StrEnum):
 
     UNCHANGED = "unchanged"
     NO_NETWORK = "no_network"
+    TOO_SHORT = "too_short"
     SINGLE_MAP = "single_map"
     NOT_VALIDATED = "not_validated"
     RECOVERED = "recovered"
@@ -48,12 +51,18 @@ def verdict(run: FinishedRun, numbers: dict[str, dict[str, Any]]) -> Verdict:
             VerdictCode.UNCHANGED,
             "The half maps do not correlate: no network was trained and the maps are unchanged.",
         )
+    reductions = run.record.get("loss_reductions", {}).values()
+    lowest = min((value for value in reductions if value is not None), default=None)
     unmeasured = 100 * run.record["unmeasured_fraction"]
     parts = [f"{unmeasured:.0f} % of Fourier space to {run.limit_angstrom:.2f} Å is unmeasured"]
     if inferred := numbers.get("inferred"):
         fraction = 100 * inferred["inferred_power_fraction"]
         parts.append(f"{fraction:.0f} % of the power of the corrected map is inferred")
     code, validation = _validation(run, numbers.get("held_out"))
+    if is_too_short(lowest):
+        return Verdict(
+            VerdictCode.TOO_SHORT, f"{too_short_sentence(lowest)} {'; '.join(parts)}. {validation}"
+        )
     return Verdict(code, f"{'; '.join(parts)}. {validation}")
 
 

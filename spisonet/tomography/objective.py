@@ -92,5 +92,10 @@ class TomogramObjective:
         drawn = [r.training.draw(int(n), rng) for r, n in zip(self._regions, counts, strict=True) if n]
         return DrawnBatch.join(drawn)
 
+    @property
+    def n_predictions(self) -> int:
+        """Nothing is predicted."""
+        return 0
+
     def predict(self, predict: Callable[[Tensor], Tensor]) -> None:
         """Do nothing: tomograms are predicted by a separate command."""

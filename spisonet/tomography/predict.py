@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ import numpy as np
 import torch
 
 from spisonet.geometry.rotations import cube_rotations
-from spisonet.io.events import report_progress
+from spisonet.io.stages import StageProgress
 from spisonet.io.tilt_angles import MAX_TILT
 from spisonet.io.tomograms import written_tomogram
 from spisonet.learning.rotational_averaging import rotate90
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
 
 CPU = torch.device("cpu")
 BETWEEN_0_AND_1 = 0.5  # elements of a rotation of the cube are -1, 0 or 1
-SECONDS_BETWEEN_EVENTS = 1.0
 
 
 class TilePredictor:
@@ -155,8 +153,9 @@ def predict_tomogram(
     windows = [[window.numpy() for window in axis.windows(CPU)] for axis in axes]
     tiles = list(itertools.product(*(range(len(axis.starts)) for axis in axes)))
     chunks = [_tile_chunk(axes, tile) for tile in tiles]
-    progress = _TileProgress(tomogram.name, len(tiles))
     with (
+        # Several tomograms may be predicted at the same time, so there is no bar.
+        StageProgress("prediction", tomogram.name, len(tiles), "tiles", bar=False) as progress,
         written_tomogram(output, tomogram.volumes[0], label) as result,
         torch.no_grad(),
         ThreadPoolExecutor(1) as reader,
@@ -172,26 +171,6 @@ def predict_tomogram(
             values = prediction[in_tile] * np.float32(tomogram.deviation) + np.float32(tomogram.mean)
             result[inside] += values * (z[:, None, None] * y[:, None] * x)
             progress.advance()
-
-
-class _TileProgress:
-    """Reports progress at most once a second, and at the end."""
-
-    def __init__(self, title: str, total: int) -> None:
-        self._title, self._total, self._done = title, total, 0
-        self._started = self._reported = time.monotonic()
-
-    def advance(self) -> None:
-        """Count one more tile."""
-        self._done += 1
-        now = time.monotonic()
-        if now - self._reported < SECONDS_BETWEEN_EVENTS and self._done < self._total:
-            return
-        self._reported = now
-        seconds_left = (now - self._started) / self._done * (self._total - self._done)
-        report_progress(
-            "prediction", self._title, self._done, self._total, "tiles", seconds_left=seconds_left
-        )
 
 
 def _tile_chunk(axes: list[AxisTiles], tile: tuple[int, ...]) -> Chunk:

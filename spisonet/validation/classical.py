@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from spisonet.io.mrc import Volume
     from spisonet.validation.finished_run import FinishedRun
 
-# Coefficients with a higher data weight count as measured, those with a lower one as unmeasured.
+# Coefficients with a higher data weight are well measured, those with a lower one poorly.
 WELL_MEASURED, POORLY_MEASURED = 0.5, 0.143
 
 
@@ -26,21 +27,30 @@ class ClassicalComparison:
 
     Attributes
     ----------
-    power_ratio_unmeasured : dict
+    power_ratio_poorly_measured : dict
         Power per coefficient where the data weight is below 0.143 over that where it is 0.5 or more, mean
         over shells.
-    fsc_measured, fsc_unmeasured : dict
+    fsc_well_measured, fsc_poorly_measured : dict
         Mean FSC with the learned map in these two regions.
     """
 
-    power_ratio_unmeasured: dict[str, float]
-    fsc_measured: dict[str, float]
-    fsc_unmeasured: dict[str, float]
+    power_ratio_poorly_measured: dict[str, float]
+    fsc_well_measured: dict[str, float]
+    fsc_poorly_measured: dict[str, float]
 
     @property
     def numbers(self) -> dict[str, Any]:
         """All values, for a JSON file."""
-        return asdict(self)
+        return asdict(self) | {"fsc_of_optimal_power": self.fsc_of_optimal_power}
+
+    @property
+    def fsc_of_optimal_power(self) -> dict[str, float]:
+        """FSC with the true map for which the power of each map is optimal.
+
+        The least-squares estimate of a true coefficient from one that correlates with it by ``c`` has the
+        fraction ``c²`` of its power, so this is the square root of the power ratio, at most 1.
+        """
+        return {name: math.sqrt(min(ratio, 1.0)) for name, ratio in self.power_ratio_poorly_measured.items()}
 
 
 def maps_to_compare(run: FinishedRun) -> dict[str, Volume] | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spisonet.fourier.grids import hermitian_multiplicity, rfft3, shell_index_rfft
+from spisonet.io.stages import StageProgress
 from spisonet.learning.checkpoint import load_network
 from spisonet.validation.held_out import Cone, HeldOutStatistics, mask_out_cone
 from spisonet.validation.uncertainty import PredictionEnsemble
@@ -121,7 +122,9 @@ class ConeTrainings:
     ) -> PredictionEnsemble | None:
         """Complete a measurement with predictions of rotated copies; None without such predictions."""
         rotated = completion.rotated(measurement, self.n_rotations, seed)
-        return PredictionEnsemble.of(completed[0].cpu().numpy() for completed in rotated)
+        with StageProgress("uncertainty", completion.source.title, self.n_rotations, "maps") as progress:
+            completed = (volumes[0].cpu().numpy() for volumes in rotated)
+            return PredictionEnsemble.of(progress.over(completed))
 
 
 def _first_half(measurement: Measurement) -> Measurement:

@@ -7,51 +7,59 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spisonet.analysis.fsc3d import estimate_fsc3d, summarise_fsc3d
+from spisonet.analysis.fsc3d import estimate_directional_fsc, summarise_fsc3d
+from spisonet.analysis.fsc_metrics import DIRECTION_CONE_DEGREES
 from spisonet.geometry.sphere import geodesic_sphere
 
 if TYPE_CHECKING:
-    from spisonet.analysis.fsc3d import Fsc3d, Fsc3dMetrics
+    from spisonet.analysis.fsc3d import DirectionalFsc, Fsc3dMetrics
     from spisonet.analysis.half_maps import HalfMaps
     from spisonet.validation.finished_run import FinishedRun
 
-CONE_DEGREES = 20.0
-
 
 @dataclass(frozen=True)
-class DirectionalFsc:
-    """3D FSC of two half maps and its summary."""
+class SummarisedFsc:
+    """FSC of two half maps by direction and its summary."""
 
-    fsc3d: Fsc3d
+    fsc: DirectionalFsc
     metrics: Fsc3dMetrics
 
     @property
     def numbers(self) -> dict[str, Any]:
-        """The summary, for a JSON file."""
-        directional = self.metrics.directional_0143_angstrom
+        """The summary, for a JSON file; a resolution that is not reached is None."""
+        metrics, directional = self.metrics, self.metrics.directional_0143
+        uncorrected = metrics.resolution_0143_uncorrected
         return {
-            "resolution_0143_angstrom": self.metrics.resolution_0143_angstrom,
-            "best_direction_0143_angstrom": float(directional.min()),
-            "worst_direction_0143_angstrom": float(directional.max()),
-            "sphericity": self.metrics.sphericity,
-            "cfar": self.metrics.cfar,
+            "resolution_0143_angstrom": metrics.resolution_0143.number,
+            "resolution_0143_uncorrected_angstrom": None if uncorrected is None else uncorrected.number,
+            "best_direction_0143_angstrom": directional.best.number,
+            "worst_direction_0143_angstrom": directional.worst.number,
+            "finest_resolution_angstrom": self.fsc.box_angstrom / (len(self.fsc.global_fsc) - 1),
+            "sphericity": metrics.sphericity,
+            "cfar": metrics.cfar,
+            "cone_half_angle_degrees": DIRECTION_CONE_DEGREES,
             "axes_xyz": np.round(geodesic_sphere().axes_zyx[:, ::-1], 4).tolist(),
-            "directional_0143_angstrom": np.round(directional, 3).tolist(),
+            "directional_0143_angstrom": directional.numbers,
         }
 
 
-def directional_fsc_of_run(run: FinishedRun) -> dict[str, DirectionalFsc] | None:
+def directional_fsc_of_run(run: FinishedRun) -> dict[str, SummarisedFsc] | None:
     """Compute the directional FSC of the half maps ``before`` and ``after``; None for a single map."""
     if run.config.i2 is None:
         return None
     pairs = {"before": run.half_maps, "after": run.corrected_maps}
-    return {when: _directional_fsc(maps, run.limit_angstrom, run.workers) for when, maps in pairs.items()}
+    return {when: _summarised_fsc(maps, run) for when, maps in pairs.items()}
 
 
-def _directional_fsc(maps: HalfMaps, limit_angstrom: float, workers: int) -> DirectionalFsc:
+def _summarised_fsc(maps: HalfMaps, run: FinishedRun) -> SummarisedFsc:
     assert maps.half2 is not None
-    mask = None if maps.mask is None else maps.mask.data
-    voxel_size = maps.half1.voxel_size_angstrom
-    halves = maps.half1.data, maps.half2.data
-    fsc3d = estimate_fsc3d(*halves, mask, voxel_size, limit_angstrom, CONE_DEGREES, workers)
-    return DirectionalFsc(fsc3d, summarise_fsc3d(fsc3d))
+    fsc = estimate_directional_fsc(
+        maps.half1.data,
+        maps.half2.data,
+        None if maps.mask is None else maps.mask.data,
+        maps.half1.voxel_size_angstrom,
+        run.limit_angstrom,
+        run.workers,
+        beyond_limit=run.limit_is_measured,
+    )
+    return SummarisedFsc(fsc, summarise_fsc3d(fsc))

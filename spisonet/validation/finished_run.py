@@ -74,6 +74,11 @@ class FinishedRun:
         return float(self.record["limit_resolution_angstrom"])
 
     @property
+    def limit_is_measured(self) -> bool:
+        """Whether the limit follows from the FSC; FSC curves are then also shown beyond it."""
+        return self.config.limit_res is None
+
+    @property
     def halves_coupled(self) -> bool:
         """Whether there are two corrected halves that are not independent."""
         return HalvesIndependence.from_record(self.record["halves"]).independent is False

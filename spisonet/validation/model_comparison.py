@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from spisonet.analysis.fsc3d import estimate_fsc3d, summarise_fsc3d
+from spisonet.analysis.fsc3d import estimate_directional_fsc, summarise_fsc3d
 from spisonet.analysis.fsc_metrics import FSC_THRESHOLD_05, directional_resolutions
 from spisonet.validation.model import model_density, positions_in_map, read_model
 from spisonet.validation.q_score import q_scores
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from spisonet.analysis.fsc3d import Fsc3d, Fsc3dMetrics
+    from spisonet.analysis.fsc3d import DirectionalFsc, Fsc3dMetrics
+    from spisonet.analysis.fsc_metrics import DirectionalResolutions
     from spisonet.io.mrc import Volume
     from spisonet.validation.finished_run import FinishedRun
     from spisonet.validation.model import AtomicModel
 
-CONE_DEGREES = 20.0
 BEFORE, AFTER, DECONVOLVED = "before", "after", "deconvolved"
 
 
@@ -29,34 +29,34 @@ class ModelAgreement:
 
     Attributes
     ----------
-    fsc3d : Fsc3d
+    fsc : DirectionalFsc
         FSC of map and model by direction.
     metrics : Fsc3dMetrics
         Its summary. The resolution of a map-to-model FSC is read at 0.5.
-    directional_05_angstrom : ndarray
-        ``(n_axes,)`` resolution in Å at which the FSC along each axis falls to 0.5.
+    directional_05 : DirectionalResolutions
+        Resolution at which the FSC along each axis falls below 0.5.
     q_scores : ndarray
         ``(n_atoms,)`` Q-scores in -1..1.
     """
 
-    fsc3d: Fsc3d
+    fsc: DirectionalFsc
     metrics: Fsc3dMetrics
-    directional_05_angstrom: NDArray[np.float64]
+    directional_05: DirectionalResolutions
     q_scores: NDArray[np.float64]
 
     @property
     def mean_fsc(self) -> float:
         """Mean FSC over the shells up to the limit."""
-        return float(self.fsc3d.global_fsc[1 : self.fsc3d.limit_shell + 1].mean())
+        return float(self.fsc.global_fsc[1 : self.fsc.limit_shell + 1].mean())
 
     @property
-    def numbers(self) -> dict[str, float]:
+    def numbers(self) -> dict[str, float | None]:
         """The summary, for a JSON file."""
         return {
-            "fsc_05_angstrom": self.metrics.resolution_05_angstrom,
+            "fsc_05_angstrom": self.metrics.resolution_05.number,
             "mean_fsc": self.mean_fsc,
-            "best_direction_05_angstrom": float(self.directional_05_angstrom.min()),
-            "worst_direction_05_angstrom": float(self.directional_05_angstrom.max()),
+            "best_direction_05_angstrom": self.directional_05.best.number,
+            "worst_direction_05_angstrom": self.directional_05.worst.number,
             "mean_q_score": float(self.q_scores.mean()),
         }
 
@@ -98,7 +98,9 @@ def compare_run_with_model(run: FinishedRun) -> ModelComparison | None:
         maps[DECONVOLVED] = run.deconvolved_map
     density = model_density(model, maps[BEFORE])
     agreements = {
-        name: compare_with_model(volume, model, density, run.mask, run.limit_angstrom, run.workers)
+        name: compare_with_model(
+            volume, model, density, run.mask, run.limit_angstrom, run.workers, run.limit_is_measured
+        )
         for name, volume in maps.items()
     }
     return ModelComparison(model, agreements)
@@ -111,6 +113,7 @@ def compare_with_model(
     mask: NDArray[np.float32] | None,
     limit_angstrom: float,
     workers: int,
+    beyond_limit: bool = False,
 ) -> ModelAgreement:
     """Compare a map with a model.
 
@@ -128,13 +131,23 @@ def compare_with_model(
         Resolution to which the mean FSC is taken, in Å.
     workers : int
         CPU threads.
+    beyond_limit : bool
+        Continue the FSC curves beyond the limit, for a limit that was measured.
     """
-    fsc3d = estimate_fsc3d(
-        volume.data, density, mask, volume.voxel_size_angstrom, limit_angstrom, CONE_DEGREES, workers
+    fsc = estimate_directional_fsc(
+        volume.data,
+        density,
+        mask,
+        volume.voxel_size_angstrom,
+        limit_angstrom,
+        workers,
+        phase_seed=None,  # the model is no measurement of the same particle
+        beyond_limit=beyond_limit,
     )
+    curves = fsc.directional_curves
     return ModelAgreement(
-        fsc3d,
-        summarise_fsc3d(fsc3d),
-        directional_resolutions(fsc3d.directional_curves, FSC_THRESHOLD_05, fsc3d.box_angstrom),
+        fsc,
+        summarise_fsc3d(fsc),
+        directional_resolutions(curves, FSC_THRESHOLD_05, fsc.box_angstrom, fsc.bound(curves.shape[1])),
         q_scores(volume, positions_in_map(model, volume), workers),
     )

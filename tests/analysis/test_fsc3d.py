@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from spisonet.analysis.fsc3d import Fsc3d, estimate_fsc3d, summarise_fsc3d
+from spisonet.analysis.fsc3d import Fsc3d, estimate_directional_fsc, estimate_fsc3d, summarise_fsc3d
 from spisonet.errors import SpisonetError
 from spisonet.fourier.grids import irfft3, radius_rfft, rfft3, shell_index_rfft
 from spisonet.geometry.sphere import geodesic_sphere
@@ -35,17 +35,23 @@ def anisotropic_power(n: int = BOX) -> np.ndarray:
     return (200 / (1 + np.exp((radius - reach) / 0.5))).astype(np.float32)
 
 
-def estimate(halves: list[np.ndarray], cone: float = 20.0) -> Fsc3d:
-    return estimate_fsc3d(halves[0], halves[1], None, VOXEL_SIZE, None, cone, 2)
+def estimate(halves: list[np.ndarray]) -> Fsc3d:
+    return estimate_fsc3d(halves[0], halves[1], None, VOXEL_SIZE, None, 20.0, 2)
+
+
+def sphere(radius: float, edge: float = 0.0) -> np.ndarray:
+    axis = np.arange(BOX) - BOX // 2
+    distance = np.sqrt(axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2)
+    return np.clip((radius - distance) / max(edge, 1e-6), 0, 1).astype(np.float32)
 
 
 def test_isotropic_halves_are_reported_as_isotropic() -> None:
     metrics = summarise_fsc3d(estimate(make_halves(isotropic_power())))
     assert metrics.sphericity > 0.97
     assert metrics.cfar > 0.88
-    assert metrics.resolution_0143_angstrom == pytest.approx(
-        np.median(metrics.directional_0143_angstrom), rel=0.05
-    )
+    assert metrics.resolution_0143.is_reached
+    median = metrics.directional_0143.median
+    assert metrics.resolution_0143.angstrom == pytest.approx(median.angstrom, rel=0.05)
 
 
 def test_anisotropic_halves_are_reported_with_their_axis() -> None:
@@ -54,7 +60,7 @@ def test_anisotropic_halves_are_reported_with_their_axis() -> None:
     assert metrics.cfar < 0.7
     assert metrics.sphericity < 0.95
     along_z = np.abs(geodesic_sphere().axes_zyx[:, 0])
-    resolution = metrics.directional_0143_angstrom
+    resolution = metrics.directional_0143.angstrom
     box_angstrom = BOX * VOXEL_SIZE
     assert np.median(resolution[along_z > 0.95]) == pytest.approx(box_angstrom / 9.5, rel=0.1)
     assert np.median(resolution[along_z < 0.5]) == pytest.approx(box_angstrom / 15.5, rel=0.1)
@@ -78,13 +84,11 @@ def test_halves_that_do_not_correlate_are_refused() -> None:
 
 
 def test_phase_randomisation_lowers_the_fsc_of_a_sharp_mask() -> None:
-    axis = np.arange(BOX) - BOX // 2
-    radius = np.sqrt(axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2)
-    mask = (radius < 8).astype(np.float32)
+    mask = sphere(8)
     power = np.where(radius_rfft((BOX,) * 3) < 3.5, 100, 0).astype(np.float32)
     half1, half2 = make_halves(power)
     limit = BOX * VOXEL_SIZE / 12
-    plain = estimate_fsc3d(half1, half2, mask, VOXEL_SIZE, limit, 25.0, 2)
+    plain = estimate_fsc3d(half1, half2, mask, VOXEL_SIZE, limit, 25.0, 2, phase_seed=None)
     corrected = estimate_fsc3d(half1, half2, mask, VOXEL_SIZE, limit, 25.0, 2, phase_seed=1)
     beyond = slice(6, 13)
     assert corrected.randomised_from_shell == 4
@@ -97,3 +101,58 @@ def test_phase_randomisation_lowers_the_fsc_of_a_sharp_mask() -> None:
     assert plain.fsc_rfft[fine].mean() > 0.1
     assert corrected.fsc_rfft[fine].mean() < 0.5 * plain.fsc_rfft[fine].mean()
     assert corrected.directional_curves[:, beyond].mean() < plain.directional_curves[:, beyond].mean() - 0.15
+    np.testing.assert_array_equal(corrected.directional_curves_uncorrected, plain.directional_curves)
+    assert (corrected.directional_curves >= np.minimum(plain.directional_curves, 0)).all()
+
+
+def halves_with_an_empty_cone() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Half maps of a particle in a mask without any power within 55 degrees of z, as after regularisation."""
+    particle = sphere(9, 3) * make_halves(np.full((BOX, BOX, BOX // 2 + 1), 30.0, np.float32))[0]
+    radius = np.maximum(radius_rfft((BOX,) * 3), 1e-6)
+    kz = np.abs(np.rint(np.fft.fftfreq(BOX) * BOX))[:, None, None]
+    measured = (kz < np.cos(np.deg2rad(55)) * radius) | (radius < 2)
+    generator = np.random.default_rng(5)
+    halves = [particle + generator.standard_normal((BOX,) * 3) for _ in range(2)]
+    empty = [irfft3(rfft3(half.astype(np.float32)) * measured, half.shape) for half in halves]
+    return empty[0], empty[1], sphere(10, 2)
+
+
+def test_an_empty_cone_that_the_mask_fills_has_no_fsc() -> None:
+    half1, half2, mask = halves_with_an_empty_cone()
+    fsc3d = estimate_fsc3d(half1, half2, mask, VOXEL_SIZE, 2 * VOXEL_SIZE, 15.0, 2)
+    along_z = np.abs(geodesic_sphere().axes_zyx[:, 0])
+    fine = slice(6, 16)
+    leaked = fsc3d.directional_curves_uncorrected[along_z > 0.97, fine]
+    assert leaked.mean() > 0.5  # the mask spreads the same signal into the cone of both halves
+    assert np.abs(fsc3d.directional_curves[along_z > 0.97, fine]).mean() < 0.1
+    assert fsc3d.fsc_rfft[fine, 0, 0].mean() < 0.1
+    across = along_z < 0.2
+    before, after = (
+        curves[across, fine].mean()
+        for curves in (fsc3d.directional_curves_uncorrected, fsc3d.directional_curves)
+    )
+    assert after == pytest.approx(before, abs=0.03)
+    assert summarise_fsc3d(fsc3d).directional_0143.worst.angstrom > BOX * VOXEL_SIZE / 6
+
+
+def test_a_given_limit_ends_every_curve_and_a_measured_one_does_not() -> None:
+    half1, half2 = make_halves(isotropic_power(reach=10.5))
+    limit = BOX * VOXEL_SIZE / 9.6
+    given = estimate_directional_fsc(half1, half2, None, VOXEL_SIZE, limit, 2)
+    assert given.limit_shell == 9  # no shell is finer than the limit
+    assert given.directional_curves.shape[1] == len(given.global_fsc) == 10
+    metrics = summarise_fsc3d(given)
+    assert str(metrics.resolution_0143) == f"not reached to the limit of {BOX * VOXEL_SIZE / 9:.2f} Å"
+    assert metrics.directional_0143.best.number is None
+    beyond = estimate_directional_fsc(half1, half2, None, VOXEL_SIZE, limit, 2, beyond_limit=True)
+    assert len(beyond.global_fsc) == BOX // 2 + 1
+    np.testing.assert_allclose(beyond.directional_curves[:, :10], given.directional_curves, atol=1e-6)
+    measured = summarise_fsc3d(estimate_directional_fsc(half1, half2, None, VOXEL_SIZE, None, 2))
+    assert measured.resolution_0143.is_reached
+
+
+def test_phases_that_are_nowhere_randomised_have_no_resolution() -> None:
+    half1, half2 = make_halves(np.full((BOX, BOX, BOX // 2 + 1), 1e4, np.float32))
+    found = estimate_directional_fsc(half1, half2, sphere(10, 2), VOXEL_SIZE, None, 2)
+    assert found.randomised_from_angstrom is None
+    assert str(summarise_fsc3d(found).resolution_05) == f"not reached (Nyquist {2 * VOXEL_SIZE:.2f} Å)"

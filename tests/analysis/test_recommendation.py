@@ -11,6 +11,7 @@ import pytest
 
 from spisonet.analysis.config import DiagnoseConfig
 from spisonet.analysis.fsc3d import Fsc3dMetrics
+from spisonet.analysis.fsc_metrics import DirectionalResolutions, Resolution
 from spisonet.analysis.orientation_diagnostics import (
     Diagnosis,
     ParticleSampling,
@@ -22,7 +23,7 @@ from spisonet.anisotropy.config import ReconstructConfig
 
 
 def sampling(undersampled: float = 0.02, psf_aspect_ratio: float = 1.0) -> SamplingStatistics:
-    return SamplingStatistics(SimpleNamespace(), undersampled, 0.0, psf_aspect_ratio)
+    return SamplingStatistics(SimpleNamespace(), undersampled, psf_aspect_ratio)
 
 
 def particles(low_correlation: float = 0.0, inconsistent: float = 0.0, **given: float) -> ParticleSampling:
@@ -30,7 +31,8 @@ def particles(low_correlation: float = 0.0, inconsistent: float = 0.0, **given: 
 
 
 def diagnosis(measured: SamplingStatistics, views: ParticleSampling | None = None) -> Diagnosis:
-    metrics = Fsc3dMetrics(4.0, 5.0, np.array([3.5, 4.5, 6.5]), 0.93, 0.81)
+    directional = DirectionalResolutions(np.array([3.5, 4.5, 6.5]), np.array([False, True, True]))
+    metrics = Fsc3dMetrics(Resolution(4.0, True), Resolution(5.0, True), directional, 0.93, 0.81)
     return Diagnosis(
         SimpleNamespace(limit_resolution_angstrom=4.0), metrics, SimpleNamespace(), measured, views
     )
@@ -72,7 +74,15 @@ def test_commands_are_valid_command_lines(strategy):
 def test_reasons_state_the_numbers_that_decided():
     found = recommend(diagnosis(sampling(undersampled=0.31), particles(low_correlation=0.42)), *HALVES, None)
     text = " ".join(found.reasons)
-    for part in ("3.5 to 6.5 Å", "cFAR 0.81", "31 % of Fourier space", "1,234 particles", "0.66", "42 %"):
+    for part in (
+        "best not reached (Nyquist 3.50 Å), worst 6.50 Å",
+        "cones of 20°",
+        "cFAR 0.81",
+        "31 % of Fourier space",
+        "1,234 particles",
+        "0.66",
+        "42 %",
+    ):
         assert part in text
     assert "--sym" in text  # no symmetry was given
 

@@ -70,7 +70,7 @@ def test_command_writes_volume_numbers_and_figure(
     assert cube.max() <= 1
     assert cube[BOX // 2, BOX // 2, BOX // 2] == 1
     halves = [mrcfile.read(files[name]) * mrcfile.read(files["mask"]) for name in ("half1", "half2")]
-    expected = estimate_fsc3d(halves[0], halves[1], None, VOXEL_SIZE, 4.0, 20.0, 1)
+    expected = estimate_fsc3d(halves[0], halves[1], None, VOXEL_SIZE, 4.0, 20.0, 1, phase_seed=None)
     np.testing.assert_allclose(cube, centred_from_half(np.clip(expected.fsc_rfft, 0, 1), BOX), atol=1e-5)
     binary = mrcfile.read(output.with_name("fsc_thresholded.mrc"))
     np.testing.assert_array_equal(binary, (cube >= 0.143).astype(np.float32))
@@ -82,13 +82,18 @@ def test_command_writes_volume_numbers_and_figure(
     assert record["voxel_size_angstrom"] == pytest.approx(VOXEL_SIZE)
     assert 0 < record["cfar"] < 1
     assert 0 < record["sphericity"] <= 1
-    best, worst = (record[f"directional_resolution_0143_{name}_angstrom"] for name in ("best", "worst"))
-    assert best <= record["directional_resolution_0143_median_angstrom"] <= worst
-    assert len(record["global_curve"]["fsc"]) == BOX // 2 + 1
+    assert record["directional_resolution_0143_best_angstrom"] is None  # not reached to the limit
+    assert record["directional_resolution_0143_worst_angstrom"] > 4
+    assert record["finest_resolution_angstrom"] == pytest.approx(4)
+    assert record["directional_cone_half_angle_degrees"] == 20
+    directions = record["directions"]["resolution_0143_angstrom"]
+    assert None in directions
+    assert max(value for value in directions if value is not None) > 4
+    assert len(record["global_curve"]["fsc"]) == len(record["directional_curves"]["mean"]) == 12 + 1
     assert sum(record["directional_resolution_histogram"]["counts"]) == 181
     assert output.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     printed = capsys.readouterr().out
-    assert "Global resolution" in printed
+    assert "Resolution at FSC 0.143: not reached to the limit of 4.00 Å." in printed
     assert "cFAR" in printed
 
 
@@ -104,8 +109,8 @@ def test_keep_highres_and_ncpus(files: dict[str, Path], tmp_path: Path) -> None:
         cube = mrc.data.copy()
     axis = np.arange(BOX) - BOX // 2
     shell = np.rint(np.sqrt(axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2))
-    np.testing.assert_array_equal(cube[shell > 11], 1)
-    assert cube[shell <= 11].min() < 1
+    np.testing.assert_array_equal(cube[shell > 10], 1)
+    assert cube[shell <= 10].min() < 1
 
 
 def test_a_mask_is_corrected_for_by_default(
@@ -127,10 +132,12 @@ def test_a_mask_is_corrected_for_by_default(
     assert corrected["randomised_from_resolution_angstrom"] > 0
     assert corrected["global_fsc_uncorrected"] == uncorrected["global_curve"]["fsc"]
     assert corrected["global_curve"]["fsc"] != uncorrected["global_curve"]["fsc"]
+    assert corrected["directional_curves"]["mean_uncorrected"] == uncorrected["directional_curves"]["mean"]
+    assert uncorrected["directional_curves"]["mean_uncorrected"] is None
     before, after = corrected["resolution_0143_uncorrected_angstrom"], corrected["resolution_0143_angstrom"]
-    assert before == uncorrected["resolution_0143_angstrom"]
-    assert f"{after:.2f} Å at FSC 0.143" in printed
-    assert f"corrected for the mask ({before:.2f} Å at 0.143 before)" in printed
+    assert before is uncorrected["resolution_0143_angstrom"] is None
+    assert f"Resolution at FSC 0.143: {after:.2f} Å." in printed
+    assert "Not corrected for the mask: at FSC 0.143: not reached (Nyquist 3.00 Å)." in printed
 
 
 def test_without_a_mask_nothing_is_corrected(files: dict[str, Path], tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -22,7 +24,7 @@ def fsc3d():
 def test_global_curve_directions_and_limit_are_drawn(fsc3d):
     metrics = summarise_fsc3d(fsc3d)
     figure = draw_fsc3d(fsc3d, metrics)
-    curves, histogram, *slices, bar = figure.axes
+    curves, histogram, *slices, _ = figure.axes
     drawn = {line.get_label(): line for line in curves.lines}
     np.testing.assert_array_equal(drawn["global FSC"].get_ydata(), fsc3d.global_fsc)
     limit = drawn[f"resolution limit, {fsc3d.limit_resolution_angstrom:.2f} Å"]
@@ -36,7 +38,34 @@ def test_global_curve_directions_and_limit_are_drawn(fsc3d):
     ]
     centre = np.asarray(slices[0].images[0].get_array())
     assert centre[len(centre) // 2, len(centre) // 2 + 3] == fsc3d.fsc_rfft[0, 0, 3]
-    assert f"{metrics.resolution_0143_angstrom:.2f} Å overall" in figure.texts[0].get_text()
+    assert metrics.resolution_0143.number is None
+    assert f"not reached to the limit of {LIMIT:.2f} Å overall" in figure.texts[0].get_text()
+    assert any(text.get_text().startswith("0.143: not reached") for text in curves.texts)
+    assert "100 % of the directions not reached" in [t.get_text() for t in histogram.get_legend().texts]
+    for band in curves.collections:  # an FSC is at most 1
+        assert band.get_paths()[0].vertices[:, 1].max() <= 1 + 1e-6
+    assert "global FSC, not corrected" not in drawn
+
+
+def test_curves_before_the_correction_for_the_mask_are_shown_beside_those_after(fsc3d):
+    uncorrected = 0.5 + fsc3d.directional_curves / 2
+    masked = replace(
+        fsc3d,
+        global_fsc_uncorrected=0.5 + fsc3d.global_fsc / 2,
+        directional_curves_uncorrected=uncorrected,
+    )
+    curves = draw_fsc3d(masked, summarise_fsc3d(masked)).axes[0]
+    drawn = {line.get_label(): line.get_ydata() for line in curves.lines}
+    np.testing.assert_array_equal(drawn["global FSC, corrected for the mask"], fsc3d.global_fsc)
+    np.testing.assert_array_equal(drawn["global FSC, not corrected"], masked.global_fsc_uncorrected)
+    np.testing.assert_allclose(drawn["mean of the directions"], fsc3d.directional_curves.mean(axis=0))
+    np.testing.assert_allclose(
+        drawn["mean of the directions, not corrected"], uncorrected.mean(axis=0), rtol=1e-6
+    )
+
+
+def test_the_colour_bar_names_the_contours(fsc3d):
+    bar = draw_fsc3d(fsc3d, summarise_fsc3d(fsc3d)).axes[-1]
     assert bar.get_ylabel().startswith("FSC (contours: 0.5 solid")
 
 

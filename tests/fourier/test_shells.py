@@ -11,6 +11,7 @@ from spisonet.fourier.shells import (
     resolution_at_threshold,
     shell_counts,
     shell_sums,
+    threshold_crossing,
 )
 
 seeds = st.integers(0, 2**32 - 1)
@@ -83,13 +84,20 @@ def test_shell_sums_are_linear() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fsc", "resolution"),
+    ("fsc", "crossing"),
     [
-        ([1, 1, 0.5, 0, 0], 100 / (2 + (0.5 - 0.143) / 0.5)),
-        ([1, 1, 1, 1, 1], 25.0),
-        ([1, 0, 0, 0, 0], 100 / (1 - 0.143)),
-        ([1, 1, 0.1, 1, 1], 100 / (1 + (1 - 0.143) / 0.9)),
+        ([1, 1, 0.5, 0, 0], 2 + (0.5 - 0.143) / 0.5),
+        ([1, 1, 1, 1, 1], None),
+        ([1, 0, 0, 0, 0], 1 - 0.143),
+        ([1, 1, 0.1, 1, 1], None),  # a dip from which the curve recovers
+        ([1, 1, 0, 0, 0.9, 0.8, 0.5, 0, 0], 6 + (0.5 - 0.143) / 0.5),  # a longer one
+        ([1, 1, 0.5, 0, 0, 0.3, 0, 0, 0], 2 + (0.5 - 0.143) / 0.5),  # a peak of the noise
     ],
 )
-def test_resolution_is_interpolated_at_the_first_crossing(fsc: list[float], resolution: float) -> None:
-    assert resolution_at_threshold(np.array(fsc), 0.143, 100.0) == pytest.approx(resolution)
+def test_resolution_is_interpolated_at_the_crossing_with_the_largest_sum_before_it(
+    fsc: list[float], crossing: float | None
+) -> None:
+    curve = np.array(fsc)
+    assert threshold_crossing(curve, 0.143) == (None if crossing is None else pytest.approx(crossing))
+    last = len(fsc) - 1 if crossing is None else crossing
+    assert resolution_at_threshold(curve, 0.143, 100.0) == pytest.approx(100 / last)

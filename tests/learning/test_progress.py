@@ -34,3 +34,15 @@ def test_only_the_main_process_reports(tmp_path, caplog):
         progress.epoch(1, 3, 0.25)
     assert not caplog.text
     assert not read_progress(tmp_path)
+
+
+def test_the_time_left_includes_the_prediction_that_follows(tmp_path, caplog):
+    with (
+        caplog.at_level(logging.INFO, "spisonet"),
+        progress_to_folder(tmp_path),
+        TrainingProgress("half 1", 30) as progress,
+    ):
+        progress.update(30, 0.5)
+        progress.epoch(3, 3, 0.25, seconds_after=40.0)
+    assert "40 s left with the prediction" in caplog.text
+    assert read_progress(tmp_path)[-1].seconds_left == 40

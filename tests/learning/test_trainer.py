@@ -10,6 +10,7 @@ from spisonet.errors import SpisonetError
 from spisonet.learning.devices import Backend
 from spisonet.learning.objectives import EquivarianceObjective, SelfTrainingObjective
 from spisonet.learning.trainer import Trainer, TrainingOptions
+from spisonet.learning.training_length import is_too_short
 from spisonet.learning.unet import PublishedUNet, UNet
 
 CPU = torch.device("cpu")
@@ -68,6 +69,8 @@ class FakeObjective:
 
     def loss(self, network, part):
         return network(self.subvolumes[part]).square().mean()
+
+    n_predictions = 0
 
     def predict(self, predict):
         return None
@@ -130,6 +133,21 @@ def test_training_lowers_the_loss(measurement_factory, tmp_path):
     loss_before = batch.loss(lambda volumes: volumes, slice(0, 20)).item()
     trainer.train("test", tmp_path / "checkpoint.safetensors", resume=False)
     assert trainer.epoch_losses[-1] < 0.8 * loss_before
+    assert not is_too_short(trainer.loss_reduction)
+    assert trainer.loss_reduction == pytest.approx(1 - trainer.epoch_losses[-1] / loss_before, abs=0.2)
+
+
+def test_a_training_of_a_few_updates_is_too_short(measurement_factory, tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    trainer = trainer_for(measurement_factory(), options(epochs=1))
+    assert trainer.loss_reduction is None  # not measured, so nothing is said
+    assert not is_too_short(trainer.loss_reduction)
+    trainer.train("test", path, resume=False)
+    assert trainer.loss_reduction < 0.05
+    assert is_too_short(trainer.loss_reduction)
+    again = trainer_for(measurement_factory(), options(epochs=1))
+    again.train("again", path, resume=True)
+    assert again.loss_reduction == trainer.loss_reduction
 
 
 def test_a_resumed_run_ends_with_the_same_network(measurement_factory, tmp_path):

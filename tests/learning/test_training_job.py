@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
+import pytest
 import torch
 
+from spisonet.io.events import progress_to_folder, read_progress
 from spisonet.learning.objectives import SelfTrainingObjective
 from spisonet.learning.process_group import SINGLE_PROCESS
 from spisonet.learning.trainer import TrainingOptions
 from spisonet.learning.training_job import TrainingJob, train
 from spisonet.learning.unet import UNet
 
+if TYPE_CHECKING:
+    from spisonet.learning.measurement import Measurement
+
 CPU = torch.device("cpu")
+
+
+def with_views(measurement: Measurement) -> Measurement:
+    """The same measurement with a view weight, so that rotated copies are predicted."""
+    return replace(measurement, view_weight_rfft=measurement.fsc_weight_rfft)
 
 
 def job(measurement, epochs: int) -> TrainingJob:
@@ -54,3 +66,14 @@ def test_a_finished_training_is_resumed_without_updates(measurement_factory, tmp
     again, same = train(job(measurement, 1), CPU, SINGLE_PROCESS, path, resume=True)
     assert again.n_updates == first.n_updates
     assert torch.equal(prediction, same)
+
+
+@pytest.mark.parametrize(("change", "n_maps"), [(with_views, 2 * 17), (lambda measurement: measurement, 2)])
+def test_the_prediction_reports_every_map(measurement_factory, tmp_path, change, n_maps):
+    measurement = change(measurement_factory(n=16))
+    with progress_to_folder(tmp_path):
+        train(job(measurement, 1), CPU, SINGLE_PROCESS, None, resume=False)
+    training, *_, last = read_progress(tmp_path)
+    assert (last.stage, last.done, last.total) == ("prediction", n_maps, n_maps)
+    assert (training.stage, training.done, training.total) == ("training", 1, 1)
+    assert training.seconds_left > 0  # the prediction is still to come

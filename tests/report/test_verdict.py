@@ -13,12 +13,13 @@ from spisonet.validation.finished_run import FinishedRun
 LIMIT = 6.5
 
 
-def run(losses=(0.5,), **options) -> FinishedRun:
+def run(losses=(0.5,), reductions=None, **options) -> FinishedRun:
     options = {"i1": "half1.mrc", "i2": "half2.mrc"} | options
     record = {
         "limit_resolution_angstrom": LIMIT,
         "unmeasured_fraction": 0.62,
         "epoch_losses": {"both halves": list(losses)},
+        "loss_reductions": reductions or {"both halves": 0.5},
     }
     return FinishedRun(Path("out"), ReconstructConfig.from_options(options), record)
 
@@ -74,3 +75,11 @@ def test_start_weights_are_mentioned():
 )
 def test_without_validation_the_verdict_gives_the_reason(changes, code):
     assert verdict(run(**changes), {}).code is code
+
+
+@pytest.mark.parametrize("numbers", [{}, held_out(LIMIT)])
+def test_a_training_that_was_too_short_is_called_so_first(numbers):
+    found = verdict(run(reductions={"half1": 0.6, "half2": 0.03}), numbers)
+    assert found.code is VerdictCode.TOO_SHORT
+    assert found.sentence.startswith("The training was too short to learn: it reduced the loss by 3 %")
+    assert verdict(run(reductions={"half1": 0.6, "half2": None}), numbers).code is not VerdictCode.TOO_SHORT

@@ -30,16 +30,18 @@ def test_power_and_fsc_are_taken_where_the_data_weight_is_low_and_where_it_is_hi
         "deconvolved": Volume(irfft3(mixed, (N, N, N)), VOXEL_SIZE),
     }
     found = compare_with_deconvolution(maps, weight, LIMIT)
-    assert found.power_ratio_unmeasured["learned"] == pytest.approx(1, abs=0.1)
-    assert found.power_ratio_unmeasured["deconvolved"] == pytest.approx(0.25, abs=0.05)
-    assert found.power_ratio_unmeasured["input"] == pytest.approx(0, abs=1e-6)
-    assert found.fsc_measured["deconvolved"] == pytest.approx(1, abs=1e-3)
-    assert abs(found.fsc_unmeasured["deconvolved"]) < 0.2
-    assert found.fsc_unmeasured["learned"] == pytest.approx(1, abs=1e-5)
-    assert found.numbers["fsc_measured"] == found.fsc_measured
+    assert found.power_ratio_poorly_measured["learned"] == pytest.approx(1, abs=0.1)
+    assert found.power_ratio_poorly_measured["deconvolved"] == pytest.approx(0.25, abs=0.05)
+    assert found.power_ratio_poorly_measured["input"] == pytest.approx(0, abs=1e-6)
+    assert found.fsc_well_measured["deconvolved"] == pytest.approx(1, abs=1e-3)
+    assert abs(found.fsc_poorly_measured["deconvolved"]) < 0.2
+    assert found.fsc_poorly_measured["learned"] == pytest.approx(1, abs=1e-5)
+    assert found.numbers["fsc_well_measured"] == found.fsc_well_measured
+    # A quarter of the power is the least-squares optimum of a map that correlates by a half.
+    assert found.numbers["fsc_of_optimal_power"]["deconvolved"] == pytest.approx(0.5, abs=0.05)
 
 
 def test_a_map_that_is_measured_everywhere_has_no_unmeasured_region():
     maps = {name: Volume(white(3), VOXEL_SIZE) for name in ("input", "learned", "deconvolved")}
     found = compare_with_deconvolution(maps, np.ones((N, N, N // 2 + 1), np.float32), LIMIT)
-    assert set(found.power_ratio_unmeasured.values()) == {1.0}
+    assert set(found.power_ratio_poorly_measured.values()) == {1.0}

@@ -31,5 +31,5 @@ def test_agreement_is_perfect_with_the_models_own_map_and_lower_with_an_anisotro
     noisy = np.fft.ifftn(spectrum).real + 0.05 * density.std() * rng.normal(size=density.shape)
     smeared = compare_with_model(Volume(noisy.astype(np.float32), VOXEL_SIZE), helix, density, None, 3.5, 1)
     assert smeared.mean_fsc < own.mean_fsc
-    assert smeared.directional_05_angstrom.max() > 2 * smeared.directional_05_angstrom.min()
+    assert smeared.directional_05.worst.angstrom > 2 * smeared.directional_05.best.angstrom
     assert smeared.q_scores.mean() < own.q_scores.mean() - 0.1
