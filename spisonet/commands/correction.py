@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from spisonet.anisotropy.full_map import LABEL
 from spisonet.anisotropy.reconstruct import (
     CorrectionOptions,
     CorrectionResult,
@@ -163,14 +162,14 @@ def _write_full_map(
     full, folder = result.full, config.output_dir
     if full is None:
         return None
-    _write_corrected(folder, FULL_MAP, full.average, full.corrected, LABEL)
+    _write_corrected(folder, FULL_MAP, full.average, full.corrected, full.label)
     weight = result.data_weight_rfft(full.data_weight_rfft)
     path = folder / f"{DATA_WEIGHT_STEM}_{FULL_MAP}.mrc"
     _write_fourier_volume(path, full.average, weight, "data weight of the full map", DATA_WEIGHT)
     classical = None
     if result.method == "learn":
         classical = f"{CLASSICAL_PREFIX}{FULL_MAP}.mrc"
-        write_volume(folder / classical, full.average.with_data(full.deconvolved.whole), LABEL)
+        write_volume(folder / classical, full.average.with_data(full.deconvolved.whole), full.label)
     sharpened, b_factor = None, None
     if config.sharpen:
         sharpened = f"{CORRECTED_PREFIX}{FULL_MAP}{SHARPENED_SUFFIX}.mrc"
@@ -201,7 +200,7 @@ def _write_sharpened(
         mask,
         b_factor,
     )
-    write_volume(path, like.with_data(sharpened.data), LABEL)
+    write_volume(path, like.with_data(sharpened.data), full.label)
     log.info("Wrote %s, B-factor %.0f Å²", path, sharpened.b_factor_square_angstrom)
     return round(sharpened.b_factor_square_angstrom, 1)
 
@@ -232,6 +231,7 @@ def _draw_figures(
         result.units[0].data_weight_rfft,
         result.limit_resolution_angstrom,
         result.epoch_losses,
+        result.full,
     )
     for name, figure in figures.items():
         save_figure(folder / name, figure, vector=True)

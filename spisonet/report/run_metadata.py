@@ -43,6 +43,7 @@ def run_metadata(config: ReconstructConfig, record: dict[str, Any]) -> dict[str,
         method = f"network, {config.objective}, {config.epochs} epochs of {config.n_subvolume} subvolumes"
     libraries = [f"{name} {number}" for name, number in record.get("libraries", {}).items()]
     limit = record["limit_resolution_angstrom"]
+    full_map = (record.get("full_map") or {}).get("corrected")
     return {
         "Half maps": ", ".join(str(path) for path in (config.i1, config.i2) if path),
         "Mask": str(config.mask or "none"),
@@ -50,7 +51,8 @@ def run_metadata(config: ReconstructConfig, record: dict[str, Any]) -> dict[str,
         "Resolution limit": f"{limit:.2f} Å (beyond it the maps are unchanged)",
         "Unmeasured": f"{100 * record['unmeasured_fraction']:.0f} % of Fourier space to the resolution limit",
         "Method": method,
-        "Corrected maps": ", ".join(record["corrected_maps"]),
+        **({} if full_map is None else {"Corrected full map": f"{full_map} (the map to build into)"}),
+        "Corrected half maps": ", ".join(record["corrected_maps"]),
         "Program": ", ".join(
             [f"spisonet {record.get('version', __version__)}", *libraries, f"on {record['device']}"]
         ),

@@ -69,7 +69,11 @@ def test_a_run_leaves_maps_figures_weights_and_records(done):
         "classical_full.mrc",
         "checkpoint.safetensors",
         "network.safetensors",
-        *(f"{name}.{kind}" for name in ("slices", "fourier", "fsc", "loss") for kind in ("png", "svg")),
+        *(
+            f"{name}.{kind}"
+            for name in ("full_map", "slices", "fourier", "fsc", "loss")
+            for kind in ("png", "svg")
+        ),
         "job.json",
         "run.log",
         "progress.jsonl",
