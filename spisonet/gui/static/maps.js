@@ -83,8 +83,8 @@ export async function showMaps({ main, values, project, pageAddress }) {
       h("div", { class: "row" }, h("span", { class: "count" }, index + 1), h("h3", {}, heading)),
       h("p", { class: "small quiet" }, text),
       job ? h("div", { class: "row small" }, h("a", { href: pageAddress("job", { name: job.name }) }, job.name), badge(job.state)) : null,
-      name === "reconstruct" && fullMap ? h("a", { class: "button", id: "view-full-map", href: pageAddress("view", { name: fullMap }) }, "View full map") : null,
       h("a", { class: `button ${job?.state === "finished" ? "" : "main"}`, href: link }, heading),
+      name === "reconstruct" && fullMap ? h("a", { class: "button", id: "view-full-map", href: pageAddress("view", { name: fullMap }) }, "View full map") : null,
     );
   });
 
