@@ -9,7 +9,7 @@ Examples
 >>> fsc3d = spisonet.estimate_fsc3d("half1.mrc", "half2.mrc", "mask.mrc")
 >>> spisonet.summarise_fsc3d(fsc3d).cfar
 >>> result = spisonet.correct_anisotropy("half1.mrc", "half2.mrc", mask="mask.mrc", epochs=10)
->>> spisonet.write_map("corrected_half1.mrc", result.volumes[0], result.label)
+>>> spisonet.write_map("corrected_full.mrc", result.full.volume, result.full.label)
 """
 
 from __future__ import annotations
@@ -371,7 +371,7 @@ def correct_anisotropy(
     Returns
     -------
     CorrectionResult
-        Corrected maps, networks, weights and losses.
+        Corrected half maps, networks, weights and losses; `full` is the corrected average of two half maps.
 
     Raises
     ------
@@ -384,6 +384,7 @@ def correct_anisotropy(
     >>> result.halves.independent
     False
     >>> spisonet.write_map("corrected_half1.mrc", result.volumes[0], result.label)
+    >>> spisonet.write_map("corrected_full.mrc", result.full.volume, result.full.label)
     """
     if unusable := sorted(set(options) - CORRECTION_OPTIONS):
         raise SpisonetError(

@@ -40,10 +40,12 @@ MASK_DESCRIPTION = "soft solvent mask [default: that of the refinement]"
 
 
 def _corrected_maps(folder: Path) -> list[Node]:
-    """Return the corrected maps; they are half maps for RELION only if they are independent."""
+    """Return the corrected maps, the full map first; RELION's half maps are halves that are independent."""
     record = read_job_record(folder)
     kind = NodeType.HALF_MAP if record["halves"]["independent"] else NodeType.MAP
-    maps = [Node(name, kind) for name in record["corrected_maps"]]
+    full_map = record["full_map"]
+    maps = [] if full_map is None else [Node(full_map["corrected"], NodeType.MAP)]
+    maps += [Node(name, kind) for name in record["corrected_maps"]]
     return maps if record["config"]["aniso_file"] else [*maps, Node("FSC3D.mrc", NodeType.MAP)]
 
 

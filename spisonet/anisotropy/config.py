@@ -23,7 +23,7 @@ class ReconstructConfig(CommandConfig):
     free_on_resume: ClassVar[frozenset[str]] = frozenset(
         {
             *("resume", "ncpus", "device", "gpuID", "memory_limit"),
-            *("report", "model", "validation", "validation_cones"),
+            *("report", "model", "validation", "validation_cones", "sharpen", "b_factor"),
         }
     )
 
@@ -117,6 +117,15 @@ class ReconstructConfig(CommandConfig):
         description="Held-out validation: train again without measured cones, and compare in the cones.",
     )
     validation_cones: int = Field(3, ge=1, description="Number of held-out cones of --validate.")
+    sharpen: bool = Field(
+        False,
+        description="Also write the full map sharpened by a B-factor (corrected_full_sharpened.mrc).",
+    )
+    b_factor: float | None = Field(
+        None,
+        description="B-factor of --sharpen in Å², negative to sharpen, such as -80 "
+        "[default: Guinier fit from 10 Å to the resolution limit].",
+    )
     model: Path | None = Field(
         None,
         description="Atomic model (PDB, mmCIF) in the frame of the maps, to compare with in the report.",

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from spisonet.learning.measurement import Measurement
 
 CPU = torch.device("cpu")
-LABEL = label_with_tokens("spisonet: corrected full map, from both halves, not a half map", halves=BOTH)
 
 
 @dataclass(frozen=True)
@@ -52,6 +51,13 @@ class FullMap:
     def volume(self) -> Volume:
         """The corrected average with the header geometry of half map 1."""
         return self.average.with_data(self.corrected.whole)
+
+    @property
+    def label(self) -> str:
+        """Header label, with a token by which the map is refused as a half map."""
+        return label_with_tokens(
+            "spisonet: corrected full map, from both halves, not a half map", halves=BOTH
+        )
 
 
 @dataclass(frozen=True)

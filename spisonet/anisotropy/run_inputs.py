@@ -100,6 +100,18 @@ def read_run_inputs(config: ReconstructConfig) -> RunInputs:
             code="invalid_option",
             field="i2",
         )
+    if config.i2 is None and config.sharpen:
+        raise SpisonetError(
+            "--sharpen applies to the full map of two half maps, but a single map is given.",
+            code="invalid_option",
+            field="sharpen",
+        )
+    if config.b_factor is not None and not config.sharpen:
+        raise SpisonetError(
+            "--b_factor is the B-factor of --sharpen, which is not given.",
+            code="invalid_option",
+            field="b_factor",
+        )
     _require_new_outputs(config)
     maps = read_half_maps(config.i1, config.i2, config.mask, config.apix)
     limit = checked_limit_resolution(config.limit_res, maps.half1.voxel_size_angstrom)

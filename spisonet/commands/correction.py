@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from spisonet.anisotropy.full_map import LABEL
 from spisonet.anisotropy.reconstruct import (
     DECONVOLVE,
     CorrectionOptions,
@@ -29,6 +28,7 @@ from spisonet.anisotropy.run_inputs import (
 from spisonet.figures.reconstruction import draw_correction
 from spisonet.figures.style import save_figure
 from spisonet.fourier.grids import centred_from_half
+from spisonet.fourier.sharpening import guinier_shells, sharpen
 from spisonet.io.atomic import prepare_output_folder
 from spisonet.io.labels import DATA_WEIGHT, FSC_3D, label_with_tokens
 from spisonet.io.mrc import Volume, write_volume
@@ -87,6 +87,9 @@ def correct_into_folder(
             inputs.maps.half1.box,
         )
     weights = fourier_weights_of(inputs, config.independent, torch.get_num_threads())
+    if config.sharpen and config.b_factor is None:
+        first = inputs.maps.half1
+        guinier_shells(first.box, first.voxel_size_angstrom, weights.limit_resolution_angstrom)
     folder, names = config.output_dir, output_names(inputs.volumes)
     if config.resume:
         require_same_run(config, folder)
@@ -101,8 +104,11 @@ def correct_into_folder(
         result = reconstruct(inputs, weights, options, memory, processes, folder, config.resume)
         record["device"], record["processes"] = str(memory.device), processes.count
         record.update(_write_results(folder, names, inputs.volumes, result))
+        record["full_map"] = _write_full_map(config, inputs.mask, result)
         record["figures"] = [] if halves_only else _draw_figures(folder, inputs, result)
         log.info("Corrected maps are in %s.", folder)
+        if result.full is not None:
+            log.info("The map to build into is %s.", folder / f"{CORRECTED_PREFIX}{FULL_MAP}.mrc")
     return result
 
 
@@ -151,25 +157,57 @@ def _write_results(
         "loss_reductions": result.loss_reductions,
         "corrected_maps": [f"{CORRECTED_PREFIX}{name}.mrc" for name in names],
         "classical_maps": classical,
-        "full_map": None if result.full is None else _write_full_map(folder, result.full, result),
     }
 
 
-def _write_full_map(folder: Path, full: FullMap, result: CorrectionResult) -> dict[str, Any]:
+def _write_full_map(
+    config: ReconstructConfig, mask: NDArray[np.float32] | None, result: CorrectionResult
+) -> dict[str, Any] | None:
     """Write the corrected average of both halves; return its entry in ``job.json``."""
-    _write_corrected(folder, FULL_MAP, full.average, full.corrected, LABEL)
+    full, folder = result.full, config.output_dir
+    if full is None:
+        return None
+    _write_corrected(folder, FULL_MAP, full.average, full.corrected, full.label)
     weight = result.data_weight_rfft(full.data_weight_rfft)
     path = folder / f"{DATA_WEIGHT_STEM}_{FULL_MAP}.mrc"
     _write_fourier_volume(path, full.average, weight, "data weight of the full map", DATA_WEIGHT)
     classical = None
     if result.method != DECONVOLVE:
         classical = f"{CLASSICAL_PREFIX}{FULL_MAP}.mrc"
-        write_volume(folder / classical, full.average.with_data(full.deconvolved.whole), LABEL)
+        write_volume(folder / classical, full.average.with_data(full.deconvolved.whole), full.label)
+    sharpened, b_factor = None, None
+    if config.sharpen:
+        sharpened = f"{CORRECTED_PREFIX}{FULL_MAP}{SHARPENED_SUFFIX}.mrc"
+        b_factor = _write_sharpened(folder / sharpened, full, mask, result, config.b_factor)
     return {
         "corrected": f"{CORRECTED_PREFIX}{FULL_MAP}.mrc",
         "classical": classical,
+        "sharpened": sharpened,
+        "b_factor_square_angstrom": b_factor,
         "unmeasured_fraction": round(full.unmeasured_fraction, 4),
     }
+
+
+def _write_sharpened(
+    path: Path,
+    full: FullMap,
+    mask: NDArray[np.float32] | None,
+    result: CorrectionResult,
+    b_factor: float | None,
+) -> float:
+    """Write the sharpened full map; return its B-factor in Å²."""
+    like = full.average
+    sharpened = sharpen(
+        full.corrected.filtered,
+        result.weights.shell_signal,
+        like.voxel_size_angstrom,
+        result.limit_resolution_angstrom,
+        mask,
+        b_factor,
+    )
+    write_volume(path, like.with_data(sharpened.data), full.label)
+    log.info("Wrote %s, B-factor %.0f Å²", path, sharpened.b_factor_square_angstrom)
+    return round(sharpened.b_factor_square_angstrom, 1)
 
 
 def _write_corrected(folder: Path, name: str, like: Volume, corrected: CorrectedMap, label: str) -> None:
@@ -197,6 +235,7 @@ def _draw_figures(folder: Path, inputs: RunInputs, result: CorrectionResult) -> 
         result.units[0].data_weight_rfft,
         result.limit_resolution_angstrom,
         result.epoch_losses,
+        result.full,
     )
     with StageProgress("figures", "", len(figures), "figures") as progress:
         for name, figure in progress.over(figures.items()):

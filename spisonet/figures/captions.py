@@ -4,7 +4,9 @@ from __future__ import annotations
 
 # By the file names of a reconstruct run.
 CORRECTION = {
-    "slices.png": "Central slices before and after the correction, in the same grey scale.",
+    "full_map.png": "Central slices of the average of the half maps and of the corrected full map, in the "
+    "same grey scale.",
+    "slices.png": "Central slices of half map 1 before and after the correction, in the same grey scale.",
     "fourier.png": "Central Fourier slices. Data are kept as measured where the data weight is 1; amplitudes "
     "after the correction are inferred where it is 0.",
     "fsc.png": "Fourier shell correlations. The FSC between corrected halves does not measure resolution: "
@@ -12,6 +14,10 @@ CORRECTION = {
     "loss.png": "Mean training loss per epoch.",
 }
 SURFACES = "Isosurfaces of half map 1 before and after, at levels that enclose the same volume."
+FULL_MAP_SURFACES = (
+    "Isosurfaces of the average of the half maps (before) and of the corrected full map (after), at levels "
+    "that enclose the same volume."
+)
 INFERRED = (
     "Fraction of the power of the corrected map that is inferred: by resolution (line: whole shells; band: "
     "range over cones of 15° in all directions) and over the hemisphere of directions seen along z."

@@ -23,9 +23,11 @@ from spisonet.fourier.grids import centred_from_half, rfft3
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from spisonet.anisotropy.full_map import FullMap
     from spisonet.io.mrc import Volume
     from spisonet.validation.correction_fsc import CorrectionFsc
 
+FULL_MAP_FIGURE = "full_map.png"
 NO_CLAIM = "not for resolution claims"
 
 
@@ -36,6 +38,7 @@ def draw_correction(
     weight_rfft: NDArray[np.float32],
     limit_angstrom: float,
     losses: dict[str, list[float]],
+    full_map: FullMap | None = None,
 ) -> dict[str, Figure]:
     """Draw all figures of a correction.
 
@@ -51,14 +54,20 @@ def draw_correction(
         Resolution limit in Å.
     losses : dict
         Mean loss per epoch of every network.
+    full_map : FullMap, optional
+        The corrected average of both half maps.
 
     Returns
     -------
     dict
-        Figures by file name, in reading order: ``slices.png``, ``fourier.png``, ``fsc.png`` and, if a network
-        was trained, ``loss.png``.
+        Figures by file name, in reading order: ``full_map.png`` of two half maps, ``slices.png``,
+        ``fourier.png``, ``fsc.png`` and, if a network was trained, ``loss.png``.
     """
-    figures = {
+    figures = {}
+    if full_map is not None:
+        maps = {"average of the half maps": full_map.average, "corrected full map": full_map.volume}
+        figures[FULL_MAP_FIGURE] = draw_slices(maps, limit_angstrom)
+    figures |= {
         "slices.png": draw_slices({"before": before, "after": after}, limit_angstrom),
         "fourier.png": draw_fourier_slices(before, after, weight_rfft, limit_angstrom),
         "fsc.png": draw_correction_fsc(fsc, limit_angstrom),

@@ -75,7 +75,7 @@ def describe_job(job: Job) -> dict[str, Any]:
         "error": _error(job.record),
         "stages": _stages(_events(job, TAIL_BYTES)),
         "losses": losses if isinstance(losses, list) else None,
-        "results": list_results(job.folder, job.name),
+        "results": list_results(job.folder, job.name, _main_result(job.record)),
     }
 
 
@@ -157,10 +157,20 @@ def read_log(job: Job, offset: int) -> dict[str, Any]:
     }
 
 
-def list_results(folder: Path, name: str) -> list[dict[str, Any]]:
-    """List the files in a job folder with their kind, size and time of modification."""
+def _main_result(record: dict[str, Any]) -> str | None:
+    """Return the name of the map to build into, if a run wrote one."""
+    full_map = record.get("full_map")
+    name = full_map.get("corrected") if isinstance(full_map, dict) else None
+    return name if isinstance(name, str) else None
+
+
+def list_results(folder: Path, name: str, first: str | None = None) -> list[dict[str, Any]]:
+    """List the files in a job folder with their kind, size and time of modification.
+
+    The main result, if it is named in `first`, heads the list; it is marked ``main``.
+    """
     found = []
-    for path in sorted(folder.rglob("*")):
+    for path in sorted(folder.rglob("*"), key=lambda path: (str(path.relative_to(folder)) != first, path)):
         relative = path.relative_to(folder)
         hidden = any(part.startswith(".") for part in relative.parts)
         if path.is_file() and len(relative.parts) <= RESULT_DEPTH and not hidden:
@@ -168,6 +178,7 @@ def list_results(folder: Path, name: str) -> list[dict[str, Any]]:
                 {
                     "name": f"{name}/{relative}",
                     "kind": KIND_OF_SUFFIX.get(path.suffix, "other"),
+                    "main": str(relative) == first,
                     "bytes": path.stat().st_size,
                     "modified": path.stat().st_mtime,
                 }

@@ -58,7 +58,11 @@ def skip_reason(
         Refinement of subtomograms.
     """
     if joins_halves:
-        return SkipReason("final_iteration", "the last iteration joins the halves; RELION's map is kept")
+        return SkipReason(
+            "final_iteration",
+            "the last iteration joins the halves; RELION's map is kept "
+            "(correct the final half maps with spisonet.py reconstruct)",
+        )
     if is_body:
         return SkipReason("multi_body", "bodies of a multi-body refinement are not corrected")
     if is_of_subtomograms and not settings.subtomograms:

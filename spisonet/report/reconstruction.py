@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from spisonet import __version__
 from spisonet.io.atomic import write_json
 from spisonet.io.stages import StageProgress
-from spisonet.report.before_after import before_after_section, training_section
+from spisonet.report.before_after import before_after_section, full_map_section, training_section
 from spisonet.report.classical import classical_section
 from spisonet.report.diagnosis import diagnosis_of_run
 from spisonet.report.directional_fsc import directional_fsc_section
@@ -36,6 +36,7 @@ REPORT_FILE = "report.html"
 # To add a section: write a function in a module of this package and enter it here, in the order of the page.
 # The key is that of its numbers in report.json. A function returns None where its section does not apply.
 SECTIONS: dict[str, MakeSection] = {
+    "full_map": full_map_section,
     "before_after": before_after_section,
     "diagnosis": diagnosis_of_run,
     "inferred": inferred_section,

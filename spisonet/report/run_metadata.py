@@ -44,6 +44,7 @@ def run_metadata(config: ReconstructConfig, record: dict[str, Any]) -> dict[str,
         method = f"network, {config.objective}, {config.epochs} epochs of {config.n_subvolume} subvolumes"
     libraries = [f"{name} {number}" for name, number in record.get("libraries", {}).items()]
     limit = record["limit_resolution_angstrom"]
+    full_map = (record.get("full_map") or {}).get("corrected")
     return {
         "Half maps": ", ".join(str(path) for path in (config.i1, config.i2) if path),
         "Mask": str(config.mask or "none"),
@@ -52,7 +53,8 @@ def run_metadata(config: ReconstructConfig, record: dict[str, Any]) -> dict[str,
         "Unmeasured": f"{100 * record['unmeasured_fraction']:.0f} % of Fourier space to the resolution limit "
         f"({UNMEASURED_DEFINITION})",
         "Method": method,
-        "Corrected maps": ", ".join(record["corrected_maps"]),
+        **({} if full_map is None else {"Corrected full map": f"{full_map} (the map to build into)"}),
+        "Corrected half maps": ", ".join(record["corrected_maps"]),
         "Program": ", ".join(
             [f"spisonet {record.get('version', __version__)}", *libraries, f"on {record['device']}"]
         ),

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from spisonet.analysis.half_maps import HalfMaps, read_half_maps
 from spisonet.anisotropy.config import ReconstructConfig
 from spisonet.anisotropy.independence import HalvesIndependence
-from spisonet.anisotropy.run_inputs import DATA_WEIGHT_STEM, FILTERED_SUFFIX, with_reference
+from spisonet.anisotropy.run_inputs import DATA_WEIGHT_STEM, FILTERED_SUFFIX, FULL_MAP, with_reference
 from spisonet.errors import SpisonetError
 from spisonet.fourier.grids import half_from_centred
 from spisonet.io.mrc import Volume, read_volume
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Self
 
-    import numpy as np
     from numpy.typing import NDArray
 
 INPUT_MAPS = ("i1", "i2", "mask", "reference")  # options whose files are read again
@@ -101,6 +102,20 @@ class FinishedRun:
         second = paths[1] if len(paths) > 1 else None
         return read_half_maps(paths[0], second, self.config.mask, self.config.apix)
 
+    @cached_property
+    def average_map(self) -> Volume | None:
+        """Mean of the two half maps that were corrected; None for a single map."""
+        half1, half2 = self.input_maps.half1, self.input_maps.half2
+        return None if half2 is None else half1.with_data((half1.data + half2.data) / np.float32(2))
+
+    @cached_property
+    def full_map(self) -> Volume | None:
+        """The corrected average of both half maps; None if the run did not write it."""
+        name = (self.record.get("full_map") or {}).get("corrected")
+        if name is None or not (self.folder / name).is_file():
+            return None
+        return read_volume(self.folder / name, self.config.apix)
+
     @property
     def mask(self) -> NDArray[np.float32] | None:
         """Mask values ``(n, n, n)`` in 0..1; None without a mask."""
@@ -126,8 +141,15 @@ class FinishedRun:
     def data_weight_rfft(self) -> NDArray[np.float32] | None:
         """Data weight ``(n, n, n // 2 + 1)`` in 0..1 of the first map; None if the run did not write it."""
         path = self.data_weight_path
-        if path is None:
-            return None
+        return None if path is None else self._read_weight_rfft(path)
+
+    @property
+    def full_data_weight_rfft(self) -> NDArray[np.float32] | None:
+        """Data weight ``(n, n, n // 2 + 1)`` in 0..1 of the full map; None if the run did not write it."""
+        path = self.folder / f"{DATA_WEIGHT_STEM}_{FULL_MAP}.mrc"
+        return self._read_weight_rfft(path) if path.is_file() else None
+
+    def _read_weight_rfft(self, path: Path) -> NDArray[np.float32]:
         return half_from_centred(read_volume(path, self.half_maps.half1.voxel_size_angstrom).data)
 
     def filtered_path(self, corrected: str) -> Path:

@@ -47,6 +47,14 @@ def inferred_fraction_of_run(run: FinishedRun) -> InferredFraction | None:
     )
 
 
+def inferred_fraction_of_full_map(run: FinishedRun) -> InferredFraction | None:
+    """Compute the inferred fraction of a run's full map; None if it wrote none."""
+    before, after, weight = run.average_map, run.full_map, run.full_data_weight_rfft
+    if before is None or after is None or weight is None:
+        return None
+    return inferred_fraction(before.data, after.data, weight, before.voxel_size_angstrom, run.limit_angstrom)
+
+
 def inferred_fraction(
     before: NDArray[np.float32],
     after: NDArray[np.float32],

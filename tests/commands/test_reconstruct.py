@@ -69,7 +69,11 @@ def test_a_run_leaves_maps_figures_weights_and_records(done):
         "classical_full.mrc",
         "checkpoint.safetensors",
         "network.safetensors",
-        *(f"{name}.{kind}" for name in ("slices", "fourier", "fsc", "loss") for kind in ("png", "svg")),
+        *(
+            f"{name}.{kind}"
+            for name in ("full_map", "slices", "fourier", "fsc", "loss")
+            for kind in ("png", "svg")
+        ),
         "job.json",
         "run.log",
         "progress.jsonl",
@@ -152,6 +156,35 @@ def test_a_full_map_is_refused_as_a_half_map(done, capsys):
         str(out.parent / "again"),
     ]
     assert "corrected_full.mrc is made of both halves" in failure(words, capsys)
+
+
+def test_the_full_map_is_sharpened_on_request(small_case, tmp_path, capsys):
+    words = ["--method", "deconvolve", "--limit_res", "5"]
+    out = reconstruct(small_case, tmp_path / "out", *words, "--sharpen")
+    record = json.loads((out / "job.json").read_text())["full_map"]
+    assert record["sharpened"] == "corrected_full_sharpened.mrc"
+    first, estimated = record["sharpened"], record["b_factor_square_angstrom"]
+    assert read_tokens(read_volume(out / first).labels) == {HALVES: {"both"}}
+    by_estimate = spectrum_of(out / first)
+    reconstruct(small_case, out, *words, "--sharpen", "--b_factor", "-200", "--resume")
+    stronger = spectrum_of(out / first)
+    n = len(stronger)
+    frequency = radius_rfft((n, n, n)) / (n * 2.0)
+    inside = (
+        (frequency > 0.05) & (frequency < 0.15) & (np.abs(by_estimate) > 0.01 * np.abs(by_estimate).max())
+    )
+    found = np.log(np.abs(stronger[inside]) / np.abs(by_estimate[inside]))
+    expected = (200 + estimated) * frequency[inside] ** 2 / 4
+    assert np.abs(found - expected).max() < 0.1 * np.abs(expected).max()
+    reconstruct(small_case, out, *words)
+    assert not (out / first).exists()
+    for wrong, message in (
+        (["--b_factor", "-50"], "--b_factor is the B-factor of --sharpen"),
+        (["--sharpen", "--limit_res", "9"], "give --b_factor"),
+    ):
+        assert message in failure([*small_case.inputs, *QUICK, *words, *wrong], capsys)
+    single = [str(small_case.half1), "--aniso_file", str(small_case.fsc3d), "--sharpen"]
+    assert "a single map is given" in failure(single, capsys)
 
 
 def test_a_missing_full_map_is_predicted_by_resuming_the_finished_run(done):

@@ -146,3 +146,16 @@ def test_files_are_listed_by_kind_without_hidden_ones(tmp_path):
         "jobs/001/t.star": "table",
         "jobs/001/n.safetensors": "other",
     }
+
+
+def test_the_map_to_build_into_heads_the_list_of_files(tmp_path):
+    for name in ("a.mrc", "corrected_full.mrc"):
+        (tmp_path / name).touch()
+    for record, expected in (
+        ({"full_map": {"corrected": "corrected_full.mrc"}}, [("corrected_full.mrc", True), ("a.mrc", False)]),
+        ({"full_map": None}, [("a.mrc", False), ("corrected_full.mrc", False)]),
+        ({}, [("a.mrc", False), ("corrected_full.mrc", False)]),
+    ):
+        results = describe_job(write_run(tmp_path, **record))["results"]
+        found = [(r["name"].removeprefix("run/"), r["main"]) for r in results if r["kind"] == "volume"]
+        assert found == expected

@@ -76,6 +76,7 @@ def test_a_chain_of_jobs_and_its_graph(project):
     nodes = star.tables["pipeline_nodes"]
     types = dict(zip(nodes["rlnPipeLineNodeName"], nodes["rlnPipeLineNodeType"], strict=True))
     assert types[f"{measured}FSC3D.mrc"] == 6
+    assert types[f"{corrected}corrected_full.mrc"] == 6
     assert types[f"{corrected}corrected_half1.mrc"] == types[f"{corrected}corrected_half2.mrc"] == 10
     assert all(types[f"{job}logfile.pdf"] == 13 for job in (measured, corrected, reported))
     inputs, outputs = star.tables["pipeline_input_edges"], star.tables["pipeline_output_edges"]

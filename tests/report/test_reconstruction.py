@@ -32,6 +32,12 @@ def test_a_report_sums_up_a_finished_run_and_no_other(done, tmp_path, capsys):
     assert 0 < numbers["before"]["cfar"] <= 1
     assert (tmp_path / "sum_directional_fsc.png").is_file()
     record = json.loads((out / "job.json").read_text())
+    full = json.loads((out / "report.json").read_text())["full_map"]
+    assert full == record["full_map"] | {"inferred_power_fraction": full["inferred_power_fraction"]}
+    assert 0 < full["inferred_power_fraction"] < 1
+    assert "corrected_full.mrc is the map to build into" in page
+    assert (out / "full_map.png").is_file()
+    assert "full_map.png" in record["figures"]
     (out / "job.json").write_text(json.dumps(record | {"status": "failed"}))
     capsys.readouterr()
     for folder, part in (

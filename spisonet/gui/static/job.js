@@ -22,7 +22,7 @@ function resultRow(result, pageAddress) {
   return h(
     "tr",
     {},
-    h("td", { class: "mono" }, result.name),
+    h("td", { class: "mono" }, result.name, result.main && h("span", { class: "small quiet" }, " the map to build into")),
     h("td", { class: "number quiet" }, size(result.bytes)),
     h("td", { class: "small quiet" }, dateTime(result.modified)),
     h("td", { class: "number" }, open?.(), " ", h("a", { class: "button", href: address("file", { name: result.name, download: true }) }, "Download")),

@@ -42,7 +42,12 @@ export async function showMaps({ main, values, project, pageAddress }) {
   const matches = (job) => !selected.half1 || job.command === "report" || job.inputs.includes(selected.half1);
   const latest = (command, state) => jobs.find((job) => job.command === command && matches(job) && (!state || job.state === state));
   const corrected = latest("reconstruct", "finished");
-  if (corrected) selected.corrected = corrected.name;
+  let fullMap;
+  if (corrected) {
+    selected.corrected = corrected.name;
+    const { results } = await get("job", { name: corrected.name });
+    fullMap = results.find(({ main: isMain }) => isMain)?.name;
+  }
   const measured = latest("fsc3d", "finished");
   if (measured && !selected.aniso) {
     const { results } = await get("job", { name: measured.name });
@@ -79,6 +84,7 @@ export async function showMaps({ main, values, project, pageAddress }) {
       h("p", { class: "small quiet" }, text),
       job ? h("div", { class: "row small" }, h("a", { href: pageAddress("job", { name: job.name }) }, job.name), badge(job.state)) : null,
       h("a", { class: `button ${job?.state === "finished" ? "" : "main"}`, href: link }, heading),
+      name === "reconstruct" && fullMap ? h("a", { class: "button", id: "view-full-map", href: pageAddress("view", { name: fullMap }) }, "View full map") : null,
     );
   });
 
