@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from spisonet.learning.measurement import Measurement
 
-PREDICTION_PASSES, ROTATIONS_PER_PASS, ROTATION_SEED = 4, 4, 0
+PREDICTION_PASSES, ROTATIONS_PER_PASS, ROTATION_SEED = 2, 4, 0
 
 
 class Batch(Protocol):
