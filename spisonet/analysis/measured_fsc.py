@@ -19,6 +19,7 @@ MAX_NEIGHBOURS = 4  # shells on each side that a shell with few coefficients is 
 # Candidates for the FSC of a bin, finer near 1 where the SSNR rises fast.
 CANDIDATES = np.concatenate([np.linspace(0, 0.9, 46), 1 - np.geomspace(0.09, 0.0005, 40)])
 MIN_SSNR = 1e-6
+SIGNIFICANT = 4.0  # difference of log-likelihoods from that of an FSC of 0
 
 
 def measure_fsc_by_ssnr(
@@ -35,7 +36,9 @@ def measure_fsc_by_ssnr(
     than the density decreases, and errors of the poses move signal between directions. The prediction is
     used only to rank the coefficients of a shell. In each of up to 20 bins of rank the FSC is estimated by
     maximum likelihood from the ratios ``R`` (see `spisonet.analysis.correlation_ratio`), which do not
-    depend on the local power. It is made to increase with the rank (isotonic regression) and interpolated.
+    depend on the local power. Where it is not significantly above 0, the predicted FSC is its upper limit,
+    because repeated constraints amplify what little weight noise is given. The FSC is made to increase with
+    the rank (isotonic regression) and interpolated.
 
     Parameters
     ----------
@@ -86,6 +89,9 @@ def _fsc_by_rank(
             slopes[:, None] * CANDIDATES
         ).sum(axis=0)
         means.append(float(log_ssnr[part].mean()))
-        fsc.append(CANDIDATES[np.argmax(likelihood)])
+        best = int(np.argmax(likelihood))
+        predicted = 1 / (1 + float(np.exp(-means[-1])))
+        is_significant = likelihood[best] - likelihood[0] > SIGNIFICANT
+        fsc.append(CANDIDATES[best] if is_significant else min(CANDIDATES[best], predicted))
         sizes.append(len(part))
     return np.array(means), np.asarray(isotonic_regression(fsc, weights=sizes).x)
