@@ -6,15 +6,24 @@ from __future__ import annotations
 MIN_LOSS_REDUCTION = 0.2
 
 
-def is_too_short(loss_reduction: float | None) -> bool:
+MIN_SHARE = 0.05  # in the corrected map, of a network that learned something
+
+
+def is_too_short(loss_reduction: float | None, share: float | None = None) -> bool:
     """Whether a training reduced the loss too little; False if it was not measured.
+
+    A training that begins at the prediction of another network may reduce the loss by little, and still add to
+    it. If the share of the network in the corrected map was measured, it must be small as well.
 
     Parameters
     ----------
     loss_reduction : float or None
         ``1 - L / L0`` with the loss ``L`` of the trained and ``L0`` of the untrained network, see `Trainer`.
+    share : float or None
+        Share of the network's prediction in the corrected map, measured in held-out cones.
     """
-    return loss_reduction is not None and loss_reduction < MIN_LOSS_REDUCTION
+    is_small = loss_reduction is not None and loss_reduction < MIN_LOSS_REDUCTION
+    return is_small and (share is None or share < MIN_SHARE)
 
 
 def too_short_sentence(loss_reduction: float | None) -> str:

@@ -40,7 +40,9 @@ def run_metadata(config: ReconstructConfig, record: dict[str, Any]) -> dict[str,
         Content of its ``job.json``.
     """
     method = "deconvolution with the directional transfer function, without a network"
-    if config.method != "deconvolve":
+    if config.method == "prior":
+        method = "network trained on other structures, without training"
+    elif config.method == "learn":
         method = f"network, {config.objective}, {config.epochs} epochs of {config.n_subvolume} subvolumes"
     libraries = [f"{name} {number}" for name, number in record.get("libraries", {}).items()]
     limit = record["limit_resolution_angstrom"]
@@ -53,9 +55,22 @@ def run_metadata(config: ReconstructConfig, record: dict[str, Any]) -> dict[str,
         "Unmeasured": f"{100 * record['unmeasured_fraction']:.0f} % of Fourier space to the resolution limit "
         f"({UNMEASURED_DEFINITION})",
         "Method": method,
+        **_shares(record.get("prediction_shares", {})),
         **({} if full_map is None else {"Corrected full map": f"{full_map} (the map to build into)"}),
         "Corrected half maps": ", ".join(record["corrected_maps"]),
         "Program": ", ".join(
             [f"spisonet {record.get('version', __version__)}", *libraries, f"on {record['device']}"]
         ),
     }
+
+
+def _shares(of_units: dict[str, dict[str, float]]) -> dict[str, str]:
+    """Return a row with the shares of the predictions, if any were measured."""
+    names = {"prior": "network trained on other structures", "trained": "network trained on these maps"}
+    lines = []
+    for unit, shares in of_units.items():
+        parts = [f"{names[name]} {share:.2f}" for name, share in shares.items()]
+        if parts:
+            parts.append(f"mask and positivity constraints {1 - sum(shares.values()):.2f}")
+            lines.append(f"{unit}: {', '.join(parts)}")
+    return {"Shares in the inferred part, by held-out cones": "; ".join(lines)} if lines else {}
