@@ -12,8 +12,8 @@ MIN_SHARE = 0.05  # in the corrected map, of a network that learned something
 def is_too_short(loss_reduction: float | None, share: float | None = None) -> bool:
     """Whether a training reduced the loss too little; False if it was not measured.
 
-    A training that begins at the prediction of another network may reduce the loss by little, and still add to
-    it. If the share of the network in the corrected map was measured, it must be small as well.
+    A training that begins at the prediction of another network may reduce the loss by little, and still add
+    to it. If the share of the network in the corrected map was measured, it must be small as well.
 
     Parameters
     ----------
