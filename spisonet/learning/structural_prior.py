@@ -64,7 +64,8 @@ class StructuralPrior:
     """Prediction of a map by a network that was trained on simulated maps of other structures.
 
     The network completes the map that was completed by constraints, as it completes maps of the
-    structures that it was trained on. Its predictions are averaged over the 12 rotations of the tetrahedron.
+    structures that it was trained on. It was trained in all orientations of the grid, and averages over
+    rotated copies are not better than the prediction of the map as it is (``benchmarks/RESULTS.md``).
 
     Parameters
     ----------
@@ -96,13 +97,12 @@ class StructuralPrior:
         completed : Tensor
             ``(n_halves, z, y, x)`` its maps, completed by constraints.
         rotations : ndarray, optional
-            ``(n, 3, 3)`` rotations of the cube over which predictions are averaged, by default those of the
-            tetrahedron.
+            ``(n, 3, 3)`` rotations of the cube over which predictions are averaged; none by default.
         """
         inputs = prior_inputs(measurement, completed)
         region = _region_of_network(measurement, inputs.volumes.shape[-1])
         within = inputs.volumes[(slice(None), slice(None), *region)]
-        rotations = tetrahedral_rotations() if rotations is None else rotations
+        rotations = tetrahedral_rotations()[:1] if rotations is None else rotations
         predicted = torch.zeros_like(inputs.volumes[:, 0])
         for rotation in rotations:
             copies = torch.stack([torch.stack([rotate90(v, rotation) for v in pair]) for pair in within])
