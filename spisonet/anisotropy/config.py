@@ -11,7 +11,7 @@ from spisonet.io.config import CommandConfig, CommandLine, Positional
 
 
 class ReconstructConfig(CommandConfig):
-    """Correct the anisotropy of half maps by a network that is trained on these maps only."""
+    """Correct the anisotropy of half maps by a network trained on these maps, and one trained on others."""
 
     command: ClassVar[str] = "reconstruct"
     examples: ClassVar[tuple[str, ...]] = (
