@@ -25,7 +25,8 @@ ALLOWED = {
     "tomography": {"analysis", "learning"} | FOUNDATION,
     "validation": {"anisotropy", "analysis", "learning"} | FOUNDATION,
     "figures": {"validation", "tomography", "misalignment", "anisotropy", "analysis"} | FOUNDATION,
-    "report": {"figures", "validation", "tomography", "misalignment", "anisotropy", "analysis"} | FOUNDATION,
+    "report": {"figures", "validation", "tomography", "misalignment", "anisotropy", "analysis", "learning"}
+    | FOUNDATION,
     "gui": {"commands", "figures", "io"},
 }
 ALLOWED["api"] = set(ALLOWED) - {"gui"}
