@@ -36,6 +36,7 @@ N_CONES = 2
 HALF_ANGLE_DEGREES = 20.0
 MIN_SEPARATION_DEGREES = 2 * HALF_ANGLE_DEGREES + 5
 CANDIDATES = 300  # directions of cones
+SAMPLES = 50_000  # coefficients by which they are compared
 MIN_BAND_PART = 0.3  # of the band: coarser shells of a cone have few coefficients
 SHARE_STEPS = 50
 
@@ -54,6 +55,8 @@ def held_out_cones(measurement: Measurement) -> Tensor:
     directions = points / radius.clamp(min=1e-9)[..., None]
     outer = (radius > measurement.band_fraction / 4) & (measurement.band_rfft > 0.5)
     weight, of_outer = measurement.data_weight_rfft[outer], directions[outer]
+    step = max(1, len(weight) // SAMPLES)
+    weight, of_outer = weight[::step], of_outer[::step]
     axes = torch.from_numpy(fibonacci_hemisphere(CANDIDATES).astype(np.float32)).to(points.device)
     cosine = math.cos(math.radians(HALF_ANGLE_DEGREES))
     means = torch.stack([weight[(of_outer @ axis).abs() > cosine].mean() for axis in axes]).nan_to_num()
