@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from spisonet.io.events import progress_to_folder, read_progress
-from spisonet.learning.objectives import SelfTrainingObjective
+from spisonet.learning.objectives import PREDICTION_PASSES, ROTATIONS_PER_PASS, SelfTrainingObjective
 from spisonet.learning.process_group import SINGLE_PROCESS
 from spisonet.learning.trainer import TrainingOptions
 from spisonet.learning.training_job import TrainingJob, train
@@ -68,7 +68,10 @@ def test_a_finished_training_is_resumed_without_updates(measurement_factory, tmp
     assert torch.equal(prediction, same)
 
 
-@pytest.mark.parametrize(("change", "n_maps"), [(with_views, 2 * 17), (lambda measurement: measurement, 2)])
+@pytest.mark.parametrize(
+    ("change", "n_maps"),
+    [(with_views, 2 * (1 + PREDICTION_PASSES * ROTATIONS_PER_PASS)), (lambda measurement: measurement, 2)],
+)
 def test_the_prediction_reports_every_map(measurement_factory, tmp_path, change, n_maps):
     measurement = change(measurement_factory(n=16))
     with progress_to_folder(tmp_path):
