@@ -149,9 +149,10 @@ def estimate_fsc3d(
     limit_resolution_angstrom : float, optional
         Resolution limit in Å [default: where the global FSC falls to 0.143].
     cone_angle_degrees : float
-        Half-angle of the cones.
+        Half-angle of the cones of the 3D FSC. Numbers by direction are those of 20 degrees.
     correct_for_mask : bool
-        Correct the FSC for the mask by phase randomisation.
+        Correct the FSC for the mask, by phase randomisation and by the power that the mask leaks between
+        directions.
     seed : int
         Seed of the randomised phases.
     threads : int

@@ -32,11 +32,17 @@ class Fsc3dConfig(CommandConfig):
     limit_res: float | None = Field(
         None, gt=0, description="Resolution limit in Å [default: where the global FSC falls to 0.143]."
     )
-    cone_sampling_angle: float = Field(10.0, gt=0, le=90, description="Half-angle of the cones in degrees.")
+    cone_sampling_angle: float = Field(
+        10.0,
+        gt=0,
+        le=90,
+        description="Half-angle of the cones of the 3D FSC in degrees; numbers by direction use 20°.",
+    )
     keep_highres: bool = Field(False, description="Set the 3D FSC beyond the limit to 1 instead of 0.")
     phase_randomise: bool = Field(
         True,
-        description="Correct the FSC for the mask by phase randomisation. No effect without a mask.",
+        description="Correct the FSC for the mask by phase randomisation, and for the power that the mask "
+        "leaks between directions. No effect without a mask.",
     )
     apix: float | None = Field(None, gt=0, description="Voxel size in Å [default: from the header].")
     seed: int = Field(0, ge=0, description="Seed of the randomised phases.")

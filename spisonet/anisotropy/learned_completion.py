@@ -122,7 +122,14 @@ class CompletionSource:
         job = self.training.training_job(
             self.title, measurement, self.memory, self.processes.count, self.start_network
         )
-        trainer, prediction = train(job, self.memory.device, self.processes, self.checkpoint, self.resume)
+        trainer, prediction = train(
+            job,
+            self.memory.device,
+            self.processes,
+            self.checkpoint,
+            self.resume,
+            further_predictions=1 + 1 / measurement.n_halves,  # all halves, and their average
+        )
         assert prediction is not None
         return trainer, job, prediction
 

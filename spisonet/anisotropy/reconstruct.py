@@ -27,13 +27,12 @@ from spisonet.anisotropy.independence import (
 from spisonet.anisotropy.learned_completion import PRIOR, TRAINED, CompletionSource
 from spisonet.anisotropy.preparation import correction_band, prepare_measurement
 from spisonet.anisotropy.recombination import CorrectedMap, corrected_maps
-from spisonet.anisotropy.run_inputs import output_names
+from spisonet.anisotropy.run_inputs import UNMEASURED_DEFINITION, output_names
+from spisonet.anisotropy.training_length import is_too_short, too_short_sentence
 from spisonet.learning.devices import describe_device, empty_cache
-from spisonet.learning.measurement import UNMEASURED_DEFINITION
 from spisonet.learning.process_group import SINGLE_PROCESS
 from spisonet.learning.structural_prior import read_prior_network
 from spisonet.learning.training_config import TrainingConfig, fitting_cube_size
-from spisonet.learning.training_length import is_too_short, too_short_sentence
 
 if TYPE_CHECKING:
     from pathlib import Path

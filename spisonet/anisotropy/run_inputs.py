@@ -32,6 +32,7 @@ FSC3D_FILE = "FSC3D.mrc"
 CORRECTED_PREFIX, CLASSICAL_PREFIX, DATA_WEIGHT_STEM = "corrected_", "classical_", "data_weight"
 FULL_MAP, FILTERED_SUFFIX, SHARPENED_SUFFIX = "full", "_filtered", "_sharpened"
 FULL_MAP_NAMES = (FULL_MAP, FULL_MAP + FILTERED_SUFFIX, FULL_MAP + SHARPENED_SUFFIX)
+UNMEASURED_DEFINITION = "mean of 1 - data weight"
 RESULT_PATTERNS = (
     *(f"{CORRECTED_PREFIX}*.mrc", f"{CLASSICAL_PREFIX}*.mrc", f"{DATA_WEIGHT_STEM}*.mrc"),
     *("network*.safetensors", "checkpoint*.safetensors"),

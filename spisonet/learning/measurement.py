@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-UNMEASURED_DEFINITION = "mean of 1 - data weight"
 CONSTRAINT_ITERATIONS = 30
 CONTEXT_VOXELS = 16  # around the support, as input of the network
 SUPPORT_THRESHOLD = 0.02  # soft masks fade out over many voxels

@@ -176,6 +176,7 @@ class Trainer:
         checkpoint: Path | None,
         resume: bool,
         after_epoch: Callable[[], None] | None = None,
+        predictions_after: float = 1.0,
     ) -> None:
         """Train to the end; the checkpoint is written before the first epoch and after every epoch.
 
@@ -191,6 +192,8 @@ class Trainer:
             Continue from `checkpoint` if it exists.
         after_epoch : callable, optional
             Called after every epoch.
+        predictions_after : float
+            Number of predictions (`Objective.predict`) that follow, for the estimate of the time left.
 
         Raises
         ------
@@ -232,7 +235,8 @@ class Trainer:
                     self.loss_reduction = self._measure_loss_reduction()
                 if checkpoint is not None:
                     self._save(checkpoint)
-                progress.epoch(epoch + 1, options.epochs, self.epoch_losses[-1], self._seconds_to_predict)
+                seconds_after = self._seconds_to_predict * predictions_after
+                progress.epoch(epoch + 1, options.epochs, self.epoch_losses[-1], seconds_after)
                 if after_epoch is not None:
                     after_epoch()
 

@@ -113,6 +113,7 @@ def train(
     checkpoint: Path | None,
     resume: bool,
     after_epoch: Callable[[Trainer], None] | None = None,
+    further_predictions: float = 0.0,
 ) -> tuple[Trainer, Tensor | None]:
     """Train in all processes; called in the main one while the others run `join_workers`.
 
@@ -130,6 +131,8 @@ def train(
         Continue from the checkpoint.
     after_epoch : callable, optional
         Called in the main process after every epoch.
+    further_predictions : float
+        Predictions that follow that of this function, as a multiple of it, for the estimate of the time left.
 
     Returns
     -------
@@ -140,7 +143,7 @@ def train(
     """
     if group.count > 1:
         group.broadcast(replace(training_job, data=training_job.data.to("cpu")))
-    return _train(training_job, device, group, checkpoint, resume, after_epoch)
+    return _train(training_job, device, group, checkpoint, resume, after_epoch, further_predictions)
 
 
 def join_workers(device: torch.device, group: ProcessGroup) -> None:
@@ -162,11 +165,12 @@ def _train(
     checkpoint: Path | None,
     resume: bool,
     after_epoch: Callable[[Trainer], None] | None = None,
+    further_predictions: float = 0.0,
 ) -> tuple[Trainer, Tensor | None]:
     trainer, objective = training_job.prepare(device, group)
     if training_job.options.epochs:
         callback = None if after_epoch is None else partial(after_epoch, trainer)
-        trainer.train(training_job.title, checkpoint, resume, callback)
+        trainer.train(training_job.title, checkpoint, resume, callback, 1 + further_predictions)
     return trainer, predict_with_progress(objective, trainer.predict, training_job.title, group.is_main)
 
 

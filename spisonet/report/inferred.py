@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from spisonet.anisotropy.run_inputs import UNMEASURED_DEFINITION
 from spisonet.figures import captions
 from spisonet.figures.directional_fraction import draw_directional_fraction
 from spisonet.io.mrc import write_volume
-from spisonet.learning.measurement import UNMEASURED_DEFINITION
 from spisonet.report.page import paragraph
 from spisonet.report.section import Section, beside
 from spisonet.validation.inferred import inferred_fraction_of_run

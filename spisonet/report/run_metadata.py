@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from spisonet import __version__
 from spisonet.anisotropy.config import ReconstructConfig
+from spisonet.anisotropy.run_inputs import UNMEASURED_DEFINITION
 from spisonet.io.config import command_words
-from spisonet.learning.measurement import UNMEASURED_DEFINITION
 from spisonet.report.page import code_block, metadata_table, paragraph
 from spisonet.report.section import Section
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from spisonet.learning.training_length import is_too_short, too_short_sentence
+from spisonet.anisotropy.training_length import is_too_short, too_short_sentence
 
 if TYPE_CHECKING:
     from spisonet.validation.finished_run import FinishedRun

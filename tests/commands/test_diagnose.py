@@ -43,6 +43,18 @@ def test_the_command_writes_page_numbers_and_figure(tmp_path):
     assert "image/svg+xml" in page
     assert (out / "diagnosis_directions.png").is_file()
 
+    # fsc3d gives the same numbers for the same maps.
+    main(["fsc3d", *halves, "-o", str(tmp_path / "fsc3d.mrc")])
+    record = json.loads((tmp_path / "fsc3d.json").read_text(encoding="utf-8"))
+    same = {
+        "cfar": "cfar",
+        "sphericity": "sphericity",
+        "resolution_0143_angstrom": "resolution_0143_angstrom",
+        "worst_direction_0143_angstrom": "directional_resolution_0143_worst_angstrom",
+        "best_direction_0143_angstrom": "directional_resolution_0143_best_angstrom",
+    }
+    assert {name: numbers[name] for name in same} == {name: record[other] for name, other in same.items()}
+
 
 @pytest.mark.parametrize(
     ("options", "words"),

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from spisonet.anisotropy.training_length import is_too_short
 from spisonet.errors import SpisonetError
 from spisonet.learning.devices import Backend
 from spisonet.learning.objectives import EquivarianceObjective, SelfTrainingObjective
 from spisonet.learning.trainer import Trainer, TrainingOptions
-from spisonet.learning.training_length import is_too_short
 from spisonet.learning.unet import PublishedUNet, UNet
 
 CPU = torch.device("cpu")

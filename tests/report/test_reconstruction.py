@@ -7,6 +7,7 @@ import json
 import pytest
 
 from spisonet.commands.main import main
+from spisonet.io.events import read_progress
 
 QUICK = ["--limit_res", "6", "--epochs", "1", "--n_subvolume", "8", "--cube_size", "16", "--filter_base", "4"]
 QUICK += ["--ncpus", "1"]  # such small work is not worth sharing
@@ -30,6 +31,17 @@ def test_a_report_sums_up_a_finished_run_and_no_other(done, tmp_path, capsys):
     assert set(numbers) == {"before", "after"}
     assert len(numbers["after"]["axes_xyz"]) == len(numbers["after"]["directional_0143_angstrom"])
     assert 0 < numbers["before"]["cfar"] <= 1
+    report = json.loads((tmp_path / "sum.json").read_text())
+    for name in ("cfar", "sphericity", "resolution_0143_angstrom", "worst_direction_0143_angstrom"):
+        assert report["diagnosis"][name] == numbers["before"][name], name
+    assert "not reached to the limit of" in page  # a given limit ends every curve
+    assert report["inferred"]["unmeasured_fraction"] == report["run"]["unmeasured_fraction"]
+    percent = f"{100 * report['run']['unmeasured_fraction']:.0f} % of Fourier space to"
+    assert page.count(percent) >= 3  # verdict, section and table of the run
+    assert report["verdict_code"] == "too_short"
+    assert "The training was too short to learn" in (out / "run.log").read_text()
+    stages = {event.stage for event in read_progress(out)}
+    assert stages >= {"training", "prediction", "figures", "report"}
     assert (tmp_path / "sum_directional_fsc.png").is_file()
     record = json.loads((out / "job.json").read_text())
     full = json.loads((out / "report.json").read_text())["full_map"]
