@@ -10,6 +10,6 @@ spisonet.py reconstruct "$data/half1.mrc" "$data/half2.mrc" --aniso_file "$out/F
     --output_dir "$out/corrected"
 echo
 echo "3D FSC:         $out/FSC3D.mrc, $out/FSC3D.png, $out/FSC3D.json"
-echo "Corrected maps: $out/corrected/corrected_half1.mrc, $out/corrected/corrected_half2.mrc"
+echo "Corrected map:  $out/corrected/corrected_full.mrc (half maps: corrected_half1.mrc, corrected_half2.mrc)"
 echo "Figures:        $out/corrected/slices.png, fourier.png, fsc.png, loss.png"
 echo "Report:         $out/corrected/report.html"
