@@ -86,18 +86,11 @@ class CompletionSource:
         completed: dict[str, Tensor] = {}
         if prior is not None:
             log.info("Predicting with the network trained on other structures (%s).", self.title)
-            measurement = replace(
-                measurement, prior=prior.predict(measurement, measurement.complete_by_constraints())
-            )
             held_out = replace(held_out, prior=prior.predict(held_out, constrained))
             assert held_out.prior is not None
             completed[PRIOR] = held_out.complete(held_out.prior, prior_weight=1.0)
-        # On all data: in a ring of views the cones are a large part of what was measured.
-        trainer, job, _ = self._train(measurement)
-        if job is not None:
-            assert trainer is not None
-            prediction = job.predict(trainer, held_out, self.memory.device, f"{self.title}, without cones")
-            assert prediction is not None
+        trainer, job, prediction = self._train(held_out)
+        if prediction is not None:
             completed[TRAINED] = held_out.complete(prediction, prior_weight=1.0)
         names = list(completed)
         shares = measure_shares(measurement, region, constrained, [completed[name] for name in names])

@@ -1,14 +1,13 @@
 """Shares of predictions in a completed map, measured in cones that are held out from them.
 
 A prediction is not better than the map completed by constraints because it looks better. Some measured cones
-are therefore left out of the data that predictions are made from, and the data in them are compared with
-the predictions. The shares ``b`` minimise the squared error of
+are therefore left out of everything that predictions are made of, training included, and the data in them are
+compared with the predictions. The shares ``b`` minimise the squared error of
 
     x = x0 + sum over i of b_i (x_i - x0),        b_i >= 0,   sum of b_i <= 1,
 
-in the cones, where ``x0`` is completed by constraints and ``x_i`` by prediction ``i``. A prediction that does
-not help gets no share. A network that is trained on the same map has seen the data of the cones as targets,
-so that its share may be too large after a long training.
+in the cones, where ``x0`` is completed by constraints and ``x_i`` by prediction ``i``. The noise of the data
+in the cones is independent of all of them. A prediction that does not help gets no share.
 
 The cones are narrower than most unmeasured regions, and have measured neighbours, so that constraints do
 better in them. The best shares are therefore doubled, to a sum of at most 1; this factor was found on
