@@ -158,5 +158,6 @@ def run_report(config: ReportConfig) -> None:
         positions_in_map(read_model(config.model), run.half_maps.half1)
     page = config.o or config.folder / REPORT_FILE
     prepare_output_file(page, run.config.i1, run.config.i2, run.config.mask)
-    write_report(run, page)
+    with progress_to_folder(config.folder):
+        write_report(run, page)
     log.info("Report: %s", page)
