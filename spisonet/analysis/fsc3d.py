@@ -366,7 +366,9 @@ def summarise_fsc3d(fsc: DirectionalFsc) -> Fsc3dMetrics:
     def resolution(curve: NDArray[np.float64], threshold: float) -> Resolution:
         return resolution_of(curve, threshold, box_angstrom, of_global)
 
-    surface = directional_resolutions(curves, FSC_THRESHOLD_05, box_angstrom).angstrom
+    surface = np.array(
+        [resolution_at_threshold(curve, FSC_THRESHOLD_05, box_angstrom, first=True) for curve in curves]
+    )
     uncorrected = fsc.global_fsc_uncorrected
     return Fsc3dMetrics(
         resolution_0143=resolution(fsc.global_fsc, FSC_THRESHOLD_HALF_MAPS),

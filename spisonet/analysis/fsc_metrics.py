@@ -191,7 +191,7 @@ def conical_area_ratio(
     curves : ndarray
         ``(n_axes, n_shells)`` FSC from DC, in cones of 20 degrees for the published number.
     threshold : float
-        The area of a curve ends where it falls below this value, see `threshold_crossing`.
+        The area of a curve ends where it first falls below this value.
     weight_by_shell_area : bool
         Weight shells by the square of their radius, as the program SIMPLE (``fsc_area_score``) does. The
         ratio is then smaller.
@@ -209,7 +209,7 @@ def conical_area_ratio(
     weights = np.arange(curves.shape[1]) ** 2.0 if weight_by_shell_area else np.ones(curves.shape[1])
     areas = []
     for curve in curves:
-        crossing = threshold_crossing(curve, threshold)
+        crossing = threshold_crossing(curve, threshold, first=True)
         above = curve if crossing is None else curve[: math.floor(crossing) + 1]
         areas.append(float(np.maximum(above, 0) @ weights[: len(above)]))
     return min(areas) / max(areas) if max(areas) > 0 else 0.0

@@ -105,7 +105,7 @@ def fourier_shell_correlation(
     return cast("NDArray[np.float64]", fsc)
 
 
-def threshold_crossing(fsc: NDArray[np.floating], threshold: float) -> float | None:
+def threshold_crossing(fsc: NDArray[np.floating], threshold: float, first: bool = False) -> float | None:
     """Shell at which the FSC falls below `threshold`, linear between shells; None if it does not.
 
     Of several crossings, the one with the largest sum of ``FSC - threshold`` before it counts: not a dip from
@@ -118,15 +118,23 @@ def threshold_crossing(fsc: NDArray[np.floating], threshold: float) -> float | N
         FSC per shell from DC, which counts as 1.
     threshold : float
         0.143 or 0.5.
+    first : bool
+        Take the first crossing instead, as the published programs do for sphericity and cFAR.
     """
-    shell = int(np.argmax(np.cumsum(np.append(0.0, fsc[1:] - threshold))))
+    if first:
+        below = np.flatnonzero(fsc[1:] < threshold)
+        shell = int(below[0]) if len(below) else len(fsc) - 1
+    else:
+        shell = int(np.argmax(np.cumsum(np.append(0.0, fsc[1:] - threshold))))
     if shell == len(fsc) - 1:
         return None
     high, low = float(fsc[shell]) if shell else 1.0, float(fsc[shell + 1])
     return shell + (high - threshold) / (high - low)
 
 
-def resolution_at_threshold(fsc: NDArray[np.floating], threshold: float, box_angstrom: float) -> float:
+def resolution_at_threshold(
+    fsc: NDArray[np.floating], threshold: float, box_angstrom: float, first: bool = False
+) -> float:
     """Resolution in Å of `threshold_crossing`, or that of the last shell if the curve does not fall below.
 
     Parameters
@@ -137,6 +145,8 @@ def resolution_at_threshold(fsc: NDArray[np.floating], threshold: float, box_ang
         0.143 or 0.5.
     box_angstrom : float
         Box edge in Å.
+    first : bool
+        See `threshold_crossing`.
     """
-    crossing = threshold_crossing(fsc, threshold)
+    crossing = threshold_crossing(fsc, threshold, first)
     return box_angstrom / (len(fsc) - 1 if crossing is None else max(crossing, 0.5))

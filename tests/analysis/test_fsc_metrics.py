@@ -29,7 +29,7 @@ def test_area_ratio_ends_at_the_crossing() -> None:
     assert conical_area_ratio(curves[:1]) == 1
     assert conical_area_ratio(np.zeros((2, 4))) == 0
     dip = np.array([[1, 1, 1, 1, 0], [1, 1, -0.1, 1, 0]])
-    assert conical_area_ratio(dip) == pytest.approx(0.75)
+    assert conical_area_ratio(dip) == pytest.approx(0.5)
     assert conical_area_ratio(curves, weight_by_shell_area=True) == pytest.approx(1 / 14)
 
 

@@ -92,7 +92,7 @@ def test_conical_fsc_and_area_ratio_of_simple(half_maps, name):
         ours[away, COMPARABLE_SHELLS], theirs[away, COMPARABLE_SHELLS], atol=HALF_PRECISION
     )
     fsc3d = estimate_fsc3d(*half_maps[name], None, inputs.VOXEL_SIZE, None, CONE_DEGREES, 1)
-    ratio = conical_area_ratio(fsc3d.cfar_curves, weight_by_shell_area=True)
+    ratio = conical_area_ratio(fsc3d.directional_curves, weight_by_shell_area=True)
     assert ratio == pytest.approx(NUMBERS["simple_cfar"][name], abs=0.03)
 
 
