@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 HEIGHT_INCHES = 7.6
 CONTOUR_BLUR_VOXELS = 2.5
 MOST_DIRECTIONS = (16, 84)  # percentiles
+TITLE_CHARACTERS = 70  # in a line above one of two panels
 
 
 def draw_fsc3d(fsc3d: Fsc3d, metrics: Fsc3dMetrics) -> Figure:
@@ -77,7 +79,13 @@ def draw_comparison(curves: dict[str, tuple[DirectionalFsc, Fsc3dMetrics]]) -> F
     panels = figure.subplots(1, len(curves), sharey=True, squeeze=False)[0]
     for panel, (title, (fsc, metrics)) in zip(panels, curves.items(), strict=True):
         draw_curves(panel, fsc, metrics)
-        add_title(panel, f"{title}: cFAR {metrics.cfar:.2f}, sphericity {metrics.sphericity:.2f}")
+        panel.get_legend().remove()
+        numbers = f"{title}: cFAR {metrics.cfar:.2f}, sphericity {metrics.sphericity:.2f}"
+        add_title(panel, textwrap.fill(numbers, TITLE_CHARACTERS))
+    # One legend for all panels; their resolution limits, the last entries, may differ.
+    handles, labels = panels[0].get_legend_handles_labels()
+    labels[-1] = "resolution limit"
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=TICK_SIZE, frameon=False)
     return figure
 
 

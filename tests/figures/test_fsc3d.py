@@ -76,3 +76,6 @@ def test_pairs_are_compared_in_panels_with_their_numbers(fsc3d):
     titles = [text.get_text() for axes in figure.axes for text in axes.texts]
     assert f"before: {numbers}" in titles
     assert f"after: {numbers}" in titles
+    (legend,) = figure.legends
+    assert "resolution limit" in [text.get_text() for text in legend.get_texts()]
+    assert not any(axes.get_legend() for axes in figure.axes)
