@@ -211,7 +211,10 @@ class LearnedCompletion:
     def _trained_prediction(self, measurement: Measurement) -> Tensor:
         assert self.job is not None
         assert self.trainer is not None
-        prediction = self.job.predict(self.trainer, measurement, self.source.memory.device, self.source.title)
+        # The prediction after the training, without the held-out cones, has the title of the training.
+        what = "map" if measurement.n_halves == 1 else "maps"
+        title = f"{self.source.title}, completing {measurement.n_halves} {what}"
+        prediction = self.job.predict(self.trainer, measurement, self.source.memory.device, title)
         assert prediction is not None
         return prediction
 

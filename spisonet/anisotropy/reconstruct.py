@@ -24,7 +24,7 @@ from spisonet.anisotropy.independence import (
     START_WEIGHTS,
     HalvesIndependence,
 )
-from spisonet.anisotropy.learned_completion import PRIOR, TRAINED, CompletionSource
+from spisonet.anisotropy.learned_completion import PRIOR, CompletionSource
 from spisonet.anisotropy.preparation import correction_band, prepare_measurement
 from spisonet.anisotropy.recombination import CorrectedMap, corrected_maps
 from spisonet.anisotropy.run_inputs import UNMEASURED_DEFINITION, output_names
@@ -386,7 +386,7 @@ def _correct_unit(
             of_average = learned.complete(averaged.measurement)
     trainer = None if learned is None else learned.trainer
     loss_reduction = None if trainer is None else trainer.loss_reduction
-    if is_too_short(loss_reduction, None if learned is None else learned.shares.get(TRAINED)):
+    if is_too_short(loss_reduction):
         log.warning("%s (%s)", too_short_sentence(loss_reduction), unit.name)
     result = UnitResult(
         unit=unit,

@@ -51,20 +51,15 @@ def verdict(run: FinishedRun, numbers: dict[str, dict[str, Any]]) -> Verdict:
             VerdictCode.UNCHANGED,
             "The half maps do not correlate: no network was trained and the maps are unchanged.",
         )
-    shares = run.record.get("prediction_shares", {})
-    reductions = [
-        reduction
-        for unit, reduction in run.record.get("loss_reductions", {}).items()
-        if is_too_short(reduction, shares.get(unit, {}).get("trained"))
-    ]
-    lowest = min(reductions, default=None)
+    reductions = run.record.get("loss_reductions", {}).values()
+    lowest = min((value for value in reductions if value is not None), default=None)
     unmeasured = 100 * run.record["unmeasured_fraction"]
     parts = [f"{unmeasured:.0f} % of Fourier space to {run.limit_angstrom:.2f} Å is unmeasured"]
     if inferred := numbers.get("inferred"):
         fraction = 100 * inferred["inferred_power_fraction"]
         parts.append(f"{fraction:.0f} % of the power of the corrected map is inferred")
     code, validation = _validation(run, numbers.get("held_out"))
-    if lowest is not None:
+    if is_too_short(lowest):
         return Verdict(
             VerdictCode.TOO_SHORT, f"{too_short_sentence(lowest)} {'; '.join(parts)}. {validation}"
         )
