@@ -160,6 +160,8 @@ def _write(
         raise SpisonetError("the regularised reference is empty or not finite.", code="reference_not_finite")
     write_volume(reference_path, Volume(regularised.reference, inputs.voxel_size_angstrom))
     kept = inputs.refinement.initial_low_pass_angstrom if inputs.keeps_low_resolutions else None
+    judged = inputs.settings.keep_lowres != "no" and (kept or inputs.may_keep_low_resolutions)
+    reference = inputs.reference_check if judged else None
     metrics = {
         "seconds": time.monotonic() - started,
         "loss": regularised.losses[-1] if regularised.losses else None,
@@ -169,6 +171,9 @@ def _write(
         "inferred_fraction": regularised.inferred_fraction,
         "inferred_angle_degrees": regularised.inferred_angle_degrees,
         "initial_reference_to_angstrom": kept,
+        "initial_reference_class": reference.category if reference else None,
+        "initial_reference_agreement": reference.agreement if reference else None,
+        "kept_fraction_of_change": regularised.kept_fraction_of_change if kept else None,
     }
     write_json(result_path, {"metrics": metrics, "halves": halves})
 

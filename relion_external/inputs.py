@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +14,7 @@ import numpy as np
 
 from relion_external.call import read_back_projector
 from relion_external.options import read_settings
-from relion_external.refinement import Refinement, read_refinement
+from relion_external.refinement import KEEP_LOWRES_OPTION, Refinement, read_refinement
 from spisonet.analysis.particle_views import (
     directions_of_subtomograms,
     max_subtomograms,
@@ -23,11 +25,12 @@ from spisonet.errors import SpisonetError
 from spisonet.geometry.rotations import view_directions
 from spisonet.geometry.symmetry import symmetry_rotations
 from spisonet.geometry.view_sampling import symmetric_directions
-from spisonet.io.mrc import read_volume
+from spisonet.io.mrc import read_volume, require_same_grid
 from spisonet.io.particles import read_particle_orientations
 from spisonet.misalignment import skip_rules
 from spisonet.misalignment.anisotropy_check import AnisotropyCheck, check_anisotropy
 from spisonet.misalignment.prior import Prior, spherical_mask
+from spisonet.misalignment.reference_check import ReferenceCheck, check_reference
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,7 +42,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("spisonet")
 
-KEEP_LOWRES_OPTION = "--keep_lowres"
 FINEST_KEPT_BY_DEFAULT_ANGSTROM = 20.0
 
 
@@ -102,20 +104,50 @@ class CallInputs:
     def keeps_low_resolutions(self) -> bool:
         """Whether the low resolutions of the initial reference are kept.
 
-        By default only for halves (which share the initial reference anyway), only where the views are uneven
-        and the low-pass filter is 20 Å or coarser, and not for subtomograms: their initial reference is
-        usually their own average, with the same missing directions.
+        By default only where they could help, see `may_keep_low_resolutions`, and only if the reference is
+        not anisotropic itself.
+        """
+        if self.refinement.initial_low_pass_angstrom is None:
+            return False
+        if self.refinement.has(KEEP_LOWRES_OPTION) or self.settings.keep_lowres == "yes":
+            return True
+        if self.settings.keep_lowres == "no" or not self.may_keep_low_resolutions:
+            return False
+        return self.reference_check is not None and self.reference_check.category == "trusted"
+
+    @property
+    def may_keep_low_resolutions(self) -> bool:
+        """Whether a trusted initial reference is kept by default.
+
+        Only for halves (which share the initial reference anyway), only where the views are uneven and the
+        low-pass filter is 20 Å or coarser, and not for subtomograms: their initial reference is usually their
+        own average, with the same missing directions.
         """
         resolution = self.refinement.initial_low_pass_angstrom
-        if resolution is None:
-            return False
-        if self.refinement.has(KEEP_LOWRES_OPTION):
-            return True
-        if self.settings.keep_lowres is not None:
-            return self.settings.keep_lowres
-        coarse = resolution >= FINEST_KEPT_BY_DEFAULT_ANGSTROM
+        coarse = resolution is not None and resolution >= FINEST_KEPT_BY_DEFAULT_ANGSTROM
         of_images = not self.refinement.is_of_subtomograms
         return self.call.half is not None and coarse and of_images and self.check.views_are_uneven
+
+    @cached_property
+    def reference_check(self) -> ReferenceCheck | None:
+        """Anisotropy of the initial reference; None if it no longer exists.
+
+        The map that was given as ``--ref`` is measured if it is on the grid of the refinement, because
+        RELION's map of iteration 0 ends at the low-pass filter.
+        """
+        if self.refinement.initial_map is None:
+            log.warning("The initial reference no longer exists, so its low resolutions are not kept.")
+            return None
+        initial = read_volume(self.refinement.initial_map, self.voxel_size_angstrom)
+        judged = initial
+        if self.refinement.reference is not None:
+            # Not a map, without a voxel size, or resampled by RELION: then it is not measured itself.
+            with suppress(SpisonetError):
+                given = read_volume(self.refinement.reference)
+                require_same_grid(initial, given)
+                judged = given
+        resolution = self.refinement.initial_low_pass_angstrom or float("inf")
+        return check_reference(judged.data, self.voxel_size_angstrom, resolution)
 
     def _view_directions(self, path: Path) -> NDArray[np.float64] | None:
         """Return the view directions of this half; None for subtomograms whose tilts are unknown."""

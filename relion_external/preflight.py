@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Literal
 
 from relion_external.options import SETTINGS_FILE, read_settings, with_variable
-from relion_external.refinement import option_value, read_header
+from relion_external.refinement import KEEP_LOWRES_OPTION, option_value, read_header
 from spisonet.errors import SpisonetError
 from spisonet.io.mrc import read_volume
+from spisonet.misalignment.reference_check import check_reference
 from spisonet.misalignment.settings import MisalignmentSettings
 
 VARIABLE = "RELION_EXTERNAL_RECONSTRUCT_EXECUTABLE"
@@ -108,6 +109,7 @@ def find_problems(words: list[str]) -> list[Finding]:
     findings += [relion, _check_device(settings)]
     if command:
         findings += _check_command(command, version) + _check_boxes(command)
+        findings += _check_initial_reference(command, settings)
     return sorted(findings, key=lambda finding: LEVELS.index(finding.level))
 
 
@@ -305,6 +307,32 @@ def _check_boxes(command: list[str]) -> list[Finding]:
             )
         )
     return findings
+
+
+def _check_initial_reference(command: list[str], settings: MisalignmentSettings) -> list[Finding]:
+    """Measure the anisotropy of the initial reference, if its low resolutions would be kept."""
+    name, low_pass = option_value(command, "--ref"), option_value(command, "--ini_high")
+    try:
+        resolution = float(low_pass or 0)
+        volume = None if name is None or resolution <= 0 else read_volume(Path(name))
+    except (SpisonetError, ValueError):  # found by the other checks, or by RELION
+        return []
+    if volume is None or settings.keep_lowres == "no":
+        return []
+    found = check_reference(volume.data, volume.voxel_size_angstrom, resolution)
+    measured = (
+        f"the initial reference is {found.category}: its lowest agreement with its own envelope over the "
+        f"directions is {found.agreement:.2f} to {found.resolution_angstrom:.0f} Å"
+    )
+    if found.category == "trusted":
+        kept = f"its low resolutions are kept to {resolution:g} Å where the views are uneven"
+        return [Finding("ok", "reference_trusted", f"{measured}; {kept}")]
+    kept = (
+        "it is kept because of ISONET_KEEP_LOWRES"
+        if settings.keep_lowres == "yes" or KEEP_LOWRES_OPTION in command
+        else "it is not kept unless ISONET_KEEP_LOWRES=yes is set"
+    )
+    return [Finding("warning", f"reference_{found.category}", f"{measured}; {kept}")]
 
 
 def _own_path() -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 VERSION = re.compile(r"^#.*version\s+(\d+(?:\.\d+)*)")
 COMMAND = re.compile(r"^#\s+(--.*)$")
 MINRES_MAP = 5  # RELION's default
+KEEP_LOWRES_OPTION = "--keep_lowres"
 NO_FILE = ("None", "")
 
 
@@ -48,7 +49,9 @@ class Refinement:
     particles : Path or None
         The particles' STAR file of the previous iteration.
     initial_map : Path or None
-        The map of iteration 0 that belongs to this half and class.
+        The map of iteration 0 that belongs to this half and class: the reference, low-pass filtered.
+    reference : Path or None
+        The map that was given as ``--ref``, if it still exists.
     tomograms : Path or None
         Tomogram set STAR file of subtomograms, from RELION 4 on.
     minres_map : int
@@ -67,6 +70,7 @@ class Refinement:
     initial_low_pass_angstrom: float | None
     particles: Path | None
     initial_map: Path | None
+    reference: Path | None
     tomograms: Path | None
     minres_map: int
 
@@ -116,7 +120,9 @@ def read_refinement(call: ReconstructCall) -> Refinement:
     if sampling is not None:
         order = _number(sampling, "rlnHealpixOrder")
     dimensionality = int(model_dimensionality) if model_dimensionality else find_data_dimensionality(call)
-    ini_high = option_value(command, "--ini_high") or _initial_option(call, "--ini_high")
+    ini_high, reference = (
+        option_value(command, name) or _initial_option(call, name) for name in ("--ini_high", "--ref")
+    )
     return Refinement(
         version=version or ((4,) if call.pixel_size_angstrom is not None else (3, 1)),
         command=command,
@@ -131,6 +137,7 @@ def read_refinement(call: ReconstructCall) -> Refinement:
         initial_low_pass_angstrom=_positive(ini_high),
         particles=particles,
         initial_map=_initial_map(call),
+        reference=None if reference is None or not Path(reference).is_file() else Path(reference),
         tomograms=_file(optimiser, "rlnTomoTomogramsFile"),
         minres_map=minres_map_of(dimensionality, command),
     )

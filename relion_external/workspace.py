@@ -63,16 +63,24 @@ class IterationRecord:
             return f"{title}: {status}: {self.reason.rstrip('.')}."
         metrics = self.metrics
         loss = f"loss {metrics['loss']:.3g}, " if metrics.get("loss") is not None else ""
-        kept = metrics.get("initial_reference_to_angstrom")
-        initial = f"; initial reference kept to {kept:.0f} Å" if kept else ""
         coupled = f"; {HALVES_NOTE}" if self.halves == COUPLED else ""
         resolution = metrics["resolution_angstrom"]
         return (
             f"{title}: corrected in {metrics['seconds']:.0f} s ({loss}{resolution:.1f} Å, "
             f"{100 * metrics['unmeasured_fraction']:.0f} % unmeasured, "
             f"{100 * metrics['inferred_fraction']:.0f} % of the power inferred at a median of "
-            f"{metrics['inferred_angle_degrees']:.0f}° from z{initial}{coupled})."
+            f"{metrics['inferred_angle_degrees']:.0f}° from z{self._initial_reference()}{coupled})."
         )
+
+    def _initial_reference(self) -> str:
+        """Return what the sentence says about the initial reference: its class, and whether it is kept."""
+        kept = self.metrics.get("initial_reference_to_angstrom")
+        category = self.metrics.get("initial_reference_class")
+        name = f"; initial reference {category}" if category else "; initial reference"
+        if not kept:
+            return f"{name}, not kept" if category else ""
+        share = 100 * (self.metrics.get("kept_fraction_of_change") or 0)
+        return f"{name}, kept to {kept:.0f} Å: {share:.0f} % of the change of the map"
 
 
 class Workspace:

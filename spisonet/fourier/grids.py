@@ -7,7 +7,7 @@ form in which 3D FSC volumes are exchanged on disk. Radii are in Fourier voxels,
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import scipy.fft
@@ -90,6 +90,32 @@ def centred_from_half(half: NDArray[np.float32], n: int) -> NDArray[np.float32]:
         for y, y_mate in negative:
             full[z, y, n_half:] = mates[z_mate, y_mate]
     return np.fft.fftshift(full)
+
+
+def crop_or_pad_rfft(values: NDArray[Any], n: int) -> NDArray[Any]:
+    """Crop a half spectrum to a box of `n` voxels, or pad it with zeros.
+
+    The coefficients at the Nyquist frequency of the smaller box are set to 0.
+
+    Parameters
+    ----------
+    values : ndarray
+        ``(old, old, old // 2 + 1)``, DC at index 0.
+    n : int
+        New box in voxels.
+
+    Returns
+    -------
+    ndarray
+        ``(n, n, n // 2 + 1)`` of the same type, not scaled.
+    """
+    old = len(values)
+    k_max = (min(old, n) - 1) // 2
+    kept = np.arange(-k_max, k_max + 1)
+    window = np.zeros((n, n, n // 2 + 1), dtype=values.dtype)
+    old_rows, rows = np.ix_(kept % old, kept % old), np.ix_(kept % n, kept % n)
+    window[..., : k_max + 1][rows] = values[..., : k_max + 1][old_rows]
+    return window
 
 
 def embed_odd_rfft(values: NDArray[np.float32], n: int) -> NDArray[np.float32]:

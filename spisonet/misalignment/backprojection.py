@@ -9,13 +9,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import scipy.fft
 from scipy.special import iv, jv
 
-from spisonet.fourier.grids import distance_from_centre, frequency_axes_rfft, irfft3, radius_rfft
+from spisonet.fourier.grids import (
+    crop_or_pad_rfft,
+    distance_from_centre,
+    frequency_axes_rfft,
+    irfft3,
+    radius_rfft,
+)
 from spisonet.fourier.windows import soft_sphere
 
 if TYPE_CHECKING:
@@ -133,7 +139,7 @@ class BackProjector:
     def _gridding_weight(self, weight: NDArray[np.float64], inside: NDArray[np.bool_]) -> NDArray[np.float64]:
         # RELION iterates on the smallest grid that contains r_max, but scales the kernel by the padded box.
         n = 2 * (round(self.r_max * self.padding) + 1) + 1
-        small, small_inside = _crop_or_pad_rfft(weight, n), _crop_or_pad_rfft(inside, n)
+        small, small_inside = crop_or_pad_rfft(weight, n), crop_or_pad_rfft(inside, n)
         axis = (np.arange(n) + n // 2 + 1) % n - (n // 2 + 1)  # index n // 2 is negative
         distance = np.sqrt((axis**2)[:, None, None] + (axis**2)[None, :, None] + (axis**2)[None, None, :]) / (
             self.box * self.padding
@@ -145,7 +151,7 @@ class BackProjector:
             density = scipy.fft.rfftn(real * kernel, workers=-1)
             density = np.maximum(np.abs(density), GRIDDING_MIN_DENSITY)
             gridding_weight = np.where(small_inside, gridding_weight / density, 0)
-        return _crop_or_pad_rfft(gridding_weight, self.padded_box)
+        return crop_or_pad_rfft(gridding_weight, self.padded_box)
 
     def _to_map(self, spectrum: NDArray[np.complex64]) -> NDArray[np.float32]:
         p, n = self.padded_box, self.box
@@ -197,17 +203,6 @@ def _sum_to_unpadded(values: NDArray[np.float64], n: int, padding: float) -> NDA
     convolved = scipy.fft.rfftn(real, workers=-1).real
     kz, ky, kx = (np.rint(k * padding).astype(int) for k in frequency_axes_rfft((n, n, n)))
     return cast("NDArray[np.float64]", np.maximum(convolved[kz, ky, np.minimum(kx, p // 2)], 0))
-
-
-def _crop_or_pad_rfft(values: NDArray[Any], n: int) -> NDArray[Any]:
-    """Crop a half spectrum to a box of `n` voxels, or pad it with zeros."""
-    old = len(values)
-    k_max = (min(old, n) - 1) // 2
-    kept = np.arange(-k_max, k_max + 1)
-    window = np.zeros((n, n, n // 2 + 1), dtype=values.dtype)
-    old_rows, rows = np.ix_(kept % old, kept % old), np.ix_(kept % n, kept % n)
-    window[..., : k_max + 1][rows] = values[..., : k_max + 1][old_rows]
-    return window
 
 
 def _blob_transform(distance: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -52,6 +52,9 @@ class RegularisedReference:
         Median angle of the inferred power from the z axis.
     unmeasured_fraction : float
         Fraction in 0..1 of the Fourier coefficients that were not measured.
+    kept_fraction_of_change : float
+        Fraction in 0..1 of the change of RELION's map that the kept initial reference accounts for, averaged
+        over the shells; 0 if none is kept.
     losses : list of float
         Training loss of each epoch.
     network : Network or None
@@ -62,6 +65,7 @@ class RegularisedReference:
     inferred_fraction: float
     inferred_angle_degrees: float
     unmeasured_fraction: float
+    kept_fraction_of_change: float
     losses: list[float]
     network: Network | None
 
@@ -103,13 +107,14 @@ def regularise(
         Network from whose weights the training starts.
     """
     limit = check.limit_shell
-    maps = [back_projector.reconstruct() for back_projector in back_projectors]
+    relion_maps = maps = [back_projector.reconstruct() for back_projector in back_projectors]
     weights = [_fourier_weight(back_projector, prior, check) for back_projector in back_projectors]
     weight = np.asarray(np.mean(weights, axis=0), dtype=np.float32)
     if settings.whitening:
         first = _shell_at(settings.whitening_low, back_projectors[0].box, voxel_size_angstrom)
         if first < limit:
             maps = [whiten(volume, first, limit, prior.mask) for volume in maps]
+    without_initial = maps
     if prior.initial_map is not None:
         maps, weight = _include_initial_map(maps, weight, prior, voxel_size_angstrom, limit)
     fourier_weights = FourierWeights(
@@ -137,11 +142,12 @@ def regularise(
     else:
         corrected_maps = deconvolve(measurement, maps, scales)
     references = []
-    for volume, corrected in zip(maps, corrected_maps, strict=True):
+    for i, (volume, corrected) in enumerate(zip(maps, corrected_maps, strict=True)):
         inferred = _inferred_power(corrected.whole, volume, limit)
         reference = _filtered(corrected.whole, weight, band, voxel_size_angstrom, limit, settings)
+        kept = _fraction_of_change(volume - without_initial[i], reference - relion_maps[i], reference, limit)
         references.append(
-            RegularisedReference(reference, *inferred, measurement.unmeasured_fraction, losses, network)
+            RegularisedReference(reference, *inferred, measurement.unmeasured_fraction, kept, losses, network)
         )
     return references
 
@@ -165,6 +171,23 @@ def _include_initial_map(
     low = reference_weight(n, max(shell - 1, 1), INITIAL_EDGE_SHELLS)
     low_map = symmetrised(prior.initial_map, prior.symmetry)
     return [include_reference(volume, low_map, low, weight) for volume in maps], np.maximum(weight, low)
+
+
+def _fraction_of_change(
+    part: NDArray[np.float32], change: NDArray[np.float32], reference: NDArray[np.float32], limit: int
+) -> float:
+    """Return the fraction in 0..1 of a change that a part of it accounts for, by projection.
+
+    Both are taken relative to the power of each shell of the reference, so that the strong shells near DC do
+    not decide alone.
+    """
+    n = len(reference)
+    spectra = rfft3(part), rfft3(change)
+    power = shell_sums(np.abs(rfft3(reference)) ** 2, n)[1 : limit + 1]
+    products = ((spectra[0] * spectra[1].conj()).real, np.abs(spectra[1]) ** 2)
+    both = [shell_sums(product, n)[1 : limit + 1] for product in products]
+    relative = [np.divide(sums, power, out=np.zeros_like(sums), where=power > 0).sum() for sums in both]
+    return float(np.clip(relative[0] / relative[1], 0, 1)) if relative[1] > 0 else 0.0
 
 
 def _filtered(

@@ -5,9 +5,19 @@ Each is an environment variable ``ISONET_<NAME>`` or a line of ``spisonet.toml``
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+
+KeepLowres = Literal["auto", "yes", "no"]
+
+
+def _as_choice(value: object) -> object:
+    """Accept the published values, True and False."""
+    try:
+        return "yes" if TypeAdapter(bool).validate_python(value) else "no"
+    except ValidationError:
+        return value.lower() if isinstance(value, str) else value
 
 
 class MisalignmentSettings(BaseModel):
@@ -25,10 +35,11 @@ class MisalignmentSettings(BaseModel):
         gt=0,
         description="Correct from this resolution in Å on [default: decided by the view distribution].",
     )
-    keep_lowres: bool | None = Field(
-        None,
-        description="Keep the initial reference at resolutions below its low-pass filter "
-        "(--ini_high) [default: where views are uneven].",
+    keep_lowres: Annotated[KeepLowres, BeforeValidator(_as_choice)] = Field(
+        "auto",
+        description="Keep the initial reference at resolutions below its low-pass filter (--ini_high): "
+        "yes (True), no (False), or auto: where the views are uneven and the reference is not anisotropic "
+        "itself (class trusted).",
     )
     whitening: bool = Field(
         False, description="Whiten the amplitudes between WHITENING_LOW and the resolution."

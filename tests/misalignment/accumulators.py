@@ -6,8 +6,9 @@ from pathlib import Path
 
 import mrcfile
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
-from spisonet.fourier.grids import frequency_axes_rfft, radius_rfft
+from spisonet.fourier.grids import frequency_axes_rfft, irfft3, radius_rfft, rfft3
 from spisonet.misalignment.backprojection import BackProjector
 
 
@@ -20,6 +21,12 @@ def blob_map(n: int, seed: int = 0) -> np.ndarray:
     for cz, cy, cx in rng.normal(scale=n / 9, size=(15, 3)):
         volume += np.exp(-((z - cz) ** 2 + (y - cy) ** 2 + (x - cx) ** 2) / (n / 12) ** 2)
     return volume.astype(np.float32)
+
+
+def body_map(n: int, seed: int = 0) -> np.ndarray:
+    """Return a body of uniform density ``(n, n, n)``, as a molecule is at low resolution."""
+    blobs = blob_map(n, seed)
+    return gaussian_filter((blobs > 0.3 * blobs.max()).astype(np.float32), 0.8)
 
 
 def back_projector_of_map(
@@ -65,6 +72,13 @@ def uneven_weight(n: int, opening_degrees: float, strong: float = 100.0, weak: f
     radius = np.maximum(radius_rfft((n, n, n)), 1)
     in_cone = np.abs(kz) > np.cos(np.radians(opening_degrees)) * radius
     return np.where(in_cone & (radius > 2), weak, strong).astype(np.float32)
+
+
+def without_cone(volume: np.ndarray, opening_degrees: float) -> np.ndarray:
+    """Return a map without its Fourier coefficients in a cone around z."""
+    n = len(volume)
+    kept = uneven_weight(n, opening_degrees, strong=1.0)
+    return irfft3((rfft3(volume) * kept).astype(np.complex64), volume.shape)
 
 
 def write_call(

@@ -142,6 +142,8 @@ def test_low_resolutions_are_those_of_the_initial_map():
         > correlation_and_power(free.reference, truth, low)[0]
     )
     assert correlation_and_power(kept.reference, truth, low)[0] > 0.98
+    assert 0.05 < kept.kept_fraction_of_change < 1
+    assert free.kept_fraction_of_change == 0
 
 
 def test_lowpass_and_weighting_act_on_the_shells():

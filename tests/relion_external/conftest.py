@@ -13,7 +13,13 @@ from spisonet.fourier.grids import radius_rfft, rfft3
 from spisonet.io.mrc import Volume, write_volume
 from spisonet.misalignment.backprojection import BackProjector
 from spisonet.misalignment.prior import spherical_mask
-from tests.misalignment.accumulators import back_projector_of_map, blob_map, uneven_weight, write_call
+from tests.misalignment.accumulators import (
+    back_projector_of_map,
+    blob_map,
+    body_map,
+    uneven_weight,
+    write_call,
+)
 
 BOX, LAST, PIXEL = 32, 13, 4.0
 COMMAND = (
@@ -117,7 +123,7 @@ def make_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str],
         job = Job(project, version)
         job.folder.mkdir(parents=True)
         write_volume(project / "mask.mrc", Volume(spherical_mask(BOX, 24.0), PIXEL))
-        write_volume(project / "ref.mrc", Volume(blob_map(BOX), PIXEL))
+        write_volume(project / "ref.mrc", Volume(body_map(BOX), PIXEL))
         for iteration in range(3):
             job.write_iteration(iteration)
         monkeypatch.chdir(project)

@@ -1,4 +1,4 @@
-"""Inputs of a correction besides the accumulators: view directions."""
+"""Inputs of a correction besides the accumulators: view directions and the initial reference."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from relion_external.call import read_call
 from relion_external.inputs import read_all
 from spisonet.errors import SpisonetError
 from spisonet.geometry.rotations import relion_rotation_matrices
+from spisonet.io.mrc import Volume, write_volume
+from tests.misalignment.accumulators import body_map, without_cone
+from tests.relion_external.conftest import BOX, PIXEL, uneven_back_projector
 
 TILTS = (-60, -20, 0, 40)
 VISIBLE = ("[1,1,1,1]", "[1,0,1,1]")
@@ -72,3 +75,43 @@ def test_without_a_tomogram_set_relions_weights_are_used(make_job, monkeypatch):
     job.write_iteration(2, dimensionality=3)
     write_subtomograms(job.folder / "run_it002_data.star")
     assert read_all(read_call(job.write_call(3))).prior().view_directions is None
+
+
+def category_and_kept(job) -> tuple[str, bool]:
+    inputs = read_all(read_call(job.write_call(3)))
+    assert inputs.reference_check is not None
+    return inputs.reference_check.category, inputs.keeps_low_resolutions
+
+
+def test_an_anisotropic_reference_is_kept_on_request_only(make_job, monkeypatch):
+    job = make_job()
+    assert category_and_kept(job) == ("trusted", True)
+    write_volume(job.project / "ref.mrc", Volume(without_cone(body_map(BOX), 40.0), PIXEL))
+    assert category_and_kept(job) == ("anisotropic", False)
+    monkeypatch.setenv("ISONET_KEEP_LOWRES", "True")
+    assert category_and_kept(job) == ("anisotropic", True)
+    monkeypatch.setenv("ISONET_KEEP_LOWRES", "no")
+    write_volume(job.project / "ref.mrc", Volume(body_map(BOX), PIXEL))
+    assert category_and_kept(job) == ("trusted", False)
+    monkeypatch.delenv("ISONET_KEEP_LOWRES")
+    even = read_all(read_call(job.write_call(3, back_projector=uneven_back_projector(opening=0.0))))
+    assert not even.keeps_low_resolutions
+
+
+def test_a_reference_of_another_grid_is_judged_by_relions_copy(make_job):
+    job = make_job()
+    write_volume(job.project / "ref.mrc", Volume(body_map(2 * BOX), PIXEL / 2))
+    for half in (1, 2):
+        path = job.folder / f"run_it000_half{half}_class001.mrc"
+        write_volume(path, Volume(without_cone(body_map(BOX), 40.0), PIXEL))
+    assert category_and_kept(job) == ("anisotropic", False)
+    (job.project / "ref.mrc").unlink()
+    assert category_and_kept(job) == ("anisotropic", False)
+
+
+def test_without_any_initial_reference_none_is_kept(make_job):
+    job = make_job()
+    (job.folder / "run_it000_half1_class001.mrc").unlink()
+    inputs = read_all(read_call(job.write_call(3)))
+    assert inputs.reference_check is None
+    assert not inputs.keeps_low_resolutions

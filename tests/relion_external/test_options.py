@@ -27,7 +27,7 @@ def test_the_environment_overrides_the_job_and_the_job_the_project(tmp_path):
         7,
         2,
         True,
-        False,
+        "no",
         None,
     )
 
@@ -38,10 +38,19 @@ def test_switches_are_read_as_published(text):
 
 
 @pytest.mark.parametrize(
+    ("value", "expected"), [("True", "yes"), ("yes", "yes"), ("0", "no"), ("Auto", "auto"), (None, "auto")]
+)
+def test_keeping_low_resolutions_is_a_switch_or_automatic(value, expected):
+    environment = {} if value is None else {"ISONET_KEEP_LOWRES": value}
+    assert read_settings(environment, ()).keep_lowres == expected
+
+
+@pytest.mark.parametrize(
     ("variable", "value", "complaint"),
     [
         ("ISONET_EPOCHES", "2", "ISONET_EPOCHES is not a known option; did you mean EPOCHS"),
         ("ISONET_EPOCHS", "many", "ISONET_EPOCHS: .*'many'"),
+        ("ISONET_KEEP_LOWRES", "maybe", "ISONET_KEEP_LOWRES: .*'auto', 'yes' or 'no'"),
         ("ISONET_WHITENING_LOW", "-1", "ISONET_WHITENING_LOW: .*greater than 0"),
         ("ISONET_3DFSD", "perhaps", "3DFSD"),
     ],

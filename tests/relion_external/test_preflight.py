@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+from pathlib import Path
 
 import pytest
 
 from relion_external.reconstruct import main
-from spisonet.io.mrc import read_volume, write_volume
-from tests.relion_external.conftest import COMMAND
+from spisonet.io.mrc import Volume, read_volume, write_volume
+from tests.misalignment.accumulators import body_map, without_cone
+from tests.relion_external.conftest import BOX, COMMAND, PIXEL
 
 VARIABLE = "RELION_EXTERNAL_RECONSTRUCT_EXECUTABLE"
 
@@ -86,6 +88,21 @@ def test_a_mask_of_another_box_is_an_error(make_job, capsys):
     status, findings = check(capsys, f"relion_refine_mpi {COMMAND}")
     assert status == 1
     assert "mask has a box of 24 voxels, the reference one of 32" in findings["box_mismatch"]["message"]
+
+
+def test_the_class_of_the_initial_reference_is_found(make_job, capsys, monkeypatch):
+    make_job()
+    command = f"relion_refine_mpi {COMMAND}"
+    assert check(capsys, command)[1]["reference_trusted"]["level"] == "ok"
+    write_volume(Path("ref.mrc"), Volume(without_cone(body_map(BOX), 40.0), PIXEL))
+    status, findings = check(capsys, command)
+    assert status == 0
+    assert findings["reference_anisotropic"]["level"] == "warning"
+    assert "not kept unless ISONET_KEEP_LOWRES=yes" in findings["reference_anisotropic"]["message"]
+    monkeypatch.setenv("ISONET_KEEP_LOWRES", "yes")
+    assert "is kept because" in check(capsys, command)[1]["reference_anisotropic"]["message"]
+    monkeypatch.setenv("ISONET_KEEP_LOWRES", "no")
+    assert not any(code.startswith("reference") for code in check(capsys, command)[1])
 
 
 def test_command_and_version_are_read_from_a_job_folder(make_job, capsys):

@@ -69,6 +69,9 @@ def test_a_call_is_corrected(make_job, capfd, monkeypatch):
     assert record.halves == "independent"
     assert read_tokens(read_volume(job.result(3), 4.0).labels) == {"halves": {"independent"}}
     assert record.metrics["initial_reference_to_angstrom"] == 30
+    share = record.metrics["kept_fraction_of_change"]
+    assert 0 < share < 1
+    assert f"initial reference trusted, kept to 30 Å: {100 * share:.0f} % of the change of the map" in line
     assert json.loads((job.folder / "spisonet" / "summary.json").read_text())["rows"][0]["iteration"] == 3
 
 

@@ -101,3 +101,20 @@ def test_records_of_other_versions_are_left_out(three):
     path = three.folder / "spisonet" / "it003_half1_class001.json"
     path.write_text('{"iteration": 3, "half": "half1", "part": "class001", "outcome": "corrected"}')
     assert [record.half for record in read_records(three.folder)] == ["half2", *2 * ["half1", "half2"]]
+
+
+@pytest.mark.parametrize(
+    ("metrics", "expected"),
+    [
+        ({}, "20° from z)."),
+        (
+            {"initial_reference_class": "trusted", "initial_reference_to_angstrom": 30.0},
+            "from z; initial reference trusted, kept to 30 Å: 40 % of the change of the map).",
+        ),
+        ({"initial_reference_class": "anisotropic"}, "from z; initial reference anisotropic, not kept)."),
+    ],
+)
+def test_the_line_of_an_iteration_names_the_initial_reference(metrics, expected):
+    found = METRICS | {"kept_fraction_of_change": 0.4} | metrics
+    sentence = IterationRecord(3, "half1", "class001", CORRECTED, metrics=found).sentence()
+    assert sentence.endswith(expected)
