@@ -35,7 +35,9 @@ REFINE = (
 NO_SYMMETRY = (
     " If the refinement imposed a symmetry, give it with --sym; otherwise views appear to be missing."
 )
-KEEP_REFERENCE = "export ISONET_KEEP_LOWRES=True  # up to --ini_high of the refinement"
+KEEP_REFERENCE = (
+    "export ISONET_KEEP_LOWRES=True  # only if the initial reference is not a map of these particles"
+)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from spisonet.tomography.prediction_config import PredictConfig
 from spisonet.tomography.subtomogram_config import ExtractConfig, SubtomogramStarConfig
 from spisonet.tomography.table_config import PrepareStarConfig
 from spisonet.tomography.training_config import DenoiseConfig, RefineConfig
-from spisonet.validation.config import NullTestConfig, ValidateConfig
+from spisonet.validation.config import NullTestConfig, ReferenceConfig, ValidateConfig
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,6 +37,7 @@ SPISONET: Commands = {
     WhiteningConfig: "spisonet.commands.map_filters:run_whitening",
     AngularWhitenConfig: "spisonet.commands.map_filters:run_angular_whiten",
     CombineMapConfig: "spisonet.commands.map_filters:run_combine_map",
+    ReferenceConfig: "spisonet.commands.reference:run_reference",
     CheckConfig: CHECK,
     GuiConfig: GUI,
 }

@@ -1,4 +1,4 @@
-"""Options of the commands that validate a finished run."""
+"""Options of the commands that validate a finished run, and of the fit of a model."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from spisonet.io.config import CommandConfig, Positional
+from spisonet.io.config import CommandConfig, CommandLine, Positional
 
 
 class ValidateConfig(CommandConfig):
@@ -71,3 +71,22 @@ class NullTestConfig(CommandConfig):
     )
     ncpus: int = Field(16, ge=1, description="Number of CPU threads (at most those of the machine are used).")
     resume: bool = Field(False, description="Continue from the last checkpoints of the tests.")
+
+
+class ReferenceConfig(CommandConfig):
+    """Make an initial reference from an atomic or predicted model, fitted into a map."""
+
+    command: ClassVar[str] = "reference"
+    examples: ClassVar[tuple[str, ...]] = (
+        "spisonet.py reference model.cif --like half1.mrc --resolution 20",
+        "spisonet.py reference model.cif --like half1.mrc --resolution 30 -o reference.mrc",
+    )
+
+    model: Annotated[Path, Positional] = Field(description="Atomic or predicted model (mmCIF, PDB).")
+    like: Path = Field(
+        description="Map of the particle, such as a half map, into which the model is fitted; box, voxel "
+        "size and origin are those of this map."
+    )
+    resolution: float = Field(20.0, gt=0, description="Resolution in Å at which the reference is filtered.")
+    o: Annotated[Path, CommandLine(aliases=("-o",))] = Field(Path("reference.mrc"), description="Output map.")
+    apix: float | None = Field(None, gt=0, description="Voxel size in Å [default: from the header].")

@@ -66,7 +66,7 @@ def read_model(path: Path) -> AtomicModel:
         raise SpisonetError(f"{path} does not exist.")
     try:
         structure = gemmi.read_structure(str(path))
-    except (ValueError, RuntimeError, OSError) as error:
+    except (ValueError, RuntimeError, OSError, IndexError) as error:  # IndexError: an empty mmCIF file
         raise SpisonetError(f"{path} is not a readable atomic model: {str(error).rstrip('.')}.") from error
     structure.remove_hydrogens()
     positions, residues, names = [], [], []
@@ -89,21 +89,32 @@ def _gemmi() -> Any:
     return gemmi
 
 
+def atomic_numbers(model: AtomicModel) -> NDArray[np.float64]:
+    """Return the atomic number of every atom, ``(n,)``."""
+    atoms = (atom for chain in model.structure[0] for residue in chain for atom in residue)
+    return np.array([atom.element.atomic_number for atom in atoms], dtype=np.float64)
+
+
+def map_origin(volume: Volume) -> NDArray[np.float64]:
+    """Return the position ``(x, y, z)`` in Å of the first voxel of a map.
+
+    It is the ``origin`` of its header or, where that is zero, its ``nstart``, as in ChimeraX and Coot.
+    """
+    origin = np.array(volume.origin_angstrom)
+    return origin if origin.any() else np.array(volume.nstart) * volume.voxel_size_angstrom
+
+
 def positions_in_map(model: AtomicModel, volume: Volume) -> NDArray[np.float64]:
     """Return the positions of the atoms in voxels of a map, ``(n, 3)`` ``(x, y, z)``.
 
-    The map is placed by the ``origin`` of its header or, where that is zero, by its ``nstart``, as in
-    ChimeraX and Coot.
+    The map is placed as `map_origin` describes.
 
     Raises
     ------
     SpisonetError
         If more than a tenth of the atoms are outside of the map.
     """
-    origin = np.array(volume.origin_angstrom)
-    if not origin.any():
-        origin = np.array(volume.nstart) * volume.voxel_size_angstrom
-    voxels = (model.positions_xyz - origin) / volume.voxel_size_angstrom
+    voxels = (model.positions_xyz - map_origin(volume)) / volume.voxel_size_angstrom
     inside = ((voxels >= 0) & (voxels <= volume.box - 1)).all(axis=1)
     if inside.mean() < MIN_FRACTION_INSIDE:
         raise SpisonetError(

@@ -34,6 +34,7 @@ OUTPUTS = {
     "angular_whiten": {"out_name"},
     "combine_map": {"out_map"},
     "fsd3d": {"o"},
+    "reference": {"o"},
     "report": {"o"},
     "check": set(),
     "prepare_star": {"output_star"},
