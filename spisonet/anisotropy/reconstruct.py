@@ -379,8 +379,8 @@ def _correct_unit(
             checkpoint,
             resume,
         )
-        learned = source.learn(measurement)
-        corrected = corrected_maps(measurement, learned.complete(measurement), maps, scales)
+        learned, completed = source.learn(measurement)
+        corrected = corrected_maps(measurement, completed, maps, scales)
         if averaged is not None:
             log.info("Completing the average of both halves (%s).", unit.name)
             of_average = learned.complete(averaged.measurement)
