@@ -102,7 +102,7 @@ class CompletionSource:
             what = "trained on other structures" if name == PRIOR else "trained on these maps"
             log.info("Share of the network %s, by a held-out cone: %.2f (%s).", what, share, self.title)
         constrained, measurement = self._with_prior(measurement)
-        if state is not None:
+        if self.training is not None and self.training.epochs:
             log.info("Continuing the training on all data (%s).", self.title)
         result = self._train(measurement, start=state)
         trainer, job = (None, None) if result is None else (result.trainer, result.job)
@@ -161,10 +161,10 @@ class CompletionSource:
         if start is None and self.training.epochs:
             log.info(job.description)
         checkpoint = self.checkpoint
-        further_predictions = 1 / measurement.n_halves  # of the average of the halves
+        further_predictions = 0.0
         if stop_after_epochs is not None:
             job = replace(job, stop_after_epochs=stop_after_epochs)
-            further_predictions += 1  # all halves, after the rest of the training
+            further_predictions = 1.0  # after the rest of the training
             if checkpoint is not None:
                 if not self.resume:
                     checkpoint.unlink(missing_ok=True)  # of another training
@@ -221,10 +221,6 @@ class LearnedCompletion:
     job: TrainingJob | None
     shares: dict[str, float]
 
-    def complete(self, measurement: Measurement) -> Tensor:
-        """Complete the maps ``(n_halves, z, y, x)`` of a measurement, such as the average of the halves."""
-        return next(self._completed(measurement, None))
-
     def rotated(self, measurement: Measurement, n_rotations: int, seed: int) -> Iterator[Tensor]:
         """Complete a measurement with predictions of single rotated copies, to estimate their error.
 
@@ -240,53 +236,31 @@ class LearnedCompletion:
         Tensor
             ``(n_halves, z, y, x)``; nothing if no shares were measured.
         """
-        if self.shares:
-            yield from self._completed(measurement, (n_rotations, seed))
-
-    def _completed(self, measurement: Measurement, copies: tuple[int, int] | None) -> Iterator[Tensor]:
-        measurement = measurement.to(self.source.memory.device)
         if not self.shares:
-            yield measurement.complete(self._trained_prediction(measurement))
             return
+        measurement = measurement.to(self.source.memory.device)
         constrained = measurement.complete_by_constraints()
         prior = self.source.prior
+        predictions: dict[str, Iterator[Tensor]] = {}
         if prior is not None:
             measurement = replace(measurement, prior=prior.predict(measurement, constrained))
-        predictions: dict[str, Iterator[Tensor | None]] = {PRIOR: itertools.repeat(measurement.prior)}
+            predictions[PRIOR] = (
+                prior.predict(measurement, constrained, rotation[None])
+                for rotation in itertools.cycle(tetrahedral_rotations())
+            )
         if TRAINED in self.shares:
-            trained = self._trained_prediction(measurement)
-            predictions[TRAINED] = itertools.repeat(trained)
-        if copies is not None:
-            n_rotations, seed = copies
-            if prior is not None:
-                predictions[PRIOR] = (
-                    prior.predict(measurement, constrained, rotation[None])
-                    for rotation in itertools.cycle(tetrahedral_rotations())
-                )
-            if TRAINED in self.shares:
-                predictions[TRAINED] = self._rotated_predictions(measurement, trained, n_rotations, seed)
-        for _ in range(1 if copies is None else copies[0]):
-            completed = []
-            for name in self.shares:
-                prediction = next(predictions[name])
-                assert prediction is not None
-                completed.append(measurement.complete(prediction, prior_weight=1.0))
+            predictions[TRAINED] = self._rotated_predictions(measurement, n_rotations, seed)
+        for _ in range(n_rotations):
+            completed = [
+                measurement.complete(next(predictions[name]), prior_weight=1.0) for name in self.shares
+            ]
             yield blend(constrained, completed, list(self.shares.values()))
 
-    def _trained_prediction(self, measurement: Measurement) -> Tensor:
+    def _rotated_predictions(self, measurement: Measurement, n_rotations: int, seed: int) -> Iterator[Tensor]:
         assert self.job is not None
         assert self.trainer is not None
-        what = "map" if measurement.n_halves == 1 else "maps"
-        title = f"{self.source.title}, completing {measurement.n_halves} {what}"
-        prediction = self.job.predict(self.trainer, measurement, self.source.memory.device, title)
-        assert prediction is not None
-        return prediction
-
-    def _rotated_predictions(
-        self, measurement: Measurement, prediction: Tensor, n_rotations: int, seed: int
-    ) -> Iterator[Tensor]:
-        assert self.job is not None
-        assert self.trainer is not None
+        prediction = self.job.predict(self.trainer, measurement, self.source.memory.device, self.source.title)
         objective = self.job.make_objective(measurement)
+        assert prediction is not None
         assert isinstance(objective, SelfTrainingObjective)
         return objective.predict_rotated(self.trainer.predict_locally, prediction, n_rotations, seed)
