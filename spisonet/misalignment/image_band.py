@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from spisonet.io.particle_images import ParticleImages
+    from spisonet.misalignment.particle_images import ParticleImages
 
 COARSEST_RESOLUTION_ANGSTROM = 60.0
 MEMORY_BYTES = 1_300_000_000  # of coefficients that are kept; those of more particles are read each time
