@@ -44,7 +44,7 @@ class MotionFields:
         return np.asarray(np.tensordot(coefficients, self.values, axes=1))
 
     def derivative(self, by_vector: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Return the derivative ``(j,)`` by coefficients from that ``(n, 3)`` by the vector of each particle."""
+        """Return the derivative ``(j,)`` by the coefficients, from that ``(n, 3)`` by the vectors."""
         return np.asarray(np.tensordot(self.values, by_vector, axes=((1, 2), (0, 1))))
 
 
