@@ -134,7 +134,7 @@ def relion_euler_angles(rotations: NDArray[np.floating]) -> NDArray[np.float64]:
         np.arctan2(a[:, 1, 2], -a[:, 0, 2]),
     )
     tilt = np.arctan2(np.where(at_pole, 0.0, sine), a[:, 2, 2])
-    return np.degrees(np.stack([rot, tilt, psi], axis=1))
+    return np.asarray(np.degrees(np.stack([rot, tilt, psi], axis=1)))
 
 
 def rotation_vector_matrices(vectors: ArrayLike) -> NDArray[np.float64]:
