@@ -2,9 +2,10 @@
 
     python -m benchmarks.misalignment.run --models MODELS --cases CASES [--only NAME ...]
 
-Cases are particles that RELION projects, refined by RELION alone from the truth at 30 Å; their poses drift
-where views are preferred. Every variant starts from the drifted poses, or from the true ones, and knows neither
-truth nor reference. Needs RELION and gemmi. Prints one line for each result, and writes them to results.jsonl.
+Cases are particles that RELION projects, refined by RELION alone from the truth at 30 Å; their poses
+drift where views are preferred. Every variant starts from the drifted poses, or from the true ones, and
+knows neither truth nor reference. Needs RELION and gemmi. Prints one line for each result, and writes them
+to results.jsonl.
 """
 
 from __future__ import annotations

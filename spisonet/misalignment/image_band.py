@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 COARSEST_RESOLUTION_ANGSTROM = 60.0
 MEMORY_BYTES = 1_300_000_000  # of coefficients that are kept; those of more particles are read each time
-POINTS_PER_BATCH = 500_000
+POINTS_PER_BATCH = 250_000
 BYTES_PER_COEFFICIENT = 8
 
 

@@ -60,9 +60,9 @@ def test_inner_product_is_that_with_what_add_adds():
     values = torch.randn(50, dtype=torch.complex64, generator=generator)
     weights = torch.rand(50, generator=generator)
     other = torch.randn((grid.size, 3), generator=generator)
-    table = torch.zeros((grid.size, 3))
-    grid.add(table, points, values, weights)
-    expected = float((table * other).sum())
+    columns = torch.zeros((3, grid.size))
+    grid.add(columns, points, values, weights)
+    expected = float((columns.T * other).sum())
     assert float(grid.inner_product(other, points, values, weights)) == pytest.approx(expected, rel=1e-4)
 
 
