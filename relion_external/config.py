@@ -13,6 +13,10 @@ from spisonet.io.config import CommandConfig, CommandLine
 Positional = CommandLine(positional=True)
 
 
+PARTICLES_FILE, REFERENCE_FILE = "particles.star", "reference.mrc"
+HALF_MAP_FILE = "run_half{half}_class001_unfil.mrc"  # a name that RELION's PostProcess accepts
+
+
 class InstallJobsConfig(CommandConfig):
     """Install job templates (job.star) of the External jobs, and a SLURM script, in a RELION project."""
 

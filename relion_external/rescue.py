@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from relion_external.config import HALF_MAP_FILE, PARTICLES_FILE, REFERENCE_FILE
 from relion_external.finished_refinement import FinishedRefinement, read_finished_refinement
 from relion_external.preflight import EXECUTABLE, VARIABLE
 from relion_external.refinement import option_value
@@ -55,8 +56,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("spisonet")
 
-PAGE_FILE, PARTICLES_FILE, REFERENCE_FILE = "report.html", "particles.star", "reference.mrc"
-HALF_MAP_FILE = "run_half{half}_class001_unfil.mrc"  # a name that RELION's PostProcess accepts
+PAGE_FILE = "report.html"
 OUTPUTS = (PAGE_FILE, PARTICLES_FILE, REFERENCE_FILE, *(HALF_MAP_FILE.format(half=half) for half in (1, 2)))
 CORRECTED = "The poses have drifted; they were corrected."
 NOT_FOUND = "No drift of the poses was found."

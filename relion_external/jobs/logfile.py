@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib.backends.backend_pdf import PdfPages
 
+from relion_external.config import RescueConfig
 from spisonet import __version__
 from spisonet.analysis.config import DiagnoseConfig, Fsc3dConfig, Fsd3dConfig
 from spisonet.analysis.fsc_metrics import NOT_REACHED
@@ -113,9 +114,8 @@ def _(config: DiagnoseConfig) -> Contents:
     found = _json(config.output_dir / "diagnosis.json")
     reasons = {f"Reason {number}": text for number, text in enumerate(found["reasons"], start=1)}
     metadata = {"Half maps": f"{config.h}, {config.h2}", "Strategy": found["recommendation"], **reasons}
-    return Contents(
-        "Diagnosis", metadata, [draw_picture_page(config.output_dir / "diagnosis_directions.png")]
-    )
+    figures = [config.output_dir / f"diagnosis_{name}.png" for name in ("directions", "pose_drift")]
+    return Contents("Diagnosis", metadata, [draw_picture_page(path) for path in figures if path.is_file()])
 
 
 @contents_of.register
@@ -167,6 +167,22 @@ def _(config: Fsd3dConfig) -> Contents:
     page = draw_sampling_page(read_volume(config.o).data, SAMPLING_TITLE)
     metadata = {"Particles": str(config.star_file), "Symmetry": config.sym.upper()}
     return Contents("Fourier sampling density", metadata, [page])
+
+
+@contents_of.register
+def _(config: RescueConfig) -> Contents:
+    found = _json(config.o / "report.json")
+    drift = found["drift"]
+    metadata = {
+        "Refinement": str(config.job),
+        "Result": "poses corrected" if found["is_corrected"] else "no drift of the poses was found",
+        "Most likely collective motion": f"{drift['motion_degrees']:.1f}° rms",
+        "Rise of the log-likelihood by it": f"{drift['rise_per_particle']:.2f} ± "
+        f"{drift['rise_standard_error']:.2f} per particle",
+    }
+    metadata |= {f"To go on, line {number}": line for number, line in enumerate(found["commands"], start=1)}
+    pages = [draw_picture_page(config.o / name, text) for name, text in found["figures"].items()]
+    return Contents("Correction of drifted poses", metadata, pages)
 
 
 @contents_of.register

@@ -12,6 +12,9 @@ import pytest
 import starfile
 
 from relion_external.finished_refinement import read_finished_refinement
+from relion_external.jobs.definitions import JOBS
+from relion_external.jobs.folder import NodeType
+from relion_external.jobs.run import main as run_job
 from spisonet.commands.main import main
 from spisonet.errors import SpisonetError
 from spisonet.io.mrc import read_volume
@@ -80,20 +83,38 @@ def test_drifted_poses_are_corrected_and_written_with_maps_and_commands(project,
         assert word not in refine
     record = json.loads((out / "job.json").read_text(encoding="utf-8"))
     assert (record["status"], record["drift"]["is_detected"]) == ("finished", True)
+    nodes = [(node.name, node.type) for node in JOBS["rescue"].nodes(out)]
+    assert nodes[:3] == [
+        ("run_half1_class001_unfil.mrc", NodeType.HALF_MAP),
+        ("run_half2_class001_unfil.mrc", NodeType.HALF_MAP),
+        ("particles.star", NodeType.PARTICLES),
+    ]
     # The same folder is not used again.
     with pytest.raises(SystemExit):
         main(["relion", "rescue", str(JOB), "--o", "out", *OPTIONS])
     assert "nothing is overwritten" in capsys.readouterr().err
 
 
-def test_true_poses_are_not_changed(tmp_path, monkeypatch, capsys):
+def test_an_external_job_does_not_change_true_poses(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     write_refined_project(tmp_path, 0.0)
-    main(["relion", "rescue", str(JOB), "--o", "out", *OPTIONS])
-    assert "no drift of the poses was found" in capsys.readouterr().out
-    assert "No drift of the poses was found" in Path("out/report.html").read_text(encoding="utf-8")
-    assert not list(Path("out").glob("*.mrc")) + list(Path("out").glob("*.star"))
-    assert not json.loads(Path("out/report.json").read_text(encoding="utf-8"))["is_corrected"]
+    out = Path("External/job003")
+    out.mkdir(parents=True)
+    words = ["--o", f"{out}/", "--in_3dref", str(JOB / "run_class001.mrc"), "--resolution", "18", "--j", "1"]
+    (JOB / "run_class001.mrc").touch()
+    with pytest.raises(SystemExit) as left:
+        run_job("rescue", words)
+    shown = capfd.readouterr().out
+    assert left.value.code == 0
+    assert (out / "RELION_JOB_EXIT_SUCCESS").is_file()
+    assert f"spisonet.py relion rescue {JOB} --o {out}" in shown
+    assert "no drift of the poses was found" in shown
+    assert "No drift of the poses was found" in (out / "report.html").read_text(encoding="utf-8")
+    assert not list(out.glob("*.mrc"))
+    assert not (out / "particles.star").exists()
+    assert not json.loads((out / "report.json").read_text(encoding="utf-8"))["is_corrected"]
+    assert JOBS["rescue"].nodes(out) == []
+    assert (out / "logfile.pdf").read_bytes().startswith(b"%PDF")
 
 
 def change(column: str, values: object) -> None:
