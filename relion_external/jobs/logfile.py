@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from dataclasses import dataclass
 from functools import singledispatch
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from spisonet import __version__
 from spisonet.analysis.config import DiagnoseConfig, Fsc3dConfig, Fsd3dConfig
 from spisonet.analysis.fsc_metrics import NOT_REACHED
 from spisonet.anisotropy.config import ReconstructConfig
-from spisonet.commands.registry import SPISONET
+from spisonet.commands.registry import command_line
 from spisonet.figures.captions import CORRECTION
 from spisonet.figures.pages import (
     draw_amplitudes_page,
@@ -26,7 +25,6 @@ from spisonet.figures.pages import (
 from spisonet.figures.slices import draw_slices
 from spisonet.fourier.map_filters_config import AngularWhitenConfig, CombineMapConfig, WhiteningConfig
 from spisonet.io.atomic import atomic_path
-from spisonet.io.config import command_words
 from spisonet.io.mrc import read_volume
 from spisonet.io.run_record import read_job_record
 from spisonet.io.tomogram_table import TomogramTable
@@ -81,8 +79,7 @@ def write_logfile(path: Path, config: CommandConfig) -> None:
         Configuration of the command.
     """
     contents = contents_of(config)
-    program = "spisonet.py" if type(config) in SPISONET else "isonet.py"
-    rows = contents.metadata | {"Command": shlex.join([program, *command_words(config)])}
+    rows = contents.metadata | {"Command": command_line(config)}
     with atomic_path(path) as temporary, PdfPages(temporary) as pdf:
         pdf.savefig(draw_text_page(contents.title, rows, f"spisonet {__version__}"))
         for page in contents.pages:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shlex
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -26,11 +25,11 @@ from spisonet.analysis.half_maps import checked_limit_resolution, read_half_maps
 from spisonet.analysis.orientation_diagnostics import diagnose
 from spisonet.analysis.particle_views import read_views
 from spisonet.analysis.recommendation import recommend
+from spisonet.commands.registry import command_line
 from spisonet.errors import SpisonetError
 from spisonet.figures.style import save_figure
 from spisonet.geometry.sphere import geodesic_sphere
 from spisonet.io.atomic import prepare_output_file, write_json
-from spisonet.io.config import command_words
 from spisonet.io.labels import FSC_3D, SAMPLING_DENSITY, label_with_tokens
 from spisonet.io.mrc import Volume, write_volume
 from spisonet.report.diagnosis import diagnosis_section
@@ -266,8 +265,7 @@ def run_diagnose(config: DiagnoseConfig) -> None:
     }
     write_json(page.with_suffix(".json"), record | section.numbers)
     notes = [warning(COUPLED_INPUT)] if maps.coupled else []
-    command_line = shlex.join(["spisonet.py", *command_words(config)])
-    how = paragraph(f"spisonet {__version__}, by this command:") + code_block(command_line)
+    how = paragraph(f"spisonet {__version__}, by this command:") + code_block(command_line(config))
     write_page(page, f"spisonet: {config.h}", "Diagnosis", *notes, section.html, how)
     if maps.coupled:
         log.warning(COUPLED_INPUT)
