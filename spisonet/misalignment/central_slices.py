@@ -20,7 +20,7 @@ from torch.nn import functional
 if TYPE_CHECKING:
     from torch import Tensor
 
-MARGIN = 2  # table voxels beyond the largest radius
+MARGIN = 2  # table voxels beyond the outermost shell: half a shell, and a neighbour
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class SliceTable:
     box : int
         Edge of the map in voxels.
     radius : int
-        Largest radius of slices, in Fourier voxels of the map.
+        Outermost shell of slices, less than that at Nyquist; points are less than half a voxel beyond it.
     padding : int
         Table voxels per Fourier voxel of the map.
     device : torch.device
