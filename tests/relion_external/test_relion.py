@@ -32,6 +32,7 @@ SMALL = {
     "ISONET_FILTER_BASE": "4",
     "ISONET_CUBE_SIZE": "16",
     "ISONET_DEVICE": "cpu",
+    "ISONET_POSE_DRIFT": "False",
 }
 COMMON = (
     "--i particles.star --ref ref.mrc --ini_high 40 --firstiter_cc --dont_combine_weights_via_disc --pool 20 "
