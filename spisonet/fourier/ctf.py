@@ -103,20 +103,26 @@ class AstigmaticCtf:
         Mindell & Grigorieff (2003) J. Struct. Biol. 142, 334-347, eq. 2-5.
         """
         x, y = np.asarray(frequencies_per_angstrom, dtype=np.float64).T
-        square, twice_angle = x**2 + y**2, 2 * np.arctan2(y, x)
-
-        def column(values: NDArray[np.float64]) -> NDArray[np.float64]:
-            return values[:, None]
-
-        mean = column(self.defocus_u_angstrom + self.defocus_v_angstrom) / 2
-        deviation = column(self.defocus_u_angstrom - self.defocus_v_angstrom) / 2
-        defocus = mean + deviation * np.cos(twice_angle - 2 * np.radians(column(self.defocus_angle_degrees)))
-        wavelength, cs = column(wavelength_angstrom(self.voltage_kilovolt)), 1e7 * column(self.cs_millimetre)
-        amplitude_phase = np.arcsin(column(self.amplitude_contrast))
-        phase = np.pi * (wavelength * defocus * square - 0.5 * wavelength**3 * cs * square**2)
-        ctf = np.sin(phase + np.radians(column(self.phase_shift_degrees)) + amplitude_phase)
-        envelope = column(self.scale) * np.exp(-column(self.b_factor) * square / 4)
-        return np.asarray(ctf * envelope, dtype=np.float32)
+        square = x**2 + y**2
+        # The phase is a sum of five functions of the frequency, with coefficients for each image.
+        functions = np.stack([square, x**2 - y**2, 2 * x * y, square**2, np.ones_like(square)])
+        mean = (self.defocus_u_angstrom + self.defocus_v_angstrom) / 2
+        deviation = (self.defocus_u_angstrom - self.defocus_v_angstrom) / 2
+        twice_angle = 2 * np.radians(self.defocus_angle_degrees)
+        wavelength, cs = wavelength_angstrom(self.voltage_kilovolt), 1e7 * self.cs_millimetre
+        constant = np.radians(self.phase_shift_degrees) + np.arcsin(self.amplitude_contrast)
+        coefficients = [
+            np.pi * wavelength * mean,
+            np.pi * wavelength * deviation * np.cos(twice_angle),
+            np.pi * wavelength * deviation * np.sin(twice_angle),
+            -0.5 * np.pi * wavelength**3 * cs,
+            constant,
+        ]
+        ctf = np.sin((np.stack(coefficients, axis=1) @ functions).astype(np.float32))
+        ctf *= self.scale[:, None].astype(np.float32)
+        if self.b_factor.any():
+            ctf *= np.exp(-self.b_factor[:, None] * square / 4).astype(np.float32)
+        return np.asarray(ctf)
 
 
 def wavelength_angstrom(voltage_kilovolt: ArrayLike) -> NDArray[np.float64]:

@@ -20,7 +20,7 @@ from torch.nn import functional
 if TYPE_CHECKING:
     from torch import Tensor
 
-MARGIN = 2  # table voxels beyond the largest radius
+MARGIN = 2  # table voxels beyond the outermost shell: half a shell, and a neighbour
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class SliceTable:
     box : int
         Edge of the map in voxels.
     radius : int
-        Largest radius of slices, in Fourier voxels of the map.
+        Outermost shell of slices, less than that at Nyquist; points are less than half a voxel beyond it.
     padding : int
         Table voxels per Fourier voxel of the map.
     device : torch.device
@@ -111,12 +111,12 @@ class SliceTable:
         found = functional.embedding_bag(rows, table, per_sample_weights=weights, mode="sum")
         return torch.complex(found[:, 0], found[:, 1] * sign)
 
-    def add(self, table: Tensor, points: Tensor, values: Tensor, weights: Tensor) -> None:
-        """Add values at points to a table ``(size, 3)`` of real and imaginary part, and weight.
+    def add(self, columns: Tensor, points: Tensor, values: Tensor, weights: Tensor) -> None:
+        """Add values at points to columns ``(3, size)`` of a table: real and imaginary part, and weight.
 
         Parameters
         ----------
-        table : Tensor
+        columns : Tensor
             Changed in place.
         points : Tensor
             ``(m, 3)``.
@@ -127,8 +127,8 @@ class SliceTable:
         """
         rows, parts, sign = self.corners(points)
         flat = rows.reshape(-1)
-        for column, value in enumerate((values.real, values.imag * sign, weights)):
-            table[:, column].scatter_add_(0, flat, (parts * value[:, None]).reshape(-1))
+        for column, value in zip(columns, (values.real, values.imag * sign, weights), strict=True):
+            column.scatter_add_(0, flat, (parts * value[:, None]).reshape(-1))
 
     def inner_product(self, table: Tensor, points: Tensor, values: Tensor, weights: Tensor) -> Tensor:
         """Return the inner product of a table ``(size, 3)`` with what `add` would add."""

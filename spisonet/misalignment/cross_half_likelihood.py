@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from spisonet.misalignment.half_map_model import HalfMapModel
     from spisonet.misalignment.image_band import Poses
 
-MIN_CTF_SQUARED = 1e-3
-
 
 @dataclass(frozen=True)
 class CrossHalfLikelihood:
@@ -131,9 +129,9 @@ def cross_half_likelihood(
         derivative += _through_maps(model, poses, inserted)
         gradient = _by_rotation_vectors(poses, derivative)
     return CrossHalfLikelihood(
-        by_particle=by_particle.double().cpu().numpy(),
-        gain_by_shell=gains.double().sum(dim=0).cpu().numpy(),
-        fsc=fsc.double().cpu().numpy(),
+        by_particle=by_particle.cpu().double().numpy(),
+        gain_by_shell=gains.cpu().double().sum(dim=0).numpy(),
+        fsc=fsc.cpu().double().numpy(),
         half_maps=maps.detach().cpu().numpy(),
         gradient=gradient,
     )
@@ -154,28 +152,25 @@ def _products(
         mine = band.in_half_set(batch, half + 1)
         values = model.grid.values(tables[1 - half], points[mine].reshape(-1, 3))
         projections = projections.index_put((mine,), values.reshape(len(mine), -1))
-    if band.particles.premultiplied:
-        # With x' = CTF x: <x, CTF p> = <x', p>; where the CTF is almost 0, x' says nothing about x.
-        cross, observed = images.conj() * projections, images.abs() ** 2 / (ctf**2).clamp(min=MIN_CTF_SQUARED)
-    else:
-        cross, observed = images.conj() * projections * ctf, images.abs() ** 2
-    terms = torch.stack([cross.real, (projections.abs() * ctf) ** 2, observed])
+    projections = projections * ctf
+    terms = torch.stack([(images.conj() * projections).real, projections.abs() ** 2, images.abs() ** 2])
     sums = torch.zeros((*terms.shape[:2], band.last + 1), device=band.device)
     return sums.index_add(2, band.shells, 2 * terms)
 
 
 def _fit_shells(model: HalfMapModel, products: Tensor) -> _ShellModel:
-    band, particles = model.band, model.band.particles
-    groups = torch.from_numpy(particles.optics_groups * 2 + particles.half_sets - 1).to(band.device)
+    band = model.band
+    groups = band.noise_groups.cpu()  # not every device has double precision
     n_groups = int(groups.max()) + 1
-    counts = 2 * torch.bincount(band.shells, minlength=band.last + 1)
-    zeros = torch.zeros((3, n_groups, band.last + 1), device=band.device, dtype=torch.float64)
-    cross, power, observed = zeros.index_add(1, groups, products.double())
+    counts = 2 * torch.bincount(band.shells.cpu(), minlength=band.last + 1)
+    zeros = torch.zeros((3, n_groups, band.last + 1), dtype=torch.float64)
+    cross, power, observed = zeros.index_add(1, groups, products.cpu().double())
     n_coefficients = (torch.bincount(groups, minlength=n_groups)[:, None] * counts).clamp(min=1)
     scale = cross / power.clamp(min=SMALLEST)
     noise = ((observed - scale * cross) / n_coefficients).clamp(min=SMALLEST)
     null = (observed / n_coefficients).clamp(min=SMALLEST)
-    return _ShellModel(scale.float(), noise.float(), null.float(), groups, counts.float(), band.first)
+    scale, noise, null, counts = (values.float().to(band.device) for values in (scale, noise, null, counts))
+    return _ShellModel(scale, noise, null, band.noise_groups, counts, band.first)
 
 
 def _through_projections(
@@ -220,5 +215,5 @@ def _gradient_of(tensor: Tensor) -> Tensor:
 
 def _by_rotation_vectors(poses: Poses, derivative: Tensor) -> NDArray[np.float64]:
     """Convert derivatives by matrices A to those by rotation vectors w of the views: A changes by -A [w]."""
-    product = poses.rotations.transpose(0, 2, 1) @ derivative.double().cpu().numpy()
+    product = poses.rotations.transpose(0, 2, 1) @ derivative.cpu().double().numpy()
     return np.stack([product[:, i, j] - product[:, j, i] for i, j in ((1, 2), (2, 0), (0, 1))], axis=1)

@@ -63,7 +63,7 @@ class HalfMapModel:
         self.band = band
         self.box = min(particles.box, 2 * (band.last + BOX_MARGIN))
         self.voxel_size_angstrom = band.length_angstrom / self.box
-        self.grid = SliceTable(self.box, band.last + 1, PADDING, band.device)
+        self.grid = SliceTable(self.box, band.last, PADDING, band.device)
         self.symmetry = band.tensor(symmetry_rotations(sym))
         self.mask = torch.ones((self.box,) * 3, device=band.device)
         if mask is not None:
@@ -81,20 +81,20 @@ class HalfMapModel:
 
     def insert(self, poses: Poses) -> Tensor:
         """Sum the images of each half set into a table ``(2, size, 3)``: CTF times image, and CTF squared."""
-        tables = torch.zeros((2, self.grid.size, 3), device=self.band.device)
+        columns = torch.zeros((2, 3, self.grid.size), device=self.band.device)
         for batch in self.band.batches():
             points = slice_points(self.band.tensor(poses.rotations[batch]), self.band.plane)
             data, weight = self.inserted(batch, poses)
             for half in (0, 1):
                 mine = self.band.in_half_set(batch, half + 1)
                 values = data[mine].reshape(-1), weight[mine].reshape(-1)
-                self.grid.add(tables[half], points[mine].reshape(-1, 3), *values)
-        return tables
+                self.grid.add(columns[half], points[mine].reshape(-1, 3), *values)
+        return columns.transpose(1, 2).contiguous()
 
     def inserted(self, batch: NDArray[np.intp], poses: Poses) -> tuple[Tensor, Tensor]:
-        """Return CTF times image and CTF squared, each ``(n, m)``; premultiplied images are kept."""
-        ctf, images = self.band.ctf(batch), self.band.coefficients(batch, poses)
-        return images if self.band.particles.premultiplied else images * ctf, ctf**2
+        """Return CTF times image and CTF squared, each ``(n, m)``."""
+        ctf = self.band.ctf(batch)
+        return self.band.coefficients(batch, poses) * ctf, ctf**2
 
     def half_maps(self, tables: Tensor) -> Tensor:
         """Reconstruct the unfiltered half maps ``(2, box, box, box)`` from the tables of `insert`."""

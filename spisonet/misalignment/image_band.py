@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
 
 COARSEST_RESOLUTION_ANGSTROM = 60.0
 MEMORY_BYTES = 1_300_000_000  # of coefficients that are kept; those of more particles are read each time
-POINTS_PER_BATCH = 500_000
+POINTS_PER_BATCH = 250_000
 BYTES_PER_COEFFICIENT = 8
+MIN_CTF = 0.03  # premultiplied images say nothing where the CTF is almost 0
 
 
 @dataclass(frozen=True)
@@ -114,8 +116,11 @@ class ImageBand:
             yield np.arange(start, min(start + size, len(self)))
 
     def coefficients(self, batch: NDArray[np.intp], poses: Poses) -> Tensor:
-        """Return the coefficients ``(n, m)`` of consecutive particles, centred."""
+        """Return the coefficients ``(n, m)`` of consecutive particles, centred, not multiplied by the CTF."""
         transforms = self._transforms(batch) if self._kept is None else self._kept[batch[0] : batch[-1] + 1]
+        if self.particles.premultiplied:
+            ctf = self.ctf(batch)
+            transforms = torch.where(ctf.abs() > MIN_CTF, transforms / ctf, 0)
         return transforms * self.phases(self.tensor(poses.origins_angstrom[batch]))
 
     def phases(self, shifts_angstrom: Tensor) -> Tensor:
@@ -126,6 +131,12 @@ class ImageBand:
     def ctf(self, batch: NDArray[np.intp]) -> Tensor:
         """CTFs ``(n, m)`` of particles."""
         return self.tensor(self.particles.ctf.subset(batch).at(self._frequencies_per_angstrom))
+
+    @cached_property
+    def noise_groups(self) -> Tensor:
+        """``(n,)`` number of the noise spectrum of each particle: one for each half set and optics group."""
+        numbers = self.particles.optics_groups * 2 + self.particles.half_sets - 1
+        return torch.from_numpy(numbers).to(self.device)
 
     def in_half_set(self, batch: NDArray[np.intp], number: int) -> Tensor:
         """Return the indices within a batch of the particles of half set 1 or 2."""

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from spisonet.geometry.rotations import random_rotations, rotation_vector_matrices
 from spisonet.misalignment.central_slices import slice_points
-from spisonet.misalignment.half_map_model import SMALLEST, shell_sums
+from spisonet.misalignment.half_map_model import SMALLEST
 from spisonet.misalignment.image_band import Poses
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 SHIFTS_PER_AXIS = 5
 SHIFT_STEP_OF_RESOLUTION = 0.12  # of the finest resolution
 ROTATION_STEP_OF_SHELL = 0.8  # of the angle of one Fourier voxel at the end of the band
-MIN_CTF = 0.03
 STEP_FACTORS = (1.0, 1.0, 1.0, 1.0, 0.5, 0.5)  # of the iterations
 
 
@@ -96,9 +95,8 @@ def _iteration(
             chosen = batch[mine.cpu().numpy()]
             candidates = torch.einsum("kij,njl->nkil", turns_on_device, band.tensor(rotations[chosen]))
             values, variance = _candidates(model, candidates, tables[number])
-            linear, quadratic = (weights[number, power][band.shells] for power in (0, 1))
-            filters = 1.0 if band.particles.premultiplied else ctf[mine]
-            weighted = images[mine] * filters * linear
+            linear, quadratic = weights[:, band.noise_groups[batch[0] + mine]][..., band.shells]
+            weighted = images[mine] * ctf[mine] * linear
             cross = torch.einsum("nm,sm,nkm->nsk", weighted.conj(), phases.conj(), values).real
             power = values.abs() ** 2 + variance if reference_variance else values.abs() ** 2
             power = torch.einsum("nkm,nm->nk", power, ctf[mine] ** 2 * quadratic)
@@ -119,27 +117,27 @@ def _candidates(model: HalfMapModel, rotations: Tensor, table: Tensor) -> tuple[
 
 
 def _weights(model: HalfMapModel, poses: Poses, tables: Tensor) -> Tensor:
-    """Return ``a / s2`` and ``a^2 / s2`` of each half set and shell, ``(2, 2, last + 1)``."""
+    """Return ``a / s2`` and ``a^2 / s2`` of noise groups and shells, ``(2, groups, last + 1)``."""
     band = model.band
-    sums = torch.zeros((2, 3, band.last + 1), device=band.device)
-    counts = torch.zeros((2, 1), device=band.device)
+    n_groups, n_shells = int(band.noise_groups.max()) + 1, band.last + 1
+    sums = torch.zeros((3, n_groups, n_shells), device=band.device)
     for batch in band.batches():
         images, ctf = band.coefficients(batch, poses), band.ctf(batch)
+        points = slice_points(band.tensor(poses.rotations[batch]), band.plane)
         for number in (0, 1):
             mine = band.in_half_set(batch, number + 1)
-            points = slice_points(band.tensor(poses.rotations[batch]), band.plane)[mine]
-            values = model.grid.values(tables[number, :, :2].contiguous(), points.reshape(-1, 3))
-            projections = values.reshape(len(mine), -1) * ctf[mine]
-            if band.particles.premultiplied:
-                whitened = images[mine] * torch.where(ctf[mine].abs() > MIN_CTF, 1 / ctf[mine], 0)
-            else:
-                whitened = images[mine]
-            terms = (whitened.conj() * projections).real, projections.abs() ** 2, whitened.abs() ** 2
-            for index, term in enumerate(terms):
-                sums[number, index] += shell_sums(term.sum(dim=0), band.shells)
-            counts[number] += len(mine)
-    cross, power, observed = sums.unbind(dim=1)
-    per_image = torch.bincount(band.shells, minlength=band.last + 1)
+            values = model.grid.values(tables[number, :, :2].contiguous(), points[mine].reshape(-1, 3))
+            projections, observed = values.reshape(len(mine), -1) * ctf[mine], images[mine]
+            terms = torch.stack(
+                [(observed.conj() * projections).real, projections.abs() ** 2, observed.abs() ** 2]
+            )
+            by_shell = torch.zeros((3, len(mine), n_shells), device=band.device)
+            by_shell = by_shell.index_add(2, band.shells, terms)
+            sums = sums.index_add(1, band.noise_groups[batch[0] + mine], by_shell)
+    cross, power, total = sums
+    counts = torch.bincount(band.noise_groups, minlength=n_groups)[:, None] * torch.bincount(
+        band.shells, minlength=n_shells
+    )
     scale = cross / power.clamp(min=SMALLEST)
-    noise = ((observed - scale * cross) / (counts * per_image).clamp(min=1)).clamp(min=SMALLEST)
-    return torch.stack([scale / noise, scale**2 / noise], dim=1)
+    noise = ((total - scale * cross) / counts.clamp(min=1)).clamp(min=SMALLEST)
+    return torch.stack([scale / noise, scale**2 / noise])

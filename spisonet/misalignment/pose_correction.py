@@ -11,6 +11,8 @@ from spisonet.misalignment.local_refinement import refine_locally
 from spisonet.misalignment.motion_search import MotionFit, find_motion, standard_error
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from spisonet.misalignment.half_map_model import HalfMapModel
     from spisonet.misalignment.image_band import Poses
 
@@ -81,6 +83,8 @@ def correct_poses(
     seed: int = 0,
     max_rounds: int = MAX_ROUNDS,
     local_refinement: bool = True,
+    first_motion: MotionFit | None = None,
+    after_round: Callable[[], None] = lambda: None,
 ) -> PoseCorrection:
     """Correct the poses of a refinement that has drifted.
 
@@ -99,8 +103,12 @@ def correct_poses(
         Largest number of rounds.
     local_refinement : bool
         Whether to refine poses locally after each motion.
+    first_motion : MotionFit, optional
+        Result of `find_motion` from these poses, if it is known.
+    after_round : callable
+        Called at the end of each round.
     """
-    motion = first_motion = find_motion(model, poses)
+    motion = first_motion = find_motion(model, poses) if first_motion is None else first_motion
     best, best_poses = motion.before, poses
     rounds: list[CorrectionRound] = []
     rounds_without_rise = 0
@@ -128,6 +136,7 @@ def correct_poses(
         rounds_without_rise = 0 if rises else rounds_without_rise + 1
         if difference.mean() > 0:
             best, best_poses = likelihood, refined
+        after_round()
         if rounds_without_rise == PATIENCE:
             break
     return PoseCorrection(first_motion, tuple(rounds), best_poses, first_motion.before, best)

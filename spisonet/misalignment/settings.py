@@ -30,6 +30,11 @@ class MisalignmentSettings(BaseModel):
         description="Keep the initial reference at resolutions below its low-pass filter "
         "(--ini_high) [default: where views are uneven].",
     )
+    pose_drift: bool = Field(
+        True,
+        description="Measure in each iteration, on 1,000 particles, whether the poses drift; takes a few "
+        "seconds of two CPU threads beside the correction.",
+    )
     whitening: bool = Field(
         False, description="Whiten the amplitudes between WHITENING_LOW and the resolution."
     )

@@ -55,7 +55,7 @@ def gaussian_centres(symmetry_order: int = 1, n: int = 12, seed: int = 3) -> np.
 
 
 def projections(centres: np.ndarray, rotations: np.ndarray, origins_pixel: np.ndarray) -> np.ndarray:
-    """Return exact Fourier transforms ``(n, BOX, BOX // 2 + 1)`` of projections about the centre of the box."""
+    """Return exact Fourier transforms ``(n, BOX, BOX // 2 + 1)`` of projections."""
     ky, kx = np.fft.fftfreq(BOX)[:, None], np.fft.rfftfreq(BOX)[None, :]
     placed = np.einsum("nij,pj->npi", rotations[:, :2], centres) - origins_pixel[:, None]
     envelope = WIDTH**3 * (2 * np.pi) ** 1.5 * np.exp(-2 * (np.pi * WIDTH) ** 2 * (kx**2 + ky**2))

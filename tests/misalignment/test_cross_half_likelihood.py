@@ -60,9 +60,9 @@ def test_inner_product_is_that_with_what_add_adds():
     values = torch.randn(50, dtype=torch.complex64, generator=generator)
     weights = torch.rand(50, generator=generator)
     other = torch.randn((grid.size, 3), generator=generator)
-    table = torch.zeros((grid.size, 3))
-    grid.add(table, points, values, weights)
-    expected = float((table * other).sum())
+    columns = torch.zeros((3, grid.size))
+    grid.add(columns, points, values, weights)
+    expected = float((columns.T * other).sum())
     assert float(grid.inner_product(other, points, values, weights)) == pytest.approx(expected, rel=1e-4)
 
 
@@ -136,9 +136,8 @@ def test_images_multiplied_by_their_ctf_give_a_similar_likelihood(simulated, mod
     band = ImageBand(read_particle_images(tmp_path / "run_data.star"), FINEST, CPU)
     premultiplied = HalfMapModel(band, simulated.mask, "C3")
     poses = Poses.of(particles)
-    assert torch.allclose(premultiplied.insert(poses), model.insert(poses), atol=1e-3)
     found, expected = cross_half_likelihood(premultiplied, poses), cross_half_likelihood(model, poses)
-    assert found.mean == pytest.approx(expected.mean, rel=0.3)
+    assert found.mean == pytest.approx(expected.mean, rel=0.02)
 
 
 @needs_relion
@@ -192,6 +191,14 @@ def _run(folder: Path, command: str) -> None:
 def _read(path: Path) -> np.ndarray:
     with mrcfile.open(path, permissive=True) as file:
         return np.array(file.data, dtype=np.float32)
+
+
+def test_the_band_may_end_one_shell_before_nyquist(simulated):
+    particles = read_particle_images(simulated.star)
+    band = ImageBand(particles, 2 * PIXEL, CPU)
+    assert band.last == BOX // 2 - 1
+    result = cross_half_likelihood(HalfMapModel(band, simulated.mask, "C3"), Poses.of(particles))
+    assert np.isfinite(result.mean)
 
 
 def test_rotation_vectors_turn_views_in_the_frame_of_the_map():
