@@ -25,7 +25,7 @@ from spisonet.io.mrc import Volume, read_volume, write_volume
 from spisonet.io.run_record import recorded
 from spisonet.io.stages import StageProgress
 from spisonet.learning.devices import choose_devices, use_cpu_threads
-from spisonet.learning.launcher import out_of_memory_error
+from spisonet.learning.memory import is_out_of_memory
 from spisonet.misalignment.drift_measurement import (
     drift_of_motion,
     model_of_subset,
@@ -108,11 +108,14 @@ def run_rescue(config: RescueConfig) -> None:
                 f"{path} exists; choose a new output folder with --o, nothing is overwritten.", field="o"
             )
     _require_prediction(inputs, config.seed)
-    maps = reconstruct_half_maps(particles, before, inputs.sym, inputs.device)
-    fsc = _fsc(maps, inputs, config.ncpus)
-    finest, reason = _finest_resolution(config, fsc)
-    band = ImageBand(particles, finest, inputs.device)
-    model = HalfMapModel(band, inputs.mask, inputs.sym)
+    try:
+        maps = reconstruct_half_maps(particles, before, inputs.sym, inputs.device)
+        fsc = _fsc(maps, inputs, config.ncpus)
+        finest, reason = _finest_resolution(config, fsc)
+        band = ImageBand(particles, finest, inputs.device)
+        model = HalfMapModel(band, inputs.mask, inputs.sym)
+    except (RuntimeError, MemoryError) as error:
+        raise _out_of_memory(error) from error
     log.info(
         "%s particles of %s, symmetry %s, mask %s. Band: %.0f to %.1f Å (%s).",
         f"{len(particles):,}",
@@ -124,7 +127,7 @@ def run_rescue(config: RescueConfig) -> None:
         reason,
     )
     prepare_output_folder(config.o)
-    with recorded(config, config.o, out_of_memory_error(inputs.device)) as result:
+    with recorded(config, config.o, _out_of_memory) as result:
         with StageProgress("rescue", "collective motion", 1, "searches") as progress:
             motion = find_motion(model, before)
             progress.advance()
@@ -145,6 +148,15 @@ def run_rescue(config: RescueConfig) -> None:
             )
         del model, band
         _write_results(config, inputs, drift, correction, maps, fsc)
+
+
+def _out_of_memory(error: Exception) -> Exception:
+    """Return the error to raise for one that ends the run."""
+    if not is_out_of_memory(error):
+        return error
+    return SpisonetError(
+        "The device is out of memory: use --device cpu, or particles in a smaller box.", code="out_of_memory"
+    )
 
 
 def _read_inputs(config: RescueConfig) -> _Inputs:

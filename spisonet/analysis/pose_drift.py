@@ -74,8 +74,8 @@ class PoseDrift:
         if self.is_detected:
             return f"{measured}: the poses have drifted."
         return (
-            f"{measured}: no drift of the poses was found (a drift from {self.smallest_drift_degrees:g}° and "
-            f"{SIGNIFICANT:g} standard errors on)."
+            f"{measured}: no drift of the poses was found (a drift from {self.smallest_drift_degrees:.1f}° "
+            f"and {SIGNIFICANT:g} standard errors on)."
         )
 
     @property

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 FEWEST_PARTICLES = 100
 COARSE_STAGES = ((2,),)  # which find a drift; finer motions only complete it
+# In simulations true poses moved by up to 0.7 degrees in a band to 15 Å and 1.1 degrees in one to 25 Å; where
+# the band ends earlier, the smallest motion that is called a drift grows in proportion.
+MOTION_BAND_ANGSTROM = 15.0
 SIGNIFICANT = 3.0  # standard errors by which poses have to predict their images better than other poses do
 
 
@@ -137,13 +140,14 @@ def drift_of_motion(model: HalfMapModel, motion: MotionFit, n_listed: int) -> Po
     """
     band = model.band
     curve = likelihood_curve(model, motion.start, motion.vectors)
+    finest = band.length_angstrom / band.last
     return PoseDrift(
         n_particles=len(band),
         n_listed=n_listed,
         coarsest_angstrom=band.length_angstrom / band.first,
-        finest_angstrom=band.length_angstrom / band.last,
+        finest_angstrom=finest,
         motion_degrees=motion.rms_degrees,
-        smallest_drift_degrees=MOTION_DEGREES,
+        smallest_drift_degrees=MOTION_DEGREES * max(1.0, finest / MOTION_BAND_ANGSTROM),
         log_likelihood=motion.before.mean,
         fractions=curve.fractions,
         rise=curve.rise,

@@ -51,6 +51,8 @@ class HalfMapModel:
         ``(box, box, box)`` values of 0 to 1.
     sym : str
         Point group.
+    padding : int
+        Of the interpolation in Fourier space.
 
     Raises
     ------
@@ -58,12 +60,14 @@ class HalfMapModel:
         If the mask has another box than the images, or the point group is unknown.
     """
 
-    def __init__(self, band: ImageBand, mask: NDArray[np.float32] | None, sym: str) -> None:
+    def __init__(
+        self, band: ImageBand, mask: NDArray[np.float32] | None, sym: str, padding: int = PADDING
+    ) -> None:
         particles = band.particles
         self.band = band
         self.box = min(particles.box, 2 * (band.last + BOX_MARGIN))
         self.voxel_size_angstrom = band.length_angstrom / self.box
-        self.grid = SliceTable(self.box, band.last, PADDING, band.device)
+        self.grid = SliceTable(self.box, band.last, padding, band.device)
         self.symmetry = band.tensor(symmetry_rotations(sym))
         self.mask = torch.ones((self.box,) * 3, device=band.device)
         if mask is not None:

@@ -10,7 +10,8 @@ from spisonet.errors import SpisonetError
 from spisonet.geometry.rotations import relion_euler_angles
 from spisonet.io.particles import ANGLES, particle_tables
 from spisonet.io.star import write_with_columns
-from spisonet.misalignment.half_map_model import HalfMapModel
+from spisonet.misalignment.central_slices import MARGIN
+from spisonet.misalignment.half_map_model import PADDING, HalfMapModel
 from spisonet.misalignment.image_band import ImageBand
 from spisonet.misalignment.particle_images import ORIGINS_ANGSTROM, ORIGINS_PIXEL
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
     from spisonet.misalignment.image_band import Poses
     from spisonet.misalignment.particle_images import ParticleImages
+
+
+LARGEST_PADDED_BOX = 256
 
 
 def require_origins(particles: ParticleImages) -> tuple[str, ...]:
@@ -62,13 +66,15 @@ def write_poses(path: Path, particles: ParticleImages, poses: Poses) -> None:
 def reconstruct_half_maps(
     particles: ParticleImages, poses: Poses, sym: str, device: torch.device
 ) -> list[NDArray[np.float32]]:
-    """Reconstruct two unfiltered half maps ``(box, box, box)``, to the second shell before Nyquist.
+    """Reconstruct two unfiltered half maps ``(box, box, box)``, to one or two shells before Nyquist.
 
-    The average density is 0. Memory: about 60 bytes per voxel of a map that is padded to twice its box.
+    The average density is 0. Boxes of more than 256 pixels are not padded, to save memory: about 60 bytes
+    for each voxel of the padded map.
     """
-    last = particles.box // 2 - 2  # the interpolation needs a margin
+    padding = PADDING if particles.box <= LARGEST_PADDED_BOX else 1
+    last = particles.box // 2 - MARGIN // padding
     finest = particles.box * particles.pixel_size_angstrom / (last + 0.01)
-    model = HalfMapModel(ImageBand(particles, finest, device), None, sym)
+    model = HalfMapModel(ImageBand(particles, finest, device), None, sym, padding)
     with torch.no_grad():
         maps = model.half_maps(model.insert(poses))
     return [half.cpu().numpy() for half in maps]

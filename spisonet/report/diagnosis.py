@@ -84,7 +84,7 @@ def _table(diagnosis: Diagnosis) -> str:
             [
                 "most likely collective motion of the poses (particle images)",
                 f"{drift.motion_degrees:.1f}° rms",
-                f"drift from {drift.smallest_drift_degrees:g}°",
+                f"drift from {drift.smallest_drift_degrees:.1f}°",
             ]
         )
     if particles is not None:
