@@ -13,6 +13,10 @@ from spisonet.io.config import CommandConfig, CommandLine
 Positional = CommandLine(positional=True)
 
 
+PARTICLES_FILE, REFERENCE_FILE = "particles.star", "reference.mrc"
+HALF_MAP_FILE = "run_half{half}_class001_unfil.mrc"  # a name that RELION's PostProcess accepts
+
+
 class InstallJobsConfig(CommandConfig):
     """Install job templates (job.star) of the External jobs, and a SLURM script, in a RELION project."""
 
@@ -35,7 +39,37 @@ class ListJobsConfig(CommandConfig):
     examples: ClassVar[tuple[str, ...]] = ("spisonet relion list-jobs",)
 
 
+class RescueConfig(CommandConfig):
+    """Measure whether the poses of a finished refinement have drifted; correct them from its particles."""
+
+    command: ClassVar[str] = "rescue"
+    examples: ClassVar[tuple[str, ...]] = (
+        "spisonet relion rescue Refine3D/job012",
+        "spisonet relion rescue Refine3D/job012 --o rescue_job012 --mask mask.mrc --resolution 12",
+    )
+
+    job: Annotated[Path, Positional] = Field(description="Folder of a Refine3D job.")
+    o: Annotated[Path, CommandLine(aliases=("-o",))] = Field(
+        Path("rescue"), description="Output folder; a new one for each run."
+    )
+    mask: Path | None = Field(None, description="Soft solvent mask [default: that of the refinement].")
+    sym: str | None = Field(None, description="Point group [default: that of the refinement].")
+    resolution: float | None = Field(
+        None,
+        gt=0,
+        description="Finest resolution in Å of the likelihood [default: where the FSC of the half maps falls "
+        "to 0.5, but not finer than 10 Å].",
+    )
+    rounds: int = Field(
+        8, ge=1, description="Largest number of rounds of a collective motion and local refinement."
+    )
+    device: str | None = Field(None, description="cpu, cuda, cuda:1 or mps [default: a GPU if there is one].")
+    seed: int = Field(0, ge=0, description="Seed of the random number generators.")
+    ncpus: int = Field(16, ge=1, description="Number of CPU threads, limited to the cores of the machine.")
+
+
 COMMANDS: dict[type[CommandConfig], str] = {
     InstallJobsConfig: "relion_external.jobs.install:run_install_jobs",
     ListJobsConfig: "relion_external.jobs.install:run_list_jobs",
+    RescueConfig: "relion_external.rescue:run_rescue",
 }

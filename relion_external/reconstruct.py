@@ -19,6 +19,7 @@ from relion_external.call import ReconstructCall, read_back_projector, read_call
 from relion_external.halves import FileLock
 from relion_external.inputs import read_inputs, settings_folders, settings_of
 from relion_external.options import PREFIX, is_strict, option_names
+from relion_external.pose_watch import PoseWatch
 from relion_external.preflight import EXECUTABLE, run_check
 from relion_external.process import end_with_parent, log_to_standard_error, run_worker
 from relion_external.refinement import Refinement, find_data_dimensionality, minres_map_of, read_refinement
@@ -116,11 +117,12 @@ def _reconstruct(call: ReconstructCall, workspace: Workspace, earlier_error: Exc
         back_projector = read_back_projector(call, refinement.data_dimensionality, refinement.minres_map)
     record = IterationRecord(call.iteration, call.half_name, call.part)
     record.metrics = {"r_max": back_projector.r_max}
-    volume = None
+    volume, watch = None, None
     try:
         if earlier_error is not None:
             raise earlier_error
         assert refinement is not None
+        watch = PoseWatch(call, refinement, settings_of(call), workspace)
         volume = _correct_in_worker(call, refinement, back_projector, workspace, record)
     except Exception as error:
         code = error.code if isinstance(error, SpisonetError) else "unexpected_error"
@@ -131,6 +133,8 @@ def _reconstruct(call: ReconstructCall, workspace: Workspace, earlier_error: Exc
         gridding = call.pixel_size_angstrom is None if refinement is None else refinement.grids
         volume = back_projector.reconstruct(gridding=gridding)
     _write_for_relion(call, volume, record)
+    if watch is not None:
+        watch.finish(record)
     _print(f"spisonet: {record.sentence()}")
     if record.status == NOT_CORRECTED:
         log.warning("%s", record.sentence())

@@ -46,6 +46,7 @@ COLUMNS = (
     ("median_view_angle_degrees", "median angle of the views from their axis / °", 1),
     ("fraction_near_axis", f"fraction within {NEAR_DEGREES:.0f}°", 3),
     ("median_view_change_degrees", "median change of the views / °", 1),
+    ("pose_motion_degrees", "most likely collective motion of the poses before / °", 1),
 )
 PANELS = (
     ("resolution_angstrom", "Resolution by RELION's FSC (Å)"),
@@ -130,6 +131,8 @@ def _collect_rows(call: ReconstructCall, workspace: Workspace) -> Rows:
         row = rows.setdefault((record.iteration, record.part), {"corrections": []})
         row["corrections"].append(record)
         row["resolution_angstrom"] = record.metrics.get("resolution_angstrom")
+        if "pose_drift" in record.metrics:
+            row["pose_motion_degrees"] = record.metrics["pose_drift"]["motion_degrees"]
     for (iteration, part), row in rows.items():
         path = workspace.direction_metrics(iteration, part)
         if path.is_file():

@@ -60,7 +60,7 @@ class IterationRecord:
         title = " ".join(word for word in (f"iteration {self.iteration}", self.half, self.part) if word)
         if self.status != CORRECTED:
             status = "skipped" if self.status == SKIPPED else "NOT corrected"
-            return f"{title}: {status}: {self.reason.rstrip('.')}."
+            return f"{title}: {status}: {self.reason.rstrip('.')}{self._poses()}."
         metrics = self.metrics
         loss = f"loss {metrics['loss']:.3g}, " if metrics.get("loss") is not None else ""
         coupled = f"; {HALVES_NOTE}" if self.halves == COUPLED else ""
@@ -69,7 +69,17 @@ class IterationRecord:
             f"{title}: corrected in {metrics['seconds']:.0f} s ({loss}{resolution:.1f} Å, "
             f"{100 * metrics['unmeasured_fraction']:.0f} % unmeasured, "
             f"{100 * metrics['inferred_fraction']:.0f} % of the power inferred at a median of "
-            f"{metrics['inferred_angle_degrees']:.0f}° from z{self._initial_reference()}{coupled})."
+            f"{metrics['inferred_angle_degrees']:.0f}° from z"
+            f"{self._initial_reference()}{coupled}){self._poses()}."
+        )
+
+    def _poses(self) -> str:
+        drift = self.metrics.get("pose_drift")
+        if drift is None:
+            return ""
+        return (
+            f"; poses: most likely collective motion {drift['motion_degrees']:.1f}° "
+            f"({drift['rise_per_particle']:+.2f} ± {drift['rise_standard_error']:.2f} per particle)"
         )
 
     def _initial_reference(self) -> str:
@@ -111,6 +121,11 @@ class Workspace:
     def result(self) -> Path:
         """JSON file of the worker: ``metrics`` and ``halves``, or ``error``."""
         return self.reference.with_suffix(".result.json")
+
+    @property
+    def pose_drift(self) -> Path:
+        """JSON file with the drift of the poses; see `relion_external.pose_watch`."""
+        return self._file(self._call.iteration, "pose_drift.result.json")
 
     @property
     def lock(self) -> Path:

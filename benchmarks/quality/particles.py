@@ -99,16 +99,16 @@ def reconstruct_particles(
     """
     truth = read_volume(folder / TRUTH)
     voxel_size = truth.voxel_size_angstrom
-    views, preferred = _draw_views(particles, rng)
-    true_poses = _poses_of_views(views, rng)
-    _write_poses(folder / PARTICLES, true_poses, truth.box, voxel_size, rng)
+    views, preferred = draw_particle_views(particles, rng)
+    true_poses = poses_of_views(views, rng)
+    write_poses(folder / PARTICLES, true_poses, truth.box, voxel_size, rng)
     try:
-        _relion(
+        run_relion(
             folder,
             *("relion_project", "--i", TRUTH, "--ang", PARTICLES, "--o", IMAGES),
             *("--angpix", str(voxel_size), "--ctf", "--pad", "2"),
         )
-        _add_noise(folder / f"{IMAGES}.mrcs", particles.noise, rng)
+        add_noise(folder / f"{IMAGES}.mrcs", particles.noise, rng)
         tables = starfile.read(folder / f"{IMAGES}.star", always_dict=True)
         table = tables["particles"]
         refined = _refined_poses(true_poses, views, preferred, particles, rng)
@@ -117,7 +117,7 @@ def reconstruct_particles(
         table["rlnRandomSubset"] = 1 + np.arange(len(views)) % 2
         starfile.write(tables, folder / PARTICLES, overwrite=True)
         for half in ("1", "2"):
-            _relion(
+            run_relion(
                 folder,
                 *("relion_reconstruct", "--i", PARTICLES, "--o", f"half{half}.mrc", "--subset", half),
                 *("--ctf", "--sym", symmetry, "--angpix", str(voxel_size), "--pad", "2"),
@@ -129,7 +129,7 @@ def reconstruct_particles(
     return [read_volume(folder / f"half{half}.mrc").data for half in (1, 2)], views
 
 
-def _draw_views(
+def draw_particle_views(
     particles: ParticleSet, rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Return the views in random order, and which of them are preferred."""
@@ -145,7 +145,7 @@ def _draw_views(
     return views[order], order < n_preferred
 
 
-def _poses_of_views(views: NDArray[np.float64], rng: np.random.Generator) -> Rotation:
+def poses_of_views(views: NDArray[np.float64], rng: np.random.Generator) -> Rotation:
     """Return poses, from the frame of the image to that of the map, with random in-plane angles."""
     x, y, z = views.T
     in_plane = rng.uniform(-180, 180, len(views))
@@ -172,7 +172,8 @@ def _refined_poses(
     return poses
 
 
-def _write_poses(path: Path, poses: Rotation, box: int, voxel_size: float, rng: np.random.Generator) -> None:
+def write_poses(path: Path, poses: Rotation, box: int, voxel_size: float, rng: np.random.Generator) -> None:
+    """Write a particle STAR file with poses, random defoci and one optics group."""
     optics = {
         "rlnOpticsGroupName": ["opticsGroup1"],
         "rlnOpticsGroup": [1],
@@ -191,7 +192,7 @@ def _write_poses(path: Path, poses: Rotation, box: int, voxel_size: float, rng: 
     starfile.write({"optics": pd.DataFrame(optics), "particles": table}, path, overwrite=True)
 
 
-def _add_noise(path: Path, noise: float, rng: np.random.Generator) -> None:
+def add_noise(path: Path, noise: float, rng: np.random.Generator) -> None:
     """Add white noise to a stack of images; RELION's own generator is seeded by the time."""
     with mrcfile.mmap(path, "r+", permissive=True) as stack:
         for start in range(0, len(stack.data), IMAGES_AT_ONCE):
@@ -199,7 +200,14 @@ def _add_noise(path: Path, noise: float, rng: np.random.Generator) -> None:
             images += rng.normal(0, noise, images.shape).astype(np.float32)
 
 
-def _relion(folder: Path, *words: str) -> None:
+def run_relion(folder: Path, *words: str) -> None:
+    """Run a program of RELION in a folder.
+
+    Raises
+    ------
+    SpisonetError
+        If it is not on PATH or fails.
+    """
     if shutil.which(words[0]) is None:
         raise SpisonetError(f"{words[0]} is not on PATH; particle cases need RELION 3.1 or later.")
     done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from relion_external.config import HALF_MAP_FILE, PARTICLES_FILE, REFERENCE_FILE, RescueConfig
 from relion_external.jobs.folder import Node, NodeType
 from relion_external.jobs.job import EXECUTABLE_PREFIX, TOMOGRAM_PREFIX, Job
 from relion_external.jobs.options import (
     HALF1_DESCRIPTION,
+    RESCUE_DESCRIPTION,
     TOMOGRAMS_FILE,
     angular_whiten_options,
     anisotropy_options,
@@ -17,6 +19,7 @@ from relion_external.jobs.options import (
     fsc3d_options,
     fsd3d_options,
     report_options,
+    rescue_options,
     tomograms_options,
     whitening_options,
 )
@@ -47,6 +50,14 @@ def _corrected_maps(folder: Path) -> list[Node]:
     maps = [] if full_map is None else [Node(full_map["corrected"], NodeType.MAP)]
     maps += [Node(name, kind) for name in record["corrected_maps"]]
     return maps if record["config"]["aniso_file"] else [*maps, Node("FSC3D.mrc", NodeType.MAP)]
+
+
+def _rescued(folder: Path) -> list[Node]:
+    """Return half maps, particles and reference; none if the poses had not drifted."""
+    halves = [folder / HALF_MAP_FILE.format(half=half) for half in (1, 2)]
+    nodes = [Node(path.name, NodeType.HALF_MAP) for path in halves]
+    nodes += [Node(PARTICLES_FILE, NodeType.PARTICLES), Node(REFERENCE_FILE, NodeType.MAP)]
+    return [node for node in nodes if (folder / node.name).is_file()]
 
 
 TOMOGRAMS_DESCRIPTION = "STAR file of tomograms, from RELION 5 or isonet.py prepare_star"
@@ -173,6 +184,16 @@ JOBS = {
             lambda _: [],
             {"half2": "h2"},
             automatic_parameters=("sym",),
+            after_refinement=True,
+        ),
+        Job(
+            "rescue",
+            RescueConfig,
+            {"in_3dref": RESCUE_DESCRIPTION, "in_mask": MASK_DESCRIPTION},
+            ("resolution", "rounds", "sym", "device"),
+            ("job", "o"),
+            rescue_options,
+            _rescued,
             after_refinement=True,
         ),
         Job(

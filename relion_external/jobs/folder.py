@@ -33,6 +33,7 @@ class NodeType(Enum):
 
     MAP = ("DensityMap.mrc", 6)
     HALF_MAP = ("DensityMap.mrc.halfmap", 10)
+    PARTICLES = ("ParticlesData.star.relion", 3)
     TOMOGRAMS = ("TomogramGroupMetadata.star.relion", 1)  # micrographs in RELION 3.1
     LOGFILE = ("LogFile.pdf.relion", 13)
 

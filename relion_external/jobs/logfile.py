@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-import shlex
 from dataclasses import dataclass
 from functools import singledispatch
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.backends.backend_pdf import PdfPages
 
+from relion_external.config import RescueConfig
 from spisonet import __version__
 from spisonet.analysis.config import DiagnoseConfig, Fsc3dConfig, Fsd3dConfig
 from spisonet.analysis.fsc_metrics import NOT_REACHED
 from spisonet.anisotropy.config import ReconstructConfig
-from spisonet.commands.registry import SPISONET
+from spisonet.commands.registry import command_line
 from spisonet.figures.captions import CORRECTION
 from spisonet.figures.pages import (
     draw_amplitudes_page,
@@ -26,7 +26,6 @@ from spisonet.figures.pages import (
 from spisonet.figures.slices import draw_slices
 from spisonet.fourier.map_filters_config import AngularWhitenConfig, CombineMapConfig, WhiteningConfig
 from spisonet.io.atomic import atomic_path
-from spisonet.io.config import command_words
 from spisonet.io.mrc import read_volume
 from spisonet.io.run_record import read_job_record
 from spisonet.io.tomogram_table import TomogramTable
@@ -81,8 +80,7 @@ def write_logfile(path: Path, config: CommandConfig) -> None:
         Configuration of the command.
     """
     contents = contents_of(config)
-    program = "spisonet.py" if type(config) in SPISONET else "isonet.py"
-    rows = contents.metadata | {"Command": shlex.join([program, *command_words(config)])}
+    rows = contents.metadata | {"Command": command_line(config)}
     with atomic_path(path) as temporary, PdfPages(temporary) as pdf:
         pdf.savefig(draw_text_page(contents.title, rows, f"spisonet {__version__}"))
         for page in contents.pages:
@@ -116,9 +114,8 @@ def _(config: DiagnoseConfig) -> Contents:
     found = _json(config.output_dir / "diagnosis.json")
     reasons = {f"Reason {number}": text for number, text in enumerate(found["reasons"], start=1)}
     metadata = {"Half maps": f"{config.h}, {config.h2}", "Strategy": found["recommendation"], **reasons}
-    return Contents(
-        "Diagnosis", metadata, [draw_picture_page(config.output_dir / "diagnosis_directions.png")]
-    )
+    figures = [config.output_dir / f"diagnosis_{name}.png" for name in ("directions", "pose_drift")]
+    return Contents("Diagnosis", metadata, [draw_picture_page(path) for path in figures if path.is_file()])
 
 
 @contents_of.register
@@ -170,6 +167,22 @@ def _(config: Fsd3dConfig) -> Contents:
     page = draw_sampling_page(read_volume(config.o).data, SAMPLING_TITLE)
     metadata = {"Particles": str(config.star_file), "Symmetry": config.sym.upper()}
     return Contents("Fourier sampling density", metadata, [page])
+
+
+@contents_of.register
+def _(config: RescueConfig) -> Contents:
+    found = _json(config.o / "report.json")
+    drift = found["drift"]
+    metadata = {
+        "Refinement": str(config.job),
+        "Result": "poses corrected" if found["is_corrected"] else "no drift of the poses was found",
+        "Most likely collective motion": f"{drift['motion_degrees']:.1f}° rms",
+        "Rise of the log-likelihood by it": f"{drift['rise_per_particle']:.2f} ± "
+        f"{drift['rise_standard_error']:.2f} per particle",
+    }
+    metadata |= {f"To go on, line {number}": line for number, line in enumerate(found["commands"], start=1)}
+    pages = [draw_picture_page(config.o / name, text) for name, text in found["figures"].items()]
+    return Contents("Correction of drifted poses", metadata, pages)
 
 
 @contents_of.register

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from relion_external.jobs.arguments import JobCall
 
 HALF1_DESCRIPTION = "half map 1, or the folder of a finished Refine3D or PostProcess job"
+RESCUE_DESCRIPTION = "a map, or the folder, of a finished Refine3D job"
 TOMOGRAMS_FILE = "tomograms.star"
 
 
@@ -27,8 +28,7 @@ def _half_maps(given: Path, metadata: MapMetadata, half2: str | None) -> tuple[P
 
 def _mask(call: JobCall, user_options: Mapping[str, Any], metadata: MapMetadata) -> Path | None:
     """Return the user's mask or, without one, the mask of the job that wrote the map."""
-    if "in_mask" in call.inputs and user_options.get("mask") is not None:
-        raise SpisonetError("The mask is given twice, as --in_mask and as --mask; give it once.")
+    _require_one_mask(call, user_options)
     if "in_mask" in call.inputs or "mask" in user_options:
         return call.inputs.get("in_mask")
     if metadata.mask is not None and not metadata.mask.is_file():
@@ -37,6 +37,11 @@ def _mask(call: JobCall, user_options: Mapping[str, Any], metadata: MapMetadata)
             "(--in_mask) or set the parameter mask to none."
         )
     return metadata.mask
+
+
+def _require_one_mask(call: JobCall, user_options: Mapping[str, Any]) -> None:
+    if "in_mask" in call.inputs and user_options.get("mask") is not None:
+        raise SpisonetError("The mask is given twice, as --in_mask and as --mask; give it once.")
 
 
 def _input_map(call: JobCall, description: str) -> Path:
@@ -151,6 +156,14 @@ def fsd3d_options(call: JobCall, user_options: Mapping[str, Any]) -> dict[str, A
         "apix": metadata.pixel_size_angstrom,
         "o": call.folder / "FSD3D.mrc",
     }
+
+
+def rescue_options(call: JobCall, user_options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the folder of the refinement and a mask, if one is given, for ``relion rescue``."""
+    given = call.require_input("in_3dref", RESCUE_DESCRIPTION)
+    _require_one_mask(call, user_options)
+    job = given if given.is_dir() else given.parent
+    return {"job": job, "mask": call.inputs.get("in_mask"), "o": call.folder}
 
 
 def report_options(call: JobCall, user_options: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import signal
 import subprocess
 import sys
@@ -15,8 +14,8 @@ from relion_external.jobs.definitions import JOBS, LOGFILE
 from relion_external.jobs.folder import ABORT_FILE, ExitFile, JobFolder
 from relion_external.process import end_worker, start_worker
 from spisonet import __version__
+from spisonet.commands.registry import command_line
 from spisonet.errors import SpisonetError
-from spisonet.io.config import command_words
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -95,7 +94,7 @@ def _run(name: str, words: list[str]) -> int:
 
 def _run_command(job: Job, words: list[str], folder: JobFolder) -> None:
     config = job.configure(read_call(words, job.inputs))
-    line = shlex.join(["spisonet.py", *command_words(config)])
+    line = command_line(config)
     folder.append_note(line)
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()

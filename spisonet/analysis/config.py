@@ -127,6 +127,17 @@ class DiagnoseConfig(CommandConfig):
     number_subset: int = Field(
         10000, ge=1, description="Maximum number of particles to use, drawn at random."
     )
+    pose_drift: bool = Field(
+        True,
+        description="Measure the drift of the poses on the images that --star lists; about a minute on a "
+        "CPU. No effect if they are not found.",
+    )
+    pose_drift_particles: int = Field(
+        5000, ge=100, description="Maximum number of particles for this, drawn at random."
+    )
+    device: str | None = Field(
+        None, description="For the drift: cpu, cuda, cuda:1 or mps [default: a GPU if there is one]."
+    )
     ncpus: int = Field(16, ge=1, description="Number of CPU threads, limited to the cores of the machine.")
     apix: float | None = Field(None, gt=0, description="Voxel size in Å [default: from the header].")
     seed: int = Field(0, ge=0, description="Seed of the random subset.")

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from spisonet.analysis.fsc3d import DirectionalFsc, Fsc3dMetrics
     from spisonet.analysis.half_maps import HalfMaps
+    from spisonet.analysis.pose_drift import PoseDrift
 
 SUBDIVISIONS = 12  # 721 directions, about 5.6 degrees apart, the resolution of the view distribution
 FEWEST_SAMPLING_SHELLS = 2
@@ -64,6 +65,7 @@ class Strategy(StrEnum):
     NONE = "none"
     ANISOTROPY = "anisotropy"
     MISALIGNMENT = "misalignment"
+    POSE_DRIFT = "pose_drift"
     SEVERE = "severe"
 
 
@@ -135,6 +137,8 @@ class Diagnosis:
         Sampling by these views.
     particles : ParticleSampling or None
         The views of the particles, if given.
+    drift : PoseDrift or None
+        Drift of the poses, if it was measured on the images of the particles.
     """
 
     fsc: DirectionalFsc
@@ -142,6 +146,7 @@ class Diagnosis:
     view_distribution: ViewDistribution
     measured: SamplingStatistics
     particles: ParticleSampling | None = None
+    drift: PoseDrift | None = None
 
     @property
     def consistent_particles(self) -> ParticleSampling | None:
@@ -155,10 +160,15 @@ class Diagnosis:
 
     @property
     def strategy(self) -> Strategy:
-        """Recommended processing, a function of the other attributes."""
+        """Recommended processing, a function of the other attributes.
+
+        Where the drift of the poses was measured, misalignment is not inferred from densities.
+        """
+        if self.drift is not None and self.drift.is_detected:
+            return Strategy.POSE_DRIFT
         if self.sampling.psf_aspect_ratio >= PSF_ASPECT_RATIO_LIMIT:
             return Strategy.SEVERE
-        particles = self.consistent_particles
+        particles = self.consistent_particles if self.drift is None else None
         if particles is not None and particles.low_correlation_fraction >= LOW_CORRELATION_FRACTION_LIMIT:
             return Strategy.MISALIGNMENT
         undersampled = max(self.measured.undersampled_fraction, self.sampling.undersampled_fraction)

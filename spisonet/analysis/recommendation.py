@@ -25,6 +25,7 @@ HEADLINES = {
     Strategy.NONE: "No correction needed.",
     Strategy.ANISOTROPY: "Anisotropy correction of the half maps.",
     Strategy.MISALIGNMENT: "Misalignment correction during refinement, then anisotropy correction.",
+    Strategy.POSE_DRIFT: "Correction of the drifted poses from the particles, then anisotropy correction.",
     Strategy.SEVERE: "Severe anisotropy: collect side views; refine with the low-resolution reference kept, "
     "then correct the anisotropy.",
 }
@@ -35,6 +36,8 @@ REFINE = (
 NO_SYMMETRY = (
     " If the refinement imposed a symmetry, give it with --sym; otherwise views appear to be missing."
 )
+RESCUE_FOLDER = "rescue"
+UNKNOWN_JOB = "REFINE3D_JOB_FOLDER"
 KEEP_REFERENCE = (
     "export ISONET_KEEP_LOWRES=True  # only if the initial reference is not a map of these particles"
 )
@@ -66,6 +69,7 @@ def recommend(
     mask: Path | None,
     sym: str = "c1",
     apix: float | None = None,
+    star: Path | None = None,
 ) -> Recommendation:
     """Describe the strategy of a diagnosis.
 
@@ -79,11 +83,15 @@ def recommend(
         Point group of the particle.
     apix : float, optional
         Voxel size in Å, if it was given instead of that of the headers.
+    star : Path, optional
+        Particle STAR file of the refinement.
     """
     return Recommendation(
         HEADLINES[diagnosis.strategy],
         _reasons(diagnosis, sym),
-        _commands(diagnosis, half1, half2, mask, sym, apix),
+        _rescue_commands(mask, sym, star)
+        if diagnosis.strategy is Strategy.POSE_DRIFT
+        else _commands(diagnosis, half1, half2, mask, sym, apix),
     )
 
 
@@ -113,8 +121,16 @@ def _reasons(diagnosis: Diagnosis, sym: str) -> list[str]:
         "Aspect ratio of the point spread function: "
         f"{diagnosis.sampling.psf_aspect_ratio:.1f} (severe from {PSF_ASPECT_RATIO_LIMIT:g})."
     )
-    reasons.append(_about_misalignment(diagnosis.consistent_particles, sym))
-    if diagnosis.strategy is Strategy.ANISOTROPY:
+    if diagnosis.drift is None:
+        reasons.append(_about_misalignment(diagnosis.consistent_particles, sym))
+    else:
+        reasons.append(f"{diagnosis.drift.sentence} Errors of single particles are not measured.")
+    if diagnosis.strategy is Strategy.POSE_DRIFT:
+        reasons.append(
+            "Half maps of drifted poses agree on wrong density, which no filter of the map corrects: correct "
+            "the poses first."
+        )
+    if diagnosis.strategy is Strategy.ANISOTROPY and diagnosis.drift is None:
         reasons.append(
             "Preferred orientation can also misalign particles in a refinement. If helices and strands look "
             "distorted rather than smeared, correct the misalignment in a refinement first."
@@ -149,6 +165,15 @@ def _about_misalignment(particles: ParticleSampling | None, sym: str) -> str:
 
 def _percent(fraction: float) -> str:
     return f"{100 * fraction:.0f} %"
+
+
+def _rescue_commands(mask: Path | None, sym: str, star: Path | None) -> list[str]:
+    """Return the lines that correct drifted poses, and then the anisotropy of the new half maps."""
+    job = star.parent if star is not None and star.name.startswith("run_") else UNKNOWN_JOB
+    mask_option = [] if mask is None else ["--mask", str(mask)]
+    rescue = ["spisonet", "relion", "rescue", str(job), "--o", RESCUE_FOLDER, *mask_option, "--sym", sym]
+    halves = [f"{RESCUE_FOLDER}/run_half{half}_class001_unfil.mrc" for half in (1, 2)]
+    return [shlex.join(rescue), shlex.join(["spisonet.py", "reconstruct", *halves, *mask_option])]
 
 
 def _commands(

@@ -106,7 +106,7 @@ class ReconstructConfig(CommandConfig):
     prior: str = Field(
         "default",
         description="Network trained on other structures, from whose prediction training begins; its share "
-        "in the corrected map is measured in held-out cones (needs --mask). default, none, or a file.",
+        "in the corrected map is measured in a held-out cone (needs --mask). default, none, or a file.",
     )
     positivity: bool = Field(
         True,

@@ -1,4 +1,9 @@
-"""The full map: the average of the two half maps, corrected with its own noise level."""
+"""The full map: the average of the two half maps, corrected with its own noise level.
+
+Both completed half maps contain inferred signal, with errors that are partly independent. Their mean infers
+the unmeasured directions better than a completion of the average does (``benchmarks/RESULTS.md``). It is
+completed with the averaged data, at the weight of the average.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +14,6 @@ import numpy as np
 import torch
 
 from spisonet.analysis.normalisation import GreyScale
-from spisonet.anisotropy.constraints import deconvolve
 from spisonet.anisotropy.preparation import prepare_measurement
 from spisonet.anisotropy.recombination import CorrectedMap, corrected_maps
 from spisonet.io.labels import BOTH, label_with_tokens
@@ -34,7 +38,7 @@ class FullMap:
     average : Volume
         Mean of the two input half maps.
     corrected, deconvolved : CorrectedMap
-        The average as corrected, and as corrected without a network.
+        The average as corrected, and as corrected without a network, by mask and positivity constraints.
     data_weight_rfft : ndarray
         ``(n, n, n // 2 + 1)`` weight in 0..1 with which the averaged data are kept within the band.
     unmeasured_fraction : float
@@ -62,7 +66,7 @@ class FullMap:
 
 @dataclass(frozen=True)
 class AveragedHalves:
-    """The average of two half maps, ready to be predicted and completed.
+    """The average of two half maps, ready to be completed.
 
     Attributes
     ----------
@@ -104,22 +108,31 @@ class AveragedHalves:
         average = maps.half1.with_data((halves[0] + halves[1]) / np.float32(2))
         return cls(average, scale, measurement.averaged())
 
-    def corrected(self, completed: list[torch.Tensor], device: torch.device) -> FullMap:
-        """Return the full map from the mean of completed averages ``(1, n, n, n)``, one for each network.
+    def corrected(
+        self, completed: list[torch.Tensor], constrained: list[torch.Tensor], device: torch.device
+    ) -> FullMap:
+        """Return the full map.
 
-        Without any, mask and positivity constraints alone complete it.
+        Parameters
+        ----------
+        completed, constrained : list of Tensor
+            ``(n_maps, n, n, n)`` half maps, completed by networks and by constraints only. Without the first,
+            constraints alone complete the full map.
+        device : torch.device
+            Where it is computed.
         """
         measurement = self.measurement.to(device)
-        maps, scales = [self.volume.data], [self.scale]
-        (deconvolved,) = deconvolve(measurement, maps, scales)
-        corrected = deconvolved
-        if completed:
-            mean = torch.stack(completed).mean(dim=0).to(device)
-            (corrected,) = corrected_maps(measurement, mean, maps, scales)
+        deconvolved = self._completed_by(measurement, constrained)
         return FullMap(
             self.volume,
-            corrected,
+            self._completed_by(measurement, completed) if completed else deconvolved,
             deconvolved,
             measurement.data_weight_rfft.cpu().numpy(),
             measurement.unmeasured_fraction,
         )
+
+    def _completed_by(self, measurement: Measurement, halves: list[torch.Tensor]) -> CorrectedMap:
+        mean = torch.cat([half.to(measurement.data.device) for half in halves]).mean(dim=0, keepdim=True)
+        completed = measurement.complete(mean, prior_weight=1.0)
+        (corrected,) = corrected_maps(measurement, completed, [self.volume.data], [self.scale])
+        return corrected

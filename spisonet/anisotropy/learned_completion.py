@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from spisonet.anisotropy.prediction_shares import blend, held_out_cones, measure_shares, without_region
+from spisonet.anisotropy.prediction_shares import blend, held_out_cone, measure_shares, without_region
 from spisonet.errors import SpisonetError
 from spisonet.geometry.rotations import tetrahedral_rotations
 from spisonet.learning.objectives import SelfTrainingObjective
@@ -24,13 +25,14 @@ if TYPE_CHECKING:
     from spisonet.learning.measurement import Measurement
     from spisonet.learning.memory import Memory
     from spisonet.learning.process_group import ProcessGroup
-    from spisonet.learning.trainer import Trainer
+    from spisonet.learning.trainer import Trainer, TrainingState
     from spisonet.learning.training_config import TrainingConfig
     from spisonet.learning.unet import Network, PriorUNet
 
 log = logging.getLogger("spisonet")
 
 TRAINED, PRIOR = "trained", "prior"
+HELD_OUT_PART = 0.5  # of the training, before the shares are measured
 
 
 @dataclass(frozen=True)
@@ -66,11 +68,24 @@ class CompletionSource:
     checkpoint: Path | None = None
     resume: bool = False
 
-    def learn(self, measurement: Measurement) -> LearnedCompletion:
-        """Train a network on a measurement, and measure the shares of the predictions in held-out cones.
+    def learn(self, measurement: Measurement) -> tuple[LearnedCompletion, Tensor]:
+        """Train a network on a measurement, and measure the shares of the predictions in a held-out cone.
 
-        Without mask or view weight, and with the published objective, nothing is held out: the map is
-        completed by the trained network alone.
+        The first half of the training, in epochs, has no data in the cone. The shares are those of its
+        network. The training then continues on all data. Without mask or view weight, and with the published
+        objective, nothing is held out: the map is completed by the trained network alone.
+
+        Parameters
+        ----------
+        measurement : Measurement
+            The measurement.
+
+        Returns
+        -------
+        LearnedCompletion
+            The networks and the shares of their predictions.
+        Tensor
+            ``(n_halves, z, y, x)`` maps of the measurement, completed by them.
         """
         prior = self.prior
         if self.training is None and not (measurement.has_constraints and prior is not None):
@@ -78,27 +93,42 @@ class CompletionSource:
                 "--method prior needs two half maps, a mask, and another --prior than none.", field="method"
             )
         if not (measurement.has_constraints and self._shares_are_measured):
-            trainer, job, _ = self._train(measurement)
-            return LearnedCompletion(self, trainer, job, {})
-        region = held_out_cones(measurement)
-        held_out = without_region(measurement, region)
-        constrained = held_out.complete_by_constraints()
-        completed: dict[str, Tensor] = {}
-        if prior is not None:
-            log.info("Predicting with the network trained on other structures (%s).", self.title)
-            held_out = replace(held_out, prior=prior.predict(held_out, constrained))
-            assert held_out.prior is not None
-            completed[PRIOR] = held_out.complete(held_out.prior, prior_weight=1.0)
-        trainer, job, prediction = self._train(held_out)
-        if prediction is not None:
-            completed[TRAINED] = held_out.complete(prediction, prior_weight=1.0)
-        names = list(completed)
-        shares = measure_shares(measurement, region, constrained, [completed[name] for name in names])
-        of_names = dict(zip(names, shares, strict=True))
-        for name, share in of_names.items():
+            result = self._train(measurement)
+            assert result is not None
+            completed = measurement.complete(result.prediction)
+            return LearnedCompletion(self, result.trainer, result.job, {}), completed
+        shares, state = self._measure_shares(measurement)
+        for name, share in shares.items():
             what = "trained on other structures" if name == PRIOR else "trained on these maps"
-            log.info("Share of the network %s, by held-out cones: %.2f (%s).", what, share, self.title)
-        return LearnedCompletion(self, trainer, job, of_names)
+            log.info("Share of the network %s, by a held-out cone: %.2f (%s).", what, share, self.title)
+        constrained, measurement = self._with_prior(measurement)
+        if self.training is not None and self.training.epochs:
+            log.info("Continuing the training on all data (%s).", self.title)
+        result = self._train(measurement, start=state)
+        trainer, job = (None, None) if result is None else (result.trainer, result.job)
+        completions = _completions(measurement, None if result is None else result.prediction)
+        completed = blend(constrained, list(completions.values()), [shares[name] for name in completions])
+        return LearnedCompletion(self, trainer, job, shares), completed
+
+    def _measure_shares(self, measurement: Measurement) -> tuple[dict[str, float], TrainingState | None]:
+        """Train without a cone; return the shares of the predictions in it, and the training state."""
+        region = held_out_cone(measurement)
+        if self.prior is not None:
+            log.info("Predicting with the network trained on other structures (%s).", self.title)
+        constrained, held_out = self._with_prior(without_region(measurement, region))
+        epochs = 0 if self.training is None else math.ceil(self.training.epochs * HELD_OUT_PART)
+        result = self._train(held_out, stop_after_epochs=epochs)
+        completions = _completions(held_out, None if result is None else result.prediction)
+        shares = measure_shares(measurement, region, constrained, list(completions.values()))
+        # Without the trainer, so that the memory of its data is free again.
+        return dict(zip(completions, shares, strict=True)), None if result is None else result.trainer.state()
+
+    def _with_prior(self, measurement: Measurement) -> tuple[Tensor, Measurement]:
+        """Return maps completed by constraints, and the measurement with the prediction of the prior."""
+        constrained, prior = measurement.complete_by_constraints(), self.prior
+        if prior is None:
+            return constrained, measurement
+        return constrained, replace(measurement, prior=prior.predict(measurement, constrained))
 
     def of_network(self, measurement: Measurement, shares: dict[str, float]) -> LearnedCompletion:
         """Return the completion by `start_network`, not trained further, with shares measured before."""
@@ -116,22 +146,57 @@ class CompletionSource:
     def _shares_are_measured(self) -> bool:
         return self.training is None or self.training.objective != "ei"
 
-    def _train(self, measurement: Measurement) -> tuple[Trainer | None, TrainingJob | None, Tensor | None]:
+    def _train(
+        self,
+        measurement: Measurement,
+        stop_after_epochs: int | None = None,
+        start: TrainingState | None = None,
+    ) -> _TrainingResult | None:
+        """Train on a measurement, and predict its maps; None if nothing is to be trained."""
         if self.training is None:
-            return None, None, None
+            return None
         job = self.training.training_job(
             self.title, measurement, self.memory, self.processes.count, self.start_network
         )
+        if start is None and self.training.epochs:
+            log.info(job.description)
+        checkpoint = self.checkpoint
+        further_predictions = 0.0
+        if stop_after_epochs is not None:
+            job = replace(job, stop_after_epochs=stop_after_epochs)
+            further_predictions = 1.0  # after the rest of the training
+            if checkpoint is not None:
+                if not self.resume:
+                    checkpoint.unlink(missing_ok=True)  # of another training
+                checkpoint = checkpoint.with_stem(f"{checkpoint.stem}_held_out")
         trainer, prediction = train(
             job,
             self.memory.device,
             self.processes,
-            self.checkpoint,
+            checkpoint,
             self.resume,
-            further_predictions=1 + 1 / measurement.n_halves,  # all halves, and their average
+            further_predictions=further_predictions,
+            start=start,
         )
         assert prediction is not None
-        return trainer, job, prediction
+        return _TrainingResult(trainer, job, prediction)
+
+
+@dataclass(frozen=True)
+class _TrainingResult:
+    trainer: Trainer
+    job: TrainingJob
+    prediction: Tensor
+
+
+def _completions(measurement: Measurement, trained: Tensor | None) -> dict[str, Tensor]:
+    """Return the maps of a measurement completed by its prior and by a prediction, those that there are."""
+    predictions = {PRIOR: measurement.prior, TRAINED: trained}
+    return {
+        name: measurement.complete(prediction, prior_weight=1.0)
+        for name, prediction in predictions.items()
+        if prediction is not None
+    }
 
 
 @dataclass(frozen=True)
@@ -156,10 +221,6 @@ class LearnedCompletion:
     job: TrainingJob | None
     shares: dict[str, float]
 
-    def complete(self, measurement: Measurement) -> Tensor:
-        """Complete the maps ``(n_halves, z, y, x)`` of a measurement, such as the average of the halves."""
-        return next(self._completed(measurement, None))
-
     def rotated(self, measurement: Measurement, n_rotations: int, seed: int) -> Iterator[Tensor]:
         """Complete a measurement with predictions of single rotated copies, to estimate their error.
 
@@ -175,54 +236,31 @@ class LearnedCompletion:
         Tensor
             ``(n_halves, z, y, x)``; nothing if no shares were measured.
         """
-        if self.shares:
-            yield from self._completed(measurement, (n_rotations, seed))
-
-    def _completed(self, measurement: Measurement, copies: tuple[int, int] | None) -> Iterator[Tensor]:
-        measurement = measurement.to(self.source.memory.device)
         if not self.shares:
-            yield measurement.complete(self._trained_prediction(measurement))
             return
+        measurement = measurement.to(self.source.memory.device)
         constrained = measurement.complete_by_constraints()
         prior = self.source.prior
+        predictions: dict[str, Iterator[Tensor]] = {}
         if prior is not None:
             measurement = replace(measurement, prior=prior.predict(measurement, constrained))
-        predictions: dict[str, Iterator[Tensor | None]] = {PRIOR: itertools.repeat(measurement.prior)}
+            predictions[PRIOR] = (
+                prior.predict(measurement, constrained, rotation[None])
+                for rotation in itertools.cycle(tetrahedral_rotations())
+            )
         if TRAINED in self.shares:
-            trained = self._trained_prediction(measurement)
-            predictions[TRAINED] = itertools.repeat(trained)
-        if copies is not None:
-            n_rotations, seed = copies
-            if prior is not None:
-                predictions[PRIOR] = (
-                    prior.predict(measurement, constrained, rotation[None])
-                    for rotation in itertools.cycle(tetrahedral_rotations())
-                )
-            if TRAINED in self.shares:
-                predictions[TRAINED] = self._rotated_predictions(measurement, trained, n_rotations, seed)
-        for _ in range(1 if copies is None else copies[0]):
-            completed = []
-            for name in self.shares:
-                prediction = next(predictions[name])
-                assert prediction is not None
-                completed.append(measurement.complete(prediction, prior_weight=1.0))
+            predictions[TRAINED] = self._rotated_predictions(measurement, n_rotations, seed)
+        for _ in range(n_rotations):
+            completed = [
+                measurement.complete(next(predictions[name]), prior_weight=1.0) for name in self.shares
+            ]
             yield blend(constrained, completed, list(self.shares.values()))
 
-    def _trained_prediction(self, measurement: Measurement) -> Tensor:
+    def _rotated_predictions(self, measurement: Measurement, n_rotations: int, seed: int) -> Iterator[Tensor]:
         assert self.job is not None
         assert self.trainer is not None
-        # The prediction after the training, without the held-out cones, has the title of the training.
-        what = "map" if measurement.n_halves == 1 else "maps"
-        title = f"{self.source.title}, completing {measurement.n_halves} {what}"
-        prediction = self.job.predict(self.trainer, measurement, self.source.memory.device, title)
-        assert prediction is not None
-        return prediction
-
-    def _rotated_predictions(
-        self, measurement: Measurement, prediction: Tensor, n_rotations: int, seed: int
-    ) -> Iterator[Tensor]:
-        assert self.job is not None
-        assert self.trainer is not None
+        prediction = self.job.predict(self.trainer, measurement, self.source.memory.device, self.source.title)
         objective = self.job.make_objective(measurement)
+        assert prediction is not None
         assert isinstance(objective, SelfTrainingObjective)
         return objective.predict_rotated(self.trainer.predict_locally, prediction, n_rotations, seed)

@@ -1,16 +1,20 @@
-"""Shares of predictions in a completed map, measured in cones that are held out from them.
+"""Shares of predictions in a completed map, measured in a cone that is held out from them.
 
-A prediction is not better than the map completed by constraints because it looks better. Some measured cones
-are therefore left out of everything that predictions are made of, training included, and the data in them are
-compared with the predictions. The shares ``b`` minimise the squared error of
+A prediction is not better than the map completed by constraints because it looks better. A measured cone is
+therefore left out of everything that predictions are made of, and its data are compared with them. A network
+that is trained on the map is trained without the cone first, and continues on all data when its share is
+known: a network that was trained on all data is specific to the directions that they lack, and fails if
+another cone is removed from its inputs.
+
+The shares ``b`` minimise the squared error of
 
     x = x0 + sum over i of b_i (x_i - x0),        b_i >= 0,   sum of b_i <= 1,
 
-in the cones, where ``x0`` is completed by constraints and ``x_i`` by prediction ``i``. The noise of the data
-in the cones is independent of all of them. A prediction that does not help gets no share.
+in the cone, where ``x0`` is completed by constraints and ``x_i`` by prediction ``i``. The noise of the data
+in the cone is independent of all of them. A prediction that does not help gets no share.
 
-The cones are narrower than most unmeasured regions, and have measured neighbours, so that constraints do
-better in them. The best shares are therefore doubled, to a sum of at most 1; this factor was found on
+The cone is narrower than most unmeasured regions, and has measured neighbours, so that constraints do better
+in it. The best shares are therefore doubled, to a sum of at most 1; this factor was found on
 simulated half maps (``benchmarks/RESULTS.md``).
 
 References
@@ -36,24 +40,23 @@ if TYPE_CHECKING:
 
     from spisonet.learning.measurement import Measurement
 
-N_CONES = 2
-HALF_ANGLE_DEGREES = 20.0
-MIN_SEPARATION_DEGREES = 2 * HALF_ANGLE_DEGREES + 5
-CANDIDATES = 300  # directions of cones
+HALF_ANGLES_DEGREES = (20.0, 15.0, 10.0)  # of the cone: the first that is allowed is used
+MAX_HELD_OUT_FRACTION = 0.2  # of the measured weight
+CANDIDATES = 300  # directions of the cone
 SAMPLES = 50_000  # coefficients by which they are compared
 MIN_BAND_PART = 0.3  # of the band: coarser shells of a cone have few coefficients
 SHARE_STEPS = 50
 NARROW_CONE_FACTOR = 2.0
 
 
-def held_out_cones(measurement: Measurement) -> Tensor:
-    """Return two cones of well-measured directions, ``(z, y, x // 2 + 1)`` bool.
+def held_out_cone(measurement: Measurement) -> Tensor:
+    """Return a double cone of well-measured directions, ``(z, y, x // 2 + 1)`` bool.
 
     Parameters
     ----------
     measurement : Measurement
-        With a view weight ``M``. The cones are those with the largest mean of it in the outer part of the
-        band, 45 degrees apart or more.
+        With a view weight ``M``. The cone has a half-angle of 20 degrees, or less where it would contain more
+        than 20 % of the weight, and the largest mean of it in the outer part of the band.
     """
     points = frequency_points_rfft(measurement.shape, measurement.data.device)
     radius = points.norm(dim=-1)
@@ -63,16 +66,15 @@ def held_out_cones(measurement: Measurement) -> Tensor:
     step = max(1, len(weight) // SAMPLES)
     weight, of_outer = weight[::step], of_outer[::step]
     axes = torch.from_numpy(fibonacci_hemisphere(CANDIDATES).astype(np.float32)).to(points.device)
-    cosine = math.cos(math.radians(HALF_ANGLE_DEGREES))
-    means = torch.stack([weight[(of_outer @ axis).abs() > cosine].mean() for axis in axes]).nan_to_num()
-    chosen: list[Tensor] = []
-    for number in torch.argsort(means, descending=True).tolist():
-        apart = math.cos(math.radians(MIN_SEPARATION_DEGREES))
-        if all(abs(float(axes[number] @ other)) < apart for other in chosen):
-            chosen.append(axes[number])
-        if len(chosen) == N_CONES:
+    for half_angle in HALF_ANGLES_DEGREES:
+        cosine = math.cos(math.radians(half_angle))
+        means = torch.stack([weight[(of_outer @ axis).abs() > cosine].mean() for axis in axes])
+        best = axes[int(means.nan_to_num().argmax())]
+        held_out = weight[(of_outer @ best).abs() > cosine].sum()
+        if held_out <= MAX_HELD_OUT_FRACTION * weight.sum():
             break
-    return torch.stack([(directions @ axis).abs() > cosine for axis in chosen]).any(dim=0)
+    region: Tensor = (directions @ best).abs() > cosine
+    return region
 
 
 def without_region(measurement: Measurement, region: Tensor) -> Measurement:

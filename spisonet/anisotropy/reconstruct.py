@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spisonet.anisotropy.constraints import deconvolve
 from spisonet.anisotropy.fourier_weights import (
     FourierWeights,
     estimate_fourier_weights,
@@ -319,19 +318,22 @@ def reconstruct(
     if inputs.maps.half2 is not None and options.full_map:
         averaged = AveragedHalves.of(inputs.maps, weights, band, options.positivity)
     # One after the other, so that the memory of the first is free again for the second.
-    results, predictions = [], []
+    results = []
+    completed: list[Tensor] = []
+    constrained: list[Tensor] = []
     for unit in units:
         checkpoint = (
             None if checkpoint_folder is None else checkpoint_folder / f"checkpoint{unit.suffix}.safetensors"
         )
-        result, prediction = _correct_unit(
-            unit, inputs, averaged, weights, band, options, memory, processes, checkpoint, resume
+        result, by_networks, by_constraints = _correct_unit(
+            unit, inputs, weights, band, options, memory, processes, checkpoint, resume
         )
         results.append(result)
-        predictions += [] if prediction is None else [prediction]
+        completed += [] if by_networks is None else [by_networks]
+        constrained.append(by_constraints)
     return CorrectionResult(
         results,
-        None if averaged is None else averaged.corrected(predictions, memory.device),
+        None if averaged is None else averaged.corrected(completed, constrained, memory.device),
         weights,
         band,
         _independence(inputs, options),
@@ -343,7 +345,6 @@ def reconstruct(
 def _correct_unit(
     unit: TrainingUnit,
     inputs: RunInputs,
-    averaged: AveragedHalves | None,
     weights: FourierWeights,
     band: NDArray[np.float32],
     options: CorrectionOptions,
@@ -351,8 +352,8 @@ def _correct_unit(
     processes: ProcessGroup,
     checkpoint: Path | None,
     resume: bool,
-) -> tuple[UnitResult, Tensor | None]:
-    """Correct the maps of a unit; also return the completed average, if networks complete it."""
+) -> tuple[UnitResult, Tensor | None, Tensor]:
+    """Correct the maps of a unit; also return them completed by networks, if any, and by constraints."""
     device = memory.device
     empty_cache(device)
     maps = [volume.data for volume in unit.volumes]
@@ -366,8 +367,9 @@ def _correct_unit(
         UNMEASURED_DEFINITION,
         unit.name,
     )
-    deconvolved = deconvolve(measurement, maps, scales)
-    corrected, of_average, learned = deconvolved, None, None
+    constrained = measurement.complete_by_constraints()
+    deconvolved = corrected_maps(measurement, constrained, maps, scales)
+    corrected, completed, learned = deconvolved, None, None
     if options.method != DECONVOLVE and weights.learnable[1:].any():
         source = CompletionSource(
             unit.name,
@@ -379,11 +381,9 @@ def _correct_unit(
             checkpoint,
             resume,
         )
-        learned = source.learn(measurement)
-        corrected = corrected_maps(measurement, learned.complete(measurement), maps, scales)
-        if averaged is not None:
-            log.info("Completing the average of both halves (%s).", unit.name)
-            of_average = learned.complete(averaged.measurement)
+        learned, completed = source.learn(measurement)
+        corrected = corrected_maps(measurement, completed, maps, scales)
+        completed = completed.cpu()
     trainer = None if learned is None else learned.trainer
     loss_reduction = None if trainer is None else trainer.loss_reduction
     if is_too_short(loss_reduction):
@@ -399,7 +399,7 @@ def _correct_unit(
         network=trainer.average if trainer is not None and options.training.epochs else None,
         shares={} if learned is None else learned.shares,
     )
-    return result, of_average
+    return result, completed, constrained.cpu()
 
 
 def training_units(volumes: list[Volume], independent: bool, seed: int) -> list[TrainingUnit]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-import shlex
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -26,26 +26,30 @@ from spisonet.analysis.half_maps import checked_limit_resolution, read_half_maps
 from spisonet.analysis.orientation_diagnostics import diagnose
 from spisonet.analysis.particle_views import read_views
 from spisonet.analysis.recommendation import recommend
+from spisonet.commands.registry import command_line
 from spisonet.errors import SpisonetError
 from spisonet.figures.style import save_figure
 from spisonet.geometry.sphere import geodesic_sphere
 from spisonet.io.atomic import prepare_output_file, write_json
-from spisonet.io.config import command_words
 from spisonet.io.labels import FSC_3D, SAMPLING_DENSITY, label_with_tokens
 from spisonet.io.mrc import Volume, write_volume
+from spisonet.io.stages import StageProgress
 from spisonet.report.diagnosis import diagnosis_section
 from spisonet.report.independence import COUPLED_INPUT
 from spisonet.report.page import code_block, paragraph, warning, write_page
+from spisonet.report.pose_drift import drift_section
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from spisonet.analysis.config import DiagnoseConfig, Fsc3dConfig, Fsd3dConfig
+    from spisonet.analysis.pose_drift import PoseDrift
     from spisonet.analysis.recommendation import Recommendation
 
 log = logging.getLogger("spisonet")
 
 DIAGNOSIS_PAGE = "diagnosis.html"
+FINEST_DRIFT_ANGSTROM = 15.0
 
 
 def run_fsc3d(config: Fsc3dConfig) -> None:
@@ -253,7 +257,11 @@ def run_diagnose(config: DiagnoseConfig) -> None:
     elif config.sym.upper() != "C1" or config.tomograms is not None or config.tilt_min is not None:
         raise SpisonetError("--sym, --tomograms and tilts describe the particles: give these with --star.")
     diagnosis = diagnose(maps, limit, min(config.ncpus, os.cpu_count() or 1), directions, n_particles)
-    recommendation = recommend(diagnosis, config.h, config.h2, config.mask, config.sym, config.apix)
+    drift, not_measured = _measured_drift(config, maps.mask, diagnosis.fsc.limit_resolution_angstrom)
+    diagnosis = replace(diagnosis, drift=drift)
+    recommendation = recommend(
+        diagnosis, config.h, config.h2, config.mask, config.sym, config.apix, config.star
+    )
     page = config.output_dir / DIAGNOSIS_PAGE
     prepare_output_file(page, config.h, config.h2, config.mask, config.star)
     section = diagnosis_section(diagnosis, recommendation, page)
@@ -264,15 +272,50 @@ def run_diagnose(config: DiagnoseConfig) -> None:
         "config": config.model_dump(mode="json"),
         "halves_coupled": maps.coupled,
     }
+    record["pose_drift_not_measured"] = not_measured
     write_json(page.with_suffix(".json"), record | section.numbers)
+    parts = [section.html] if drift is None else [section.html, drift_section(drift, page).html]
     notes = [warning(COUPLED_INPUT)] if maps.coupled else []
-    command_line = shlex.join(["spisonet.py", *command_words(config)])
-    how = paragraph(f"spisonet {__version__}, by this command:") + code_block(command_line)
-    write_page(page, f"spisonet: {config.h}", "Diagnosis", *notes, section.html, how)
+    if not_measured is not None:
+        notes.append(paragraph(not_measured))
+        log.info("%s", not_measured)
+    how = paragraph(f"spisonet {__version__}, by this command:") + code_block(command_line(config))
+    write_page(page, f"spisonet: {config.h}", "Diagnosis", *notes, *parts, how)
     if maps.coupled:
         log.warning(COUPLED_INPUT)
     _log_recommendation(recommendation)
     log.info("Written: %s", page)
+
+
+def _measured_drift(
+    config: DiagnoseConfig, mask: Volume | None, limit_angstrom: float
+) -> tuple[PoseDrift | None, str | None]:
+    """Return the drift of the poses, if the images are found, and otherwise why it was not measured."""
+    if config.star is None or not config.pose_drift:
+        return None, None
+    # PyTorch is slow to import.
+    from spisonet.learning.devices import choose_devices, use_cpu_threads  # noqa: PLC0415
+    from spisonet.misalignment.drift_measurement import measure_drift  # noqa: PLC0415
+    from spisonet.misalignment.particle_images import read_particle_images  # noqa: PLC0415
+
+    device = choose_devices(config.device)[0]
+    use_cpu_threads(config.ncpus)
+    try:
+        particles = read_particle_images(config.star)
+        with StageProgress("diagnosis", "drift of the poses", 1, "searches") as progress:
+            drift = measure_drift(
+                particles,
+                None if mask is None else mask.data,
+                config.sym,
+                max(FINEST_DRIFT_ANGSTROM, limit_angstrom),
+                device,
+                config.pose_drift_particles,
+                config.seed,
+            )
+            progress.advance()
+    except SpisonetError as error:
+        return None, f"The drift of the poses was not measured: {error}"
+    return drift, None
 
 
 def _log_recommendation(recommendation: Recommendation) -> None:

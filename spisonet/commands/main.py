@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, TextIO
 
 import typer
 
-from relion_external.config import COMMANDS as RELION_COMMANDS
 from spisonet import __version__
 from spisonet.commands.options import (
     add_command,
@@ -20,7 +19,7 @@ from spisonet.commands.options import (
     join_boolean_values,
     optional_names,
 )
-from spisonet.commands.registry import ISONET, SPISONET
+from spisonet.commands.registry import ISONET, RELION, SPISONET
 from spisonet.errors import SpisonetError
 from spisonet.io.logs import keep_early_records
 from spisonet.io.run_record import record_failure
@@ -137,9 +136,9 @@ def main(arguments: list[str] | None = None) -> None:
         "spisonet",
         SPISONET,
         "Correct anisotropic cryo-EM maps (preferred orientation), by self-supervised learning on your data.",
-        relion=(RELION_COMMANDS, "Install and list the External jobs of RELION's GUI."),
+        relion=(RELION, "Correct drifted poses of a refinement; install the External jobs of RELION's GUI."),
     )
-    _run(app, [*SPISONET, *RELION_COMMANDS], arguments)
+    _run(app, [*SPISONET, *RELION], arguments)
 
 
 def isonet(arguments: list[str] | None = None) -> None:
@@ -153,4 +152,4 @@ def isonet(arguments: list[str] | None = None) -> None:
 def run_config(config: CommandConfig) -> None:
     """Run the command of a configuration as the command line does; return only on success."""
     with _terminal():
-        _runner({**SPISONET, **ISONET}[type(config)])(config)
+        _runner({**SPISONET, **ISONET, **RELION}[type(config)])(config)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
+from relion_external.config import COMMANDS as RELION_COMMANDS
 from spisonet.analysis.config import DiagnoseConfig, Fsc3dConfig, Fsd3dConfig
 from spisonet.anisotropy.config import ReconstructConfig
 from spisonet.fourier.map_filters_config import AngularWhitenConfig, CombineMapConfig, WhiteningConfig
 from spisonet.gui.config import GuiConfig
+from spisonet.io.config import command_words
 from spisonet.learning.device_check_config import CheckConfig
 from spisonet.report.config import ReportConfig
 from spisonet.tomography.filters_config import DeconvConfig, MakeMaskConfig, ResizeConfig
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 
 CHECK = "spisonet.commands.check:run_check"
 GUI = "spisonet.gui.launch:run_gui"
+RELION: Commands = RELION_COMMANDS
 SPISONET: Commands = {
     DiagnoseConfig: "spisonet.commands.analysis:run_diagnose",
     Fsc3dConfig: "spisonet.commands.analysis:run_fsc3d",
@@ -55,3 +59,10 @@ ISONET: Commands = {
     GuiConfig: GUI,
 }
 PROGRAMS: dict[str, Commands] = {"spisonet": SPISONET, "isonet": ISONET}
+
+
+def command_line(config: CommandConfig) -> str:
+    """Return the line for a shell that runs a command."""
+    program = ["isonet.py"] if type(config) not in {**SPISONET, **RELION} else ["spisonet.py"]
+    group = ["relion"] if type(config) in RELION else []
+    return shlex.join([*program, *group, *command_words(config)])

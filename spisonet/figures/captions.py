@@ -49,3 +49,19 @@ DIAGNOSIS = (
     "even views. A view samples the plane in Fourier space that is perpendicular to it. Directions that are "
     "sampled but not measured indicate misalignment."
 )
+POSE_DRIFT = (
+    "Log-likelihood of each half set's particles given the other half's map, along the most likely "
+    "collective motion. A maximum at 0 means that the poses have not drifted."
+)
+VIEWS_BEFORE_AFTER = (
+    "View distribution before and after the correction of the poses: hemispheres seen along z (equal area; "
+    "x to the right, y up; rings at polar angles of 30°, 60° and 90°)."
+)
+POSE_SURFACES = (
+    "Isosurfaces of the average of the half maps, reconstructed from the poses before and after their "
+    "correction, at levels that enclose the same volume."
+)
+POSE_FSC = (
+    "FSC of the half maps by direction, in cones of 20°, before and after the correction of the poses. "
+    "Half maps that have drifted alike agree too well, so that the FSC can fall when the poses are corrected."
+)

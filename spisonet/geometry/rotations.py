@@ -13,6 +13,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
+POLE_SINE = 1e-7  # of tilts that are 0 or 180 degrees
+
 
 SUPER_FIBONACCI_PSI = 1.533751168755204288118041  # the real root of psi^4 = psi + 4
 
@@ -138,6 +140,33 @@ def relion_rotation_matrices(rot: ArrayLike, tilt: ArrayLike, psi: ArrayLike) ->
         [sin_tilt * cos_rot, sin_tilt * sin_rot, cos_tilt],
     ]
     return cast("NDArray[np.float64]", np.moveaxis(np.array(rows), -1, 0))
+
+
+def relion_euler_angles(rotations: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return RELION's Euler angles of matrices, the inverse of `relion_rotation_matrices`.
+
+    Parameters
+    ----------
+    rotations : ndarray
+        ``(n, 3, 3)`` matrices from the map to the frame of the image.
+
+    Returns
+    -------
+    ndarray
+        ``(n, 3)`` rot, tilt and psi in degrees: tilt in 0..180, the others in -180..180. Where the tilt is 0
+        or 180, only a sum of rot and psi is determined, and rot is 0.
+    """
+    a = np.asarray(rotations, dtype=np.float64)
+    sine = np.hypot(a[:, 2, 0], a[:, 2, 1])
+    at_pole = sine < POLE_SINE
+    rot = np.where(at_pole, 0.0, np.arctan2(a[:, 2, 1], a[:, 2, 0]))
+    psi = np.where(
+        at_pole,
+        np.arctan2(a[:, 0, 1], a[:, 1, 1]),
+        np.arctan2(a[:, 1, 2], -a[:, 0, 2]),
+    )
+    tilt = np.arctan2(np.where(at_pole, 0.0, sine), a[:, 2, 2])
+    return np.asarray(np.degrees(np.stack([rot, tilt, psi], axis=1)))
 
 
 def rotation_vector_matrices(vectors: ArrayLike) -> NDArray[np.float64]:

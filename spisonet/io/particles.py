@@ -95,25 +95,25 @@ def read_particle_orientations(path: Path) -> ParticleOrientations:
 
 
 def _read_relion(path: Path) -> ParticleOrientations:
-    particles, optics = _particle_tables(path)
+    particles, optics = particle_tables(path)
     if particles.empty:
         raise SpisonetError(f"{path} contains no particles.")
     has_subtomogram_angles = set(SUBTOMOGRAM_ANGLES) <= set(particles.columns)
     if has_subtomogram_angles and set(ANGLES).isdisjoint(particles.columns):
         matrices = np.broadcast_to(np.eye(3), (len(particles), 3, 3))  # not yet refined
     else:
-        matrices = relion_rotation_matrices(*(_numbers(path, particles, column) for column in ANGLES))
+        matrices = relion_rotation_matrices(*(numbers(path, particles, column) for column in ANGLES))
     if has_subtomogram_angles:
         # In RELION the particle matrix leads to the box, the subtomogram matrix from the box to the tomogram.
-        angles = (_numbers(path, particles, column) for column in SUBTOMOGRAM_ANGLES)
+        angles = (numbers(path, particles, column) for column in SUBTOMOGRAM_ANGLES)
         matrices = relion_rotation_matrices(*angles) @ matrices
     subset = None
     if "rlnRandomSubset" in particles:
-        subset = _numbers(path, particles, "rlnRandomSubset").astype(np.int64)
-    box = _common(_numbers(path, optics, "rlnImageSize")) if "rlnImageSize" in optics else None
+        subset = numbers(path, particles, "rlnRandomSubset").astype(np.int64)
+    box = _common(numbers(path, optics, "rlnImageSize")) if "rlnImageSize" in optics else None
     return ParticleOrientations(
         rotations=matrices,
-        pixel_size_angstrom=_common(_relion_pixel_sizes(path, particles, optics)),
+        pixel_size_angstrom=_common(relion_pixel_sizes(path, particles, optics)),
         box=None if box is None else round(box),
         random_subset=subset,
         is_subtomogram=_are_volumes(path, optics) or not SUBTOMOGRAM_COLUMNS.isdisjoint(particles.columns),
@@ -123,9 +123,7 @@ def _read_relion(path: Path) -> ParticleOrientations:
 
 
 def _are_volumes(path: Path, optics: pd.DataFrame) -> bool:
-    return DIMENSIONALITY_COLUMN in optics and bool(
-        (_numbers(path, optics, DIMENSIONALITY_COLUMN) == 3).any()
-    )
+    return DIMENSIONALITY_COLUMN in optics and bool((numbers(path, optics, DIMENSIONALITY_COLUMN) == 3).any())
 
 
 def _tomograms(particles: pd.DataFrame) -> NDArray[np.str_] | None:
@@ -145,7 +143,7 @@ def _visible_tilts(path: Path, particles: pd.DataFrame) -> list[NDArray[np.bool_
         ) from error
 
 
-def _particle_tables(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+def particle_tables(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the tables of particles and of optics groups; the latter is empty before RELION 3.1."""
     import pandas as pd  # noqa: PLC0415 - slow to import
 
@@ -163,7 +161,14 @@ def _particle_tables(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     return particles, optics
 
 
-def _numbers(path: Path, table: pd.DataFrame, column: str) -> NDArray[np.float64]:
+def numbers(path: Path, table: pd.DataFrame, column: str) -> NDArray[np.float64]:
+    """Return a column of finite numbers.
+
+    Raises
+    ------
+    SpisonetError
+        If the column is missing, or a value is not a finite number.
+    """
     if column not in table:
         raise SpisonetError(f"{path} has no column {column}; give a particle STAR file of a 3D refinement.")
     try:
@@ -175,16 +180,17 @@ def _numbers(path: Path, table: pd.DataFrame, column: str) -> NDArray[np.float64
     return values
 
 
-def _relion_pixel_sizes(
+def relion_pixel_sizes(
     path: Path, particles: pd.DataFrame, optics: pd.DataFrame
 ) -> Iterable[float] | NDArray[np.float64]:
+    """Return the pixel sizes in Å that a STAR file gives, of optics groups or particles; empty if none."""
     for table in (optics, particles):
         if "rlnImagePixelSize" in table:
-            return _numbers(path, table, "rlnImagePixelSize")
+            return numbers(path, table, "rlnImagePixelSize")
     if {"rlnDetectorPixelSize", "rlnMagnification"} <= set(particles.columns):
-        pixel_size_micrometre = _numbers(path, particles, "rlnDetectorPixelSize")
+        pixel_size_micrometre = numbers(path, particles, "rlnDetectorPixelSize")
         with np.errstate(divide="ignore", invalid="ignore"):
-            return pixel_size_micrometre * 1e4 / _numbers(path, particles, "rlnMagnification")
+            return pixel_size_micrometre * 1e4 / numbers(path, particles, "rlnMagnification")
     return ()
 
 
@@ -217,8 +223,8 @@ def _read_cryosparc(path: Path) -> ParticleOrientations:
 
 def _common(values: Iterable[float] | NDArray[np.generic]) -> float | None:
     """Return the value that all elements share, or None if they differ or are invalid."""
-    numbers = np.asarray(values, dtype=np.float64)
-    if numbers.size == 0 or not np.isfinite(numbers).all() or numbers.min() <= 0:
+    array = np.asarray(values, dtype=np.float64)
+    if array.size == 0 or not np.isfinite(array).all() or array.min() <= 0:
         return None
-    spread = float(numbers.max() - numbers.min())
-    return None if spread > RELATIVE_PIXEL_SIZE_TOLERANCE * numbers.max() else float(numbers[0])
+    spread = float(array.max() - array.min())
+    return None if spread > RELATIVE_PIXEL_SIZE_TOLERANCE * array.max() else float(array[0])

@@ -8,7 +8,7 @@ import logging
 import math
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import torch
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from spisonet.learning.unet import Network
 
 log = logging.getLogger("spisonet")
+
+# Tensors on the CPU, and JSON-serialisable metadata.
+TrainingState: TypeAlias = "tuple[dict[str, Tensor], dict[str, Any]]"
 
 WARMUP_UPDATES = 30
 MAX_AVERAGED_UPDATES = 1000
@@ -177,8 +180,9 @@ class Trainer:
         resume: bool,
         after_epoch: Callable[[], None] | None = None,
         predictions_after: float = 1.0,
+        stop_after_epochs: int | None = None,
     ) -> None:
-        """Train to the end; the checkpoint is written before the first epoch and after every epoch.
+        """Train; the checkpoint is written before the first epoch and after every epoch.
 
         All processes call this method; only the main one needs a checkpoint.
 
@@ -194,6 +198,8 @@ class Trainer:
             Called after every epoch.
         predictions_after : float
             Number of predictions (`Objective.predict`) that follow, for the estimate of the time left.
+        stop_after_epochs : int, optional
+            Stop after this number of the planned epochs; None for all of them.
 
         Raises
         ------
@@ -206,15 +212,17 @@ class Trainer:
         elif checkpoint is not None:
             self._save(checkpoint)
         if self._group.count > 1:
-            self._set_state(*self._group.broadcast(self._state()))
+            self._set_state(*self._group.broadcast(self.state()))
         # Reading a loss synchronises the host with the device.
         interval = 1 if self._device.type == "cpu" else UPDATES_PER_LOSS_READING
-        if self._is_between_refreshes():
+        n_epochs = options.epochs if stop_after_epochs is None else stop_after_epochs
+        n_updates = n_epochs * options.updates_per_epoch
+        if self._is_between_refreshes() and self.n_updates < n_updates:
             self._repeat_refresh()
         with TrainingProgress(
             title, options.n_updates * size, self.n_updates * size, shown=self._group.is_main
         ) as progress:
-            while self.n_updates < options.n_updates:
+            while self.n_updates < n_updates:
                 epoch = len(self.epoch_losses)
                 # Every epoch has its own random numbers, so that a run can be resumed at any epoch.
                 self._rng = np.random.default_rng([options.seed, epoch, 0])
@@ -245,10 +253,15 @@ class Trainer:
         """Estimated duration of the prediction after the training, from that of the last refresh."""
         return self._seconds_per_prediction * self._objective.n_predictions
 
+    def continue_from(self, state: TrainingState) -> None:
+        """Continue a training with the same options on other data; the missing region is updated anew."""
+        tensors, metadata = state
+        current = {name: value for name, value in tensors.items() if not name.startswith("refresh.")}
+        self._set_state(current, metadata)
+
     def _is_between_refreshes(self) -> bool:
         """Whether the next update depends on an earlier refresh."""
-        unfinished = self.n_updates < self._options.n_updates
-        return unfinished and self._refreshes.interval > 0 and not self._refreshes.is_due(self.n_updates)
+        return self._refreshes.interval > 0 and not self._refreshes.is_due(self.n_updates)
 
     def _refresh(self) -> None:
         state = self.average.state_dict()
@@ -264,9 +277,15 @@ class Trainer:
         self._seconds_per_prediction = (time.monotonic() - begin) / max(n_predictions, 1)
 
     def _repeat_refresh(self) -> None:
-        """Repeat the last refresh of a resumed run, with the network of that time."""
+        """Repeat the last refresh of a resumed run, with the network of that time.
+
+        A training that continues another one, on other data, has no refresh yet.
+        """
+        if self._refresh_state is None:
+            self._refresh()
+            return
         current = {name: value.clone() for name, value in self.average.state_dict().items()}
-        self.average.load_state_dict(self._refresh_state or current)
+        self.average.load_state_dict(self._refresh_state)
         self._objective.refresh(self._refreshes.number(self.n_updates), self.predict)
         self.average.load_state_dict(current)
 
@@ -412,7 +431,7 @@ class Trainer:
             "data": self._fingerprint,
         }
 
-    def _state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    def state(self) -> TrainingState:
         """Return the training state as tensors on the CPU and JSON-serialisable metadata."""
         tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
         tensors |= {f"average.{name}": value for name, value in self.average.state_dict().items()}
@@ -427,7 +446,7 @@ class Trainer:
             "refresh_interval": self._refreshes.interval,
             "memory_settings": self._objective.memory_settings(),
             "n_updates": self.n_updates,
-            "epoch_losses": self.epoch_losses,
+            "epoch_losses": list(self.epoch_losses),
             "loss_reduction": self.loss_reduction,
         }
         return {name: tensor.detach().cpu() for name, tensor in tensors.items()}, metadata
@@ -446,8 +465,8 @@ class Trainer:
             index, _, key = name.partition(".")
             parameter = parameters[int(index)]
             # The fused optimiser requires the memory layout of the weights for its state.
-            aligned = torch.empty_like(parameter).copy_(tensor) if tensor.shape == parameter.shape else tensor
-            state.setdefault(int(index), {})[key] = aligned.detach()
+            like = parameter if tensor.shape == parameter.shape else tensor
+            state.setdefault(int(index), {})[key] = torch.empty_like(like).copy_(tensor).detach()
         self._optimiser.load_state_dict({**self._optimiser.state_dict(), "state": state})
         self.tile_size, self._n_parts = metadata["tile_size"], metadata["n_splits"]
         self._refreshes = RefreshSchedule(metadata["refresh_interval"], self._options.n_updates)
@@ -456,7 +475,7 @@ class Trainer:
         self.loss_reduction = metadata.get("loss_reduction")
 
     def _save(self, path: Path) -> None:
-        save_tensors(path, *self._state())
+        save_tensors(path, *self.state())
 
     def _restore(self, path: Path) -> None:
         tensors, metadata = load_tensors(path)

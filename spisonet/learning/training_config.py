@@ -146,10 +146,6 @@ class TrainingConfig:
             seed=self.seed,
             published=published,
         )
-        if self.epochs:
-            log.info(
-                "Training on %s: %d updates of %d subvolumes.", title, options.n_updates, options.batch_size
-            )
         return TrainingJob(
             title, measurement, make_objective, network, options, self._tile_size(network, memory)
         )

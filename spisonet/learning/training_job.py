@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from spisonet.learning.objectives import Objective
     from spisonet.learning.process_group import ProcessGroup
-    from spisonet.learning.trainer import TrainingOptions
+    from spisonet.learning.trainer import TrainingOptions, TrainingState
     from spisonet.learning.unet import Network
 
 LARGE_DATA_BYTES = 2**28  # from here on the C library returns freed memory
@@ -60,6 +60,8 @@ class TrainingJob:
         Training parameters.
     tile_size : int
         Tile edge of predictions in voxels.
+    stop_after_epochs : int or None
+        Stop after this number of the epochs in `options`, for a training that continues on other data.
     """
 
     title: str
@@ -68,6 +70,13 @@ class TrainingJob:
     network: Network
     options: TrainingOptions
     tile_size: int
+    stop_after_epochs: int | None = None
+
+    @property
+    def description(self) -> str:
+        """Sentence for the log: what is trained on, and how long."""
+        options = self.options
+        return f"Training on {self.title}: {options.n_updates} updates of {options.batch_size} subvolumes."
 
     def prepare(
         self, device: torch.device, group: ProcessGroup = SINGLE_PROCESS
@@ -114,6 +123,7 @@ def train(
     resume: bool,
     after_epoch: Callable[[Trainer], None] | None = None,
     further_predictions: float = 0.0,
+    start: TrainingState | None = None,
 ) -> tuple[Trainer, Tensor | None]:
     """Train in all processes; called in the main one while the others run `join_workers`.
 
@@ -133,6 +143,8 @@ def train(
         Called in the main process after every epoch.
     further_predictions : float
         Predictions that follow that of this function, as a multiple of it, for the estimate of the time left.
+    start : TrainingState, optional
+        State of a training on other data that is continued.
 
     Returns
     -------
@@ -143,7 +155,7 @@ def train(
     """
     if group.count > 1:
         group.broadcast(replace(training_job, data=training_job.data.to("cpu")))
-    return _train(training_job, device, group, checkpoint, resume, after_epoch, further_predictions)
+    return _train(training_job, device, group, checkpoint, resume, after_epoch, further_predictions, start)
 
 
 def join_workers(device: torch.device, group: ProcessGroup) -> None:
@@ -166,11 +178,21 @@ def _train(
     resume: bool,
     after_epoch: Callable[[Trainer], None] | None = None,
     further_predictions: float = 0.0,
+    start: TrainingState | None = None,
 ) -> tuple[Trainer, Tensor | None]:
     trainer, objective = training_job.prepare(device, group)
+    if start is not None:
+        trainer.continue_from(start)
     if training_job.options.epochs:
         callback = None if after_epoch is None else partial(after_epoch, trainer)
-        trainer.train(training_job.title, checkpoint, resume, callback, 1 + further_predictions)
+        trainer.train(
+            training_job.title,
+            checkpoint,
+            resume,
+            callback,
+            1 + further_predictions,
+            training_job.stop_after_epochs,
+        )
     return trainer, predict_with_progress(objective, trainer.predict, training_job.title, group.is_main)
 
 

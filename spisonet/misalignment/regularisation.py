@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from spisonet.misalignment.backprojection import BackProjector
     from spisonet.misalignment.prior import Prior
     from spisonet.misalignment.settings import MisalignmentSettings
+
+log = logging.getLogger("spisonet")
 
 MIN_WEIGHT = 1e-3
 MIN_SHELL_WEIGHT = 0.03
@@ -135,6 +138,7 @@ def regularise(
     losses, network = [], None
     if training_config.epochs:
         training_job = training_config.training_job("this iteration", measurement, memory, start=start)
+        log.info(training_job.description)
         trainer, predicted = train(training_job, memory.device, SINGLE_PROCESS, None, resume=False)
         assert predicted is not None
         losses, network = trainer.epoch_losses, trainer.average

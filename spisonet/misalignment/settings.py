@@ -41,6 +41,11 @@ class MisalignmentSettings(BaseModel):
         "yes (True), no (False), or auto: where the views are uneven and the reference is not anisotropic "
         "itself (class trusted).",
     )
+    pose_drift: bool = Field(
+        True,
+        description="Measure in each iteration, on 1,000 particles, whether the poses drift; takes a few "
+        "seconds of two CPU threads beside the correction.",
+    )
     whitening: bool = Field(
         False, description="Whiten the amplitudes between WHITENING_LOW and the resolution."
     )

@@ -78,6 +78,15 @@ def _table(diagnosis: Diagnosis) -> str:
         ["sphericity (3DFSC)", f"{metrics.sphericity:.2f}", ""],
         *_sampling_rows("measured (FSC)", diagnosis.measured),
     ]  # fmt: skip
+    if diagnosis.drift is not None:
+        drift = diagnosis.drift
+        rows.append(
+            [
+                "most likely collective motion of the poses (particle images)",
+                f"{drift.motion_degrees:.1f}° rms",
+                f"drift from {drift.smallest_drift_degrees:.1f}°",
+            ]
+        )
     if particles is not None:
         rows += [
             *_sampling_rows("sampled (particle angles)", particles.sampling),
@@ -115,6 +124,7 @@ def _numbers(diagnosis: Diagnosis, recommendation: Recommendation) -> dict[str, 
         "worst_direction_0143_angstrom": directional.worst.number,
         "cfar": metrics.cfar,
         "sphericity": metrics.sphericity,
+        "pose_drift": None if diagnosis.drift is None else diagnosis.drift.numbers,
         "measured": _sampling_numbers(diagnosis.measured),
         "particles": None
         if particles is None

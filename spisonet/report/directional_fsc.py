@@ -32,7 +32,7 @@ def directional_fsc_section(run: FinishedRun, page: Path) -> Section | None:
         return None
     numbers = {when: fsc.numbers for when, fsc in found.items()}
     label = label_of_halves(run)
-    section = Section("FSC by direction", numbers, [_table(found), paragraph(DEFINITIONS)])
+    section = Section("FSC by direction", numbers, [fsc_table(found), paragraph(DEFINITIONS)])
     section.parts.append(warning(f"After the correction: {label}."))
     titles = {"before": "before", "after": f"after ({label})"}
     section.add_figure(
@@ -43,7 +43,8 @@ def directional_fsc_section(run: FinishedRun, page: Path) -> Section | None:
     return section
 
 
-def _table(found: dict[str, SummarisedFsc]) -> str:
+def fsc_table(found: dict[str, SummarisedFsc]) -> str:
+    """Return the summary of several pairs of half maps, a column each."""
     columns = [fsc.metrics for fsc in found.values()]
     rows = [
         ["resolution at FSC 0.143, all directions", *(str(column.resolution_0143) for column in columns)],

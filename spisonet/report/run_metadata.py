@@ -73,4 +73,4 @@ def _shares(of_units: dict[str, dict[str, float]]) -> dict[str, str]:
         if parts:
             parts.append(f"mask and positivity constraints {1 - sum(shares.values()):.2f}")
             lines.append(f"{unit}: {', '.join(parts)}")
-    return {"Shares in the inferred part, by held-out cones": "; ".join(lines)} if lines else {}
+    return {"Shares in the inferred part, by a held-out cone": "; ".join(lines)} if lines else {}

@@ -87,11 +87,11 @@ class ConeTrainings:
             self.checkpoint_folder / f"checkpoint{number}.safetensors",
             self.resume,
         )
-        completion = source.learn(held_out)
+        completion, completed = source.learn(held_out)
         half1 = _first_half(held_out)
         learned, constrained = (
-            prepared.compare(rfft3(completed[0].cpu().numpy()), cone)
-            for completed in (completion.complete(half1), half1.complete_by_constraints())
+            prepared.compare(rfft3(volumes[0].cpu().numpy()), cone)
+            for volumes in (completed, half1.complete_by_constraints())
         )
         variance = 0.0
         if ensemble := self._ensemble(completion, half1, number):

@@ -34,7 +34,10 @@ if TYPE_CHECKING:
     from spisonet.io.mrc import Volume
     from spisonet.validation.model import AtomicModel
 
-FINEST_ANGSTROM, SEARCH_ANGSTROM = 15.0, 30.0  # of the fit, of the search over all rotations
+# The fit ends at half of the radius of the model within these limits: maps whose poses drifted have wrong
+# densities at finer resolutions, and a model that follows them is tilted.
+FINEST_ANGSTROM, COARSEST_ANGSTROM, FIT_PER_RADIUS = 15.0, 40.0, 0.5
+SEARCH_ANGSTROM = 30.0  # of the search over all rotations, or coarser
 GRID_PER_SHELL, SMALLEST_GRID = 4, 16  # voxels
 BEADS_PER_RESOLUTION = 5
 MASK_EDGE_VOXELS, FILTER_EDGE_SHELLS = 2.0, 2.0
@@ -58,7 +61,7 @@ class RigidFit:
     shift_angstrom : ndarray
         ``(3,)`` displacement ``(x, y, z)`` of their mean.
     correlation, mirror_correlation : float
-        Correlation in -1..1 of the map with the model and with its mirror image, each fitted.
+        Correlation in -1..1 of the map with the model and with its mirror image, each where it fits best.
     resolution_angstrom : float
         Resolution to which these were computed.
     """
@@ -81,7 +84,7 @@ def fit_model(model: AtomicModel, volume: Volume, resolution_angstrom: float) ->
     volume : Volume
         The map; it may be noisy and anisotropic.
     resolution_angstrom : float
-        Resolution of the fit in Å, 15 Å at the finest.
+        Resolution in Å of the correlations, 15 Å at the finest, and finest resolution of the fit itself.
 
     Raises
     ------
@@ -98,10 +101,11 @@ def fit_model(model: AtomicModel, volume: Volume, resolution_angstrom: float) ->
             f"{volume.name} ({volume.box * volume.voxel_size_angstrom:.0f} Å); give a map with a larger box."
         )
     finest = max(resolution_angstrom, FINEST_ANGSTROM)
-    search = _Target.of(volume, max(finest, SEARCH_ANGSTROM, radius_angstrom / SEARCH_RADII))
-    fine = _Target.of(volume, finest)
+    of_fit = max(finest, float(np.clip(FIT_PER_RADIUS * radius_angstrom, FINEST_ANGSTROM, COARSEST_ANGSTROM)))
+    of_search = max(of_fit, SEARCH_ANGSTROM, radius_angstrom / SEARCH_RADII)
+    targets = [_Target.of(volume, angstrom) for angstrom in (of_search, of_fit, finest)]
     weights = atomic_numbers(model)
-    poses = [_fit(offsets * flip, weights, search, fine) for flip in ((1, 1, 1), (-1, 1, 1))]
+    poses = [_fit(offsets * flip, weights, targets) for flip in ((1, 1, 1), (-1, 1, 1))]
     best, mirror = poses
     moved = offsets @ best.rotation.T * volume.voxel_size_angstrom + map_origin(volume)
     moved += best.position_voxels * volume.voxel_size_angstrom
@@ -310,12 +314,16 @@ class _Scorer:
         return _Pose(*moved(found.x), -float(found.fun))
 
 
-def _fit(offsets: NDArray[np.float64], weights: NDArray[np.float64], search: _Target, fine: _Target) -> _Pose:
-    """Fit atoms at ``(m, 3)`` offsets from their centre, in voxels."""
+def _fit(offsets: NDArray[np.float64], weights: NDArray[np.float64], targets: list[_Target]) -> _Pose:
+    """Fit atoms at ``(m, 3)`` offsets from their centre, in voxels.
+
+    The targets are those of the search, of the fit and of the score.
+    """
+    search, of_fit, finest = targets
     radius = float(np.linalg.norm(offsets, axis=1).max()) * search.voxel_size_angstrom
     step = np.degrees(ANGLE_PER_RESOLUTION * search.resolution_angstrom / max(radius, 1.0))
     step = float(np.clip(step, MIN_STEP_DEGREES, MAX_STEP_DEGREES))
-    scorer, final = _Scorer(offsets, weights, search), _Scorer(offsets, weights, fine)
+    scorer, final = _Scorer(offsets, weights, search), _Scorer(offsets, weights, of_fit)
     n_rotations = round(8 * np.pi**2 / np.radians(step) ** 3)
 
     def best(poses: list[_Pose], number: int) -> list[_Pose]:
@@ -324,4 +332,5 @@ def _fit(offsets: NDArray[np.float64], weights: NDArray[np.float64], search: _Ta
     poses = best([scorer.best_position(rotation) for rotation in uniform_rotations(n_rotations)], N_REFINED)
     poses = best([scorer.refine(pose, step / 2) for pose in poses], N_FINAL)
     (pose,) = best([final.refine(pose, step / 4) for pose in poses], 1)
-    return final.refine(pose, FINAL_STEP_DEGREES)  # a fresh simplex, since the first one may have collapsed
+    pose = final.refine(pose, FINAL_STEP_DEGREES)  # a fresh simplex, since the first one may have collapsed
+    return replace(pose, score=_Scorer(offsets, weights, finest).score(pose.rotation, pose.position_voxels))

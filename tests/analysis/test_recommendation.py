@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,6 +19,7 @@ from spisonet.analysis.orientation_diagnostics import (
     SamplingStatistics,
     Strategy,
 )
+from spisonet.analysis.pose_drift import PoseDrift
 from spisonet.analysis.recommendation import recommend
 from spisonet.anisotropy.config import ReconstructConfig
 
@@ -38,10 +40,16 @@ def diagnosis(measured: SamplingStatistics, views: ParticleSampling | None = Non
     )
 
 
+def drift(motion_degrees: float) -> PoseDrift:
+    curve = (np.array(values) for values in ([0.0, 1.0], [0.0, 2.0], [0.0, 0.3]))
+    return PoseDrift(1000, 5000, 60.0, 15.0, motion_degrees, 1.0, 100.0, *curve)
+
+
 CASES = {
     Strategy.NONE: diagnosis(sampling()),
     Strategy.ANISOTROPY: diagnosis(sampling(undersampled=0.3)),
     Strategy.MISALIGNMENT: diagnosis(sampling(), particles(low_correlation=0.4)),
+    Strategy.POSE_DRIFT: replace(diagnosis(sampling(psf_aspect_ratio=2.5)), drift=drift(4.0)),
     Strategy.SEVERE: diagnosis(sampling(psf_aspect_ratio=2.5)),
 }
 HALVES = Path("half 1.mrc"), Path("half2.mrc")
@@ -93,3 +101,22 @@ def test_inconsistent_particles_are_named_and_ignored():
     reasons = recommend(found, *HALVES, None).reasons
     assert any("inconsistent" in reason and "60 %" in reason for reason in reasons)
     assert any("not tested" in reason for reason in reasons)
+
+
+def test_a_measured_drift_replaces_what_densities_suggest():
+    misaligned = CASES[Strategy.MISALIGNMENT]
+    still = replace(misaligned, drift=drift(0.4))
+    assert still.strategy is Strategy.NONE
+    assert "no drift of the poses was found" in " ".join(recommend(still, *HALVES, None).reasons)
+    found = recommend(
+        CASES[Strategy.POSE_DRIFT],
+        *HALVES,
+        Path("mask.mrc"),
+        "c3",
+        star=Path("Refine3D/job002/run_data.star"),
+    )
+    assert "4.0° rms" in " ".join(found.reasons)
+    assert found.commands[0] == ("spisonet relion rescue Refine3D/job002 --o rescue --mask mask.mrc --sym c3")
+    # A rise within twice its standard error is none.
+    uncertain = replace(drift(4.0), standard_error=np.array([0.0, 1.1]))
+    assert not uncertain.is_detected

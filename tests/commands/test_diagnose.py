@@ -6,12 +6,18 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from spisonet.analysis.orientation_diagnostics import Strategy
 from spisonet.commands.main import main
 from spisonet.io.mrc import Volume, write_volume
+from spisonet.misalignment.image_band import Poses
+from spisonet.misalignment.particle_images import read_particle_images
+from spisonet.misalignment.pose_output import reconstruct_half_maps
 from tests.analysis.test_orientation_diagnostics import LIMIT_SHELL, SAMPLED, VOXEL_SIZE, truth
 from tests.anisotropy.simulation import simulate_half_maps
+from tests.misalignment.particle_sets import PIXEL
+from tests.relion_external.refined_project import JOB, write_refined_project
 
 
 def write_case(folder, halves):
@@ -69,3 +75,32 @@ def test_a_fault_is_one_sentence_and_writes_nothing(tmp_path, capsys, options, w
     assert words in error
     assert error.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_a_drift_of_the_poses_is_measured_where_the_images_are_found(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_refined_project(tmp_path, 1.0)
+    particles = read_particle_images(JOB / "run_data.star")
+    halves = reconstruct_half_maps(particles, Poses.of(particles), "C1", torch.device("cpu"))
+    for number, half in enumerate(halves, start=1):
+        write_volume(tmp_path / f"half{number}.mrc", Volume(half, PIXEL))
+    command = ["diagnose", "half1.mrc", "half2.mrc", "--star", str(JOB / "run_data.star"), "--ncpus", "1"]
+    main([*command, "--output_dir", "on", "--mask", "mask.mrc", "--pose_drift_particles", "250"])
+    assert "the poses have drifted" in capsys.readouterr().out
+    numbers = json.loads((tmp_path / "on" / "diagnosis.json").read_text(encoding="utf-8"))
+    assert numbers["strategy"] == "pose_drift"
+    assert (numbers["pose_drift"]["n_particles"], numbers["pose_drift"]["n_listed"]) == (250, 300)
+    assert numbers["pose_drift"]["rise_per_particle"] > 0
+    assert numbers["commands"][0].startswith("spisonet relion rescue Refine3D/job002 --o rescue")
+    assert (tmp_path / "on" / "diagnosis_pose_drift.png").is_file()
+    page = (tmp_path / "on" / "diagnosis.html").read_text(encoding="utf-8")
+    assert "Drift of the poses" in page
+
+    (tmp_path / "particles.mrcs").unlink()
+    main([*command, "--output_dir", "missing"])
+    assert "not measured: particles.mrcs, an image file of" in capsys.readouterr().out
+    numbers = json.loads((tmp_path / "missing" / "diagnosis.json").read_text(encoding="utf-8"))
+    assert numbers["pose_drift"] is None
+    assert "particles.mrcs" in numbers["pose_drift_not_measured"]
+    main([*command, "--output_dir", "off", "--no-pose_drift"])
+    assert "not measured" not in capsys.readouterr().out

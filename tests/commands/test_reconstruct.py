@@ -68,6 +68,7 @@ def test_a_run_leaves_maps_figures_weights_and_records(done):
         "classical_half2.mrc",
         "classical_full.mrc",
         "checkpoint.safetensors",
+        "checkpoint_held_out.safetensors",
         "network.safetensors",
         *(
             f"{name}.{kind}"
@@ -282,7 +283,7 @@ def test_ctrl_c_leaves_a_resumable_run(small_case, tmp_path):
     assert process.returncode == 130
     assert errors == "spisonet: interrupted.\n"
     assert json.loads((out / "job.json").read_text())["status"] == "interrupted"
-    assert (out / "checkpoint.safetensors").is_file()
+    assert list(out.glob("checkpoint*.safetensors"))
     assert not list(out.glob("corrected*"))
     assert not list(out.glob(".*"))
 
@@ -386,7 +387,7 @@ def test_dark_particles_are_corrected_without_positivity(small_case, tmp_path):
 def test_a_fresh_run_removes_the_results_of_an_earlier_one(small_case, tmp_path):
     out = reconstruct(small_case, tmp_path / "out", "--independent")
     reconstruct(small_case, out)
-    assert not list(out.glob("checkpoint_*"))
+    assert not list(out.glob("checkpoint_half*"))
     assert (out / "checkpoint.safetensors").is_file()
 
 

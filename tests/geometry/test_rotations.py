@@ -13,6 +13,7 @@ from scipy.spatial.transform import Rotation
 from spisonet.geometry.rotations import (
     cube_rotations,
     random_rotations,
+    relion_euler_angles,
     relion_rotation_matrices,
     rotation_vector_matrices,
     view_directions,
@@ -99,3 +100,18 @@ def test_blobs_projected_by_relion_land_where_the_matrix_says(tmp_path, euler):
     for (x, y, _), height in zip(points @ relion_rotation_matrices(*euler)[0].T, heights, strict=True):
         expected += height * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * 2.0**2))
     assert np.corrcoef(image.ravel(), expected.ravel())[0, 1] > 0.99
+
+
+@given(rot=angles, tilt=st.one_of(angles, st.sampled_from([0.0, 180.0, -180.0, 1e-4, 90.0])), psi=angles)
+@settings(deadline=None)
+def test_euler_angles_are_the_inverse_of_the_matrices(rot, tilt, psi):
+    matrices = relion_rotation_matrices(rot, tilt, psi)
+    found = relion_euler_angles(matrices)
+    assert 0 <= found[0, 1] <= 180
+    assert np.abs(found).max() <= 180
+    np.testing.assert_allclose(relion_rotation_matrices(*found.T), matrices, atol=1e-6)
+
+
+def test_euler_angles_at_the_poles():
+    matrices = relion_rotation_matrices([10.0, 10.0], [0.0, 180.0], [30.0, 30.0])
+    np.testing.assert_allclose(relion_euler_angles(matrices), [[0, 0, 40], [0, 180, 20]], atol=1e-6)

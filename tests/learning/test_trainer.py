@@ -295,6 +295,37 @@ def test_a_run_resumed_between_refreshes_is_bit_identical(measurement_factory, t
         assert torch.equal(resumed.average.state_dict()[name], value), name
 
 
+@pytest.mark.parametrize("interval", [3, 4])
+def test_a_training_continues_on_other_data_and_can_be_resumed(measurement_factory, tmp_path, interval):
+    """The map is completed anew for the other data; a resumed continuation is bit-identical."""
+    chosen, path = options(epochs=4), tmp_path / "c.safetensors"
+    first, _ = counted(measurement_factory(), interval, chosen)
+    first.train("first", None, resume=False, stop_after_epochs=2)
+    assert (first.n_updates, first.loss_reduction) == (8, None)
+    other = measurement_factory(noise=0.3)
+
+    def stop():
+        if trainer.n_updates == 12:
+            raise KeyboardInterrupt
+
+    whole, objective = counted(other, interval, chosen)
+    whole.continue_from(first.state())
+    whole.train("whole", None, resume=False)
+    assert objective.refreshes[0][1] == 8
+    assert whole.epoch_losses[:2] == first.epoch_losses
+    assert whole.n_updates == 16
+    assert whole.loss_reduction is not None
+    trainer, _ = counted(other, interval, chosen)
+    trainer.continue_from(first.state())
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train("stopped", path, resume=False, after_epoch=stop)
+    resumed, _ = counted(other, interval, chosen)
+    resumed.continue_from(first.state())
+    resumed.train("resumed", path, resume=True)
+    assert resumed.epoch_losses == whole.epoch_losses
+    assert torch.equal(weights_of(resumed), weights_of(whole))
+
+
 def test_one_subvolume_that_does_not_fit_is_an_error():
     trainer = trainer_of(LimitedMemory(0), options())
     with pytest.raises(torch.OutOfMemoryError):

@@ -32,6 +32,7 @@ SMALL = {
     "ISONET_FILTER_BASE": "4",
     "ISONET_CUBE_SIZE": "16",
     "ISONET_DEVICE": "cpu",
+    "ISONET_POSE_DRIFT": "False",
 }
 COMMON = (
     "--i particles.star --ref ref.mrc --ini_high 40 --firstiter_cc --dont_combine_weights_via_disc --pool 20 "
@@ -112,9 +113,10 @@ def lines(out: str) -> list[str]:
 
 def test_a_refinement_with_a_network_reaches_its_final_maps(project):
     out = refine(project, "whole", *COMMON, *HALVES, *LOCAL, "--solvent_mask", "mask.mrc",
-                 "--solvent_correct_fsc", ISONET_EPOCHS="1")  # fmt: skip
+                 "--solvent_correct_fsc", ISONET_EPOCHS="1", ISONET_POSE_DRIFT="True")  # fmt: skip
     corrected = [line for line in lines(out) if "corrected in" in line]
     assert len(corrected) >= 6
+    assert any("; poses: most likely collective motion" in line for line in corrected)
     assert {"half1", "half2"} <= {line.split()[2] for line in corrected}
     assert "skipped: the last iteration joins the halves" in lines(out)[-1]
     folder = project / "whole"

@@ -1,0 +1,1 @@
+"""Poses of simulated refinements with known truth, corrected by several methods."""

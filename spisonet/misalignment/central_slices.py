@@ -1,0 +1,215 @@
+"""Central slices of a 3D Fourier transform: their values, and their sum into a volume.
+
+Both use trilinear interpolation on a padded grid, as RELION does. A table holds the half ``x >= 0`` of a
+Fourier transform up to a radius, with ``y`` and ``z`` from negative to positive, as rows of real numbers.
+
+References
+----------
+Scheres (2012) J. Struct. Biol. 180, 519-530 (interpolation on padded grids in RELION).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, cast
+
+import torch
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MARGIN = 2  # table voxels beyond the outermost shell: half a shell, and a neighbour
+
+
+@dataclass(frozen=True)
+class SliceTable:
+    """Geometry of a table.
+
+    Attributes
+    ----------
+    box : int
+        Edge of the map in voxels.
+    radius : int
+        Outermost shell of slices, less than that at Nyquist; points are less than half a voxel beyond it.
+    padding : int
+        Table voxels per Fourier voxel of the map.
+    device : torch.device
+        Device of the tables.
+    """
+
+    box: int
+    radius: int
+    padding: int
+    device: torch.device
+
+    @property
+    def reach(self) -> int:
+        """Largest index of the table along each axis."""
+        return self.radius * self.padding + MARGIN
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """``(z, y, x)`` of the table."""
+        edge = 2 * self.reach + 1
+        return edge, edge, self.reach + 1
+
+    @property
+    def size(self) -> int:
+        """Number of rows."""
+        z, y, x = self.shape
+        return z * y * x
+
+    @property
+    def padded_box(self) -> int:
+        """Edge of the padded map."""
+        return self.box * self.padding
+
+    @cached_property
+    def _corner_offsets(self) -> Tensor:
+        _, y, x = self.shape
+        offsets = [(dz * y + dy) * x + dx for dz in (0, 1) for dy in (0, 1) for dx in (0, 1)]
+        return torch.tensor(offsets, device=self.device)
+
+    def corners(self, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the rows and weights of the eight voxels around each point.
+
+        Parameters
+        ----------
+        points : Tensor
+            ``(m, 3)`` ``(x, y, z)`` in Fourier voxels of the map.
+
+        Returns
+        -------
+        rows : Tensor
+            ``(m, 8)``.
+        weights : Tensor
+            ``(m, 8)``.
+        sign : Tensor
+            ``(m,)`` -1 where the point has ``x < 0``: the rows are those of its Friedel mate.
+        """
+        sign = torch.where(points[:, 0] < 0, -1.0, 1.0)
+        x, y, z = (points.T * (sign * self.padding)).unbind()
+        lower = [axis.detach().floor() for axis in (x, y, z)]
+        fx, fy, fz = x - lower[0], y - lower[1], z - lower[2]
+        _, n_rows, n_columns = self.shape
+        first = ((lower[2] + self.reach) * n_rows + (lower[1] + self.reach)) * n_columns + lower[0]
+        if self.size > 2**24:  # beyond the exact integers of float32
+            whole = [axis.long() for axis in lower]
+            rows = ((whole[2] + self.reach) * n_rows + (whole[1] + self.reach)) * n_columns + whole[0]
+        else:
+            rows = first.long()
+        gx, gy, gz = 1 - fx, 1 - fy, 1 - fz
+        planes = [gz * gy, gz * fy, fz * gy, fz * fy]
+        weights = torch.stack([part * side for part in planes for side in (gx, fx)], dim=1)
+        return rows[:, None] + self._corner_offsets, weights, sign
+
+    def values(self, table: Tensor, points: Tensor) -> Tensor:
+        """Interpolate complex values ``(m,)`` at points ``(m, 3)`` from a table ``(size, 2)``."""
+        rows, weights, sign = self.corners(points)
+        found = functional.embedding_bag(rows, table, per_sample_weights=weights, mode="sum")
+        return torch.complex(found[:, 0], found[:, 1] * sign)
+
+    def add(self, columns: Tensor, points: Tensor, values: Tensor, weights: Tensor) -> None:
+        """Add values at points to columns ``(3, size)`` of a table: real and imaginary part, and weight.
+
+        Parameters
+        ----------
+        columns : Tensor
+            Changed in place.
+        points : Tensor
+            ``(m, 3)``.
+        values : Tensor
+            ``(m,)`` complex.
+        weights : Tensor
+            ``(m,)``.
+        """
+        rows, parts, sign = self.corners(points)
+        flat = rows.reshape(-1)
+        for column, value in zip(columns, (values.real, values.imag * sign, weights), strict=True):
+            column.scatter_add_(0, flat, (parts * value[:, None]).reshape(-1))
+
+    def inner_product(self, table: Tensor, points: Tensor, values: Tensor, weights: Tensor) -> Tensor:
+        """Return the inner product of a table ``(size, 3)`` with what `add` would add."""
+        rows, parts, sign = self.corners(points)
+        found = functional.embedding_bag(rows, table, per_sample_weights=parts, mode="sum")
+        return (found * torch.stack([values.real, values.imag * sign, weights], dim=1)).sum()
+
+    @cached_property
+    def points(self) -> Tensor:
+        """``(size, 3)`` ``(x, y, z)`` of the rows, in Fourier voxels of the map."""
+        side = torch.arange(-self.reach, self.reach + 1, device=self.device, dtype=torch.float32)
+        z, y, x = torch.meshgrid(side, side, side[self.reach :], indexing="ij")
+        return torch.stack([x, y, z], dim=-1).reshape(-1, 3) / self.padding
+
+    def with_friedel_mates(self, table: Tensor) -> Tensor:
+        """Return a table ``(size, 3)`` in which the plane ``x = 0`` holds the sums of Friedel mates."""
+        z, y, x = self.shape
+        volume = table.reshape(z, y, x, -1)
+        mates = volume[:, :, 0].flip(0, 1) * torch.tensor([1.0, -1.0, 1.0], device=table.device)
+        plane = volume[:, :, :1] + mates[:, :, None]
+        return torch.cat([plane, volume[:, :, 1:]], dim=2).reshape(table.shape)
+
+    def symmetrised(self, table: Tensor, rotations: Tensor) -> Tensor:
+        """Return the sum of a table ``(size, 3)`` over the rotations ``(g, 3, 3)`` of a point group."""
+        if len(rotations) == 1:
+            return table
+        inside = self.points.norm(dim=1) <= self.radius + 1 / self.padding
+        total = table.clone()
+        for rotation in rotations[1:]:
+            rows, weights, sign = self.corners(self.points[inside] @ rotation.T)
+            found = functional.embedding_bag(rows, table, per_sample_weights=weights, mode="sum")
+            found = torch.stack([found[:, 0], found[:, 1] * sign, found[:, 2]], dim=1)
+            total = total.index_add(0, inside.nonzero()[:, 0], found)
+        return total
+
+    def spectrum(self, table: Tensor) -> Tensor:
+        """Return complex values ``(size,)`` as a padded half spectrum with DC at index 0."""
+        p, reach = self.padded_box, self.reach
+        volume = table.reshape(self.shape)
+        side = torch.arange(-reach, reach + 1, device=self.device) % p
+        full = torch.zeros((p, p, p // 2 + 1), dtype=table.dtype, device=self.device)
+        return full.index_put((side[:, None, None], side[None, :, None], side[None, None, reach:]), volume)
+
+    def table(self, spectrum: Tensor) -> Tensor:
+        """Return a table ``(size, 2)`` from a padded half spectrum with DC at index 0."""
+        p, reach = self.padded_box, self.reach
+        side = torch.arange(-reach, reach + 1, device=self.device) % p
+        volume = spectrum[side[:, None, None], side[None, :, None], side[None, None, reach:]]
+        return torch.view_as_real(volume.reshape(-1)).contiguous()
+
+    @cached_property
+    def interpolation_envelope(self) -> Tensor:
+        """``(box, box, box)`` Fourier transform of the trilinear kernel, to divide maps by."""
+        axis = torch.arange(self.box, device=self.device, dtype=torch.float32) - self.box // 2
+        square = axis**2
+        distance = (square[:, None, None] + square[None, :, None] + square).sqrt()
+        return torch.sinc(distance / self.padded_box) ** 2
+
+    def map_of(self, values: Tensor) -> Tensor:
+        """Return the map ``(box, box, box)`` of complex values ``(size,)``, its centre at ``box // 2``."""
+        p = self.padded_box
+        corner = cast("Tensor", torch.fft.irfftn(self.spectrum(values), s=(p, p, p)))
+        padded = corner.roll((self.box // 2,) * 3, (0, 1, 2))
+        return padded[: self.box, : self.box, : self.box] / self.interpolation_envelope
+
+    def table_of(self, volume: Tensor) -> Tensor:
+        """Return the table ``(size, 2)`` of a map ``(box, box, box)`` with its centre at ``box // 2``."""
+        corrected = volume / self.interpolation_envelope
+        p, n = self.padded_box, self.box
+        padded = functional.pad(corrected, (0, p - n) * 3).roll((-(n // 2),) * 3, (0, 1, 2))
+        return self.table(cast("Tensor", torch.fft.rfftn(padded)))
+
+
+def slice_points(rotations: Tensor, plane: Tensor) -> Tensor:
+    """Return the points ``(n, m, 3)`` of central slices.
+
+    Parameters
+    ----------
+    rotations : Tensor
+        ``(n, 3, 3)`` from the map to the image.
+    plane : Tensor
+        ``(m, 2)`` ``(x, y)`` in Fourier voxels.
+    """
+    return plane @ rotations[:, :2]

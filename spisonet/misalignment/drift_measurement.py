@@ -1,0 +1,156 @@
+"""Measurement of a collective drift of poses, and the checks that a particle set allows it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spisonet.analysis.particle_views import random_subset
+from spisonet.analysis.pose_drift import PoseDrift
+from spisonet.errors import SpisonetError
+from spisonet.misalignment.cross_half_likelihood import cross_half_likelihood
+from spisonet.misalignment.half_map_model import HalfMapModel
+from spisonet.misalignment.image_band import ImageBand, Poses
+from spisonet.misalignment.motion_search import MotionFit, find_motion, likelihood_curve, standard_error
+from spisonet.misalignment.pose_correction import MOTION_DEGREES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import torch
+    from numpy.typing import NDArray
+
+    from spisonet.misalignment.particle_images import ParticleImages
+
+FEWEST_PARTICLES = 100
+COARSE_STAGES = ((2,),)  # which find a drift; finer motions only complete it
+# In simulations true poses moved by up to 0.7 degrees in a band to 15 Å and 1.1 degrees in one to 25 Å; where
+# the band ends earlier, the smallest motion that is called a drift grows in proportion.
+MOTION_BAND_ANGSTROM = 15.0
+SIGNIFICANT = 3.0  # standard errors by which poses have to predict their images better than other poses do
+
+
+def require_enough(particles: ParticleImages) -> None:
+    """Check the number of particles.
+
+    Raises
+    ------
+    SpisonetError
+        If there are fewer than 100.
+    """
+    if len(particles) < FEWEST_PARTICLES:
+        raise SpisonetError(
+            f"{particles.star} lists {len(particles)} particles; at least {FEWEST_PARTICLES} are needed to "
+            "measure a drift of the poses.",
+            code="too_few_particles",
+        )
+
+
+def require_prediction(model: HalfMapModel, poses: Poses, seed: int = 0) -> None:
+    """Check that the half maps predict the images in their poses better than in the poses of other particles.
+
+    Raises
+    ------
+    SpisonetError
+        If they do not: the images have no signal, or the poses are not theirs.
+    """
+    order = np.random.default_rng(seed).permutation(len(poses.rotations))
+    right = cross_half_likelihood(model, poses).by_particle
+    wrong = cross_half_likelihood(model, replace(poses, rotations=poses.rotations[order])).by_particle
+    if not (right - wrong).mean() > SIGNIFICANT * standard_error(right - wrong):
+        raise SpisonetError(
+            f"The half maps of {model.band.particles.star} do not predict its images better than with the "
+            "poses of other particles; give the particle STAR file of the refinement of these images.",
+            code="poses_without_signal",
+        )
+
+
+def measure_drift(
+    particles: ParticleImages,
+    mask: NDArray[np.float32] | None,
+    sym: str,
+    finest_resolution_angstrom: float,
+    device: torch.device,
+    max_particles: int,
+    seed: int = 0,
+    stages: Sequence[tuple[int, ...]] = COARSE_STAGES,
+) -> PoseDrift:
+    """Measure the collective motion of the poses that the cross-half likelihood prefers.
+
+    Parameters
+    ----------
+    particles : ParticleImages
+        The particles.
+    mask : ndarray or None
+        ``(box, box, box)`` values of 0 to 1.
+    sym : str
+        Point group.
+    finest_resolution_angstrom : float
+        End of the band.
+    device : torch.device
+        Where to compute.
+    max_particles : int
+        Largest number of particles, drawn at random.
+    seed : int
+        Of the choice of particles.
+    stages : sequence of tuple of int
+        See `find_motion`.
+
+    Raises
+    ------
+    SpisonetError
+        If there are too few particles, images cannot be read, the mask has another box, or the poses do not
+        predict the images.
+    """
+    require_enough(particles)
+    model = model_of_subset(particles, mask, sym, finest_resolution_angstrom, device, max_particles, seed)
+    poses = Poses.of(model.band.particles)
+    require_prediction(model, poses, seed)
+    return drift_of_motion(model, find_motion(model, poses, stages), len(particles))
+
+
+def model_of_subset(
+    particles: ParticleImages,
+    mask: NDArray[np.float32] | None,
+    sym: str,
+    finest_resolution_angstrom: float,
+    device: torch.device,
+    max_particles: int,
+    seed: int = 0,
+) -> HalfMapModel:
+    """Return the model of a random subset of the particles; see `measure_drift` for the parameters."""
+    chosen = np.sort(random_subset(np.arange(len(particles)), max_particles, seed))
+    band = ImageBand(particles.subset(chosen), finest_resolution_angstrom, device)
+    return HalfMapModel(band, mask, sym)
+
+
+def drift_of_motion(model: HalfMapModel, motion: MotionFit, n_listed: int) -> PoseDrift:
+    """Return a motion with the likelihood along it.
+
+    Parameters
+    ----------
+    model : HalfMapModel
+        Images, mask and symmetry.
+    motion : MotionFit
+        Result of `find_motion` with this model.
+    n_listed : int
+        Number of particles of which those of the model were chosen.
+    """
+    band = model.band
+    curve = likelihood_curve(model, motion.start, motion.vectors)
+    finest = band.length_angstrom / band.last
+    return PoseDrift(
+        n_particles=len(band),
+        n_listed=n_listed,
+        coarsest_angstrom=band.length_angstrom / band.first,
+        finest_angstrom=finest,
+        motion_degrees=motion.rms_degrees,
+        smallest_drift_degrees=MOTION_DEGREES * max(1.0, finest / MOTION_BAND_ANGSTROM),
+        log_likelihood=motion.before.mean,
+        fractions=curve.fractions,
+        rise=curve.rise,
+        standard_error=curve.standard_error,
+        ignored_aberrations=band.particles.ignored_aberrations,
+    )

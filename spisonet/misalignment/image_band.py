@@ -1,0 +1,154 @@
+"""Coefficients of particle images in a band of spatial frequencies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import torch
+
+from spisonet.errors import SpisonetError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from spisonet.misalignment.particle_images import ParticleImages
+
+COARSEST_RESOLUTION_ANGSTROM = 60.0
+MEMORY_BYTES = 1_300_000_000  # of coefficients that are kept; those of more particles are read each time
+POINTS_PER_BATCH = 250_000
+BYTES_PER_COEFFICIENT = 8
+MIN_CTF = 0.03  # premultiplied images say nothing where the CTF is almost 0
+
+
+@dataclass(frozen=True)
+class Poses:
+    """Orientations and origins of particles.
+
+    Attributes
+    ----------
+    rotations : ndarray
+        ``(n, 3, 3)`` from the map to the frame of the image.
+    origins_angstrom : ndarray
+        ``(n, 2)`` shift ``(x, y)`` that centres the image.
+    """
+
+    rotations: NDArray[np.float64]
+    origins_angstrom: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, particles: ParticleImages) -> Poses:
+        """Return the poses in a particle STAR file."""
+        return cls(particles.rotations, particles.origins_angstrom)
+
+
+class ImageBand:
+    """Images cropped in Fourier space to the shells ``1 .. last``; one of each two Friedel mates.
+
+    Parameters
+    ----------
+    particles : ParticleImages
+        The particles.
+    finest_resolution_angstrom : float
+        End of the band.
+    device : torch.device
+        Device of the coefficients.
+    coarsest_resolution_angstrom : float
+        Start of the band in which likelihoods are compared.
+
+    Attributes
+    ----------
+    first, last : int
+        Shells at which the band starts and ends.
+    plane : Tensor
+        ``(m, 2)`` ``(x, y)`` of the coefficients in Fourier voxels.
+    shells : Tensor
+        ``(m,)``.
+
+    Raises
+    ------
+    SpisonetError
+        If the band has no shells, or an image cannot be read.
+    """
+
+    def __init__(
+        self,
+        particles: ParticleImages,
+        finest_resolution_angstrom: float,
+        device: torch.device,
+        coarsest_resolution_angstrom: float = COARSEST_RESOLUTION_ANGSTROM,
+    ) -> None:
+        self.particles, self.device = particles, device
+        self.length_angstrom = particles.box * particles.pixel_size_angstrom
+        self.last = min(int(self.length_angstrom / finest_resolution_angstrom), particles.box // 2 - 1)
+        self.first = max(1, round(self.length_angstrom / coarsest_resolution_angstrom))
+        if self.last <= self.first:
+            raise SpisonetError(
+                f"The images of {particles.star} have no shells between {coarsest_resolution_angstrom:g} and "
+                f"{finest_resolution_angstrom:g} Å."
+            )
+        y, x = torch.meshgrid(
+            torch.arange(-self.last, self.last + 1, device=device, dtype=torch.float32),
+            torch.arange(self.last + 1, device=device, dtype=torch.float32),
+            indexing="ij",
+        )
+        shell = torch.hypot(x, y).round()
+        half_plane = ((x > 0) | (y > 0)) & (shell <= self.last)
+        self.plane = torch.stack([x[half_plane], y[half_plane]], dim=1)
+        self.shells = shell[half_plane].long()
+        self._frequencies_per_angstrom = self.plane.double().cpu().numpy() / self.length_angstrom
+        self._kept: Tensor | None = None
+        if BYTES_PER_COEFFICIENT * len(particles) * len(self.plane) <= MEMORY_BYTES:
+            self._kept = torch.cat([self._transforms(batch) for batch in self.batches()])
+
+    def __len__(self) -> int:
+        return len(self.particles)
+
+    def batches(self, points_per_coefficient: int = 1) -> Iterator[NDArray[np.intp]]:
+        """Yield consecutive particles, few enough that their slices fit into memory."""
+        size = max(1, POINTS_PER_BATCH // (points_per_coefficient * len(self.plane)))
+        for start in range(0, len(self), size):
+            yield np.arange(start, min(start + size, len(self)))
+
+    def coefficients(self, batch: NDArray[np.intp], poses: Poses) -> Tensor:
+        """Return the coefficients ``(n, m)`` of consecutive particles, centred, not multiplied by the CTF."""
+        transforms = self._transforms(batch) if self._kept is None else self._kept[batch[0] : batch[-1] + 1]
+        if self.particles.premultiplied:
+            ctf = self.ctf(batch)
+            transforms = torch.where(ctf.abs() > MIN_CTF, transforms / ctf, 0)
+        return transforms * self.phases(self.tensor(poses.origins_angstrom[batch]))
+
+    def phases(self, shifts_angstrom: Tensor) -> Tensor:
+        """Factors ``(n, m)`` that shift images by ``(n, 2)``."""
+        phase = (-2 * torch.pi / self.length_angstrom) * (shifts_angstrom @ self.plane.T)
+        return torch.polar(torch.ones_like(phase), phase)
+
+    def ctf(self, batch: NDArray[np.intp]) -> Tensor:
+        """CTFs ``(n, m)`` of particles."""
+        return self.tensor(self.particles.ctf.subset(batch).at(self._frequencies_per_angstrom))
+
+    @cached_property
+    def noise_groups(self) -> Tensor:
+        """``(n,)`` number of the noise spectrum of each particle: one for each half set and optics group."""
+        numbers = self.particles.optics_groups * 2 + self.particles.half_sets - 1
+        return torch.from_numpy(numbers).to(self.device)
+
+    def in_half_set(self, batch: NDArray[np.intp], number: int) -> Tensor:
+        """Return the indices within a batch of the particles of half set 1 or 2."""
+        return torch.from_numpy(np.flatnonzero(self.particles.half_sets[batch] == number)).to(self.device)
+
+    def tensor(self, values: NDArray[np.floating]) -> Tensor:
+        """Copy an array to the device, in single precision."""
+        return torch.from_numpy(np.asarray(values, dtype=np.float32)).to(self.device)
+
+    def _transforms(self, batch: NDArray[np.intp]) -> Tensor:
+        images = torch.from_numpy(self.particles.read(batch)).to(self.device)
+        box = self.particles.box
+        spectra = cast("Tensor", torch.fft.rfft2(torch.fft.ifftshift(images, dim=(1, 2))))
+        x, y = self.plane.long().T
+        return spectra[:, y % box, x]

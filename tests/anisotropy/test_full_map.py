@@ -1,0 +1,47 @@
+"""The full map: the data of the average, completed by the mean of the completed halves."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from spisonet.analysis.normalisation import GreyScale
+from spisonet.anisotropy.full_map import AveragedHalves
+from spisonet.fourier.grids import rfft3
+from spisonet.io.mrc import Volume
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def averaged(measurement_factory):
+    halves = replace(measurement_factory(noise=0.3), support=None, positivity=False)
+    measurement = replace(halves, view_weight_rfft=halves.fsc_weight_rfft).averaged()
+    volume = Volume(measurement.data[0].numpy(), 1.0)
+    return AveragedHalves(volume, GreyScale(0.0, 1.0), measurement)
+
+
+def test_unmeasured_coefficients_are_the_mean_of_the_completed_halves(averaged):
+    completed = torch.randn(2, *averaged.measurement.shape, generator=torch.Generator().manual_seed(0))
+    constrained = torch.zeros_like(completed)
+    band = averaged.measurement.band_rfft.numpy()
+    weight = averaged.measurement.data_weight_rfft.numpy()
+    data = rfft3(averaged.measurement.data[0].numpy())
+    together = averaged.corrected([completed], [constrained], CPU)
+    expected = weight * data + (1 - weight) * band * rfft3(completed.mean(dim=0).numpy())
+    np.testing.assert_allclose(
+        rfft3(together.corrected.filtered), expected, atol=2e-3 * np.abs(expected).max()
+    )
+    np.testing.assert_allclose(rfft3(together.deconvolved.filtered), weight * data, atol=1e-3)
+    # Halves that two networks completed, one each, count alike.
+    apart = averaged.corrected([completed[:1], completed[1:]], [constrained], CPU)
+    np.testing.assert_allclose(apart.corrected.whole, together.corrected.whole, atol=1e-6)
+
+
+def test_without_networks_the_constraints_complete_it(averaged):
+    constrained = torch.ones(2, *averaged.measurement.shape)
+    full = averaged.corrected([], [constrained], CPU)
+    assert full.corrected is full.deconvolved
