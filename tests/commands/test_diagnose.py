@@ -96,6 +96,9 @@ def test_a_drift_of_the_poses_is_measured_where_the_images_are_found(tmp_path, m
     page = (tmp_path / "on" / "diagnosis.html").read_text(encoding="utf-8")
     assert "Drift of the poses" in page
 
+    main([*command, "--output_dir", "other", "--mask", "mask.mrc", "--apix", "5.05"])
+    assert "not measured: mask.mrc has voxels of 5.05 Å, but the images of" in capsys.readouterr().out
+
     (tmp_path / "particles.mrcs").unlink()
     main([*command, "--output_dir", "missing"])
     assert "not measured: particles.mrcs, an image file of" in capsys.readouterr().out
