@@ -99,7 +99,7 @@ def run_rescue(config: RescueConfig) -> None:
             )
         del model
         sections["correction"] = rounds_section(correction)
-        if not correction.is_improved:
+        if correction.rise <= 0:
             _write_report(config, inputs, NOT_IMPROVED, sections)
             return
         _write_results(config, inputs, correction, sections)
