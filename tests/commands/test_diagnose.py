@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from spisonet.analysis.config import DiagnoseConfig
 from spisonet.analysis.orientation_diagnostics import Strategy
+from spisonet.commands.analysis import _measured_drift
 from spisonet.commands.main import main
-from spisonet.io.mrc import Volume, write_volume
+from spisonet.io.mrc import Volume, read_volume, write_volume
 from spisonet.misalignment.image_band import Poses
 from spisonet.misalignment.particle_images import read_particle_images
 from spisonet.misalignment.pose_output import reconstruct_half_maps
@@ -78,6 +80,16 @@ def test_a_fault_is_one_sentence_and_writes_nothing(tmp_path, capsys, options, w
     assert not (tmp_path / "out").exists()
 
 
+def test_no_drift_is_measured_with_a_mask_of_another_pixel_size(project):
+    write_refined_project(project, 0.0, n=100)
+    config = DiagnoseConfig(h="half1.mrc", h2="half2.mrc", star=JOB / "run_data.star", device="cpu")
+    mask = read_volume(project / "mask.mrc", 1.01 * PIXEL)
+    drift, reason = _measured_drift(config, mask, 15.0)
+    assert drift is None
+    assert "was not measured" in reason
+    assert "mask.mrc has voxels of 5.05 Å, but the images of" in reason
+
+
 def test_a_drift_of_the_poses_is_measured_where_the_images_are_found(project, capsys):
     write_refined_project(project, 1.0)
     particles = read_particle_images(JOB / "run_data.star")
@@ -95,9 +107,6 @@ def test_a_drift_of_the_poses_is_measured_where_the_images_are_found(project, ca
     assert (project / "on" / "diagnosis_pose_drift.png").is_file()
     page = (project / "on" / "diagnosis.html").read_text(encoding="utf-8")
     assert "Drift of the poses" in page
-
-    main([*command, "--output_dir", "other", "--mask", "mask.mrc", "--apix", "5.05"])
-    assert "not measured: mask.mrc has voxels of 5.05 Å, but the images of" in capsys.readouterr().out
 
     (project / "particles.mrcs").unlink()
     main([*command, "--output_dir", "missing"])
