@@ -27,14 +27,14 @@ from spisonet.io.stages import StageProgress
 from spisonet.learning.devices import choose_devices, use_cpu_threads
 from spisonet.learning.memory import is_out_of_memory
 from spisonet.misalignment.drift_measurement import (
-    drift_of_motion,
+    DRIFT_RESOLUTION_ANGSTROM,
+    measure_drift,
     model_of_subset,
     require_enough,
     require_prediction,
 )
 from spisonet.misalignment.half_map_model import HalfMapModel
 from spisonet.misalignment.image_band import COARSEST_RESOLUTION_ANGSTROM, ImageBand, Poses
-from spisonet.misalignment.motion_search import find_motion
 from spisonet.misalignment.particle_images import read_particle_images
 from spisonet.misalignment.pose_correction import PoseCorrection, correct_poses
 from spisonet.misalignment.pose_output import reconstruct_half_maps, require_origins, write_poses
@@ -64,6 +64,7 @@ REFERENCE_RESOLUTION_ANGSTROM, REFERENCE_EDGE_SHELLS = 30.0, 2
 FINEST_BY_DEFAULT_ANGSTROM, BAND_FSC = 10.0, 0.5
 LOCAL_HEALPIX_ORDER = 4
 CHECKED_PARTICLES, CHECKED_TO_ANGSTROM = 2000, 20.0
+MEASURED_PARTICLES = 20_000  # by which a drift is detected; all are corrected
 DRIFTS_BACK = (
     "In simulations a plain refinement from corrected poses drifted back, and a refinement through the hook "
     "kept about half of the correction. Use the corrected poses as they are (first command), or refine "
@@ -129,9 +130,16 @@ def run_rescue(config: RescueConfig) -> None:
     prepare_output_folder(config.o)
     with recorded(config, config.o, _out_of_memory) as result:
         with StageProgress("rescue", "collective motion", 1, "searches") as progress:
-            motion = find_motion(model, before)
+            drift = measure_drift(
+                particles,
+                inputs.mask,
+                inputs.sym,
+                max(DRIFT_RESOLUTION_ANGSTROM, finest),
+                inputs.device,
+                MEASURED_PARTICLES,
+                config.seed,
+            )
             progress.advance()
-        drift = drift_of_motion(model, motion, len(particles))
         log.info("%s", drift.sentence)
         result["drift"] = drift.numbers
         if not drift.is_detected:
@@ -143,7 +151,6 @@ def run_rescue(config: RescueConfig) -> None:
                 before,
                 config.seed,
                 config.rounds,
-                first_motion=motion,
                 after_round=progress.advance,
             )
         del model, band

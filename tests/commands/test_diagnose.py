@@ -85,11 +85,11 @@ def test_a_drift_of_the_poses_is_measured_where_the_images_are_found(tmp_path, m
     for number, half in enumerate(halves, start=1):
         write_volume(tmp_path / f"half{number}.mrc", Volume(half, PIXEL))
     command = ["diagnose", "half1.mrc", "half2.mrc", "--star", str(JOB / "run_data.star"), "--ncpus", "1"]
-    main([*command, "--output_dir", "on", "--mask", "mask.mrc", "--pose_drift_particles", "250"])
-    assert "the poses have drifted" in capsys.readouterr().out
+    main([*command, "--output_dir", "on", "--mask", "mask.mrc", "--pose_drift_particles", "550"])
+    assert "the poses have drifted" in "".join(capsys.readouterr())
     numbers = json.loads((tmp_path / "on" / "diagnosis.json").read_text(encoding="utf-8"))
     assert numbers["strategy"] == "pose_drift"
-    assert (numbers["pose_drift"]["n_particles"], numbers["pose_drift"]["n_listed"]) == (250, 300)
+    assert (numbers["pose_drift"]["n_particles"], numbers["pose_drift"]["n_listed"]) == (550, 600)
     assert numbers["pose_drift"]["rise_per_particle"] > 0
     assert numbers["commands"][0].startswith("spisonet relion rescue Refine3D/job002 --o rescue")
     assert (tmp_path / "on" / "diagnosis_pose_drift.png").is_file()
