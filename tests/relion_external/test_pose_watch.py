@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -35,6 +38,16 @@ def job(make_job, drifted, monkeypatch):
     return job
 
 
+def finished_worker(result: dict[str, object]) -> Callable[..., subprocess.Popen[bytes]]:
+    """Return a replacement of `start_worker` that writes a known result."""
+
+    def start(_: str, path: str, *words: str) -> subprocess.Popen[bytes]:
+        Path(path).write_text(json.dumps(result), encoding="utf-8")
+        return subprocess.Popen(["true"])
+
+    return start
+
+
 def test_a_drift_is_in_the_line_and_its_warning_comes_once(job, capfd, monkeypatch):
     monkeypatch.delenv("ISONET_START_HEALPIX")
     main([str(job.write_call(3))])
@@ -50,6 +63,7 @@ def test_a_drift_is_in_the_line_and_its_warning_comes_once(job, capfd, monkeypat
     monkeypatch.setenv("ISONET_START_HEALPIX", "9")
     main([str(job.write_call(3, "_half2_class001"))])
     assert "collective motion" not in capfd.readouterr().out  # half 1 measures both
+    monkeypatch.setattr(pose_watch, "start_worker", finished_worker({"pose_drift": drift}))
     main([str(job.write_call(4))])
     shown = capfd.readouterr()
     assert "; poses: most likely collective motion" in shown.out
@@ -59,12 +73,14 @@ def test_a_drift_is_in_the_line_and_its_warning_comes_once(job, capfd, monkeypat
     assert not list((job.folder / "spisonet").glob("*pose_drift*"))
 
 
-def test_what_cannot_be_measured_is_said_once_and_the_refinement_goes_on(job, capfd):
+def test_what_cannot_be_measured_is_said_once_and_the_refinement_goes_on(job, capfd, monkeypatch):
     (job.project / "particles.mrcs").unlink()
     main([str(job.write_call(3))])
     shown = capfd.readouterr()
     assert "skipped" in shown.out
     assert shown.err.count("The drift of the poses was not measured: particles.mrcs, an image file of") == 1
+    (record,) = read_records(job.folder)
+    monkeypatch.setattr(pose_watch, "start_worker", finished_worker(record.metrics))
     main([str(job.write_call(4))])
     assert "not measured" not in capfd.readouterr().err
 
