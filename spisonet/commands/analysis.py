@@ -297,6 +297,7 @@ def _measured_drift(
     from spisonet.learning.devices import choose_devices, use_cpu_threads  # noqa: PLC0415
     from spisonet.misalignment.drift_measurement import measure_drift  # noqa: PLC0415
     from spisonet.misalignment.particle_images import read_particle_images  # noqa: PLC0415
+    from spisonet.misalignment.particle_mask import mask_of_particles  # noqa: PLC0415
 
     device = choose_devices(config.device)[0]
     use_cpu_threads(config.ncpus)
@@ -305,7 +306,7 @@ def _measured_drift(
         with StageProgress("diagnosis", "drift of the poses", 1, "searches") as progress:
             drift = measure_drift(
                 particles,
-                None if mask is None else mask.data,
+                None if mask is None else mask_of_particles(mask, particles),
                 config.sym,
                 max(FINEST_DRIFT_ANGSTROM, limit_angstrom),
                 device,
