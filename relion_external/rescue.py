@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import logging
-import shlex
-from dataclasses import dataclass
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from relion_external.config import HALF_MAP_FILE, PARTICLES_FILE, REFERENCE_FILE
-from relion_external.finished_refinement import FinishedRefinement, read_finished_refinement
-from relion_external.preflight import EXECUTABLE, VARIABLE
-from relion_external.refinement import option_value
+from relion_external.rescue_commands import REFERENCE_RESOLUTION_ANGSTROM, rescue_commands, rescue_warnings
+from relion_external.rescue_inputs import RescueInputs, read_rescue_inputs
 from spisonet import __version__
 from spisonet.analysis.fsc3d import estimate_directional_fsc, summarise_fsc3d
 from spisonet.commands.registry import command_line
@@ -21,37 +20,31 @@ from spisonet.fourier.grids import irfft3, rfft3
 from spisonet.fourier.windows import soft_lowpass_weights
 from spisonet.geometry.symmetry import symmetry_rotations
 from spisonet.io.atomic import prepare_output_folder, write_json
-from spisonet.io.mrc import Volume, read_volume, write_volume
+from spisonet.io.mrc import Volume, write_volume
 from spisonet.io.run_record import recorded
 from spisonet.io.stages import StageProgress
-from spisonet.learning.devices import choose_devices, use_cpu_threads
 from spisonet.learning.memory import is_out_of_memory
 from spisonet.misalignment.drift_measurement import (
     DRIFT_RESOLUTION_ANGSTROM,
     measure_drift,
     model_of_subset,
-    require_enough,
     require_prediction,
 )
 from spisonet.misalignment.half_map_model import HalfMapModel
 from spisonet.misalignment.image_band import COARSEST_RESOLUTION_ANGSTROM, ImageBand, Poses
-from spisonet.misalignment.particle_images import read_particle_images
 from spisonet.misalignment.pose_correction import PoseCorrection, correct_poses
-from spisonet.misalignment.pose_output import reconstruct_half_maps, require_origins, write_poses
+from spisonet.misalignment.pose_output import reconstruct_half_maps, write_poses
 from spisonet.report.page import code_block, heading, paragraph, warning, write_page
 from spisonet.report.pose_correction import PosesBeforeAfter, before_after_sections, rounds_section
 from spisonet.report.pose_drift import drift_section
 from spisonet.validation.directional_fsc import SummarisedFsc
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator
 
-    import torch
     from numpy.typing import NDArray
 
     from relion_external.config import RescueConfig
-    from spisonet.analysis.pose_drift import PoseDrift
-    from spisonet.misalignment.particle_images import ParticleImages
     from spisonet.report.section import Section
 
 log = logging.getLogger("spisonet")
@@ -59,35 +52,13 @@ log = logging.getLogger("spisonet")
 PAGE_FILE = "report.html"
 OUTPUTS = (PAGE_FILE, PARTICLES_FILE, REFERENCE_FILE, *(HALF_MAP_FILE.format(half=half) for half in (1, 2)))
 CORRECTED = "The poses have drifted; they were corrected."
+NOT_IMPROVED = "The poses have drifted, but no correction raised the log-likelihood significantly."
 NOT_FOUND = "No drift of the poses was found."
-REFERENCE_RESOLUTION_ANGSTROM, REFERENCE_EDGE_SHELLS = 30.0, 2
+REFERENCE_EDGE_SHELLS = 2
 FINEST_BY_DEFAULT_ANGSTROM, BAND_FSC = 10.0, 0.5
-LOCAL_HEALPIX_ORDER = 4
+FSC_TO_ANGSTROM = 8.0  # beyond the band, to find its end
 CHECKED_PARTICLES, CHECKED_TO_ANGSTROM = 2000, 20.0
 MEASURED_PARTICLES = 20_000  # by which a drift is detected; all are corrected
-DRIFTS_BACK = (
-    "In simulations a plain refinement from corrected poses drifted back, and a refinement through the hook "
-    "kept about half of the correction. Use the corrected poses as they are (first command), or refine "
-    "through the hook (last commands) and run the rescue again on the result."
-)
-# Options of the refine command that are replaced: with a value, and without.
-REPLACED = {
-    "--o", "--i", "--ref", "--ini_high", "--healpix_order", "--auto_local_healpix_order", "--sym",
-    "--solvent_mask", "--continue", "--pipeline_control", "--low_resol_join_halves",
-}  # fmt: skip
-DROPPED = {"--firstiter_cc", "--external_reconstruct"}
-
-
-@dataclass(frozen=True)
-class _Inputs:
-    """Checked inputs of a rescue."""
-
-    refinement: FinishedRefinement
-    particles: ParticleImages
-    sym: str
-    mask_file: Path | None
-    mask: NDArray[np.float32] | None
-    device: torch.device
 
 
 def run_rescue(config: RescueConfig) -> None:
@@ -99,42 +70,25 @@ def run_rescue(config: RescueConfig) -> None:
     Raises
     ------
     SpisonetError
-        If an input or option is unusable; nothing has been written then.
+        If an input or option is unusable, and nothing has been written then; or if memory does not suffice.
     """
-    inputs = _read_inputs(config)
-    particles, before = inputs.particles, Poses.of(inputs.particles)
+    inputs = read_rescue_inputs(config)
     for path in (config.o / name for name in OUTPUTS):
         if path.exists():
             raise SpisonetError(
                 f"{path} exists; choose a new output folder with --o, nothing is overwritten.", field="o"
             )
-    _require_prediction(inputs, config.seed)
-    try:
-        maps = reconstruct_half_maps(particles, before, inputs.sym, inputs.device)
-        fsc = _fsc(maps, inputs, config.ncpus)
-        finest, reason = _finest_resolution(config, fsc)
-        band = ImageBand(particles, finest, inputs.device)
-        model = HalfMapModel(band, inputs.mask, inputs.sym)
-    except (RuntimeError, MemoryError) as error:
-        raise _out_of_memory(error) from error
-    log.info(
-        "%s particles of %s, symmetry %s, mask %s. Band: %.0f to %.1f Å (%s).",
-        f"{len(particles):,}",
-        particles.star,
-        inputs.sym,
-        inputs.mask_file or "none",
-        band.length_angstrom / band.first,
-        band.length_angstrom / band.last,
-        reason,
-    )
+    with _memory_errors():
+        model = _checked_model(config, inputs)
     prepare_output_folder(config.o)
     with recorded(config, config.o, _out_of_memory) as result:
+        particles, before = inputs.particles, Poses.of(inputs.particles)
         with StageProgress("rescue", "collective motion", 1, "searches") as progress:
             drift = measure_drift(
                 particles,
                 inputs.mask,
                 inputs.sym,
-                max(DRIFT_RESOLUTION_ANGSTROM, finest),
+                max(DRIFT_RESOLUTION_ANGSTROM, model.band.length_angstrom / model.band.last),
                 inputs.device,
                 MEASURED_PARTICLES,
                 config.seed,
@@ -142,8 +96,9 @@ def run_rescue(config: RescueConfig) -> None:
             progress.advance()
         log.info("%s", drift.sentence)
         result["drift"] = drift.numbers
+        sections = {"drift": drift_section(drift, config.o / PAGE_FILE)}
         if not drift.is_detected:
-            _write_report(config, inputs, drift)
+            _write_report(config, inputs, NOT_FOUND, sections)
             return
         with StageProgress("rescue", "correction", config.rounds, "rounds") as progress:
             correction = correct_poses(
@@ -153,8 +108,12 @@ def run_rescue(config: RescueConfig) -> None:
                 config.rounds,
                 after_round=progress.advance,
             )
-        del model, band
-        _write_results(config, inputs, drift, correction, maps, fsc)
+        del model
+        sections["correction"] = rounds_section(correction)
+        if not correction.is_improved:
+            _write_report(config, inputs, NOT_IMPROVED, sections)
+            return
+        _write_results(config, inputs, correction, sections)
 
 
 def _out_of_memory(error: Exception) -> Exception:
@@ -166,48 +125,59 @@ def _out_of_memory(error: Exception) -> Exception:
     )
 
 
-def _read_inputs(config: RescueConfig) -> _Inputs:
-    """Read everything that can be at fault."""
-    refinement = read_finished_refinement(config.job)
-    use_cpu_threads(config.ncpus)
-    device = choose_devices(config.device)[0]
-    particles = read_particle_images(refinement.particles)
-    require_enough(particles)
-    require_origins(particles)
-    sym = (config.sym or refinement.symmetry).upper()
-    symmetry_rotations(sym)
-    mask_file, mask = config.mask or refinement.mask, None
-    if mask_file is not None:
-        volume = read_volume(mask_file)
-        if volume.box != particles.box:
-            raise SpisonetError(
-                f"{mask_file} has a box of {volume.box} voxels, but the images of {particles.star} have "
-                f"{particles.box} pixels; give the mask of this refinement with --mask.",
-                field="mask",
-            )
-        mask = volume.data.clip(0, 1)
-    return _Inputs(refinement, particles, sym, mask_file, mask, device)
+@contextmanager
+def _memory_errors() -> Iterator[None]:
+    """Raise a `SpisonetError` for lack of memory."""
+    try:
+        yield
+    except Exception as error:
+        translated = _out_of_memory(error)
+        if translated is error:
+            raise
+        raise translated from error
 
 
-def _require_prediction(inputs: _Inputs, seed: int) -> None:
-    """Check on a part of the particles that these are their poses; all of them are read later."""
-    model = model_of_subset(
-        inputs.particles, inputs.mask, inputs.sym, CHECKED_TO_ANGSTROM, inputs.device, CHECKED_PARTICLES, seed
+def _checked_model(config: RescueConfig, inputs: RescueInputs) -> HalfMapModel:
+    """Return the model of all particles, after a check on a part of them that these are their poses."""
+    particles, mask, sym, device = inputs.particles, inputs.mask, inputs.sym, inputs.device
+    part = model_of_subset(particles, mask, sym, CHECKED_TO_ANGSTROM, device, CHECKED_PARTICLES, config.seed)
+    require_prediction(part, Poses.of(part.band.particles), config.seed)
+    finest, reason = _finest_resolution(config, inputs)
+    band = ImageBand(particles, finest, device)
+    log.info(
+        "%s particles of %s, symmetry %s, mask: %s. Band: %.0f to %.1f Å (%s).",
+        f"{len(particles):,}",
+        particles.star,
+        sym,
+        inputs.mask_description,
+        band.length_angstrom / band.first,
+        band.length_angstrom / band.last,
+        reason,
     )
-    require_prediction(model, Poses.of(model.band.particles), seed)
+    return HalfMapModel(band, mask, sym)
 
 
-def _fsc(maps: list[NDArray[np.float32]], inputs: _Inputs, ncpus: int) -> SummarisedFsc:
-    pixel_size = inputs.particles.pixel_size_angstrom
+def _fsc(
+    maps: Iterable[NDArray[np.float32]],
+    mask: NDArray[np.float32] | None,
+    voxel_size_angstrom: float,
+    ncpus: int,
+) -> SummarisedFsc:
     half1, half2 = maps
-    fsc = estimate_directional_fsc(half1, half2, inputs.mask, pixel_size, None, ncpus, beyond_limit=True)
+    fsc = estimate_directional_fsc(half1, half2, mask, voxel_size_angstrom, None, ncpus, beyond_limit=True)
     return SummarisedFsc(fsc, summarise_fsc3d(fsc))
 
 
-def _finest_resolution(config: RescueConfig, fsc: SummarisedFsc) -> tuple[float, str]:
-    """Return the end of the band in Å, and why."""
+def _finest_resolution(config: RescueConfig, inputs: RescueInputs) -> tuple[float, str]:
+    """Return the end of the band in Å, and why; the FSC needs half maps to a little beyond it only."""
     if config.resolution is not None:
         return config.resolution, "--resolution"
+    particles = inputs.particles
+    model = HalfMapModel(ImageBand(particles, FSC_TO_ANGSTROM, inputs.device), inputs.mask, inputs.sym)
+    with torch.no_grad():
+        maps = model.half_maps(model.insert(Poses.of(particles))).cpu().numpy()
+    mask = None if inputs.mask is None else model.mask.cpu().numpy()
+    fsc = _fsc(maps, mask, model.voxel_size_angstrom, config.ncpus)
     at_half = fsc.metrics.resolution_05.angstrom
     if at_half <= FINEST_BY_DEFAULT_ANGSTROM:
         return FINEST_BY_DEFAULT_ANGSTROM, "the finest by default; --resolution changes it"
@@ -221,19 +191,17 @@ def _finest_resolution(config: RescueConfig, fsc: SummarisedFsc) -> tuple[float,
 
 
 def _write_results(
-    config: RescueConfig,
-    inputs: _Inputs,
-    drift: PoseDrift,
-    correction: PoseCorrection,
-    maps_before: list[NDArray[np.float32]],
-    fsc_before: SummarisedFsc,
+    config: RescueConfig, inputs: RescueInputs, correction: PoseCorrection, sections: dict[str, Section]
 ) -> None:
     particles, poses = inputs.particles, correction.poses
-    maps = reconstruct_half_maps(particles, poses, inputs.sym, inputs.device)
-    averages = {"before": np.mean(maps_before, axis=0), "after": np.mean(maps, axis=0)}
     voxel_size = particles.pixel_size_angstrom
     write_poses(config.o / PARTICLES_FILE, particles, poses)
-    for half, volume in enumerate(maps, start=1):
+    maps = {
+        when: reconstruct_half_maps(particles, given, inputs.sym, inputs.device)
+        for when, given in (("before", Poses.of(particles)), ("after", poses))
+    }
+    averages = {when: np.mean(halves, axis=0) for when, halves in maps.items()}
+    for half, volume in enumerate(maps["after"], start=1):
         path = config.o / HALF_MAP_FILE.format(half=half)
         write_volume(path, Volume(volume, voxel_size), "spisonet: half map from corrected poses")
     shell = particles.box * voxel_size / REFERENCE_RESOLUTION_ANGSTROM
@@ -245,14 +213,12 @@ def _write_results(
         symmetry=symmetry_rotations(inputs.sym),
         maps=averages,
         mask=inputs.mask,
-        fsc={"before": fsc_before, "after": _fsc(maps, inputs, config.ncpus)},
+        fsc={when: _fsc(halves, inputs.mask, voxel_size, config.ncpus) for when, halves in maps.items()},
         voxel_size_angstrom=voxel_size,
     )
-    page = config.o / PAGE_FILE
-    sections = {"correction": rounds_section(correction)}
     names = ("views", "maps", "fsc_by_direction")
-    sections |= dict(zip(names, before_after_sections(found, page), strict=True))
-    _write_report(config, inputs, drift, sections)
+    further = dict(zip(names, before_after_sections(found, config.o / PAGE_FILE), strict=True))
+    _write_report(config, inputs, CORRECTED, sections | further, is_corrected=True)
     log.info(
         "The log-likelihood per particle rose by %.2f ± %.2f. Written to %s: %s.",
         correction.rise,
@@ -260,18 +226,22 @@ def _write_results(
         config.o,
         ", ".join(OUTPUTS),
     )
-    log.info("%s", DRIFTS_BACK)
-    for line in _commands(config, inputs):
+    for sentence in rescue_warnings(inputs):
+        log.info("%s", sentence)
+    for line in rescue_commands(config.o, inputs):
         log.info("  %s", line)
 
 
 def _write_report(
-    config: RescueConfig, inputs: _Inputs, drift: PoseDrift, further: dict[str, Section] | None = None
+    config: RescueConfig,
+    inputs: RescueInputs,
+    headline: str,
+    sections: dict[str, Section],
+    is_corrected: bool = False,
 ) -> None:
-    """Write page and JSON; without further sections, nothing was corrected."""
+    """Write page and JSON."""
     page = config.o / PAGE_FILE
-    sections = {"drift": drift_section(drift, page), **(further or {})}
-    commands = _commands(config, inputs) if further else []
+    commands = rescue_commands(config.o, inputs) if is_corrected else []
     numbers: dict[str, Any] = {
         "program": "spisonet",
         "version": __version__,
@@ -280,14 +250,16 @@ def _write_report(
         "particles": str(inputs.particles.star),
         "sym": inputs.sym,
         "mask": None if inputs.mask_file is None else str(inputs.mask_file),
-        "is_corrected": bool(further),
+        "spherical_mask_diameter_angstrom": inputs.sphere_angstrom,
+        "is_corrected": is_corrected,
         "commands": commands,
     }
     figures = {path.name: text for section in sections.values() for path, text in section.figures.items()}
     contents = {name: section.numbers for name, section in sections.items() if section.numbers}
     write_json(page.with_suffix(".json"), numbers | contents | {"figures": figures})
-    headline = CORRECTED if further else NOT_FOUND
-    go_on = [heading("To go on"), warning(DRIFTS_BACK), code_block("\n".join(commands))] if further else []
+    go_on = []
+    if is_corrected:
+        go_on = [heading("To go on"), *map(warning, rescue_warnings(inputs)), code_block("\n".join(commands))]
     how = paragraph(f"spisonet {__version__}, by this command:") + code_block(command_line(config))
     write_page(
         page,
@@ -296,51 +268,8 @@ def _write_report(
         f"<p class='verdict'>{headline}</p>",
         *go_on,
         *(section.html for section in sections.values()),
+        paragraph(f"Symmetry {inputs.sym}; mask: {inputs.mask_description}."),
         how,
     )
-    if not further:
+    if not is_corrected:
         log.info("Nothing was corrected. Written: %s", page)
-
-
-def _commands(config: RescueConfig, inputs: _Inputs) -> list[str]:
-    """Return the lines for PostProcess and for a refinement through the hook."""
-    folder, mask = config.o, [] if inputs.mask_file is None else [str(inputs.mask_file)]
-    postprocess = ["relion_postprocess", "--i", str(folder / HALF_MAP_FILE.format(half=1))]
-    postprocess += [word for name in mask for word in ("--mask", name)]
-    postprocess += ["--angpix", f"{inputs.particles.pixel_size_angstrom:g}", "--auto_bfac"]
-    postprocess += ["--o", str(folder / "postprocess")]
-    original = inputs.refinement.command
-    order = option_value(original, "--auto_local_healpix_order") or str(LOCAL_HEALPIX_ORDER)
-    replaced = {
-        "--i": str(folder / PARTICLES_FILE),
-        "--ref": str(folder / REFERENCE_FILE),
-        "--ini_high": f"{REFERENCE_RESOLUTION_ANGSTROM:g}",
-        "--sym": inputs.sym,
-        "--healpix_order": order,
-        "--auto_local_healpix_order": order,  # local searches from the first iteration on
-        "--low_resol_join_halves": option_value(original, "--low_resol_join_halves") or "40",
-        "--o": str(folder / "refined" / "run"),
-    }
-    refine = ["mpirun", "-n", "3", "relion_refine_mpi", "--external_reconstruct"]
-    refine += [word for pair in replaced.items() for word in pair]
-    refine += [word for name in mask for word in ("--solvent_mask", name)] + _kept_options(original)
-    return [
-        shlex.join(postprocess),
-        f"mkdir -p {shlex.quote(str(folder / 'refined'))}",
-        f"export {VARIABLE}=$(command -v {EXECUTABLE})",
-        shlex.join(refine),
-    ]
-
-
-def _kept_options(command: list[str]) -> list[str]:
-    """Return the options of the refine command that stay as they were."""
-    if not command:
-        return ["--auto_refine", "--split_random_halves", "--ctf", "--flatten_solvent", "--zero_mask"]
-    kept: list[str] = []
-    keeps = True
-    for word in command:
-        if word.startswith("--"):
-            keeps = word not in REPLACED | DROPPED
-        if keeps:
-            kept.append(word)
-    return kept

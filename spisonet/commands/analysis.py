@@ -299,6 +299,7 @@ def _measured_drift(
         measure_drift,
     )
     from spisonet.misalignment.particle_images import read_particle_images  # noqa: PLC0415
+    from spisonet.misalignment.particle_mask import mask_of_particles  # noqa: PLC0415
 
     device = choose_devices(config.device)[0]
     use_cpu_threads(config.ncpus)
@@ -307,7 +308,7 @@ def _measured_drift(
         with StageProgress("diagnosis", "drift of the poses", 1, "searches") as progress:
             drift = measure_drift(
                 particles,
-                None if mask is None else mask.data,
+                None if mask is None else mask_of_particles(mask, particles),
                 config.sym,
                 max(DRIFT_RESOLUTION_ANGSTROM, limit_angstrom),
                 device,

@@ -90,7 +90,7 @@ def measure_drift(
     device : torch.device
         Where to compute.
     max_particles : int
-        Largest number of particles, drawn at random.
+        Largest number of particles, drawn at random; 100 if it is smaller.
     seed : int
         Of the choice of particles.
     stages : sequence of int
@@ -119,7 +119,8 @@ def model_of_subset(
     seed: int = 0,
 ) -> HalfMapModel:
     """Return the model of a random subset of the particles; see `measure_drift` for the parameters."""
-    chosen = np.sort(random_subset(np.arange(len(particles)), max_particles, seed))
+    n_chosen = max(max_particles, FEWEST_PARTICLES)
+    chosen = np.sort(random_subset(np.arange(len(particles)), n_chosen, seed))
     band = ImageBand(particles.subset(chosen), finest_resolution_angstrom, device)
     return HalfMapModel(band, mask, sym)
 

@@ -60,7 +60,7 @@ class PosesBeforeAfter:
 
 
 def rounds_section(correction: PoseCorrection) -> Section:
-    """Report the log-likelihood in each round."""
+    """Report the log-likelihood in each round, and whether one of them raised it."""
     rounds = [
         {
             "motion_degrees": done.motion_degrees,
@@ -90,6 +90,8 @@ def rounds_section(correction: PoseCorrection) -> Section:
     rise = (
         f"The log-likelihood per particle rose by {correction.rise:.2f} ± "
         f"{correction.rise_standard_error:.2f} nats. The poses with the highest value are written."
+        if correction.rise > 0
+        else "No round raised the log-likelihood significantly; no poses are written."
     )
     return Section(
         "Correction of the poses", numbers, [paragraph(rise), table(head, rows), paragraph(INDEPENDENCE)]

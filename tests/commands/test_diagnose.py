@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from spisonet.analysis.config import DiagnoseConfig
 from spisonet.analysis.orientation_diagnostics import Strategy
+from spisonet.commands.analysis import _measured_drift
 from spisonet.commands.main import main
-from spisonet.io.mrc import Volume, write_volume
+from spisonet.io.mrc import Volume, read_volume, write_volume
 from spisonet.misalignment.image_band import Poses
 from spisonet.misalignment.particle_images import read_particle_images
 from spisonet.misalignment.pose_output import reconstruct_half_maps
@@ -76,6 +78,16 @@ def test_a_fault_is_one_sentence_and_writes_nothing(tmp_path, capsys, options, w
     assert words in error
     assert error.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_no_drift_is_measured_with_a_mask_of_another_pixel_size(project):
+    write_refined_project(project, 0.0, n=100)
+    config = DiagnoseConfig(h="half1.mrc", h2="half2.mrc", star=JOB / "run_data.star", device="cpu")
+    mask = read_volume(project / "mask.mrc", 1.01 * PIXEL)
+    drift, reason = _measured_drift(config, mask, 15.0)
+    assert drift is None
+    assert "was not measured" in reason
+    assert "mask.mrc has voxels of 5.05 Å, but the images of" in reason
 
 
 def test_a_drift_of_the_poses_is_measured_where_the_images_are_found(project, capsys):

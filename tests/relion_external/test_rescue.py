@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+from functools import partial
 from pathlib import Path
 
 import mrcfile
 import numpy as np
 import pytest
 import starfile
+import torch
 
+from relion_external import rescue
 from relion_external.finished_refinement import read_finished_refinement
 from relion_external.jobs.definitions import JOBS
 from relion_external.jobs.folder import NodeType
@@ -19,8 +22,11 @@ from relion_external.jobs.run import main as run_job
 from spisonet.commands.main import main
 from spisonet.errors import SpisonetError
 from spisonet.io.mrc import read_volume
+from spisonet.misalignment.drift_measurement import COARSE_STAGES
 from spisonet.misalignment.image_band import Poses
+from spisonet.misalignment.motion_search import MotionFit, find_motion
 from spisonet.misalignment.particle_images import read_particle_images
+from spisonet.misalignment.pose_correction import PoseCorrection
 from spisonet.misalignment.pose_output import write_poses
 from tests.misalignment.particle_sets import BOX, PIXEL
 from tests.relion_external.refined_project import JOB, write_refined_project
@@ -157,6 +163,18 @@ def mask_of_another_box() -> None:
         mrc.voxel_size = PIXEL
 
 
+def mask_of_other_voxels() -> None:
+    with mrcfile.open("mask.mrc", "r+") as mrc:
+        mrc.voxel_size = 1.01 * PIXEL
+
+
+def optimiser_with(text: str, new: str) -> None:
+    path = JOB / "run_it007_optimiser.star"
+    old = path.read_text(encoding="utf-8")
+    assert text in old
+    path.write_text(old.replace(text, new), encoding="utf-8")
+
+
 def without_final_files() -> None:
     (JOB / "run_data.star").rename(JOB / "run_it007_data.star")
 
@@ -171,6 +189,8 @@ def without_final_files() -> None:
         (poses_of_another_job, "poses of other particles"),
         (images_of_noise, "poses of other particles"),
         (mask_of_another_box, "mask.mrc has a box of 20 voxels"),
+        (mask_of_other_voxels, "mask.mrc has voxels of 5.05 Å, but the images of"),
+        (lambda: optimiser_with("--ctf ", "--ctf --only_flip_phases "), "with --only_flip_phases"),
         (lambda: remove("rlnDefocusU"), "no column rlnDefocusU"),
         (lambda: only_first(99), "lists 99 particles; at least 100"),
         (lambda: change("rlnAngleTilt", np.nan), "missing or infinite values in column rlnAngleTilt"),
@@ -190,6 +210,45 @@ def test_a_fault_is_one_sentence_and_nothing_is_written(project, capsys, fault, 
     assert words in error
     assert error.count("\n") == 1
     assert sorted(project.rglob("*")) == before
+
+
+def test_lack_of_memory_in_the_first_checks_is_one_sentence(project, capsys, monkeypatch):
+    def without_memory(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(rescue, "model_of_subset", without_memory)
+    with pytest.raises(SystemExit) as stop:
+        main(["relion", "rescue", str(JOB), "--o", "out", *OPTIONS])
+    assert stop.value.code == 1
+    error = capsys.readouterr().err
+    assert "out of memory: use --device cpu" in error
+    assert error.count("\n") == 1
+    assert not Path("out").exists()
+
+
+def test_without_a_rise_only_the_report_is_written(project, capsys, monkeypatch):
+    """Also a job without a mask, in which the band ends where the FSC says."""
+
+    def unchanged(model: object, poses: Poses, *_: object, first_motion: MotionFit, **__: object):
+        return PoseCorrection(first_motion, (), poses, first_motion.before, first_motion.before)
+
+    monkeypatch.setattr(rescue, "find_motion", partial(find_motion, stages=COARSE_STAGES))
+    monkeypatch.setattr(rescue, "correct_poses", unchanged)
+    optimiser_with('"mask.mrc"', "None")
+    main(["relion", "rescue", str(JOB), "--o", "out", "--ncpus", "1"])
+    shown = capsys.readouterr().out
+    assert "mask: a soft sphere of 120 Å (the refinement has no mask). Band: 53 to " in shown
+    assert "(the FSC of the half maps falls to 0.5 there)" in shown
+    numbers = json.loads(Path("out/report.json").read_text(encoding="utf-8"))
+    assert numbers["drift"]["is_detected"]
+    assert not numbers["is_corrected"]
+    assert numbers["commands"] == []
+    assert (numbers["mask"], numbers["spherical_mask_diameter_angstrom"]) == (None, 120)
+    page = Path("out/report.html").read_text(encoding="utf-8")
+    assert "no correction raised the log-likelihood significantly" in page
+    assert "they were corrected" not in page
+    assert not list(Path("out").glob("*.mrc"))
+    assert not Path("out/particles.star").exists()
 
 
 def test_the_last_iteration_of_a_job_that_was_stopped_is_read(project):
