@@ -133,7 +133,7 @@ class DiagnoseConfig(CommandConfig):
         "CPU. No effect if they are not found.",
     )
     pose_drift_particles: int = Field(
-        5000, ge=100, description="Maximum number of particles for this, drawn at random."
+        5000, ge=1, description="Maximum number of particles for this, drawn at random."
     )
     device: str | None = Field(
         None, description="For the drift: cpu, cuda, cuda:1 or mps [default: a GPU if there is one]."
