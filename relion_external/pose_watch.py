@@ -29,7 +29,8 @@ log = logging.getLogger("spisonet")
 MODULE = "relion_external.pose_watch"
 WATCHED_PART = "class001"
 FIRST_ITERATION = 2  # the first that follows one with refined poses
-MAX_PARTICLES, FINEST_ANGSTROM, THREADS = 1000, 25.0, 2
+MAX_PARTICLES, THREADS = 1000, 2
+STAGES = (2,)  # degree of the motions: finer ones take longer
 TIMEOUT_SECONDS = 60.0  # after the correction of this iteration
 IMAGE_LABEL, HEADER_BYTES = b"_rlnImageName", 2**16
 DRIFT, NOT_MEASURED = "pose_drift", "pose_drift_not_measured"  # keys of the metrics of a record
@@ -127,7 +128,10 @@ def main(result: Path, particles: Path, sym: str, mask: Path | None) -> None:
 
     from spisonet.io.mrc import read_volume  # noqa: PLC0415
     from spisonet.learning.devices import use_cpu_threads  # noqa: PLC0415
-    from spisonet.misalignment.drift_measurement import measure_drift  # noqa: PLC0415
+    from spisonet.misalignment.drift_measurement import (  # noqa: PLC0415
+        DRIFT_RESOLUTION_ANGSTROM,
+        measure_drift,
+    )
     from spisonet.misalignment.particle_images import read_particle_images  # noqa: PLC0415
 
     use_cpu_threads(THREADS)
@@ -136,9 +140,10 @@ def main(result: Path, particles: Path, sym: str, mask: Path | None) -> None:
             read_particle_images(particles),
             None if mask is None else read_volume(mask).data.clip(0, 1),
             sym,
-            FINEST_ANGSTROM,
+            DRIFT_RESOLUTION_ANGSTROM,
             torch.device("cpu"),
             MAX_PARTICLES,
+            stages=STAGES,
         )
     except SpisonetError as error:
         write_json(result, {NOT_MEASURED: str(error)})

@@ -24,10 +24,14 @@ from spisonet.io.mrc import Volume, write_volume
 from spisonet.io.run_record import recorded
 from spisonet.io.stages import StageProgress
 from spisonet.learning.memory import is_out_of_memory
-from spisonet.misalignment.drift_measurement import drift_of_motion, model_of_subset, require_prediction
+from spisonet.misalignment.drift_measurement import (
+    DRIFT_RESOLUTION_ANGSTROM,
+    measure_drift,
+    model_of_subset,
+    require_prediction,
+)
 from spisonet.misalignment.half_map_model import HalfMapModel
 from spisonet.misalignment.image_band import COARSEST_RESOLUTION_ANGSTROM, ImageBand, Poses
-from spisonet.misalignment.motion_search import find_motion
 from spisonet.misalignment.pose_correction import PoseCorrection, correct_poses
 from spisonet.misalignment.pose_output import reconstruct_half_maps, write_poses
 from spisonet.report.page import code_block, heading, paragraph, warning, write_page
@@ -54,6 +58,7 @@ REFERENCE_EDGE_SHELLS = 2
 FINEST_BY_DEFAULT_ANGSTROM, BAND_FSC = 10.0, 0.5
 FSC_TO_ANGSTROM = 8.0  # beyond the band, to find its end
 CHECKED_PARTICLES, CHECKED_TO_ANGSTROM = 2000, 20.0
+MEASURED_PARTICLES = 20_000  # by which a drift is detected; all are corrected
 
 
 def run_rescue(config: RescueConfig) -> None:
@@ -77,11 +82,17 @@ def run_rescue(config: RescueConfig) -> None:
         model = _checked_model(config, inputs)
     prepare_output_folder(config.o)
     with recorded(config, config.o, _out_of_memory) as result:
-        particles, before = inputs.particles, Poses.of(inputs.particles)
         with StageProgress("rescue", "collective motion", 1, "searches") as progress:
-            motion = find_motion(model, before)
+            drift = measure_drift(
+                inputs.particles,
+                inputs.mask,
+                inputs.sym,
+                max(DRIFT_RESOLUTION_ANGSTROM, model.band.length_angstrom / model.band.last),
+                inputs.device,
+                MEASURED_PARTICLES,
+                config.seed,
+            )
             progress.advance()
-        drift = drift_of_motion(model, motion, len(particles))
         log.info("%s", drift.sentence)
         result["drift"] = drift.numbers
         sections = {"drift": drift_section(drift, config.o / PAGE_FILE)}
@@ -91,15 +102,14 @@ def run_rescue(config: RescueConfig) -> None:
         with StageProgress("rescue", "correction", config.rounds, "rounds") as progress:
             correction = correct_poses(
                 model,
-                before,
+                Poses.of(inputs.particles),
                 config.seed,
                 config.rounds,
-                first_motion=motion,
                 after_round=progress.advance,
             )
         del model
         sections["correction"] = rounds_section(correction)
-        if correction.rise <= 0:
+        if not correction.is_improved:
             _write_report(config, inputs, NOT_IMPROVED, sections)
             return
         _write_results(config, inputs, correction, sections)

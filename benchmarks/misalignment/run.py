@@ -4,8 +4,9 @@
 
 Cases are particles that RELION projects, refined by RELION alone from the truth at 30 Å; their poses
 drift where views are preferred. Every variant starts from the drifted poses, or from the true ones, and
-knows neither truth nor reference. Needs RELION and gemmi. Prints one line for each result, and writes them
-to results.jsonl.
+uses no reference. The mask is that of the refinement, made of the truth, unless ``--mask map`` is given:
+then it is made of the drifted half maps, as users make it. Needs RELION and gemmi. Prints one line for each
+result, and writes them to results.jsonl.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ sys.path.append(str(Path(__file__).parents[2]))  # the checkout
 import numpy as np
 import starfile
 import torch
+from scipy import ndimage
 
 from benchmarks.misalignment.cases import (
     CASES,
@@ -32,6 +34,7 @@ from benchmarks.misalignment.cases import (
     pose_errors_degrees,
     refine,
 )
+from benchmarks.quality.masks import user_mask
 from spisonet.geometry.rotations import relion_rotation_matrices
 from spisonet.geometry.symmetry import symmetry_rotations
 from spisonet.io.mrc import read_volume
@@ -42,6 +45,7 @@ from spisonet.misalignment.local_refinement import refine_locally
 from spisonet.misalignment.motion_search import find_motion
 from spisonet.misalignment.particle_images import read_particle_images
 from spisonet.misalignment.pose_correction import correct_poses
+from spisonet.misalignment.superposition import shift_between
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,6 +57,7 @@ if TYPE_CHECKING:
 LOCAL_ITERATIONS = 48
 ZONES_DEGREES = ((0, 30), (30, 60), (60, 90))
 ZONE_BAND_ANGSTROM = (40.0, 12.0)
+MASKS = ("truth", "map", "none")
 
 
 def _nothing(_model: HalfMapModel, poses: Poses) -> Poses:
@@ -93,6 +98,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", nargs="*", choices=CASES, default=list(CASES))
     parser.add_argument("--variants", nargs="*", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--starts", nargs="*", choices=("drifted", "true"), default=["drifted"])
+    parser.add_argument(
+        "--mask", choices=MASKS, default="truth", help="made of the truth, of the drifted half maps, or none"
+    )
     parser.add_argument("--finest", type=float, default=10.0, help="end of the band in Å")
     args = parser.parse_args(arguments)
     torch.set_num_threads(1)
@@ -107,18 +115,29 @@ def main(arguments: list[str] | None = None) -> int:
         )
         true = Poses(truth[1][order], truth[2][order])
         band = ImageBand(particles, args.finest, torch.device("cpu"))
-        model = HalfMapModel(band, read_volume(place / MASK).data, case.particle.symmetry)
+        model = HalfMapModel(band, _mask(args.mask, place, root), case.particle.symmetry)
         for start in args.starts:
             for variant in args.variants:
                 begin = time.perf_counter()
                 poses = VARIANTS[variant](model, true if start == "true" else Poses.of(particles))
                 seconds = time.perf_counter() - begin
-                row = {"case": name, "start": start, "variant": variant, "seconds": round(seconds)}
+                row = {"case": name, "start": start, "mask": args.mask, "variant": variant}
+                row["seconds"] = round(seconds)
                 row |= _scores(case, model, place, true, poses)
                 with (args.cases / "results.jsonl").open("a") as file:
                     file.write(json.dumps(row) + "\n")
                 print(json.dumps(row), flush=True)
     return 0
+
+
+def _mask(kind: str, place: Path, root: Path) -> NDArray[np.float32] | None:
+    if kind == "none":
+        return None
+    if kind == "truth":
+        return read_volume(place / MASK).data
+    halves = [read_volume(root.with_name(f"run_half{half}_class001_unfil.mrc")) for half in (1, 2)]
+    average = (halves[0].data + halves[1].data) / 2
+    return user_mask(average, halves[0].voxel_size_angstrom)
 
 
 def _true_poses(place: Path) -> tuple[dict[str, int], NDArray[np.float64], NDArray[np.float64]]:
@@ -160,9 +179,9 @@ def _fsc_by_zone(
     whole = np.fft.fftshift(np.fft.fftn(np.fft.ifftshift(truth)))
     cropped = np.fft.ifftshift(whole[(slice(first, first + n),) * 3])
     smaller = np.fft.fftshift(np.fft.ifftn(cropped).real)
-    correlation = np.fft.ifftn(cropped * np.fft.fftn(np.fft.ifftshift(half_map)).conj()).real
-    shift = np.unravel_index(correlation.argmax(), correlation.shape)
-    moved_map = np.roll(half_map, shift, (0, 1, 2))
+    shift = shift_between(smaller * mask, half_map * mask, model.band.last, np.eye(3))
+    moved_map = ndimage.fourier_shift(np.fft.fftn(half_map), shift[::-1])
+    moved_map = np.fft.ifftn(moved_map).real
     a, b = (np.fft.fftshift(np.fft.fftn(np.fft.ifftshift(volume * mask))) for volume in (smaller, moved_map))
     axis = np.arange(n) - n // 2
     z, y, x = np.meshgrid(axis, axis, axis, indexing="ij")

@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
     print(
         f"{args.particles} particles of {args.box} pixels to {args.finest:g} Å (shell {band.last}), "
         f"{args.threads} threads, {args.device}: STAR {read - begin:.0f} s, images {cropped - read:.0f} s, "
-        f"{N_CANDIDATES} likelihoods {end - cropped:.0f} s, "
+        f"{N_CANDIDATES} likelihoods {end - cropped:.0f} s, {time.process_time():.0f} s of CPU time in all, "
         f"memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB"
     )
     return 0

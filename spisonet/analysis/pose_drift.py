@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-SIGNIFICANT = 2.0  # standard errors
+SIGNIFICANT_P_VALUE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,8 @@ class PoseDrift:
         Root mean square rotation of the particles by the motion.
     smallest_drift_degrees : float
         Motions below this are not called a drift.
+    p_value : float
+        Probability of such a gradient of the likelihood if the poses have not drifted.
     log_likelihood : float
         Per particle, relative to the model "noise only", in nats, in the given poses.
     fractions : ndarray
@@ -44,6 +46,7 @@ class PoseDrift:
     finest_angstrom: float
     motion_degrees: float
     smallest_drift_degrees: float
+    p_value: float
     log_likelihood: float
     fractions: NDArray[np.float64]
     rise: NDArray[np.float64]
@@ -58,9 +61,8 @@ class PoseDrift:
 
     @property
     def is_detected(self) -> bool:
-        """Whether the motion is large enough, and its rise twice its standard error or more."""
-        rise, error = self.rise_of_motion
-        return self.motion_degrees >= self.smallest_drift_degrees and rise > SIGNIFICANT * error
+        """Whether the motion is large enough and significant."""
+        return self.motion_degrees >= self.smallest_drift_degrees and self.p_value < SIGNIFICANT_P_VALUE
 
     @property
     def sentence(self) -> str:
@@ -69,13 +71,14 @@ class PoseDrift:
         measured = (
             f"The most likely collective motion of the poses is {self.motion_degrees:.1f}° rms and raises "
             f"the cross-half log-likelihood by {rise:.2f} ± {error:.2f} per particle ({self.n_particles:,} "
-            f"particles, {self.coarsest_angstrom:.0f} to {self.finest_angstrom:.0f} Å)"
+            f"particles, {self.coarsest_angstrom:.0f} to {self.finest_angstrom:.0f} Å; "
+            f"p = {self.p_value:.1g})"
         )
         if self.is_detected:
             return f"{measured}: the poses have drifted."
         return (
-            f"{measured}: no drift of the poses was found (a drift from {self.smallest_drift_degrees:.1f}° "
-            f"and {SIGNIFICANT:g} standard errors on)."
+            f"{measured}: no drift of the poses was found (a drift: {self.smallest_drift_degrees:g}° or "
+            f"more, and p below {SIGNIFICANT_P_VALUE:g})."
         )
 
     @property
@@ -90,6 +93,7 @@ class PoseDrift:
             "finest_angstrom": self.finest_angstrom,
             "motion_degrees": self.motion_degrees,
             "smallest_drift_degrees": self.smallest_drift_degrees,
+            "p_value": self.p_value,
             "log_likelihood_per_particle": self.log_likelihood,
             "rise_per_particle": rise,
             "rise_standard_error": error,

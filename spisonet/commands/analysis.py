@@ -49,7 +49,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("spisonet")
 
 DIAGNOSIS_PAGE = "diagnosis.html"
-FINEST_DRIFT_ANGSTROM = 15.0
 
 
 def run_fsc3d(config: Fsc3dConfig) -> None:
@@ -295,7 +294,10 @@ def _measured_drift(
         return None, None
     # PyTorch is slow to import.
     from spisonet.learning.devices import choose_devices, use_cpu_threads  # noqa: PLC0415
-    from spisonet.misalignment.drift_measurement import measure_drift  # noqa: PLC0415
+    from spisonet.misalignment.drift_measurement import (  # noqa: PLC0415
+        DRIFT_RESOLUTION_ANGSTROM,
+        measure_drift,
+    )
     from spisonet.misalignment.particle_images import read_particle_images  # noqa: PLC0415
     from spisonet.misalignment.particle_mask import mask_of_particles  # noqa: PLC0415
 
@@ -308,7 +310,7 @@ def _measured_drift(
                 particles,
                 None if mask is None else mask_of_particles(mask, particles),
                 config.sym,
-                max(FINEST_DRIFT_ANGSTROM, limit_angstrom),
+                max(DRIFT_RESOLUTION_ANGSTROM, limit_angstrom),
                 device,
                 config.pose_drift_particles,
                 config.seed,

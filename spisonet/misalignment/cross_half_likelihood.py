@@ -65,11 +65,16 @@ class CrossHalfLikelihood:
 
 @dataclass(frozen=True)
 class _ShellModel:
-    """Scale and noise power by group and shell, each ``(g, last + 1)``, and the power without a signal."""
+    """Scale and noise power by group and shell, each ``(g, last + 1)``.
+
+    ``log_ratio`` and ``inverse_difference`` compare the noise power with that of the model "noise only",
+    ``log(s0 / s2)`` and ``1 / s0 - 1 / s2``; these small numbers are calculated in double precision.
+    """
 
     scale: Tensor
     noise: Tensor
-    null_noise: Tensor
+    log_ratio: Tensor
+    inverse_difference: Tensor
     groups: Tensor  # (n,)
     counts: Tensor  # (last + 1,) coefficients of an image by shell, Friedel mates included
     first: int
@@ -83,9 +88,10 @@ class _ShellModel:
     def log_likelihoods(self, products: Tensor) -> Tensor:
         """Log-likelihood of particles over "noise only", ``(n,)``, from ``(3, n, last + 1)`` products."""
         cross, power, observed = products
-        noise, null = self.noise[self.groups], self.null_noise[self.groups]
         in_band = torch.arange(len(self.counts), device=cross.device) >= self.first
-        constants = self.counts * (null / noise).log() + observed * (1 / null - 1 / noise)
+        constants = (
+            self.counts * self.log_ratio[self.groups] + observed * self.inverse_difference[self.groups]
+        )
         # Both Friedel mates are counted, which hold the same information.
         gains = self.gains(cross, power, self.groups) + constants * in_band
         return torch.as_tensor(gains / 2).sum(dim=1)
@@ -151,7 +157,7 @@ def _products(
     for half in (0, 1):
         mine = band.in_half_set(batch, half + 1)
         values = model.grid.values(tables[1 - half], points[mine].reshape(-1, 3))
-        projections = projections.index_put((mine,), values.reshape(len(mine), -1))
+        projections = projections.index_put((mine,), values.reshape(len(mine), images.shape[1]))
     projections = projections * ctf
     terms = torch.stack([(images.conj() * projections).real, projections.abs() ** 2, images.abs() ** 2])
     sums = torch.zeros((*terms.shape[:2], band.last + 1), device=band.device)
@@ -166,11 +172,14 @@ def _fit_shells(model: HalfMapModel, products: Tensor) -> _ShellModel:
     zeros = torch.zeros((3, n_groups, band.last + 1), dtype=torch.float64)
     cross, power, observed = zeros.index_add(1, groups, products.cpu().double())
     n_coefficients = (torch.bincount(groups, minlength=n_groups)[:, None] * counts).clamp(min=1)
-    scale = cross / power.clamp(min=SMALLEST)
+    # A map that predicts the opposite of a shell does not predict it.
+    scale = (cross / power.clamp(min=SMALLEST)).clamp(min=0)
     noise = ((observed - scale * cross) / n_coefficients).clamp(min=SMALLEST)
     null = (observed / n_coefficients).clamp(min=SMALLEST)
-    scale, noise, null, counts = (values.float().to(band.device) for values in (scale, noise, null, counts))
-    return _ShellModel(scale, noise, null, band.noise_groups, counts, band.first)
+    tables = {"scale": scale, "noise": noise, "counts": counts}
+    tables |= {"log_ratio": (null / noise).log(), "inverse_difference": 1 / null - 1 / noise}
+    on_device = {name: table.float().to(band.device) for name, table in tables.items()}
+    return _ShellModel(**on_device, groups=band.noise_groups, first=band.first)
 
 
 def _through_projections(

@@ -25,10 +25,8 @@ if TYPE_CHECKING:
     from spisonet.misalignment.particle_images import ParticleImages
 
 FEWEST_PARTICLES = 100
-COARSE_STAGES = ((2,),)  # which find a drift; finer motions only complete it
-# In simulations true poses moved by up to 0.7 degrees in a band to 15 Å and 1.1 degrees in one to 25 Å; where
-# the band ends earlier, the smallest motion that is called a drift grows in proportion.
-MOTION_BAND_ANGSTROM = 15.0
+COARSE_STAGES = (2, 4)  # which find a drift; finer motions only complete it
+DRIFT_RESOLUTION_ANGSTROM = 25.0  # coarse shells show a drift best: the likelihood is smooth there
 SIGNIFICANT = 3.0  # standard errors by which poses have to predict their images better than other poses do
 
 
@@ -75,7 +73,7 @@ def measure_drift(
     device: torch.device,
     max_particles: int,
     seed: int = 0,
-    stages: Sequence[tuple[int, ...]] = COARSE_STAGES,
+    stages: Sequence[int] = COARSE_STAGES,
 ) -> PoseDrift:
     """Measure the collective motion of the poses that the cross-half likelihood prefers.
 
@@ -95,7 +93,7 @@ def measure_drift(
         Largest number of particles, drawn at random; 100 if it is smaller.
     seed : int
         Of the choice of particles.
-    stages : sequence of tuple of int
+    stages : sequence of int
         See `find_motion`.
 
     Raises
@@ -148,7 +146,8 @@ def drift_of_motion(model: HalfMapModel, motion: MotionFit, n_listed: int) -> Po
         coarsest_angstrom=band.length_angstrom / band.first,
         finest_angstrom=finest,
         motion_degrees=motion.rms_degrees,
-        smallest_drift_degrees=MOTION_DEGREES * max(1.0, finest / MOTION_BAND_ANGSTROM),
+        smallest_drift_degrees=MOTION_DEGREES,
+        p_value=motion.p_value,
         log_likelihood=motion.before.mean,
         fractions=curve.fractions,
         rise=curve.rise,

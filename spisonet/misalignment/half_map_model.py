@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 import torch
 
 from spisonet.errors import SpisonetError
+from spisonet.fourier.windows import soft_sphere
 from spisonet.geometry.symmetry import symmetry_rotations
 from spisonet.misalignment.central_slices import SliceTable, slice_points
 
@@ -23,8 +24,8 @@ PADDING = 2
 WEIGHT_FLOOR = 1e-3  # of the mean weight of the shell
 BOX_MARGIN = 4  # voxels of the cropped map beyond the band
 MIN_FSC, MAX_FSC = 1e-3, 0.999  # in the signal-to-noise ratio
-JOINED_RESOLUTION_ANGSTROM = 40.0
 SMALLEST = 1e-30
+SPHERE_EDGE_VOXELS = 3.0
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class HalfMapModel:
     band : ImageBand
         The images.
     mask : ndarray or None
-        ``(box, box, box)`` values of 0 to 1.
+        ``(box, box, box)`` values of 0 to 1; otherwise a soft sphere that fits into the box.
     sym : str
         Point group.
     padding : int
@@ -69,7 +70,7 @@ class HalfMapModel:
         self.voxel_size_angstrom = band.length_angstrom / self.box
         self.grid = SliceTable(self.box, band.last, padding, band.device)
         self.symmetry = band.tensor(symmetry_rotations(sym))
-        self.mask = torch.ones((self.box,) * 3, device=band.device)
+        self.mask = band.tensor(soft_sphere(self.box, self.box / 2 - SPHERE_EDGE_VOXELS, SPHERE_EDGE_VOXELS))
         if mask is not None:
             if mask.shape != (particles.box,) * 3:
                 raise SpisonetError(
@@ -134,8 +135,7 @@ class HalfMapModel:
     def references(self, poses: Poses) -> References:
         """Return maximum a posteriori half maps, masked, with the variance of their coefficients.
 
-        The prior of a shell has the power that the FSC of the half maps gives. At resolutions below 40 Å both
-        half sets make one map, so that the half maps stay superimposed.
+        The prior of a shell has the power that the FSC of the half maps gives.
 
         References
         ----------
@@ -143,8 +143,6 @@ class HalfMapModel:
         """
         raw = self.insert(poses)
         fsc = self.fsc(self.half_maps(raw)).clamp(MIN_FSC, MAX_FSC)
-        joined = self._shell <= self.band.length_angstrom / JOINED_RESOLUTION_ANGSTROM
-        raw = torch.where(joined[:, None], raw.mean(dim=0, keepdim=True), raw)
         results = []
         for table in self._symmetrised(raw):
             weight = table[:, 2]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import tempfile
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, cast
@@ -20,9 +22,11 @@ if TYPE_CHECKING:
     from spisonet.misalignment.particle_images import ParticleImages
 
 COARSEST_RESOLUTION_ANGSTROM = 60.0
-MEMORY_BYTES = 1_300_000_000  # of coefficients that are kept; those of more particles are read each time
+MEMORY_BYTES = 1_300_000_000  # of coefficients in memory; more are kept in a temporary file
 POINTS_PER_BATCH = 250_000
 BYTES_PER_COEFFICIENT = 8
+PIXELS_PER_BATCH = 30_000_000  # of images that are read at once
+FEWEST_IN_NOISE_GROUP = 100  # particles; smaller optics groups share one noise spectrum
 MIN_CTF = 0.03  # premultiplied images say nothing where the CTF is almost 0
 
 
@@ -102,25 +106,36 @@ class ImageBand:
         self.plane = torch.stack([x[half_plane], y[half_plane]], dim=1)
         self.shells = shell[half_plane].long()
         self._frequencies_per_angstrom = self.plane.double().cpu().numpy() / self.length_angstrom
-        self._kept: Tensor | None = None
-        if BYTES_PER_COEFFICIENT * len(particles) * len(self.plane) <= MEMORY_BYTES:
-            self._kept = torch.cat([self._transforms(batch) for batch in self.batches()])
+        self._kept = self._array((len(particles), len(self.plane)))
+        for batch in self.batches():
+            self._kept[batch[0] : batch[-1] + 1] = self._transforms(batch).cpu().numpy()
+
+    def _array(self, shape: tuple[int, int]) -> NDArray[np.complex64]:
+        """Return an empty array in memory or, if it is too large, in a temporary file."""
+        if BYTES_PER_COEFFICIENT * math.prod(shape) <= MEMORY_BYTES:
+            return np.empty(shape, dtype=np.complex64)
+        with tempfile.TemporaryFile() as file:
+            return np.memmap(file, dtype=np.complex64, mode="w+", shape=shape)
 
     def __len__(self) -> int:
         return len(self.particles)
 
     def batches(self, points_per_coefficient: int = 1) -> Iterator[NDArray[np.intp]]:
         """Yield consecutive particles, few enough that their slices fit into memory."""
-        size = max(1, POINTS_PER_BATCH // (points_per_coefficient * len(self.plane)))
+        of_points = POINTS_PER_BATCH // (points_per_coefficient * len(self.plane))
+        size = max(1, min(of_points, PIXELS_PER_BATCH // self.particles.box**2))
         for start in range(0, len(self), size):
             yield np.arange(start, min(start + size, len(self)))
 
     def coefficients(self, batch: NDArray[np.intp], poses: Poses) -> Tensor:
         """Return the coefficients ``(n, m)`` of consecutive particles, centred, not multiplied by the CTF."""
-        transforms = self._transforms(batch) if self._kept is None else self._kept[batch[0] : batch[-1] + 1]
-        if self.particles.premultiplied:
+        transforms = torch.from_numpy(self._kept[batch[0] : batch[-1] + 1]).to(self.device)
+        premultiplied = self.particles.premultiplied[batch]
+        if premultiplied.any():
             ctf = self.ctf(batch)
-            transforms = torch.where(ctf.abs() > MIN_CTF, transforms / ctf, 0)
+            divided = torch.where(ctf.abs() > MIN_CTF, transforms / ctf, 0)
+            rows = torch.from_numpy(premultiplied).to(self.device)
+            transforms = torch.where(rows[:, None], divided, transforms)
         return transforms * self.phases(self.tensor(poses.origins_angstrom[batch]))
 
     def phases(self, shifts_angstrom: Tensor) -> Tensor:
@@ -134,9 +149,15 @@ class ImageBand:
 
     @cached_property
     def noise_groups(self) -> Tensor:
-        """``(n,)`` number of the noise spectrum of each particle: one for each half set and optics group."""
+        """``(n,)`` number of the noise spectrum of each particle.
+
+        One for each half set and optics group; small optics groups share theirs.
+        """
         numbers = self.particles.optics_groups * 2 + self.particles.half_sets - 1
-        return torch.from_numpy(numbers).to(self.device)
+        small = np.bincount(numbers)[numbers] < FEWEST_IN_NOISE_GROUP
+        merged = np.where(small, self.particles.half_sets - 3, numbers)
+        _, compact = np.unique(merged, return_inverse=True)
+        return torch.from_numpy(compact.astype(np.int64)).to(self.device)
 
     def in_half_set(self, batch: NDArray[np.intp], number: int) -> Tensor:
         """Return the indices within a batch of the particles of half set 1 or 2."""

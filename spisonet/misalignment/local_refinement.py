@@ -121,13 +121,14 @@ def _weights(model: HalfMapModel, poses: Poses, tables: Tensor) -> Tensor:
     band = model.band
     n_groups, n_shells = int(band.noise_groups.max()) + 1, band.last + 1
     sums = torch.zeros((3, n_groups, n_shells), device=band.device)
+    values_of_halves = [table[:, :2].contiguous() for table in tables]
     for batch in band.batches():
         images, ctf = band.coefficients(batch, poses), band.ctf(batch)
         points = slice_points(band.tensor(poses.rotations[batch]), band.plane)
         for number in (0, 1):
             mine = band.in_half_set(batch, number + 1)
-            values = model.grid.values(tables[number, :, :2].contiguous(), points[mine].reshape(-1, 3))
-            projections, observed = values.reshape(len(mine), -1) * ctf[mine], images[mine]
+            values = model.grid.values(values_of_halves[number], points[mine].reshape(-1, 3))
+            projections, observed = values.reshape(len(mine), ctf.shape[1]) * ctf[mine], images[mine]
             terms = torch.stack(
                 [(observed.conj() * projections).real, projections.abs() ** 2, observed.abs() ** 2]
             )
@@ -138,6 +139,6 @@ def _weights(model: HalfMapModel, poses: Poses, tables: Tensor) -> Tensor:
     counts = torch.bincount(band.noise_groups, minlength=n_groups)[:, None] * torch.bincount(
         band.shells, minlength=n_shells
     )
-    scale = cross / power.clamp(min=SMALLEST)
+    scale = (cross / power.clamp(min=SMALLEST)).clamp(min=0)
     noise = ((total - scale * cross) / counts.clamp(min=1)).clamp(min=SMALLEST)
     return torch.stack([scale / noise, scale**2 / noise])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.spatial.transform import Rotation
+from scipy.stats import chi2
 
 from spisonet.misalignment.cross_half_likelihood import CrossHalfLikelihood, cross_half_likelihood
 from spisonet.misalignment.pose_motion import MotionFields, motion_fields, moved
@@ -20,9 +21,11 @@ if TYPE_CHECKING:
     from spisonet.misalignment.half_map_model import HalfMapModel
     from spisonet.misalignment.image_band import Poses
 
-STAGES = ((2,), (2, 4), (2, 4, 6))  # degrees of the motions
+STAGES = (2, 4, 6)  # degrees of the motions
+TEST_DEGREES, HIGHER_TEST_DEGREE = (2, 4), 6  # of the significance test; 6 if the point group has no others
 STEPS_PER_STAGE = 8
 TRUST_DEGREES, SMALLEST_TRUST_DEGREES = 2.0, 0.1
+LARGEST_STEP_DEGREES = 15.0  # of any particle; rare views can move much further than the rms
 GROW, SHRINK = 1.5, 0.4  # of the trust region
 GOOD_PREDICTION = 0.5  # of the rise that the gradient predicts
 MIN_CURVATURE = 1e-6
@@ -41,6 +44,9 @@ class MotionFit:
         Before and after it, without gradients.
     n_coefficients : int
         Number of coefficients of the last stage that was accepted; 0 for no motion.
+    p_value : float
+        Probability of a gradient like that at the start if the poses have not drifted: score tests of
+        the motions of degree 2 and 4, with the covariance of the particles' own gradients.
     """
 
     start: Poses
@@ -48,6 +54,7 @@ class MotionFit:
     before: CrossHalfLikelihood
     after: CrossHalfLikelihood
     n_coefficients: int
+    p_value: float
 
     @property
     def vectors(self) -> NDArray[np.float64]:
@@ -78,7 +85,7 @@ class LikelihoodCurve:
     standard_error: NDArray[np.float64]
 
 
-def find_motion(model: HalfMapModel, poses: Poses, stages: Sequence[tuple[int, ...]] = STAGES) -> MotionFit:
+def find_motion(model: HalfMapModel, poses: Poses, stages: Sequence[int] = STAGES) -> MotionFit:
     """Maximise the cross-half likelihood over collective motions, from smooth to less smooth ones.
 
     A stage is accepted if it raises the log-likelihood by more than the number of its coefficients.
@@ -89,23 +96,44 @@ def find_motion(model: HalfMapModel, poses: Poses, stages: Sequence[tuple[int, .
         Images, mask and symmetry.
     poses : Poses
         Start of the search.
-    stages : sequence of tuple of int
-        Degrees of the motions of each stage.
+    stages : sequence of int
+        Degree of the motions of each stage.
 
     References
     ----------
-    Akaike (1974) IEEE Trans. Autom. Control 19, 716-723 (the criterion); Nocedal & Wright (2006) Numerical
-    Optimization, chapters 4 and 6 (trust region, BFGS).
+    White (1982) Econometrica 50, 1-25 (score test with the empirical covariance); Akaike (1974) IEEE
+    Trans. Autom. Control 19, 716-723 (the criterion); Nocedal & Wright (2006) Numerical Optimization,
+    chapters 4 and 6 (trust region, BFGS).
     """
     symmetry = model.symmetry.double().cpu().numpy()
     state = cross_half_likelihood(model, poses, with_gradient=True)
-    fit = MotionFit(poses, poses, state, state, 0)
-    for degrees in stages:
-        fields = motion_fields(fit.poses.rotations, symmetry, degrees)
+    fit = MotionFit(poses, poses, state, state, 0, _significance(state, poses, symmetry))
+    half_sets = model.band.particles.half_sets
+    for degree in stages:
+        fields = motion_fields(fit.poses.rotations, symmetry, degree, half_sets)
+        if not len(fields):
+            continue
         reached, likelihood = _climb(model, fit.poses, fit.after, fields)
         if likelihood.total - fit.after.total > len(fields):
             fit = replace(fit, poses=reached, after=likelihood, n_coefficients=len(fields))
     return replace(fit, before=replace(fit.before, gradient=None), after=replace(fit.after, gradient=None))
+
+
+def _significance(likelihood: CrossHalfLikelihood, poses: Poses, symmetry: NDArray[np.float64]) -> float:
+    """Return the p-value of the hypothesis that no collective motion raises the likelihood."""
+    if likelihood.gradient is None:
+        raise RuntimeError("The likelihood has no gradient.")
+    motions = [motion_fields(poses.rotations, symmetry, degree) for degree in TEST_DEGREES]
+    if not any(len(fields) for fields in motions):
+        motions = [motion_fields(poses.rotations, symmetry, HIGHER_TEST_DEGREE)]
+    p_values = []
+    for fields in motions:
+        if len(fields):
+            scores = np.einsum("jnc,nc->nj", fields.values, likelihood.gradient)
+            total = scores.sum(axis=0)
+            statistic = float(total @ np.linalg.pinv(scores.T @ scores) @ total)
+            p_values.append(float(chi2.sf(statistic, len(fields))))
+    return min([1.0, *(len(p_values) * p for p in p_values)])  # Bonferroni
 
 
 def _climb(
@@ -120,6 +148,8 @@ def _climb(
         step = slope if inverse is None else inverse @ slope
         if inverse is None or np.linalg.norm(step) > trust:
             step = step * (trust / max(float(np.linalg.norm(step)), 1e-30))
+        largest = float(np.linalg.norm(fields.vectors(step), axis=1).max())
+        step = step * min(1.0, math.radians(LARGEST_STEP_DEGREES) / largest)
         vectors = fields.vectors(coefficients + step)
         poses = replace(start, rotations=moved(start.rotations, vectors))
         reached = cross_half_likelihood(model, poses, with_gradient=True)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 IMAGE_COLUMN, SUBSET_COLUMN, OPTICS_COLUMN = "rlnImageName", "rlnRandomSubset", "rlnOpticsGroup"
 ORIGINS_ANGSTROM = ("rlnOriginXAngst", "rlnOriginYAngst")
 ORIGINS_PIXEL = ("rlnOriginX", "rlnOriginY")
+PREMULTIPLIED_COLUMN = "rlnCtfDataAreCtfPremultiplied"
 RELATIVE_PIXEL_SIZE_TOLERANCE = 1e-3
 ABERRATIONS = ("rlnBeamTiltX", "rlnBeamTiltY", "rlnOddZernike", "rlnEvenZernike", "rlnMagMat00")
 OPEN_STACKS = 64  # headers that are kept
@@ -55,8 +56,8 @@ class ParticleImages:
         ``(n,)`` number of the optics group, from 0.
     ctf : AstigmaticCtf
         Of each particle.
-    premultiplied : bool
-        Whether the images are already multiplied by the CTF.
+    premultiplied : ndarray
+        ``(n,)`` bool, whether the image is already multiplied by the CTF.
     pixel_size_angstrom : float
         Of the images.
     box : int
@@ -75,7 +76,7 @@ class ParticleImages:
     half_sets: NDArray[np.int64]
     optics_groups: NDArray[np.int64]
     ctf: AstigmaticCtf
-    premultiplied: bool
+    premultiplied: NDArray[np.bool_]
     pixel_size_angstrom: float
     box: int
     stacks: tuple[Path, ...]
@@ -93,6 +94,7 @@ class ParticleImages:
             "origins_angstrom",
             "half_sets",
             "optics_groups",
+            "premultiplied",
             "stack_numbers",
             "slice_numbers",
         )
@@ -105,7 +107,7 @@ class ParticleImages:
         Raises
         ------
         SpisonetError
-            If a stack is damaged, or ends before an image.
+            If a stack is damaged, ends before an image, or contains values that are not finite.
         """
         images = np.empty((len(chosen), self.box, self.box), dtype=np.float32)
         slices, stacks = self.slice_numbers[chosen], self.stack_numbers[chosen]
@@ -129,12 +131,22 @@ class ParticleImages:
                     "expected."
                 )
             images[start:stop] = stack.read(slice(int(slices[start]), int(slices[stop - 1]) + 1))
+            if not np.isfinite(images[start:stop]).all():
+                raise SpisonetError(
+                    f"{stack.path} has values that are not finite in images {slices[start] + 1} to "
+                    f"{slices[stop - 1] + 1}."
+                )
             start = stop
         return images
 
 
-@lru_cache(OPEN_STACKS)
 def _open_stack(path: Path) -> MrcFile:
+    state = path.stat()
+    return _header(path, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(OPEN_STACKS)
+def _header(path: Path, _modified: int, _n_bytes: int) -> MrcFile:
     return open_mrc(path)
 
 
@@ -165,7 +177,8 @@ def read_particle_images(star: Path, folder: Path | None = None) -> ParticleImag
     if volumes or not SUBTOMOGRAM_COLUMNS.isdisjoint(particles.columns):
         raise SpisonetError(f"{star} lists subtomograms; particles with one 2D image each are needed.")
     pixel_sizes = np.asarray(relion_pixel_sizes(star, particles, optics), dtype=float)
-    if not pixel_sizes.size or np.ptp(pixel_sizes) > RELATIVE_PIXEL_SIZE_TOLERANCE * pixel_sizes.max():
+    usable = pixel_sizes.size and np.isfinite(pixel_sizes).all() and pixel_sizes.min() > 0
+    if not usable or np.ptp(pixel_sizes) > RELATIVE_PIXEL_SIZE_TOLERANCE * pixel_sizes.max():
         raise SpisonetError(f"{star} has no pixel size, or several; images of one pixel size are needed.")
     pixel_size = float(pixel_sizes[0])
     half_sets = numbers(star, particles, SUBSET_COLUMN).astype(np.int64)
@@ -176,9 +189,9 @@ def read_particle_images(star: Path, folder: Path | None = None) -> ParticleImag
     groups = np.zeros(len(particles), dtype=np.int64)
     if OPTICS_COLUMN in particles and OPTICS_COLUMN in optics:
         groups = _optics_rows(star, particles, optics)
-    premultiplied = "rlnCtfDataAreCtfPremultiplied" in optics and bool(
-        numbers(star, optics, "rlnCtfDataAreCtfPremultiplied").any()
-    )
+    premultiplied = np.zeros(len(particles), dtype=bool)
+    if PREMULTIPLIED_COLUMN in optics:
+        premultiplied = numbers(star, optics, PREMULTIPLIED_COLUMN)[groups] != 0
     return ParticleImages(
         star=star,
         rotations=relion_rotation_matrices(*(numbers(star, particles, name) for name in ANGLES)),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from spisonet.misalignment.cross_half_likelihood import CrossHalfLikelihood, cross_half_likelihood
 from spisonet.misalignment.local_refinement import refine_locally
 from spisonet.misalignment.motion_search import MotionFit, find_motion, standard_error
+from spisonet.misalignment.superposition import superimposed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +22,7 @@ log = logging.getLogger("spisonet")
 MAX_ROUNDS = 8
 PATIENCE = 2  # rounds without a rise
 MIN_RISE = 0.1  # nats per particle
+SIGNIFICANT = 3.0  # standard errors
 MOTION_DEGREES = 1.0  # rms; smaller motions were found from true poses
 
 
@@ -55,7 +57,8 @@ class PoseCorrection:
     rounds : tuple of CorrectionRound
         In order.
     poses : Poses
-        Those with the highest cross-half likelihood.
+        Those with the highest cross-half likelihood, of the poses as they were, and those after each motion
+        and each local refinement.
     before, after : CrossHalfLikelihood
         Of the poses as they were, and of `poses`.
     """
@@ -65,6 +68,11 @@ class PoseCorrection:
     poses: Poses
     before: CrossHalfLikelihood
     after: CrossHalfLikelihood
+
+    @property
+    def is_improved(self) -> bool:
+        """Whether `poses` are more likely than the poses as they were, by three standard errors."""
+        return self.rise > SIGNIFICANT * self.rise_standard_error
 
     @property
     def rise(self) -> float:
@@ -83,7 +91,6 @@ def correct_poses(
     seed: int = 0,
     max_rounds: int = MAX_ROUNDS,
     local_refinement: bool = True,
-    first_motion: MotionFit | None = None,
     after_round: Callable[[], None] = lambda: None,
 ) -> PoseCorrection:
     """Correct the poses of a refinement that has drifted.
@@ -103,12 +110,10 @@ def correct_poses(
         Largest number of rounds.
     local_refinement : bool
         Whether to refine poses locally after each motion.
-    first_motion : MotionFit, optional
-        Result of `find_motion` from these poses, if it is known.
     after_round : callable
         Called at the end of each round.
     """
-    motion = first_motion = find_motion(model, poses) if first_motion is None else first_motion
+    motion = first_motion = find_motion(model, poses)
     best, best_poses = motion.before, poses
     rounds: list[CorrectionRound] = []
     rounds_without_rise = 0
@@ -118,6 +123,8 @@ def correct_poses(
         refined, likelihood = motion.poses, motion.after
         if local_refinement:
             refined = refine_locally(model, motion.poses, seed + number)
+            separate = cross_half_likelihood(model, refined)
+            refined = superimposed(model, refined, separate.half_maps)
             likelihood = cross_half_likelihood(model, refined)
         rounds.append(CorrectionRound(motion.rms_degrees, motion.after, likelihood, refined))
         difference = likelihood.by_particle - best.by_particle
@@ -134,8 +141,9 @@ def correct_poses(
         )
         rises = difference.mean() > max(MIN_RISE, standard_error(difference))
         rounds_without_rise = 0 if rises else rounds_without_rise + 1
-        if difference.mean() > 0:
-            best, best_poses = likelihood, refined
+        for candidate, reached in ((motion.poses, motion.after), (refined, likelihood)):
+            if reached.total > best.total:
+                best, best_poses = reached, candidate
         after_round()
         if rounds_without_rise == PATIENCE:
             break

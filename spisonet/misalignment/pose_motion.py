@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MIN_RELATIVE_NORM = 0.02  # of a field over the views, against the largest
+MIN_MEAN_SQUARE = 1e-8  # of a field over the views; rounding errors are smaller
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,12 @@ class MotionFields:
 
 
 def motion_fields(
-    rotations: NDArray[np.floating], symmetry: NDArray[np.floating], degrees: tuple[int, ...]
+    rotations: NDArray[np.floating],
+    symmetry: NDArray[np.floating],
+    degree: int,
+    half_sets: NDArray[np.integer] | None = None,
 ) -> MotionFields:
-    """Return the motions of given degrees that a particle set can make.
+    """Return the motions up to a degree that a particle set can make; none if the point group allows none.
 
     Parameters
     ----------
@@ -59,19 +63,25 @@ def motion_fields(
         ``(n, 3, 3)`` from the map to the images.
     symmetry : ndarray
         ``(g, 3, 3)`` rotations of the point group.
-    degrees : tuple of int
-        Even degrees of the polynomials.
+    degree : int
+        Even degree of the polynomials. On the sphere they include those of lower even degree.
+    half_sets : ndarray, optional
+        ``(n,)`` 1 or 2: also rotations of one half set against the other.
     """
     views = view_directions(rotations)
-    fields = _symmetric_fields(views, symmetry, degrees).reshape(-1, views.size)
-    of_whole_map = np.repeat(_invariant_axes(symmetry)[:, None], len(views), axis=1).reshape(-1, views.size)
-    basis = np.linalg.qr(of_whole_map.T)[0]
+    n = len(views)
+    fields = _symmetric_fields(views, symmetry, degree).reshape(-1, views.size)
+    of_whole_map = np.repeat(invariant_axes(symmetry)[:, None], n, axis=1)
+    if half_sets is not None:
+        of_halves = np.where(half_sets == 1, 1.0, -1.0)[:, None] * of_whole_map
+        fields = np.concatenate([fields, of_halves.reshape(-1, views.size)])
+    basis = np.linalg.qr(of_whole_map.reshape(-1, views.size).T)[0]
     fields -= (fields @ basis) @ basis.T
     # The Gram matrix is small, the fields are not.
-    values, vectors = np.linalg.eigh(fields @ fields.T)
-    kept = values > MIN_RELATIVE_NORM**2 * values[-1]
+    values, vectors = np.linalg.eigh(fields @ fields.T / n)
+    kept = values > max(MIN_MEAN_SQUARE, MIN_RELATIVE_NORM**2 * values[-1])
     orthonormal = (vectors[:, kept] / np.sqrt(values[kept])).T[::-1] @ fields
-    return MotionFields(orthonormal.reshape(-1, len(views), 3) * np.sqrt(len(views)))
+    return MotionFields(orthonormal.reshape(-1, n, 3))
 
 
 def moved(rotations: NDArray[np.floating], vectors: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -80,21 +90,19 @@ def moved(rotations: NDArray[np.floating], vectors: NDArray[np.floating]) -> NDA
 
 
 def _symmetric_fields(
-    views: NDArray[np.float64], symmetry: NDArray[np.floating], degrees: tuple[int, ...]
+    views: NDArray[np.float64], symmetry: NDArray[np.floating], degree: int
 ) -> NDArray[np.float64]:
     """Polynomial fields, averaged over the point group as ``g^T w(g v)``, ``(j, n, 3)``."""
     fields = []
-    for degree in degrees:
-        for exponents in combinations_with_replacement(range(3), degree):
-            values = np.stack([np.prod((views @ g.T)[:, exponents], axis=1) for g in symmetry])
-            fields += [
-                np.einsum("gn,gd->nd", values, symmetry[:, component]) / len(symmetry)
-                for component in range(3)
-            ]
+    for exponents in combinations_with_replacement(range(3), degree):
+        values = np.stack([np.prod((views @ g.T)[:, exponents], axis=1) for g in symmetry])
+        fields += [
+            np.einsum("gn,gd->nd", values, symmetry[:, component]) / len(symmetry) for component in range(3)
+        ]
     return np.stack(fields)
 
 
-def _invariant_axes(symmetry: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Rotation axes that the point group leaves as they are, ``(j, 3)``."""
+def invariant_axes(symmetry: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return unit vectors ``(j, 3)`` along which the point group changes nothing."""
     values, vectors = np.linalg.eigh(symmetry.mean(axis=0))
     return np.asarray(vectors.T[values > 0.5])

@@ -90,7 +90,7 @@ def rounds_section(correction: PoseCorrection) -> Section:
     rise = (
         f"The log-likelihood per particle rose by {correction.rise:.2f} ± "
         f"{correction.rise_standard_error:.2f} nats. The poses with the highest value are written."
-        if correction.rise > 0
+        if correction.is_improved
         else "No round raised the log-likelihood significantly; no poses are written."
     )
     return Section(

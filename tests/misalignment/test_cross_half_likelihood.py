@@ -112,7 +112,8 @@ def test_true_poses_are_more_likely_than_drifted_ones_although_these_halves_agre
 
 def test_more_particles_than_fit_into_memory_give_the_same_likelihood(simulated, model, monkeypatch):
     monkeypatch.setattr("spisonet.misalignment.image_band.MEMORY_BYTES", 0)
-    monkeypatch.setattr("spisonet.misalignment.image_band.POINTS_PER_BATCH", 20_000)
+    # Batches of one particle: each lacks one half set.
+    monkeypatch.setattr("spisonet.misalignment.image_band.POINTS_PER_BATCH", 1)
     streamed = HalfMapModel(
         ImageBand(read_particle_images(simulated.star), FINEST, CPU), simulated.mask, "C3"
     )

@@ -20,7 +20,7 @@ COMMAND = (
 )
 
 
-def write_refined_project(project: Path, drift: float, n: int = 300) -> SimulatedSet:
+def write_refined_project(project: Path, drift: float, n: int = 600) -> SimulatedSet:
     """Write a finished job; `drift` is the relative increase of the angles of views to z."""
     project.mkdir(parents=True, exist_ok=True)
     simulated = simulate_particles(project, n=n)

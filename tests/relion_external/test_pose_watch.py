@@ -59,7 +59,7 @@ def test_a_drift_is_in_the_line_and_its_warning_comes_once(job, capfd, monkeypat
     drift = record.metrics["pose_drift"]
     assert record.status == "corrected"
     assert drift["is_detected"]
-    assert drift["n_particles"] == 300
+    assert drift["n_particles"] == 600
     monkeypatch.setenv("ISONET_START_HEALPIX", "9")
     main([str(job.write_call(3, "_half2_class001"))])
     assert "collective motion" not in capfd.readouterr().out  # half 1 measures both
