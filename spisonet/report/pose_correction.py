@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 INDEPENDENCE = (
     "Half sets are kept. The collective motion, a few numbers for all particles, is common to both; local "
-    "refinement compares each particle with the map of its own half set, and both maps are joined at "
-    "resolutions below 40 Å."
+    "refinement compares each particle with the map of its own half set, and the half maps are then "
+    "superimposed by a shift."
 )
 
 
