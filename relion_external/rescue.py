@@ -82,10 +82,9 @@ def run_rescue(config: RescueConfig) -> None:
         model = _checked_model(config, inputs)
     prepare_output_folder(config.o)
     with recorded(config, config.o, _out_of_memory) as result:
-        particles, before = inputs.particles, Poses.of(inputs.particles)
         with StageProgress("rescue", "collective motion", 1, "searches") as progress:
             drift = measure_drift(
-                particles,
+                inputs.particles,
                 inputs.mask,
                 inputs.sym,
                 max(DRIFT_RESOLUTION_ANGSTROM, model.band.length_angstrom / model.band.last),
@@ -103,7 +102,7 @@ def run_rescue(config: RescueConfig) -> None:
         with StageProgress("rescue", "correction", config.rounds, "rounds") as progress:
             correction = correct_poses(
                 model,
-                before,
+                Poses.of(inputs.particles),
                 config.seed,
                 config.rounds,
                 after_round=progress.advance,

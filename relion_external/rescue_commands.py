@@ -18,8 +18,8 @@ REFERENCE_RESOLUTION_ANGSTROM = 30.0
 LOCAL_HEALPIX_ORDER = 4
 RECONSTRUCTED_FOLDER = "reconstructed"
 DRIFTS_BACK = (
-    "In simulations a plain refinement from corrected poses drifted back, and a refinement through the hook "
-    "kept about half of the correction. Use the corrected poses as they are (relion_postprocess), or "
+    "In a simulation a plain refinement from corrected poses (median error 1.4°) drifted back to 10.6°, and "
+    "one through the hook ended at 3.8°. Use the corrected poses as they are (relion_postprocess), or "
     "refine through the hook (last commands) and run the rescue again on the result."
 )
 WITHOUT_ABERRATIONS = (

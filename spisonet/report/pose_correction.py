@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 INDEPENDENCE = (
     "Half sets are kept. The collective motion, a few numbers for all particles, is common to both; local "
-    "refinement compares each particle with the map of its own half set, and both maps are joined at "
-    "resolutions below 40 Å."
+    "refinement compares each particle with the map of its own half set, and the half maps are then "
+    "superimposed by a shift."
 )
 
 
@@ -90,7 +90,7 @@ def rounds_section(correction: PoseCorrection) -> Section:
     rise = (
         f"The log-likelihood per particle rose by {correction.rise:.2f} ± "
         f"{correction.rise_standard_error:.2f} nats. The poses with the highest value are written."
-        if correction.rise > 0
+        if correction.is_improved
         else "No round raised the log-likelihood significantly; no poses are written."
     )
     return Section(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from functools import partial
 from pathlib import Path
 
 import mrcfile
@@ -22,9 +21,9 @@ from relion_external.jobs.run import main as run_job
 from spisonet.commands.main import main
 from spisonet.errors import SpisonetError
 from spisonet.io.mrc import read_volume
-from spisonet.misalignment.drift_measurement import COARSE_STAGES
+from spisonet.misalignment.cross_half_likelihood import cross_half_likelihood
 from spisonet.misalignment.image_band import Poses
-from spisonet.misalignment.motion_search import MotionFit, find_motion
+from spisonet.misalignment.motion_search import MotionFit
 from spisonet.misalignment.particle_images import read_particle_images
 from spisonet.misalignment.pose_correction import PoseCorrection
 from spisonet.misalignment.pose_output import write_poses
@@ -229,10 +228,11 @@ def test_lack_of_memory_in_the_first_checks_is_one_sentence(project, capsys, mon
 def test_without_a_rise_only_the_report_is_written(project, capsys, monkeypatch):
     """Also a job without a mask, in which the band ends where the FSC says."""
 
-    def unchanged(model: object, poses: Poses, *_: object, first_motion: MotionFit, **__: object):
-        return PoseCorrection(first_motion, (), poses, first_motion.before, first_motion.before)
+    def unchanged(model, poses, *_, **__) -> PoseCorrection:
+        likelihood = cross_half_likelihood(model, poses)
+        motion = MotionFit(poses, poses, likelihood, likelihood, 0, 1.0)
+        return PoseCorrection(motion, (), poses, likelihood, likelihood)
 
-    monkeypatch.setattr(rescue, "find_motion", partial(find_motion, stages=COARSE_STAGES))
     monkeypatch.setattr(rescue, "correct_poses", unchanged)
     optimiser_with('"mask.mrc"', "None")
     main(["relion", "rescue", str(JOB), "--o", "out", "--ncpus", "1"])
