@@ -5,6 +5,7 @@ import pytest
 
 from spisonet.fourier.grids import (
     centred_from_half,
+    crop_or_pad_rfft,
     embed_odd_rfft,
     frequency_axes_rfft,
     half_from_centred,
@@ -107,3 +108,14 @@ def test_embedding_up_to_nyquist_averages_the_two_frequencies() -> None:
     expected = (odd[centre + 4, centre + 1, centre + 2] + odd[centre - 4, centre + 1, centre + 2]) / 2
     assert even[nyquist, 1, 2] == pytest.approx(expected, rel=1e-6)
     np.testing.assert_allclose(half_from_centred(centred_from_half(even, n)), even, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("n", "new"), [(12, 8), (12, 20), (11, 7), (9, 14)])
+def test_cropped_or_padded_spectra_have_the_same_coefficients(n, new):
+    spectrum = rfft3(np.random.default_rng(0).normal(size=(n, n, n)).astype(np.float32))
+    found = crop_or_pad_rfft(spectrum, new)
+    assert found.shape == (new, new, new // 2 + 1)
+    limit = (min(n, new) - 1) // 2
+    for z, y, x in ((1, -2, 3), (-limit, limit, limit), (0, 0, 0)):
+        assert found[z, y, x] == spectrum[z, y, x]
+    assert np.count_nonzero(found) == (2 * limit + 1) ** 2 * (limit + 1)

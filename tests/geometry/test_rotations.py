@@ -16,6 +16,7 @@ from spisonet.geometry.rotations import (
     relion_euler_angles,
     relion_rotation_matrices,
     rotation_vector_matrices,
+    uniform_rotations,
     view_directions,
 )
 
@@ -115,3 +116,13 @@ def test_euler_angles_are_the_inverse_of_the_matrices(rot, tilt, psi):
 def test_euler_angles_at_the_poles():
     matrices = relion_rotation_matrices([10.0, 10.0], [0.0, 180.0], [30.0, 30.0])
     np.testing.assert_allclose(relion_euler_angles(matrices), [[0, 0, 40], [0, 180, 20]], atol=1e-6)
+
+
+def test_uniform_rotations_cover_all_orientations():
+    grid = uniform_rotations(600)
+    assert np.allclose(grid @ grid.transpose(0, 2, 1), np.eye(3))
+    assert np.allclose(np.linalg.det(grid), 1)
+    traces = np.einsum("gij,rij->gr", grid, random_rotations(500, np.random.default_rng(0)))
+    nearest = np.degrees(np.arccos(np.clip((traces.max(axis=0) - 1) / 2, -1, 1)))
+    spacing = np.degrees((8 * np.pi**2 / 600) ** (1 / 3))
+    assert nearest.max() < spacing
