@@ -42,7 +42,7 @@ def diagnosis(measured: SamplingStatistics, views: ParticleSampling | None = Non
 
 def drift(motion_degrees: float) -> PoseDrift:
     curve = (np.array(values) for values in ([0.0, 1.0], [0.0, 2.0], [0.0, 0.3]))
-    return PoseDrift(1000, 5000, 60.0, 15.0, motion_degrees, 1.0, 100.0, *curve)
+    return PoseDrift(1000, 5000, 60.0, 15.0, motion_degrees, 1.0, 1e-6, 100.0, *curve)
 
 
 CASES = {
