@@ -94,22 +94,25 @@ class SliceTable:
         lower = [axis.detach().floor() for axis in (x, y, z)]
         fx, fy, fz = x - lower[0], y - lower[1], z - lower[2]
         _, n_rows, n_columns = self.shape
-        first = ((lower[2] + self.reach) * n_rows + (lower[1] + self.reach)) * n_columns + lower[0]
-        if self.size > 2**24:  # beyond the exact integers of float32
-            whole = [axis.long() for axis in lower]
-            rows = ((whole[2] + self.reach) * n_rows + (whole[1] + self.reach)) * n_columns + whole[0]
-        else:
-            rows = first.long()
+        column, row, section = (axis.long() for axis in lower)
+        rows = ((section + self.reach) * n_rows + row + self.reach) * n_columns + column
         gx, gy, gz = 1 - fx, 1 - fy, 1 - fz
         planes = [gz * gy, gz * fy, fz * gy, fz * fy]
         weights = torch.stack([part * side for part in planes for side in (gx, fx)], dim=1)
         return rows[:, None] + self._corner_offsets, weights, sign
 
-    def values(self, table: Tensor, points: Tensor) -> Tensor:
-        """Interpolate complex values ``(m,)`` at points ``(m, 3)`` from a table ``(size, 2)``."""
+    def interpolate(self, table: Tensor, points: Tensor) -> Tensor:
+        """Interpolate a table ``(size, c)`` at points ``(m, 3)``, ``(m, c)``.
+
+        The first two columns are real and imaginary part; others are the same for Friedel mates.
+        """
         rows, weights, sign = self.corners(points)
         found = functional.embedding_bag(rows, table, per_sample_weights=weights, mode="sum")
-        return torch.complex(found[:, 0], found[:, 1] * sign)
+        return torch.cat([found[:, :1], found[:, 1:2] * sign[:, None], found[:, 2:]], dim=1)
+
+    def values(self, table: Tensor, points: Tensor) -> Tensor:
+        """Interpolate complex values ``(m,)`` at points ``(m, 3)`` from a table ``(size, 2)``."""
+        return torch.view_as_complex(self.interpolate(table, points))
 
     def add(self, columns: Tensor, points: Tensor, values: Tensor, weights: Tensor) -> None:
         """Add values at points to columns ``(3, size)`` of a table: real and imaginary part, and weight.
@@ -132,9 +135,8 @@ class SliceTable:
 
     def inner_product(self, table: Tensor, points: Tensor, values: Tensor, weights: Tensor) -> Tensor:
         """Return the inner product of a table ``(size, 3)`` with what `add` would add."""
-        rows, parts, sign = self.corners(points)
-        found = functional.embedding_bag(rows, table, per_sample_weights=parts, mode="sum")
-        return (found * torch.stack([values.real, values.imag * sign, weights], dim=1)).sum()
+        found = self.interpolate(table, points)
+        return (found * torch.stack([values.real, values.imag, weights], dim=1)).sum()
 
     @cached_property
     def points(self) -> Tensor:
@@ -158,9 +160,7 @@ class SliceTable:
         inside = self.points.norm(dim=1) <= self.radius + 1 / self.padding
         total = table.clone()
         for rotation in rotations[1:]:
-            rows, weights, sign = self.corners(self.points[inside] @ rotation.T)
-            found = functional.embedding_bag(rows, table, per_sample_weights=weights, mode="sum")
-            found = torch.stack([found[:, 0], found[:, 1] * sign, found[:, 2]], dim=1)
+            found = self.interpolate(table, self.points[inside] @ rotation.T)
             total = total.index_add(0, inside.nonzero()[:, 0], found)
         return total
 

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from spisonet.misalignment.central_slices import slice_points
-from spisonet.misalignment.half_map_model import SMALLEST
+from spisonet.misalignment.half_map_model import SMALLEST, scale_and_noise
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -172,9 +172,7 @@ def _fit_shells(model: HalfMapModel, products: Tensor) -> _ShellModel:
     zeros = torch.zeros((3, n_groups, band.last + 1), dtype=torch.float64)
     cross, power, observed = zeros.index_add(1, groups, products.cpu().double())
     n_coefficients = (torch.bincount(groups, minlength=n_groups)[:, None] * counts).clamp(min=1)
-    # A map that predicts the opposite of a shell does not predict it.
-    scale = (cross / power.clamp(min=SMALLEST)).clamp(min=0)
-    noise = ((observed - scale * cross) / n_coefficients).clamp(min=SMALLEST)
+    scale, noise = scale_and_noise(cross, power, observed, n_coefficients)
     null = (observed / n_coefficients).clamp(min=SMALLEST)
     tables = {"scale": scale, "noise": noise, "counts": counts}
     tables |= {"log_ratio": (null / noise).log(), "inverse_difference": 1 / null - 1 / noise}

@@ -13,7 +13,7 @@ from spisonet.errors import SpisonetError
 from spisonet.misalignment.cross_half_likelihood import cross_half_likelihood
 from spisonet.misalignment.half_map_model import HalfMapModel
 from spisonet.misalignment.image_band import ImageBand, Poses
-from spisonet.misalignment.motion_search import MotionFit, find_motion, likelihood_curve, standard_error
+from spisonet.misalignment.motion_search import find_motion, likelihood_curve, standard_error
 from spisonet.misalignment.pose_correction import MOTION_DEGREES
 
 if TYPE_CHECKING:
@@ -106,7 +106,23 @@ def measure_drift(
     model = model_of_subset(particles, mask, sym, finest_resolution_angstrom, device, max_particles, seed)
     poses = Poses.of(model.band.particles)
     require_prediction(model, poses, seed)
-    return drift_of_motion(model, find_motion(model, poses, stages), len(particles))
+    motion = find_motion(model, poses, stages)
+    band = model.band
+    curve = likelihood_curve(model, motion.start, motion.vectors)
+    return PoseDrift(
+        n_particles=len(band),
+        n_listed=len(particles),
+        coarsest_angstrom=band.length_angstrom / band.first,
+        finest_angstrom=band.length_angstrom / band.last,
+        motion_degrees=motion.rms_degrees,
+        smallest_drift_degrees=MOTION_DEGREES,
+        p_value=motion.p_value,
+        log_likelihood=motion.before.mean,
+        fractions=curve.fractions,
+        rise=curve.rise,
+        standard_error=curve.standard_error,
+        ignored_aberrations=band.particles.ignored_aberrations,
+    )
 
 
 def model_of_subset(
@@ -123,34 +139,3 @@ def model_of_subset(
     chosen = np.sort(random_subset(np.arange(len(particles)), n_chosen, seed))
     band = ImageBand(particles.subset(chosen), finest_resolution_angstrom, device)
     return HalfMapModel(band, mask, sym)
-
-
-def drift_of_motion(model: HalfMapModel, motion: MotionFit, n_listed: int) -> PoseDrift:
-    """Return a motion with the likelihood along it.
-
-    Parameters
-    ----------
-    model : HalfMapModel
-        Images, mask and symmetry.
-    motion : MotionFit
-        Result of `find_motion` with this model.
-    n_listed : int
-        Number of particles of which those of the model were chosen.
-    """
-    band = model.band
-    curve = likelihood_curve(model, motion.start, motion.vectors)
-    finest = band.length_angstrom / band.last
-    return PoseDrift(
-        n_particles=len(band),
-        n_listed=n_listed,
-        coarsest_angstrom=band.length_angstrom / band.first,
-        finest_angstrom=finest,
-        motion_degrees=motion.rms_degrees,
-        smallest_drift_degrees=MOTION_DEGREES,
-        p_value=motion.p_value,
-        log_likelihood=motion.before.mean,
-        fractions=curve.fractions,
-        rise=curve.rise,
-        standard_error=curve.standard_error,
-        ignored_aberrations=band.particles.ignored_aberrations,
-    )

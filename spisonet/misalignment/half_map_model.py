@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
+import numpy as np
 import torch
 
 from spisonet.errors import SpisonetError
+from spisonet.fourier.grids import crop_or_pad_rfft, irfft3, rfft3
 from spisonet.fourier.windows import soft_sphere
 from spisonet.geometry.symmetry import symmetry_rotations
 from spisonet.misalignment.central_slices import SliceTable, slice_points
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -26,19 +26,6 @@ BOX_MARGIN = 4  # voxels of the cropped map beyond the band
 MIN_FSC, MAX_FSC = 1e-3, 0.999  # in the signal-to-noise ratio
 SMALLEST = 1e-30
 SPHERE_EDGE_VOXELS = 3.0
-
-
-@dataclass(frozen=True)
-class References:
-    """Maximum a posteriori half maps as tables of central slices.
-
-    Attributes
-    ----------
-    tables : Tensor
-        ``(2, size, 3)`` real and imaginary part, and the posterior variance of the coefficient.
-    """
-
-    tables: Tensor
 
 
 class HalfMapModel:
@@ -77,7 +64,7 @@ class HalfMapModel:
                     f"The mask has {mask.shape[-1]} voxels along an edge, but the images of {particles.star} "
                     f"have {particles.box} pixels."
                 )
-            self.mask = _cropped_in_fourier_space(band.tensor(mask), self.box)
+            self.mask = band.tensor(_cropped_in_fourier_space(mask, self.box))
         self._shell = self.grid.points.norm(dim=1).round().long()
         self._inside = self._shell <= band.last
         k = torch.fft.fftfreq(self.box, 1 / self.box, device=band.device)
@@ -132,8 +119,8 @@ class HalfMapModel:
         )
         return [self.grid.table_of(volume) for volume in torch.fft.fftshift(filtered, dim=(1, 2, 3))]
 
-    def references(self, poses: Poses) -> References:
-        """Return maximum a posteriori half maps, masked, with the variance of their coefficients.
+    def references(self, poses: Poses) -> Tensor:
+        """Return tables ``(2, size, 3)`` of maximum a posteriori half maps: values, and their variance.
 
         The prior of a shell has the power that the FSC of the half maps gives.
 
@@ -155,7 +142,7 @@ class HalfMapModel:
             expected = self._shell_mean(weight / total / prior.clamp(min=SMALLEST))
             variance = power / expected.clamp(min=SMALLEST) / total * self._inside
             results.append(torch.cat([reference, variance[:, None]], dim=1))
-        return References(torch.stack(results))
+        return torch.stack(results)
 
     def _symmetrised(self, tables: Tensor) -> list[Tensor]:
         return [self.grid.symmetrised(self.grid.with_friedel_mates(table), self.symmetry) for table in tables]
@@ -179,16 +166,29 @@ def shell_sums(values: Tensor, shell: Tensor) -> Tensor:
     return sums.index_add(0, shell.reshape(-1), values.reshape(-1))
 
 
-def _cropped_in_fourier_space(volume: Tensor, box: int) -> Tensor:
+def scale_and_noise(
+    cross: Tensor, power: Tensor, observed: Tensor, n_coefficients: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return the scale of projections and the noise power that are most likely.
+
+    Parameters
+    ----------
+    cross, power, observed : Tensor
+        Sums of ``Re<x, p>``, ``|p|^2`` and ``|x|^2`` of images x and projections p.
+    n_coefficients : Tensor
+        Number of terms of each sum.
+    """
+    # A map that predicts the opposite of a shell does not predict it.
+    scale = (cross / power.clamp(min=SMALLEST)).clamp(min=0)
+    residual = observed - scale * cross
+    return scale, (residual / n_coefficients.clamp(min=1)).clamp(min=SMALLEST)
+
+
+def _cropped_in_fourier_space(mask: NDArray[np.float32], box: int) -> NDArray[np.float32]:
     """Resample a mask ``(n, n, n)`` to a smaller box over the same extent."""
-    n = len(volume)
+    n = len(mask)
     if box == n:
-        return volume
-    spectrum = torch.fft.rfftn(torch.fft.ifftshift(volume))
-    side = torch.arange(-(box // 2) + 1, box // 2, device=volume.device)
-    x = side[side >= 0]
-    kept = torch.zeros((box, box, box // 2 + 1), dtype=spectrum.dtype, device=volume.device)
-    old, new = ((side[:, None, None] % size, side[None, :, None] % size, x) for size in (n, box))
-    kept[new] = spectrum[old]
-    cropped = cast("Tensor", torch.fft.fftshift(torch.fft.irfftn(kept, s=(box,) * 3)))
-    return (cropped * (box / n) ** 3).clamp(0, 1)
+        return mask
+    spectrum = crop_or_pad_rfft(rfft3(np.fft.ifftshift(mask)), box)
+    cropped = np.fft.fftshift(irfft3(spectrum, (box,) * 3)) * (box / n) ** 3
+    return np.asarray(cropped.clip(0, 1), dtype=np.float32)

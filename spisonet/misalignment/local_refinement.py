@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from spisonet.geometry.rotations import random_rotations, rotation_vector_matrices
 from spisonet.misalignment.central_slices import slice_points
-from spisonet.misalignment.half_map_model import SMALLEST
+from spisonet.misalignment.half_map_model import scale_and_noise
 from spisonet.misalignment.image_band import Poses
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ def _iteration(
     reference_variance: bool,
 ) -> Poses:
     band = model.band
-    tables = model.references(poses).tables
+    tables = model.references(poses)
     half = SHIFTS_PER_AXIS // 2
     axis = (
         np.arange(-half, half + 1)
@@ -110,9 +109,8 @@ def _candidates(model: HalfMapModel, rotations: Tensor, table: Tensor) -> tuple[
     """Return slices of a reference and their variance, ``(n, k, m)``, in ``(n, k, 3, 3)`` orientations."""
     n, k = rotations.shape[:2]
     points = slice_points(rotations.reshape(-1, 3, 3), model.band.plane).reshape(-1, 3)
-    rows, weights, sign = model.grid.corners(points)
-    found = functional.embedding_bag(rows, table, per_sample_weights=weights, mode="sum")
-    values = torch.complex(found[:, 0], found[:, 1] * sign)
+    found = model.grid.interpolate(table, points)
+    values = torch.complex(found[:, 0], found[:, 1])
     return values.reshape(n, k, -1), found[:, 2].reshape(n, k, -1)
 
 
@@ -139,6 +137,5 @@ def _weights(model: HalfMapModel, poses: Poses, tables: Tensor) -> Tensor:
     counts = torch.bincount(band.noise_groups, minlength=n_groups)[:, None] * torch.bincount(
         band.shells, minlength=n_shells
     )
-    scale = (cross / power.clamp(min=SMALLEST)).clamp(min=0)
-    noise = ((total - scale * cross) / counts.clamp(min=1)).clamp(min=SMALLEST)
+    scale, noise = scale_and_noise(cross, power, total, counts)
     return torch.stack([scale / noise, scale**2 / noise])

@@ -90,7 +90,6 @@ def correct_poses(
     poses: Poses,
     seed: int = 0,
     max_rounds: int = MAX_ROUNDS,
-    local_refinement: bool = True,
     after_round: Callable[[], None] = lambda: None,
 ) -> PoseCorrection:
     """Correct the poses of a refinement that has drifted.
@@ -108,8 +107,6 @@ def correct_poses(
         Of the local refinement.
     max_rounds : int
         Largest number of rounds.
-    local_refinement : bool
-        Whether to refine poses locally after each motion.
     after_round : callable
         Called at the end of each round.
     """
@@ -120,12 +117,10 @@ def correct_poses(
     for number in range(1, max_rounds + 1):
         if number > 1:
             motion = find_motion(model, rounds[-1].poses)
-        refined, likelihood = motion.poses, motion.after
-        if local_refinement:
-            refined = refine_locally(model, motion.poses, seed + number)
-            separate = cross_half_likelihood(model, refined)
-            refined = superimposed(model, refined, separate.half_maps)
-            likelihood = cross_half_likelihood(model, refined)
+        refined = refine_locally(model, motion.poses, seed + number)
+        separate = cross_half_likelihood(model, refined)
+        refined = superimposed(model, refined, separate.half_maps)
+        likelihood = cross_half_likelihood(model, refined)
         rounds.append(CorrectionRound(motion.rms_degrees, motion.after, likelihood, refined))
         difference = likelihood.by_particle - best.by_particle
         log.info(
