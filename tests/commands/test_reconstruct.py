@@ -498,7 +498,7 @@ BAD_INPUT = {
     "small cube": (lambda c, t: [str(c.half1), str(c.half2), "--cube_size", "8"], "--cube_size"),
     "cube size": (lambda c, t: [str(c.half1), str(c.half2), "--cube_size", "30"], "multiple of 8"),
     "one half without a 3D FSC": (lambda c, t: [str(c.half1)], "--aniso_file"),
-    "epochs 0": (lambda c, t: [str(c.half1), str(c.half2), "--epochs", "0"], "--pretrained_model"),
+    "epochs 0": (lambda c, t: [str(c.half1), str(c.half2), "--epochs", "0"], "--pretrained"),
     "GPU": (
         lambda c, t: [str(c.half1), str(c.half2), "--gpuID", "0,1,2,93", "--acc_batches", "2"],
         "93 of --gpuID 0,1,2,93 does not exist",
