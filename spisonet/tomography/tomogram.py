@@ -47,6 +47,8 @@ class Tomogram:
         variance; known only with even and odd tomograms.
     digest : str
         Hash of the central region and of the geometry.
+    tilt_range_is_assumed : bool
+        Whether the tilt range is the default, since no tilt file was found.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Tomogram:
     deviation: float = 1.0
     noise_amplitude: RadialCurve | None = None
     digest: str = ""
+    tilt_range_is_assumed: bool = False
 
     @property
     def shape(self) -> tuple[int, int, int]:
