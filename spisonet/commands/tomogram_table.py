@@ -58,7 +58,7 @@ def _description(tomogram: PlannedTomogram) -> str:
         "even": paths.even,
         "odd": paths.odd,
         "mask": tomogram.mask,
-        "centres": tomogram.coordinates,
+        f"{tomogram.n_coordinates} subvolume centres in": tomogram.coordinates,
     }
     listed = ", ".join(f"{kind} {path}" for kind, path in files.items() if path is not None)
     return (

@@ -25,7 +25,19 @@ ACCOMPANYING = r"mask|coords?|coordinates|particles|points|picks|tlt"
 ENDING = re.compile(rf"{SEPARATOR}+(?:{STEPS}|{ACCOMPANYING})$", re.IGNORECASE)
 BEGINNING = re.compile(rf"^rec{SEPARATOR}+", re.IGNORECASE)
 # Suffixes of files that accompany a tomogram.
-OTHER_SUFFIXES = (".txt", ".mod", ".star", ".coords", ".xyz", ".pts", ".tbl", ".csv", ".em", ".box")
+OTHER_SUFFIXES = (
+    ".txt",
+    ".mod",
+    ".tomostar",
+    ".star",
+    ".coords",
+    ".xyz",
+    ".pts",
+    ".tbl",
+    ".csv",
+    ".em",
+    ".box",
+)
 PLACE = "\0"  # of the word that tells the halves apart
 
 

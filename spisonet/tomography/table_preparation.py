@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from spisonet.errors import SpisonetError
+from spisonet.io.coordinates import read_coordinates
 from spisonet.io.series_names import half_candidates
 from spisonet.io.tilt_angles import ASSUMED, TILT_SOURCE, TiltRange, complete_tilt_range, find_tilt_file
 from spisonet.io.tomogram_sources import (
@@ -48,6 +49,8 @@ class PlannedTomogram:
         Tilt range, and where it comes from.
     mask, coordinates : Path or None
         Mask and file of subvolume centres.
+    n_coordinates : int
+        Number of subvolume centres in the file.
     """
 
     name: str
@@ -55,8 +58,9 @@ class PlannedTomogram:
     shape: tuple[int, int, int]
     voxel_size_angstrom: float
     tilts: TiltRange
-    mask: Path | None
-    coordinates: Path | None
+    mask: Path | None = None
+    coordinates: Path | None = None
+    n_coordinates: int = 0
 
 
 @dataclass(frozen=True)
@@ -113,9 +117,12 @@ def plan_table(config: PrepareStarConfig) -> TablePlan:
             full = config.output_star.parent / AVERAGE_FOLDER / f"{name}_full.mrc"
             tomogram = replace(tomogram, paths=replace(paths, full=full))
             sums.append(tomogram.paths)
-        tomograms.append(
-            replace(tomogram, mask=masks.by_series.get(name), coordinates=coordinates.by_series.get(name))
-        )
+        tomogram = replace(tomogram, mask=masks.by_series.get(name))
+        if name in coordinates.by_series:
+            path = coordinates.by_series[name]
+            points = read_coordinates(path, tomogram.shape, tomogram.voxel_size_angstrom, {name})
+            tomogram = replace(tomogram, coordinates=path, n_coordinates=len(points))
+        tomograms.append(tomogram)
     rows = [
         {INDEX: str(number)} | _row(config, tomogram, defocus_angstrom)
         for number, (tomogram, defocus_angstrom) in enumerate(zip(tomograms, defocus, strict=True), start=1)
@@ -227,10 +234,7 @@ def _planned(
     tilts = complete_tilt_range(
         str(first), config.tilt_min, config.tilt_max, lambda: find_tilt_file(first, tilt_folders)
     )
-    planned = PlannedTomogram(
-        name, paths, tomogram.shape, tomogram.voxel_size_angstrom, tilts, mask=None, coordinates=None
-    )
-    return planned, left_out
+    return PlannedTomogram(name, paths, tomogram.shape, tomogram.voxel_size_angstrom, tilts), left_out
 
 
 def _row(config: PrepareStarConfig, tomogram: PlannedTomogram, defocus_angstrom: float) -> dict[str, str]:

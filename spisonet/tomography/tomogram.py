@@ -35,7 +35,7 @@ class Tomogram:
     mask : TomogramFile or None
         Subvolumes are centred where it is above 0.
     coordinates : Path or None
-        Text file of subvolume centres ``x y z`` in voxels, used instead of the mask.
+        File of subvolume centres, used instead of the mask; see `read_coordinates`.
     n_subvolumes : int
         Number of training subvolumes in an epoch.
     ctf_amplitude : RadialCurve or None

@@ -101,6 +101,20 @@ def test_the_plan_names_what_was_found_assumed_and_left_out(tmp_path, monkeypatc
         assert part in printed
 
 
+def test_files_of_coordinates_are_listed(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b"):
+        write_mrc(Path(f"t/{name}_EVN_Vol.mrc"), gaussian_noise((8, 16, 20)))
+    Path("picks").mkdir()
+    Path("picks/a_coords.txt").write_text("1 5 6 7\n1 6 7 4\n")
+    run("prepare_star t --coordinate_folder picks")
+    a, b = TomogramTable.read(Path("tomograms.star")).rows
+    assert (a.path("rlnBoxFile"), b.path("rlnBoxFile")) == (Path("picks/a_coords.txt"), None)
+    printed = capsys.readouterr().out
+    assert "2 subvolume centres in picks/a_coords.txt" in printed
+    assert "Assumed: b: no file of subvolume centres found." in printed
+
+
 def test_sums_of_halves_are_full_tomograms(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_mrc(Path("averaged/TS_01_EVN_full.mrc"), gaussian_noise((8, 16, 20)))
