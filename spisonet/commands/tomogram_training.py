@@ -190,7 +190,10 @@ def _predict_all(
 def _draw_comparison(config: PredictConfig, task: PredictionTask, result: PredictionResult) -> None:
     path, corrected = _figure_path(config, task), open_tomogram(task.output)
     try:
-        save_figure(path, draw_tomogram_comparison(result.inputs, corrected, result.tilt_range_degrees))
+        figure = draw_tomogram_comparison(
+            result.inputs, corrected, result.tilt_range_degrees, result.tilt_range_is_assumed
+        )
+        save_figure(path, figure)
     except SpisonetError as error:
         log.warning("%s: the figure is skipped: %s", task.row.shown, error)
 

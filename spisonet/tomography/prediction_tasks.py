@@ -93,11 +93,14 @@ class PredictionResult:
         Minimum and maximum tilt in degrees.
     seconds : float
         Time that the prediction took.
+    tilt_range_is_assumed : bool
+        Whether the tilt range is the default, since no tilt file was found.
     """
 
     inputs: tuple[TomogramFile, ...]
     tilt_range_degrees: tuple[float, float]
     seconds: float
+    tilt_range_is_assumed: bool = False
 
 
 def find_network(path: Path) -> Path:
@@ -228,7 +231,7 @@ def predict_task(worker: PredictionWorker, task: PredictionTask) -> PredictionRe
     finally:
         remove_filtered(folder)
     seconds = round(time.monotonic() - started, 1)
-    return PredictionResult(raw.volumes, tomogram.tilt_range_degrees, seconds)
+    return PredictionResult(raw.volumes, tomogram.tilt_range_degrees, seconds, tomogram.tilt_range_is_assumed)
 
 
 def _predict_with_fitting_tiles(
