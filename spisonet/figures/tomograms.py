@@ -64,6 +64,7 @@ def draw_tomogram_comparison(
     before: tuple[TomogramFile, ...],
     after: TomogramFile,
     tilt_range_degrees: tuple[float, float],
+    is_assumed: bool = False,
 ) -> Figure:
     """Draw slices and power spectra of a tomogram before and after its correction, and its tilt range.
 
@@ -75,6 +76,8 @@ def draw_tomogram_comparison(
         Corrected tomogram.
     tilt_range_degrees : tuple of float
         Smallest and largest tilt angle.
+    is_assumed : bool
+        Whether the tilt range is the default, since no tilt file was found.
     """
     figure = Figure(figsize=(11, 11), layout="constrained")
     axes = figure.subplots(3, 3)
@@ -88,7 +91,7 @@ def draw_tomogram_comparison(
         )
         _draw_wedge_lines(panel, tilt_range_degrees)
         panel.set_title(f"power over kx and kz, {title}", fontsize=TITLE_SIZE)
-    draw_wedge(axes[2][2], tilt_range_degrees)
+    draw_wedge(axes[2][2], tilt_range_degrees, is_assumed)
     figure.suptitle(after.path.name, fontsize=11)
     return figure
 
@@ -108,16 +111,17 @@ def draw_preview(data: NDArray[np.float32], prediction: NDArray[np.float32], tit
     return figure
 
 
-def draw_wedge(axis: Axes, tilt_range_degrees: tuple[float, float]) -> None:
-    """Draw the measured part of the plane perpendicular to the tilt axis."""
+def draw_wedge(axis: Axes, tilt_range_degrees: tuple[float, float], is_assumed: bool = False) -> None:
+    """Draw the measured part of the plane perpendicular to the tilt axis, from tilts that may be assumed."""
     for offset in (0, 180):
         x, z = slice_directions(np.linspace(*tilt_range_degrees, 50) + offset).T
         axis.fill(np.r_[0, x], np.r_[0, z], color="C0", alpha=0.5)
     circle = np.linspace(0, 2 * np.pi, 200)
     axis.plot(np.cos(circle), np.sin(circle), "k-", lw=0.7)
     axis.set_aspect("equal")
+    kind = "assumed, no tilt file found" if is_assumed else "measured"
     axis.set_title(
-        f"measured: tilts {tilt_range_degrees[0]:g} to {tilt_range_degrees[1]:g}°", fontsize=TITLE_SIZE
+        f"{kind}: tilts {tilt_range_degrees[0]:g} to {tilt_range_degrees[1]:g}°", fontsize=TITLE_SIZE
     )
     axis.set_xlabel("kx / Nyquist", fontsize=SMALL_LABEL_SIZE)
     axis.set_ylabel("kz / Nyquist", fontsize=SMALL_LABEL_SIZE)
