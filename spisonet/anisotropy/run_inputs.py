@@ -24,6 +24,7 @@ from spisonet.learning.pretrained import (
     read_start_network,
 )
 from spisonet.learning.training_config import fitting_cube_size
+from spisonet.learning.unet import WhitenedUNet
 
 if TYPE_CHECKING:
     import numpy as np
@@ -136,6 +137,8 @@ def read_run_inputs(config: ReconstructConfig) -> RunInputs:
         # Published programs write no voxel size into these files.
         cube = read_volume(config.aniso_file, maps.half1.voxel_size_angstrom)
     start = read_start_network(config.pretrained, config.objective, config.filter_base)
+    if start is not None and isinstance(start.network, WhitenedUNet):
+        _require_view_weight(config)
     maps, reference_shell = with_reference(config, maps)
     return RunInputs(
         maps=maps,
@@ -145,6 +148,23 @@ def read_run_inputs(config: ReconstructConfig) -> RunInputs:
         start=start,
         reference_shell=reference_shell,
     )
+
+
+def _require_view_weight(config: ReconstructConfig) -> None:
+    """Require what maps are whitened by: a support, and a view weight, which is fitted to two half maps."""
+    if config.mask is None or config.i2 is None:
+        raise SpisonetError(
+            f"--pretrained {config.pretrained} needs two half maps and a --mask.",
+            code="invalid_option",
+            field="pretrained",
+        )
+    if config.independent and config.aniso_file is not None:
+        raise SpisonetError(
+            f"--pretrained {config.pretrained} needs the view weight, which is not fitted with --independent "
+            "and --aniso_file: leave one of them out.",
+            code="invalid_option",
+            field="pretrained",
+        )
 
 
 def with_reference(config: ReconstructConfig, maps: HalfMaps) -> tuple[HalfMaps, float]:

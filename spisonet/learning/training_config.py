@@ -112,14 +112,10 @@ class TrainingConfig:
         n_processes : int
             Number of processes that train together.
         start : Network, optional
-            Network with the initial weights. A `WhitenedUNet` is left out if the measurement has no support
-            or view weight, by which maps are whitened.
+            Network with the initial weights. A `WhitenedUNet` needs a support and a view weight.
         """
         torch.manual_seed(self.seed)
         published = self.objective == "ei"
-        if isinstance(start, WhitenedUNet) and not measurement.has_constraints:
-            log.info("The pretrained network needs two half maps and a mask: a new one is trained.")
-            start = None
         network: Network = NETWORK_OF_OBJECTIVE[self.objective](self.filter_base or DEFAULT_FILTER_BASE)
         if start is not None:
             network = type(start)(start.filter_base)

@@ -78,8 +78,6 @@ def test_another_width_is_refused():
 def test_training_continues_the_kind_and_the_width_of_the_start(measurement_factory):
     measurement, memory = measurement_factory(n=24), Memory(torch.device("cpu"))
     start = WhitenedUNet(4)
-    plain = training().training_job("maps", measurement, memory, start=start)
-    assert type(plain.network) is UNet  # without a view weight, maps cannot be whitened
     measurement = replace(measurement, view_weight_rfft=measurement.fsc_weight_rfft)
     job = training().training_job("maps", measurement, memory, start=start)
     assert isinstance(job.network, WhitenedUNet)
