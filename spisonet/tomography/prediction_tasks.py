@@ -22,6 +22,7 @@ from spisonet.tomography.inputs import input_file, read_tomograms
 from spisonet.tomography.network_metadata import MAX_VOXEL_SIZE_RATIO, NetworkMetadata
 from spisonet.tomography.normalisation import normalise
 from spisonet.tomography.predict import TilePredictor, predict_tomogram
+from spisonet.tomography.wedge_check import WedgeCheck, check_wedge, require_agreement
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,6 +62,8 @@ class PredictionTask:
         Number of rotated copies; see `TilePredictor`.
     tile_size : int or None
         Largest edge of tiles in voxels; None for the largest that fits into memory.
+    trust_table : bool
+        Use the tilt range of the table although the power spectrum shows another.
     """
 
     row: TomogramRow
@@ -70,6 +73,7 @@ class PredictionTask:
     column: str | None
     n_rotations: int
     tile_size: int | None
+    trust_table: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,11 +97,14 @@ class PredictionResult:
         Minimum and maximum tilt in degrees.
     seconds : float
         Time that the prediction took.
+    wedge : WedgeCheck
+        Missing wedge of the input.
     """
 
     inputs: tuple[TomogramFile, ...]
     tilt_range_degrees: tuple[float, float]
     seconds: float
+    wedge: WedgeCheck
 
 
 def find_network(path: Path) -> Path:
@@ -148,6 +155,7 @@ def prediction_tasks(
             metadata.ctf.input_column(row, config),
             config.turns,
             tile_size,
+            config.trust_table,
         )
         for row in rows
     ]
@@ -218,6 +226,9 @@ def predict_task(worker: PredictionWorker, task: PredictionTask) -> PredictionRe
     backend = Backend.fastest(device)
     network = backend.to_device(fused(network))
     raw = read_tomograms([task.row], task.use_halves, [task.column], with_masks=False)[0]
+    wedge = check_wedge(raw)
+    if metadata.fills_wedge and not task.trust_table:
+        require_agreement([wedge])
     folder = task.output.parent / f"{CTF_FOLDER}_{task.row.number:05d}"
     remove_filtered(folder)  # of a run that was killed
     try:
@@ -228,7 +239,7 @@ def predict_task(worker: PredictionWorker, task: PredictionTask) -> PredictionRe
     finally:
         remove_filtered(folder)
     seconds = round(time.monotonic() - started, 1)
-    return PredictionResult(raw.volumes, tomogram.tilt_range_degrees, seconds)
+    return PredictionResult(raw.volumes, tomogram.tilt_range_degrees, seconds, wedge)
 
 
 def _predict_with_fitting_tiles(
