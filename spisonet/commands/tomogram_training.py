@@ -22,7 +22,7 @@ from spisonet.io.run_record import (
     recorded,
     require_same_run,
 )
-from spisonet.io.tomogram_table import TomogramTable
+from spisonet.io.tomogram_table import TomogramTable, results_table
 from spisonet.io.tomograms import open_tomogram
 from spisonet.learning.checkpoint import load_network, save_network
 from spisonet.learning.devices import choose_devices, describe_device, use_cpu_threads
@@ -112,7 +112,9 @@ def run_predict(config: PredictConfig) -> None:
     path = find_network(config.model)
     network, record = load_network(path)
     metadata, digest = NetworkMetadata.from_record(path, record), file_digest(path)
-    table = TomogramTable.read(config.star_file, config.output_star)
+    table = TomogramTable.read(
+        config.star_file, results_table(config.star_file, config.output_star, config.output_dir)
+    )
     tasks = prediction_tasks(config, table, path, metadata)
     if config.resume:
         require_same_run(config, config.output_dir)
@@ -213,15 +215,16 @@ def _figure_path(config: PredictConfig, task: PredictionTask) -> Path:
 def _predict_after_training(config: TomogramTrainingConfig) -> None:
     if not is_main_process():
         return
-    table = TomogramTable.read(config.star_file, config.output_star)
-    folder = _output_folder(config, table)
+    folder = _output_folder(config, TomogramTable.read(config.star_file))
     with continued(config, folder):
-        _predict_training_tomograms(config, table, folder)
+        _predict_training_tomograms(config, folder)
 
 
-def _predict_training_tomograms(config: TomogramTrainingConfig, table: TomogramTable, folder: Path) -> None:
+def _predict_training_tomograms(config: TomogramTrainingConfig, folder: Path) -> None:
+    results = results_table(config.star_file, config.output_star, folder)
+    table = TomogramTable.read(config.star_file, results)
     if not config.with_predict or table.lists_subtomograms or started_by_torchrun():
-        if config.output_star is not None:
+        if results is not None:
             table.write()
         log.info("To correct tomograms: isonet.py predict TOMOGRAMS.star %s", folder / NETWORK_FILE)
         return
@@ -230,7 +233,7 @@ def _predict_training_tomograms(config: TomogramTrainingConfig, table: TomogramT
     network, record = folder / NETWORK_FILE, folder / PREDICTION_FOLDER / JOB_FILE
     prediction = PredictConfig(
         star_file=config.star_file,
-        output_star=config.output_star,
+        output_star=results,
         model=network,
         output_dir=folder / PREDICTION_FOLDER,
         **options,

@@ -54,12 +54,15 @@ class WedgeCheck:
         Power in the missing wedge of this range relative to that in its measured region; None as `fit`.
     fit : WedgeFit or None
         Tilt axis and range that fit the power spectrum; None if the tomogram is constant.
+    range_is_default : bool
+        Whether the assumed range is the default, since no tilt file was found.
     """
 
     name: str
     assumed_range_degrees: tuple[float, float]
     assumed_power_ratio: float | None
     fit: WedgeFit | None
+    range_is_default: bool = False
 
     @property
     def result(self) -> str:
@@ -95,7 +98,8 @@ class WedgeCheck:
     def verdict(self) -> str:
         """The result in one sentence, without the name of the tomogram."""
         low, high = self.assumed_range_degrees
-        assumed, fit = f"the table says {low:g} to {high:g}° about y", self.fit
+        table, fit = "the default" if self.range_is_default else "the table", self.fit
+        assumed = f"{table} is {low:g} to {high:g}° about y"
         if self.assumed_power_ratio is not None:
             assumed += f", with {self.assumed_power_ratio:.2f} of the power density in that wedge"
         if fit is None or self.result == FILLED:
@@ -106,7 +110,7 @@ class WedgeCheck:
             f"{_axis_text(fit)}, with {fit.power_ratio:.3f} of the power density in the missing wedge"
         )
         if self.result == AGREES:
-            return f"{measured}, in agreement with the table ({low:g} to {high:g}° about y)."
+            return f"{measured}, in agreement with {table} ({low:g} to {high:g}° about y)."
         return f"{measured}, but {assumed}: {_remedy(self.result, fit)}."
 
 
@@ -144,10 +148,10 @@ def check_wedge(tomogram: Tomogram) -> WedgeCheck:
         If the voxels cannot be read.
     """
     spectra = SubvolumeSpectra.of(_subvolumes(tomogram))
-    if spectra is None:
-        return WedgeCheck(tomogram.name, tomogram.tilt_range_degrees, None, None)
-    ratio = wedge_power_ratio(spectra, TILT_AXIS, tomogram.tilt_range_degrees)
-    return WedgeCheck(tomogram.name, tomogram.tilt_range_degrees, ratio, fit_wedge(spectra))
+    tilt_range, ratio, fit = tomogram.tilt_range_degrees, None, None
+    if spectra is not None:
+        ratio, fit = wedge_power_ratio(spectra, TILT_AXIS, tilt_range), fit_wedge(spectra)
+    return WedgeCheck(tomogram.name, tilt_range, ratio, fit, tomogram.tilt_range_is_assumed)
 
 
 def _subvolumes(tomogram: Tomogram) -> Iterator[NDArray[np.float32]]:

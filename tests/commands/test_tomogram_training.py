@@ -347,7 +347,7 @@ def test_names_of_outputs_do_not_depend_on_the_chosen_tomograms(trained):
     for index in (1, 2):
         run(f"predict tomograms.star isonet_maps/network.safetensors --tomo_idx {index} {CPU_ONLY}")
     names = [row.path("rlnCorrectedTomoName") for row in TomogramTable.read(Path("tomograms.star")).rows]
-    assert [name.name for name in names] == ["corrected_TS_1_even.mrc", "corrected_TS_2_even.mrc"]
+    assert [name.name for name in names] == ["corrected_TS_1.mrc", "corrected_TS_2.mrc"]
     assert all(name.is_file() for name in names)
 
 
