@@ -58,6 +58,7 @@ from spisonet.tomography.refine import (
     read_training_inputs,
 )
 from spisonet.tomography.shared_config import TomogramNetworkConfig
+from spisonet.tomography.wedge_check import log_verdict
 
 if TYPE_CHECKING:
     from spisonet.learning.memory import Memory
@@ -131,12 +132,13 @@ def run_predict(config: PredictConfig) -> None:
     with recorded(config, config.output_dir, network=digest) as result:
         log.info("Network: %s (%s, base width %d)", path, metadata.method, network.filter_base)
         log.info("Device: %s", ", ".join(describe_device(device) for device in devices))
-        done, failures = _predict_all(config, table, tasks, workers, metadata)
+        done, failures, wedges = _predict_all(config, table, tasks, workers, metadata)
         summary = PredictionSummary(
             metadata.method,
             {task.row.shown: str(task.output) for task in done},
             failures,
             [str(device) for device in devices],
+            wedges,
         )
         result.update(asdict(summary))
         figures = {task.row.shown: _figure_path(config, task) for task in done}
@@ -161,11 +163,18 @@ def _predict_all(
     tasks: list[PredictionTask],
     workers: list[PredictionWorker],
     metadata: NetworkMetadata,
-) -> tuple[list[PredictionTask], dict[str, str]]:
-    """Predict what does not exist yet; return the completed tasks, and error messages by tomogram."""
+) -> tuple[list[PredictionTask], dict[str, str], dict[str, dict[str, object]]]:
+    """Predict what does not exist yet.
+
+    Returns
+    -------
+    tuple
+        The completed tasks; error messages, and records of the missing wedges, by tomogram.
+    """
     done = [task for task in tasks if task.output.is_file()]
     remaining = [task for task in tasks if not task.output.is_file()]
     failures: dict[str, str] = {}
+    wedges: dict[str, dict[str, object]] = {}
 
     def report_done() -> None:
         n_done = len(done) + len(failures)
@@ -182,20 +191,19 @@ def _predict_all(
             log.error("%s FAILED: %s", name, result)
         else:
             done.append(task)
+            log_verdict(result.wedge)
+            wedges[name] = result.wedge.as_record()
             log.info("%s: %.0f s -> %s", name, result.seconds, task.output)
             note_output(table, task, metadata)  # after each tomogram, in case a later one fails
             _draw_comparison(config, task, result)
         report_done()
-    return done, failures
+    return done, failures, wedges
 
 
 def _draw_comparison(config: PredictConfig, task: PredictionTask, result: PredictionResult) -> None:
     path, corrected = _figure_path(config, task), open_tomogram(task.output)
     try:
-        figure = draw_tomogram_comparison(
-            result.inputs, corrected, result.tilt_range_degrees, result.tilt_range_is_assumed
-        )
-        save_figure(path, figure)
+        save_figure(path, draw_tomogram_comparison(result.inputs, corrected, result.wedge))
     except SpisonetError as error:
         log.warning("%s: the figure is skipped: %s", task.row.shown, error)
 
@@ -289,6 +297,7 @@ def _train(config: TomogramTrainingConfig, memory: Memory, processes: ProcessGro
             epoch_losses=trainer.epoch_losses,
             network=NETWORK_FILE,
             previews=sorted(path.name for path in folder.glob("preview_*.png")),
+            wedges={wedge.name: wedge.as_record() for wedge in inputs.wedges},
         )
         result.update(asdict(summary))
         write_training_report(folder, config, summary)

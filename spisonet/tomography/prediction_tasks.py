@@ -23,6 +23,7 @@ from spisonet.tomography.inputs import input_file, read_tomograms
 from spisonet.tomography.network_metadata import MAX_VOXEL_SIZE_RATIO, NetworkMetadata
 from spisonet.tomography.normalisation import normalise
 from spisonet.tomography.predict import TilePredictor, predict_tomogram
+from spisonet.tomography.wedge_check import WedgeCheck, check_wedge, require_agreement
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,6 +62,8 @@ class PredictionTask:
         Number of rotated copies; see `TilePredictor`.
     tile_size : int or None
         Largest edge of tiles in voxels; None for the largest that fits into memory.
+    trust_table : bool
+        Use the tilt range of the table although the power spectrum shows another.
     """
 
     row: TomogramRow
@@ -70,6 +73,7 @@ class PredictionTask:
     column: str | None
     n_rotations: int
     tile_size: int | None
+    trust_table: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,18 +93,15 @@ class PredictionResult:
     ----------
     inputs : tuple of TomogramFile
         Input tomograms, before CTF correction.
-    tilt_range_degrees : tuple of float
-        Minimum and maximum tilt in degrees.
     seconds : float
         Time that the prediction took.
-    tilt_range_is_assumed : bool
-        Whether the tilt range is the default, since no tilt file was found.
+    wedge : WedgeCheck
+        Missing wedge of the input.
     """
 
     inputs: tuple[TomogramFile, ...]
-    tilt_range_degrees: tuple[float, float]
     seconds: float
-    tilt_range_is_assumed: bool = False
+    wedge: WedgeCheck
 
 
 def find_network(path: Path) -> Path:
@@ -151,6 +152,7 @@ def prediction_tasks(
             metadata.ctf.input_column(row, config),
             config.turns,
             tile_size,
+            config.trust_table,
         )
         for row in rows
     ]
@@ -224,6 +226,9 @@ def predict_task(worker: PredictionWorker, task: PredictionTask) -> PredictionRe
     backend = Backend.fastest(device)
     network = backend.to_device(fused(network))
     raw = read_tomograms([task.row], task.use_halves, [task.column], with_masks=False)[0]
+    wedge = check_wedge(raw)
+    if metadata.fills_wedge and not task.trust_table:
+        require_agreement([wedge])
     folder = task.output.parent / f"{CTF_FOLDER}_{task.row.number:05d}"
     remove_filtered(folder)  # of a run that was killed
     try:
@@ -234,7 +239,7 @@ def predict_task(worker: PredictionWorker, task: PredictionTask) -> PredictionRe
     finally:
         remove_filtered(folder)
     seconds = round(time.monotonic() - started, 1)
-    return PredictionResult(raw.volumes, tomogram.tilt_range_degrees, seconds, tomogram.tilt_range_is_assumed)
+    return PredictionResult(raw.volumes, seconds, wedge)
 
 
 def _predict_with_fitting_tiles(
