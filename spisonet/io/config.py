@@ -30,13 +30,17 @@ class CommandLine:
         Whether the field may be given without its name, in the order of the fields.
     aliases : tuple of str
         Other spellings, such as ``-o``.
+    shown_by_name : bool
+        Whether command lines that are printed give the name of a positional field.
     """
 
     positional: bool = False
     aliases: tuple[str, ...] = ()
+    shown_by_name: bool = False
 
 
 Positional = CommandLine(positional=True)
+NamedPositional = CommandLine(positional=True, shown_by_name=True)
 
 
 class CommandConfig(BaseModel):
@@ -106,7 +110,7 @@ def command_words(config: CommandConfig) -> list[str]:
         shape = next((m for m in info.metadata if isinstance(m, CommandLine)), CommandLine())
         if value == info.default:
             in_order = in_order and not shape.positional
-        elif shape.positional and in_order:
+        elif shape.positional and in_order and not shape.shown_by_name:
             positional.append(str(value))
         elif cast("Any", info.annotation) is bool:
             options.append(f"--{name}" if value else f"--no-{name}")

@@ -189,6 +189,20 @@ def require_same_grid(reference: Volume, *others: Volume) -> None:
             )
 
 
+def require_different(
+    name1: str, data1: NDArray[np.floating], name2: str, data2: NDArray[np.floating]
+) -> None:
+    """Check that two half maps, or regions of two half tomograms, are not the same.
+
+    Raises
+    ------
+    SpisonetError
+        Naming the two files.
+    """
+    if np.array_equal(data1, data2):
+        raise SpisonetError(f"{name1} and {name2} have the same densities; give two independent halves.")
+
+
 def write_volume(path: Path, volume: Volume, label: str = "", dtype: type[np.floating] = np.float32) -> None:
     """Write a map atomically, with voxel size, origin, start and labels of the volume.
 
