@@ -13,6 +13,7 @@ from spisonet.gui.config import GuiConfig
 from spisonet.io.config import command_words
 from spisonet.learning.device_check_config import CheckConfig
 from spisonet.report.config import ReportConfig
+from spisonet.tomography.check_config import TomogramCheckConfig
 from spisonet.tomography.filters_config import DeconvConfig, MakeMaskConfig, PsfConfig, ResizeConfig
 from spisonet.tomography.prediction_config import PredictConfig
 from spisonet.tomography.subtomogram_config import ExtractConfig, SubtomogramStarConfig
@@ -56,7 +57,7 @@ ISONET: Commands = {
     PredictConfig: "spisonet.commands.tomogram_training:run_predict",
     ResizeConfig: "spisonet.commands.tomogram_filters:run_resize",
     PsfConfig: "spisonet.commands.tomogram_filters:run_psf",
-    CheckConfig: CHECK,
+    TomogramCheckConfig: "spisonet.commands.tomogram_table:run_tomogram_check",
     GuiConfig: GUI,
 }
 # Commands of IsoNet2 that this program does not have, and what to use instead.

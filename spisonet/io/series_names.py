@@ -78,6 +78,16 @@ def series_names(path: Path) -> list[str]:
     return list(dict.fromkeys(names))
 
 
+def without_half(path: Path) -> Path:
+    """Return the path of a half without the word that says which half it is.
+
+    A file whose name is that word only is named after its folder.
+    """
+    stem = stem_of(path)
+    name = re.sub(rf"^{SEPARATOR}+|{SEPARATOR}+$", "", _without_half_words(stem))
+    return path.with_name(path.name.replace(stem, name or path.parent.name or stem, 1))
+
+
 def series_name(path: Path) -> str:
     """Return the shortest name that the tilt series of a file may have; see `series_names`."""
     return series_names(path)[-1]

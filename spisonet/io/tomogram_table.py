@@ -26,6 +26,8 @@ NAMES = ("rlnTomoName", "rlnMicrographName", "rlnTomoReconstructedTomogram")
 SUBTOMOGRAM_COLUMNS = {SUBTOMOGRAM, "rlnCubeSize"}
 RELION5_SERIES = "rlnTomoTiltSeriesStarFile"
 INDEX, FULL_RELION5 = "rlnIndex", "rlnTomoReconstructedTomogram"
+DENOISED_RELION5 = "rlnTomoReconstructedTomogramDenoised"
+RELION_FORM = "job.star"  # in the folder of every job of RELION
 HALVES = ("rlnTomoReconstructedTomogramHalf1", "rlnTomoReconstructedTomogramHalf2")
 FULL_ISONET1, FULL_ISONET2 = "rlnMicrographName", "rlnTomoName"
 DECONVOLVED = "rlnDeconvTomoName"
@@ -235,10 +237,20 @@ class TomogramTable:
         return [known[index] for index in dict.fromkeys(wanted)]
 
     def set(self, row: TomogramRow, column: str, value: object) -> None:
-        """Set a value; a new column is added at the end, with ``None`` in the other rows."""
+        """Set a value; a new column is added at the end, with ``None`` in the other rows.
+
+        RELION 5 picks particles in the denoised tomograms of a table that has this column, and opens ``None``
+        as a file; in that column other rows get the tomogram that RELION would pick in without it.
+        """
         block = self._blocks[self._name]
         if column not in block.columns:
             block[column] = "None"
+        if column == DENOISED_RELION5:
+            for other in self.rows:
+                if other.text(column) is None and (
+                    unfilled := other.text(FULL_RELION5) or other.text(HALVES[0])
+                ):
+                    block.loc[other.number, column] = unfilled
         block.loc[row.number, column] = f"{value:g}" if isinstance(value, float) else str(value)
 
     def remove(self, numbers: Sequence[int]) -> None:
@@ -315,6 +327,29 @@ class TomogramTable:
             for name, block in self._blocks.items()
         }
         write_blocks(path, blocks, self._comments)
+
+
+def results_table(star_file: Path, output_star: Path | None, folder: Path) -> Path | None:
+    """Return the STAR file for the results of a command; None for the table that it reads.
+
+    A table in the folder of a RELION job is not changed, because RELION relies on its jobs' files.
+
+    Parameters
+    ----------
+    star_file : Path
+        Table that the command reads.
+    output_star : Path or None
+        Table that the user has chosen for the results.
+    folder : Path
+        Folder of the tomograms that the command writes.
+    """
+    if output_star is not None or not (star_file.parent / RELION_FORM).is_file():
+        return output_star
+    results = folder / star_file.name
+    log.info(
+        "%s belongs to a job of RELION and is not changed: the results are listed in %s.", star_file, results
+    )
+    return results
 
 
 def require_files(rows: list[TomogramRow], files: list[Path | None]) -> list[Path]:

@@ -19,7 +19,10 @@ class PredictConfig(TomogramNetworkConfig):
         "isonet.py predict tomograms.star isonet_maps/network.safetensors --gpuID 0,1",
     )
     free_on_resume: ClassVar[frozenset[str]] = frozenset(
-        {"resume", "gpuID", "ncpus", "device", "memory_limit", "tomo_idx", "save_slices"}
+        {
+            *("resume", "gpuID", "ncpus", "device", "memory_limit", "tomo_idx"),
+            *("trust_table", "save_slices"),
+        }
     )
     obsolete: ClassVar[frozenset[str]] = frozenset(
         {

@@ -8,7 +8,13 @@ import pytest
 
 from spisonet.errors import SpisonetError
 from spisonet.io.star import StarFile
-from spisonet.io.tomogram_table import TomogramTable
+from spisonet.io.tomogram_table import (
+    DENOISED_RELION5,
+    FULL_RELION5,
+    HALVES,
+    TomogramTable,
+    results_table,
+)
 
 RELION5 = """
 # version 50001
@@ -105,6 +111,34 @@ def test_faulty_lines_are_named(tmp_path, rows, part):
     if "values" in part:
         with pytest.raises(SpisonetError, match=part):
             StarFile(path)
+
+
+def test_relion_finds_a_tomogram_in_every_row_of_the_denoised_column(tmp_path):
+    labels = ("rlnTomoName", FULL_RELION5, *HALVES)
+    rows = [
+        dict(zip(labels, values, strict=True))
+        for values in (
+            ("TS_1", "rec_1.mrc", "None", "None"),
+            ("TS_2", "rec_2.mrc", "None", "None"),
+            ("TS_3", "None", "even_3.mrc", "odd_3.mrc"),
+        )
+    ]
+    table = TomogramTable.new(tmp_path / "tomograms.star", rows)
+    table.note(table.rows[0], {DENOISED_RELION5: "corrected_1.mrc"})
+    after = TomogramTable.read(tmp_path / "tomograms.star").rows
+    assert [row.values[DENOISED_RELION5] for row in after] == ["corrected_1.mrc", "rec_2.mrc", "even_3.mrc"]
+
+
+def test_tables_of_relions_jobs_are_not_changed(tmp_path, caplog):
+    caplog.set_level("INFO", logger="spisonet")
+    job = tmp_path / "Tomograms" / "job007"
+    job.mkdir(parents=True)
+    table, folder = job / "tomograms.star", Path("deconv")
+    assert results_table(table, None, folder) is None
+    (job / "job.star").touch()
+    assert results_table(table, None, folder) == Path("deconv/tomograms.star")
+    assert "is not changed: the results are listed in deconv/tomograms.star" in caplog.text
+    assert results_table(table, Path("mine.star"), folder) == Path("mine.star")
 
 
 def test_an_edit_while_a_job_runs_is_kept(tmp_path):
