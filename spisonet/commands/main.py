@@ -124,7 +124,8 @@ def _run(
     with _terminal():
         if replaced is not None and words and words[0] in replaced:
             raise SpisonetError(
-                f"There is no command {words[0]}: use {replaced[words[0]]}.", code="invalid_option"
+                f"{words[0]} is not a command of this program: use {replaced[words[0]]}.",
+                code="invalid_option",
             )
         model = next((model for model in models if words and model.command == words[0]), None)
         if model is not None:

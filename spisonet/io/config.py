@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -96,8 +96,9 @@ def _capitalised(sentence: str) -> str:
 
 
 def is_output(name: str, info: FieldInfo) -> bool:
-    """Return whether a field names an output: ``o``, ``out...``, or a path with a default."""
-    return name == "o" or name.startswith("out") or isinstance(info.default, Path)
+    """Return whether a field is an output: a path called ``o`` or ``out...``, or with a default."""
+    is_path = Path in (info.annotation, *get_args(info.annotation))
+    return is_path and (name == "o" or name.startswith("out") or isinstance(info.default, Path))
 
 
 def command_words(config: CommandConfig) -> list[str]:

@@ -44,8 +44,8 @@ def margin_of_tiles(tile_size: int, padding_factor: float | None) -> int:
     """
     if padding_factor is None:
         return MARGIN
-    margin = tile_size * (1 - 1 / padding_factor) / 2
-    return max(MARGIN, int(margin) // NETWORK_MULTIPLE * NETWORK_MULTIPLE)
+    n_multiples = int(tile_size * (1 - 1 / padding_factor) / 2 / NETWORK_MULTIPLE)
+    return max(MARGIN, int(n_multiples * NETWORK_MULTIPLE))
 
 
 def predict_volumes(

@@ -442,7 +442,7 @@ def test_other_files_in_the_output_folder_are_not_deleted(project):
         ("refine tomograms.star --noise_mode median", "choose noFilter, ramp or hamming"),
         ("refine tomograms.star --select_subtomo_number 4", "give --n_subvolume"),
         ("predict tomograms.star n.pt --output_prefix a/b", "a/b contains a folder"),
-        ("star2json tomograms.star", "There is no command star2json: use the STAR file itself"),
+        ("star2json tomograms.star", "star2json is not a command of this program: use the STAR file itself"),
         ("FSC a.mrc b.mrc m.mrc", "use spisonet.py fsc3d HALF1 HALF2 --mask MASK"),
         ("powerlaw_filtering a.mrc", "use spisonet.py whitening"),
     ],
