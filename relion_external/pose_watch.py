@@ -127,6 +127,7 @@ def main(result: Path, particles: Path, sym: str, mask: Path | None) -> None:
     import torch  # noqa: PLC0415 - the parent process does not need it
 
     from spisonet.io.mrc import read_volume  # noqa: PLC0415
+    from spisonet.io.mrc_file import IN_THE_HEADER  # noqa: PLC0415
     from spisonet.learning.devices import use_cpu_threads  # noqa: PLC0415
     from spisonet.misalignment.drift_measurement import (  # noqa: PLC0415
         DRIFT_RESOLUTION_ANGSTROM,
@@ -138,7 +139,7 @@ def main(result: Path, particles: Path, sym: str, mask: Path | None) -> None:
     try:
         drift = measure_drift(
             read_particle_images(particles),
-            None if mask is None else read_volume(mask).data.clip(0, 1),
+            None if mask is None else read_volume(mask, remedy=IN_THE_HEADER).data.clip(0, 1),
             sym,
             DRIFT_RESOLUTION_ANGSTROM,
             torch.device("cpu"),
