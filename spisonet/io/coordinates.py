@@ -88,7 +88,7 @@ def _scale_of_model(path: Path, shape: tuple[int, int, int]) -> float:
     if min(map(np.ptp, scales)) > SIZE_TOLERANCE * mean:
         raise SpisonetError(
             f"{path} was drawn on an image of {size[0]} x {size[1]} x {size[2]} voxels, but the tomogram has "
-            f"{shape[2]} x {shape[1]} x {shape[0]}; write its points in voxels of the tomogram to a text file."
+            f"{shape[2]} x {shape[1]} x {shape[0]}; write its points in voxels of it to a text file."
         )
     return 1.0 if abs(mean - 1) <= SIZE_TOLERANCE else mean
 
