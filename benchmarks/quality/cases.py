@@ -143,6 +143,19 @@ class ParticleCase:
         return self.particle.symmetry if self.symmetric else "C1"
 
     @property
+    def particle_set(self) -> ParticleSet:
+        """Number, views and poses of the particles."""
+        return ParticleSet(
+            views=self.views,
+            share=self.share,
+            spread_degrees=self.spread_degrees,
+            n_particles=self.n_particles,
+            noise=self.noise,
+            pose_error_degrees=self.pose_error_degrees,
+            drift_degrees=self.drift_degrees,
+        )
+
+    @property
     def name(self) -> str:
         """Name of the case and of its folder."""
         parts = [f"{self.particle.name}{self.particle.box}", self.views]
@@ -359,17 +372,8 @@ def _make_particle_case(
     voxel_size = spec.particle.voxel_size_angstrom
     truth = Volume(density / np.percentile(density, BRIGHTEST_PERCENT).astype(np.float32), voxel_size)
     write_volume(folder / "truth.mrc", truth)
-    particles = ParticleSet(
-        views=spec.views,
-        share=spec.share,
-        spread_degrees=spec.spread_degrees,
-        n_particles=spec.n_particles,
-        noise=spec.noise,
-        pose_error_degrees=spec.pose_error_degrees,
-        drift_degrees=spec.drift_degrees,
-    )
     rng = np.random.default_rng(spec.seed)
-    halves, views = reconstruct_particles(folder, particles, spec.symmetry, rng, keep_images)
+    halves, views = reconstruct_particles(folder, spec.particle_set, spec.symmetry, rng, keep_images)
     mates = symmetric_directions(views[:MAX_VIEWS], symmetry_rotations(spec.symmetry))
     _finish(spec, truth, halves, sampling_of_views(mates, truth.box), folder)
 
