@@ -55,10 +55,11 @@ PARTICLE_CASES = (
 TRAINING = Training(4, 150, cube_size=32, filter_base=16)
 OPTIONS = {"deconvolve": ("--method", "deconvolve"), "prior": ("--method", "prior"), "learn": ()}
 HEAD = (
-    "| particle | method | domain: mean density / sd of solvent, input | corrected | fraction of "
-    "its pattern that returned | noise: FSC of the halves, unmeasured | noise: measured "
-    "| noise with weight: unmeasured | measured | unmeasured: FSC to the truth | mirrored halves: to the "
-    "mirror image | to the truth |\n" + "|---" * 12 + "|"
+    "| particle | method | domain: mean density / sd of solvent, input | corrected | its pattern "
+    "without it relative to with it, input | corrected | noise: FSC of the halves, unmeasured "
+    "| noise: measured | noise with weight: unmeasured | measured "
+    "| unmeasured: FSC to the truth | mirrored halves: to the "
+    "mirror image | to the truth |\n" + "|---" * 13 + "|"
 )
 
 
@@ -126,8 +127,11 @@ def null_tests(maps: NullMaps, method: str, folder: Path) -> list[str]:
     before, after = (
         excess(volume, maps.domain, known.mask) for volume in (maps.deleted[0], without_domain[0])
     )
-    returned = pattern(without_domain[0], maps) / pattern(same[0], maps)
-    cells = [f"{before:.2f}", f"{after:.2f}", f"{100 * returned:.1f} %"]
+    returned = (
+        pattern(deleted, maps) / pattern(whole, maps)
+        for deleted, whole in ((maps.deleted[0], maps.halves[0]), (without_domain[0], same[0]))
+    )
+    cells = [f"{before:.2f}", f"{after:.2f}", *(f"{100 * part:.0f} %" for part in returned)]
     for with_weight in (False, True):
         noise = corrected("noise_weight" if with_weight else "noise", maps.noise, with_weight)
         cells += (
@@ -245,7 +249,10 @@ def excess(volume: NDArray[np.float32], ball: NDArray[np.float32], mask: NDArray
 
 
 def pattern(volume: NDArray[np.float32], maps: NullMaps) -> float:
-    """Return the regression of a map on the truth inside the domain, without their means."""
+    """Return the regression of a map on the truth inside the domain, without their means.
+
+    Density beside the domain, smeared into it, contributes also where the domain was deleted.
+    """
     inside = maps.domain > 0.5
     truth = maps.known.truth[inside] - maps.known.truth[inside].mean()
     return float(volume[inside] @ truth / (truth @ truth))
