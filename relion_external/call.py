@@ -80,6 +80,11 @@ class ReconstructCall:
         return self.star.parent
 
     @property
+    def part_number(self) -> int:
+        """Number of the class or body, from 1."""
+        return int(self.part[-3:])
+
+    @property
     def half_name(self) -> str:
         """``half1``, ``half2`` or an empty string."""
         return "" if self.half is None else f"half{self.half}"

@@ -39,6 +39,24 @@ class ListJobsConfig(CommandConfig):
     examples: ClassVar[tuple[str, ...]] = ("spisonet relion list-jobs",)
 
 
+class CheckRefinementConfig(CommandConfig):
+    """Check machine, settings and command of a refinement with --external_reconstruct before iteration 1."""
+
+    command: ClassVar[str] = "check"
+    examples: ClassVar[tuple[str, ...]] = (
+        "spisonet relion check",
+        "spisonet relion check Refine3D/job012",
+        'spisonet relion check "mpirun -n 3 relion_refine_mpi --o Refine3D/run --external_reconstruct"',
+    )
+
+    refinement: Annotated[str, Positional] = Field(
+        "",
+        description="Folder of a refinement, also of one that is only scheduled, or a refine command in "
+        "quotation marks [default: only the machine and the settings are checked].",
+    )
+    as_json: bool = Field(False, description="Print a list of objects with level, code and message.")
+
+
 class RescueConfig(CommandConfig):
     """Measure whether the poses of a finished refinement have drifted; correct them from its particles."""
 
@@ -71,5 +89,6 @@ class RescueConfig(CommandConfig):
 COMMANDS: dict[type[CommandConfig], str] = {
     InstallJobsConfig: "relion_external.jobs.install:run_install_jobs",
     ListJobsConfig: "relion_external.jobs.install:run_list_jobs",
+    CheckRefinementConfig: "relion_external.preflight:run_check_command",
     RescueConfig: "relion_external.rescue:run_rescue",
 }

@@ -64,6 +64,8 @@ class CallInputs:
             self.settings,
             self.refinement.healpix_order,
             joins_halves=self.refinement.split_halves and self.call.half is None,
+            ends_classification=self.refinement.is_classification
+            and self.call.iteration == self.refinement.n_iterations,
             is_body=self.call.part.startswith("body"),
             is_of_subtomograms=self.refinement.is_of_subtomograms,
         )

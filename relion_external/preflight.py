@@ -12,18 +12,21 @@ import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from relion_external.options import SETTINGS_FILE, read_settings, with_variable
-from relion_external.refinement import KEEP_LOWRES_OPTION, option_value, read_header
+from relion_external.refine_command import REFINE_PROGRAMS, RefineCommand, read_refine_command
+from relion_external.refinement import GRADIENT_MESSAGE, GRADIENT_OPTIONS, KEEP_LOWRES_OPTION
 from spisonet.errors import SpisonetError
 from spisonet.io.mrc import read_volume
 from spisonet.misalignment.reference_check import check_reference
 from spisonet.misalignment.settings import MisalignmentSettings
 
+if TYPE_CHECKING:
+    from relion_external.config import CheckRefinementConfig
+
 VARIABLE = "RELION_EXTERNAL_RECONSTRUCT_EXECUTABLE"
 EXECUTABLE = "spisonet-relion-reconstruct"
-REFINE_PROGRAMS = ("relion_refine", "relion_refine_mpi")
 VERSION_TIMEOUT_SECONDS = 60
 VERSION = re.compile(r"version:?\s*(\d+(?:\.\d+)*)")
 HOST_OPTIONS = ("--hostfile", "-hostfile", "--host", "-host", "--machinefile")
@@ -84,6 +87,11 @@ def run_check(words: list[str], as_json: bool = False) -> int:
     return int(any(finding.level == "error" for finding in findings))
 
 
+def run_check_command(config: CheckRefinementConfig) -> None:
+    """Run the check as a command; see `run_check`."""
+    sys.exit(run_check([config.refinement] if config.refinement else [], config.as_json))
+
+
 def find_problems(words: list[str]) -> list[Finding]:
     """Check the machine, the settings and, if given, a refinement.
 
@@ -102,13 +110,13 @@ def find_problems(words: list[str]) -> list[Finding]:
     SpisonetError
         If neither a job folder nor a refine command is given.
     """
-    folder, command, job_version = _read_subject(words)
-    settings, findings = _check_settings(folder)
+    command = read_refine_command(words)
+    settings, findings = _check_settings(command.folder)
     findings.append(_check_variable())
-    version, relion = _check_relion(job_version)
+    version, relion = _check_relion(command.version)
     findings += [relion, _check_device(settings)]
-    if command:
-        findings += _check_command(command, version) + _check_boxes(command)
+    if command.words:
+        findings += [*_check_command(command, version), _plan(command, settings), *_check_boxes(command)]
         findings += _check_initial_reference(command, settings)
     return sorted(findings, key=lambda finding: LEVELS.index(finding.level))
 
@@ -118,34 +126,6 @@ def _as_text(findings: list[Finding]) -> str:
     lines = [f"  {words[finding.level]:<8} {finding.message}" for finding in findings]
     lines += ["", "Run this line before relion_refine, or add it to the submission script:"]
     return "\n".join([*lines, f"  export {VARIABLE}={_own_path()}"]) + "\n"
-
-
-def _read_subject(words: list[str]) -> tuple[Path | None, list[str], tuple[int, ...]]:
-    """Return the job folder, the words of the refine command, and the RELION version of the job if known."""
-    if not words:
-        return None, [], ()
-    if len(words) == 1 and Path(words[0]).is_dir():
-        folder = Path(words[0])
-        optimisers = sorted(folder.glob("*_it*_optimiser.star"), key=lambda path: path.stat().st_mtime)
-        if optimisers:
-            version, command = read_header(optimisers[-1])
-            return folder, command, version
-        note = folder / "note.txt"
-        lines = note.read_text(encoding="utf-8").splitlines() if note.is_file() else []
-        commands = [line for line in lines if any(name in line for name in REFINE_PROGRAMS)]
-        if not commands:
-            raise SpisonetError(
-                f"{folder} is not the folder of a refinement: it contains neither an optimiser file nor a "
-                "note.txt with a refine command."
-            )
-        return folder, shlex.split(commands[-1]), ()
-    command = shlex.split(words[0]) if len(words) == 1 else words
-    if not any(word.startswith("--") for word in command):
-        raise SpisonetError(
-            f"{' '.join(words)} is neither a job folder nor a refine command; give one of them."
-        )
-    root = option_value(command, "--o")
-    return (Path(root).parent if root else None), command, ()
 
 
 def _check_settings(folder: Path | None) -> tuple[MisalignmentSettings, list[Finding]]:
@@ -231,16 +211,16 @@ def _check_device(settings: MisalignmentSettings) -> Finding:
     return Finding("ok", "device", f"Device: {devices.describe_device(device)}")
 
 
-def _check_command(command: list[str], version: tuple[int, ...]) -> list[Finding]:
+def _check_command(command: RefineCommand, version: tuple[int, ...]) -> list[Finding]:
     findings = [_check_external_reconstruct(command, version)]
-    if "--blush" in command:
+    if command.has("--blush"):
         findings.append(
             Finding("error", "blush", "--blush overrides --external_reconstruct; remove it from the command")
         )
-    several_hosts = any(word.startswith(HOST_OPTIONS) for word in command)
+    several_hosts = any(word.startswith(HOST_OPTIONS) for word in command.words)
     several_hosts = several_hosts or int(os.environ.get("SLURM_NNODES", "1") or 1) > 1
-    exported = any(VARIABLE in word for word in command)
-    if several_hosts and "mpirun" in " ".join(command) and not exported:
+    exported = any(VARIABLE in word for word in command.words)
+    if several_hosts and "mpirun" in " ".join(command.words) and not exported:
         findings.append(
             Finding(
                 "warning",
@@ -248,7 +228,7 @@ def _check_command(command: list[str], version: tuple[int, ...]) -> list[Finding
                 f"the command runs on several hosts: add -x {VARIABLE} (and -x ISONET_...) to mpirun",
             )
         )
-    if "--sequential_halves_recons" in command:
+    if command.has("--sequential_halves_recons"):
         findings.append(
             Finding(
                 "ok",
@@ -256,29 +236,58 @@ def _check_command(command: list[str], version: tuple[int, ...]) -> list[Finding
                 "--sequential_halves_recons: each half is corrected by itself, one after the other",
             )
         )
-    if option_value(command, "--gpu") is None and "--gpu" not in command:
+    if not command.has("--gpu"):
         findings.append(Finding("ok", "alignment_on_cpu", "RELION aligns on the CPU (no --gpu)"))
     return findings
 
 
-def _check_external_reconstruct(command: list[str], version: tuple[int, ...]) -> Finding:
-    if "--external_reconstruct" in command:
+def _check_external_reconstruct(command: RefineCommand, version: tuple[int, ...]) -> Finding:
+    if "--external_reconstruct" in command.words:
         return Finding("ok", "external_reconstruct", "--external_reconstruct is given")
-    if "--continue" in command and version and version[0] < 5:
+    if "--continue" in command.words and version and version[0] < 5:
         return Finding("ok", "external_reconstruct", "--continue restores --external_reconstruct")
     return Finding(
         "error",
         "external_reconstruct_missing",
-        "the refine command lacks --external_reconstruct, so nothing would be corrected; add it",
+        "the refine command lacks --external_reconstruct, so nothing would be corrected; add it "
+        "(in RELION's GUI: Running tab, Additional arguments)",
     )
 
 
-def _check_boxes(command: list[str]) -> list[Finding]:
+def _plan(command: RefineCommand, settings: MisalignmentSettings) -> Finding:
+    """Return what happens in the iterations of a refinement."""
+    if command.has(*GRADIENT_OPTIONS):
+        return Finding("error", "gradient_refinement", GRADIENT_MESSAGE)
+    if command.has("--multibody_masks"):
+        return Finding(
+            "warning", "multi_body", "bodies of a multi-body refinement are not corrected in any iteration"
+        )
+    if command.has("--ios", "--tomograms") and not settings.subtomograms:
+        return Finding(
+            "warning",
+            "subtomograms",
+            "references of subtomograms are not corrected in any iteration without ISONET_SUBTOMOGRAMS=True; "
+            "RELION gets its own maps",
+        )
+    thresholds = [
+        f"the resolution is better than {settings.start_resolution:g} Å" if settings.start_resolution else "",
+        f"the HEALPix order is at least {settings.start_healpix}" if settings.start_healpix else "",
+    ]
+    when = " and ".join(filter(None, thresholds)) or "the views are uneven"
+    if command.has("--split_random_halves"):
+        last = "the last one, which joins the halves, keeps RELION's map"
+    else:
+        n = command.value("--iter")
+        last = f"the last one{f' ({n})' if n else ''} keeps RELION's maps of the classes"
+    return Finding("ok", "iterations", f"Iterations are corrected where {when}; {last}")
+
+
+def _check_boxes(command: RefineCommand) -> list[Finding]:
     """Compare the boxes of mask and reference."""
     findings: list[Finding] = []
     boxes = {}
     for option in ("--ref", "--solvent_mask"):
-        name = option_value(command, option)
+        name = command.value(option)
         if name is None or name == "None" or name.endswith(".star"):
             continue
         try:
@@ -298,7 +307,7 @@ def _check_boxes(command: list[str]) -> list[Finding]:
         findings.append(
             Finding("ok", "boxes", f"Box of {' and '.join(boxes)}: {next(iter(boxes.values()))} voxels")
         )
-    if "--solvent_mask" not in boxes:
+    if command.value("--solvent_mask") in (None, "None"):
         findings.append(
             Finding(
                 "warning",
@@ -309,9 +318,9 @@ def _check_boxes(command: list[str]) -> list[Finding]:
     return findings
 
 
-def _check_initial_reference(command: list[str], settings: MisalignmentSettings) -> list[Finding]:
+def _check_initial_reference(command: RefineCommand, settings: MisalignmentSettings) -> list[Finding]:
     """Measure the anisotropy of the initial reference, if its low resolutions would be kept."""
-    name, low_pass = option_value(command, "--ref"), option_value(command, "--ini_high")
+    name, low_pass = command.value("--ref"), command.value("--ini_high")
     try:
         resolution = float(low_pass or 0)
         volume = None if name is None or resolution <= 0 else read_volume(Path(name))
@@ -329,7 +338,7 @@ def _check_initial_reference(command: list[str], settings: MisalignmentSettings)
         return [Finding("ok", "reference_trusted", f"{measured}; {kept}")]
     kept = (
         "it is kept because of ISONET_KEEP_LOWRES"
-        if settings.keep_lowres == "yes" or KEEP_LOWRES_OPTION in command
+        if settings.keep_lowres == "yes" or command.has(KEEP_LOWRES_OPTION)
         else "it is not kept unless ISONET_KEEP_LOWRES=yes is set"
     )
     return [Finding("warning", f"reference_{found.category}", f"{measured}; {kept}")]

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from spisonet.errors import SpisonetError
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 MPI_VARIABLES = ("OMPI_", "PMIX_", "PMI_", "MPI_")
 PARENT_VARIABLE = "SPISONET_PARENT"
 POLL_SECONDS = 1.0
+SHELLS = (b"sh", b"dash", b"bash")
 GRACE_SECONDS = 5.0
 
 
@@ -91,15 +93,38 @@ def available_cores() -> int:
 
 
 def end_with_parent() -> None:
-    """End this process within a second of its parent, even if the parent has already died."""
+    """End this process within a second of its parent, even if the parent has already died.
+
+    RELION starts its external program through the shell of ``system()``, which outlives a rank that is
+    killed; the process that started such a shell counts as the parent.
+    """
     parent = int(os.environ.pop(PARENT_VARIABLE, os.getppid()))
+    starter = _parent_of(parent) if _is_shell_of_system(parent) else None
 
     def watch() -> None:
-        while os.getppid() == parent:
+        while os.getppid() == parent and (starter is None or _parent_of(parent) == starter):
             time.sleep(POLL_SECONDS)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def _is_shell_of_system(process: int) -> bool:
+    """Whether a process is a shell that runs one command, as far as the system tells."""
+    try:
+        words = Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0")
+    except OSError:  # no such process, or not Linux
+        return False
+    return words[0].rpartition(b"/")[2] in SHELLS and words[1:2] == [b"-c"]
+
+
+def _parent_of(process: int) -> int | None:
+    """Return the number of a process's parent; None if the process has ended or the system does not tell."""
+    try:
+        status = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    return int(status.rpartition(")")[2].split()[1])
 
 
 def end_worker(

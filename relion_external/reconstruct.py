@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,8 +22,14 @@ from relion_external.inputs import read_inputs, settings_folders, settings_of
 from relion_external.options import PREFIX, is_strict, option_names
 from relion_external.pose_watch import PoseWatch
 from relion_external.preflight import EXECUTABLE, run_check
-from relion_external.process import end_with_parent, log_to_standard_error, run_worker
-from relion_external.refinement import Refinement, find_data_dimensionality, minres_map_of, read_refinement
+from relion_external.process import POLL_SECONDS, end_with_parent, log_to_standard_error, run_worker
+from relion_external.refinement import (
+    Refinement,
+    find_data_dimensionality,
+    minres_map_of,
+    read_refinement,
+    require_no_gradients,
+)
 from relion_external.summary import write_summary
 from relion_external.workspace import CORRECTED, NOT_CORRECTED, SKIPPED, IterationRecord, Workspace
 from spisonet import __version__
@@ -39,6 +46,9 @@ if TYPE_CHECKING:
 
 
 log = logging.getLogger("spisonet")
+
+# A process whose rank was killed ends within a second; a restarted refinement waits for that.
+LOCK_PATIENCE_SECONDS = 3 * POLL_SECONDS
 
 HELP = f"""\
 {EXECUTABLE} X_external_reconstruct.star
@@ -85,9 +95,11 @@ def reconstruct(star: Path) -> None:
     Raises
     ------
     SpisonetError
-        If RELION's arrays cannot be read, or if the correction fails and ``ISONET_STRICT`` is set.
+        If RELION's arrays cannot be read or are not those of a map, or if the correction fails and
+        ``ISONET_STRICT`` is set.
     """
     call = read_call(star)
+    require_no_gradients(call)
     workspace = Workspace(call)
     try:
         lock = _lock(workspace, star)
@@ -112,7 +124,7 @@ def _reconstruct(call: ReconstructCall, workspace: Workspace, earlier_error: Exc
     except (SpisonetError, ValueError, OSError) as error:
         earlier_error = earlier_error or error
         dimensionality = find_data_dimensionality(call)
-        back_projector = read_back_projector(call, dimensionality, minres_map_of(dimensionality, []))
+        back_projector = read_back_projector(call, dimensionality, minres_map_of([]))
     else:
         back_projector = read_back_projector(call, refinement.data_dimensionality, refinement.minres_map)
     record = IterationRecord(call.iteration, call.half_name, call.part)
@@ -152,8 +164,11 @@ def _lock(workspace: Workspace, star: Path) -> FileLock:
     """
     workspace.prepare()
     lock = FileLock(workspace.lock)
-    if not lock.acquire(wait=False):
-        raise SpisonetError(f"another {EXECUTABLE} is processing {star}.", code="call_in_progress")
+    deadline = time.monotonic() + LOCK_PATIENCE_SECONDS
+    while not lock.acquire(wait=False):
+        if time.monotonic() > deadline:
+            raise SpisonetError(f"another {EXECUTABLE} is processing {star}.", code="call_in_progress")
+        time.sleep(POLL_SECONDS / 2)
     return lock
 
 

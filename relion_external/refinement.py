@@ -20,6 +20,14 @@ COMMAND = re.compile(r"^#\s+(--.*)$")
 MINRES_MAP = 5  # RELION's default
 KEEP_LOWRES_OPTION = "--keep_lowres"
 NO_FILE = ("None", "")
+# RELION 4 and 5 (VDAM); RELION 3.1.
+GRADIENT_OPTIONS = frozenset({"--grad", "--sgd"})
+GRADIENT_LABELS = ("rlnDoGradientRefine", "rlnDoStochasticGradientDescent")
+GRADIENT_MESSAGE = (
+    "A refinement by gradients (InitialModel; --grad in RELION 4 and 5, --sgd in RELION 3.1) cannot be "
+    "corrected: RELION passes the difference between images and reference. Remove --external_reconstruct "
+    "from the command."
+)
 
 
 @dataclass(frozen=True)
@@ -56,6 +64,8 @@ class Refinement:
         Tomogram set STAR file of subtomograms, from RELION 4 on.
     minres_map : int
         First shell with a prior; see `minres_map_of`.
+    n_iterations : int or None
+        Iteration after which RELION stops (``--iter``); without meaning where halves are refined.
     """
 
     version: tuple[int, ...]
@@ -73,6 +83,7 @@ class Refinement:
     reference: Path | None
     tomograms: Path | None
     minres_map: int
+    n_iterations: int | None
 
     @property
     def grids(self) -> bool:
@@ -89,6 +100,11 @@ class Refinement:
     def is_of_subtomograms(self) -> bool:
         """Whether the particles are volumes, or stacks of tilt images."""
         return self.data_dimensionality == 3 or self.tomograms is not None
+
+    @property
+    def is_classification(self) -> bool:
+        """Whether the particles are not split into halves (Class3D), so that there is no FSC."""
+        return not self.split_halves
 
     def has(self, option: str) -> bool:
         """Whether the refine command contains an option."""
@@ -139,8 +155,29 @@ def read_refinement(call: ReconstructCall) -> Refinement:
         initial_map=_initial_map(call),
         reference=None if reference is None or not Path(reference).is_file() else Path(reference),
         tomograms=_file(optimiser, "rlnTomoTomogramsFile"),
-        minres_map=minres_map_of(dimensionality, command),
+        minres_map=minres_map_of(command),
+        n_iterations=None if (n := _number(optimiser, "rlnNumberOfIterations")) is None else int(n),
     )
+
+
+def require_no_gradients(call: ReconstructCall) -> None:
+    """Refuse refinements by gradients, whose accumulators hold images minus reference.
+
+    RELION replaces the reference by what it is given, which would be nearly zero.
+
+    Raises
+    ------
+    SpisonetError
+        If the newest optimiser file of the refinement says so (code ``gradient_refinement``).
+    """
+    paths = list(call.folder.glob(f"{Path(call.root).name}_it*_optimiser.star"))
+    newest = max(paths, key=lambda path: path.stat().st_mtime, default=None)
+    if newest is None:
+        return
+    optimiser = StarFile(newest)
+    is_set = any(bool(_number(optimiser, label)) for label in GRADIENT_LABELS)
+    if is_set or not GRADIENT_OPTIONS.isdisjoint(read_header(newest)[1]):
+        raise SpisonetError(GRADIENT_MESSAGE, code="gradient_refinement")
 
 
 def find_data_dimensionality(call: ReconstructCall) -> int:
@@ -158,16 +195,10 @@ def find_data_dimensionality(call: ReconstructCall) -> int:
     return 2
 
 
-def minres_map_of(dimensionality: int, command: list[str]) -> int:
-    """Return the first shell in which a map has a prior.
-
-    For images this is 0, as in ``relion_external_reconstruct``, for whose maps the correction was developed.
-    For volumes it is that of RELION's internal reconstruction (``--minres_map``), because the external
-    program does not scale maps of volumes correctly.
-    """
+def minres_map_of(command: list[str]) -> int:
+    """Return the first shell in which RELION's internal reconstruction has a prior (``--minres_map``)."""
     given = option_value(command, "--minres_map") or ""
-    shell = int(given) if given.isdigit() else MINRES_MAP
-    return shell if dimensionality == 3 else 0
+    return int(given) if given.isdigit() else MINRES_MAP
 
 
 def read_header(path: Path) -> tuple[tuple[int, ...], list[str]]:
@@ -181,11 +212,12 @@ def read_header(path: Path) -> tuple[tuple[int, ...], list[str]]:
             if (found := VERSION.match(line)) and "optimiser" in line:
                 version = tuple(int(part) for part in found[1].split("."))
             elif found := COMMAND.match(line):
-                command = _words(found[1])
+                command = split_words(found[1])
     return version, command
 
 
-def _words(line: str) -> list[str]:
+def split_words(line: str) -> list[str]:
+    """Split a command into words as a shell does, or at spaces if a quotation mark has no partner."""
     try:
         return shlex.split(line)
     except ValueError:  # an unpaired quotation mark

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,8 +38,12 @@ ALIGNMENT_NOTE = (
     "The corrected maps are used as alignment references only. The final half maps and their FSC are "
     "RELION's own, from the particles at their final poses."
 )
+CLASSES_NOTE = (
+    "The corrected maps are used as alignment references. The maps of the classes in the last iteration "
+    "are RELION's own, from the particles at their final poses; those of earlier iterations "
+    "(run_itNNN_classNNN.mrc) are the corrected references, inferred in part."
+)
 COLUMNS = (
-    ("resolution_angstrom", "RELION's FSC / Å", 2),
     ("best_direction_angstrom", "best direction / Å", 1),
     ("worst_direction_angstrom", "worst direction / Å", 1),
     ("sphericity", "sphericity", 3),
@@ -49,14 +54,43 @@ COLUMNS = (
     ("pose_motion_degrees", "most likely collective motion of the poses before / °", 1),
 )
 PANELS = (
-    ("resolution_angstrom", "Resolution by RELION's FSC (Å)"),
     ("sphericity", "Sphericity of the 3D FSC"),
     ("median_view_angle_degrees", "Median angle of the views from their axis (°)"),
     ("median_view_change_degrees", "Median change of the views (°)"),
 )
-FIGURE_CAPTION = (
-    "Resolution, sphericity and cFAR are those of the uncorrected half maps. The axis of the views is the "
-    "principal axis of the view directions."
+VIEWS_CAPTION = "The axis of the views is the principal axis of the view directions."
+
+
+@dataclass(frozen=True)
+class Wording:
+    """What a summary calls the resolution, and what it says about the maps.
+
+    Attributes
+    ----------
+    note, caption : str
+        Sentences above the table and below the figure.
+    column, panel : str
+        Titles of the resolution in table and figure.
+    """
+
+    note: str
+    caption: str
+    column: str
+    panel: str
+
+
+OF_HALVES = Wording(
+    ALIGNMENT_NOTE,
+    f"Resolution, sphericity and cFAR are those of the uncorrected half maps. {VIEWS_CAPTION}",
+    "RELION's FSC / Å",
+    "Resolution by RELION's FSC (Å)",
+)
+OF_CLASSES = Wording(
+    CLASSES_NOTE,
+    "Classes have no FSC: the limit is where the mean weight of the data against the prior falls to 0.143. "
+    + VIEWS_CAPTION,
+    "limit by the weight of the data / Å",
+    "Limit by the weight of the data (Å)",
 )
 
 Rows = dict[tuple[int, str], dict[str, Any]]  # by iteration and class or body
@@ -104,24 +138,30 @@ def write_summary(
         write_json(workspace.direction_metrics(previous), metrics)
     rows = _collect_rows(call, workspace)
     _write_table(rows, workspace)
-    _write_page(rows, call, workspace)
+    _write_page(rows, call, workspace, OF_CLASSES if refinement.is_classification else OF_HALVES)
 
 
 def _measure_views(
     call: ReconstructCall, refinement: Refinement, workspace: Workspace, iteration: int
 ) -> dict[str, Any]:
-    """Summarise the views after an iteration and keep them for the next; empty if that was done before."""
-    path, kept = call.iteration_file(iteration, "data.star"), workspace.view_directions(iteration)
-    if not path.is_file() or kept.is_file():  # of another class
+    """Summarise the views of a class (or of all particles) after an iteration, and keep all for the next."""
+    path = call.iteration_file(iteration, "data.star")
+    if not path.is_file():
         return {}
-    views = view_directions(read_particle_orientations(path).rotations)
-    with atomic_path(kept) as temporary:
+    particles = read_particle_orientations(path)
+    views = view_directions(particles.rotations)
+    with atomic_path(workspace.view_directions(iteration)) as temporary:
         np.save(temporary, views.astype(np.float32))
-    previous_path = workspace.view_directions(iteration - 1)
+    workspace.view_directions(iteration - 2).unlink(missing_ok=True)
     previous = None
-    if previous_path.is_file():
+    if (previous_path := workspace.view_directions(iteration - 1)).is_file():
         previous = np.load(previous_path)
-        previous_path.unlink()
+    if refinement.is_classification and particles.class_number is not None:
+        chosen = particles.class_number == call.part_number
+        if not chosen.any():
+            return {}
+        previous = previous[chosen] if previous is not None and len(previous) == len(views) else None
+        views = views[chosen]
     return view_metrics(views, previous, symmetry_rotations(refinement.symmetry))
 
 
@@ -150,21 +190,23 @@ def _write_table(rows: Rows, workspace: Workspace) -> None:
     )
 
 
-def _write_page(rows: Rows, call: ReconstructCall, workspace: Workspace) -> None:
+def _write_page(rows: Rows, call: ReconstructCall, workspace: Workspace, wording: Wording) -> None:
     records: list[IterationRecord] = [record for row in rows.values() for record in row["corrections"]]
-    parts = [paragraph(ALIGNMENT_NOTE)]
+    parts = [paragraph(wording.note)]
     if any(record.metrics.get("initial_reference_to_angstrom") for record in records):
         parts.append(warning(INITIAL_NOTE))
     if any(record.halves == COUPLED for record in records):
         parts.append(warning(COUPLED_NOTE))
     if len({iteration for iteration, _ in rows}) > 1:
-        parts.append(_figure(rows, workspace))
-    head = ["iteration", "", *(title for _, title, _ in COLUMNS), "correction"]
+        parts.append(_figure(rows, workspace, wording))
+    columns = [("resolution_angstrom", wording.column, 2)]
+    columns += [column for column in COLUMNS if any(column[0] in row for row in rows.values())]
+    head = ["iteration", "", *(title for _, title, _ in columns), "correction"]
     body = [
         [
             str(iteration),
             part,
-            *(_cell(row, key, digits) for key, _, digits in COLUMNS),
+            *(_cell(row, key, digits) for key, _, digits in columns),
             "; ".join(_brief(record) for record in row["corrections"]),
         ]
         for (iteration, part), row in rows.items()
@@ -179,7 +221,7 @@ def _cell(row: dict[str, Any], key: str, digits: int) -> str:
     return "" if row.get(key) is None else f"{row[key]:.{digits}f}"
 
 
-def _figure(rows: Rows, workspace: Workspace) -> str:
+def _figure(rows: Rows, workspace: Workspace, wording: Wording) -> str:
     """Draw the progress of the refinement; return the figure as HTML."""
     # matplotlib is slow to import, and RELION waits only for the map.
     from spisonet.figures.refinement import draw_progress  # noqa: PLC0415
@@ -195,11 +237,12 @@ def _figure(rows: Rows, workspace: Workspace) -> str:
             ]
             for name in names
         }
-        for key, title in PANELS
+        for key, title in (("resolution_angstrom", wording.panel), *PANELS)
+        if any(row.get(key) is not None for row in rows.values())
     }
     path = workspace.folder / FIGURE_FILE
     save_figure(path, draw_progress(curves), vector=True)
-    return embedded_figure(path, FIGURE_CAPTION)
+    return embedded_figure(path, wording.caption)
 
 
 def _brief(record: IterationRecord) -> str:

@@ -31,7 +31,6 @@ VESICLES = 2
 LEAFLET_DISTANCE, LEAFLET_WIDTH = 38.0, 9.0  # Å
 OCCUPIED = 0.08  # of the densest voxel
 TRIALS = 30  # attempts to place a molecule
-TILT_STEP = 3.0
 BLUR_VOXELS = 2  # by which atoms are blurred
 
 
@@ -51,8 +50,10 @@ class Case:
         Signal-to-noise ratio of a projection of a half.
     defocus_micrometre : float
         0 for no CTF.
-    tilt : float
-        Largest tilt in degrees, to both sides.
+    tilt_range_degrees : tuple of float
+        First and last tilt.
+    tilt_step_degrees : float
+        Tilt increment.
     """
 
     seed: int
@@ -60,7 +61,8 @@ class Case:
     n_molecules: int = 40
     snr: float = 0.5
     defocus_micrometre: float = 0.0
-    tilt: float = 60.0
+    tilt_range_degrees: tuple[float, float] = (-60.0, 60.0)
+    tilt_step_degrees: float = 3.0
 
     @property
     def name(self) -> str:
@@ -138,7 +140,8 @@ def _reconstruct(
     wide = np.pad(truth, ((0, 0), (0, 0), (nx // 4, nx // 4)), mode="reflect")
     z, x = np.meshgrid(np.arange(nz) - nz / 2, np.arange(nx) - nx / 2, indexing="ij")
     deviation = 0.0
-    for tilt in np.radians(np.arange(-case.tilt, case.tilt + 0.01, TILT_STEP)):
+    lowest, highest = case.tilt_range_degrees
+    for tilt in np.radians(np.arange(lowest, highest + 0.01, case.tilt_step_degrees)):
         length = int(nz / np.cos(tilt) + nx * abs(np.sin(tilt)) * 0.2)
         depth, across = np.meshgrid(
             np.arange(length) - (length - 1) / 2, np.arange(nx) - nx / 2, indexing="ij"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pydantic_core import PydanticUndefined
 
+from relion_external.job_form import FORM_FILE
 from relion_external.jobs.definitions import JOBS
 from relion_external.jobs.map_metadata import last_refined_half1
 from relion_external.jobs.run import describe
@@ -89,10 +90,10 @@ def run_install_jobs(config: InstallJobsConfig) -> None:
     for job in JOBS.values():
         prepare_output_folder(folder / job.name)
         text = job_star(job, script, half1)
-        _write(folder / job.name / "job.star", text)
+        _write(folder / job.name / FORM_FILE, text)
         if job.name == config.relion31:
             _write(config.project / RELION31_FILE, text)
-    log.info("Written: %s", ", ".join(f"{folder / name / 'job.star'}" for name in JOBS))
+    log.info("Written: %s", ", ".join(f"{folder / name / FORM_FILE}" for name in JOBS))
     log.info(
         "RELION 4 and 5: Jobs > Load job.star. Fill in the empty fields; auto: from the input, or default."
     )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from relion_external.job_form import FORM_FILE, read_form
 from spisonet.errors import SpisonetError
 from spisonet.io.mrc import read_box
 from spisonet.io.run_record import JOB_FILE, read_job_record
@@ -32,6 +33,8 @@ HALF1_NAME = "{prefix}_half1_class001_unfil.mrc"
 FINAL_HALF1 = re.compile(r"^(?P<prefix>run(_ct\d+)?)_half1_class001_unfil\.mrc$")
 # Also maps of an iteration and of single classes.
 REFINED_MAP = re.compile(r"^(?P<prefix>run(_ct\d+)?(_it\d+)?)_(half[12]_)?class\d+(_unfil)?\.mrc$")
+# Reconstruct particle of RELION 4 and 5 (subtomogram averages).
+RECONSTRUCTED_HALF1, RECONSTRUCTED_MAPS = "half1.mrc", ("half1.mrc", "merged.mrc")
 NO_FILE = ("", "None")
 
 
@@ -85,8 +88,8 @@ class MapMetadata:
         """
         if self.half1 is None:
             raise SpisonetError(
-                f"No half maps were found for {given}; give half map 1, or the folder of a finished Refine3D "
-                "or PostProcess job."
+                f"No half maps were found for {given}; give half map 1, or the folder of a finished "
+                "Refine3D, PostProcess or Reconstruct particle job."
             )
         if self.half2 is None:
             raise SpisonetError(
@@ -101,7 +104,7 @@ def find_map_metadata(given: Path) -> MapMetadata:
     Parameters
     ----------
     given : Path
-        A half map, or a map or the folder of a Refine3D, PostProcess or spisonet job.
+        A half map, or a map or the folder of a Refine3D, PostProcess, Reconstruct particle or spisonet job.
 
     Raises
     ------
@@ -116,10 +119,10 @@ def find_map_metadata(given: Path) -> MapMetadata:
         return _from_fsc3d(fsc3d_record)
     if (folder / JOB_FILE).is_file() and (given.is_dir() or given.name.startswith("corrected_")):
         return _from_correction(folder)
-    if given.is_dir():
-        return _from_refinement(folder, None)
-    if REFINED_MAP.match(given.name):
-        return _from_refinement(folder, given)
+    if (folder / RECONSTRUCTED_HALF1).is_file() and (given.is_dir() or given.name in RECONSTRUCTED_MAPS):
+        return _from_reconstruction(folder)
+    if given.is_dir() or REFINED_MAP.match(given.name):
+        return _from_refinement(folder, None if given.is_dir() else given)
     half2 = second_half(given)
     return MapMetadata(half1=given if half2 else None, half2=half2)
 
@@ -154,7 +157,7 @@ def _from_refinement(folder: Path, given: Path | None) -> MapMetadata:
     if given is None:
         raise SpisonetError(
             f"{folder} contains no unfiltered half maps ({HALF1_NAME.format(prefix='run')}); "
-            "give the folder of a finished refinement, or a half map."
+            "give the folder of a finished refinement or Reconstruct particle job, or a half map."
         )
     match = REFINED_MAP.match(given.name)
     assert match is not None
@@ -176,6 +179,23 @@ def _from_refinement(folder: Path, given: Path | None) -> MapMetadata:
         particles=particles if particles.is_file() else None,
         tomograms=_path(optimiser.value("rlnTomoTomogramsFile")) if optimiser else None,
         is_of_volumes=model is not None and _number(model.value("rlnDataDimensionality")) == 3,
+    )
+
+
+def _from_reconstruction(folder: Path) -> MapMetadata:
+    """Read a job that reconstructed subtomogram averages from the particles of an optimisation set."""
+    half1, form = folder / RECONSTRUCTED_HALF1, folder / FORM_FILE
+    metadata = MapMetadata(half1=half1, half2=second_half(half1), is_of_volumes=True)
+    if not form.is_file():
+        return metadata
+    options = read_form(form)[1]
+    optimisation_set = _path(options.get("in_optimisation"))
+    star = StarFile(optimisation_set) if optimisation_set and optimisation_set.is_file() else None
+    return replace(
+        metadata,
+        symmetry=options.get("sym_name"),
+        particles=_path(star.value("rlnTomoParticlesFile") if star else options.get("in_particles")),
+        tomograms=_path(star.value("rlnTomoTomogramsFile") if star else options.get("in_tomograms")),
     )
 
 

@@ -136,7 +136,10 @@ def main(arguments: list[str] | None = None) -> None:
         "spisonet",
         SPISONET,
         "Correct anisotropic cryo-EM maps (preferred orientation), by self-supervised learning on your data.",
-        relion=(RELION, "Correct drifted poses of a refinement; install the External jobs of RELION's GUI."),
+        relion=(
+            RELION,
+            "Check refinements and correct their drifted poses; install the External jobs of RELION's GUI.",
+        ),
     )
     _run(app, [*SPISONET, *RELION], arguments)
 

@@ -13,6 +13,7 @@ from spisonet.gui.config import GuiConfig
 from spisonet.io.config import command_words
 from spisonet.learning.device_check_config import CheckConfig
 from spisonet.report.config import ReportConfig
+from spisonet.tomography.check_config import TomogramCheckConfig
 from spisonet.tomography.filters_config import DeconvConfig, MakeMaskConfig, ResizeConfig
 from spisonet.tomography.prediction_config import PredictConfig
 from spisonet.tomography.subtomogram_config import ExtractConfig, SubtomogramStarConfig
@@ -55,7 +56,7 @@ ISONET: Commands = {
     DenoiseConfig: "spisonet.commands.tomogram_training:run_denoise",
     PredictConfig: "spisonet.commands.tomogram_training:run_predict",
     ResizeConfig: "spisonet.commands.tomogram_filters:run_resize",
-    CheckConfig: CHECK,
+    TomogramCheckConfig: "spisonet.commands.tomogram_table:run_tomogram_check",
     GuiConfig: GUI,
 }
 PROGRAMS: dict[str, Commands] = {"spisonet": SPISONET, "isonet": ISONET}

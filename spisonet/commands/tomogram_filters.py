@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from spisonet.errors import SpisonetError
 from spisonet.io.atomic import prepare_output_file, prepare_output_folder
 from spisonet.io.imod import read_contours
-from spisonet.io.tomogram_table import DECONVOLVED, TomogramTable, output_names, require_files
+from spisonet.io.tomogram_table import DECONVOLVED, TomogramTable, output_names, require_files, results_table
 from spisonet.io.tomograms import open_tomogram
 from spisonet.tomography.boundary import inside_contours
 from spisonet.tomography.deconvolution import filter_tomogram, read_deconvolution
@@ -45,7 +45,9 @@ def run_deconv(config: DeconvConfig) -> None:
     SpisonetError
         If a file, a voxel size or a defocus is missing, or an output cannot be written.
     """
-    table = TomogramTable.read(config.star_file, config.output_star)
+    table = TomogramTable.read(
+        config.star_file, results_table(config.star_file, config.output_star, config.deconv_folder)
+    )
     rows = table.chosen(config.tomo_idx)
     listed = [input_file(row, config.input_column) for row in table.rows]
     inputs = require_files(rows, [listed[row.number] for row in rows])
@@ -101,7 +103,9 @@ def run_make_mask(config: MakeMaskConfig) -> None:
     SpisonetError
         If a file is missing, a mask is empty, or an output cannot be written.
     """
-    table = TomogramTable.read(config.star_file, config.output_star)
+    table = TomogramTable.read(
+        config.star_file, results_table(config.star_file, config.output_star, config.mask_folder)
+    )
     rows = table.chosen(config.tomo_idx)
     listed = [masking_input(config, row) for row in table.rows]
     inputs = require_files(rows, [listed[row.number] for row in rows])

@@ -1,22 +1,27 @@
-"""``prepare_star``: list tomograms, their halves and their tilt ranges in a STAR file."""
+"""``prepare_star`` and ``check``: list tomograms and their tilt ranges in a STAR file, and check a table."""
 
 from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING
 
+from spisonet.commands.check import run_check
 from spisonet.io.atomic import prepare_output_file, prepare_output_folder
 from spisonet.io.tomogram_table import TomogramTable
-from spisonet.tomography.table_preparation import AVERAGE_FOLDER, prepare_table, write_sum
+from spisonet.tomography.inputs import read_tomograms
+from spisonet.tomography.table_preparation import AVERAGE_FOLDER, plan_table, write_sum
+from spisonet.tomography.wedge_check import check_wedge, log_verdict, require_agreement
 
 if TYPE_CHECKING:
+    from spisonet.tomography.check_config import TomogramCheckConfig
     from spisonet.tomography.table_config import PrepareStarConfig
+    from spisonet.tomography.table_preparation import PlannedTomogram, TablePlan
 
 log = logging.getLogger("spisonet")
 
 
 def run_prepare_star(config: PrepareStarConfig) -> None:
-    """List the tomograms of some folders in a STAR file.
+    """List the tomograms of some folders in a STAR file, and print what was found, assumed and left out.
 
     Raises
     ------
@@ -24,12 +29,63 @@ def run_prepare_star(config: PrepareStarConfig) -> None:
         If a folder contains no tomograms, halves do not match, a tilt range is invalid, or a file cannot be
         written.
     """
-    prepared = prepare_table(config)
+    plan = plan_table(config)
+    _print_plan(plan)
+    if config.dry_run:
+        log.info("%s was not written (--dry_run).", config.output_star)
+        return
     prepare_output_file(config.output_star)
-    if prepared.sums:
+    if plan.sums:
         prepare_output_folder(config.output_star.parent / AVERAGE_FOLDER)
-    for paths in prepared.sums:
-        write_sum(paths, prepared.voxel_size_angstrom)
+    for paths in plan.sums:
+        write_sum(paths, plan.voxel_size_angstrom)
         log.info("Wrote %s", paths.full)
-    TomogramTable.new(config.output_star, prepared.rows).write()
-    log.info("Wrote %s: %d tomograms.", config.output_star, len(prepared.rows))
+    TomogramTable.new(config.output_star, plan.rows).write()
+    log.info("Wrote %s: %d tomograms.", config.output_star, len(plan.rows))
+
+
+def run_tomogram_check(config: TomogramCheckConfig) -> None:
+    """Measure the missing wedges of the tomograms of a table; without a table, check the devices.
+
+    Raises
+    ------
+    SpisonetError
+        If a tomogram cannot be read, or its power spectrum contradicts the table.
+    """
+    if config.star_file is None:
+        run_check(config)
+        return
+    rows = TomogramTable.read(config.star_file).chosen(config.tomo_idx)
+    checks = []
+    for row in rows:
+        (tomogram,) = read_tomograms([row], row.halves is not None, [None], with_masks=False)
+        checks.append(check_wedge(tomogram))
+        log_verdict(checks[-1])
+    require_agreement(checks)
+
+
+def _print_plan(plan: TablePlan) -> None:
+    for tomogram in plan.tomograms:
+        log.info("%s", _description(tomogram))
+    for sentence in plan.assumptions:
+        log.warning("Assumed: %s", sentence)
+    for item in plan.left_out:
+        log.info("Left out: %s (%s)", item.path, item.reason)
+
+
+def _description(tomogram: PlannedTomogram) -> str:
+    """Describe a tomogram by its files, size and tilt range."""
+    paths, tilts = tomogram.paths, tomogram.tilts
+    z, y, x = tomogram.shape
+    files = {
+        "full": paths.full,
+        "even": paths.even,
+        "odd": paths.odd,
+        "mask": tomogram.mask,
+        f"{tomogram.n_coordinates} subvolume centres in": tomogram.coordinates,
+    }
+    listed = ", ".join(f"{kind} {path}" for kind, path in files.items() if path is not None)
+    return (
+        f"{tomogram.name}: {listed}; {x} x {y} x {z} voxels of {tomogram.voxel_size_angstrom:g} Å; "
+        f"tilts {tilts.lowest_degrees:g} to {tilts.highest_degrees:g}° ({tilts.origin})"
+    )

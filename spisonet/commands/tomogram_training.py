@@ -22,7 +22,7 @@ from spisonet.io.run_record import (
     recorded,
     require_same_run,
 )
-from spisonet.io.tomogram_table import TomogramTable
+from spisonet.io.tomogram_table import TomogramTable, results_table
 from spisonet.io.tomograms import open_tomogram
 from spisonet.learning.checkpoint import load_network, save_network
 from spisonet.learning.devices import choose_devices, describe_device, use_cpu_threads
@@ -58,6 +58,7 @@ from spisonet.tomography.refine import (
     read_training_inputs,
 )
 from spisonet.tomography.shared_config import TomogramNetworkConfig
+from spisonet.tomography.wedge_check import log_verdict
 
 if TYPE_CHECKING:
     from spisonet.learning.memory import Memory
@@ -111,7 +112,9 @@ def run_predict(config: PredictConfig) -> None:
     path = find_network(config.model)
     network, record = load_network(path)
     metadata, digest = NetworkMetadata.from_record(path, record), file_digest(path)
-    table = TomogramTable.read(config.star_file, config.output_star)
+    table = TomogramTable.read(
+        config.star_file, results_table(config.star_file, config.output_star, config.output_dir)
+    )
     tasks = prediction_tasks(config, table, path, metadata)
     if config.resume:
         require_same_run(config, config.output_dir)
@@ -129,12 +132,13 @@ def run_predict(config: PredictConfig) -> None:
     with recorded(config, config.output_dir, network=digest) as result:
         log.info("Network: %s (%s, base width %d)", path, metadata.method, network.filter_base)
         log.info("Device: %s", ", ".join(describe_device(device) for device in devices))
-        done, failures = _predict_all(config, table, tasks, workers, metadata)
+        done, failures, wedges = _predict_all(config, table, tasks, workers, metadata)
         summary = PredictionSummary(
             metadata.method,
             {task.row.shown: str(task.output) for task in done},
             failures,
             [str(device) for device in devices],
+            wedges,
         )
         result.update(asdict(summary))
         figures = {task.row.shown: _figure_path(config, task) for task in done}
@@ -159,11 +163,18 @@ def _predict_all(
     tasks: list[PredictionTask],
     workers: list[PredictionWorker],
     metadata: NetworkMetadata,
-) -> tuple[list[PredictionTask], dict[str, str]]:
-    """Predict what does not exist yet; return the completed tasks, and error messages by tomogram."""
+) -> tuple[list[PredictionTask], dict[str, str], dict[str, dict[str, object]]]:
+    """Predict what does not exist yet.
+
+    Returns
+    -------
+    tuple
+        The completed tasks; error messages, and records of the missing wedges, by tomogram.
+    """
     done = [task for task in tasks if task.output.is_file()]
     remaining = [task for task in tasks if not task.output.is_file()]
     failures: dict[str, str] = {}
+    wedges: dict[str, dict[str, object]] = {}
 
     def report_done() -> None:
         n_done = len(done) + len(failures)
@@ -180,17 +191,19 @@ def _predict_all(
             log.error("%s FAILED: %s", name, result)
         else:
             done.append(task)
+            log_verdict(result.wedge)
+            wedges[name] = result.wedge.as_record()
             log.info("%s: %.0f s -> %s", name, result.seconds, task.output)
             note_output(table, task, metadata)  # after each tomogram, in case a later one fails
             _draw_comparison(config, task, result)
         report_done()
-    return done, failures
+    return done, failures, wedges
 
 
 def _draw_comparison(config: PredictConfig, task: PredictionTask, result: PredictionResult) -> None:
     path, corrected = _figure_path(config, task), open_tomogram(task.output)
     try:
-        save_figure(path, draw_tomogram_comparison(result.inputs, corrected, result.tilt_range_degrees))
+        save_figure(path, draw_tomogram_comparison(result.inputs, corrected, result.wedge))
     except SpisonetError as error:
         log.warning("%s: the figure is skipped: %s", task.row.shown, error)
 
@@ -202,15 +215,16 @@ def _figure_path(config: PredictConfig, task: PredictionTask) -> Path:
 def _predict_after_training(config: TomogramTrainingConfig) -> None:
     if not is_main_process():
         return
-    table = TomogramTable.read(config.star_file, config.output_star)
-    folder = _output_folder(config, table)
+    folder = _output_folder(config, TomogramTable.read(config.star_file))
     with continued(config, folder):
-        _predict_training_tomograms(config, table, folder)
+        _predict_training_tomograms(config, folder)
 
 
-def _predict_training_tomograms(config: TomogramTrainingConfig, table: TomogramTable, folder: Path) -> None:
+def _predict_training_tomograms(config: TomogramTrainingConfig, folder: Path) -> None:
+    results = results_table(config.star_file, config.output_star, folder)
+    table = TomogramTable.read(config.star_file, results)
     if not config.with_predict or table.lists_subtomograms or started_by_torchrun():
-        if config.output_star is not None:
+        if results is not None:
             table.write()
         log.info("To correct tomograms: isonet.py predict TOMOGRAMS.star %s", folder / NETWORK_FILE)
         return
@@ -219,7 +233,7 @@ def _predict_training_tomograms(config: TomogramTrainingConfig, table: TomogramT
     network, record = folder / NETWORK_FILE, folder / PREDICTION_FOLDER / JOB_FILE
     prediction = PredictConfig(
         star_file=config.star_file,
-        output_star=config.output_star,
+        output_star=results,
         model=network,
         output_dir=folder / PREDICTION_FOLDER,
         **options,
@@ -283,6 +297,7 @@ def _train(config: TomogramTrainingConfig, memory: Memory, processes: ProcessGro
             epoch_losses=trainer.epoch_losses,
             network=NETWORK_FILE,
             previews=sorted(path.name for path in folder.glob("preview_*.png")),
+            wedges={wedge.name: wedge.as_record() for wedge in inputs.wedges},
         )
         result.update(asdict(summary))
         write_training_report(folder, config, summary)

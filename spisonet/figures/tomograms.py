@@ -17,18 +17,22 @@ from spisonet.figures.style import (
 from spisonet.fourier.grids import rfft3
 from spisonet.geometry.tilts import slice_directions
 from spisonet.tomography.chunks import central_crop
+from spisonet.tomography.wedge_check import FILLED, WRONG_AXIS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
     from spisonet.io.tomograms import TomogramFile
+    from spisonet.tomography.wedge_check import WedgeCheck
 
 MAX_SLICE_VOXELS = 400  # along an edge
 SPECTRUM_VOXELS = 192  # along an edge of the central part
 N_AVERAGED_PLANES = 3
 CONTRAST_PERCENTILES = (0.5, 99.5)  # noisier than maps of particles, which have fewer bright voxels
 LOW_KY = 0.05  # of the sampling frequency
+MEASURED_LINE = "r:"
+SPECTRUM_TITLES = {WRONG_AXIS: "another tilt axis", FILLED: "wedge not measurable"}
 
 
 def middle_slices(tomograms: tuple[TomogramFile, ...]) -> list[NDArray[np.float32]]:
@@ -63,7 +67,7 @@ def power_by_x_and_z(tomograms: tuple[TomogramFile, ...]) -> NDArray[np.float32]
 def draw_tomogram_comparison(
     before: tuple[TomogramFile, ...],
     after: TomogramFile,
-    tilt_range_degrees: tuple[float, float],
+    wedge: WedgeCheck,
 ) -> Figure:
     """Draw slices and power spectra of a tomogram before and after its correction, and its tilt range.
 
@@ -73,8 +77,8 @@ def draw_tomogram_comparison(
         Input tomogram, or its even and odd halves.
     after : TomogramFile
         Corrected tomogram.
-    tilt_range_degrees : tuple of float
-        Smallest and largest tilt angle.
+    wedge : WedgeCheck
+        Tilt range of the table, and the measured one.
     """
     figure = Figure(figsize=(11, 11), layout="constrained")
     axes = figure.subplots(3, 3)
@@ -86,9 +90,11 @@ def draw_tomogram_comparison(
         panel.imshow(
             spectrum, cmap=SPECTRUM_COLOURS, vmin=low, vmax=high, origin="lower", extent=(-1, 1, -1, 1)
         )
-        _draw_wedge_lines(panel, tilt_range_degrees)
+        _draw_wedge_lines(panel, wedge.assumed_range_degrees, "w--")
+        if wedge.measured_range_degrees is not None:
+            _draw_wedge_lines(panel, wedge.measured_range_degrees, MEASURED_LINE)
         panel.set_title(f"power over kx and kz, {title}", fontsize=TITLE_SIZE)
-    draw_wedge(axes[2][2], tilt_range_degrees)
+    draw_wedge(axes[2][2], wedge)
     figure.suptitle(after.path.name, fontsize=11)
     return figure
 
@@ -108,17 +114,23 @@ def draw_preview(data: NDArray[np.float32], prediction: NDArray[np.float32], tit
     return figure
 
 
-def draw_wedge(axis: Axes, tilt_range_degrees: tuple[float, float]) -> None:
-    """Draw the measured part of the plane perpendicular to the tilt axis."""
+def draw_wedge(axis: Axes, wedge: WedgeCheck) -> None:
+    """Draw the tilt ranges of the table and of the power spectrum in the plane perpendicular to the axis."""
+    tilt_range_degrees, measured = wedge.assumed_range_degrees, wedge.measured_range_degrees
     for offset in (0, 180):
         x, z = slice_directions(np.linspace(*tilt_range_degrees, 50) + offset).T
         axis.fill(np.r_[0, x], np.r_[0, z], color="C0", alpha=0.5)
     circle = np.linspace(0, 2 * np.pi, 200)
     axis.plot(np.cos(circle), np.sin(circle), "k-", lw=0.7)
     axis.set_aspect("equal")
-    axis.set_title(
-        f"measured: tilts {tilt_range_degrees[0]:g} to {tilt_range_degrees[1]:g}°", fontsize=TITLE_SIZE
-    )
+    table = "assumed, no tilt file found" if wedge.range_is_default else "table"
+    title = f"tilts about y, {table}: {tilt_range_degrees[0]:g} to {tilt_range_degrees[1]:g}°"
+    if measured is None:
+        title += f"\nspectrum: {SPECTRUM_TITLES[wedge.result]}"
+    else:
+        title += f"\nspectrum: {measured[0]:.0f} to {measured[1]:.0f}°"
+        _draw_wedge_lines(axis, measured, MEASURED_LINE)
+    axis.set_title(title, fontsize=TITLE_SIZE)
     axis.set_xlabel("kx / Nyquist", fontsize=SMALL_LABEL_SIZE)
     axis.set_ylabel("kz / Nyquist", fontsize=SMALL_LABEL_SIZE)
     axis.tick_params(labelsize=SMALL_TICK_SIZE)
@@ -133,10 +145,10 @@ def _draw_slices(
         draw_slice(panel, image, plane, title, extent, (float(low), float(high)))
 
 
-def _draw_wedge_lines(axis: Axes, tilt_range_degrees: tuple[float, float]) -> None:
+def _draw_wedge_lines(axis: Axes, tilt_range_degrees: tuple[float, float], line: str) -> None:
     for end in slice_directions(tilt_range_degrees):
         x, z = end / np.abs(end).max()
-        axis.plot([-x, x], [-z, z], "w--", lw=0.8)
+        axis.plot([-x, x], [-z, z], line, lw=0.8)
     axis.set_xlim(-1, 1)
     axis.set_ylim(-1, 1)
     axis.set_xlabel("kx / Nyquist", fontsize=SMALL_LABEL_SIZE)

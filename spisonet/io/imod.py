@@ -51,13 +51,16 @@ def read_contours(path: Path) -> list[NDArray[np.float32]]:
         except struct.error as error:
             raise SpisonetError(f"{path} is a damaged IMOD model.") from error
     try:
-        points = np.array(
-            [line.split() for line in content.decode().splitlines() if line.strip()], dtype=np.float32
-        )
+        lines = content.decode("utf-8-sig").replace(",", " ").splitlines()
+        rows = [line.split() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+        points = np.array(rows, dtype=np.float32)
     except (UnicodeDecodeError, ValueError) as error:
         raise SpisonetError(f"{path} is neither an IMOD model nor a text file of points.") from error
     if points.ndim != 2 or points.shape[1] not in (3, 4, 5):
-        raise SpisonetError(f"{path} must contain contour, x, y and z in each line.")
+        raise SpisonetError(
+            f"{path} must contain x, y and z in each line, with or without the numbers of object and contour "
+            "before them."
+        )
     if not np.isfinite(points).all():
         raise SpisonetError(f"{path} contains an invalid number.")
     numbers = points[:, :-3]  # of object and contour

@@ -134,7 +134,7 @@ def _read_mrc(path: Path, apix: float | None) -> Volume:
         nstart = (x, y, z)
     return Volume(
         data=data,
-        voxel_size_angstrom=file.voxel_size_angstrom if apix is None else apix,
+        voxel_size_angstrom=file.cubic_voxel_size_angstrom() if apix is None else apix,
         origin_angstrom=file.origin_angstrom,
         nstart=nstart,
         labels=file.labels,

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import logging
 import math
+import shutil
+import tempfile
+import threading
 import warnings
 import zlib
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import mrcfile
@@ -19,16 +25,27 @@ from mrcfile.utils import data_dtype_from_header
 from spisonet.errors import SpisonetError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
+log = logging.getLogger("spisonet")
+
+OPENERS: dict[str, Any] = {"gzip": gzip.open, "bzip2": bz2.open}
 # Raised by mrcfile, gzip and bz2 if a header or a compressed stream is damaged.
 UNREADABLE = (ValueError, OSError, RuntimeError, EOFError, MemoryError, OverflowError, zlib.error)
 HEADER_BYTES = 1024
 READ_BYTES = 2**23  # read at once
 RELATIVE_VOXEL_SIZE_TOLERANCE = 1e-3
 X_Y_Z = (1, 2, 3)
+BYTE_MODE = 0
+UNSUPPORTED_MODES = {
+    3: "complex integers (mode 3, a Fourier transform)",
+    16: "colours (mode 16)",
+    101: "values of 4 bits (mode 101 of SerialEM, usual for movie frames)",
+}
+# IMOD's additions to the header, in ``extra2``: a stamp, and flags about bytes.
+IMOD_STAMP, IMOD_STAMP_OFFSET, IMOD_FLAGS_OFFSET = 1146047817, 40, 44
+SIGNED_BYTES, PACKED_4_BITS = 1, 16
+FIRST_UNSIGNED = 128  # byte that a signed one cannot hold
 VOLUME_STACKS = range(401, 631)  # space groups of stacks of volumes
 
 
@@ -73,13 +90,22 @@ class MrcFile:
     labels: tuple[str, ...]
 
     @property
+    def n_bytes(self) -> int:
+        """Size of the file, decompressed, up to the end of the densities."""
+        return self.data_offset + math.prod(self.shape) * self.dtype.itemsize
+
+    @property
     def is_in_order(self) -> bool:
         """Whether sections, rows and columns are z, y and x."""
         return self.axes == X_Y_Z
 
-    @property
-    def voxel_size_angstrom(self) -> float:
-        """Edge of a cubic voxel in Å.
+    def cubic_voxel_size_angstrom(self, remedy: str = "give it with --apix") -> float:
+        """Return the edge of a cubic voxel in Å.
+
+        Parameters
+        ----------
+        remedy : str
+            What to do without a valid voxel size, as the end of a sentence.
 
         Raises
         ------
@@ -88,11 +114,13 @@ class MrcFile:
         """
         x, y, z = self.voxel_size_xyz
         if not all(np.isfinite((x, y, z))) or min(x, y, z) <= 0:
-            raise SpisonetError(f"{self.path} has no voxel size in its header; give it with --apix.")
+            raise SpisonetError(
+                f"{self.path} has no voxel size in its header; {remedy}.", code="no_voxel_size"
+            )
         if max(x, y, z) - min(x, y, z) > RELATIVE_VOXEL_SIZE_TOLERANCE * x:
             raise SpisonetError(
-                f"{self.path} has voxels that are not cubic ({x:g} x {y:g} x {z:g} Å); resample it or give "
-                "--apix."
+                f"{self.path} has voxels that are not cubic ({x:g} x {y:g} x {z:g} Å); resample it, or if "
+                f"the header is wrong {remedy}."
             )
         return x
 
@@ -123,19 +151,21 @@ class MrcFile:
         try:
             region = np.empty((n_sections, n_rows, n_columns), dtype=np.float32)
             runs = region.reshape(n_runs, run_length, n_columns)
-            with self._open() as file:
+            is_whole = region.size == math.prod(self.shape)
+            with self._open(random_access=not is_whole) as file:
                 for index, run in enumerate(runs):
                     self._read_rows(file, (first[0] + index) * self.shape[1] + first[1], first[2], run)
         except UNREADABLE as error:
             raise _unreadable(self.path, error) from error
         return region
 
-    def _open(self) -> Any:
-        if self.compression == "gzip":
-            return gzip.open(self.path)
-        if self.compression == "bzip2":
-            return bz2.open(self.path)
-        return self.path.open("rb", buffering=0)
+    def _open(self, random_access: bool) -> Any:
+        if self.compression is None:
+            return self.path.open("rb", buffering=0)
+        if not random_access:
+            return OPENERS[self.compression](self.path)
+        # A compressed stream can only be read from its beginning; regions are read from a copy.
+        return _decompressed_copy(self).open("rb", buffering=0)
 
     def _read_rows(self, file: Any, first_row: int, first_column: int, rows: NDArray[np.float32]) -> None:
         """Read consecutive rows into an array ``(n_rows, n_columns)``."""
@@ -161,13 +191,56 @@ class MrcFile:
             view = view[n_bytes:]
 
 
-def open_mrc(path: Path) -> MrcFile:
-    """Read and check the header of an MRC file.
+@dataclass(frozen=True)
+class _Copies:
+    """Decompressed copies of files, in a folder that is removed when the program ends."""
+
+    folder: tempfile.TemporaryDirectory[str]
+    paths: dict[tuple[Path, int, int], Path]
+    lock: threading.Lock
+
+
+@cache
+def _copies() -> _Copies:
+    return _Copies(tempfile.TemporaryDirectory(prefix="spisonet-"), {}, threading.Lock())
+
+
+def _decompressed_copy(file: MrcFile) -> Path:
+    """Decompress a file once, block by block, into the folder for temporary files (``TMPDIR``).
 
     Raises
     ------
     SpisonetError
-        If the file is missing, damaged or truncated, contains complex numbers or is a stack of volumes.
+        If there is no room for it.
+    """
+    copies, status = _copies(), file.path.stat()
+    key = file.path.resolve(), status.st_mtime_ns, status.st_size
+    with copies.lock:
+        if key not in copies.paths:
+            folder, n_bytes = Path(copies.folder.name), file.n_bytes
+            if shutil.disk_usage(folder).free < n_bytes:
+                raise SpisonetError(
+                    f"{file.path} is compressed, and {folder.parent} has no room for a copy of "
+                    f"{n_bytes / 1e9:.1f} GB; decompress it, or set TMPDIR to another folder."
+                )
+            copy = folder / f"{len(copies.paths)}.mrc"
+            with OPENERS[str(file.compression)](file.path) as packed, copy.open("wb") as unpacked:
+                shutil.copyfileobj(packed, unpacked, READ_BYTES)
+            copies.paths[key] = copy
+        return copies.paths[key]
+
+
+def open_mrc(path: Path) -> MrcFile:
+    """Read and check the header of an MRC file.
+
+    Bytes (mode 0) are signed or unsigned by IMOD's stamp and flag, or else by the minimum and maximum in the
+    header, as IMOD reads them. Without the stamp, a warning is logged if the maximum is beyond signed bytes.
+
+    Raises
+    ------
+    SpisonetError
+        If the file is missing, damaged or truncated, is a stack of volumes, or contains complex numbers or
+        values of an unsupported kind.
     """
     if not path.is_file():
         raise SpisonetError(f"{path} does not exist.", code="file_not_found")
@@ -184,27 +257,82 @@ def open_mrc(path: Path) -> MrcFile:
         raise SpisonetError(f"{path} is a stack of volumes, not a 3D map.")
     if min(file.shape) < 1 or file.data_offset < HEADER_BYTES:
         raise SpisonetError(f"{path} is not a readable MRC file: its header is damaged.")
-    n_bytes = file.data_offset + math.prod(file.shape) * file.dtype.itemsize
-    if file.compression is None and path.stat().st_size < n_bytes:
-        raise SpisonetError(f"{path} is not a readable MRC file: it is truncated.")
+    if file.compression is None and path.stat().st_size < file.n_bytes:
+        extended = file.data_offset - HEADER_BYTES
+        reason = "it is truncated"
+        if extended and path.stat().st_size == file.n_bytes - extended:
+            reason = f"its header announces an extended header of {extended} bytes, which is not in the file"
+        raise SpisonetError(f"{path} is not a readable MRC file: {reason}.")
     return file
 
 
 def _read_header(path: Path, mrc: Any) -> MrcFile:
     header = mrc.header
+    shape = int(header.nz), int(header.ny), int(header.nx)
+    x, y, z = float(mrc.voxel_size.x), float(mrc.voxel_size.y), float(mrc.voxel_size.z)
+    is_stack = int(header.ispg) == 0 and int(header.mz) == 1
+    if is_stack and shape[0] > 1 and len(set(shape)) == 1:
+        # Some programs write maps with the header of a stack of images.
+        _warn_once(
+            f"{path} has the header of a stack of images (ispg 0, mz 1) but is cubic: it is read as a map."
+        )
+        is_stack, z = False, x if math.isclose(z, shape[0] * x, rel_tol=RELATIVE_VOXEL_SIZE_TOLERANCE) else z
     return MrcFile(
         path=path,
-        shape=(int(header.nz), int(header.ny), int(header.nx)),
-        dtype=np.dtype(data_dtype_from_header(header)),
+        shape=shape,
+        dtype=_data_type(path, header),
         data_offset=HEADER_BYTES + int(header.nsymbt),
         compression=_compression(mrc),
         axes=_axes(header),
-        is_stack=int(header.ispg) == 0 and int(header.mz) == 1,
-        voxel_size_xyz=(float(mrc.voxel_size.x), float(mrc.voxel_size.y), float(mrc.voxel_size.z)),
+        is_stack=is_stack,
+        voxel_size_xyz=(x, y, z),
         nstart=(int(header.nxstart), int(header.nystart), int(header.nzstart)),
         origin_angstrom=(float(header.origin.x), float(header.origin.y), float(header.origin.z)),
         labels=tuple(text for label in mrc.get_labels() if (text := label.strip())),
     )
+
+
+def _data_type(path: Path, header: Any) -> np.dtype[Any]:
+    """Return the data type on disk, with IMOD's rules for bytes.
+
+    References
+    ----------
+    IMOD's manual, "MRC file format" (``imodStamp``, ``imodFlags``, ``READ_MODE0_SIGNED``).
+    """
+    mode = int(header.mode)
+    extra = header.extra2.tobytes()
+    stamp, flags = (
+        int(np.frombuffer(extra, header.mode.dtype, 1, offset)[0])
+        for offset in (IMOD_STAMP_OFFSET, IMOD_FLAGS_OFFSET)
+    )
+    has_stamp = stamp == IMOD_STAMP
+    kind = UNSUPPORTED_MODES.get(mode)
+    if mode == BYTE_MODE and has_stamp and flags & PACKED_4_BITS:
+        kind = "values of 4 bits (packed by IMOD)"
+    if kind is not None:
+        raise SpisonetError(
+            f"{path} contains {kind}, not a map of real numbers; convert it, for example by IMOD's newstack "
+            "-mode 2."
+        )
+    if mode != BYTE_MODE:
+        return cast("np.dtype[Any]", data_dtype_from_header(header))
+    if has_stamp:
+        return np.dtype(np.int8 if flags & SIGNED_BYTES else np.uint8)
+    low, high = float(header.dmin), float(header.dmax)
+    if low < 0:
+        is_signed = high < FIRST_UNSIGNED or -low > high - FIRST_UNSIGNED
+        return np.dtype(np.int8 if is_signed else np.uint8)
+    if high >= FIRST_UNSIGNED:
+        _warn_once(
+            f"{path} contains bytes that are read as unsigned, since its header gives a range of {low:g} to "
+            f"{high:g}; the MRC standard has signed bytes."
+        )
+    return np.dtype(np.uint8)
+
+
+@cache
+def _warn_once(sentence: str) -> None:
+    log.warning("%s", sentence)
 
 
 def _compression(mrc: Any) -> str | None:

@@ -55,6 +55,8 @@ class ParticleOrientations:
         Edge of the images in pixels; None if unknown or not equal for all.
     random_subset : ndarray or None
         ``(n,)`` half set of each particle, 1 or 2; None if unknown.
+    class_number : ndarray or None
+        ``(n,)`` class of each particle, from 1; None if unknown.
     is_subtomogram : bool
         Whether the particles are subtomograms, volumes or tilt series of one particle each. Their
         sampling depends on the tilts, and `rotations` lead to the frame of the tomogram.
@@ -68,6 +70,7 @@ class ParticleOrientations:
     pixel_size_angstrom: float | None = None
     box: int | None = None
     random_subset: NDArray[np.int64] | None = None
+    class_number: NDArray[np.int64] | None = None
     is_subtomogram: bool = False
     tomograms: NDArray[np.str_] | None = None
     visible_tilts: list[NDArray[np.bool_]] | None = None
@@ -107,15 +110,17 @@ def _read_relion(path: Path) -> ParticleOrientations:
         # In RELION the particle matrix leads to the box, the subtomogram matrix from the box to the tomogram.
         angles = (numbers(path, particles, column) for column in SUBTOMOGRAM_ANGLES)
         matrices = relion_rotation_matrices(*angles) @ matrices
-    subset = None
-    if "rlnRandomSubset" in particles:
-        subset = numbers(path, particles, "rlnRandomSubset").astype(np.int64)
+    subset, class_number = (
+        numbers(path, particles, column).astype(np.int64) if column in particles else None
+        for column in ("rlnRandomSubset", "rlnClassNumber")
+    )
     box = _common(numbers(path, optics, "rlnImageSize")) if "rlnImageSize" in optics else None
     return ParticleOrientations(
         rotations=matrices,
         pixel_size_angstrom=_common(relion_pixel_sizes(path, particles, optics)),
         box=None if box is None else round(box),
         random_subset=subset,
+        class_number=class_number,
         is_subtomogram=_are_volumes(path, optics) or not SUBTOMOGRAM_COLUMNS.isdisjoint(particles.columns),
         tomograms=_tomograms(particles),
         visible_tilts=_visible_tilts(path, particles),

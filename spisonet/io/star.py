@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from spisonet.errors import SpisonetError
@@ -14,7 +15,139 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-VALUE = re.compile(r"""'[^']*'(?!\S)|"[^"]*"(?!\S)|\S+""")
+# A closing quote is followed by a blank, as RELION reads it: quotes and # inside of a value are part of it.
+VALUE = re.compile(r"""'(?:[^']|'(?=\S))*'(?!\S)|"(?:[^"]|"(?=\S))*"(?!\S)|\S+""")
+QUOTED_BEGINNINGS = ("'", '"', "#", "_", "$", "[", ";", "data_", "loop_")
+
+
+@dataclass(frozen=True)
+class StarBlock:
+    """A block of a STAR file, with all values as text.
+
+    Attributes
+    ----------
+    labels : list of str
+        Names of the columns or of the single values, without the underscore.
+    rows : list of list of str
+        Values of each row; one row in a block of single values.
+    is_loop : bool
+        Whether the block is a table.
+    """
+
+    labels: list[str]
+    rows: list[list[str]]
+    is_loop: bool
+
+
+def read_blocks(path: Path) -> dict[str, StarBlock]:
+    """Read all blocks of a STAR file, with every value as the text between its quotes.
+
+    It is meant for tables that are written back; `StarFile` is faster for those of particles.
+
+    Raises
+    ------
+    SpisonetError
+        If the file is missing or not a STAR file, or a line is faulty, which is named.
+    """
+    if not path.is_file():
+        raise SpisonetError(f"{path} does not exist.", code="file_not_found")
+    content = path.read_bytes().decode("utf-8-sig", errors="surrogateescape")
+    blocks: dict[str, StarBlock] = {}
+    block: StarBlock | None = None
+    name = ""
+    for number, line in enumerate(content.splitlines(), start=1):
+        words = line.split(None, 1)
+        first = words[0] if words else ""
+        if not first or first.startswith("#"):
+            continue
+        if first.startswith("data_"):
+            name, block = first.removeprefix("data_"), None
+            if name in blocks:
+                raise SpisonetError(f"{path} has two blocks data_{name} (line {number}); rename one of them.")
+        elif first == "loop_":
+            block = blocks[name] = StarBlock([], [], True)
+        elif first.startswith("_"):
+            if block is None:
+                block = blocks[name] = StarBlock([], [[]], False)
+            _add_label(path, number, block, line)
+        elif block is None or not block.is_loop or not block.labels:
+            raise SpisonetError(f"{path} is not a readable STAR file: line {number} is in no table.")
+        else:
+            block.rows.append(_values_of_row(path, number, block, line))
+    if not blocks:
+        raise SpisonetError(f"{path} is not a readable STAR file: it has no blocks.")
+    return blocks
+
+
+def write_blocks(path: Path, blocks: Mapping[str, StarBlock], comments: Sequence[str] = ()) -> None:
+    """Write a STAR file atomically; values with blanks, and empty ones, are quoted as by RELION.
+
+    Raises
+    ------
+    SpisonetError
+        If a value cannot be quoted, or the file cannot be written.
+    """
+    lines = [*comments, ""]
+    for name, block in blocks.items():
+        lines += [f"data_{name}", ""]
+        if block.is_loop:
+            lines += ["loop_", *(f"_{label} #{number}" for number, label in enumerate(block.labels, start=1))]
+            lines += ["\t".join(map(_quoted, row)) for row in block.rows]
+        else:
+            lines += [
+                f"_{label}\t{_quoted(value)}"
+                for label, value in zip(block.labels, block.rows[0], strict=True)
+            ]
+        lines += ["", ""]
+    with atomic_path(path) as temporary:
+        temporary.write_bytes("\n".join(lines).encode("utf-8", errors="surrogateescape"))
+
+
+def _add_label(path: Path, number: int, block: StarBlock, line: str) -> None:
+    words = VALUE.findall(line.partition(" #")[0] if block.is_loop else line)
+    label = words[0].removeprefix("_")
+    if label in block.labels:
+        raise SpisonetError(f"{path} has two columns _{label} (line {number}); remove one of them.")
+    if block.is_loop and block.rows:
+        raise SpisonetError(f"{path} has the column _{label} below the rows of its table (line {number}).")
+    if not block.is_loop:
+        if len(words) < 2:
+            raise SpisonetError(
+                f'{path} gives no value to _{label} (line {number}); write "" for an empty one.'
+            )
+        block.rows[0].append(_unquoted(words[1]))
+    block.labels.append(label)
+
+
+def _values_of_row(path: Path, number: int, block: StarBlock, line: str) -> list[str]:
+    words = VALUE.findall(line)
+    comment = next((i for i, word in enumerate(words) if word.startswith("#")), len(words))
+    values = [_unquoted(word) for word in words[:comment]]
+    if len(values) != len(block.labels):
+        raise SpisonetError(
+            f"{path} has {len(values)} values for {len(block.labels)} columns in line {number}; quote values "
+            'that are empty ("") or contain blanks ("two words").'
+        )
+    return values
+
+
+def _unquoted(word: str) -> str:
+    return word[1:-1] if len(word) > 1 and word[0] == word[-1] and word[0] in "'\"" else word
+
+
+def _quoted(value: str) -> str:
+    """Quote a value where RELION requires it."""
+    if (
+        value
+        and not value.startswith(QUOTED_BEGINNINGS)
+        and len(value.split()) == 1
+        and value == value.strip()
+    ):
+        return value
+    quote = next((quote for quote in "\"'" if VALUE.fullmatch(f"{quote}{value}{quote}")), None)
+    if quote is None or "\n" in value or "\r" in value:
+        raise SpisonetError(f"{value} contains a line break or both kinds of quotes; rename the file.")
+    return f"{quote}{value}{quote}"
 
 
 class StarFile:
@@ -43,11 +176,14 @@ class StarFile:
         try:
             blocks = starfile.read(path, always_dict=True, parse_as_string=list(text_columns))
         except Exception as error:  # a broken file can raise any exception in the parser
+            read_blocks(path)  # names the line at fault
             raise SpisonetError(f"{path} is not a readable STAR file.") from error
         # A block without a loop, such as data_general, is a dictionary.
         self.tables: dict[str, pd.DataFrame] = {
             name: block for name, block in blocks.items() if isinstance(block, pd.DataFrame)
         }
+        if any(len(table) and table.iloc[:, -1].isna().any() for table in self.tables.values()):
+            read_blocks(path)  # refuses a row with too few values
         self.values: dict[str, dict[str, Any]] = {
             name: block for name, block in blocks.items() if isinstance(block, dict)
         }

@@ -1,15 +1,16 @@
-"""Tilt ranges from the tilt files of SerialEM, IMOD, RELION and Warp."""
+"""Tilt ranges from the tilt files of SerialEM, IMOD, AreTomo, RELION and Warp."""
 
 from __future__ import annotations
 
 import logging
 import math
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spisonet.errors import SpisonetError
+from spisonet.io.series_names import series_names
 from spisonet.io.star import StarFile
-from spisonet.io.tomograms import stem_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -17,33 +18,75 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("spisonet")
 
-TILT_SUFFIXES = (".tlt", ".rawtlt", ".mdoc", ".mrc.mdoc", ".st.mdoc", ".tomostar", ".star")
-# Refined angles take precedence over nominal ones.
-TILT_COLUMNS = ("rlnTomoYTilt", "rlnTomoNominalStageTiltAngle", "wrpAngleTilt", "rlnTomoTiltAngle")
-MDOC_TILT = re.compile(r"^\s*TiltAngle\s*=\s*([-+.\deE]+)", re.MULTILINE)
-MAX_TILT, DEFAULT_TILT_RANGE = 90.0, (-60.0, 60.0)  # degrees
-# Endings that programs append to the name of a tilt series: halves, "rec", binning, voxel size.
-ENDINGS = re.compile(
-    r"(_(even|odd|evn|half[12]|vol|rec|full|ali|aligned|corrected|deconv|bin\d+|[\d.]+apx))+$",
-    re.IGNORECASE,
+# Endings of tilt files behind the name of the tilt series, in lower case. Refined angles take precedence over
+# nominal ones: IMOD and AreTomo before SerialEM.
+TILT_ENDINGS = (
+    *(".tlt", "_st.tlt", ".aln", ".st.aln", ".mrc.aln", "_tlt.txt", ".rawtlt"),
+    *(".mdoc", ".mrc.mdoc", ".st.mdoc", ".tomostar", ".star"),
 )
-PREFIX = re.compile(r"^(rec_)", re.IGNORECASE)
+IMOD_FOLDER = "_imod"  # AreTomo's files for IMOD are in a folder of this ending
+TILT_COLUMNS = ("rlnTomoYTilt", "rlnTomoNominalStageTiltAngle", "wrpAngleTilt", "rlnTomoTiltAngle")
+MDOC_TILT = re.compile(r"^\s*TiltAngle\s*=\s*([^\r\n]*?)\s*$", re.MULTILINE)
+MDOC_IMAGE_OF_SERIES = re.compile(r"^\s*\[\s*(ZValue|MontSection)\s*=", re.MULTILINE)
+ALN_HEADER, ALN_LOCAL, ALN_TILT = "# SEC", "# Local Alignment", "TILT"
+MAX_TILT, DEFAULT_TILT_RANGE = 90.0, (-60.0, 60.0)  # degrees
+MIN_TILT_RANGE = 10.0  # degrees; of fewer the angles are those of one image or of something else
+ASSUMED = "assumed_no_tilt_file_found"  # instead of the name of the tilt file in a table
+TILT_SOURCE = "rlnTiltRangeSource"
 
 
-def core_name(path: Path) -> str:
-    """Return the name of the tilt series of a tomogram: its file name without endings of programs."""
-    stem = stem_of(path)
-    return PREFIX.sub("", ENDINGS.sub("", stem)) or stem
+@dataclass(frozen=True)
+class TiltRange:
+    """Range of tilt angles of a tomogram.
+
+    Attributes
+    ----------
+    lowest_degrees, highest_degrees : float
+        Minimum and maximum tilt.
+    source : Path or None
+        The tilt file, or None.
+    is_assumed : bool
+        Whether a limit is the default, since neither the user nor a tilt file gives it.
+    """
+
+    lowest_degrees: float
+    highest_degrees: float
+    source: Path | None = None
+    is_assumed: bool = False
+
+    @property
+    def degrees(self) -> tuple[float, float]:
+        """Minimum and maximum tilt in degrees."""
+        return self.lowest_degrees, self.highest_degrees
+
+    @property
+    def origin(self) -> str:
+        """Where the range comes from, as the end of a sentence."""
+        if self.is_assumed:
+            return "assumed, no tilt file found"
+        return "given" if self.source is None else f"from {self.source}"
 
 
 def find_tilt_file(tomogram: Path, folders: Iterable[Path] = ()) -> Path | None:
-    """Find the file with the tilt angles of a tomogram, in some folders or beside the tomogram."""
-    names = dict.fromkeys((stem_of(tomogram), core_name(tomogram)))
+    """Find the file with the tilt angles of a tomogram, in some folders or beside the tomogram.
+
+    AreTomo's files for IMOD are also found, in the folder ``<tilt series>_Imod``.
+    """
+    names = series_names(tomogram)
     for folder in (*folders, tomogram.parent):
+        if not folder.is_dir():
+            continue
+        entries = {path.name.lower(): path for path in sorted(folder.iterdir())}
         for name in names:
-            for suffix in TILT_SUFFIXES:
-                found = folder / f"{name}{suffix}"
-                if found.is_file() and (suffix != ".star" or _tilt_column(StarFile(found)) is not None):
+            inner = entries.get(f"{name}{IMOD_FOLDER}".lower())
+            if inner is not None and inner.is_dir():
+                entries |= {path.name.lower(): path for path in sorted(inner.iterdir())}
+        for name in names:
+            for ending in TILT_ENDINGS:
+                found = entries.get(f"{name}{ending}".lower())
+                if found is None or not found.is_file():
+                    continue
+                if ending != ".star" or _tilt_column(StarFile(found)) is not None:
                     return found
     return None
 
@@ -54,19 +97,21 @@ def read_tilt_range(path: Path) -> tuple[float, float]:
     Parameters
     ----------
     path : Path
-        ``.tlt`` or ``.rawtlt`` (one angle per line), ``.mdoc`` of SerialEM, or a tilt-series STAR file.
+        ``.tlt``, ``.rawtlt`` or ``_TLT.txt`` (an angle per line, in the first column), ``.aln`` of AreTomo,
+        ``.mdoc`` of SerialEM, or a tilt-series STAR file.
 
     Raises
     ------
     SpisonetError
-        If the file contains no tilt angles, or invalid ones.
+        If the file contains no tilt angles or invalid ones, or their range is too small for a tilt series.
     """
+    text, hint = "", ""
     if path.suffix in (".star", ".tomostar"):
         column = _tilt_column(StarFile(path))
         words = [] if column is None else [str(angle) for angle in column]
     else:
-        text = path.read_text(encoding="utf-8", errors="replace")
-        words = MDOC_TILT.findall(text) if path.suffix == ".mdoc" else text.split()
+        text = _decoded(path)
+        words = _words(path, text)
     try:
         angles = [float(word) for word in words]
     except ValueError as error:
@@ -77,13 +122,20 @@ def read_tilt_range(path: Path) -> tuple[float, float]:
         raise SpisonetError(
             f"{path} contains a tilt angle of {max(angles, key=abs):g} degrees, beyond +-{MAX_TILT:g}."
         )
+    if max(angles) - min(angles) < MIN_TILT_RANGE:
+        if path.suffix.lower() == ".mdoc" and not MDOC_IMAGE_OF_SERIES.search(text):
+            hint = ", since it describes the frames of one image (FrameSet)"
+        raise SpisonetError(
+            f"{path} contains tilts from {min(angles):g} to {max(angles):g} degrees, too small a range for a "
+            f"tilt series{hint}; give --tilt_min and --tilt_max, or remove the file."
+        )
     return min(angles), max(angles)
 
 
 def complete_tilt_range(
     name: str, lowest: float | None, highest: float | None, find_source: Callable[[], Path | None]
-) -> tuple[float, float]:
-    """Return a tilt range in degrees; missing limits come from a tilt file or else are -60 and 60.
+) -> TiltRange:
+    """Return a tilt range; missing limits come from a tilt file or else are assumed to be -60 and 60.
 
     Parameters
     ----------
@@ -99,11 +151,11 @@ def complete_tilt_range(
     SpisonetError
         If the tilt file is not readable, or the range is invalid.
     """
+    source, is_assumed = None, False
     if lowest is None or highest is None:
         source = find_source()
         found = DEFAULT_TILT_RANGE if source is None else read_tilt_range(source)
-        origin = "default" if source is None else f"from {source}"
-        log.info("%s: tilt range %g to %g degrees (%s).", name, *found, origin)
+        is_assumed = source is None
         lowest = found[0] if lowest is None else lowest
         highest = found[1] if highest is None else highest
     if not -MAX_TILT <= lowest < highest <= MAX_TILT:
@@ -111,7 +163,35 @@ def complete_tilt_range(
             f"{name}: invalid tilt range {lowest:g} to {highest:g} degrees (the minimum must be below the "
             f"maximum, within +-{MAX_TILT:g})."
         )
-    return lowest, highest
+    return TiltRange(lowest, highest, source, is_assumed)
+
+
+def _decoded(path: Path) -> str:
+    """Read a text file with or without a byte order mark."""
+    content = path.read_bytes()
+    encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    return content.decode(encoding, errors="replace")
+
+
+def _words(path: Path, text: str) -> list[str]:
+    """Return the tilt angles of a text file as words."""
+    if path.suffix.lower() == ".mdoc":
+        return MDOC_TILT.findall(text)
+    lines = [line.strip() for line in text.splitlines()]
+    column = 0
+    if path.suffix.lower() == ".aln":
+        header = next((line for line in lines if line.startswith(ALN_HEADER)), f"# {ALN_TILT}")
+        labels = header.lstrip("# ").split()
+        column = labels.index(ALN_TILT) if ALN_TILT in labels else -1
+        if ALN_LOCAL in lines:
+            lines = lines[: lines.index(ALN_LOCAL)]
+    rows = [re.split(r"[\s,;]+", line.strip(",; ")) for line in lines if line and not line.startswith("#")]
+    if len(rows) == 1 and column == 0:  # all angles in one line
+        return rows[0]
+    try:
+        return [row[column] for row in rows]
+    except IndexError as error:
+        raise SpisonetError(f"{path} has a line without a tilt angle.") from error
 
 
 def _tilt_column(star: StarFile) -> Iterable[object] | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spisonet.errors import SpisonetError
-from spisonet.io.atomic import atomic_path
+from spisonet.io.star import StarBlock, read_blocks, write_blocks
 from spisonet.io.tomograms import SUFFIXES, stem_of
 
 if TYPE_CHECKING:
@@ -17,13 +18,16 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+log = logging.getLogger("spisonet")
+
 EMPTY_VALUES = ("", "None", "none", "nan")
-SPECIAL_CHARACTERS = ("#", "'", '"')  # start comments and quoted values in STAR files
 SUBTOMOGRAM = "rlnImageName"
 NAMES = ("rlnTomoName", "rlnMicrographName", "rlnTomoReconstructedTomogram")
 SUBTOMOGRAM_COLUMNS = {SUBTOMOGRAM, "rlnCubeSize"}
 RELION5_SERIES = "rlnTomoTiltSeriesStarFile"
 INDEX, FULL_RELION5 = "rlnIndex", "rlnTomoReconstructedTomogram"
+DENOISED_RELION5 = "rlnTomoReconstructedTomogramDenoised"
+RELION_FORM = "job.star"  # in the folder of every job of RELION
 HALVES = ("rlnTomoReconstructedTomogramHalf1", "rlnTomoReconstructedTomogramHalf2")
 FULL_ISONET1, FULL_ISONET2 = "rlnMicrographName", "rlnTomoName"
 DECONVOLVED = "rlnDeconvTomoName"
@@ -158,35 +162,17 @@ class TomogramTable:
             If the file is missing, is not a STAR file, or lists no tomograms.
         """
         import pandas as pd  # noqa: PLC0415 - slow to import
-        import starfile  # noqa: PLC0415
 
-        if not path.is_file():
-            raise SpisonetError(f"{path} does not exist.")
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-        rows = [line for line in lines if line.strip() and not line.lstrip().startswith(("#", "_", "data_"))]
-        for character in SPECIAL_CHARACTERS:
-            if any(character in row for row in rows):
-                raise SpisonetError(
-                    f"{path} contains {character!r}, which a STAR value cannot hold unquoted; rename the "
-                    f"file."
-                )
-        try:
-            found = starfile.read(path, always_dict=True)
-            labels = [label for block in found.values() for label in block]
-            # Numbers are read as text and written back unchanged.
-            as_text = starfile.read(path, always_dict=True, parse_as_string=labels)
-        except Exception as error:  # the parser raises many kinds of errors
-            raise SpisonetError(f"{path} is not a readable STAR file.") from error
+        found = read_blocks(path)
         blocks = {
-            name: block if isinstance(block, pd.DataFrame) else pd.DataFrame([block])
-            for name, block in as_text.items()
+            name: pd.DataFrame(block.rows, columns=block.labels, dtype=str) for name, block in found.items()
         }
-        singles = {name for name, block in as_text.items() if not isinstance(block, pd.DataFrame)}
+        singles = {name for name, block in found.items() if not block.is_loop}
+        lines = path.read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines()
         comments = [
             line for line in itertools.takewhile(lambda line: not line.startswith("data_"), lines) if line
         ]
-        as_words = {name: block.astype(str).replace("<NA>", "nan") for name, block in blocks.items()}
-        table = cls(output or path, as_words, singles, comments)
+        table = cls(output or path, blocks, singles, comments)
         if output is not None and output != path and output.is_file():
             table._add_columns(cls.read(output))
         table._is_on_disk = table.path == path
@@ -204,7 +190,7 @@ class TomogramTable:
         """Return a new table with rows of text by column."""
         import pandas as pd  # noqa: PLC0415
 
-        return cls(path, {"": pd.DataFrame(rows).fillna("None")})
+        return cls(path, {"": pd.DataFrame(rows, dtype=str).fillna("None")})
 
     @property
     def rows(self) -> list[TomogramRow]:
@@ -251,10 +237,20 @@ class TomogramTable:
         return [known[index] for index in dict.fromkeys(wanted)]
 
     def set(self, row: TomogramRow, column: str, value: object) -> None:
-        """Set a value; a new column is added at the end, with ``None`` in the other rows."""
+        """Set a value; a new column is added at the end, with ``None`` in the other rows.
+
+        RELION 5 picks particles in the denoised tomograms of a table that has this column, and opens ``None``
+        as a file; in that column other rows get the tomogram that RELION would pick in without it.
+        """
         block = self._blocks[self._name]
         if column not in block.columns:
             block[column] = "None"
+        if column == DENOISED_RELION5:
+            for other in self.rows:
+                if other.text(column) is None and (
+                    unfilled := other.text(FULL_RELION5) or other.text(HALVES[0])
+                ):
+                    block.loc[other.number, column] = unfilled
         block.loc[row.number, column] = f"{value:g}" if isinstance(value, float) else str(value)
 
     def remove(self, numbers: Sequence[int]) -> None:
@@ -291,17 +287,30 @@ class TomogramTable:
         self._blocks[self._name] = pd.concat([mine, new], ignore_index=True).fillna("None")
 
     def note(self, row: TomogramRow, values: Mapping[str, object]) -> None:
-        """Set values of a tomogram and write the file; changes by other programs in the meantime are kept."""
+        """Set values of a tomogram and write the file; edits of the file in the meantime are kept."""
         for column, value in values.items():
             self.set(row, column, value)
         current = TomogramTable.read(self.path) if self._is_on_disk and self.path.is_file() else self
         if current is not self:
-            for same in current.rows:
-                if (same.shown, same.full, same.halves) == (row.shown, row.full, row.halves):
-                    for column, value in values.items():
-                        current.set(same, column, value)
+            same = self._same_row(row, current.rows)
+            if same is None:
+                log.warning("%s no longer lists %s, whose results are not entered.", self.path, row.shown)
+                return
+            for column, value in values.items():
+                current.set(same, column, value)
         current.write()
         self._is_on_disk = True
+
+    def _same_row(self, row: TomogramRow, others: list[TomogramRow]) -> TomogramRow | None:
+        """Find the row of a tomogram in a table that may have been edited, also if its files were moved."""
+
+        def files(row: TomogramRow) -> tuple[object, ...]:
+            return row.shown, row.full, row.halves
+
+        same_files = [other for other in others if files(other) == files(row)]
+        same_index = [other for other in others if row.text(INDEX) and other.text(INDEX) == row.text(INDEX)]
+        same_place = others[row.number : row.number + 1] if len(others) == len(self.rows) else []
+        return next(iter(same_files or same_index or same_place), None)
 
     def write(self) -> None:
         """Write the file, atomically."""
@@ -309,27 +318,38 @@ class TomogramTable:
 
     def write_to(self, path: Path) -> None:
         """Write another file, atomically."""
-        import starfile  # noqa: PLC0415
-
-        for row in self.rows:
-            for value in row.values.values():
-                special = any(character in value for character in SPECIAL_CHARACTERS)
-                if special or len(value.split()) > 1:
-                    raise SpisonetError(
-                        f"{value} contains a space, # or quotation mark, which a STAR value cannot hold "
-                        "unquoted; rename the file."
-                    )
         blocks = {
-            name: block.iloc[0].to_dict() if name in self._singles else block
+            name: StarBlock(
+                [str(label) for label in block.columns],
+                [[str(value) for value in row] for row in block.to_numpy()],
+                is_loop=name not in self._singles,
+            )
             for name, block in self._blocks.items()
         }
-        with atomic_path(path) as temporary:
-            starfile.write(
-                blocks if list(blocks) != [""] else blocks[""], temporary, overwrite=True, na_rep="nan"
-            )
-            if self._comments:
-                body = temporary.read_text(encoding="utf-8").partition("\ndata_")[2]
-                temporary.write_text("\n".join([*self._comments, "", f"data_{body}"]), encoding="utf-8")
+        write_blocks(path, blocks, self._comments)
+
+
+def results_table(star_file: Path, output_star: Path | None, folder: Path) -> Path | None:
+    """Return the STAR file for the results of a command; None for the table that it reads.
+
+    A table in the folder of a RELION job is not changed, because RELION relies on its jobs' files.
+
+    Parameters
+    ----------
+    star_file : Path
+        Table that the command reads.
+    output_star : Path or None
+        Table that the user has chosen for the results.
+    folder : Path
+        Folder of the tomograms that the command writes.
+    """
+    if output_star is not None or not (star_file.parent / RELION_FORM).is_file():
+        return output_star
+    results = folder / star_file.name
+    log.info(
+        "%s belongs to a job of RELION and is not changed: the results are listed in %s.", star_file, results
+    )
+    return results
 
 
 def require_files(rows: list[TomogramRow], files: list[Path | None]) -> list[Path]:

@@ -63,7 +63,11 @@ class TomogramFile:
         return values
 
 
-def open_tomogram(path: Path, voxel_size_angstrom: float | None = None) -> TomogramFile:
+def open_tomogram(
+    path: Path,
+    voxel_size_angstrom: float | None = None,
+    remedy: str = "enter it as rlnPixelSize in the table",
+) -> TomogramFile:
     """Open a tomogram by its header.
 
     Parameters
@@ -72,6 +76,8 @@ def open_tomogram(path: Path, voxel_size_angstrom: float | None = None) -> Tomog
         An MRC file, plain or compressed.
     voxel_size_angstrom : float, optional
         Voxel size that overrides that of the header.
+    remedy : str
+        What to do if neither is known, as the end of a sentence.
 
     Raises
     ------
@@ -83,7 +89,7 @@ def open_tomogram(path: Path, voxel_size_angstrom: float | None = None) -> Tomog
         raise SpisonetError(f"{path} is a 2D image, not a tomogram.")
     if not file.is_in_order:
         raise SpisonetError(f"{path} has the axis order {file.axes}; reorder the axes to x, y, z first.")
-    return TomogramFile(path, file.shape, voxel_size_angstrom or file.voxel_size_angstrom)
+    return TomogramFile(path, file.shape, voxel_size_angstrom or file.cubic_voxel_size_angstrom(remedy))
 
 
 def stem_of(path: Path) -> str:

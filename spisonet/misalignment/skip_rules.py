@@ -34,6 +34,7 @@ def skip_reason(
     healpix_order: int | None,
     *,
     joins_halves: bool = False,
+    ends_classification: bool = False,
     is_body: bool = False,
     is_of_subtomograms: bool = False,
 ) -> SkipReason | None:
@@ -52,6 +53,8 @@ def skip_reason(
         HEALPix order of the angular sampling.
     joins_halves : bool
         Last iteration of a refinement with independent halves, which joins them.
+    ends_classification : bool
+        Last iteration of a classification, whose maps are its result.
     is_body : bool
         Body of a multi-body refinement.
     is_of_subtomograms : bool
@@ -62,6 +65,12 @@ def skip_reason(
             "final_iteration",
             "the last iteration joins the halves; RELION's map is kept "
             "(correct the final half maps with spisonet.py reconstruct)",
+        )
+    if ends_classification:
+        return SkipReason(
+            "final_iteration",
+            "this is the last iteration of the classification; RELION's map of the class is kept, so that "
+            "the final maps contain measured data only",
         )
     if is_body:
         return SkipReason("multi_body", "bodies of a multi-body refinement are not corrected")

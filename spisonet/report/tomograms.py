@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spisonet import __version__
-from spisonet.report.page import embedded_figure, metadata_table, warning, write_page
+from spisonet.report.page import embedded_figure, metadata_table, paragraph, warning, write_page
+from spisonet.tomography.wedge_check import CONTRADICTIONS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +25,8 @@ INFERRED = (
 DENOISED = "The network removes noise that differs between even and odd tomograms. Missing wedges stay empty."
 COMPARISON = (
     "{name}: central slices before correction (mean of the inputs) and after; power spectra over kx and kz "
-    "before and after, measured between the dashed lines; the tilt range."
+    "before and after, with the tilt range of the table between dashed lines and that of the power between "
+    "dotted lines; both tilt ranges."
 )
 
 
@@ -42,12 +44,15 @@ class PredictionSummary:
         Error message by name of the tomogram.
     devices : list of str
         Devices that were used.
+    wedges : dict
+        Measured missing wedge by name of the tomogram; see `WedgeCheck.as_record`.
     """
 
     method: str
     corrected: dict[str, str]
     failures: dict[str, str]
     devices: list[str]
+    wedges: dict[str, dict[str, Any]]
 
 
 def write_training_report(folder: Path, config: TomogramTrainingConfig, summary: TrainingSummary) -> None:
@@ -82,6 +87,7 @@ def write_training_report(folder: Path, config: TomogramTrainingConfig, summary:
         "Training on tomograms",
         metadata_table(rows),
         warning(_note(summary.method)),
+        *(_wedge_verdict(name, record) for name, record in summary.wedges.items()),
         *figures,
     )
 
@@ -119,8 +125,14 @@ def write_prediction_report(
         metadata_table(rows),
         warning(_note(summary.method)),
         *failed,
+        *(_wedge_verdict(name, record) for name, record in summary.wedges.items()),
         *pictures,
     )
+
+
+def _wedge_verdict(name: str, record: dict[str, Any]) -> str:
+    sentence = f"{name}: {record['verdict']}"
+    return warning(sentence) if record["result"] in CONTRADICTIONS else paragraph(sentence)
 
 
 def _note(method: str) -> str:

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from spisonet.errors import SpisonetError
-from spisonet.io.tilt_angles import complete_tilt_range, find_tilt_file
+from spisonet.io.tilt_angles import (
+    ASSUMED,
+    DEFAULT_TILT_RANGE,
+    TILT_SOURCE,
+    TiltRange,
+    complete_tilt_range,
+    find_tilt_file,
+)
 from spisonet.io.tomogram_table import DECONVOLVED, RELION5_SERIES, SUBTOMOGRAM
 from spisonet.io.tomograms import open_tomogram
 from spisonet.tomography.tomogram import Tomogram
@@ -14,6 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from spisonet.io.tomogram_table import TomogramRow
+
+log = logging.getLogger("spisonet")
 
 DEFAULT_SUBVOLUMES, SUBVOLUMES_PER_SUBTOMOGRAM = 100, 6  # of IsoNet 0.2
 
@@ -81,8 +92,18 @@ def read_tomograms(
                 raise SpisonetError(
                     f"{other.path} has the shape {other.shape}, but {volumes[0].path} has {volumes[0].shape}."
                 )
-        tilt_range = _tilt_range(row, paths)
-        tomograms.append(Tomogram(row.shown, volumes, tilt_range, mask, points, _n_subvolumes(row)))
+        tilts = _tilt_range(row, paths)
+        tomograms.append(
+            Tomogram(
+                row.shown,
+                volumes,
+                tilts.degrees,
+                mask,
+                points,
+                _n_subvolumes(row),
+                tilt_range_is_assumed=tilts.is_assumed,
+            )
+        )
     return tomograms
 
 
@@ -93,7 +114,7 @@ def _files(row: TomogramRow, use_halves: bool, column: str | None) -> tuple[Path
     return () if path is None else (path,)
 
 
-def _tilt_range(row: TomogramRow, paths: tuple[Path, ...]) -> tuple[float, float]:
+def _tilt_range(row: TomogramRow, paths: tuple[Path, ...]) -> TiltRange:
     def find_source() -> Path | None:
         series = row.path(RELION5_SERIES)
         if series is not None and series.is_file():
@@ -102,9 +123,21 @@ def _tilt_range(row: TomogramRow, paths: tuple[Path, ...]) -> tuple[float, float
         beside = [*paths, *(row.halves or ()), *([row.full] if row.full else [])]
         return next(filter(None, map(find_tilt_file, beside)), None)
 
-    return complete_tilt_range(
+    tilts = complete_tilt_range(
         row.shown, row.number_of("rlnTiltMin"), row.number_of("rlnTiltMax"), find_source
     )
+    if row.text(TILT_SOURCE) == ASSUMED and tilts.degrees == DEFAULT_TILT_RANGE:
+        tilts = replace(tilts, is_assumed=True)
+    if tilts.is_assumed:
+        log.warning(
+            "%s: the tilt range %g to %g degrees is %s; correct rlnTiltMin and rlnTiltMax in the table.",
+            row.shown,
+            *tilts.degrees,
+            tilts.origin,
+        )
+    elif tilts.source is not None:
+        log.info("%s: tilt range %g to %g degrees (%s).", row.shown, *tilts.degrees, tilts.origin)
+    return tilts
 
 
 def _n_subvolumes(row: TomogramRow) -> int:

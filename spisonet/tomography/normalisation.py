@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,14 +13,11 @@ from spisonet.fourier.filters import RadialCurve
 from spisonet.fourier.grids import frequency_rfft, rfft3
 from spisonet.fourier.wedges import measured_rfft
 from spisonet.tomography.chunks import central_chunk
-from spisonet.tomography.tilt_range_check import looks_mirrored
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from spisonet.tomography.tomogram import Tomogram
-
-log = logging.getLogger("spisonet")
 
 SAMPLE_EDGE = 160  # voxels along each axis of the central region
 PERCENTILES = (4.0, 96.0)  # of IsoNet
@@ -31,8 +27,6 @@ NOISE_SHELLS = 40
 
 def normalise(tomogram: Tomogram) -> Tomogram:
     """Return a tomogram with grey scale, noise spectrum and digest of its central region.
-
-    A warning is logged if the tilt range appears to have the wrong sign.
 
     Raises
     ------
@@ -46,18 +40,10 @@ def normalise(tomogram: Tomogram) -> Tomogram:
     deviation = float(high - low) / PERCENTILE_DISTANCE
     if deviation <= 0:
         raise SpisonetError(f"{tomogram.volumes[0].path} is empty: all of its voxels are equal.")
-    tilt_range = tomogram.tilt_range_degrees
-    if looks_mirrored(samples[0], tilt_range):
-        log.warning(
-            "%s: there is more power outside the tilt range %g to %g degrees than inside; "
-            "it is probably %g to %g degrees.",
-            tomogram.name,
-            *(*tilt_range, -tilt_range[1], -tilt_range[0]),
-        )
     noise_amplitude = None
     if len(samples) == 2:
         difference = (samples[0] - samples[1]) / deviation
-        noise_amplitude = RadialCurve(_noise_amplitude(difference, tilt_range))
+        noise_amplitude = RadialCurve(_noise_amplitude(difference, tomogram.tilt_range_degrees))
     return replace(
         tomogram,
         mean=float(median),

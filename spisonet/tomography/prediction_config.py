@@ -19,7 +19,7 @@ class PredictConfig(TomogramNetworkConfig):
         "isonet.py predict tomograms.star isonet_maps/network.safetensors --gpuID 0,1",
     )
     free_on_resume: ClassVar[frozenset[str]] = frozenset(
-        {"resume", "gpuID", "ncpus", "device", "memory_limit", "tomo_idx"}
+        {"resume", "gpuID", "ncpus", "device", "memory_limit", "tomo_idx", "trust_table"}
     )
     obsolete: ClassVar[frozenset[str]] = frozenset(
         {

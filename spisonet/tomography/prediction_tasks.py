@@ -11,7 +11,8 @@ import torch
 
 from spisonet.errors import SpisonetError
 from spisonet.io.run_record import JOB_FILE, changed_option, read_job_record
-from spisonet.io.tomogram_table import TomogramRow, TomogramTable, output_names
+from spisonet.io.series_names import without_half
+from spisonet.io.tomogram_table import DENOISED_RELION5, TomogramRow, TomogramTable, output_names
 from spisonet.learning.checkpoint import load_network
 from spisonet.learning.devices import Backend, empty_cache
 from spisonet.learning.memory import Memory, is_out_of_memory
@@ -22,6 +23,7 @@ from spisonet.tomography.inputs import input_file, read_tomograms
 from spisonet.tomography.network_metadata import MAX_VOXEL_SIZE_RATIO, NetworkMetadata
 from spisonet.tomography.normalisation import normalise
 from spisonet.tomography.predict import TilePredictor, predict_tomogram
+from spisonet.tomography.wedge_check import WedgeCheck, check_wedge, require_agreement
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +39,6 @@ NETWORK_FILE = "network.safetensors"
 PUBLISHED_SUFFIXES = (".h5", ".pt", ".pth")
 CTF_FOLDER = "spisonet_ctf"
 FILLED_COLUMN, DENOISED_COLUMN = "rlnCorrectedTomoName", "rlnDenoisedTomoName"
-RELION5_COLUMN = "rlnTomoReconstructedTomogramDenoised"
 MAX_HOST_TILE_BYTES = 2.2e9  # leaves memory for other programs
 
 
@@ -61,6 +62,8 @@ class PredictionTask:
         Number of rotated copies; see `TilePredictor`.
     tile_size : int or None
         Largest edge of tiles in voxels; None for the largest that fits into memory.
+    trust_table : bool
+        Use the tilt range of the table although the power spectrum shows another.
     """
 
     row: TomogramRow
@@ -70,6 +73,7 @@ class PredictionTask:
     column: str | None
     n_rotations: int
     tile_size: int | None
+    trust_table: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,15 +93,15 @@ class PredictionResult:
     ----------
     inputs : tuple of TomogramFile
         Input tomograms, before CTF correction.
-    tilt_range_degrees : tuple of float
-        Minimum and maximum tilt in degrees.
     seconds : float
         Time that the prediction took.
+    wedge : WedgeCheck
+        Missing wedge of the input.
     """
 
     inputs: tuple[TomogramFile, ...]
-    tilt_range_degrees: tuple[float, float]
     seconds: float
+    wedge: WedgeCheck
 
 
 def find_network(path: Path) -> Path:
@@ -148,6 +152,7 @@ def prediction_tasks(
             metadata.ctf.input_column(row, config),
             config.turns,
             tile_size,
+            config.trust_table,
         )
         for row in rows
     ]
@@ -156,9 +161,12 @@ def prediction_tasks(
 def _listed_inputs(
     config: PredictConfig, table: TomogramTable, metadata: NetworkMetadata
 ) -> list[Path | None]:
-    """Return the input of every row, after which its output is named; the files need not exist."""
+    """Return the input of every row, after which its output is named; the files need not exist.
+
+    An output from two halves is named after both, without the word that tells them apart.
+    """
     if metadata.uses_halves:
-        return [None if row.halves is None else row.halves[0] for row in table.rows]
+        return [None if row.halves is None else without_half(row.halves[0]) for row in table.rows]
     return [input_file(row, metadata.ctf.input_column(row, config)) for row in table.rows]
 
 
@@ -198,7 +206,7 @@ def note_output(table: TomogramTable, task: PredictionTask, metadata: NetworkMet
     """Enter the output of a task into the table, and write the table."""
     columns = [FILLED_COLUMN if metadata.fills_wedge else DENOISED_COLUMN]
     if table.is_of_relion5:
-        columns.append(RELION5_COLUMN)
+        columns.append(DENOISED_RELION5)
     table.note(task.row, dict.fromkeys(columns, task.output))
 
 
@@ -218,6 +226,9 @@ def predict_task(worker: PredictionWorker, task: PredictionTask) -> PredictionRe
     backend = Backend.fastest(device)
     network = backend.to_device(fused(network))
     raw = read_tomograms([task.row], task.use_halves, [task.column], with_masks=False)[0]
+    wedge = check_wedge(raw)
+    if metadata.fills_wedge and not task.trust_table:
+        require_agreement([wedge])
     folder = task.output.parent / f"{CTF_FOLDER}_{task.row.number:05d}"
     remove_filtered(folder)  # of a run that was killed
     try:
@@ -228,7 +239,7 @@ def predict_task(worker: PredictionWorker, task: PredictionTask) -> PredictionRe
     finally:
         remove_filtered(folder)
     seconds = round(time.monotonic() - started, 1)
-    return PredictionResult(raw.volumes, tomogram.tilt_range_degrees, seconds)
+    return PredictionResult(raw.volumes, seconds, wedge)
 
 
 def _predict_with_fitting_tiles(

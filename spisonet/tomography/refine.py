@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -25,8 +25,15 @@ from spisonet.tomography.objective import TomogramObjective
 from spisonet.tomography.prediction_tasks import NETWORK_FILE, find_network
 from spisonet.tomography.subvolume_centres import subvolume_centres
 from spisonet.tomography.tomogram import CLIP
-from spisonet.tomography.training_method import FILLED, HALVES_METHODS, choose_method, training_method
+from spisonet.tomography.training_method import (
+    DENOISED,
+    FILLED,
+    HALVES_METHODS,
+    choose_method,
+    training_method,
+)
 from spisonet.tomography.training_set import TrainingSet
+from spisonet.tomography.wedge_check import WedgeCheck, check_wedge, log_verdict, require_agreement
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,6 +81,8 @@ class TrainingInputs:
         Network with the initial weights.
     from_subtomograms : bool
         Whether the table lists subtomograms.
+    wedges : tuple of WedgeCheck
+        Missing wedges of the tomograms; none of subtomograms.
     """
 
     rows: tuple[TomogramRow, ...]
@@ -85,6 +94,7 @@ class TrainingInputs:
     schedule: NoiseSchedule
     initial_network: Network | None
     from_subtomograms: bool
+    wedges: tuple[WedgeCheck, ...]
 
 
 @dataclass(frozen=True)
@@ -128,6 +138,8 @@ class TrainingSummary:
         File name of the network.
     previews : list of str
         File names of the previews.
+    wedges : dict
+        Measured missing wedge by name of the tomogram; see `WedgeCheck.as_record`.
     """
 
     device: str
@@ -140,6 +152,7 @@ class TrainingSummary:
     epoch_losses: list[float]
     network: str
     previews: list[str]
+    wedges: dict[str, dict[str, Any]]
 
 
 def read_training_inputs(
@@ -175,6 +188,7 @@ def read_training_inputs(
     log.info("Choosing subvolume centres in %d tomograms.", len(tomograms))
     rng = np.random.default_rng(config.seed)
     centres = tuple(subvolume_centres(tomogram, cube_size, rng) for tomogram in tomograms)
+    wedges = () if table.lists_subtomograms else _check_wedges(tomograms, config, method)
     return TrainingInputs(
         tuple(rows),
         tuple(tomograms),
@@ -185,7 +199,19 @@ def read_training_inputs(
         schedule,
         initial_network,
         table.lists_subtomograms,
+        wedges,
     )
+
+
+def _check_wedges(
+    tomograms: list[Tomogram], config: TomogramTrainingConfig, method: str
+) -> tuple[WedgeCheck, ...]:
+    wedges = tuple(check_wedge(tomogram) for tomogram in tomograms)
+    if not config.trust_table and method != DENOISED:
+        require_agreement(wedges)
+    for wedge in wedges:
+        log_verdict(wedge)
+    return wedges
 
 
 def _cube_size(config: TomogramTrainingConfig, rows: list[TomogramRow]) -> int:

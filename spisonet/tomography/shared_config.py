@@ -47,4 +47,9 @@ class TomogramNetworkConfig(CommandConfig):
         "results in "
         "7 times the time.",
     )
+    trust_table: bool = Field(
+        False,
+        description="Use the tilt ranges of the table although the power spectra show another tilt axis or "
+        "range.",
+    )
     resume: bool = Field(False, description="Continue the run in the output folder.")

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spisonet.errors import SpisonetError
+from spisonet.io.coordinates import read_coordinates
 from spisonet.tomography.chunks import slabs
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
     from spisonet.io.tomograms import TomogramFile
@@ -46,7 +45,8 @@ def subvolume_centres(tomogram: Tomogram, cube_size: int, rng: np.random.Generat
     lowest = np.array([min(half, n // 2) for n in tomogram.shape])
     highest = np.array([max(n - half, n // 2) for n in tomogram.shape])
     if tomogram.coordinates is not None:
-        points = _read_coordinates(tomogram.coordinates)
+        names = {tomogram.name, *(volume.path.name for volume in tomogram.volumes)}
+        points = read_coordinates(tomogram.coordinates, tomogram.shape, tomogram.voxel_size_angstrom, names)
         if (points < 0).any() or (points >= tomogram.shape[::-1]).any():
             raise SpisonetError(
                 f"{tomogram.coordinates} contains coordinates outside of {tomogram.volumes[0].path}."
@@ -89,13 +89,3 @@ def _sample_mask(
             smallest = np.argpartition(keys, n_centres)[:n_centres]
             kept, keys = kept[smallest], keys[smallest]
     return kept
-
-
-def _read_coordinates(path: Path) -> NDArray[np.float64]:
-    try:
-        points = np.loadtxt(path, ndmin=2, usecols=(0, 1, 2))
-    except (OSError, ValueError, IndexError) as error:
-        raise SpisonetError(f"{path} must contain x, y and z in each line.") from error
-    if not len(points):
-        raise SpisonetError(f"{path} contains no coordinates.")
-    return points

@@ -17,6 +17,7 @@ class PrepareStarConfig(CommandConfig):
     examples: ClassVar[tuple[str, ...]] = (
         "isonet.py prepare_star tomograms --output_star tomograms.star --pixel_size 10",
         "isonet.py prepare_star --even even --odd odd --tilt_min -50 --tilt_max 66",
+        "isonet.py prepare_star tomograms --dry_run",
     )
 
     folder_name: Annotated[Path | None, Positional] = Field(
@@ -36,12 +37,14 @@ class PrepareStarConfig(CommandConfig):
     )
     mask_folder: Path | None = Field(None, description="Folder of masks named after the tomograms.")
     coordinate_folder: Path | None = Field(
-        None, description="Folder of particle coordinate files named after the tomograms."
+        None,
+        description="Folder of files with subvolume centres, named after the tomograms: text or .mod files "
+        "of IMOD, or STAR files.",
     )
     tilt_folder: Path | None = Field(
         None,
-        description="Folder of .tlt, .rawtlt, .mdoc or tilt-series STAR files [default: beside the "
-        "tomograms].",
+        description="Folder of .tlt, .rawtlt, .aln, _TLT.txt, .mdoc or tilt-series STAR files "
+        "[default: beside the tomograms].",
     )
     pixel_size: str = Field("auto", description="Voxel size in Å, or auto to read it from the headers.")
     defocus: str = Field(
@@ -51,13 +54,20 @@ class PrepareStarConfig(CommandConfig):
     cs: float = Field(2.7, ge=0, description="Spherical aberration in mm.")
     ac: float = Field(0.1, ge=0, le=1, description="Amplitude contrast.")
     tilt_min: float | None = Field(
-        None, ge=-90, le=90, description="Minimum tilt in degrees [default: from tilt files, or -60]."
+        None,
+        ge=-90,
+        le=90,
+        description="Minimum tilt in degrees [default: from tilt files, or assumed to be -60].",
     )
     tilt_max: float | None = Field(
-        None, ge=-90, le=90, description="Maximum tilt in degrees [default: from tilt files, or 60]."
+        None,
+        ge=-90,
+        le=90,
+        description="Maximum tilt in degrees [default: from tilt files, or assumed to be 60].",
     )
     tilt_step: float = Field(3.0, gt=0, description="Tilt increment in degrees.")
     create_average: bool = Field(False, description="Also write the sums of even and odd tomograms.")
     number_subtomos: str = Field(
         "100", description="Number of subtomograms to extract from each tomogram, or auto."
     )
+    dry_run: bool = Field(False, description="Print what was found, assumed and left out, and write nothing.")

@@ -6,38 +6,92 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from spisonet.errors import SpisonetError
-from spisonet.io.tilt_angles import complete_tilt_range, find_tilt_file
-from spisonet.io.tomogram_folders import TomogramPaths, files_of_series, find_tomograms
+from spisonet.io.coordinates import read_coordinates
+from spisonet.io.series_names import half_candidates
+from spisonet.io.tilt_angles import ASSUMED, TILT_SOURCE, TiltRange, complete_tilt_range, find_tilt_file
+from spisonet.io.tomogram_sources import (
+    LeftOut,
+    MatchedFiles,
+    TomogramPaths,
+    find_tomograms,
+    match_files,
+)
 from spisonet.io.tomogram_table import FULL_ISONET1, FULL_ISONET2, HALVES, INDEX
-from spisonet.io.tomograms import open_tomogram, written_tomogram
+from spisonet.io.tomograms import SUFFIXES, open_tomogram, written_tomogram
 from spisonet.tomography.chunks import slabs
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from spisonet.tomography.table_config import PrepareStarConfig
 
 AVERAGE_FOLDER = "sum_even_odd_tomograms"
+NO_FILES = MatchedFiles({})
+PIXEL_SIZE_OPTION = "give it with --pixel_size"
+DEFAULT_VOXEL_SIZE = 1.0  # Å, in headers of programs that do not know the voxel size
 
 
 @dataclass(frozen=True)
-class PreparedTable:
-    """Content of a table, and the sums of halves that it lists.
+class PlannedTomogram:
+    """What a table will list of one tilt series.
 
     Attributes
     ----------
+    name : str
+        Name of the tilt series.
+    paths : TomogramPaths
+        Its tomograms.
+    shape : tuple of int
+        ``(z, y, x)`` in voxels.
+    voxel_size_angstrom : float
+        Voxel size in Å.
+    tilts : TiltRange
+        Tilt range, and where it comes from.
+    mask, coordinates : Path or None
+        Mask and file of subvolume centres.
+    n_coordinates : int
+        Number of subvolume centres in the file.
+    """
+
+    name: str
+    paths: TomogramPaths
+    shape: tuple[int, int, int]
+    voxel_size_angstrom: float
+    tilts: TiltRange
+    mask: Path | None = None
+    coordinates: Path | None = None
+    n_coordinates: int = 0
+
+
+@dataclass(frozen=True)
+class TablePlan:
+    """Content of a table, what was assumed for it, and what was left out.
+
+    Attributes
+    ----------
+    tomograms : tuple of PlannedTomogram
+        Tomograms in the order of the rows.
     rows : list of dict
         Text by column.
     sums : list of TomogramPaths
         Tomograms whose full one is to be written as the sum of even and odd.
     voxel_size_angstrom : float or None
         Voxel size in Å that overrides those of the headers.
+    assumptions : tuple of str
+        Sentences about what no file and no option says.
+    left_out : tuple of LeftOut
+        Files of the folders that are not used.
     """
 
+    tomograms: tuple[PlannedTomogram, ...]
     rows: list[dict[str, str]]
     sums: list[TomogramPaths]
     voxel_size_angstrom: float | None
+    assumptions: tuple[str, ...]
+    left_out: tuple[LeftOut, ...]
 
 
-def prepare_table(config: PrepareStarConfig) -> PreparedTable:
+def plan_table(config: PrepareStarConfig) -> TablePlan:
     """Find the tomograms of some folders and collect their rows; nothing is written.
 
     Raises
@@ -47,27 +101,59 @@ def prepare_table(config: PrepareStarConfig) -> PreparedTable:
         invalid.
     """
     _check_options(config)
-    series = find_tomograms(config.folder_name, config.full, config.even, config.odd)
+    found = find_tomograms(config.folder_name, config.full, config.even, config.odd)
     voxel_size = None if config.pixel_size == "auto" else _voxel_size(config.pixel_size)
-    defocus = _defocus_values(config.defocus, len(series))
-    masks = files_of_series(config.mask_folder, series) if config.mask_folder else {}
-    coordinates = files_of_series(config.coordinate_folder, series) if config.coordinate_folder else {}
-    sums = []
-    if config.create_average:
-        folder = config.output_star.parent / AVERAGE_FOLDER
-        for name, paths in series.items():
-            if paths.even is not None and paths.full is None:
-                series[name] = replace(paths, full=folder / f"{name}_full.mrc")
-                sums.append(series[name])
+    defocus = _defocus_values(config.defocus, len(found.series))
+    masks = match_files(config.mask_folder, found.series, SUFFIXES) if config.mask_folder else NO_FILES
+    coordinates = (
+        match_files(config.coordinate_folder, found.series) if config.coordinate_folder else NO_FILES
+    )
+    left_out = [*found.left_out, *masks.left_out, *coordinates.left_out]
+    tomograms, sums = [], []
+    for name, paths in found.series.items():
+        tomogram, unused = _planned(config, name, paths, voxel_size)
+        left_out += unused
+        if config.create_average and paths.even is not None and tomogram.paths.full is None:
+            full = config.output_star.parent / AVERAGE_FOLDER / f"{name}_full.mrc"
+            tomogram = replace(tomogram, paths=replace(paths, full=full))
+            sums.append(tomogram.paths)
+        tomogram = replace(tomogram, mask=masks.by_series.get(name))
+        if name in coordinates.by_series:
+            path = coordinates.by_series[name]
+            points = read_coordinates(path, tomogram.shape, tomogram.voxel_size_angstrom, {name})
+            tomogram = replace(tomogram, coordinates=path, n_coordinates=len(points))
+        tomograms.append(tomogram)
     rows = [
-        {INDEX: str(number)}
-        | _row(config, name, paths, voxel_size, defocus_angstrom)
-        | {"rlnMaskName": str(masks.get(name)), "rlnBoxFile": str(coordinates.get(name))}
-        for number, ((name, paths), defocus_angstrom) in enumerate(
-            zip(series.items(), defocus, strict=True), start=1
-        )
+        {INDEX: str(number)} | _row(config, tomogram, defocus_angstrom)
+        for number, (tomogram, defocus_angstrom) in enumerate(zip(tomograms, defocus, strict=True), start=1)
     ]
-    return PreparedTable(rows, sums, voxel_size)
+    assumptions = [sentence for tomogram in tomograms for sentence in _assumptions(tomogram, voxel_size)]
+    assumptions += [f"{name}: no mask found." for name in masks.without]
+    assumptions += [f"{name}: no file of subvolume centres found." for name in coordinates.without]
+    return TablePlan(tuple(tomograms), rows, sums, voxel_size, tuple(assumptions), tuple(left_out))
+
+
+def _assumptions(tomogram: PlannedTomogram, voxel_size: float | None) -> list[str]:
+    """Return sentences about what no file and no option says of a tomogram."""
+    name, paths, tilts = tomogram.name, tomogram.paths, tomogram.tilts
+    found = []
+    if tilts.is_assumed:
+        found.append(
+            f"{name}: the tilt range {tilts.lowest_degrees:g} to {tilts.highest_degrees:g} degrees is "
+            f"{tilts.origin}; give --tilt_folder, or --tilt_min and --tilt_max."
+        )
+    if paths.by_order:
+        found.append(
+            f"{name}: {paths.even} and {paths.odd} are paired by the order of their names, which differ."
+        )
+    if paths.even is None and paths.full is not None and half_candidates(paths.full):
+        found.append(f"{name}: {paths.full} is listed as a full tomogram, since it has no counterpart.")
+    if voxel_size is None and tomogram.voxel_size_angstrom == DEFAULT_VOXEL_SIZE:
+        found.append(
+            f"{name}: the voxel size of {paths.first} is exactly 1 Å, which programs write that do not know "
+            "it; give --pixel_size."
+        )
+    return found
 
 
 def write_sum(paths: TomogramPaths, voxel_size_angstrom: float | None) -> None:
@@ -126,26 +212,37 @@ def _voxel_size(text: str) -> float:
     return value
 
 
-def _row(
-    config: PrepareStarConfig,
-    name: str,
-    paths: TomogramPaths,
-    voxel_size: float | None,
-    defocus_angstrom: float,
-) -> dict[str, str]:
+def _planned(
+    config: PrepareStarConfig, name: str, paths: TomogramPaths, voxel_size: float | None
+) -> tuple[PlannedTomogram, list[LeftOut]]:
+    """Open the tomograms of a tilt series and read its tilt range.
+
+    A full tomogram of another shape than the halves is left out: it is often a stack of tilt images.
+    """
     first = paths.first
-    tomogram = open_tomogram(first, voxel_size)
-    for path in paths.existing:  # a sum of halves is not written yet
-        if (other := open_tomogram(path, voxel_size)).shape != tomogram.shape:
+    tomogram = open_tomogram(first, voxel_size, remedy=PIXEL_SIZE_OPTION)
+    left_out = []
+    for path in paths.existing:
+        other = open_tomogram(path, voxel_size, remedy=PIXEL_SIZE_OPTION)
+        if other.shape != tomogram.shape and path == paths.full:
+            reason = f"its shape {other.shape} is not that of the halves, {tomogram.shape}"
+            left_out.append(LeftOut(path, reason))
+            paths = replace(paths, full=None)
+        elif other.shape != tomogram.shape:
             raise SpisonetError(f"{path} has the shape {other.shape}, but {first} has {tomogram.shape}.")
     tilt_folders = [config.tilt_folder] if config.tilt_folder else []
-    lowest, highest = complete_tilt_range(
+    tilts = complete_tilt_range(
         str(first), config.tilt_min, config.tilt_max, lambda: find_tilt_file(first, tilt_folders)
     )
+    return PlannedTomogram(name, paths, tomogram.shape, tomogram.voxel_size_angstrom, tilts), left_out
+
+
+def _row(config: PrepareStarConfig, tomogram: PlannedTomogram, defocus_angstrom: float) -> dict[str, str]:
+    paths, tilts = tomogram.paths, tomogram.tilts
     if config.folder_name is not None and paths.even is None:
-        row = {FULL_ISONET1: str(first)}  # the column of IsoNet 0.2
+        row = {FULL_ISONET1: str(paths.first)}  # the column of IsoNet 0.2
     else:
-        row = {FULL_ISONET2: str(paths.full or name)}
+        row = {FULL_ISONET2: str(paths.full or tomogram.name)}
     row |= {
         column: str(path)
         for column, path in zip(HALVES, (paths.even, paths.odd), strict=True)
@@ -159,7 +256,10 @@ def _row(
         "rlnAmplitudeContrast": f"{config.ac:g}",
         "rlnNumberSubtomo": config.number_subtomos,
         "rlnMaskBoundary": "None",
-        "rlnTiltMin": f"{lowest:g}",
-        "rlnTiltMax": f"{highest:g}",
+        "rlnTiltMin": f"{tilts.lowest_degrees:g}",
+        "rlnTiltMax": f"{tilts.highest_degrees:g}",
         "rlnTiltStep": f"{config.tilt_step:g}",
+        TILT_SOURCE: ASSUMED if tilts.is_assumed else str(tilts.source),
+        "rlnMaskName": str(tomogram.mask),
+        "rlnBoxFile": str(tomogram.coordinates),
     }

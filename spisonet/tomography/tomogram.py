@@ -35,7 +35,7 @@ class Tomogram:
     mask : TomogramFile or None
         Subvolumes are centred where it is above 0.
     coordinates : Path or None
-        Text file of subvolume centres ``x y z`` in voxels, used instead of the mask.
+        File of subvolume centres, used instead of the mask; see `read_coordinates`.
     n_subvolumes : int
         Number of training subvolumes in an epoch.
     ctf_amplitude : RadialCurve or None
@@ -47,6 +47,8 @@ class Tomogram:
         variance; known only with even and odd tomograms.
     digest : str
         Hash of the central region and of the geometry.
+    tilt_range_is_assumed : bool
+        Whether the tilt range is the default, since no tilt file was found.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Tomogram:
     deviation: float = 1.0
     noise_amplitude: RadialCurve | None = None
     digest: str = ""
+    tilt_range_is_assumed: bool = False
 
     @property
     def shape(self) -> tuple[int, int, int]:

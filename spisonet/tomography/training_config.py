@@ -34,6 +34,7 @@ class TomogramTrainingConfig(TomogramNetworkConfig):
             "memory_limit",
             "acc_batches",
             "turns",
+            "trust_table",
             "with_predict",
             "preview",
         }

@@ -52,6 +52,20 @@ def test_deconvolution_is_the_published_one(tmp_path, monkeypatch):
         np.testing.assert_allclose(statistics, expected, rtol=1e-5)
 
 
+def test_a_table_of_a_relion_job_gets_its_results_in_another_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_mrc(Path("tomograms/t.mrc"), gaussian_noise((8, 16, 16)))
+    job = Path("Tomograms/job007")
+    job.mkdir(parents=True)
+    run(f"prepare_star tomograms --output_star {job}/tomograms.star")
+    (job / "job.star").touch()
+    before = (job / "tomograms.star").read_bytes()
+    run(f"make_mask {job}/tomograms.star --mask_folder masks")
+    assert (job / "tomograms.star").read_bytes() == before
+    (row,) = TomogramTable.read(Path("masks/tomograms.star")).rows
+    assert row.path("rlnMaskName") == Path("masks/t_mask.mrc")
+
+
 def test_tomograms_of_one_name_in_two_folders_have_two_outputs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rows = []

@@ -27,6 +27,8 @@ def test_a_folder_is_listed_as_in_isonet_1(tmp_path, monkeypatch):
     assert (a.number_of("rlnTiltMin"), a.number_of("rlnTiltMax")) == (-40.0, 62.0)
     assert (b.number_of("rlnTiltMin"), b.number_of("rlnTiltMax")) == (-60.0, 60.0)
     assert a.text("rlnNumberSubtomo") == "50"
+    sources = [row.text("rlnTiltRangeSource") for row in (a, b)]
+    assert sources == ["tomograms/a.tlt", "assumed_no_tilt_file_found"]
 
 
 def test_halves_are_paired_by_name_and_summed(tmp_path, monkeypatch):
@@ -75,6 +77,44 @@ def test_the_published_command_line_of_isonet2_runs(tmp_path, monkeypatch):
     assert sums == [first.full, second.full]
 
 
+def test_the_plan_names_what_was_found_assumed_and_left_out(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("e/a_EVN", "o/a_ODD", "e/x", "o/y", "masks/a_mask", "masks/b_mask"):
+        write_mrc(Path(f"{name}.mrc"), gaussian_noise((8, 16, 20)), voxel_size=1.0)
+    write_mrc(Path("full/a.mrc"), gaussian_noise((5, 16, 20)))
+    Path("e/._x.mrc").touch()
+    run("prepare_star --even e --odd o --full full --mask_folder masks --dry_run")
+    assert not Path("tomograms.star").exists()
+    printed = capsys.readouterr().out
+    for part in (
+        "a: even e/a_EVN.mrc, odd o/a_ODD.mrc, mask masks/a_mask.mrc; 20 x 16 x 8 voxels of 1 Å; "
+        "tilts -60 to 60° (assumed, no tilt file found)",
+        "Assumed: a: the tilt range -60 to 60 degrees is assumed, no tilt file found; give --tilt_folder",
+        "Assumed: a: the voxel size of e/a_EVN.mrc is exactly 1 Å",
+        "Assumed: x: e/x.mrc and o/y.mrc are paired by the order of their names, which differ.",
+        "Assumed: x: no mask found.",
+        "Left out: masks/b_mask.mrc (its name is that of no tomogram)",
+        "Left out: e/._x.mrc (hidden files, such as those of macOS, are not tomograms)",
+        "Left out: full/a.mrc (its shape (5, 16, 20) is not that of the halves, (8, 16, 20))",
+        "tomograms.star was not written (--dry_run).",
+    ):
+        assert part in printed
+
+
+def test_files_of_coordinates_are_listed(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b"):
+        write_mrc(Path(f"t/{name}_EVN_Vol.mrc"), gaussian_noise((8, 16, 20)))
+    Path("picks").mkdir()
+    Path("picks/a_coords.txt").write_text("1 5 6 7\n1 6 7 4\n")
+    run("prepare_star t --coordinate_folder picks")
+    a, b = TomogramTable.read(Path("tomograms.star")).rows
+    assert (a.path("rlnBoxFile"), b.path("rlnBoxFile")) == (Path("picks/a_coords.txt"), None)
+    printed = capsys.readouterr().out
+    assert "2 subvolume centres in picks/a_coords.txt" in printed
+    assert "Assumed: b: no file of subvolume centres found." in printed
+
+
 def test_sums_of_halves_are_full_tomograms(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_mrc(Path("averaged/TS_01_EVN_full.mrc"), gaussian_noise((8, 16, 20)))
@@ -94,6 +134,7 @@ def test_sums_of_halves_are_full_tomograms(tmp_path, monkeypatch):
         ("prepare_star --even even", "both --even and --odd"),
         ("prepare_star --even even --odd odd", "other half is missing for even/b.mrc"),
         ("prepare_star even --pixel_size big", "--pixel_size big"),
+        ("prepare_star unknown", "has no voxel size in its header; give it with --pixel_size."),
         ("prepare_star even --tilt_min 10 --tilt_max -10", "not below"),
     ],
 )
@@ -102,5 +143,6 @@ def test_invalid_folders_are_refused_in_one_sentence(tmp_path, monkeypatch, caps
     Path("empty").mkdir()
     for name in ("even/a.mrc", "odd/a.mrc", "even/b.mrc"):
         write_mrc(Path(name), gaussian_noise((8, 8, 8)))
+    write_mrc(Path("unknown/a.mrc"), gaussian_noise((8, 8, 8)), voxel_size=0)
     assert part in failure(line, capsys)
     assert not Path("tomograms.star").exists()

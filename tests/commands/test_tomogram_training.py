@@ -63,7 +63,7 @@ def test_the_tutorial_of_isonet_0_2_runs(project):
 
 def test_the_tutorial_of_isonet2_runs(project):
     for index in (1, 2):
-        write_halves(project, f"TS_{index}", shape=(24, 40, 40), seed=index, n=10)
+        write_halves(project, f"TS_{index}", shape=(24, 40, 40), seed=index, n=10, tilts=(-51, 60))
     run(
         "prepare_star --even even --odd odd --star_name tomograms.star --tilt_min -51 --tilt_max 60 "
         "--number_subtomos 8 --create_average True --defocus 30000"
@@ -108,7 +108,7 @@ def test_columns_of_relion_5_are_kept_and_the_result_is_added(project):
         f"_rlnDefocusU #3\n_rlnDefocusV #4\n{angles}\n"
     )
     Path("tomograms.star").write_text(lines[0])
-    write_halves(project, "TS_01", shape=(24, 40, 40), n=5)
+    write_halves(project, "TS_01", shape=(24, 40, 40), n=5, tilts=(-48, 63))
     before = TomogramTable.read(Path("tomograms.star")).rows[0].values
     row = TomogramTable.read(Path("tomograms.star")).rows[0]
     assert read_tomograms([row], True, [None])[0].tilt_range_degrees == (-48, 63)
@@ -124,8 +124,8 @@ def test_columns_of_relion_5_are_kept_and_the_result_is_added(project):
 
 
 def test_tomograms_of_several_tilt_ranges_and_voxel_sizes_train_together(project, caplog):
-    write_halves(project, "a", shape=(24, 40, 40), n=5, seed=1)
-    write_halves(project, "b", shape=(32, 48, 40), n=5, seed=2)
+    write_halves(project, "a", shape=(24, 40, 40), n=5, seed=1, tilts=(-40, 60))
+    write_halves(project, "b", shape=(32, 48, 40), n=5, seed=2, tilts=(-66, 60))
     run("prepare_star --even even --odd odd --pixel_size 10")
     table = TomogramTable.read(Path("tomograms.star"))
     for row, low, size in zip(table.rows, ("-40", "-66"), ("10", "14"), strict=True):
@@ -283,6 +283,30 @@ def test_invalid_input_is_refused_before_anything_is_written(listed, capsys, col
     assert not Path("isonet_maps").exists()
 
 
+@pytest.mark.parametrize("options", ["", "--resume"])
+def test_a_wrong_wedge_is_refused_before_anything_is_written(listed, capsys, options):
+    changed(rlnTiltMin="-40", rlnTiltMax="70")
+    message = failure(f"refine tomograms.star {QUICK} {options}", capsys)
+    assert "b: The power spectrum shows tilts of" in message
+    assert "set rlnTiltMin and rlnTiltMax to" in message
+    assert "--trust_table True" in message
+    assert not Path("isonet_maps").exists()
+    assert "b: The power spectrum shows" in failure("check tomograms.star", capsys)
+    run("check tomograms.star --tomo_idx 1")
+
+
+def test_a_wrong_wedge_stops_the_prediction_unless_the_table_is_trusted(trained, capsys):
+    changed(rlnTiltMin="-40", rlnTiltMax="70")
+    line = f"predict tomograms.star isonet_maps/network.safetensors {CPU_ONLY}"
+    assert "1 of 2 tomograms could not be corrected: b: The power spectrum shows" in failure(line, capsys)
+    run(f"{line} --trust_table True")
+    wedges = json.loads(Path("corrected_tomos/job.json").read_text())["wedges"]
+    assert [wedges[name]["result"] for name in "ab"] == ["agrees", "range"]
+    assert wedges["a"]["fit"]["axis"] == "y"
+    page = Path("corrected_tomos/summary.html").read_text()
+    assert all(wedge["verdict"] in page for wedge in wedges.values())
+
+
 def test_thin_tomograms_are_mirrored_on_request(listed):
     run(f"refine tomograms.star {QUICK.replace('--cube_size 16', '--cube_size 32')} --pad --n_subvolume 4")
     assert open_tomogram(Path("isonet_maps/corrected/corrected_a.mrc")).shape == (24, 40, 40)
@@ -323,7 +347,7 @@ def test_names_of_outputs_do_not_depend_on_the_chosen_tomograms(trained):
     for index in (1, 2):
         run(f"predict tomograms.star isonet_maps/network.safetensors --tomo_idx {index} {CPU_ONLY}")
     names = [row.path("rlnCorrectedTomoName") for row in TomogramTable.read(Path("tomograms.star")).rows]
-    assert [name.name for name in names] == ["corrected_TS_1_even.mrc", "corrected_TS_2_even.mrc"]
+    assert [name.name for name in names] == ["corrected_TS_1.mrc", "corrected_TS_2.mrc"]
     assert all(name.is_file() for name in names)
 
 

@@ -8,7 +8,9 @@ import pytest
 from matplotlib.figure import Figure
 
 from spisonet.figures.tomograms import draw_tomogram_comparison, draw_wedge, middle_slices, power_by_x_and_z
+from spisonet.fourier.wedge_fit import WedgeFit
 from spisonet.io.tomograms import open_tomogram
+from spisonet.tomography.wedge_check import WedgeCheck
 
 SHAPE, VOXEL_SIZE = (16, 24, 32), 10.0
 
@@ -18,6 +20,11 @@ def tomogram(path, data):
         mrc.set_data(data.astype(np.float32))
         mrc.voxel_size = VOXEL_SIZE
     return open_tomogram(path)
+
+
+def wedge(axis: str = "y", power_ratio: float = 0.01) -> WedgeCheck:
+    fit = WedgeFit(axis, 0.0, (-52.0, 63.0), 1.0, power_ratio, 1.0, 0.1)
+    return WedgeCheck("t", (-50.0, 60.0), 0.05, fit)
 
 
 def noise(seed: int) -> np.ndarray:
@@ -44,20 +51,26 @@ def test_a_wave_along_x_is_a_peak_on_the_kx_axis(tmp_path):
 
 def test_before_and_after_are_compared_in_nine_panels(tmp_path):
     before, after = (tomogram(tmp_path / f"{seed}.mrc", noise(seed)) for seed in (3, 4))
-    figure = draw_tomogram_comparison((before,), after, (-50, 60))
+    figure = draw_tomogram_comparison((before,), after, wedge())
     titles = [axes.get_title() for axes in figure.axes]
     assert titles[:6] == [f"{plane}, {when}" for when in ("before", "after") for plane in ("XY", "XZ", "YZ")]
     assert titles[6:] == [
-        "power over kx and kz, before", "power over kx and kz, after", "measured: tilts -50 to 60°",
+        "power over kx and kz, before", "power over kx and kz, after",
+        "tilts about y, table: -50 to 60°\nspectrum: -52 to 63°",
     ]  # fmt: skip
     assert figure.axes[0].get_xlabel() == "x / nm"
     assert figure.axes[0].images[0].get_extent() == pytest.approx((0, 32, 0, 24))
     assert figure.get_suptitle() == "4.mrc"
 
 
-def test_the_measured_part_of_the_plane_is_bounded_by_the_tilts():
+@pytest.mark.parametrize(
+    ("axis", "ratio", "title"),
+    [("y", 0.01, "-52 to 63°"), ("x", 0.01, "another"), ("y", 0.9, "not measurable")],
+)
+def test_the_measured_part_of_the_plane_is_bounded_by_the_tilts(axis, ratio, title):
     panel = Figure().subplots()
-    draw_wedge(panel, (-50, 60))
+    draw_wedge(panel, wedge(axis, ratio))
+    assert title in panel.get_title()
     corners = np.concatenate([patch.get_xy() for patch in panel.patches])
     angles = np.degrees(np.arctan2(np.abs(corners[:, 1]), np.abs(corners[:, 0])))
     assert angles.max() == pytest.approx(60)

@@ -62,7 +62,7 @@ def test_contours_are_read_from_text(tmp_path):
     [
         (imod_model([SQUARE])[:-90], "damaged IMOD model"),
         (b"a square\n", "neither an IMOD model nor a text file of points"),
-        (b"1 2\n", "must contain contour, x, y and z"),
+        (b"1 2\n", "must contain x, y and z in each line"),
         (b"1 2 3 nan\n", "invalid number"),
     ],
 )

@@ -131,7 +131,7 @@ def bad_files(folder):
     huge[:12] = np.full(3, 2**31 - 1, dtype="<i4").tobytes()
     (folder / "huge.mrc").write_bytes(huge)
     write_raw(folder / "image.mrc", densities(shape=(N, N)))
-    write_raw(folder / "stack.mrc", densities(), ispg=0, mz=1)
+    write_raw(folder / "stack.mrc", densities()[1:], ispg=0, mz=1)
     write_raw(folder / "flat.mrc", densities(shape=(N, N, N + 1)))
     write_raw(folder / "constant.mrc", np.ones((N, N, N), dtype=np.float32))
     nan = densities()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import re
+from types import SimpleNamespace
 
 import mrcfile
 import numpy as np
@@ -12,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spisonet.errors import SpisonetError
+from spisonet.io import mrc_file
 from spisonet.io.mrc_file import open_mrc
 
 DTYPES = ["int8", "int16", "uint16", "float16", "float32"]
@@ -70,7 +73,7 @@ def test_the_header_is_checked_and_returned(tmp_path):
     file = open_mrc(path)
     assert (file.shape, file.axes, file.is_in_order) == ((4, 5, 6), (3, 2, 1), False)
     assert (file.nstart, file.origin_angstrom) == ((1, -2, 3), (1.5, 2.5, -3.5))
-    assert file.voxel_size_angstrom == 2.5
+    assert file.cubic_voxel_size_angstrom() == 2.5
     assert file.labels[-1].startswith("a label")
     assert file.compression is None
 
@@ -113,3 +116,101 @@ def test_truncated_compressed_files_are_named_when_they_are_read(tmp_path, suffi
     path.write_bytes(content)
     with pytest.raises(SpisonetError, match=r"short\.mrc.*not a readable MRC file"):
         open_mrc(path).read()
+
+
+def write_bytes_of_imod(path, values, flags=None, header_range=None, unsigned=True):
+    """Write mode 0; `values` are 0 to 255 (or signed), stored as IMOD or another program does it."""
+    stored = np.asarray(values, np.uint8 if unsigned else np.int8).view(np.int8)
+    with mrcfile.new(path, overwrite=True) as mrc:
+        mrc.set_data(stored)
+        mrc.voxel_size = 2.5
+        mrc.header.dmin, mrc.header.dmax = header_range or (np.min(values), np.max(values))
+        if flags is not None:
+            extra = bytearray(mrc.header.extra2.tobytes())
+            extra[40:48] = np.array([1146047817, flags], "<i4").tobytes()
+            mrc.header.extra2 = np.void(bytes(extra))
+    return path
+
+
+RAMP = np.arange(0, 240, 2).reshape(4, 5, 6)
+
+
+@pytest.mark.parametrize("flags", [0, 2])
+def test_bytes_with_imods_stamp_are_unsigned_without_its_flag(tmp_path, flags, caplog):
+    path = write_bytes_of_imod(tmp_path / "v.mrc", RAMP, flags)
+    np.testing.assert_array_equal(open_mrc(path).read(), RAMP)
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("flags", [1, 3, None])
+def test_bytes_with_imods_flag_or_a_negative_minimum_are_signed(tmp_path, flags):
+    path = write_bytes_of_imod(tmp_path / "v.mrc", RAMP - 120, flags, unsigned=False)
+    np.testing.assert_array_equal(open_mrc(path).read(), RAMP - 120)
+
+
+def test_bytes_of_other_programs_are_unsigned_if_the_header_says_so(tmp_path, caplog):
+    mask = np.where(RAMP > 100, 255, 0)
+    path = write_bytes_of_imod(tmp_path / "mask.mrc", mask)
+    np.testing.assert_array_equal(open_mrc(path).read(), mask)
+    open_mrc(path)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "mask.mrc contains bytes that are read as unsigned" in caplog.text
+    assert "range of 0 to 255" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("flags", "mode", "part"),
+    [(None, 101, "4 bits (mode 101 of SerialEM"), (16, 0, "4 bits (packed by IMOD)")],
+)
+def test_values_of_4_bits_are_named(tmp_path, flags, mode, part):
+    path = write_bytes_of_imod(tmp_path / "v.mrc", RAMP, flags)
+    content = bytearray(path.read_bytes())
+    content[12:16] = np.int32(mode).tobytes()
+    path.write_bytes(content)
+    with pytest.raises(SpisonetError, match=re.escape(part)):
+        open_mrc(path)
+
+
+def test_an_absent_extended_header_is_named(tmp_path):
+    path = write(tmp_path / "v.mrc", np.ones((4, 5, 6), np.float32))
+    content = bytearray(path.read_bytes())
+    content[92:96] = np.int32(512).tobytes()
+    path.write_bytes(content)
+    with pytest.raises(SpisonetError, match="announces an extended header of 512 bytes, which is not in the"):
+        open_mrc(path)
+
+
+def test_a_cubic_map_with_the_header_of_a_stack_is_read(tmp_path, caplog):
+    cube = np.arange(4**3, dtype=np.float32).reshape(4, 4, 4)
+    path = write(tmp_path / "v.mrc", cube, ispg=0, mz=1)
+    file = open_mrc(path)
+    assert (file.is_stack, file.cubic_voxel_size_angstrom()) == (False, 2.5)
+    np.testing.assert_array_equal(file.read(), cube)
+    assert "header of a stack of images (ispg 0, mz 1)" in caplog.text
+    assert open_mrc(write(tmp_path / "s.mrc", np.zeros((3, 4, 4), np.float32), ispg=0, mz=1)).is_stack
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".bz2"])
+def test_slabs_of_a_compressed_volume_decompress_it_once(tmp_path, monkeypatch, suffix):
+    volume = np.random.default_rng(0).random((6, 5, 4)).astype(np.float32)
+    plain = write(tmp_path / "v.mrc", volume)
+    path = tmp_path / f"v.mrc{suffix}"
+    path.write_bytes(COMPRESS[suffix](plain.read_bytes()))
+    kind = {".gz": "gzip", ".bz2": "bzip2"}[suffix]
+    opened = []
+    original = mrc_file.OPENERS[kind]
+    monkeypatch.setitem(mrc_file.OPENERS, kind, lambda path: opened.append(path) or original(path))
+    for z in (5, 0, 3, 1):
+        np.testing.assert_array_equal(open_mrc(path).read(slice(z, z + 1)), volume[z : z + 1])
+    assert opened == [path]
+    # Another content under the same name is another file.
+    path.write_bytes(COMPRESS[suffix](write(plain, 2 * volume, nxstart=1).read_bytes() + b"  "))
+    np.testing.assert_array_equal(open_mrc(path).read(slice(2, 3)), 2 * volume[2:3])
+
+
+def test_a_compressed_volume_without_room_for_its_copy_is_named(tmp_path, monkeypatch):
+    path = tmp_path / "v.mrc.gz"
+    path.write_bytes(gzip.compress(write(tmp_path / "v.mrc", np.ones((4, 5, 6), np.float32)).read_bytes()))
+    monkeypatch.setattr(mrc_file.shutil, "disk_usage", lambda folder: SimpleNamespace(free=10))
+    with pytest.raises(SpisonetError, match=r"v\.mrc\.gz is compressed, and .* has no room"):
+        open_mrc(path).read(slice(0, 1))

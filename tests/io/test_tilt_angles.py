@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from spisonet.errors import SpisonetError
-from spisonet.io.tilt_angles import complete_tilt_range, core_name, find_tilt_file, read_tilt_range
+from spisonet.io.series_names import series_name
+from spisonet.io.tilt_angles import TiltRange, complete_tilt_range, find_tilt_file, read_tilt_range
 
 
 @pytest.mark.parametrize(
@@ -19,23 +20,74 @@ from spisonet.io.tilt_angles import complete_tilt_range, core_name, find_tilt_fi
     ],
 )
 def test_all_files_of_a_tilt_series_have_its_name(name):
-    assert core_name(Path(name)) == "TS_01"
+    assert series_name(Path(name)) == "TS_01"
+
+
+SERIALEM = (
+    "PixelSpacing = 1.35\nT = a = b\n\n[ZValue = 0]\nTiltAngle = -50\nDose = 3\n"
+    "[ZValue = 1]\nTiltAngle = 66.01\n"
+)
+ARETOMO = """# AreTomo Alignment / Priims bprmMn
+# RawSize = 4092 5760 3
+# NumPatches = 1
+# DarkFrame =     0    1   -80.00
+{}# SEC     ROT         GMAG       TX          TY      SMEAN     SFIT    SCALE     BASE     TILT
+    0    84.5000    1.00000      0.100      0.200     1.00     1.00     1.00     0.00    -50.00
+    1    84.5000    1.00000      0.100      0.200     1.00     1.00     1.00     0.00     66.01
+# Local Alignment
+   0   0   500.00   -800.00    100.00     99.00   1.0
+"""
 
 
 @pytest.mark.parametrize(
-    ("suffix", "text"),
+    ("name", "text"),
     [
-        (".tlt", "-50.00\n0.00\n66.01\n"),
-        (".rawtlt", " -50\n 66.01\n"),
-        (".mdoc", "[ZValue = 0]\nTiltAngle = -50\nDose = 3\n[ZValue = 1]\nTiltAngle = 66.01\n"),
-        (".star", "data_TS_01\n\nloop_\n_rlnTomoNominalStageTiltAngle #1\n-50\n3\n66.01\n\n"),
+        ("TS_01.tlt", "-50.00\n0.00\n66.01\n"),
+        ("TS_01.rawtlt", " -50\n 66.01\n"),
+        ("TS_01.rawtlt", "-50 117.0 3\n66.01 3.0 1\n"),  # angle, dose, order
+        ("TS_01.tlt", "\ufeff-50\n66.01\n"),
+        ("TS_01.tlt", "-50 0 66.01"),
+        ("TS_01.tlt", "-50,120\n66.01,3\n"),
+        ("TS_01_st.tlt", "-50\n66.01\n"),
+        ("TS_01_TLT.txt", "# tilt dose\n  -50.00  1\n  66.01  2\n"),
+        ("TS_01_Imod/TS_01_st.tlt", "-50\n66.01\n"),
+        ("TS_01.aln", ARETOMO.format("# AlphaOffset =     0.00\n# BetaOffset =     0.00\n")),
+        ("TS_01.st.aln", ARETOMO.format("")),  # of AreTomo 1
+        ("TS_01.aln", "\ufeff" + ARETOMO.format("")),
+        ("TS_01.mdoc", SERIALEM),
+        ("TS_01.mrc.mdoc", "\ufeff" + SERIALEM.partition("\n\n")[2].replace("\n", "\r\n")),
+        ("TS_01.mdoc", SERIALEM.replace("ZValue", "FrameSet")),
+        ("TS_01.star", "data_TS_01\n\nloop_\n_rlnTomoNominalStageTiltAngle #1\n-50\n3\n66.01\n\n"),
     ],
 )
-def test_tilt_ranges_are_read_from_every_kind_of_tilt_file(tmp_path, suffix, text):
-    (tmp_path / f"TS_01{suffix}").write_text(text)
-    found = find_tilt_file(tmp_path / "TS_01_EVN.mrc")
-    assert found == tmp_path / f"TS_01{suffix}"
+def test_tilt_ranges_are_read_from_every_kind_of_tilt_file(tmp_path, name, text):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text, encoding="utf-8", newline="")
+    found = find_tilt_file(tmp_path / "TS_01_EVN_Vol.mrc")
+    assert found == path
     assert read_tilt_range(found) == (-50.0, 66.01)
+
+
+def test_refined_angles_precede_nominal_ones_and_other_series_are_not_taken(tmp_path):
+    for name in ("TS_01.rawtlt", "TS_01.aln", "TS_01.mdoc", "TS_010.tlt", "S_01.tlt"):
+        (tmp_path / name).touch()
+    assert find_tilt_file(tmp_path / "TS_01.mrc").name == "TS_01.aln"
+    assert find_tilt_file(tmp_path / "TS_0.mrc") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "part"),
+    [
+        ("a.mdoc", "[FrameSet = 0]\nTiltAngle = 32.99\nTiltAngle = 33\n", "frames of one image (FrameSet)"),
+        ("a.tlt", "32.99\n33\n", "from 32.99 to 33 degrees, too small a range"),
+        ("a.aln", "# SEC ROT TILT\n0 84.5\n", "line without a tilt angle"),
+    ],
+)
+def test_files_that_are_not_of_a_tilt_series_are_named(tmp_path, name, text, part):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(SpisonetError, match=re.escape(part)):
+        read_tilt_range(tmp_path / name)
 
 
 def test_tilt_angles_of_warp_are_not_confused_with_its_tilt_axis(tmp_path):
@@ -56,23 +108,19 @@ def test_invalid_tilt_files_are_refused(tmp_path, text):
         read_tilt_range(path)
 
 
-def test_missing_limits_of_a_tilt_range_come_from_the_tilt_file_or_the_default(tmp_path, caplog):
-    caplog.set_level("INFO", logger="spisonet")
+def test_missing_limits_of_a_tilt_range_come_from_the_tilt_file_or_are_assumed(tmp_path):
     path = tmp_path / "TS_1.tlt"
     path.write_text("-48\n0\n57\n")
-    assert complete_tilt_range("TS_1", None, None, lambda: path) == (-48, 57)
-    assert complete_tilt_range("TS_1", -40.0, None, lambda: path) == (-40, 57)
-    assert complete_tilt_range("TS_1", None, 40.0, lambda: None) == (-60, 40)
-    assert [record.message.partition("(")[2] for record in caplog.records] == [
-        f"from {path}).",
-        f"from {path}).",
-        "default).",
-    ]
+    assert complete_tilt_range("TS_1", None, None, lambda: path) == TiltRange(-48, 57, path)
+    assert complete_tilt_range("TS_1", -40.0, None, lambda: path).degrees == (-40, 57)
+    assumed = complete_tilt_range("TS_1", None, 40.0, lambda: None)
+    assert assumed == TiltRange(-60, 40, is_assumed=True)
+    assert assumed.origin == "assumed, no tilt file found"
 
     def unexpected() -> None:
         pytest.fail("A complete tilt range needs no tilt file")
 
-    assert complete_tilt_range("TS_1", -40.0, 50.0, unexpected) == (-40, 50)
+    assert complete_tilt_range("TS_1", -40.0, 50.0, unexpected) == TiltRange(-40, 50)
 
 
 @pytest.mark.parametrize(("lowest", "highest"), [(70, 60), (60, 60), (-91, 60), (-60, 100)])

@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from spisonet.errors import SpisonetError
-from spisonet.io.tomogram_table import TomogramTable
+from spisonet.io.star import StarFile
+from spisonet.io.tomogram_table import (
+    DENOISED_RELION5,
+    FULL_RELION5,
+    HALVES,
+    TomogramTable,
+    results_table,
+)
 
 RELION5 = """
 # version 50001
@@ -45,7 +52,7 @@ def test_a_relion_5_table_is_written_back_word_by_word(tmp_path):
     assert TomogramTable.read(path).rows[0].path("rlnMaskName") is None
 
 
-def test_comments_and_single_values_are_kept_and_special_characters_refused(tmp_path):
+def test_comments_and_single_values_are_kept(tmp_path):
     path = tmp_path / "t.star"
     single = "# version 50001\n\ndata_general\n\n_rlnTomoSubTomosAre2DStacks 1\n\n"
     path.write_text(single + RELION5.replace("# version 50001", ""))
@@ -55,11 +62,120 @@ def test_comments_and_single_values_are_kept_and_special_characters_refused(tmp_
     assert "_rlnTomoSubTomosAre2DStacks" in text.partition("data_global")[0]
     assert "loop_" not in text.partition("data_global")[0]
     assert len(TomogramTable.read(path).rows) == 2
-    path.write_text(RELION5.replace("even/rec_TS_01", "even/rec#TS_01"))
-    with pytest.raises(SpisonetError, match="contains '#', which a STAR value"):
+
+
+VALUES = [
+    "my tomo.mrc",
+    "",
+    "it's.mrc",
+    'a"b c.mrc',
+    "a#b.mrc",
+    "#a.mrc",
+    "_a.mrc",
+    "data_1.mrc",
+    "1.50",
+    "None",
+]
+
+
+def test_values_are_quoted_and_read_as_by_relion(tmp_path):
+    path = tmp_path / "t.star"
+    rows = [{"rlnMicrographName": value, "rlnNote": "x", "rlnLast": value} for value in VALUES]
+    TomogramTable.new(path, rows).write()
+    table = TomogramTable.read(path)
+    assert [row.values["rlnLast"] for row in table.rows] == VALUES
+    assert [row.values["rlnMicrographName"] for row in table.rows] == VALUES
+    assert '"my tomo.mrc"\tx\t"my tomo.mrc"\n""\tx\t""\nit\'s.mrc\tx\tit\'s.mrc\n' in path.read_text()
+    table.write()
+    assert [row.values["rlnLast"] for row in TomogramTable.read(path).rows] == VALUES
+    with pytest.raises(SpisonetError, match="both kinds of quotes"):
+        TomogramTable.new(path, [{"rlnMicrographName": "a\" b' c"}]).write()
+
+
+@pytest.mark.parametrize(
+    ("rows", "part"),
+    [
+        ("a.mrc 3\nb.mrc\n", "1 values for 2 columns in line 7"),
+        (
+            "my tomo.mrc 3\n",
+            r"3 values for 2 columns in line 6; quote values that are empty \(\"\"\) or contain",
+        ),
+        ("a.mrc 3\n_rlnB #3\n", r"the column _rlnB below the rows of its table \(line 7\)"),
+    ],
+)
+def test_faulty_lines_are_named(tmp_path, rows, part):
+    path = tmp_path / "t.star"
+    path.write_text("data_\n\nloop_\n_rlnMicrographName #1\n_rlnA #2\n" + rows)
+    with pytest.raises(SpisonetError, match=part):
         TomogramTable.read(path)
-    with pytest.raises(SpisonetError, match="contains a space, # or quotation mark"):
-        TomogramTable.new(path, [{"rlnMicrographName": "my tomo.mrc"}]).write()
+    if "values" in part:
+        with pytest.raises(SpisonetError, match=part):
+            StarFile(path)
+
+
+def test_relion_finds_a_tomogram_in_every_row_of_the_denoised_column(tmp_path):
+    labels = ("rlnTomoName", FULL_RELION5, *HALVES)
+    rows = [
+        dict(zip(labels, values, strict=True))
+        for values in (
+            ("TS_1", "rec_1.mrc", "None", "None"),
+            ("TS_2", "rec_2.mrc", "None", "None"),
+            ("TS_3", "None", "even_3.mrc", "odd_3.mrc"),
+        )
+    ]
+    table = TomogramTable.new(tmp_path / "tomograms.star", rows)
+    table.note(table.rows[0], {DENOISED_RELION5: "corrected_1.mrc"})
+    after = TomogramTable.read(tmp_path / "tomograms.star").rows
+    assert [row.values[DENOISED_RELION5] for row in after] == ["corrected_1.mrc", "rec_2.mrc", "even_3.mrc"]
+
+
+def test_tables_of_relions_jobs_are_not_changed(tmp_path, caplog):
+    caplog.set_level("INFO", logger="spisonet")
+    job = tmp_path / "Tomograms" / "job007"
+    job.mkdir(parents=True)
+    table, folder = job / "tomograms.star", Path("deconv")
+    assert results_table(table, None, folder) is None
+    (job / "job.star").touch()
+    assert results_table(table, None, folder) == Path("deconv/tomograms.star")
+    assert "is not changed: the results are listed in deconv/tomograms.star" in caplog.text
+    assert results_table(table, Path("mine.star"), folder) == Path("mine.star")
+
+
+def test_an_edit_while_a_job_runs_is_kept(tmp_path):
+    path = tmp_path / "t.star"
+    rows = [{"rlnIndex": str(i), "rlnMicrographName": n, "rlnTiltMin": "-60"} for i, n in enumerate("ab")]
+    TomogramTable.new(path, rows).write()
+    job = TomogramTable.read(path)
+    second = job.rows[1]
+    edited = TomogramTable.read(path)
+    edited.set(edited.rows[0], "rlnTiltMin", "-50")
+    edited.set(edited.rows[1], "rlnMicrographName", "moved/b")
+    edited.set(edited.rows[1], "rlnNote", "my note")
+    edited.append(TomogramTable.new(path, [{"rlnMicrographName": "c"}]))
+    edited.write()
+    job.note(second, {"rlnCorrectedTomoName": "corrected_b.mrc"})
+    rows = TomogramTable.read(path).rows
+    assert [row.text("rlnMicrographName") for row in rows] == ["a", "moved/b", "c"]
+    assert [row.text("rlnTiltMin") for row in rows] == ["-50", "-60", None]
+    assert rows[1].text("rlnNote") == "my note"
+    assert [row.text("rlnCorrectedTomoName") for row in rows] == [None, "corrected_b.mrc", None]
+
+
+def test_a_row_that_was_removed_while_a_job_runs_stays_removed(tmp_path, caplog):
+    path = tmp_path / "t.star"
+    TomogramTable.new(path, [{"rlnMicrographName": name} for name in "abc"]).write()
+    job = TomogramTable.read(path)
+    edited = TomogramTable.read(path)
+    edited.remove([1])
+    edited.write()
+    job.note(job.rows[1], {"rlnCorrectedTomoName": "corrected_b.mrc"})
+    job.note(job.rows[2], {"rlnCorrectedTomoName": "corrected_c.mrc"})
+    rows = TomogramTable.read(path).rows
+    assert [(row.shown, row.text("rlnCorrectedTomoName")) for row in rows] == [
+        ("a", None),
+        ("c", "corrected_c.mrc"),
+    ]
+    assert "no longer lists b, whose results are not entered" in caplog.text
 
 
 def test_rows_are_chosen_by_their_index(tmp_path):

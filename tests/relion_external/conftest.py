@@ -74,8 +74,10 @@ class Job:
             (self.folder / f"{stem}_half{half}_model.star").write_text(model)
             path = self.folder / f"{stem}_half{half}_class001.mrc"
             write_volume(path, Volume(blob_map(BOX), PIXEL))
-        rows = "\n".join(f"{10 * i} {(7 * i + iteration) % 60} 0 {1 + i % 2}" for i in range(20))
-        labels = "_rlnAngleRot #1\n_rlnAngleTilt #2\n_rlnAnglePsi #3\n_rlnRandomSubset #4"
+        rows = "\n".join(
+            f"{10 * i} {(7 * i + iteration) % 60} 0 {1 + i % 2} {1 + i // 10}" for i in range(20)
+        )
+        labels = "_rlnAngleRot #1\n_rlnAngleTilt #2\n_rlnAnglePsi #3\n_rlnRandomSubset #4\n_rlnClassNumber #5"
         (self.folder / f"{stem}_data.star").write_text(
             f"\n{block}\n\ndata_particles\n\nloop_\n{labels}\n{rows}\n\n"
         )

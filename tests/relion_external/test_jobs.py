@@ -210,6 +210,27 @@ def test_the_resolution_of_a_postprocess_job_is_used(project):
     assert (config.i1, config.mask, config.limit_res) == (Path(HALF1), Path("mask.mrc"), 6.25)
 
 
+def test_a_reconstruction_of_subtomograms_gives_half_maps_and_particles(project):
+    folder = Path("Reconstruct/job020")
+    folder.mkdir(parents=True)
+    for name in ("half1.mrc", "half2.mrc", "merged.mrc"):
+        (folder / name).touch()
+    (folder / "job.star").write_text(
+        "data_job\n\n_rlnJobTypeLabel relion.reconstructparticletomo\n_rlnJobIsContinue 0\n\n"
+        "data_joboptions_values\n\nloop_\n_rlnJobOptionVariable #1\n_rlnJobOptionValue #2\n"
+        "in_optimisation Refine3D/job019/run_optimisation_set.star\nsym_name C6\n"
+    )
+    Path("Refine3D/job019").mkdir(parents=True)
+    Path("Refine3D/job019/run_optimisation_set.star").write_text(
+        "data_\n\n_rlnTomoParticlesFile Refine3D/job019/run_data.star\n_rlnTomoTomogramsFile tomograms.star\n"
+    )
+    for given in (folder, folder / "merged.mrc", folder / "half1.mrc"):
+        found = find_map_metadata(given)
+        assert found.require_halves(given) == (folder / "half1.mrc", folder / "half2.mrc")
+        assert (found.symmetry, found.particles) == ("C6", Path("Refine3D/job019/run_data.star"))
+        assert found.tomograms == Path("tomograms.star")
+
+
 def test_a_parameter_overrides_the_resolution_of_the_refinement(project):
     given = "Refine3D/job002/run_class001.mrc"
     assert configure("whitening", "--in_3dref", given).high_res == 7.5

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from relion_external.reconstruct import main
+from spisonet.commands.main import main as spisonet
 from spisonet.io.mrc import Volume, read_volume, write_volume
 from tests.misalignment.accumulators import body_map, without_cone
 from tests.relion_external.conftest import BOX, COMMAND, PIXEL
@@ -168,3 +169,115 @@ def test_version_5_needs_the_flag_again_on_continue(make_job, capsys, tmp_path):
     status, findings = check(capsys, words)
     assert status == 1
     assert "external_reconstruct_missing" in findings
+
+
+FORM = """
+# version 50001
+
+data_job
+
+_rlnJobTypeLabel             relion.{kind}
+_rlnJobIsContinue                       {continued}
+_rlnJobIsTomo                           0
+
+
+# version 50001
+
+data_joboptions_values
+
+loop_
+_rlnJobOptionVariable #1
+_rlnJobOptionValue #2
+  do_blush         {blush}
+do_solvent_fsc        Yes
+   fn_cont         {fn_cont}
+    fn_img particles.star
+   fn_mask mask.mrc
+    fn_ref ref.mrc
+  ini_high         30
+nr_classes          2
+    nr_mpi          3
+   nr_iter         25
+other_args         "{other}"
+  sampling "7.5 degrees"
+  sym_name         C1
+   use_gpu         No
+"""
+
+
+def schedule(
+    kind: str, other: str = "--external_reconstruct", blush: str = "No", fn_cont: str = '""'
+) -> None:
+    """Write the folder of a job that RELION's GUI has scheduled."""
+    folder = Path("Refine3D/job011")
+    folder.mkdir(exist_ok=True)
+    continued = int(fn_cont != '""')
+    form = FORM.format(kind=kind, other=other, blush=blush, fn_cont=fn_cont, continued=continued)
+    (folder / "job.star").write_text(form)
+
+
+def test_a_scheduled_job_is_read_from_its_form(make_job, capsys):
+    make_job()
+    schedule("refine3d")
+    status, findings = check(capsys, "Refine3D/job011")
+    assert status == 0
+    assert findings["external_reconstruct"]["level"] == "ok"
+    assert "32 voxels" in findings["boxes"]["message"]
+    assert "reference_trusted" in findings
+    assert "the last one, which joins the halves, keeps RELION's map" in findings["iterations"]["message"]
+    schedule("refine3d", other="", blush="Yes")
+    status, findings = check(capsys, "Refine3D/job011")
+    assert status == 1
+    assert {"blush", "external_reconstruct_missing"} <= set(findings)
+
+
+def test_the_form_decides_what_happens_by_iteration(make_job, capsys, monkeypatch):
+    make_job()
+    schedule("class3d")
+    assert "the last one (25) keeps" in check(capsys, "Refine3D/job011")[1]["iterations"]["message"]
+    schedule("initialmodel")
+    status, findings = check(capsys, "Refine3D/job011")
+    assert status == 1
+    assert findings["gradient_refinement"]["level"] == "error"
+    schedule("refine3d.tomo", other="--external_reconstruct --ios optimisation_set.star")
+    assert check(capsys, "Refine3D/job011")[1]["subtomograms"]["level"] == "warning"
+    monkeypatch.setenv("ISONET_SUBTOMOGRAMS", "True")
+    monkeypatch.setenv("ISONET_START_RESOLUTION", "12")
+    found = check(capsys, "Refine3D/job011")[1]
+    assert "subtomograms" not in found
+    assert "resolution is better than 12 Å" in found["iterations"]["message"]
+    schedule("postprocess")
+    status, findings = check(capsys, "Refine3D/job011")
+    assert status == 1
+    assert "job of type postprocess" in findings["invalid_input"]["message"]
+
+
+def test_a_continued_form_takes_the_rest_from_the_start(make_job, capsys):
+    make_job()
+    schedule("refine3d", fn_cont="Refine3D/job007/run_it002_optimiser.star")
+    status, findings = check(capsys, "Refine3D/job011")
+    assert status == 0
+    assert "32 voxels" in findings["boxes"]["message"]
+    assert findings["external_reconstruct"]["message"].startswith("--external_reconstruct is given")
+
+
+def test_a_job_that_kept_its_last_optimiser_only_is_read(make_job, capsys):
+    job = make_job()
+    (job.folder / "run_it002_optimiser.star").rename(job.folder / "run_optimiser.star")
+    for path in job.folder.glob("run_it*_optimiser.star"):
+        path.unlink()
+    status, findings = check(capsys, "Refine3D/job007")
+    assert status == 0
+    assert "boxes" in findings
+
+
+def test_the_check_is_a_command_of_spisonet(make_job, capsys):
+    make_job()
+    schedule("refine3d")
+    spisonet(["relion", "check", "Refine3D/job011", "--as_json"])
+    assert {finding["code"] for finding in json.loads(capsys.readouterr().out)} >= {"iterations", "boxes"}
+    schedule("initialmodel")
+    with pytest.raises(SystemExit) as stop:
+        spisonet(["relion", "check", "Refine3D/job011"])
+    assert stop.value.code == 1
+    assert "refinement by gradients" in capsys.readouterr().out

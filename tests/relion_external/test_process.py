@@ -95,3 +95,17 @@ def test_a_worker_ends_with_a_killed_parent(module, tmp_path):
     parent.kill()
     parent.wait()
     wait_for(lambda: not alive(worker))
+
+
+def test_a_process_ends_with_the_rank_whose_shell_lives_on(tmp_path):
+    code = "from relion_external.process import end_with_parent\nend_with_parent()\n" + SLEEPER
+    pid_file = tmp_path / "pid"
+    # As in RELION, whose rank waits in system(); the second command keeps the shell from being replaced.
+    rank_code = "import os, shlex, sys; os.system(shlex.join(sys.argv[1:]) + '; true')"
+    rank = subprocess.Popen([sys.executable, "-c", rank_code, sys.executable, "-c", code, str(pid_file)])
+    wait_for(lambda: pid_file.is_file() and pid_file.read_text() != "")
+    hook = int(pid_file.read_text())
+    assert alive(hook)
+    rank.kill()
+    rank.wait()
+    wait_for(lambda: not alive(hook))

@@ -43,8 +43,8 @@ def call(star: Path) -> int:
     return 0
 
 
-def uncorrected(back_projector, gridding: bool = True) -> np.ndarray:
-    return back_projector.reconstruct(gridding=gridding)
+def uncorrected(back_projector, gridding: bool = True, minres_map: int = 5) -> np.ndarray:
+    return replace(back_projector, minres_map=minres_map).reconstruct(gridding=gridding)
 
 
 def test_a_call_is_corrected(make_job, capfd, monkeypatch):
@@ -101,7 +101,7 @@ def test_averages_of_volumes_have_relions_internal_scale(make_job, capfd, monkey
     job, even = make_job(), uneven_back_projector(opening=0.0)
     job.write_iteration(2, dimensionality=3)
     assert call(job.write_call(3, back_projector=even)) == 0
-    expected = uncorrected(replace(even, minres_map=5)) * even.box  # RELION's --minres_map
+    expected = uncorrected(even) * even.box
     assert read_volume(job.result(3), 4.0).data == pytest.approx(expected, abs=1e-6 * float(expected.max()))
     # The correction keeps that scale, and nothing of a first reference that may lack the same wedge.
     assert call(job.write_call(3)) == 0
@@ -132,6 +132,46 @@ def test_classes_of_a_classification_are_corrected(make_job, capfd):
     assert (
         record.metrics["initial_reference_to_angstrom"] is None
     )  # classes that share a start must be free to part
+
+
+def test_the_last_iteration_of_a_classification_is_relions_own(make_job, capfd):
+    job = make_job()
+    job.write_iteration(2, rlnDoSplitRandomHalves=0, rlnNumberOfIterations=3)
+    assert call(job.write_call(3, "_class002")) == 0
+    assert "skipped: this is the last iteration of the classification" in capfd.readouterr().out
+    assert read_volume(job.result(3, "_class002"), 4.0).data == pytest.approx(
+        uncorrected(uneven_back_projector()), abs=1e-6
+    )
+    # A continuation to more iterations begins with an optimiser file that still has the old number.
+    job.write_iteration(3, rlnDoSplitRandomHalves=0, rlnNumberOfIterations=3)
+    assert call(job.write_call(4, "_class002")) == 0
+    assert "iteration 4 class002: corrected" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("command", "values"),
+    [(f"{COMMAND} --grad", {}), (COMMAND, {"rlnDoGradientRefine": 1}), (f"{COMMAND} --sgd", {})],
+)
+def test_gradient_refinements_are_refused_and_nothing_is_written(make_job, capfd, command, values):
+    job = make_job("5.0")
+    job.write_iteration(0, command, **values)
+    for iteration in (1, 2):  # RELION writes no optimiser file in most of these iterations
+        (job.folder / f"run_it{iteration:03d}_optimiser.star").unlink()
+    star = job.write_call(3, "_class001")
+    before = sorted(job.project.rglob("*"))
+    assert call(star) == 1
+    assert "A refinement by gradients" in capfd.readouterr().err
+    assert sorted(job.project.rglob("*")) == before
+
+
+@pytest.mark.parametrize(("given", "first"), [("", 5), ("--minres_map 8", 8), ("--minres_map 0", 0)])
+def test_the_prior_begins_where_relions_own_does(make_job, given, first):
+    job, even = make_job(), uneven_back_projector(opening=0.0)
+    job.write_iteration(2, f"{COMMAND} {given}")
+    assert call(job.write_call(3, back_projector=even)) == 0
+    found = read_volume(job.result(3), 4.0).data
+    assert found == pytest.approx(uncorrected(even, minres_map=first), abs=1e-6)
+    assert np.abs(found - uncorrected(even, minres_map=3)).max() > 1e-5
 
 
 def test_bodies_get_relions_own_maps(make_job, capfd):

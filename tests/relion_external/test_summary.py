@@ -118,3 +118,23 @@ def test_the_line_of_an_iteration_names_the_initial_reference(metrics, expected)
     found = METRICS | {"kept_fraction_of_change": 0.4} | metrics
     sentence = IterationRecord(3, "half1", "class001", CORRECTED, metrics=found).sentence()
     assert sentence.endswith(expected)
+
+
+def test_classes_are_summarised_with_their_own_views(make_job):
+    job = make_job()
+    for iteration in (3, 4):
+        job.write_iteration(iteration - 1, rlnDoSplitRandomHalves=0)
+        for part in ("class001", "class002"):
+            call = read_call(job.write_call(iteration, f"_{part}"))
+            workspace = Workspace(call)
+            workspace.prepare()
+            workspace.write_record(IterationRecord(iteration, "", part, CORRECTED, metrics=dict(METRICS)))
+            write_summary(call, read_refinement(call), workspace, uneven_back_projector())
+    first, second = (row for row in rows(job) if row["iteration"] == 3)
+    assert (first["part"], second["part"]) == ("class001", "class002")
+    assert first["median_view_angle_degrees"] != second["median_view_angle_degrees"]
+    assert "median_view_change_degrees" in second
+    page = (job.folder / "spisonet" / "summary.html").read_text()
+    assert "maps of the classes in the last iteration" in page
+    assert "FSC /" not in page
+    assert "sphericity" not in page.lower()

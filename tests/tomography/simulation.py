@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import mrcfile
 import numpy as np
 import torch
+from scipy import ndimage
 
 from spisonet.fourier.grids import irfft3, rfft3
 from spisonet.io.tomograms import open_tomogram
@@ -59,11 +60,32 @@ def with_missing_wedge(
     return irfft3(rfft3(noisy.astype(np.float32)) * wedge_rfft(truth.shape, tilts), truth.shape)
 
 
-def write_halves(folder: Path, name: str, shape=(32, 64, 64), noise=1.0, seed=0, n=60) -> NDArray[np.float32]:
+def backprojection(
+    truth: NDArray[np.float32], noise: float, seed: int, tilts=(-60.0, 60.0), step=3.0
+) -> NDArray[np.float32]:
+    """Weighted backprojection of noisy projections, which unlike `with_missing_wedge` is not periodic."""
+    rng, (nz, _, nx) = np.random.default_rng(seed), truth.shape
+    ramp = np.fft.rfftfreq(2 * nx)
+    z, x = np.meshgrid(np.arange(nz) - nz / 2, np.arange(nx) - nx / 2, indexing="ij")
+    total = np.zeros(truth.shape)
+    for tilt in np.radians([*np.arange(*tilts, step).tolist(), tilts[1]]):
+        rotated = ndimage.rotate(truth, np.degrees(tilt), axes=(0, 2), reshape=False, order=1)
+        projection = rotated.sum(axis=0)
+        projection += rng.normal(scale=noise * projection.std(), size=projection.shape)
+        filtered = np.fft.irfft(np.fft.rfft(projection, 2 * nx) * ramp)[:, :nx]
+        detector = x * np.cos(tilt) + z * np.sin(tilt) + nx / 2
+        total += np.stack([np.interp(detector, np.arange(nx), row) for row in filtered], axis=1)
+    return (total / total.std()).astype(np.float32)
+
+
+def write_halves(
+    folder: Path, name: str, shape=(32, 64, 64), noise=1.0, seed=0, n=60, tilts=(-60.0, 60.0)
+) -> NDArray[np.float32]:
     """Write even and odd tomograms; return the truth."""
     truth = slab_of_rods(shape, n, seed)
     for half, (kind, offset) in enumerate((("even", 100), ("odd", 200))):
-        write_mrc(folder / kind / f"{name}.mrc", with_missing_wedge(truth, noise, seed + offset + half))
+        data = with_missing_wedge(truth, noise, seed + offset + half, tilts)
+        write_mrc(folder / kind / f"{name}.mrc", data)
     return truth
 
 

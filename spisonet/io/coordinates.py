@@ -1,0 +1,125 @@
+"""Coordinates in a tomogram: text and models of IMOD, STAR files of RELION and pytom-match-pick."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spisonet.errors import SpisonetError
+from spisonet.io.imod import read_contours
+from spisonet.io.particles import TOMOGRAM_COLUMNS, numbers
+from spisonet.io.series_names import series_name
+from spisonet.io.star import StarFile
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+PIXELS = ("rlnCoordinateX", "rlnCoordinateY", "rlnCoordinateZ")
+CENTRED_ANGSTROM = tuple(f"rlnCenteredCoordinate{axis}Angst" for axis in "XYZ")  # of RELION 5
+# Columns with the size in Å of the pixels in which coordinates are given.
+PIXEL_SIZES = (
+    *("rlnTomoTiltSeriesPixelSize", "rlnMicrographOriginalPixelSize", "rlnMicrographPixelSize"),
+    *("rlnPixelSize", "rlnDetectorPixelSize"),
+)
+MAGNIFICATION, OPTICS_GROUP = "rlnMagnification", "rlnOpticsGroup"
+UNSUPPORTED = {
+    ".tbl": "a Dynamo table; write its columns 24 to 26 (x, y, z) to a text file",
+    ".em": "an EM file; write its coordinates to a text file with x, y and z in each line",
+    ".cs": "a cryoSPARC file; write its coordinates to a text file with x, y and z in each line",
+}
+
+
+def read_coordinates(
+    path: Path, shape: tuple[int, int, int], voxel_size_angstrom: float, series: Collection[str]
+) -> NDArray[np.float64]:
+    """Read coordinates in voxels of a tomogram.
+
+    Parameters
+    ----------
+    path : Path
+        Text with x, y and z in each line, with or without the numbers of object and contour before them, or a
+        binary ``.mod`` file, both in voxels of the tomogram; or a STAR file: ``rlnCoordinateX`` in pixels
+        whose size the file gives, or ``rlnCenteredCoordinateXAngst`` in Å from the centre.
+    shape : tuple of int
+        ``(z, y, x)`` of the tomogram.
+    voxel_size_angstrom : float
+        Voxel size of the tomogram in Å.
+    series : collection of str
+        Names of the tomogram, which select its rows of a STAR file that lists several tomograms.
+
+    Returns
+    -------
+    ndarray
+        ``(n, 3)`` voxel coordinates ``(x, y, z)``.
+
+    Raises
+    ------
+    SpisonetError
+        If the file is of another kind, is damaged or contains no coordinates of the tomogram.
+    """
+    kind = UNSUPPORTED.get(path.suffix)
+    if kind is not None:
+        raise SpisonetError(f"{path} is {kind}.")
+    if path.suffix == ".star":
+        return _read_star(path, shape, voxel_size_angstrom, series)
+    contours = read_contours(path)
+    points = np.concatenate([np.empty((0, 3)), *contours]).astype(np.float64)
+    if not len(points):
+        raise SpisonetError(f"{path} contains no coordinates.")
+    return points
+
+
+def _read_star(
+    path: Path, shape: tuple[int, int, int], voxel_size_angstrom: float, series: Collection[str]
+) -> NDArray[np.float64]:
+    tables = StarFile(path, TOMOGRAM_COLUMNS).tables
+    for columns in (CENTRED_ANGSTROM, PIXELS):
+        table = next((table for table in tables.values() if set(columns) <= set(table.columns)), None)
+        if table is not None:
+            break
+    if table is None:
+        raise SpisonetError(f"{path} has no columns {', '.join(PIXELS)} or {', '.join(CENTRED_ANGSTROM)}.")
+    rows = _rows_of(path, table, series)
+    points = np.stack([numbers(path, rows, column) for column in columns], axis=1)
+    if columns == CENTRED_ANGSTROM:
+        return np.asarray(points / voxel_size_angstrom + np.array(shape[::-1]) / 2)
+    return points * _pixel_sizes(path, rows, tables.get("optics"))[:, None] / voxel_size_angstrom
+
+
+def _rows_of(path: Path, table: pd.DataFrame, series: Collection[str]) -> pd.DataFrame:
+    """Select the rows of a tomogram; a file without names lists one tomogram."""
+    column = next((column for column in TOMOGRAM_COLUMNS if column in table), None)
+    if column is None:
+        return table
+    names = table[column].map(lambda name: series_name(Path(str(name))))
+    own = {series_name(Path(name)) for name in series}
+    rows = table[names.isin(own)]
+    if names.nunique() == 1 and rows.empty:
+        return table  # the file is of this tomogram, whatever it calls it
+    if rows.empty:
+        raise SpisonetError(f"{path} lists coordinates of other tomograms: {', '.join(names.unique()[:5])}.")
+    return rows
+
+
+def _pixel_sizes(path: Path, rows: pd.DataFrame, optics: pd.DataFrame | None) -> NDArray[np.float64]:
+    """Return for each row the size in Å of the pixels in which its coordinates are given."""
+    if optics is not None and OPTICS_GROUP in rows and OPTICS_GROUP in optics:
+        extra = [OPTICS_GROUP, *(column for column in PIXEL_SIZES if column in optics and column not in rows)]
+        rows = rows.merge(optics[extra], on=OPTICS_GROUP, how="left")
+    column = next((column for column in PIXEL_SIZES if column in rows), None)
+    if column is None:
+        raise SpisonetError(
+            f"{path} does not give the size of the pixels of {PIXELS[0]}; add a column "
+            f"rlnDetectorPixelSize with it in Å."
+        )
+    sizes = numbers(path, rows, column)
+    if column == "rlnDetectorPixelSize" and MAGNIFICATION in rows:
+        sizes = sizes * 1e4 / numbers(path, rows, MAGNIFICATION)  # µm on the detector, before RELION 3.1
+    if not (sizes > 0).all():
+        raise SpisonetError(f"{path} has a pixel size in column {column} that is not positive.")
+    return sizes

@@ -1,0 +1,111 @@
+"""Names of tomograms: the tilt series that a file belongs to, and whether it is an even or odd half."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from spisonet.io.tomograms import stem_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+EVEN, ODD = "even", "odd"
+SEPARATOR = r"[_\-. ]"
+# A whole word that tells the halves apart, in any case and anywhere in a name.
+HALF_WORD = re.compile(
+    rf"(?:^|(?<={SEPARATOR}))(?:(?P<even>even|evn|half1)|(?P<odd>odd|half2))(?=$|{SEPARATOR})", re.IGNORECASE
+)
+# Words that programs append to the name of a tilt series.
+STEPS = (
+    r"vol|rec|full|ali|aligned|preali|st|stack|sort|sorted|corrected|deconv|denoised|filtered|filt|ctf|2nd|"
+    r"sirt|wbp|flipped|flip[xyz]{0,2}|rot[xyz]?|trim|bin[_\-. ]?\d+|[\d.]+apx"
+)
+ACCOMPANYING = r"mask|coords?|coordinates|particles|points|picks|tlt"
+ENDING = re.compile(rf"{SEPARATOR}+(?:{STEPS}|{ACCOMPANYING})$", re.IGNORECASE)
+BEGINNING = re.compile(rf"^rec{SEPARATOR}+", re.IGNORECASE)
+# Suffixes of files that accompany a tomogram.
+OTHER_SUFFIXES = (
+    ".txt",
+    ".mod",
+    ".tomostar",
+    ".star",
+    ".coords",
+    ".xyz",
+    ".pts",
+    ".tbl",
+    ".csv",
+    ".em",
+    ".box",
+)
+PLACE = "\0"  # of the word that tells the halves apart
+
+
+def half_candidates(path: Path) -> list[tuple[str, str]]:
+    """Return each half that a file may be by its name, and the name without the word that says so.
+
+    Returns
+    -------
+    list of tuple
+        ``even`` or ``odd``, and the stem with a placeholder instead of the word. Two files whose names
+        differ only in that word have the same second element.
+    """
+    stem = stem_of(path)
+    return [
+        (EVEN if match["even"] else ODD, f"{stem[: match.start()]}{PLACE}{stem[match.end() :]}")
+        for match in HALF_WORD.finditer(stem)
+    ]
+
+
+def series_names(path: Path) -> list[str]:
+    """Return the names that the tilt series of a file may have, from the stem of the file to the shortest.
+
+    The words of halves are removed first, then one by one the words that programs append.
+    """
+    stem = stem_of(path)
+    for suffix in OTHER_SUFFIXES:
+        stem = stem.removesuffix(suffix)
+    stem = stem_of(path.with_name(stem)) if stem else path.name
+    names = [stem]
+    without_half = re.sub(rf"^{SEPARATOR}+|{SEPARATOR}+$", "", _without_half_words(stem))
+    name = BEGINNING.sub("", without_half)
+    while name:
+        names.append(name)
+        shorter = ENDING.sub("", name)
+        if shorter == name:
+            break
+        name = shorter
+    return list(dict.fromkeys(names))
+
+
+def without_half(path: Path) -> Path:
+    """Return the path of a half without the word that says which half it is.
+
+    A file whose name is that word only is named after its folder.
+    """
+    stem = stem_of(path)
+    name = re.sub(rf"^{SEPARATOR}+|{SEPARATOR}+$", "", _without_half_words(stem))
+    return path.with_name(path.name.replace(stem, name or path.parent.name or stem, 1))
+
+
+def series_name(path: Path) -> str:
+    """Return the shortest name that the tilt series of a file may have; see `series_names`."""
+    return series_names(path)[-1]
+
+
+def words_of(path: Path) -> list[str]:
+    """Return the words of a file name in lower case."""
+    return [word for word in re.split(rf"{SEPARATOR}+", stem_of(path).lower()) if word]
+
+
+def _without_half_words(stem: str) -> str:
+    """Remove the words of halves, each with a separator beside it."""
+    parts = re.split(rf"({SEPARATOR}+)", HALF_WORD.sub(PLACE, stem))
+    kept: list[str] = []
+    for part in parts:
+        if part == PLACE:
+            if kept:
+                kept.pop()  # the separator before the word
+        else:
+            kept.append(part)
+    return "".join(kept)

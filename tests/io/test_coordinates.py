@@ -1,0 +1,82 @@
+"""Coordinates in tomograms, by the origin and unit of the program that wrote them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from spisonet.errors import SpisonetError
+from spisonet.io.coordinates import read_coordinates
+from tests.io.imod_models import imod_model
+
+POINTS = np.array([(5, 6, 7), (15, 16, 8)], dtype=float)
+SHAPE, VOXEL_SIZE = (20, 40, 60), 10.0
+
+
+def read(path, content, series=("TS_1",)):
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        path.write_text(content, encoding="utf-8")
+    return read_coordinates(path, SHAPE, VOXEL_SIZE, series)
+
+
+def star(columns: dict[str, list], optics: str = "") -> str:
+    labels = "".join(f"_{name} #{number}\n" for number, name in enumerate(columns, start=1))
+    rows = "\n".join(" ".join(map(str, row)) for row in zip(*columns.values(), strict=True))
+    return f"{optics}\ndata_particles\n\nloop_\n{labels}{rows}\n\n"
+
+
+def columns(points, names=("rlnCoordinateX", "rlnCoordinateY", "rlnCoordinateZ")) -> dict[str, list]:
+    return dict(zip(names, np.asarray(points).T.tolist(), strict=True))
+
+
+CENTRED = tuple(f"rlnCenteredCoordinate{axis}Angst" for axis in "XYZ")
+OPTICS = "data_optics\n\nloop_\n_rlnOpticsGroup #1\n_rlnTomoTiltSeriesPixelSize #2\n1 2.5\n2 5\n\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.txt", "5 6 7\n15 16 8\n"),
+        ("a.txt", "\ufeff# x y z\n5,6,7\n15,16,8\n"),
+        ("a.txt", "1 5 6 7\n2 15 16 8\n"),  # contour x y z
+        ("a.txt", "1 1 5 6 7\n1 2 15 16 8\n"),  # object contour x y z
+        ("a.mod", imod_model([POINTS[:1], POINTS[1:]])),
+        ("a.star", star(columns((POINTS - (30, 20, 10)) * 10, CENTRED) | {"rlnTomoName": ["TS_1", "TS_1"]})),
+        ("a.star", star(columns(POINTS) | {"rlnDetectorPixelSize": [10, 10]})),  # pytom-match-pick
+        (
+            "a.star",
+            star(columns(POINTS) | {"rlnDetectorPixelSize": [5, 5], "rlnMagnification": [5000, 5000]}),
+        ),
+        ("a.star", star(columns(POINTS * [[4], [2]]) | {"rlnOpticsGroup": [1, 2]}, OPTICS)),  # RELION 4
+    ],
+)
+def test_coordinates_have_the_unit_and_origin_of_their_program(tmp_path, name, content):
+    np.testing.assert_allclose(read(tmp_path / name, content), POINTS)
+
+
+def test_the_rows_of_the_tomogram_are_selected(tmp_path):
+    names = {"rlnMicrographName": ["TS_1_10.00Apx.mrc", "TS_2.tomostar"], "rlnPixelSize": [10, 10]}
+    content = star(columns(POINTS) | names)
+    np.testing.assert_allclose(read(tmp_path / "a.star", content, ["tomograms/TS_2_EVN.mrc"]), POINTS[1:])
+    with pytest.raises(SpisonetError, match=r"a\.star lists coordinates of other tomograms: TS_1, TS_2"):
+        read(tmp_path / "a.star", content, ["TS_3"])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "part"),
+    [
+        ("a.tbl", "1 2 3", "is a Dynamo table"),
+        ("a.txt", "", "must contain x, y and z"),
+        ("a.txt", "1 2\n", "must contain x, y and z"),
+        ("a.txt", "x y z\n", "neither an IMOD model nor a text file"),
+        ("a.mod", imod_model([]), "contains no coordinates"),
+        ("a.star", star({"rlnAngleRot": [1]}), "has no columns rlnCoordinateX"),
+        ("a.star", star(columns(POINTS)), "does not give the size of the pixels"),
+        ("a.star", star(columns(POINTS) | {"rlnPixelSize": [0, 0]}), "is not positive"),
+    ],
+)
+def test_other_files_are_refused_in_one_sentence(tmp_path, name, content, part):
+    with pytest.raises(SpisonetError, match=rf"{name}.*{part}"):
+        read(tmp_path / name, content)

@@ -1,0 +1,154 @@
+"""Tomograms of folders, paired by the names of their tilt series."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from spisonet.errors import SpisonetError
+from spisonet.io.tomogram_sources import LeftOut, TomogramPaths, find_tomograms, match_files
+
+
+def touch(*paths: Path) -> None:
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def test_folders_of_full_even_and_odd_tomograms_are_paired(tmp_path):
+    full, even, odd = (tmp_path / kind for kind in ("full", "even", "odd"))
+    touch(
+        full / "TS_2.rec", full / "TS_1.rec", even / "TS_1_EVN.mrc", odd / "TS_1_ODD.mrc", odd / "notes.txt"
+    )
+    found = find_tomograms(None, full, even, odd).series
+    assert list(found) == ["TS_1", "TS_2"]
+    assert found["TS_1"] == TomogramPaths(full / "TS_1.rec", even / "TS_1_EVN.mrc", odd / "TS_1_ODD.mrc")
+    assert found["TS_2"] == TomogramPaths(full / "TS_2.rec")
+    assert [paths.first.name for paths in found.values()] == ["TS_1_EVN.mrc", "TS_2.rec"]
+
+
+def test_a_half_without_counterpart_in_a_mixed_folder_is_a_full_tomogram(tmp_path):
+    touch(tmp_path / "a_EVN.mrc", tmp_path / "b_even.mrc", tmp_path / "b_odd.mrc")
+    found = find_tomograms(tmp_path, None, None, None).series
+    assert found == {
+        "a": TomogramPaths(tmp_path / "a_EVN.mrc"),
+        "b": TomogramPaths(None, tmp_path / "b_even.mrc", tmp_path / "b_odd.mrc"),
+    }
+
+
+def test_two_files_of_one_tomogram_are_refused(tmp_path):
+    touch(tmp_path / "TS_1.mrc", tmp_path / "TS_1_bin4.mrc")
+    with pytest.raises(SpisonetError, match=r"TS_1\.mrc and .*TS_1_bin4\.mrc appear to belong to the same"):
+        find_tomograms(tmp_path, None, None, None)
+
+
+HALVES = [
+    ("9x9_ts_01_sort_EVN_Vol-rotx.mrc", "9x9_ts_01_sort_ODD_Vol-rotx.mrc", "9x9_ts_01"),
+    ("even_TS.mrc", "odd_TS.mrc", "TS"),
+    ("TS_EVN_filtered.mrc", "TS_ODD_filtered.mrc", "TS"),
+    ("TS.EVN.mrc", "TS.ODD.mrc", "TS"),
+    ("TS_1_EVN_rec_bin_4.mrc", "TS_1_ODD_rec_bin_4.mrc", "TS_1"),
+    ("TS-2-Even.rec", "TS-2-Odd.rec", "TS-2"),
+    ("TS 3 even rec.mrc.gz", "TS 3 odd rec.mrc.gz", "TS 3"),
+    ("rec_TS_4_half1.mrc", "rec_TS_4_half2.mrc", "TS_4"),
+    ("odd_couple_even.mrc", "odd_couple_odd.mrc", "couple"),
+    ("even.mrc", "odd.mrc", "folder"),
+]
+
+
+@pytest.mark.parametrize(("even", "odd", "name"), HALVES)
+@pytest.mark.parametrize("in_one_folder", [True, False])
+def test_names_that_differ_in_one_word_are_halves(tmp_path, even, odd, name, in_one_folder):
+    folders = [tmp_path / "folder"] * 2 if in_one_folder else [tmp_path / "folder", tmp_path / "b"]
+    paths = folders[0] / even, folders[1] / odd
+    touch(*paths)
+    mixed = folders[0] if in_one_folder else None
+    found = find_tomograms(mixed, None, *([None, None] if in_one_folder else folders)).series
+    assert list(found.values()) == [TomogramPaths(None, *paths)]
+    assert list(found) == [name] or not in_one_folder
+
+
+def test_words_that_only_contain_even_or_odd_are_no_halves(tmp_path):
+    touch(tmp_path / "evening_1.mrc", tmp_path / "oddity_1.mrc")
+    found = find_tomograms(tmp_path, None, None, None).series
+    assert [paths.even for paths in found.values()] == [None, None]
+
+
+def test_other_names_in_two_folders_are_paired_in_order(tmp_path):
+    even, odd = tmp_path / "e", tmp_path / "o"
+    touch(
+        even / "a_EVN.mrc",
+        even / "x1.mrc",
+        even / "x2.mrc",
+        odd / "a_ODD.mrc",
+        odd / "y1.mrc",
+        odd / "y2.mrc",
+    )
+    found = find_tomograms(None, None, even, odd).series
+    assert [(p.even.name, p.odd.name, p.by_order) for p in found.values()] == [
+        ("a_EVN.mrc", "a_ODD.mrc", False),
+        ("x1.mrc", "y1.mrc", True),
+        ("x2.mrc", "y2.mrc", True),
+    ]
+
+
+def test_volumes_are_preferred_in_folders_of_aretomo_and_imod(tmp_path):
+    aretomo, imod = tmp_path / "aretomo", tmp_path / "imod"
+    names = "TS_1.mrc TS_1_Vol.mrc TS_1_EVN.mrc TS_1_EVN_Vol.mrc TS_1_ODD.mrc TS_1_ODD_Vol.mrc TS_1_CTF.mrc"
+    touch(*(aretomo / name for name in (*names.split(), "TS_1_2ND_Vol.mrc", "._TS_1_Vol.mrc")))
+    found = find_tomograms(aretomo, None, None, None)
+    assert found.series == {
+        "TS_1": TomogramPaths(*(aretomo / f"TS_1{kind}_Vol.mrc" for kind in ("", "_EVN", "_ODD")))
+    }
+    assert {item.path.name: item.reason for item in found.left_out} == {
+        "._TS_1_Vol.mrc": "hidden files, such as those of macOS, are not tomograms",
+        "TS_1.mrc": "TS_1_Vol.mrc is used for this tilt series",
+        "TS_1_2ND_Vol.mrc": "TS_1_Vol.mrc is used for this tilt series",
+        "TS_1_CTF.mrc": "TS_1_Vol.mrc is used for this tilt series",
+        "TS_1_EVN.mrc": "TS_1_EVN_Vol.mrc is used for this tilt series",
+        "TS_1_ODD.mrc": "TS_1_ODD_Vol.mrc is used for this tilt series",
+    }
+    touch(
+        *(
+            imod / f"g1{e}"
+            for e in (".st", "_ali.mrc", "_full_rec.mrc", "_rec.mrc", "_mask.mrc", ".ali", ".tlt")
+        )
+    )
+    found = find_tomograms(imod, None, None, None)
+    assert found.series == {"g1": TomogramPaths(imod / "g1_rec.mrc")}
+    assert LeftOut(imod / "g1.st", "a stack of tilt images") in found.left_out
+    assert len(found.left_out) == 5
+
+
+def test_a_folder_of_stacks_contains_no_tomograms(tmp_path):
+    touch(tmp_path / "g1.st")
+    with pytest.raises(SpisonetError, match=r"no tomograms .* besides g1\.st"):
+        find_tomograms(tmp_path, None, None, None)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "TS_1.txt",
+        "TS_1_coords.txt",
+        "TS_1.mrc.txt",
+        "TS_1.mod",
+        "TS_1_10.00Apx_particles.star",
+        "TS_1.coords",
+    ],
+)
+def test_files_are_matched_by_the_name_of_the_tilt_series(tmp_path, name):
+    touch(tmp_path / name, tmp_path / "TS_7.txt", tmp_path / "._TS_1.txt")
+    matched = match_files(tmp_path, ["TS_1", "TS_2"])
+    assert matched.by_series == {"TS_1": tmp_path / name}
+    assert [item.path.name for item in matched.left_out] == ["TS_7.txt"]
+    assert matched.without == ("TS_2",)
+    with pytest.raises(SpisonetError, match="no file that is named after a tomogram"):
+        match_files(tmp_path, ["TS_2"])
+
+
+def test_masks_are_found_by_the_name_of_the_tilt_series(tmp_path):
+    touch(tmp_path / "TS_1_EVN_mask.mrc", tmp_path / "TS_7.mrc")
+    matched = match_files(tmp_path, ["TS_1"], (".mrc",))
+    assert matched.by_series == {"TS_1": tmp_path / "TS_1_EVN_mask.mrc"}

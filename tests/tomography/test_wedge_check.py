@@ -1,0 +1,95 @@
+"""Tilt axes and tilt ranges measured from power spectra, compared with those of the table."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from spisonet.errors import SpisonetError
+from spisonet.io.tomograms import open_tomogram
+from spisonet.tomography.tomogram import Tomogram
+from spisonet.tomography.wedge_check import check_wedge, require_agreement
+from tests.tomography.simulation import backprojection, slab_of_rods, write_mrc
+
+SHAPE = (48, 56, 64)
+RANGE = (-50.0, 66.0)
+
+
+@pytest.fixture(scope="module")
+def data():
+    return backprojection(slab_of_rods(SHAPE, 30, 0), 2.0, 1, RANGE)
+
+
+def check(folder, values, tilt_range=RANGE):
+    path = write_mrc(folder / "t.mrc", np.ascontiguousarray(values, np.float32))
+    return check_wedge(Tomogram("t", (open_tomogram(path),), tilt_range, None, None, 1))
+
+
+@pytest.mark.parametrize("tilt_range", [(-60.0, 60.0), (-50.0, 66.0), (-45.0, 45.0)])
+def test_axis_and_range_are_measured(tmp_path, tilt_range):
+    values = backprojection(slab_of_rods(SHAPE, 30, 0), 2.0, 1, tilt_range)
+    result = check(tmp_path, values, tilt_range)
+    assert (result.result, result.fit.axis) == ("agrees", "y")
+    assert result.fit.tilt_range_degrees == pytest.approx(tilt_range, abs=2.5)
+    assert result.fit.power_ratio < 0.05
+    assert "in agreement with the table" in result.verdict
+    require_agreement([result])
+
+
+@pytest.mark.parametrize(
+    ("told", "expected", "sentence"),
+    [
+        ((-66.0, 50.0), "sign", "exchange the two tilts and their signs (-51 to 6"),
+        ((-70.0, 70.0), "range", "set rlnTiltMin and rlnTiltMax to -51 and 6"),
+        ((-40.0, 40.0), "range", "set rlnTiltMin and rlnTiltMax to -51 and 6"),
+    ],
+)
+def test_a_wrong_tilt_range_is_refused_with_the_one_that_fits(tmp_path, data, told, expected, sentence):
+    result = check(tmp_path, data, told)
+    assert result.result == expected
+    with pytest.raises(SpisonetError, match="or give --trust_table True") as refused:
+        require_agreement([result])
+    assert sentence in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("order", "axis", "sentence"),
+    [
+        ((0, 2, 1), "x", "rotate the volume by 90° about z"),
+        ((1, 0, 2), "z", "rotate the volume by 90° about x (IMOD: trimvol -rx)"),
+    ],
+)
+def test_a_wrong_tilt_axis_is_named(tmp_path, data, order, axis, sentence):
+    result = check(tmp_path, data.transpose(order))
+    assert (result.result, result.fit.axis) == ("axis", axis)
+    assert result.assumed_power_ratio > 5 * result.fit.power_ratio
+    assert sentence in result.verdict
+
+
+def test_an_inclined_tilt_axis_is_measured(tmp_path, data):
+    inclined = ndimage.rotate(data, 15, axes=(1, 2), reshape=False, order=1, mode="reflect")
+    result = check(tmp_path, inclined)
+    assert result.result == "axis"
+    assert result.fit.axis_offset_degrees == pytest.approx(15, abs=2)
+    assert "about y, inclined by" in result.verdict
+
+
+def test_low_pass_filtered_bytes_are_measured(tmp_path, data):
+    smooth = ndimage.gaussian_filter(data, 1.0)
+    quantised = np.rint(40 * smooth / smooth.std())
+    assert check(tmp_path, quantised).result == "agrees"
+
+
+@pytest.mark.parametrize("kind", ["corrected", "noise", "constant"])
+def test_a_filled_wedge_cannot_be_measured(tmp_path, kind):
+    rng = np.random.default_rng(3)
+    filled = {
+        "corrected": slab_of_rods(SHAPE, 30, 0),
+        "noise": rng.normal(size=SHAPE),
+        "constant": np.ones(SHAPE),
+    }
+    result = check(tmp_path, filled[kind], (-60.0, 60.0))
+    assert result.result == "filled"
+    assert "cannot be measured" in result.verdict
+    require_agreement([result])
