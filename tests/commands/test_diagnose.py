@@ -94,6 +94,7 @@ def test_without_enough_memory_no_drift_is_measured(project, monkeypatch):
     def without_memory(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
+    write_refined_project(project, 0.0, n=100)
     monkeypatch.setattr("spisonet.misalignment.drift_measurement.measure_drift", without_memory)
     config = DiagnoseConfig(h="half1.mrc", h2="half2.mrc", star=JOB / "run_data.star", device="cpu")
     drift, reason = _measured_drift(config, None, 15.0)
