@@ -18,9 +18,10 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from benchmarks.quality.densities import Helix, map_density, model_density
-from benchmarks.quality.masks import truth_mask, user_mask
+from benchmarks.quality.masks import truth_mask
 from benchmarks.quality.particles import PARTICLES, ParticleSet, reconstruct_particles
 from spisonet.analysis.half_map_fsc import masked_fsc
+from spisonet.analysis.solvent_mask import solvent_mask
 from spisonet.errors import SpisonetError
 from spisonet.fourier.grids import centred_from_half, frequency_axes_rfft, half_from_centred, irfft3, rfft3
 from spisonet.fourier.shells import resolution_at_threshold
@@ -398,7 +399,7 @@ def _finish(
     folder: Path,
 ) -> None:
     n, voxel_size = truth.box, truth.voxel_size_angstrom
-    mask = user_mask(np.asarray((halves[0] + halves[1]) / 2, dtype=np.float32), voxel_size)
+    mask = solvent_mask(np.asarray((halves[0] + halves[1]) / 2, dtype=np.float32), voxel_size)
     volumes = {
         "half1": halves[0],
         "half2": halves[1],

@@ -11,6 +11,8 @@ repeating the command continues a stopped run.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import itertools
 import json
 import shutil
 import subprocess
@@ -20,12 +22,21 @@ from pathlib import Path
 
 import mrcfile
 import numpy as np
+from published_objective import train_published
 from score import SCORES, score
 from simulate import VOXEL_SIZE, Case, simulate
+
+from spisonet.tomography.training_config import RefineConfig
 
 CASES = {
     "seed1": Case(1),
     "seed2": Case(2),
+    "seed2, signal 1.5": Case(2, snr=0.75),
+    "seed3": Case(3),
+    "-50 to 66": Case(1, tilt_range_degrees=(-50.0, 66.0)),
+    "45": Case(1, tilt_range_degrees=(-45.0, 45.0)),
+    "steps of 5": Case(1, tilt_step_degrees=5.0),
+    "thick": Case(1, shape=(80, 128, 128), n_molecules=66),
     "defocus": Case(1, defocus_micrometre=3.0),
 }
 SUBVOLUMES = 800  # per epoch
@@ -34,12 +45,16 @@ SINGLE = ("--method", "isonet2", "--input_column", "rlnTomoName")
 NOISE = ("--noise_level", "0.05,0.1,0.15,0.2")
 # Name: command, and epochs.
 METHODS: dict[str, tuple[str, tuple[str, ...], int]] = {
+    "even/odd, shorter": ("refine", (), 2),
     "even/odd": ("refine", (), 4),
     "even/odd, longer": ("refine", (), 10),
     "single": ("refine", SINGLE, 4),
     "single, noise added": ("refine", (*SINGLE, *NOISE, "--noise_start_iter", "2,3,3,4"), 4),
     "single, deconvolved": ("refine", ("--method", "isonet2"), 4),
     "IsoNet 0.2 chain": ("extract", (*NOISE, "--noise_start_iter", "11,16,21,26"), 1),
+    "IsoNet2's objective, shorter": ("published", (), 2),
+    "IsoNet2's objective": ("published", (), 4),
+    "IsoNet2's objective, longer": ("published", (), 10),
     "denoise": ("denoise", (), 4),
     "CTF phase_only": ("refine", ("--CTF_mode", "phase_only"), 4),
     "CTF wiener": ("refine", ("--CTF_mode", "wiener"), 4),
@@ -58,52 +73,54 @@ def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", type=Path)
-    parser.add_argument("--scene", type=Path, help="folder of another simulation, instead of --cases")
+    parser.add_argument("--scene", type=Path, help="folder of another simulation (±60°), instead of --cases")
     parser.add_argument("--defocus", type=float, default=0.0, help="of the scene, in µm")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--cases", nargs="*", choices=CASES, default=list(CASES))
     parser.add_argument("--methods", nargs="*", choices=METHODS, help="[default: a choice for each case]")
+    parser.add_argument("--seeds", nargs="*", type=int, default=[0], help="of the trainings")
+    parser.add_argument("--turns", nargs="*", type=int, default=list(N_ROTATIONS), help="rotated copies")
     args = parser.parse_args()
     record = args.out / "scores.json"
     rows = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else []
-    done = {(row["case"], row["method"]) for row in rows}
     for name in [args.scene.name] if args.scene else args.cases:
-        folder = args.out / name
+        folder = args.out / name.replace(" ", "_").replace(",", "")
         truth = _scene(args, name, folder)
-        if (name, "input") not in done:
-            rows.append(
-                {"case": name, "method": "input", "seconds": 0.0} | _score(folder / "full/t.mrc", truth)
-            )
-        for method in args.methods or DEFAULT.get(name, ("even/odd",)):
-            if (name, method) in done:
-                continue
-            start = time.perf_counter()
-            model = _train(method, folder)
-            trained = time.perf_counter() - start
-            for n_rotations in N_ROTATIONS:
-                start = time.perf_counter()
-                output = folder / f"out_{method}_{n_rotations}".replace(" ", "_").replace("/", "_").replace(
-                    ",", ""
-                )
-                _isonet(
-                    folder,
-                    "predict",
-                    "tomograms.star",
-                    str(model),
-                    "--output_dir",
-                    str(output),
-                    "--turns",
-                    str(n_rotations),
-                )
-                seconds = trained + time.perf_counter() - start
-                label = f"{method}, {n_rotations} rotations" if n_rotations else method
-                rows.append(
-                    {"case": name, "method": label, "seconds": seconds}
-                    | _score(output / "corrected_t.mrc", truth)
-                )
-                print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
-            record.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+        tilt_range = (-60.0, 60.0) if args.scene else CASES[name].tilt_range_degrees
+        done = {(row["case"], row["method"], row["seed"]) for row in rows}
+        if (name, "input", 0) not in done:
+            unchanged = score(mrcfile.read(folder / "full/t.mrc"), truth, VOXEL_SIZE, tilt_range)
+            rows.append({"case": name, "method": "input", "seed": 0, "seconds": 0.0} | unchanged)
+        for method, seed in itertools.product(args.methods or DEFAULT.get(name, ("even/odd",)), args.seeds):
+            if (name, method, seed) not in done:
+                found = _run(method, seed, folder, args.turns)
+                rows += [
+                    {"case": name, "method": label, "seed": seed, "seconds": seconds}
+                    | score(mrcfile.read(path), truth, VOXEL_SIZE, tilt_range)
+                    for label, seconds, path in found
+                ]
+                record.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+                print(json.dumps(rows[-len(found) :]), file=sys.stderr, flush=True)
     print(table(rows))
+
+
+def _run(method: str, seed: int, folder: Path, turns: list[int]) -> list[tuple[str, float, Path]]:
+    """Train and predict; return label, seconds and corrected tomogram for each number of rotations."""
+    start = time.perf_counter()
+    model = _train(method, folder, seed)
+    trained, found = time.perf_counter() - start, []
+    for n_rotations in turns:
+        start = time.perf_counter()
+        output = folder / _file_name(f"out_{method}_{seed}_{n_rotations}")
+        options = ("--output_dir", str(output.relative_to(folder)), "--turns", str(n_rotations))
+        _isonet(folder, "predict", "tomograms.star", str(model), *options)
+        label = f"{method}, {n_rotations} rotations" if n_rotations else method
+        found.append((label, trained + time.perf_counter() - start, output / "corrected_t.mrc"))
+    return found
+
+
+def _file_name(text: str) -> str:
+    return text.replace(" ", "_").replace("/", "_").replace(",", "").replace("'", "")
 
 
 def _scene(args: argparse.Namespace, name: str, folder: Path) -> np.ndarray:
@@ -111,29 +128,44 @@ def _scene(args: argparse.Namespace, name: str, folder: Path) -> np.ndarray:
     if (folder / "truth.npy").is_file():
         return np.load(folder / "truth.npy")
     folder.mkdir(parents=True, exist_ok=True)
+    case = Case(0, defocus_micrometre=args.defocus) if args.scene else CASES[name]
     if args.scene:
         for kind in ("even", "odd", "full"):
             (folder / kind).mkdir(exist_ok=True)
             shutil.copyfile(args.scene / f"{kind}.mrc", folder / kind / "t.mrc")
         truth = mrcfile.read(args.scene / "truth.mrc")
-        defocus = args.defocus
     else:
-        truth = simulate(CASES[name], args.models, folder)
-        defocus = CASES[name].defocus_micrometre
-    folders = ("--full", "full", "--even", "even", "--odd", "odd")
-    _isonet(folder, "prepare_star", *folders, "--defocus", str(1e4 * defocus), "--ac", "0.07")
-    if defocus:
+        truth = simulate(case, args.models, folder)
+    lowest, highest = case.tilt_range_degrees
+    tilts = ("--tilt_min", str(lowest), "--tilt_max", str(highest))
+    defocus = ("--defocus", str(1e4 * case.defocus_micrometre), "--ac", "0.07")
+    _isonet(folder, "prepare_star", "--full", "full", "--even", "even", "--odd", "odd", *tilts, *defocus)
+    if case.defocus_micrometre:
         _isonet(folder, "deconv", "tomograms.star")
     np.save(folder / "truth.npy", truth)
     return truth
 
 
-def _train(method: str, folder: Path) -> Path:
+def _train(method: str, folder: Path, seed: int) -> Path:
     command, options, epochs = METHODS[method]
-    output = f"train_{method}".replace(" ", "_").replace("/", "_").replace(",", "")
+    output = _file_name(f"train_{method}_{seed}")
     table = "tomograms.star"
     length_options: tuple[str, ...] = ("--epochs", str(epochs))
     network = NETWORK
+    if command == "published":
+        with contextlib.chdir(folder):
+            # Both halves of a pair are inputs, so that half the pairs are as many trained subvolumes.
+            config = RefineConfig(
+                star_file=Path(table),
+                output_dir=Path(output),
+                filter_base=16,
+                cube_size=32,
+                n_subvolume=SUBVOLUMES // 2,
+                batch_size=2,
+                epochs=epochs,
+                seed=seed,
+            )
+            return train_published(config)
     if command == "extract":
         _isonet(folder, "extract", table, "--cube_size", "32", "--input_column", "rlnTomoName")
         command, table, length_options = (
@@ -142,7 +174,7 @@ def _train(method: str, folder: Path) -> Path:
             (*length_options, "--iterations", str(ITERATIONS)),
         )
         network = (*NETWORK[:4], "--n_subvolume", str(4 * SUBVOLUMES // ITERATIONS))
-    common = ("--output_dir", output, "--with_predict", "False", "--preview", "False")
+    common = ("--seed", str(seed), "--output_dir", output, "--with_predict", "False", "--preview", "False")
     _isonet(folder, command, table, *network, *length_options, *options, *common)
     return Path(output) / "network.safetensors"
 
@@ -152,16 +184,14 @@ def _isonet(folder: Path, *arguments: str) -> None:
     subprocess.run([str(program), *arguments], check=True, cwd=folder, stdout=subprocess.DEVNULL)
 
 
-def _score(path: Path, truth: np.ndarray) -> dict[str, float]:
-    return score(mrcfile.read(path), truth, VOXEL_SIZE, 60.0)
-
-
 def table(rows: list[dict]) -> str:
     """Return a Markdown table with a row per case and method."""
-    lines = [f"| case | method | {' | '.join(SCORES)} | s |", "|---" * (len(SCORES) + 3) + "|"]
+    lines = [f"| case | method | seed | {' | '.join(SCORES)} | s |", "|---" * (len(SCORES) + 4) + "|"]
     for row in rows:
         figures = " | ".join(f"{row[name]:.3f}" for name in SCORES)
-        lines.append(f"| {row['case']} | {row['method']} | {figures} | {row['seconds']:.0f} |")
+        lines.append(
+            f"| {row['case']} | {row['method']} | {row['seed']} | {figures} | {row['seconds']:.0f} |"
+        )
     return "\n".join(lines)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spisonet.fourier.grids import rfft3
+from spisonet.fourier.wedges import measured_by_tilts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -15,11 +16,15 @@ if TYPE_CHECKING:
 SCORES = ("missing", "measured", "all", "power")
 FINEST, COARSEST = 30.0, 250.0  # Å
 SHELL_WIDTH = 1.5  # Fourier voxels
+EDGE_DEGREES = 2.0  # of the wedge, left out
 MIN_COEFFICIENTS = 8  # per shell
 
 
 def score(
-    tomogram: NDArray[np.float32], truth: NDArray[np.float32], voxel_size: float, tilt: float
+    tomogram: NDArray[np.float32],
+    truth: NDArray[np.float32],
+    voxel_size: float,
+    tilt_range_degrees: tuple[float, float],
 ) -> dict[str, float]:
     """Compare with the truth between two resolutions.
 
@@ -39,7 +44,8 @@ def score(
         *(np.fft.fftfreq(n) for n in truth.shape[:2]), np.fft.rfftfreq(truth.shape[2]), indexing="ij"
     )
     radius = np.sqrt(z**2 + y**2 + x**2)
-    wedge = np.degrees(np.arctan2(np.abs(z), np.abs(x))) > tilt + 2
+    lowest, highest = tilt_range_degrees
+    wedge = ~measured_by_tilts(x, z, (lowest - EDGE_DEGREES, highest + EDGE_DEGREES))
     edges = np.arange(voxel_size / COARSEST, voxel_size / FINEST, SHELL_WIDTH / min(truth.shape[1:]))
     shells = [(radius >= low) & (radius < high) for low, high in itertools.pairwise(edges)]
     band = (radius >= edges[0]) & (radius < edges[-1])

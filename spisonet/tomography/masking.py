@@ -129,7 +129,9 @@ def specimen_mask(binned: NDArray[np.float32], options: MaskOptions) -> NDArray[
     is not a whole number of planes. IsoNet2 normalises the local standard deviation as if the tomogram were
     surrounded by zeros: its mask changes with the mean grey value, and covers the faces of the box.
     """
-    mean, deviation = float(binned.mean(dtype=np.float64)), float(binned.std(dtype=np.float64))
+    mean = float(binned.mean(dtype=np.float64))
+    # By planes: numpy would allocate the deviations of the whole volume in double precision.
+    deviation = math.sqrt(np.mean([np.square(plane - np.float32(mean)).mean() for plane in binned]))
     gold_threshold = None if options.gold_sigma is None else -options.gold_sigma * deviation
     stride = max(1, binned.size // PERCENTILE_SAMPLES)
     samples = []
@@ -170,12 +172,16 @@ def _features(
         density = binned[first : slab.stop + halo] - np.float32(mean)
         inner = slice(slab.start - first, slab.stop - first)
         sigma = math.hypot(size / 2, ANTIALIASING_SIGMA)
-        smooth = ndimage.gaussian_filter(density, sigma, truncate=GAUSSIAN_REACH)
-        maximum = ndimage.maximum_filter(-smooth, width)[inner]
-        variance = (_local_mean(np.square(smooth), width) - np.square(_local_mean(smooth, width)))[inner]
-        gold = np.zeros(maximum.shape, dtype=bool)
+        gold = np.zeros(binned[slab].shape, dtype=bool)
         if gold_threshold is not None:
             gold = ndimage.maximum_filter(density < gold_threshold, 2 * gold_reach + 1)[inner]
+        # In place where possible: with their halo, slabs of large tomograms take gigabytes.
+        smooth = ndimage.gaussian_filter(np.negative(density, out=density), sigma, truncate=GAUSSIAN_REACH)
+        del density
+        maximum = ndimage.maximum_filter(smooth, width)[inner].copy()
+        local_mean = _local_mean(smooth, width)[inner].copy()
+        variance = _local_mean(np.square(smooth, out=smooth), width)[inner] - np.square(local_mean)
+        del smooth
         yield slab, maximum, variance, gold
 
 

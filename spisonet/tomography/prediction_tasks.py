@@ -23,7 +23,7 @@ from spisonet.tomography.inputs import input_file, read_tomograms
 from spisonet.tomography.network_metadata import MAX_VOXEL_SIZE_RATIO, NetworkMetadata
 from spisonet.tomography.normalisation import normalise
 from spisonet.tomography.predict import TilePredictor, predict_tomogram
-from spisonet.tomography.wedge_check import WedgeCheck, check_wedge, require_agreement
+from spisonet.tomography.wedge_check import WedgeCheck, check_wedge
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -227,8 +227,8 @@ def predict_task(worker: PredictionWorker, task: PredictionTask) -> PredictionRe
     network = backend.to_device(fused(network))
     raw = read_tomograms([task.row], task.use_halves, [task.column], with_masks=False)[0]
     wedge = check_wedge(raw)
-    if metadata.fills_wedge and not task.trust_table:
-        require_agreement([wedge])
+    if metadata.fills_wedge and not task.trust_table and wedge.refusal is not None:
+        raise SpisonetError(wedge.refusal, code="wrong_wedge", field="trust_table")
     folder = task.output.parent / f"{CTF_FOLDER}_{task.row.number:05d}"
     remove_filtered(folder)  # of a run that was killed
     try:

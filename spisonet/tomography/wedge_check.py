@@ -79,6 +79,13 @@ class WedgeCheck:
             return WRONG_SIGN
         return WRONG_RANGE if deviation > TOLERANCE_DEGREES + fit.error_degrees else AGREES
 
+    @property
+    def refusal(self) -> str | None:
+        """Reason not to use the table, and the option to use it; None if nothing contradicts it."""
+        if self.result not in CONTRADICTIONS:
+            return None
+        return f"{self.verdict.rstrip('.')}, or give --trust_table True."
+
     def as_record(self) -> dict[str, object]:
         """Return the JSON-serialisable form for ``job.json``."""
         return asdict(self) | {"result": self.result, "verdict": self.verdict}
@@ -186,11 +193,7 @@ def require_agreement(checks: Iterable[WedgeCheck]) -> None:
     SpisonetError
         Naming the axis and range that fit the first of them, and the option to continue nevertheless.
     """
-    wrong = [check for check in checks if check.result in CONTRADICTIONS]
-    if wrong:
-        others = f" {len(wrong) - 1} more tomograms differ as well." if len(wrong) > 1 else ""
-        raise SpisonetError(
-            f"{wrong[0].name}: {wrong[0].verdict.rstrip('.')}, or give --trust_table True.{others}",
-            code="wrong_wedge",
-            field="trust_table",
-        )
+    refused = [f"{check.name}: {check.refusal}" for check in checks if check.refusal is not None]
+    if refused:
+        others = f" {len(refused) - 1} more tomograms differ as well." if len(refused) > 1 else ""
+        raise SpisonetError(refused[0] + others, code="wrong_wedge", field="trust_table")

@@ -64,6 +64,19 @@ def test_blocks_that_are_read_at_once_do_not_matter(tmp_path, monkeypatch):
     np.testing.assert_array_equal(file.read(slice(1, 4), slice(1, 6), slice(2, 3)), volume[1:4, 1:6, 2:3])
 
 
+def test_narrow_regions_of_large_files_are_read_row_by_row(tmp_path, monkeypatch):
+    volume = np.arange(3 * 5 * 40, dtype=np.int16).reshape(3, 5, 40)
+    file = open_mrc(write(tmp_path / "v.mrc", volume))
+    monkeypatch.setattr("spisonet.io.mrc_file.WHOLE_ROWS_BYTES", 0)
+    filled = []
+    fill = type(file)._fill
+    monkeypatch.setattr(type(file), "_fill", lambda *a: filled.append(a[2].nbytes) or fill(*a))
+    region = slice(1, 3), slice(1, 5), slice(7, 19)
+    np.testing.assert_array_equal(file.read(*region), volume[region])
+    assert sum(filled) == 2 * volume[region].size
+    np.testing.assert_array_equal(file.read(slice(1, 3), slice(1, 5), slice(7, 39)), volume[1:3, 1:5, 7:39])
+
+
 def test_the_header_is_checked_and_returned(tmp_path):
     volume = np.zeros((4, 5, 6), np.float32)
     path = write(tmp_path / "v.mrc", volume, nxstart=1, nystart=-2, nzstart=3, mapc=3, maps=1)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
+import numpy as np
+
 from spisonet.tomography.masking import MaskOptions, seen_in_all_tilts, specimen_mask
 from tests.tomography.simulation import vesicle
 
@@ -23,6 +27,20 @@ def test_a_mask_does_not_depend_on_the_grey_scale_or_on_slabs(monkeypatch):
     assert (specimen_mask(data * 20 + 5000, OPTIONS) == mask).mean() > 0.999
     monkeypatch.setattr("spisonet.tomography.masking.SLAB_VOXELS", 40 * 40 * 3)
     assert (specimen_mask(data, OPTIONS) == mask).mean() > 0.999
+
+
+def test_the_memory_of_a_mask_is_that_of_slabs(monkeypatch):
+    data = np.random.default_rng(0).normal(size=(500, 48, 48)).astype(np.float32)
+    monkeypatch.setattr("spisonet.tomography.masking.SLAB_VOXELS", 1)
+    monkeypatch.setattr("spisonet.tomography.masking.PERCENTILE_SAMPLES", 10_000)
+    tracemalloc.start()
+    try:
+        specimen_mask(data, OPTIONS)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    slab_bytes = 4 * 27 * 48 * 48  # nine planes and as many on both sides
+    assert peak < data.size + 7 * slab_bytes  # in double precision, the volume alone has 8 bytes per voxel
 
 
 def test_z_crop_excludes_top_and_bottom_and_gold_its_surroundings():
