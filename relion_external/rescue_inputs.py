@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from relion_external.finished_refinement import FinishedRefinement, read_finished_refinement
 from spisonet.geometry.symmetry import symmetry_rotations
 from spisonet.io.mrc import read_volume
-from spisonet.io.mrc_file import IN_THE_HEADER
 from spisonet.learning.devices import choose_devices, use_cpu_threads
 from spisonet.misalignment.drift_measurement import require_enough
 from spisonet.misalignment.particle_images import read_particle_images
@@ -86,7 +85,7 @@ def read_rescue_inputs(config: RescueConfig) -> RescueInputs:
     mask_file = config.mask or refinement.mask
     mask, sphere = None, None
     if mask_file is not None:
-        mask = mask_of_particles(read_volume(mask_file, remedy=IN_THE_HEADER), particles)
+        mask = mask_of_particles(read_volume(mask_file, particles.pixel_size_angstrom), particles)
     elif (sphere := refinement.particle_diameter_angstrom) is not None:
         mask = spherical_mask(particles.box, sphere / particles.pixel_size_angstrom)
     return RescueInputs(refinement, particles, sym, mask_file, sphere, mask, device)

@@ -33,7 +33,7 @@ OPENERS: dict[str, Any] = {"gzip": gzip.open, "bzip2": bz2.open}
 # Raised by mrcfile, gzip and bz2 if a header or a compressed stream is damaged.
 UNREADABLE = (ValueError, OSError, RuntimeError, EOFError, MemoryError, OverflowError, zlib.error)
 HEADER_BYTES = 1024
-APIX_OPTION, IN_THE_HEADER = "give it with --apix", "write it into its header"
+APIX_OPTION = "give it with --apix"
 READ_BYTES = 2**23  # read at once
 WHOLE_ROWS_BYTES = 2**32  # of larger files, which memory may not hold, narrow regions are read row by row
 RELATIVE_VOXEL_SIZE_TOLERANCE = 1e-3
