@@ -12,10 +12,10 @@ import torch
 
 from benchmarks.pretraining.simulate import simulate_half_maps
 from benchmarks.quality.densities import model_density
-from benchmarks.quality.masks import user_mask
 from benchmarks.quality.particles import ParticleSet
 from spisonet.analysis.half_map_fsc import masked_fsc
 from spisonet.analysis.half_maps import HalfMaps
+from spisonet.analysis.solvent_mask import solvent_mask
 from spisonet.anisotropy.fourier_weights import estimate_fourier_weights
 from spisonet.anisotropy.preparation import correction_band, prepare_measurement
 from spisonet.errors import SpisonetError
@@ -107,7 +107,7 @@ def make_case(folder: Path, model: Path, repeat: int, rng: np.random.Generator) 
         drift_degrees=float(rng.choice([0, 0, 0, 0, 6.0])),
     )
     halves = simulate_half_maps(truth, voxel, particles, rng)
-    mask = user_mask((halves[0] + halves[1]) / 2, voxel)
+    mask = solvent_mask((halves[0] + halves[1]) / 2, voxel)
     maps = HalfMaps(*(Volume(v.astype(np.float32), voxel) for v in (*halves, mask)))
     write_examples(folder, maps, truth)
 
