@@ -75,26 +75,25 @@ def simulate_half_maps(
     ctf = _ctf(len(views), rng)
     frequencies = plane.numpy() / (n * voxel_size_angstrom)
     table = grid.table_of(torch.from_numpy(truth))
-    columns = torch.zeros(2, 3, grid.size)
-    for first in range(0, len(views), step := max(2, POINTS_AT_ONCE // len(plane))):
+    sums = torch.zeros(2, grid.size, dtype=torch.complex64)
+    squared_ctfs = torch.zeros(2, grid.size)
+    for first in range(0, len(views), step := max(2, 2 * (POINTS_AT_ONCE // len(plane) // 2))):
         batch = slice(first, first + step)
         points = slice_points(true_rotations[batch], plane)
-        images = grid.values(table, points.reshape(-1, 3)).reshape(points.shape[:2])
+        images = grid.values(table, points.reshape(3, -1)).reshape(points.shape[1:])
         of_ctf = torch.from_numpy(ctf.subset(np.arange(len(views))[batch]).at(frequencies))
         noise = rng.normal(0, particles.noise * n / 2**0.5, (2, *images.shape)).astype(np.float32)
         images = images * of_ctf + torch.complex(*torch.from_numpy(noise))
         phases = torch.from_numpy((2 * np.pi / n * shifts[batch]).astype(np.float32)) @ plane.T
         values = images * torch.polar(torch.ones_like(phases), phases) * of_ctf
         points, weights = slice_points(rotations[batch], plane), of_ctf**2
-        for half in (0, 1):
+        for half in (0, 1):  # every other particle
             mine = slice(half, None, 2)
-            grid.add(
-                columns[half],
-                points[mine].reshape(-1, 3),
-                values[mine].reshape(-1),
-                weights[mine].reshape(-1),
-            )
-    return [_half_map(grid, of_half.T.contiguous()) for of_half in columns]
+            table_of_half = sums[half], squared_ctfs[half]
+            of_half = values[mine].reshape(-1), weights[mine].reshape(-1)
+            grid.add(table_of_half, points[:, mine].reshape(3, -1), *of_half)
+    tables = torch.cat([torch.view_as_real(sums), squared_ctfs[..., None]], dim=2)
+    return [_half_map(grid, of_half) for of_half in tables]
 
 
 def random_frame(rng: np.random.Generator) -> NDArray[np.float64]:
