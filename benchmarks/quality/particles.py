@@ -68,11 +68,15 @@ class ParticleSet:
 
 
 def reconstruct_particles(
-    folder: Path, particles: ParticleSet, symmetry: str, rng: np.random.Generator
+    folder: Path,
+    particles: ParticleSet,
+    symmetry: str,
+    rng: np.random.Generator,
+    keep_images: bool = False,
 ) -> tuple[list[NDArray[np.float32]], NDArray[np.float64]]:
     """Simulate particles of the map ``truth.mrc`` of a folder, and reconstruct their half maps.
 
-    The refined particles remain in the folder as ``particles.star``; the images are deleted.
+    The refined particles remain in the folder as ``particles.star``.
 
     Parameters
     ----------
@@ -84,6 +88,8 @@ def reconstruct_particles(
         Point group that the reconstruction imposes.
     rng : numpy.random.Generator
         Random number generator.
+    keep_images : bool
+        Keep the images, instead of deleting them.
 
     Returns
     -------
@@ -124,7 +130,7 @@ def reconstruct_particles(
                 *("--maxres", str(2 * voxel_size)),
             )
     finally:
-        for path in folder.glob(f"{IMAGES}.*"):
+        for path in () if keep_images else folder.glob(f"{IMAGES}.*"):
             path.unlink()
     return [read_volume(folder / f"half{half}.mrc").data for half in (1, 2)], views
 

@@ -22,10 +22,10 @@ import torch
 
 sys.path.append(str(Path(__file__).parents[2]))  # the checkout
 from benchmarks.quality.densities import model_density
-from benchmarks.quality.masks import user_mask
 from benchmarks.quality.particles import ParticleSet, reconstruct_particles
 from spisonet.analysis.half_map_fsc import masked_fsc
 from spisonet.analysis.half_maps import HalfMaps
+from spisonet.analysis.solvent_mask import solvent_mask
 from spisonet.anisotropy.fourier_weights import estimate_fourier_weights
 from spisonet.anisotropy.preparation import correction_band, prepare_measurement
 from spisonet.errors import SpisonetError
@@ -100,7 +100,7 @@ def make_case(folder: Path, model: Path, repeat: int, rng: np.random.Generator) 
         drift_degrees=float(rng.choice([0, 0, 0, 0, 6.0])),
     )
     halves, _ = reconstruct_particles(folder, particles, "C1", rng)
-    mask = user_mask((halves[0] + halves[1]) / 2, voxel)
+    mask = solvent_mask((halves[0] + halves[1]) / 2, voxel)
     maps = HalfMaps(*(Volume(v.astype(np.float32), voxel) for v in (*halves, mask)))
     write_example(folder / "case.npz", maps, truth)
     for name in ("half1.mrc", "half2.mrc"):

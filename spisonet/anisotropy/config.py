@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from spisonet.io.config import CommandConfig, CommandLine, Positional
+from spisonet.io.config import CommandConfig, CommandLine, NamedPositional, Positional
 
 
 class ReconstructConfig(CommandConfig):
@@ -29,11 +29,11 @@ class ReconstructConfig(CommandConfig):
 
     i1: Annotated[Path, Positional] = Field(description="Half map 1.")
     i2: Annotated[Path | None, Positional] = Field(None, description="Half map 2.")
-    aniso_file: Path | None = Field(
+    aniso_file: Annotated[Path | None, NamedPositional] = Field(
         None,
         description="3D FSC or Fourier sampling density [default: the 3D FSC of the half maps].",
     )
-    mask: Path | None = Field(
+    mask: Annotated[Path | None, NamedPositional] = Field(
         None,
         description="Soft solvent mask: selects the training subvolumes, is applied before the FSC, is the "
         "real-space support of the prediction.",

@@ -5,9 +5,15 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from spisonet.errors import SpisonetError
+from spisonet.fourier.grids import centred_from_half
+from spisonet.fourier.wedges import measured_rfft
 from spisonet.io.atomic import prepare_output_file, prepare_output_folder
 from spisonet.io.imod import read_contours
+from spisonet.io.mrc import Volume, write_volume
+from spisonet.io.tilt_angles import DEFAULT_TILT_RANGE, read_tilt_range
 from spisonet.io.tomogram_table import DECONVOLVED, TomogramTable, output_names, require_files, results_table
 from spisonet.io.tomograms import open_tomogram
 from spisonet.tomography.boundary import inside_contours
@@ -32,7 +38,7 @@ from spisonet.tomography.resizing import (
 )
 
 if TYPE_CHECKING:
-    from spisonet.tomography.filters_config import DeconvConfig, MakeMaskConfig, ResizeConfig
+    from spisonet.tomography.filters_config import DeconvConfig, MakeMaskConfig, PsfConfig, ResizeConfig
 
 log = logging.getLogger("spisonet")
 
@@ -133,6 +139,22 @@ def run_make_mask(config: MakeMaskConfig) -> None:
         }
         table.note(row, values)
         log.info("%s: the mask covers %.0f %% of the tomogram -> %s", path, 100 * mask.mean(), output)
+
+
+def run_psf(config: PsfConfig) -> None:
+    """Write which Fourier coefficients a tilt series measures.
+
+    Raises
+    ------
+    SpisonetError
+        If the tilt file is invalid, or the output cannot be written.
+    """
+    tilts = DEFAULT_TILT_RANGE if config.tilt_file is None else read_tilt_range(config.tilt_file)
+    prepare_output_file(config.output, config.tilt_file)
+    measured = measured_rfft((config.size,) * 3, tilts).astype(np.float32)
+    volume = Volume(centred_from_half(measured, config.size), config.apix, name=str(config.output))
+    write_volume(config.output, volume, f"measured by tilts {tilts[0]:g} to {tilts[1]:g} degrees")
+    log.info("Wrote %s: tilts %g to %g degrees.", config.output, *tilts)
 
 
 def run_resize(config: ResizeConfig) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
 
 TOMOGRAM_SUFFIXES = (".mrc", ".rec", ".map", ".st")
+DEFAULT_VOXEL_SIZE = 1.0  # Å, in headers of programs that do not know the voxel size
 SUFFIXES = (*TOMOGRAM_SUFFIXES, ".gz", ".bz2")
 
 
@@ -48,6 +49,14 @@ class TomogramFile:
     def n_voxels(self) -> int:
         """Number of voxels."""
         return int(np.prod(self.shape))
+
+    @property
+    def corner_angstrom(self) -> tuple[float, ...]:
+        """Position ``(x, y, z)`` of the first voxel by the header: its start, or else its origin."""
+        file = open_mrc(self.path)
+        if any(file.nstart):
+            return tuple(self.voxel_size_angstrom * start for start in file.nstart)
+        return file.origin_angstrom
 
     def read(self, *region: slice) -> NDArray[np.float32]:
         """Read a region ``(z, y, x)``, or the whole tomogram, as float32.

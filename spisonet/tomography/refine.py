@@ -176,6 +176,12 @@ def read_training_inputs(
     """
     rows = table.chosen(config.tomo_idx)
     method = choose_method(config, rows)
+    if config.select_subtomo_number is not None and not table.lists_subtomograms:
+        raise SpisonetError(
+            f"--select_subtomo_number requires a STAR file of subtomograms, but {config.star_file} lists "
+            "tomograms: give --n_subvolume.",
+            field="select_subtomo_number",
+        )
     cube_size = _cube_size(config, rows)
     ctf = CtfCorrection.from_config(config)
     columns = [ctf.input_column(row, config) for row in rows]
@@ -278,6 +284,9 @@ def prepare_training(
         network.load_state_dict(inputs.initial_network.state_dict())
     listed = sum(tomogram.n_subvolumes for tomogram in tomograms)
     if inputs.from_subtomograms:
+        if config.select_subtomo_number is not None:
+            selected = min(config.select_subtomo_number, len(tomograms))
+            listed = max(listed * selected // len(tomograms), 1)
         listed = min(listed, MAX_SUBVOLUMES_PER_EPOCH)
     batch_size = max(config.batch_size or BATCH_SIZE * n_processes, n_processes)
     subvolumes_per_epoch = max(config.n_subvolume or listed, batch_size)

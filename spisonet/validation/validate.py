@@ -148,7 +148,6 @@ def _uncertainty(
         replace(variance, own=grey * variance.own, every=grey * variance.every),
         factor,
         (first, second),
-        prepared.data_weight_rfft,
         prepared.limit_angstrom,
         prepared.corrected[0].voxel_size_angstrom,
     )

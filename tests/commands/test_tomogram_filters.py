@@ -166,3 +166,21 @@ def test_resizing_does_not_alias(project):
     run("resize tomograms.star --apix 20")
     row = TomogramTable.read(Path("tomograms_resized.star")).rows[0]
     assert np.abs(open_tomogram(row.full).read()[..., 4:-4]).max() < 0.05
+
+
+def test_psf_is_one_where_the_tilts_measure(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("a.tlt").write_text("-30\n50\n")
+    run("psf --size 16 --tilt_file a.tlt --output wedge.mrc --w 8 --between_tilts False")
+    wedge = mrcfile.read("wedge.mrc")
+    assert wedge.shape == (16, 16, 16)
+    assert wedge[8, 8, 8] == 1
+    # In the plane of x and z, directions at -30 to 50 degrees from x are measured.
+    assert [wedge[8 + z, 8, 8 + x] for x, z in ((4, 0), (4, 4), (2, 4), (4, -2), (4, -4), (0, 4))] == [
+        1,
+        1,
+        0,
+        1,
+        0,
+        0,
+    ]
