@@ -117,7 +117,7 @@ def reconstruct_particles(
         add_noise(folder / f"{IMAGES}.mrcs", particles.noise, rng)
         tables = starfile.read(folder / f"{IMAGES}.star", always_dict=True)
         table = tables["particles"]
-        refined = _refined_poses(true_poses, views, preferred, particles, rng)
+        refined = refined_poses(true_poses, views, preferred, particles, rng)
         table[ANGLES] = refined.as_euler("ZYZ", degrees=True)
         table[SHIFTS] = rng.normal(0, SHIFT_ERROR_VOXELS * voxel_size, (len(views), 2))
         table["rlnRandomSubset"] = 1 + np.arange(len(views)) % 2
@@ -159,7 +159,7 @@ def poses_of_views(views: NDArray[np.float64], rng: np.random.Generator) -> Rota
     return Rotation.from_euler("ZYZ", np.stack([rot, tilt, in_plane], axis=1), degrees=True)
 
 
-def _refined_poses(
+def refined_poses(
     true_poses: Rotation,
     views: NDArray[np.float64],
     preferred: NDArray[np.bool_],

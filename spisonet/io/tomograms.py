@@ -72,6 +72,23 @@ class TomogramFile:
         return values
 
 
+@dataclass(frozen=True)
+class SummedTomogram(TomogramFile):
+    """The sum of a tomogram and another one, such as even and odd.
+
+    Attributes
+    ----------
+    other : TomogramFile
+        The other one, of the same shape.
+    """
+
+    other: TomogramFile
+
+    def read(self, *region: slice) -> NDArray[np.float32]:
+        """Read a region of both, and return the sum; see `TomogramFile.read`."""
+        return super().read(*region) + self.other.read(*region)
+
+
 def open_tomogram(
     path: Path,
     voxel_size_angstrom: float | None = None,

@@ -33,7 +33,7 @@ from spisonet.tomography.training_method import (
     training_method,
 )
 from spisonet.tomography.training_set import TrainingSet
-from spisonet.tomography.wedge_check import WedgeCheck, check_wedge, log_verdict, require_agreement
+from spisonet.tomography.wedge_check import WedgeCheck, check_wedges
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -194,7 +194,8 @@ def read_training_inputs(
     log.info("Choosing subvolume centres in %d tomograms.", len(tomograms))
     rng = np.random.default_rng(config.seed)
     centres = tuple(subvolume_centres(tomogram, cube_size, rng) for tomogram in tomograms)
-    wedges = () if table.lists_subtomograms else _check_wedges(tomograms, config, method)
+    refuse = method != DENOISED and not config.trust_table
+    wedges = () if table.lists_subtomograms else check_wedges(tomograms, refuse)
     return TrainingInputs(
         tuple(rows),
         tuple(tomograms),
@@ -207,17 +208,6 @@ def read_training_inputs(
         table.lists_subtomograms,
         wedges,
     )
-
-
-def _check_wedges(
-    tomograms: list[Tomogram], config: TomogramTrainingConfig, method: str
-) -> tuple[WedgeCheck, ...]:
-    wedges = tuple(check_wedge(tomogram) for tomogram in tomograms)
-    if not config.trust_table and method != DENOISED:
-        require_agreement(wedges)
-    for wedge in wedges:
-        log_verdict(wedge)
-    return wedges
 
 
 def _cube_size(config: TomogramTrainingConfig, rows: list[TomogramRow]) -> int:
