@@ -182,7 +182,11 @@ def match_files(folder: Path, series: Iterable[str], suffixes: tuple[str, ...] =
     names, found, left_out = list(series), dict[str, Path](), list[LeftOut]()
     for path in sorted(folder.iterdir()):
         name = series_name(path)
-        if path.name.startswith(".") or not path.is_file() or (suffixes and path.suffix not in suffixes):
+        if (
+            path.name.startswith(".")
+            or not path.is_file()
+            or (suffixes and path.suffix.lower() not in suffixes)
+        ):
             continue
         if name not in names:
             left_out.append(LeftOut(path, "its name is that of no tomogram"))
@@ -206,7 +210,7 @@ def _volumes(folder: Path, left_out: list[LeftOut]) -> list[Path]:
     ]:
         if path.name.startswith("."):
             left_out.append(LeftOut(path, "hidden files, such as those of macOS, are not tomograms"))
-        elif path.suffix in STACK_SUFFIXES or STACK_WORDS & set(words_of(path)):
+        elif path.suffix.lower() in STACK_SUFFIXES or STACK_WORDS & set(words_of(path)):
             left_out.append(LeftOut(path, "a stack of tilt images"))
         elif "mask" in words_of(path):
             left_out.append(LeftOut(path, "a mask"))
@@ -222,7 +226,7 @@ def _mrc_files(folder: Path) -> list[Path]:
     """Return the MRC files of a folder; none if it is not a folder."""
     suffixes = (*VOLUME_SUFFIXES, *STACK_SUFFIXES)
     entries = sorted(folder.iterdir()) if folder.is_dir() else []
-    return [path for path in entries if path.suffix in suffixes and path.is_file()]
+    return [path for path in entries if path.suffix.lower() in suffixes and path.is_file()]
 
 
 def _one_for_each(paths: list[Path], left_out: list[LeftOut]) -> list[Path]:

@@ -51,6 +51,7 @@ HALVES = [
     ("TS.EVN.mrc", "TS.ODD.mrc", "TS"),
     ("TS_1_EVN_rec_bin_4.mrc", "TS_1_ODD_rec_bin_4.mrc", "TS_1"),
     ("TS-2-Even.rec", "TS-2-Odd.rec", "TS-2"),
+    ("TS_2_EVN.MRC", "TS_2_ODD.MRC", "TS_2"),
     ("TS 3 even rec.mrc.gz", "TS 3 odd rec.mrc.gz", "TS 3"),
     ("rec_TS_4_half1.mrc", "rec_TS_4_half2.mrc", "TS_4"),
     ("odd_couple_even.mrc", "odd_couple_odd.mrc", "couple"),
