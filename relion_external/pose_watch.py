@@ -133,12 +133,18 @@ def main(result: Path, particles: Path, sym: str, mask: Path | None) -> None:
         measure_drift,
     )
     from spisonet.misalignment.particle_images import read_particle_images  # noqa: PLC0415
+    from spisonet.misalignment.particle_mask import mask_of_particles  # noqa: PLC0415
 
     use_cpu_threads(THREADS)
     try:
+        images = read_particle_images(particles)
+        values = None
+        if mask is not None:
+            # RELION ignores the voxel size in the header of a mask.
+            values = mask_of_particles(read_volume(mask, images.pixel_size_angstrom), images)
         drift = measure_drift(
-            read_particle_images(particles),
-            None if mask is None else read_volume(mask).data.clip(0, 1),
+            images,
+            values,
             sym,
             DRIFT_RESOLUTION_ANGSTROM,
             torch.device("cpu"),

@@ -34,7 +34,7 @@ from benchmarks.misalignment.cases import (
     pose_errors_degrees,
     refine,
 )
-from benchmarks.quality.masks import user_mask
+from spisonet.analysis.solvent_mask import solvent_mask
 from spisonet.geometry.rotations import relion_rotation_matrices
 from spisonet.geometry.symmetry import symmetry_rotations
 from spisonet.io.mrc import read_volume
@@ -137,7 +137,7 @@ def _mask(kind: str, place: Path, root: Path) -> NDArray[np.float32] | None:
         return read_volume(place / MASK).data
     halves = [read_volume(root.with_name(f"run_half{half}_class001_unfil.mrc")) for half in (1, 2)]
     average = (halves[0].data + halves[1].data) / 2
-    return user_mask(average, halves[0].voxel_size_angstrom)
+    return solvent_mask(average, halves[0].voxel_size_angstrom)
 
 
 def _true_poses(place: Path) -> tuple[dict[str, int], NDArray[np.float64], NDArray[np.float64]]:

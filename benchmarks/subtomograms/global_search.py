@@ -45,7 +45,7 @@ def search_globally(model: HalfMapModel, truth: NDArray[np.float32], seed: int) 
 def _best(model: HalfMapModel, tables: Tensor, weights: Tensor | None, rng: np.random.Generator) -> Poses:
     band = model.band
     candidates = random_rotations(ORIENTATIONS, rng)
-    points = slice_points(band.tensor(candidates), band.plane).reshape(-1, 3)
+    points = slice_points(band.tensor(candidates), band.plane).flatten(1)
     step = SHIFT_STEP_OF_RESOLUTION * band.length_angstrom / band.last
     shifts = np.stack(np.meshgrid(*[[-step, 0.0, step]] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
     phases = band.phases(band.tensor(shifts))

@@ -294,6 +294,7 @@ def _measured_drift(
         return None, None
     # PyTorch is slow to import.
     from spisonet.learning.devices import choose_devices, use_cpu_threads  # noqa: PLC0415
+    from spisonet.learning.memory import is_out_of_memory  # noqa: PLC0415
     from spisonet.misalignment.drift_measurement import (  # noqa: PLC0415
         DRIFT_RESOLUTION_ANGSTROM,
         measure_drift,
@@ -318,6 +319,13 @@ def _measured_drift(
             progress.advance()
     except SpisonetError as error:
         return None, f"The drift of the poses was not measured: {error}"
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        return None, (
+            f"The drift of the poses was not measured: {device} is out of memory; use --device cpu, or fewer "
+            "particles with --pose_drift_particles."
+        )
     return drift, None
 
 

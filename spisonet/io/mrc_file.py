@@ -33,6 +33,7 @@ OPENERS: dict[str, Any] = {"gzip": gzip.open, "bzip2": bz2.open}
 # Raised by mrcfile, gzip and bz2 if a header or a compressed stream is damaged.
 UNREADABLE = (ValueError, OSError, RuntimeError, EOFError, MemoryError, OverflowError, zlib.error)
 HEADER_BYTES = 1024
+APIX_OPTION = "give it with --apix"
 READ_BYTES = 2**23  # read at once
 WHOLE_ROWS_BYTES = 2**32  # of larger files, which memory may not hold, narrow regions are read row by row
 RELATIVE_VOXEL_SIZE_TOLERANCE = 1e-3
@@ -100,7 +101,7 @@ class MrcFile:
         """Whether sections, rows and columns are z, y and x."""
         return self.axes == X_Y_Z
 
-    def cubic_voxel_size_angstrom(self, remedy: str = "give it with --apix") -> float:
+    def cubic_voxel_size_angstrom(self, remedy: str = APIX_OPTION) -> float:
         """Return the edge of a cubic voxel in Å.
 
         Parameters

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch.nn import functional
 
+from spisonet.misalignment.trilinear import Cells, Interpolation
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -66,72 +68,50 @@ class SliceTable:
         """Edge of the padded map."""
         return self.box * self.padding
 
-    @cached_property
-    def _corner_offsets(self) -> Tensor:
-        _, y, x = self.shape
-        offsets = [(dz * y + dy) * x + dx for dz in (0, 1) for dy in (0, 1) for dx in (0, 1)]
-        return torch.tensor(offsets, device=self.device)
+    def cells(self, points: Tensor) -> tuple[Cells, Tensor]:
+        """Return the voxels around points ``(3, m)`` ``(x, y, z)`` in Fourier voxels of the map.
 
-    def corners(self, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the rows and weights of the eight voxels around each point.
-
-        Parameters
-        ----------
-        points : Tensor
-            ``(m, 3)`` ``(x, y, z)`` in Fourier voxels of the map.
-
-        Returns
-        -------
-        rows : Tensor
-            ``(m, 8)``.
-        weights : Tensor
-            ``(m, 8)``.
-        sign : Tensor
-            ``(m,)`` -1 where the point has ``x < 0``: the rows are those of its Friedel mate.
+        Where a point has ``x < 0``, they are those around its Friedel mate. The second result ``(m,)`` are
+        table voxels per Fourier voxel, negative there.
         """
-        sign = torch.where(points[:, 0] < 0, -1.0, 1.0)
-        x, y, z = (points.T * (sign * self.padding)).unbind()
-        lower = [axis.detach().floor() for axis in (x, y, z)]
-        fx, fy, fz = x - lower[0], y - lower[1], z - lower[2]
+        scale = torch.where(points[0] < 0, -float(self.padding), float(self.padding))
+        by_axis = points * scale
+        lower = by_axis.floor()
+        x, y, z = lower.long()
         _, n_rows, n_columns = self.shape
-        column, row, section = (axis.long() for axis in lower)
-        rows = ((section + self.reach) * n_rows + row + self.reach) * n_columns + column
-        gx, gy, gz = 1 - fx, 1 - fy, 1 - fz
-        planes = [gz * gy, gz * fy, fz * gy, fz * fy]
-        weights = torch.stack([part * side for part in planes for side in (gx, fx)], dim=1)
-        return rows[:, None] + self._corner_offsets, weights, sign
+        rows = ((z + self.reach) * n_rows + y + self.reach) * n_columns + x
+        return Cells(rows, by_axis - lower, (n_columns, n_rows * n_columns)), scale
 
     def interpolate(self, table: Tensor, points: Tensor) -> Tensor:
-        """Interpolate a table ``(size, c)`` at points ``(m, 3)``, ``(m, c)``.
+        """Interpolate a table ``(size, c)`` at points ``(3, m)``, ``(m, c)``.
 
         The first two columns are real and imaginary part; others are the same for Friedel mates.
         """
-        rows, weights, sign = self.corners(points)
-        found = functional.embedding_bag(rows, table, per_sample_weights=weights, mode="sum")
-        return torch.cat([found[:, :1], found[:, 1:2] * sign[:, None], found[:, 2:]], dim=1)
+        found = cast("Tensor", Interpolation.apply(table, points, self.cells))  # type: ignore[no-untyped-call]
+        imaginary = torch.where(points[0] < 0, -found[:, 1], found[:, 1])
+        return torch.cat([found[:, :1], imaginary[:, None], found[:, 2:]], dim=1)
 
     def values(self, table: Tensor, points: Tensor) -> Tensor:
-        """Interpolate complex values ``(m,)`` at points ``(m, 3)`` from a table ``(size, 2)``."""
+        """Interpolate complex values ``(m,)`` at points ``(3, m)`` from a table ``(size, 2)``."""
         return torch.view_as_complex(self.interpolate(table, points))
 
-    def add(self, columns: Tensor, points: Tensor, values: Tensor, weights: Tensor) -> None:
-        """Add values at points to columns ``(3, size)`` of a table: real and imaginary part, and weight.
+    def add(self, columns: tuple[Tensor, Tensor], points: Tensor, values: Tensor, weights: Tensor) -> None:
+        """Add values and weights at points to the columns of a table.
 
         Parameters
         ----------
-        columns : Tensor
-            Changed in place.
+        columns : tuple of Tensor
+            Complex values and real weights, each ``(size,)``; changed in place.
         points : Tensor
-            ``(m, 3)``.
+            ``(3, m)``.
         values : Tensor
             ``(m,)`` complex.
         weights : Tensor
             ``(m,)``.
         """
-        rows, parts, sign = self.corners(points)
-        flat = rows.reshape(-1)
-        for column, value in zip(columns, (values.real, values.imag * sign, weights), strict=True):
-            column.scatter_add_(0, flat, (parts * value[:, None]).reshape(-1))
+        cells, _ = self.cells(points)
+        cells.add(columns[0], torch.where(points[0] < 0, values.conj(), values))
+        cells.add(columns[1], weights)
 
     def inner_product(self, table: Tensor, points: Tensor, values: Tensor, weights: Tensor) -> Tensor:
         """Return the inner product of a table ``(size, 3)`` with what `add` would add."""
@@ -140,10 +120,10 @@ class SliceTable:
 
     @cached_property
     def points(self) -> Tensor:
-        """``(size, 3)`` ``(x, y, z)`` of the rows, in Fourier voxels of the map."""
+        """``(3, size)`` ``(x, y, z)`` of the rows, in Fourier voxels of the map."""
         side = torch.arange(-self.reach, self.reach + 1, device=self.device, dtype=torch.float32)
         z, y, x = torch.meshgrid(side, side, side[self.reach :], indexing="ij")
-        return torch.stack([x, y, z], dim=-1).reshape(-1, 3) / self.padding
+        return torch.stack([x, y, z]).reshape(3, -1) / self.padding
 
     def with_friedel_mates(self, table: Tensor) -> Tensor:
         """Return a table ``(size, 3)`` in which the plane ``x = 0`` holds the sums of Friedel mates."""
@@ -157,10 +137,10 @@ class SliceTable:
         """Return the sum of a table ``(size, 3)`` over the rotations ``(g, 3, 3)`` of a point group."""
         if len(rotations) == 1:
             return table
-        inside = self.points.norm(dim=1) <= self.radius + 1 / self.padding
+        inside = self.points.norm(dim=0) <= self.radius + 1 / self.padding
         total = table.clone()
         for rotation in rotations[1:]:
-            found = self.interpolate(table, self.points[inside] @ rotation.T)
+            found = self.interpolate(table, rotation @ self.points[:, inside])
             total = total.index_add(0, inside.nonzero()[:, 0], found)
         return total
 
@@ -203,7 +183,7 @@ class SliceTable:
 
 
 def slice_points(rotations: Tensor, plane: Tensor) -> Tensor:
-    """Return the points ``(n, m, 3)`` of central slices, or of rotated volumes.
+    """Return the points ``(3, n, m)`` of central slices, or of rotated volumes.
 
     Parameters
     ----------
@@ -212,4 +192,4 @@ def slice_points(rotations: Tensor, plane: Tensor) -> Tensor:
     plane : Tensor
         ``(m, 2)`` ``(x, y)`` or ``(m, 3)`` ``(x, y, z)`` in Fourier voxels.
     """
-    return plane @ rotations[:, : plane.shape[1]]
+    return rotations[:, : plane.shape[1]].permute(2, 0, 1) @ plane.T

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from spisonet.misalignment.central_slices import slice_points
-from spisonet.misalignment.half_map_model import SMALLEST, scale_and_noise
+from spisonet.misalignment.half_map_model import SMALLEST, scale_and_noise, squared_modulus
 from spisonet.misalignment.pose_motion import sum_by_particle
 
 if TYPE_CHECKING:
@@ -158,10 +158,12 @@ def _products(
     projections = torch.zeros_like(images)
     for half in (0, 1):
         mine = band.in_half_set(batch, half + 1)
-        values = model.grid.values(tables[1 - half], points[mine].reshape(-1, 3))
+        values = model.grid.values(tables[1 - half], points[:, mine].reshape(3, -1))
         projections = projections.index_put((mine,), values.reshape(len(mine), images.shape[1]))
     projections = projections * ctf
-    terms = torch.stack([(images.conj() * projections).real, projections.abs() ** 2, images.abs() ** 2])
+    terms = torch.stack(
+        [(images.conj() * projections).real, squared_modulus(projections), squared_modulus(images)]
+    )
     sums = torch.zeros((*terms.shape[:2], band.last + 1), device=band.device)
     return sums.index_add(2, band.shells, 2 * terms)
 
@@ -209,7 +211,7 @@ def _through_maps(model: HalfMapModel, poses: Poses, inserted: Tensor) -> Tensor
         for half in (0, 1):
             mine = band.in_half_set(batch, half + 1)
             values = data[mine].reshape(-1), weight[mine].reshape(-1)
-            total = total + model.grid.inner_product(by_table[half], points[mine].reshape(-1, 3), *values)
+            total = total + model.grid.inner_product(by_table[half], points[:, mine].reshape(3, -1), *values)
         total.backward()  # type: ignore[no-untyped-call]
         derivative[batch[0] : batch[-1] + 1] = _gradient_of(rotations)
     return derivative

@@ -65,7 +65,7 @@ class HalfMapModel:
                     f"have {particles.box} pixels."
                 )
             self.mask = band.tensor(_cropped_in_fourier_space(mask, self.box))
-        self._shell = self.grid.points.norm(dim=1).round().long()
+        self._shell = self.grid.points.norm(dim=0).round().long()
         self._inside = self._shell <= band.last
         k = torch.fft.fftfreq(self.box, 1 / self.box, device=band.device)
         square = k[:, None, None] ** 2 + k[None, :, None] ** 2 + k[: self.box // 2 + 1] ** 2
@@ -73,15 +73,17 @@ class HalfMapModel:
 
     def insert(self, poses: Poses) -> Tensor:
         """Sum the images of each half set into a table ``(2, size, 3)``: CTF times image, and CTF squared."""
-        columns = torch.zeros((2, 3, self.grid.size), device=self.band.device)
+        size, device = self.grid.size, self.band.device
+        sums = torch.zeros((2, size), dtype=torch.complex64, device=device)
+        weights = torch.zeros((2, size), device=device)
         for batch in self.band.batches():
             points = slice_points(self.band.tensor(poses.rotations[batch]), self.band.plane)
             data, weight = self.inserted(batch, poses)
             for half in (0, 1):
                 mine = self.band.in_half_set(batch, half + 1)
                 values = data[mine].reshape(-1), weight[mine].reshape(-1)
-                self.grid.add(columns[half], points[mine].reshape(-1, 3), *values)
-        return columns.transpose(1, 2).contiguous()
+                self.grid.add((sums[half], weights[half]), points[:, mine].reshape(3, -1), *values)
+        return torch.cat([torch.view_as_real(sums), weights[..., None]], dim=2)
 
     def inserted(self, batch: NDArray[np.intp], poses: Poses) -> tuple[Tensor, Tensor]:
         """Return CTF times image and CTF squared, each ``(n, m)``."""
@@ -105,7 +107,7 @@ class HalfMapModel:
         first, second = self._spectra(maps.detach())
         cross, *powers = (
             shell_sums(values, self._map_shell)
-            for values in ((first * second.conj()).real, first.abs() ** 2, second.abs() ** 2)
+            for values in ((first * second.conj()).real, squared_modulus(first), squared_modulus(second))
         )
         fsc = cross / (powers[0] * powers[1]).sqrt().clamp(min=SMALLEST)
         return fsc[: self.band.last + 1]
@@ -158,6 +160,11 @@ class HalfMapModel:
     def _spectra(self, maps: Tensor) -> Tensor:
         axes = (1, 2, 3)
         return cast("Tensor", torch.fft.rfftn(torch.fft.ifftshift(maps * self.mask, dim=axes), dim=axes))
+
+
+def squared_modulus(values: Tensor) -> Tensor:
+    """Return the squared modulus of complex values, without the square root of `abs`."""
+    return values.real.square().addcmul(values.imag, values.imag)
 
 
 def shell_sums(values: Tensor, shell: Tensor) -> Tensor:

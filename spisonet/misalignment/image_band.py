@@ -169,7 +169,9 @@ class ImageBand:
 
     def _transforms(self, batch: NDArray[np.intp]) -> Tensor:
         images = torch.from_numpy(self.particles.read(batch)).to(self.device)
-        box = self.particles.box
-        spectra = cast("Tensor", torch.fft.rfft2(torch.fft.ifftshift(images, dim=(1, 2))))
-        x, y = self.plane.long().T
-        return spectra[:, y % box, x]
+        box, (x, y) = self.particles.box, self.plane.long().T
+        # Only the columns of the band are transformed along y; a phase moves the centre of the image to 0.
+        columns = torch.fft.rfft(images, dim=2)[:, :, : self.last + 1]
+        spectra = cast("Tensor", torch.fft.fft(columns, dim=1))
+        phase = (2 * torch.pi * (box // 2) / box) * (x + y).to(torch.float32)
+        return spectra[:, y % box, x] * torch.polar(torch.ones_like(phase), phase)

@@ -16,7 +16,7 @@ import torch
 
 from spisonet.geometry.rotations import random_rotations, rotation_vector_matrices
 from spisonet.misalignment.central_slices import slice_points
-from spisonet.misalignment.half_map_model import scale_and_noise
+from spisonet.misalignment.half_map_model import scale_and_noise, squared_modulus
 from spisonet.misalignment.image_band import Poses
 
 if TYPE_CHECKING:
@@ -98,9 +98,9 @@ def _iteration(
             linear, quadratic = weights[:, band.noise_groups[batch[0] + mine]][..., band.shells]
             weighted = images[mine] * ctf[mine] * linear
             cross = torch.einsum("nm,sm,nkm->nsk", weighted.conj(), phases.conj(), values).real
-            power = values.abs() ** 2 + variance if reference_variance else values.abs() ** 2
-            power = torch.einsum("nkm,nm->nk", power, ctf[mine] ** 2 * quadratic)
-            best = (2 * cross - power[:, None]).flatten(1).argmax(dim=1).cpu().numpy()
+            expected = squared_modulus(values) + variance if reference_variance else squared_modulus(values)
+            expected = torch.einsum("nkm,nm->nk", expected, ctf[mine] ** 2 * quadratic)
+            best = (2 * cross - expected[:, None]).flatten(1).argmax(dim=1).cpu().numpy()
             rotations[chosen] = turns[best % len(turns)] @ rotations[chosen]
             origins[chosen] += shifts[best // len(turns)]
     return Poses(rotations, origins)
@@ -109,7 +109,7 @@ def _iteration(
 def _candidates(model: HalfMapModel, rotations: Tensor, table: Tensor) -> tuple[Tensor, Tensor]:
     """Return slices of a reference and their variance, ``(n, k, m)``, in ``(n, k, 3, 3)`` orientations."""
     n, k = rotations.shape[:2]
-    points = slice_points(rotations.reshape(-1, 3, 3), model.band.plane).reshape(-1, 3)
+    points = slice_points(rotations.reshape(-1, 3, 3), model.band.plane).reshape(3, -1)
     found = model.grid.interpolate(table, points)
     values = torch.complex(found[:, 0], found[:, 1])
     return values.reshape(n, k, -1), found[:, 2].reshape(n, k, -1)
@@ -126,17 +126,21 @@ def projection_weights(model: HalfMapModel, poses: Poses, tables: Tensor) -> Ten
         points = slice_points(band.tensor(poses.rotations[batch]), band.plane)
         for number in (0, 1):
             mine = band.in_half_set(batch, number + 1)
-            values = model.grid.values(values_of_halves[number], points[mine].reshape(-1, 3))
+            values = model.grid.values(values_of_halves[number], points[:, mine].reshape(3, -1))
             projections, observed = values.reshape(len(mine), ctf.shape[1]) * ctf[mine], images[mine]
             terms = torch.stack(
-                [(observed.conj() * projections).real, projections.abs() ** 2, observed.abs() ** 2]
+                [
+                    (observed.conj() * projections).real,
+                    squared_modulus(projections),
+                    squared_modulus(observed),
+                ]
             )
             by_shell = torch.zeros((3, len(mine), n_shells), device=band.device)
             by_shell = by_shell.index_add(2, band.shells, terms)
             sums = sums.index_add(1, band.noise_groups[batch[0] + mine], by_shell)
-    cross, power, total = sums
+    cross, of_projections, total = sums
     counts = torch.bincount(band.noise_groups, minlength=n_groups)[:, None] * torch.bincount(
         band.shells, minlength=n_shells
     )
-    scale, noise = scale_and_noise(cross, power, total, counts)
+    scale, noise = scale_and_noise(cross, of_projections, total, counts)
     return torch.stack([scale / noise, scale**2 / noise])

@@ -90,6 +90,18 @@ def test_no_drift_is_measured_with_a_mask_of_another_pixel_size(project):
     assert "mask.mrc has voxels of 5.05 Å, but the images of" in reason
 
 
+def test_without_enough_memory_no_drift_is_measured(project, monkeypatch):
+    def without_memory(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    write_refined_project(project, 0.0, n=100)
+    monkeypatch.setattr("spisonet.misalignment.drift_measurement.measure_drift", without_memory)
+    config = DiagnoseConfig(h="half1.mrc", h2="half2.mrc", star=JOB / "run_data.star", device="cpu")
+    drift, reason = _measured_drift(config, None, 15.0)
+    assert drift is None
+    assert "cpu is out of memory; use --device cpu" in (reason or "")
+
+
 def test_a_drift_of_the_poses_is_measured_where_the_images_are_found(project, capsys):
     write_refined_project(project, 1.0)
     particles = read_particle_images(JOB / "run_data.star")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from spisonet.errors import SpisonetError
+from spisonet.io.series_names import pair_of_halves
 from spisonet.io.tomogram_sources import LeftOut, TomogramPaths, find_tomograms, match_files
 
 
@@ -152,3 +153,9 @@ def test_masks_are_found_by_the_name_of_the_tilt_series(tmp_path):
     touch(tmp_path / "TS_1_EVN_mask.mrc", tmp_path / "TS_7.mrc")
     matched = match_files(tmp_path, ["TS_1"], (".mrc",))
     assert matched.by_series == {"TS_1": tmp_path / "TS_1_EVN_mask.mrc"}
+
+
+def test_folders_of_halves_are_told_by_one_word():
+    names = ["full", "Even_tomos", "ODD tomos", "odd_tomos"]
+    assert pair_of_halves(map(Path, names)) == (Path("Even_tomos"), Path("odd_tomos"))
+    assert pair_of_halves([Path("even")]) == (None, None)

@@ -48,7 +48,7 @@ def test_slices_of_a_map_are_its_projections(simulated):
     y, x = np.mgrid[-5:6, 0:6].reshape(2, -1)
     plane = torch.from_numpy(np.stack([x, y], axis=1).astype(np.float32))
     points = slice_points(torch.from_numpy(rotations.astype(np.float32)), plane)
-    found = grid.values(table, points.reshape(-1, 3)).reshape(20, -1).numpy()
+    found = grid.values(table, points.reshape(3, -1)).reshape(20, -1).numpy()
     exact = projections(simulated.centres, rotations, np.zeros((20, 2)))[:, y % BOX, x]
     assert np.abs(found - exact).max() < 0.04 * np.abs(exact).max()
 
@@ -56,13 +56,14 @@ def test_slices_of_a_map_are_its_projections(simulated):
 def test_inner_product_is_that_with_what_add_adds():
     grid = SliceTable(16, 5, 2, CPU)
     generator = torch.Generator().manual_seed(0)
-    points = 4 * torch.randn((50, 3), generator=generator).clamp(-1, 1)
+    points = 4 * torch.randn((3, 50), generator=generator).clamp(-1, 1)
     values = torch.randn(50, dtype=torch.complex64, generator=generator)
     weights = torch.rand(50, generator=generator)
     other = torch.randn((grid.size, 3), generator=generator)
-    columns = torch.zeros((3, grid.size))
+    columns = torch.zeros(grid.size, dtype=torch.complex64), torch.zeros(grid.size)
     grid.add(columns, points, values, weights)
-    expected = float((columns.T * other).sum())
+    added = torch.stack([columns[0].real, columns[0].imag, columns[1]], dim=1)
+    expected = float((added * other).sum())
     assert float(grid.inner_product(other, points, values, weights)) == pytest.approx(expected, rel=1e-4)
 
 
