@@ -9,7 +9,7 @@ import numpy as np
 
 from spisonet.errors import SpisonetError
 from spisonet.io.labels import DATA, SAMPLING_DENSITY, marks_coupled_halves, marks_full_map, read_tokens
-from spisonet.io.mrc import Volume, read_volume, require_different, require_same_grid
+from spisonet.io.mrc import SIGNED_MASK, Volume, read_volume, require_different, require_same_grid
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -125,7 +125,8 @@ def checked_mask(mask: Volume, like: Volume) -> Volume:
     """Check a mask for a map, and limit its values to 0..1; see `read_mask`."""
     require_same_grid(like, mask)
     if not np.any(mask.data > 0):
-        raise SpisonetError(f"The mask {mask.name} is empty: it has no voxel above 0.")
+        hint = f" ({SIGNED_MASK})" if np.any(mask.data < 0) else ""
+        raise SpisonetError(f"The mask {mask.name} is empty: it has no voxel above 0{hint}.")
     return mask.with_data(np.clip(mask.data, 0.0, 1.0))
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+SIGNED_MASK = "its values are negative, as if 255 had been written as a signed byte"
 MASK_THRESHOLD = 0.5  # of a soft mask; voxels above it are inside
 EM_SUFFIX = ".em"
 COMPRESSIONS = {".gz": "gzip", ".bz2": "bzip2"}

@@ -122,7 +122,8 @@ def stem_of(path: Path) -> str:
     """Return the file name of a tomogram without its suffixes."""
     name = path.name
     for suffix in (".gz", ".bz2", *TOMOGRAM_SUFFIXES):
-        name = name.removesuffix(suffix)
+        if name.lower().endswith(suffix):
+            name = name[: -len(suffix)]
     return name
 
 

@@ -321,7 +321,7 @@ def test_thin_tomograms_are_mirrored_on_request(listed):
 def test_an_empty_mask_is_named(listed, capsys):
     write_mrc(Path("m.mrc"), np.zeros((24, 40, 40), np.int8))
     changed(rlnMaskName="m.mrc")
-    assert "m.mrc has no voxel where" in failure(f"refine tomograms.star {QUICK}", capsys)
+    assert "m.mrc has no voxel above 0 where" in failure(f"refine tomograms.star {QUICK}", capsys)
 
 
 def test_damaged_data_stop_a_training(listed, capsys):
