@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spisonet.analysis.particle_views import random_subset
 from spisonet.analysis.pose_drift import PoseDrift
 from spisonet.errors import SpisonetError
 from spisonet.geometry.rotations import view_directions
@@ -44,10 +43,10 @@ def require_enough(particles: ParticleImages) -> None:
     SpisonetError
         If there are fewer than 100.
     """
-    if len(particles) < FEWEST_PARTICLES:
+    if particles.n_particles < FEWEST_PARTICLES:
         raise SpisonetError(
-            f"{particles.star} lists {len(particles)} particles; at least {FEWEST_PARTICLES} are needed to "
-            "measure a drift of the poses.",
+            f"{particles.star} lists {particles.n_particles} particles; at least {FEWEST_PARTICLES} are "
+            "needed to measure a drift of the poses.",
             code="too_few_particles",
         )
 
@@ -117,8 +116,8 @@ def measure_drift(
     band = model.band
     curve = likelihood_curve(model, motion.start, motion.vectors)
     return PoseDrift(
-        n_particles=len(band),
-        n_listed=len(particles),
+        n_particles=band.particles.n_particles,
+        n_listed=particles.n_particles,
         coarsest_angstrom=band.length_angstrom / band.first,
         finest_angstrom=band.length_angstrom / band.last,
         motion_degrees=motion.rms_degrees,
@@ -166,6 +165,5 @@ def model_of_subset(
 ) -> HalfMapModel:
     """Return the model of a random subset of the particles; see `measure_drift` for the parameters."""
     n_chosen = max(max_particles, FEWEST_PARTICLES)
-    chosen = np.sort(random_subset(np.arange(len(particles)), n_chosen, seed))
-    band = ImageBand(particles.subset(chosen), finest_resolution_angstrom, device)
+    band = ImageBand(particles.random_particles(n_chosen, seed), finest_resolution_angstrom, device)
     return HalfMapModel(band, mask, sym)
