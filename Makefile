@@ -7,8 +7,9 @@ DEMO = examples/hemagglutinin
 demo: .venv/ready
 	. .venv/bin/activate && sh $(DEMO)/run.sh
 
+# One process for each core, with one thread in each; the tests of a file share fixtures and run in one process.
 test: lint
-	.venv-test/bin/python -m pytest
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive .venv-test/bin/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
 lint: .venv-test/ready
 	.venv-test/bin/ruff check .

@@ -22,13 +22,26 @@ PREFIX = "ISONET_"
 MIN_SIMILARITY = 0.6  # of an unknown name to an option, to be reported as a misspelling
 SUGGESTION_SIMILARITY = 0.4
 SETTINGS_FILE = "spisonet.toml"
-# Variables of older versions of spIsoNet, accepted without effect.
-OBSOLETE_VARIABLES = {"ISONET_START_EPOCHS", "ISONET_COMBINE"}
+# Variables that spIsoNet's tutorials set, and that have no effect here.
+OBSOLETE_VARIABLES = {
+    "CONDA_ENV": "the program runs in the environment it is installed in",
+    "ISONET_START_EPOCHS": "ISONET_EPOCHS applies to every iteration",
+    "ISONET_COMBINE": "halves are corrected separately unless ISONET_JOINT=True",
+}
 
 
 def option_names() -> dict[str, str]:
     """Return the field names by the lower-case names that users write."""
     return {field.alias or name: name for name, field in MisalignmentSettings.model_fields.items()}
+
+
+def obsolete_variables(environment: Mapping[str, str]) -> list[str]:
+    """Return a sentence for each variable of spIsoNet that is set and has no effect."""
+    return [
+        f"{variable} has no effect: {reason}."
+        for variable, reason in OBSOLETE_VARIABLES.items()
+        if environment.get(variable, "").strip()
+    ]
 
 
 def read_settings(environment: Mapping[str, str], folders: Iterable[Path]) -> MisalignmentSettings:

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from relion_external.options import SETTINGS_FILE, read_settings, with_variable
+from relion_external.options import SETTINGS_FILE, obsolete_variables, read_settings, with_variable
 from relion_external.refine_command import REFINE_PROGRAMS, RefineCommand, read_refine_command
 from relion_external.refinement import GRADIENT_MESSAGE, GRADIENT_OPTIONS, KEEP_LOWRES_OPTION
 from spisonet.errors import SpisonetError
@@ -125,7 +125,7 @@ def _as_text(findings: list[Finding]) -> str:
     words: dict[Level, str] = {"ok": "ok", "warning": "WARNING", "error": "ERROR"}
     lines = [f"  {words[finding.level]:<8} {finding.message}" for finding in findings]
     lines += ["", "Run this line before relion_refine, or add it to the submission script:"]
-    return "\n".join([*lines, f"  export {VARIABLE}={_own_path()}"]) + "\n"
+    return "\n".join([*lines, f"  export {VARIABLE}={_quoted(_own_path())}"]) + "\n"
 
 
 def _check_settings(folder: Path | None) -> tuple[MisalignmentSettings, list[Finding]]:
@@ -138,6 +138,9 @@ def _check_settings(folder: Path | None) -> tuple[MisalignmentSettings, list[Fin
     changed = {name: value for name, value in settings.model_dump().items() if value != fields[name].default}
     chosen = ", ".join(f"{name.upper()}={value}" for name, value in changed.items()) or "all defaults"
     findings = [Finding("ok", "settings", f"Settings (environment and {SETTINGS_FILE}): {chosen}")]
+    obsolete = obsolete_variables(os.environ)
+    if obsolete:
+        findings.append(Finding("ok", "obsolete_variables", " ".join(obsolete).rstrip(".")))
     if settings.joint:
         findings.append(
             Finding(
@@ -156,7 +159,18 @@ def _check_variable() -> Finding:
         return Finding(
             "error", "variable_missing", f"{VARIABLE} is not exported, so RELION would not call {EXECUTABLE}"
         )
-    program = shutil.which(shlex.split(value)[0]) if value.strip() else None
+    try:
+        words = shlex.split(value)
+    except ValueError:  # an unclosed quote
+        words = []
+    program = shutil.which(words[0]) if words else None
+    if program is None and shutil.which(value.strip()):
+        return Finding(
+            "error",
+            "variable_unquoted",
+            f"{VARIABLE}={value} contains a blank, at which the shell that RELION starts splits it: "
+            f"export {VARIABLE}={_quoted(value.strip())}",
+        )
     if program is None:
         return Finding("error", "variable_not_executable", f"{VARIABLE}={value} is not an executable program")
     if EXECUTABLE not in value and "relion_external" not in value:
@@ -347,3 +361,9 @@ def _check_initial_reference(command: RefineCommand, settings: MisalignmentSetti
 def _own_path() -> str:
     beside = Path(sys.executable).parent / EXECUTABLE
     return str(beside) if beside.is_file() else EXECUTABLE
+
+
+def _quoted(program: str) -> str:
+    """Quote a program for the shell of the user, and once more for that which RELION starts."""
+    once = shlex.quote(program)
+    return once if once == program else shlex.quote(once)

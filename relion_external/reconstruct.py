@@ -19,7 +19,7 @@ import numpy as np
 from relion_external.call import ReconstructCall, read_back_projector, read_call
 from relion_external.halves import FileLock
 from relion_external.inputs import read_inputs, settings_folders, settings_of
-from relion_external.options import PREFIX, is_strict, option_names
+from relion_external.options import PREFIX, is_strict, obsolete_variables, option_names
 from relion_external.pose_watch import PoseWatch
 from relion_external.preflight import EXECUTABLE, run_check
 from relion_external.process import POLL_SECONDS, end_with_parent, log_to_standard_error, run_worker
@@ -79,11 +79,16 @@ def main(arguments: list[str] | None = None) -> None:
         elif words[0] == "--check":
             as_json = words[1:2] == ["--json"]
             sys.exit(run_check(words[2:] if as_json else words[1:], as_json))
-        elif len(words) == 1:
-            end_with_parent()
-            reconstruct(Path(words[0]))
         else:
-            raise SpisonetError(f"RELION passes one STAR file, but {len(words)} arguments were given.")
+            # RELION does not quote the name of the file: a folder with a blank in its name splits it.
+            star = Path(" ".join(words))
+            if len(words) > 1 and not star.is_file():
+                raise SpisonetError(
+                    f"RELION passes one STAR file, but {len(words)} arguments were given, and {star} is not "
+                    "a file."
+                )
+            end_with_parent()
+            reconstruct(star)
     except SpisonetError as error:
         log.error("%s", error)
         sys.exit(1)
@@ -99,6 +104,9 @@ def reconstruct(star: Path) -> None:
         ``ISONET_STRICT`` is set.
     """
     call = read_call(star)
+    if call.iteration <= 1 and call.half != 2:  # once in a refinement
+        for sentence in obsolete_variables(os.environ):
+            log.warning("%s", sentence)
     require_no_gradients(call)
     workspace = Workspace(call)
     try:

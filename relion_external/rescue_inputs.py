@@ -85,7 +85,7 @@ def read_rescue_inputs(config: RescueConfig) -> RescueInputs:
     mask_file = config.mask or refinement.mask
     mask, sphere = None, None
     if mask_file is not None:
-        mask = mask_of_particles(read_volume(mask_file), particles)
+        mask = mask_of_particles(read_volume(mask_file, remedy="write it into its header"), particles)
     elif (sphere := refinement.particle_diameter_angstrom) is not None:
         mask = spherical_mask(particles.box, sphere / particles.pixel_size_angstrom)
     return RescueInputs(refinement, particles, sym, mask_file, sphere, mask, device)

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+VOXEL_SIZE_ARGUMENT = "give voxel_size_angstrom"
 Map: TypeAlias = "Volume | Path | str | NDArray[np.floating[Any]]"
 
 __all__ = [
@@ -101,7 +102,7 @@ def read_map(path: Path | str, voxel_size_angstrom: float | None = None) -> Volu
     SpisonetError
         If the file is not a usable map.
     """
-    return read_volume(Path(path), voxel_size_angstrom)
+    return read_volume(Path(path), voxel_size_angstrom, VOXEL_SIZE_ARGUMENT)
 
 
 def write_map(path: Path | str, volume: Volume, label: str = "") -> None:
@@ -446,7 +447,7 @@ def _volume(source: Map, voxel_size_angstrom: float | None, name: str) -> Volume
     if isinstance(source, Volume):
         return source
     if isinstance(source, (str, Path)):
-        return read_volume(Path(source), voxel_size_angstrom)
+        return read_volume(Path(source), voxel_size_angstrom, VOXEL_SIZE_ARGUMENT)
     if voxel_size_angstrom is None:
         raise SpisonetError(f"{name} is an array: give voxel_size_angstrom.", field="voxel_size_angstrom")
     if source.ndim != 3 or len(set(source.shape)) != 1:

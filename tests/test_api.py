@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import mrcfile
 import numpy as np
 import pytest
 
@@ -120,6 +121,13 @@ def test_wrong_options_are_named(small_case, in_empty_folder):
         assert raised.value.field == field
     with pytest.raises(spisonet.SpisonetError, match="single map"):
         spisonet.correct_anisotropy(small_case.half1)
+
+
+def test_a_map_without_a_voxel_size_refers_to_the_argument(tmp_path):
+    with mrcfile.new(tmp_path / "a.mrc") as mrc:
+        mrc.set_data(np.random.default_rng(0).random((8, 8, 8)).astype(np.float32))
+    with pytest.raises(spisonet.SpisonetError, match="in its header; give voxel_size_angstrom"):
+        spisonet.read_map(tmp_path / "a.mrc")
 
 
 @pytest.mark.parametrize("option", ["limit_res", "pretrained_model", "aniso_file", "gpuID"])

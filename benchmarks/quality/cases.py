@@ -144,6 +144,19 @@ class ParticleCase:
         return self.particle.symmetry if self.symmetric else "C1"
 
     @property
+    def particle_set(self) -> ParticleSet:
+        """Number, views and poses of the particles."""
+        return ParticleSet(
+            views=self.views,
+            share=self.share,
+            spread_degrees=self.spread_degrees,
+            n_particles=self.n_particles,
+            noise=self.noise,
+            pose_error_degrees=self.pose_error_degrees,
+            drift_degrees=self.drift_degrees,
+        )
+
+    @property
     def name(self) -> str:
         """Name of the case and of its folder."""
         parts = [f"{self.particle.name}{self.particle.box}", self.views]
@@ -248,7 +261,7 @@ class Case:
         return path if path.is_file() else None
 
 
-def make_case(spec: CaseSpec, folder: Path, models: Path, maps: Path) -> Case:
+def make_case(spec: CaseSpec, folder: Path, models: Path, maps: Path, keep_images: bool = False) -> Case:
     """Make a case in the folder `folder` / `spec.name`, unless it is there already.
 
     Parameters
@@ -259,6 +272,8 @@ def make_case(spec: CaseSpec, folder: Path, models: Path, maps: Path) -> Case:
         Folder of all cases.
     models, maps : Path
         Folders of the atomic models and of the maps.
+    keep_images : bool
+        Keep the images of a case that is made from particles.
 
     Returns
     -------
@@ -282,7 +297,7 @@ def make_case(spec: CaseSpec, folder: Path, models: Path, maps: Path) -> Case:
         made = Path(name) / spec.name
         made.mkdir()
         if isinstance(spec, ParticleCase):
-            _make_particle_case(spec, density, made)
+            _make_particle_case(spec, density, made, keep_images)
         else:
             _make_cone_case(spec, density, made)
         made.rename(target)
@@ -352,20 +367,14 @@ def measured_region(shape: str, angle_degrees: float, n: int) -> NDArray[np.bool
     return np.asarray(about_y if shape == "wedge" else about_y | about_x)
 
 
-def _make_particle_case(spec: ParticleCase, density: NDArray[np.float32], folder: Path) -> None:
+def _make_particle_case(
+    spec: ParticleCase, density: NDArray[np.float32], folder: Path, keep_images: bool
+) -> None:
     voxel_size = spec.particle.voxel_size_angstrom
     truth = Volume(density / np.percentile(density, BRIGHTEST_PERCENT).astype(np.float32), voxel_size)
     write_volume(folder / "truth.mrc", truth)
-    particles = ParticleSet(
-        views=spec.views,
-        share=spec.share,
-        spread_degrees=spec.spread_degrees,
-        n_particles=spec.n_particles,
-        noise=spec.noise,
-        pose_error_degrees=spec.pose_error_degrees,
-        drift_degrees=spec.drift_degrees,
-    )
-    halves, views = reconstruct_particles(folder, particles, spec.symmetry, np.random.default_rng(spec.seed))
+    rng = np.random.default_rng(spec.seed)
+    halves, views = reconstruct_particles(folder, spec.particle_set, spec.symmetry, rng, keep_images)
     mates = symmetric_directions(views[:MAX_VIEWS], symmetry_rotations(spec.symmetry))
     _finish(spec, truth, halves, sampling_of_views(mates, truth.box), folder)
 

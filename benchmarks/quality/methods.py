@@ -19,7 +19,7 @@ import json
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -182,6 +182,22 @@ def prior(case: Case, training: Training, folder: Path) -> CorrectedMaps:
     return _reconstructed(out)
 
 
+def pretrained(case: Case, training: Training, folder: Path) -> CorrectedMaps:
+    """Train from a network trained on other structures: ``reconstruct --pretrained default``."""
+    out = folder / "pretrained"
+    options = ("--pretrained", "default")
+    reconstruct_command(case.folder, out, case.resolution_angstrom, training, options, width=False)
+    return _reconstructed(out)
+
+
+def pretrained_only(case: Case, training: Training, folder: Path) -> CorrectedMaps:
+    """Predict with that network, not trained further: ``--pretrained default --epochs 0``."""
+    out = folder / "pretrained-only"
+    untrained, options = replace(training, epochs=0), ("--pretrained", "default")
+    reconstruct_command(case.folder, out, case.resolution_angstrom, untrained, options, width=False)
+    return _reconstructed(out)
+
+
 def published(case: Case, training: Training, folder: Path) -> CorrectedMaps:
     """Correct by the published method of spIsoNet, recombined with the input as published."""
     predictions = published_raw(case, training, folder)
@@ -228,9 +244,27 @@ def _published_predictions(case: Case, training: Training) -> NDArray[np.float32
 
 
 def reconstruct_command(
-    inputs: Path, out: Path, resolution: float, training: Training, options: tuple[str, ...] = ()
+    inputs: Path,
+    out: Path,
+    resolution: float,
+    training: Training,
+    options: tuple[str, ...] = (),
+    width: bool = True,
 ) -> None:
     """Run ``reconstruct`` on ``half1.mrc``, ``half2.mrc`` and ``mask.mrc`` of a folder.
+
+    Parameters
+    ----------
+    inputs, out : Path
+        Folder of the maps, and output folder.
+    resolution : float
+        Resolution limit in Å.
+    training : Training
+        Length of the training and size of the network.
+    options : tuple of str
+        Further options.
+    width : bool
+        Whether the width of the network is given; a pretrained network has its own.
 
     Raises
     ------
@@ -241,7 +275,8 @@ def reconstruct_command(
         *(str(Path(sys.executable).parent / "spisonet.py"), "reconstruct"),
         *(str(inputs / "half1.mrc"), str(inputs / "half2.mrc"), "--mask", str(inputs / "mask.mrc")),
         *("--limit_res", str(resolution), "--no-report", *options),
-        *("--filter_base", str(training.filter_base), "--cube_size", str(training.cube_size)),
+        *(("--filter_base", str(training.filter_base)) if width else ()),
+        *("--cube_size", str(training.cube_size)),
         *("--epochs", str(training.epochs), "--n_subvolume", str(training.subvolumes_per_epoch)),
         *("--seed", str(training.seed), "--output_dir", str(out)),
     ]
@@ -268,3 +303,5 @@ PUBLISHED_RAW = register(Method("published-raw", published_raw, trains=True))
 SELF_TRAINING = register(Method("self-training", self_training, trains=True))
 WITHOUT_PRIOR = register(Method("without-prior", without_prior, trains=True))
 PRIOR = register(Method("prior", prior))
+PRETRAINED = register(Method("pretrained", pretrained, trains=True))
+PRETRAINED_ONLY = register(Method("pretrained-only", pretrained_only))

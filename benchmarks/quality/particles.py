@@ -68,11 +68,15 @@ class ParticleSet:
 
 
 def reconstruct_particles(
-    folder: Path, particles: ParticleSet, symmetry: str, rng: np.random.Generator
+    folder: Path,
+    particles: ParticleSet,
+    symmetry: str,
+    rng: np.random.Generator,
+    keep_images: bool = False,
 ) -> tuple[list[NDArray[np.float32]], NDArray[np.float64]]:
     """Simulate particles of the map ``truth.mrc`` of a folder, and reconstruct their half maps.
 
-    The refined particles remain in the folder as ``particles.star``; the images are deleted.
+    The refined particles remain in the folder as ``particles.star``.
 
     Parameters
     ----------
@@ -84,6 +88,8 @@ def reconstruct_particles(
         Point group that the reconstruction imposes.
     rng : numpy.random.Generator
         Random number generator.
+    keep_images : bool
+        Keep the images, instead of deleting them.
 
     Returns
     -------
@@ -111,7 +117,7 @@ def reconstruct_particles(
         add_noise(folder / f"{IMAGES}.mrcs", particles.noise, rng)
         tables = starfile.read(folder / f"{IMAGES}.star", always_dict=True)
         table = tables["particles"]
-        refined = _refined_poses(true_poses, views, preferred, particles, rng)
+        refined = refined_poses(true_poses, views, preferred, particles, rng)
         table[ANGLES] = refined.as_euler("ZYZ", degrees=True)
         table[SHIFTS] = rng.normal(0, SHIFT_ERROR_VOXELS * voxel_size, (len(views), 2))
         table["rlnRandomSubset"] = 1 + np.arange(len(views)) % 2
@@ -124,7 +130,7 @@ def reconstruct_particles(
                 *("--maxres", str(2 * voxel_size)),
             )
     finally:
-        for path in folder.glob(f"{IMAGES}.*"):
+        for path in () if keep_images else folder.glob(f"{IMAGES}.*"):
             path.unlink()
     return [read_volume(folder / f"half{half}.mrc").data for half in (1, 2)], views
 
@@ -153,7 +159,7 @@ def poses_of_views(views: NDArray[np.float64], rng: np.random.Generator) -> Rota
     return Rotation.from_euler("ZYZ", np.stack([rot, tilt, in_plane], axis=1), degrees=True)
 
 
-def _refined_poses(
+def refined_poses(
     true_poses: Rotation,
     views: NDArray[np.float64],
     preferred: NDArray[np.bool_],

@@ -1,11 +1,13 @@
 """Accuracy of a validation: held-out recovery against true recovery, uncertainty against error.
 
     python benchmarks/quality/validation.py --models FOLDER --out FOLDER [--without_network] [--only 0 1 2]
+    python benchmarks/quality/validation.py --particles FOLDER --out FOLDER [--only 0 1 2]
 
-Simulates four particles with several view distributions, corrects and validates each with the commands, and
-compares with the truth. Every case writes a JSON file; repeating the command continues a stopped run. Prints
-a Markdown table, the correlation of held-out with true recovery, and the calibration of the uncertainty.
-Needs gemmi.
+Simulates four particles with several view distributions, or takes the cases of the quality benchmark (half
+maps that RELION reconstructs from particles) from the folder `--particles`. Corrects and validates each with
+the commands, and compares with the truth. Every case writes a JSON file; repeating the command continues a
+stopped run. Prints a Markdown table, the correlation of held-out with true recovery, the agreement of the
+expected error with the true one by direction, and the calibration of the uncertainty. Needs gemmi.
 """
 
 from __future__ import annotations
@@ -25,13 +27,20 @@ import torch
 sys.path.append(str(Path(__file__).parents[2]))  # the checkout
 from scipy import stats
 
-from benchmarks.quality.score import HARDLY_MEASURED, score
-from benchmarks.quality.scoring import COARSEST_ANGSTROM, MIN_COEFFICIENTS
-from benchmarks.quality.simulate import Case, Simulated, simulate
+from benchmarks.quality.cases import load_case
+from benchmarks.quality.methods import Training, reconstruct_command
+from benchmarks.quality.profiles import CPU_CASES
+from benchmarks.quality.simulate import Case, simulate
 from benchmarks.quality.simulated_methods import fourier_weights
+from benchmarks.quality.trust import (
+    KnownTruth,
+    direction_agreement,
+    recovery,
+    recovery_in_mask,
+    voxel_agreement,
+)
 from spisonet.anisotropy.preparation import correction_band, prepare_measurement
-from spisonet.fourier.grids import half_from_centred, irfft3, rfft3, shell_index_rfft
-from spisonet.fourier.windows import soft_lowpass_weights
+from spisonet.fourier.grids import half_from_centred, rfft3
 from spisonet.io.mrc import Volume, read_volume, write_volume
 from spisonet.validation.held_out import (
     MEASURED,
@@ -58,17 +67,18 @@ CASES = (
     *(replace(case, views="top", peak=100.0) for case in PARTICLES),
 )
 ANGLES = (20, 30, 45, 60)
-WORST_FRACTION = 0.1
 
 
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--models", type=Path, required=True)
+    parser.add_argument("--models", type=Path, help="folder of the atomic models")
+    parser.add_argument("--particles", type=Path, help="folder of the quality benchmark's cases")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--only", nargs="*", type=int, help="numbers of cases [default: all]")
     parser.add_argument("--epochs", type=int, default=3, help="of the correction, and of its cones together")
     parser.add_argument("--subvolumes", type=int, default=200, help="per epoch")
+    parser.add_argument("--width", type=int, default=8, help="of the networks")
     parser.add_argument("--cones", type=int, default=3)
     parser.add_argument("--ncpus", type=int, default=2)
     parser.add_argument(
@@ -77,47 +87,58 @@ def main() -> None:
         help="data, mask and positivity only; cones of several widths",
     )
     args = parser.parse_args()
+    if (args.models is None) == (args.particles is None):
+        parser.error("give --models or --particles")
+    if args.particles is not None and args.without_network:
+        parser.error("--without_network needs --models")
     name = "constrained.json" if args.without_network else "result.json"
-    numbers = range(len(CASES)) if args.only is None else args.only
-    for number in numbers:
+    n_cases = len(CASES if args.particles is None else CPU_CASES)
+    for number in range(n_cases) if args.only is None else args.only:
         folder = args.out / f"case{number:02d}"
         if not (folder / name).is_file():
             folder.mkdir(parents=True, exist_ok=True)
             start = time.perf_counter()
-            examine = complete_by_constraints if args.without_network else correct_and_validate
-            row = examine(CASES[number], folder, args)
+            if args.particles is not None:
+                row = validate_particles(number, folder, args)
+            elif args.without_network:
+                row = asdict(CASES[number]) | complete_by_constraints(CASES[number], folder, args)
+            else:
+                row = asdict(CASES[number]) | validate_simulated(CASES[number], folder, args)
             row["seconds"] = time.perf_counter() - start
-            (folder / name).write_text(json.dumps(asdict(CASES[number]) | row, indent=1), "utf-8")
+            (folder / name).write_text(json.dumps(row, indent=1), "utf-8")
             print(json.dumps(row), flush=True)
     rows = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(args.out.glob(f"case*/{name}"))]
     print(constrained_summary(rows) if args.without_network else summary(rows))
 
 
-def correct_and_validate(case: Case, folder: Path, args: argparse.Namespace) -> dict[str, float]:
+def validate_simulated(case: Case, folder: Path, args: argparse.Namespace) -> dict[str, float]:
     """Correct and validate a simulated case; return the estimates of the validation and the true values."""
     simulated = simulate(case, args.models, seed=1)
     for name in ("half1", "half2", "mask"):
         write_volume(folder / f"{name}.mrc", Volume(getattr(simulated, name), case.voxel_size))
-    out, script = folder / "out", str(Path(sys.executable).parent / "spisonet.py")
-    threads = ("--ncpus", str(args.ncpus))
-    correct = [
-        *(script, "reconstruct", str(folder / "half1.mrc"), str(folder / "half2.mrc")),
-        *("--mask", str(folder / "mask.mrc"), "--limit_res", str(case.resolution), "--filter_base", "8"),
-        *(
-            "--cube_size",
-            "32",
-            "--epochs",
-            str(args.epochs),
-            "--n_subvolume",
-            str(args.subvolumes),
-            "--no-report",
-        ),
-        *("--output_dir", str(out), *threads),
-    ]
-    subprocess.run(correct, check=True, stdout=subprocess.DEVNULL)
-    arguments = ("--cones", str(args.cones), *threads)
-    subprocess.run([script, "validate", str(out), *arguments], check=True, stdout=subprocess.DEVNULL)
-    return compare(case, simulated, out)
+    known = KnownTruth.of_simulated(case, simulated)
+    return correct_and_validate(known, folder, folder / "out", args)
+
+
+def validate_particles(number: int, folder: Path, args: argparse.Namespace) -> dict[str, Any]:
+    """Correct and validate a case of the quality benchmark, which must be in the folder of the cases."""
+    case = load_case(args.particles / CPU_CASES[number].name)
+    known = KnownTruth.of_case(case)
+    return {"name": case.name} | correct_and_validate(known, case.folder, folder / "out", args)
+
+
+def correct_and_validate(
+    known: KnownTruth, inputs: Path, out: Path, args: argparse.Namespace
+) -> dict[str, float]:
+    """Correct and validate the half maps of a folder, unless that is done; compare with the truth."""
+    if not (out / "job.json").is_file():
+        training = Training(args.epochs, args.subvolumes, cube_size=32, filter_base=args.width)
+        reconstruct_command(inputs, out, known.resolution_angstrom, training, ("--ncpus", str(args.ncpus)))
+    if not (out / "validation" / "validation.json").is_file():
+        script = str(Path(sys.executable).parent / "spisonet.py")
+        options = ("--cones", str(args.cones), "--ncpus", str(args.ncpus))
+        subprocess.run([script, "validate", str(out), *options], check=True, stdout=subprocess.DEVNULL)
+    return compare(known, out)
 
 
 def complete_by_constraints(case: Case, folder: Path, args: argparse.Namespace) -> dict[str, float]:
@@ -136,8 +157,9 @@ def complete_by_constraints(case: Case, folder: Path, args: argparse.Namespace) 
     weight = measured.data_weight_rfft.numpy()
     first, second = (rfft3(half) for half in measured.data.numpy())
     directions = MeasuredDirections.of(weight, case.limit_shell)
-    row = {"true": recovery(scales[0].restore(completed(half1)), simulated, case)}
-    row |= {"true_before": recovery(simulated.half1, simulated, case), "gap": directions.largest_gap_degrees}
+    known = KnownTruth.of_simulated(case, simulated)
+    row = {"true": recovery(scales[0].restore(completed(half1)), known)}
+    row |= {"true_before": recovery(known.half1, known), "gap": directions.largest_gap_degrees}
     for name, angle in {
         **{str(angle): angle for angle in ANGLES},
         "default": default_half_angle_degrees(directions),
@@ -176,81 +198,41 @@ def constrained_summary(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def compare(case: Case, simulated: Simulated, out: Path) -> dict[str, float]:
-    """Compare a validated run with the truth."""
-    found = json.loads((out / "validation" / "validation.json").read_text(encoding="utf-8"))
+def compare(known: KnownTruth, out: Path) -> dict[str, float]:
+    """Compare a validated run with the truth; NaN for what it did not estimate."""
+    validation = out / "validation"
+    found = json.loads((validation / "validation.json").read_text(encoding="utf-8"))
     corrected = read_volume(out / "corrected_half1_filtered.mrc").data
-    uncertainty = read_volume(out / "validation" / "uncertainty.mrc").data
-    before, after = (
-        score(volume, simulated, case.voxel_size, case.resolution) for volume in (simulated.half1, corrected)
-    )
-    error = residual(corrected, simulated, case)
-    inside = simulated.mask > 0.5
-    return {
+    row = {
         "held_out": found["recovery"],
         "held_out_without_network": found["recovery_without_network"],
-        "true": recovery(corrected, simulated, case),
-        "true_before": recovery(simulated.half1, simulated, case),
-        "blank": after["blank"],
-        "blank_before": before["blank"],
-        "worst": after["worst"],
-        "auc": worst_tenth_auc(uncertainty[inside], error[inside]),
-        "auc_of_density": worst_tenth_auc(np.abs(corrected - np.median(corrected))[inside], error[inside]),
-        "rms_error": float(np.sqrt((error[inside] ** 2).mean())),
-        "rms_uncertainty": float(np.sqrt((uncertainty[inside] ** 2).mean())),
+        "true": recovery(corrected, known),
+        "true_before": recovery(known.half1, known),
+        "blank": recovery_in_mask(corrected, known),
+        "blank_before": recovery_in_mask(known.half1, known),
     }
-
-
-def recovery(volume: NDArray[np.float32], simulated: Simulated, case: Case) -> float:
-    """Return the mean FSC to the truth over hardly measured coefficients; NaN if there are too few.
-
-    No mask is applied, as in held-out cones, because it would leak signal into the region.
-    """
-    n = case.box
-    shell = shell_index_rfft((n, n, n))
-    first, last = max(4, int(n * case.voxel_size / COARSEST_ANGSTROM)), int(case.limit_shell)
-    ssnr = half_from_centred(simulated.ssnr)
-    blank = (ssnr / (1 + ssnr) < HARDLY_MEASURED) & (shell >= first) & (shell <= last)
-    a, b, index = (array[blank] for array in (rfft3(volume), rfft3(simulated.truth), shell))
-    cross, power1, power2 = (
-        np.bincount(index, values, n) for values in ((a * b.conj()).real, np.abs(a) ** 2, np.abs(b) ** 2)
-    )
-    enough = np.bincount(index, minlength=n) >= MIN_COEFFICIENTS
-    if enough.sum() < (last - first) / 2:
-        return float("nan")
-    return float((cross[enough] / np.sqrt(power1[enough] * power2[enough] + 1e-20)).mean())
-
-
-def residual(corrected: NDArray[np.float32], simulated: Simulated, case: Case) -> NDArray[np.float32]:
-    """Return the difference from the truth up to the resolution, scaled by the well-sampled coefficients."""
-    n = case.box
-    truth = rfft3(simulated.truth) * soft_lowpass_weights(n, case.limit_shell - 0.5, 0.5)
-    found = rfft3(corrected)
-    sampled = (half_from_centred(simulated.ssnr) > 3) & (shell_index_rfft((n, n, n)) > 1)
-    scale = np.real(np.vdot(truth[sampled], found[sampled])) / np.linalg.norm(truth[sampled]) ** 2
-    difference = found - scale * truth
-    difference[0, 0, 0] = 0
-    return irfft3(difference.astype(np.complex64), corrected.shape)
-
-
-def worst_tenth_auc(predicted: NDArray[np.float32], error: NDArray[np.float32]) -> float:
-    """Return the area under the ROC curve of the prediction for the 10 % of voxels with the largest error."""
-    size = np.abs(error)
-    worst = size >= np.quantile(size, 1 - WORST_FRACTION)
-    statistic = stats.mannwhitneyu(predicted[worst], predicted[~worst]).statistic
-    return float(statistic / (worst.sum() * (~worst).sum()))
+    if (validation / "uncertainty.mrc").is_file():
+        relative, weight = (
+            half_from_centred(read_volume(path).data)
+            for path in (validation / "uncertainty_fourier.mrc", out / "data_weight.mrc")
+        )
+        row |= voxel_agreement(corrected, read_volume(validation / "uncertainty.mrc").data, known)
+        row |= direction_agreement(corrected, relative, weight, known)
+    return row
 
 
 def summary(rows: list[dict[str, Any]]) -> str:
     """Return a Markdown table of all cases, and statistics over them."""
     names = (
         *("held_out", "held_out_without_network", "true_before", "true", "blank_before", "blank"),
-        *("auc", "auc_of_density", "rms_error", "rms_uncertainty", "seconds"),
+        *("auc", "auc_of_density", "rms_error", "rms_uncertainty", "expected_unmeasured", "true_unmeasured"),
+        *("direction_r", "weight_r", "direction_r_unmeasured", "weight_r_unmeasured"),
+        *("direction_auc", "weight_auc", "seconds"),
     )
     lines = ["| case | views | peak | " + " | ".join(names) + " |", "|---" * (len(names) + 3) + "|"]
     lines += [
-        f"| {row['name']} | {row['views']} | {row['peak']:g} | "
-        + " | ".join(f"{row[name]:.3f}" for name in names)
+        f"| {row['name']} | {row.get('views', '-')} | {row.get('peak', '-')} | "
+        + " | ".join(f"{row[name]:.3f}" if name in row else "-" for name in names)
         + " |"
         for row in rows
     ]
@@ -262,11 +244,13 @@ def summary(rows: list[dict[str, Any]]) -> str:
             "",
             f"Held-out against true recovery, {len(pairs)} cases: Pearson "
             f"{stats.pearsonr(pairs[:, 0], pairs[:, 1]).statistic:.2f}, Spearman "
-            f"{stats.spearmanr(pairs[:, 0], pairs[:, 1]).statistic:.2f}; against blank, in the mask, "
-            f"Pearson {stats.pearsonr(pairs[:, 0], pairs[:, 2]).statistic:.2f}.",
+            f"{stats.spearmanr(pairs[:, 0], pairs[:, 1]).statistic:.2f}, difference "
+            f"{(pairs[:, 0] - pairs[:, 1]).min():+.2f} to {(pairs[:, 0] - pairs[:, 1]).max():+.2f}; against "
+            f"blank, in the mask, Pearson {stats.pearsonr(pairs[:, 0], pairs[:, 2]).statistic:.2f}.",
         ]
-    auc = [row["auc"] for row in rows]
-    lines.append(f"AUC of the uncertainty: mean {np.mean(auc):.3f}, lowest {min(auc):.3f}.")
+    auc = [row["auc"] for row in rows if "auc" in row]
+    if auc:
+        lines.append(f"AUC of the uncertainty: mean {np.mean(auc):.3f}, lowest {min(auc):.3f}.")
     return "\n".join(lines)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import mrcfile
 import numpy as np
@@ -19,16 +19,15 @@ from spisonet.io.mrc import Volume, read_volume, write_volume
 from spisonet.io.particles import read_particle_orientations
 from spisonet.io.star import StarFile
 from spisonet.misalignment.backprojection import BackProjector
+from spisonet.misalignment.tilt_images import read_tilt_series
 
 if TYPE_CHECKING:
-    import pandas as pd
     from numpy.typing import NDArray
 
     from spisonet.io.particles import ParticleOrientations
 
 PADDING = 2
 PRIOR_FRACTION = 0.1  # weight of the prior relative to the mean weight of its shell
-ROWS = [f"rlnTomoProj{axis}" for axis in "XYZ"]
 ORIGINS = [f"rlnOrigin{axis}Angst" for axis in "XYZ"]
 
 
@@ -130,32 +129,24 @@ def average_volumes(star: Path, folder: Path) -> list[Volume]:
 
 def average_stacks(star: Path, folder: Path, tomograms: Path) -> list[Volume]:
     """Average stacks of tilt images that are centred and already multiplied by their CTF."""
-    particles, lists = read_particle_orientations(star), StarFile(tomograms)
+    particles, series = read_particle_orientations(star), read_tilt_series(tomograms)
     box, voxel_size = _sizes(particles)
     assert particles.visible_tilts is not None
     assert particles.tomograms is not None
     halves = [Accumulators(box, 2), Accumulators(box, 2)]
-    overview = lists.tables["global"].set_index("rlnTomoName")
-    series = {}
-    for name in overview.index:
-        tilts = lists.tables[str(name)]
-        rows = [
-            [[float(word) for word in row.strip("[]").split(",")[:3]] for row in tilts[label]]
-            for label in ROWS
-        ]
-        matrices = np.array(rows).transpose(1, 0, 2)
-        matrices /= np.linalg.norm(matrices, axis=2, keepdims=True)
-        series[str(name)] = matrices, ctf_of_tilts(tilts, overview.loc[name], box, voxel_size)
+    ky, kx = np.meshgrid(np.fft.fftfreq(box), np.fft.rfftfreq(box), indexing="ij")
+    frequencies = np.stack([kx.ravel(), ky.ravel()], axis=1) / voxel_size
     for number, name in enumerate(StarFile(star).tables["particles"]["rlnImageName"]):
-        matrices, ctf = series[str(particles.tomograms[number])]
+        tilts = series[str(particles.tomograms[number])]
         with mrcfile.open(folder / str(name), permissive=True) as mrc:
             stack = mrc.data.astype(np.float64)
         visible = np.flatnonzero(particles.visible_tilts[number])
         # RELION 5 writes only the visible tilts, Warp all tilts.
         images = stack if len(stack) == len(visible) else stack[visible]
-        for tilt, image in zip(visible, images, strict=True):
-            rotation = matrices[tilt] @ particles.rotations[number]
-            halves[number % 2].insert(image, ctf[tilt], rotation, premultiplied=True)
+        ctfs = tilts.ctf.subset(visible).at(frequencies).reshape(len(visible), box, -1)
+        for tilt, image, ctf in zip(visible, images, ctfs, strict=True):
+            rotation = tilts.rotations[tilt] @ particles.rotations[number]
+            halves[number % 2].insert(image, ctf, rotation, premultiplied=True)
     return [Volume(half.back_projector().reconstruct(), voxel_size) for half in halves]
 
 
@@ -163,26 +154,6 @@ def _sizes(particles: ParticleOrientations) -> tuple[int, float]:
     assert particles.box is not None
     assert particles.pixel_size_angstrom is not None
     return particles.box, particles.pixel_size_angstrom
-
-
-def ctf_of_tilts(
-    tilts: pd.DataFrame, optics: pd.Series[Any], box: int, voxel_size: float
-) -> NDArray[np.float64]:
-    """Return the CTF of every tilt, ``(n_tilts, n, n // 2 + 1)`` with DC at index 0.
-
-    References
-    ----------
-    Rohou & Grigorieff (2015) J. Struct. Biol. 192, 216-221 (astigmatism and phase).
-    """
-    volts = 1e3 * optics["rlnVoltage"]
-    wavelength = 12.2643 / np.sqrt(volts * (1 + 0.978466e-6 * volts))  # Å
-    ky, kx = (k / voxel_size for k in np.meshgrid(np.fft.fftfreq(box), np.fft.rfftfreq(box), indexing="ij"))
-    squared = kx**2 + ky**2
-    u, v, angle = (tilts[f"rlnDefocus{what}"].to_numpy(float)[:, None, None] for what in ("U", "V", "Angle"))
-    defocus = (u + v) / 2 + (u - v) / 2 * np.cos(2 * (np.arctan2(ky, kx) - np.radians(angle)))
-    spherical = optics["rlnSphericalAberration"] * 1e7
-    phase = np.pi * wavelength * squared * (defocus - 0.5 * wavelength**2 * squared * spherical)
-    return -np.sin(phase + np.arcsin(optics["rlnAmplitudeContrast"]))
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """Subtomograms with known poses and truth for RELION 3.1: volumes, each with its CTF volume.
 
-A subtomogram is ``w (R X + noise)`` in Fourier space, with ``R X`` the rotated density, and ``w`` the CTF
-inside the tilt range and 0 outside; the tilt axis is y, the beam is z. Its CTF volume is ``w``.
+A subtomogram is ``w (c R X + noise)`` in Fourier space, with ``R X`` the rotated density, ``c`` the CTF, and
+``w`` 1 inside the tilt range and 0 outside; the tilt axis is y, the beam is z. Its CTF volume is ``c w``.
 
     simulate.py OUT TRUTH.mrc MASK.mrc --box 32 --n 200 --top 0.9 --spread 10 --noise 4 --jitter 6 --sym C3
 
@@ -61,6 +61,9 @@ class Case:
     axis : str
         ``z`` or ``x``: direction of top views in the map. For ``x`` the density is rotated accordingly; local
         searches of RELION cannot hold poses at the pole of its angles, where top views along z are.
+    filled_wedge : bool
+        Whether the missing wedge of the subtomograms is filled with noise, so that the noise has the same
+        power in all directions, as RELION's noise model assumes.
     sym : str
         Point group with its axis along z.
     seed : int
@@ -75,21 +78,26 @@ class Case:
     jitter: float = 6.0
     offset: float = 0.7
     axis: str = "z"
+    filled_wedge: bool = False
     sym: str = "C1"
     seed: int = 1
 
 
-def wedge_ctf(box: int, voxel_size: float, defocus: float, max_tilt: float) -> NDArray[np.float32]:
-    """Return the CTF of a tilt series in Fourier space, ``(n, n, n // 2 + 1)``; defocus in Å."""
-    kz, _, kx = frequency_axes_rfft((box,) * 3)
+def contrast_transfer(box: int, voxel_size: float, defocus: float) -> NDArray[np.float32]:
+    """Return the CTF, ``(n, n, n // 2 + 1)``, positive near DC as RELION requires; defocus in Å."""
     k = radius_rfft((box,) * 3) / (box * voxel_size)
     phase = np.pi * WAVELENGTH_ANGSTROM * k**2 * (defocus - 0.5 * WAVELENGTH_ANGSTROM**2 * k**2 * CS_MM * 1e7)
-    ctf = np.sin(phase + np.arcsin(AMPLITUDE_CONTRAST))  # positive near DC, as RELION requires
+    return np.asarray(np.sin(phase + np.arcsin(AMPLITUDE_CONTRAST)), dtype=np.float32)
+
+
+def tilt_range(box: int, max_tilt: float) -> NDArray[np.float32]:
+    """Return 1 inside the tilt range and 0 outside in Fourier space, ``(n, n, n // 2 + 1)``."""
+    kz, _, kx = frequency_axes_rfft((box,) * 3)
     angle = np.radians(max_tilt)
     # Distance from the faces of the wedge in voxels, positive in the measured region.
     distance = np.abs(kx) * np.sin(angle) - np.abs(kz) * np.cos(angle)
     inside = np.clip(0.5 + distance / (2 * WEDGE_EDGE_VOXELS), 0, 1)
-    return np.asarray(ctf * inside, dtype=np.float32)
+    return np.asarray(np.broadcast_to(inside, (box, box, box // 2 + 1)), dtype=np.float32)
 
 
 def rotated(
@@ -114,23 +122,28 @@ def simulate(folder: Path, truth: Volume, mask: Volume, case: Case) -> None:
     angles = _poses(case, rng)
     shifts = rng.normal(0, case.offset, (n, 3))
     defoci = rng.uniform(20000, 40000, n)
+    measured = tilt_range(box, case.max_tilt)
     (folder / "subtomograms").mkdir(parents=True, exist_ok=True)
     rows = []
     for number, (matrix, shift, defocus) in enumerate(
         zip(relion_rotation_matrices(*angles.T), shifts, defoci, strict=True)
     ):
-        ctf = wedge_ctf(box, voxel_size, defocus, case.max_tilt)
+        ctf = contrast_transfer(box, voxel_size, defocus) * measured
         # RELION shifts an image by its origin to centre it.
-        particle = rotated(density, matrix, -shift) + case.noise * rng.normal(size=density.shape)
-        image = irfft3((rfft3(particle.astype(np.float32)) * ctf).astype(np.complex64), density.shape)
+        signal = rfft3(rotated(density, matrix, -shift)) * ctf
+        noise = rfft3((case.noise * rng.normal(size=density.shape)).astype(np.float32))
+        spectrum = signal + (noise if case.filled_wedge else noise * measured)
+        image = irfft3(spectrum.astype(np.complex64), density.shape)
         names = [f"subtomograms/{number + 1:05d}{kind}.mrc" for kind in ("", "_ctf")]
         # RELION expects bright particles, normalised as by its extraction.
         write_volume(folder / names[0], truth.with_data((image - image.mean()) / image.std()))
         full = scipy.fft.fftshift(_whole_spectrum(ctf))
         write_volume(folder / names[1], truth.with_data(full))
-        rows.append([*names, *angles[number], *(shift * voxel_size), 1, f"tomogram{number // 20 + 1}"])
+        tomogram = f"tomogram{number // 20 + 1}"
+        rows.append([*names, *angles[number], *(shift * voxel_size), 1, tomogram, number % 2 + 1])
     columns = ["rlnImageName", "rlnCtfImage", *ANGLES, *(f"rlnOrigin{axis}Angst" for axis in "XYZ")]
-    particles = pd.DataFrame(rows, columns=[*columns, "rlnOpticsGroup", "rlnMicrographName"])
+    columns += ["rlnOpticsGroup", "rlnMicrographName", "rlnRandomSubset"]
+    particles = pd.DataFrame(rows, columns=columns)
     optics = {
         "rlnOpticsGroupName": "opticsGroup1",
         "rlnOpticsGroup": 1,
@@ -159,7 +172,7 @@ def simulate(folder: Path, truth: Volume, mask: Volume, case: Case) -> None:
 
 def _reversed(box: int) -> NDArray[np.intp]:
     """Return the indices that reverse an axis about voxel ``n // 2``."""
-    return 2 * (box // 2) - np.arange(box) - box * (np.arange(box) == 0)
+    return np.asarray(2 * (box // 2) - np.arange(box) - box * (np.arange(box) == 0), dtype=np.intp)
 
 
 def _poses(case: Case, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -201,7 +214,10 @@ def main() -> None:
     parser.add_argument("mask", type=Path)
     parser.add_argument("--box", type=int, default=32)
     for name, value in asdict(Case()).items():
-        parser.add_argument(f"--{name}", type=type(value), default=value)
+        if isinstance(value, bool):
+            parser.add_argument(f"--{name}", action="store_true")
+        else:
+            parser.add_argument(f"--{name}", type=type(value), default=value)
     args = vars(parser.parse_args())
     out, box = args.pop("out"), args.pop("box")
     truth, mask = (coarsened(read_volume(args.pop(name)), box) for name in ("truth", "mask"))

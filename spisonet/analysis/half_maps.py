@@ -9,7 +9,7 @@ import numpy as np
 
 from spisonet.errors import SpisonetError
 from spisonet.io.labels import DATA, SAMPLING_DENSITY, marks_coupled_halves, marks_full_map, read_tokens
-from spisonet.io.mrc import Volume, read_volume, require_same_grid
+from spisonet.io.mrc import SIGNED_MASK, Volume, read_volume, require_different, require_same_grid
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,10 +88,8 @@ def checked_half_maps(half1: Volume, half2: Volume | None, mask: Volume | None) 
                 raise SpisonetError(f"{half.name} is made of both halves (header label); give a half map.")
     if mask is not None:
         mask = checked_mask(mask, half1)
-    if half2 is not None and np.array_equal(half1.data, half2.data):
-        raise SpisonetError(
-            f"{half1.name} and {half2.name} are the same map; give two independent half maps."
-        )
+    if half2 is not None:
+        require_different(half1.name, half1.data, half2.name, half2.data)
     return HalfMaps(half1, half2, mask)
 
 
@@ -127,7 +125,8 @@ def checked_mask(mask: Volume, like: Volume) -> Volume:
     """Check a mask for a map, and limit its values to 0..1; see `read_mask`."""
     require_same_grid(like, mask)
     if not np.any(mask.data > 0):
-        raise SpisonetError(f"The mask {mask.name} is empty: it has no voxel above 0.")
+        hint = f" ({SIGNED_MASK})" if np.any(mask.data < 0) else ""
+        raise SpisonetError(f"The mask {mask.name} is empty: it has no voxel above 0{hint}.")
     return mask.with_data(np.clip(mask.data, 0.0, 1.0))
 
 

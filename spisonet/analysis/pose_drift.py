@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SIGNIFICANT_P_VALUE = 1e-3
+# A double cone of 37 degrees. If all views are near one axis, to stretch them away from it changes the images
+# hardly more than to shrink the particle along it: errors of the half maps then look like a drift.
+UNSAMPLED_FRACTION_LIMIT = 0.2
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,8 @@ class PoseDrift:
         this difference over particles.
     ignored_aberrations : tuple of str
         Columns with aberrations that were not applied.
+    unsampled_fraction : float
+        Fraction in 0..1 of the directions of Fourier space with less than 2 % of an even share of the views.
     """
 
     n_particles: int
@@ -52,6 +57,7 @@ class PoseDrift:
     rise: NDArray[np.float64]
     standard_error: NDArray[np.float64]
     ignored_aberrations: tuple[str, ...] = ()
+    unsampled_fraction: float = 0.0
 
     @property
     def rise_of_motion(self) -> tuple[float, float]:
@@ -60,9 +66,15 @@ class PoseDrift:
         return float(self.rise[whole]), float(self.standard_error[whole])
 
     @property
+    def is_determined(self) -> bool:
+        """Whether the views are spread enough to tell a drift from a stretched particle."""
+        return self.unsampled_fraction < UNSAMPLED_FRACTION_LIMIT
+
+    @property
     def is_detected(self) -> bool:
-        """Whether the motion is large enough and significant."""
-        return self.motion_degrees >= self.smallest_drift_degrees and self.p_value < SIGNIFICANT_P_VALUE
+        """Whether the motion is determined, large enough and significant."""
+        large = self.motion_degrees >= self.smallest_drift_degrees
+        return self.is_determined and large and self.p_value < SIGNIFICANT_P_VALUE
 
     @property
     def sentence(self) -> str:
@@ -76,6 +88,11 @@ class PoseDrift:
         )
         if self.is_detected:
             return f"{measured}: the poses have drifted."
+        if not self.is_determined:
+            return (
+                f"{measured}. {100 * self.unsampled_fraction:.0f} % of Fourier space has hardly any view: "
+                "with such views a drift cannot be told from a stretched particle, and none is reported."
+            )
         return (
             f"{measured}: no drift of the poses was found (a drift: {self.smallest_drift_degrees:g}° or "
             f"more, and p below {SIGNIFICANT_P_VALUE:g})."
@@ -87,6 +104,8 @@ class PoseDrift:
         rise, error = self.rise_of_motion
         return {
             "is_detected": self.is_detected,
+            "is_determined": self.is_determined,
+            "unsampled_fraction": self.unsampled_fraction,
             "n_particles": self.n_particles,
             "n_listed": self.n_listed,
             "coarsest_angstrom": self.coarsest_angstrom,

@@ -5,9 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AliasChoices, BeforeValidator, Field
 
-from spisonet.io.config import CommandConfig, CommandLine, Positional
+from spisonet.io.config import CommandConfig, CommandLine, NamedPositional, Positional
+
+
+def _start_as_text(value: object) -> object:
+    """Accept the values of the earlier option --pretrained_model: a path or nothing."""
+    return "none" if value is None else str(value)
 
 
 class ReconstructConfig(CommandConfig):
@@ -29,11 +34,11 @@ class ReconstructConfig(CommandConfig):
 
     i1: Annotated[Path, Positional] = Field(description="Half map 1.")
     i2: Annotated[Path | None, Positional] = Field(None, description="Half map 2.")
-    aniso_file: Path | None = Field(
+    aniso_file: Annotated[Path | None, NamedPositional] = Field(
         None,
         description="3D FSC or Fourier sampling density [default: the 3D FSC of the half maps].",
     )
-    mask: Path | None = Field(
+    mask: Annotated[Path | None, NamedPositional] = Field(
         None,
         description="Soft solvent mask: selects the training subvolumes, is applied before the FSC, is the "
         "real-space support of the prediction.",
@@ -63,8 +68,15 @@ class ReconstructConfig(CommandConfig):
     )
     ncpus: int = Field(16, ge=1, description="Number of CPU threads, at most those of the machine.")
     output_dir: Path = Field(Path("isonet_maps"), description="Output folder.")
-    pretrained_model: Path | None = Field(
-        None, description="Network (safetensors file) whose weights training starts from."
+    pretrained: Annotated[
+        str,
+        BeforeValidator(_start_as_text),
+        CommandLine(aliases=("--pretrained_model", "--pretrained-model")),
+    ] = Field(
+        "none",
+        validation_alias=AliasChoices("pretrained", "pretrained_model"),
+        description="Network whose weights training starts from: default (trained on other structures; needs "
+        "--mask), none, or a file.",
     )
     reference: Path | None = Field(
         None, description="Map whose low resolutions replace those of the half maps."
@@ -73,7 +85,7 @@ class ReconstructConfig(CommandConfig):
         10.0, gt=0, description="Resolution in Å to which the reference replaces the half maps."
     )
     epochs: int = Field(
-        30, ge=0, description="Training epochs; 0: predict without training (needs --pretrained_model)."
+        30, ge=0, description="Training epochs; 0: predict without training (needs --pretrained)."
     )
     n_subvolume: int = Field(1000, ge=1, description="Number of subvolumes per epoch.")
     cube_size: int = Field(
@@ -96,9 +108,14 @@ class ReconstructConfig(CommandConfig):
         None, gt=0, description="Device memory to use, in gigabytes [default: all free memory]."
     )
     learning_rate: float | None = Field(
-        None, gt=0, description="Peak learning rate [default: 2e-3; 3e-4 for objective ei]."
+        None,
+        gt=0,
+        description="Peak learning rate "
+        "[default: 2e-3; 5e-4 with --pretrained default; 3e-4 for objective ei].",
     )
-    filter_base: int = Field(32, ge=1, description="Base width of the U-Net.")
+    filter_base: int | None = Field(
+        None, ge=1, description="Base width of the U-Net [default: that of --pretrained, else 32]."
+    )
     objective: Literal["self-training", "ei"] = Field(
         "self-training",
         description="self-training: filled-map self-training; ei: the three published losses of spIsoNet.",

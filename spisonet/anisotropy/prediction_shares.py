@@ -33,7 +33,7 @@ import torch
 
 from spisonet.geometry.sphere import fibonacci_hemisphere
 from spisonet.learning.spectra import frequency_points_rfft, rfft3
-from spisonet.learning.structural_prior import shell_amplitude_rfft
+from spisonet.learning.whitening import shell_amplitude_rfft
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -418,7 +418,7 @@ def _independence(inputs: RunInputs, options: CorrectionOptions) -> HalvesIndepe
     return HalvesIndependence.of_shared(
         len(inputs.volumes),
         NETWORK if has_common_network else None,
-        START_WEIGHTS if learns and inputs.start_network is not None else None,
+        START_WEIGHTS if learns and inputs.start_may_be_of_these_maps else None,
         REFERENCE if inputs.reference_shell else None,
         FOURIER_WEIGHTS if not options.independent or inputs.weight_is_of_both_halves else None,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spisonet.analysis.half_maps import (
@@ -16,12 +17,16 @@ from spisonet.anisotropy.fourier_weights import reference_weight
 from spisonet.anisotropy.preparation import fourier_weight_of_cube, include_reference
 from spisonet.errors import SpisonetError
 from spisonet.io.mrc import Volume, read_volume, require_same_grid
-from spisonet.learning.checkpoint import load_network
-from spisonet.learning.training_config import NETWORK_OF_OBJECTIVE, fitting_cube_size
+from spisonet.learning.pretrained import (
+    DEFAULT_PRETRAINED,
+    NOT_PRETRAINED,
+    StartNetwork,
+    read_start_network,
+)
+from spisonet.learning.training_config import fitting_cube_size
+from spisonet.learning.unet import WhitenedUNet
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import numpy as np
     from numpy.typing import NDArray
 
@@ -57,7 +62,7 @@ class RunInputs:
         for one that is still to be computed.
     limit_resolution_angstrom : float or None
         Resolution limit that the user gives.
-    start_network : Network or None
+    start : StartNetwork or None
         Network whose weights training starts from.
     reference_shell : float
         Last shell that the reference replaces; 0 without a reference.
@@ -67,8 +72,18 @@ class RunInputs:
     weight_rfft: NDArray[np.float32] | None = None
     weight_is_of_both_halves: bool = True
     limit_resolution_angstrom: float | None = None
-    start_network: Network | None = None
+    start: StartNetwork | None = None
     reference_shell: float = 0.0
+
+    @property
+    def start_network(self) -> Network | None:
+        """Network whose weights training starts from."""
+        return None if self.start is None else self.start.network
+
+    @property
+    def start_may_be_of_these_maps(self) -> bool:
+        """Whether the network that training starts from may have been trained on the half maps."""
+        return self.start is not None and not self.start.of_other_structures
 
     @property
     def volumes(self) -> list[Volume]:
@@ -89,11 +104,11 @@ def read_run_inputs(config: ReconstructConfig) -> RunInputs:
     SpisonetError
         If an input or option is unusable.
     """
-    if config.method == "learn" and config.epochs == 0 and config.pretrained_model is None:
+    if config.method == "learn" and config.epochs == 0 and config.pretrained == NOT_PRETRAINED:
         raise SpisonetError(
-            "--epochs 0 predicts without training and needs --pretrained_model.",
+            "--epochs 0 predicts without training and needs --pretrained.",
             code="invalid_option",
-            field="pretrained_model",
+            field="pretrained",
         )
     if config.i2 is None and config.aniso_file is None:
         raise SpisonetError(
@@ -121,29 +136,35 @@ def read_run_inputs(config: ReconstructConfig) -> RunInputs:
     if config.aniso_file is not None:
         # Published programs write no voxel size into these files.
         cube = read_volume(config.aniso_file, maps.half1.voxel_size_angstrom)
-    network = None
-    if config.pretrained_model is not None:
-        network = _read_start_network(config.pretrained_model, config.filter_base, config.objective)
+    start = read_start_network(config.pretrained, config.objective, config.filter_base)
+    if start is not None and isinstance(start.network, WhitenedUNet):
+        _require_view_weight(config)
     maps, reference_shell = with_reference(config, maps)
     return RunInputs(
         maps=maps,
         weight_rfft=None if cube is None else fourier_weight_of_cube(cube, maps.half1),
         weight_is_of_both_halves=cube is None or not is_sampling_density(cube),
         limit_resolution_angstrom=limit,
-        start_network=network,
+        start=start,
         reference_shell=reference_shell,
     )
 
 
-def _read_start_network(path: Path, filter_base: int, objective: str) -> Network:
-    network, _ = load_network(path, filter_base)
-    if not isinstance(network, NETWORK_OF_OBJECTIVE[objective]):
+def _require_view_weight(config: ReconstructConfig) -> None:
+    """Require what maps are whitened by: a support, and a view weight, which is fitted to two half maps."""
+    if config.mask is None or config.i2 is None:
         raise SpisonetError(
-            f"{path} was trained with another objective than {objective}: give its --objective.",
+            f"--pretrained {config.pretrained} needs two half maps and a --mask.",
             code="invalid_option",
-            field="objective",
+            field="pretrained",
         )
-    return network
+    if config.independent and config.aniso_file is not None:
+        raise SpisonetError(
+            f"--pretrained {config.pretrained} needs the view weight, which is not fitted with --independent "
+            "and --aniso_file: leave one of them out.",
+            code="invalid_option",
+            field="pretrained",
+        )
 
 
 def with_reference(config: ReconstructConfig, maps: HalfMaps) -> tuple[HalfMaps, float]:
@@ -191,8 +212,10 @@ def output_names(volumes: list[Volume]) -> list[str]:
 
 def _require_new_outputs(config: ReconstructConfig) -> None:
     """Refuse an output folder in which a result would replace an input."""
-    for name in ("i1", "i2", "aniso_file", "mask", "reference", "pretrained_model"):
-        path = getattr(config, name)
+    pretrained = (
+        None if config.pretrained in (NOT_PRETRAINED, DEFAULT_PRETRAINED) else Path(config.pretrained)
+    )
+    for path in (config.i1, config.i2, config.aniso_file, config.mask, config.reference, pretrained):
         if path is None or path.resolve().parent != config.output_dir.resolve():
             continue
         replaced = any(path.match(pattern) for pattern in RESULT_PATTERNS)

@@ -299,13 +299,13 @@ def _measured_drift(
         DRIFT_RESOLUTION_ANGSTROM,
         measure_drift,
     )
-    from spisonet.misalignment.particle_images import read_particle_images  # noqa: PLC0415
     from spisonet.misalignment.particle_mask import mask_of_particles  # noqa: PLC0415
+    from spisonet.misalignment.tilt_images import read_images  # noqa: PLC0415
 
     device = choose_devices(config.device)[0]
     use_cpu_threads(config.ncpus)
     try:
-        particles = read_particle_images(config.star)
+        particles = read_images(config.star, config.tomograms)
         with StageProgress("diagnosis", "drift of the poses", 1, "searches") as progress:
             drift = measure_drift(
                 particles,

@@ -19,13 +19,13 @@ from spisonet.commands.options import (
     join_boolean_values,
     optional_names,
 )
-from spisonet.commands.registry import ISONET, RELION, SPISONET
+from spisonet.commands.registry import ISONET, RELION, REPLACED, SPISONET
 from spisonet.errors import SpisonetError
 from spisonet.io.logs import keep_early_records
 from spisonet.io.run_record import record_failure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from spisonet.commands.registry import Commands
     from spisonet.io.config import CommandConfig
@@ -114,9 +114,19 @@ def _terminal() -> Iterator[None]:
         sys.exit(1)
 
 
-def _run(app: typer.Typer, models: list[type[CommandConfig]], arguments: list[str] | None) -> None:
+def _run(
+    app: typer.Typer,
+    models: list[type[CommandConfig]],
+    arguments: list[str] | None,
+    replaced: Mapping[str, str] | None = None,
+) -> None:
     words = sys.argv[1:] if arguments is None else arguments
     with _terminal():
+        if replaced is not None and words and words[0] in replaced:
+            raise SpisonetError(
+                f"{words[0]} is not a command of this program: use {replaced[words[0]]}.",
+                code="invalid_option",
+            )
         model = next((model for model in models if words and model.command == words[0]), None)
         if model is not None:
             words, dropped = drop_obsolete(words, model.obsolete)
@@ -149,7 +159,7 @@ def isonet(arguments: list[str] | None = None) -> None:
     app = _program(
         "isonet", ISONET, "Fill the missing wedge of tomograms and denoise them, by self-supervised learning."
     )
-    _run(app, list(ISONET), arguments)
+    _run(app, list(ISONET), arguments, REPLACED)
 
 
 def run_config(config: CommandConfig) -> None:

@@ -14,7 +14,7 @@ from spisonet.io.config import command_words
 from spisonet.learning.device_check_config import CheckConfig
 from spisonet.report.config import ReportConfig
 from spisonet.tomography.check_config import TomogramCheckConfig
-from spisonet.tomography.filters_config import DeconvConfig, MakeMaskConfig, ResizeConfig
+from spisonet.tomography.filters_config import DeconvConfig, MakeMaskConfig, PsfConfig, ResizeConfig
 from spisonet.tomography.prediction_config import PredictConfig
 from spisonet.tomography.subtomogram_config import ExtractConfig, SubtomogramStarConfig
 from spisonet.tomography.table_config import PrepareStarConfig
@@ -56,8 +56,19 @@ ISONET: Commands = {
     DenoiseConfig: "spisonet.commands.tomogram_training:run_denoise",
     PredictConfig: "spisonet.commands.tomogram_training:run_predict",
     ResizeConfig: "spisonet.commands.tomogram_filters:run_resize",
+    PsfConfig: "spisonet.commands.tomogram_filters:run_psf",
     TomogramCheckConfig: "spisonet.commands.tomogram_table:run_tomogram_check",
     GuiConfig: GUI,
+}
+# Commands of IsoNet2 that this program does not have, and what to use instead.
+REPLACED = {
+    "FSC": "spisonet.py fsc3d HALF1 HALF2 --mask MASK, which writes the FSC of the whole map and of its "
+    "directions",
+    "postprocessing": "spisonet.py fsc3d HALF1 HALF2 --mask MASK for the FSC of two half maps",
+    "powerlaw_filtering": "spisonet.py whitening MAP --low_res 50 --high_res RESOLUTION",
+    "star2json": "the STAR file itself, which all commands and the graphical interface read",
+    "json2star": "the STAR file from which the JSON file was made, or isonet.py prepare_star",
+    "simulate_noise_F": "isonet.py refine --noise_mode ramp, which makes the noise itself",
 }
 PROGRAMS: dict[str, Commands] = {"spisonet": SPISONET, "isonet": ISONET}
 

@@ -19,6 +19,7 @@ from spisonet.tomography.extraction import (
 )
 from spisonet.tomography.inputs import input_column, read_tomograms, require_thickness
 from spisonet.tomography.subvolume_centres import subvolume_centres
+from spisonet.tomography.wedge_check import check_wedges
 
 if TYPE_CHECKING:
     from spisonet.tomography.subtomogram_config import ExtractConfig, SubtomogramStarConfig
@@ -32,7 +33,8 @@ def run_extract(config: ExtractConfig) -> None:
     Raises
     ------
     SpisonetError
-        If files are missing or damaged, a mask is empty, or an output cannot be written.
+        If files are missing or damaged, a power spectrum contradicts the table, a mask is empty, or an output
+        cannot be written.
     """
     table = TomogramTable.read(config.star_file)
     rows = table.chosen(config.tomo_idx)
@@ -44,6 +46,7 @@ def run_extract(config: ExtractConfig) -> None:
             f"--crop_size {crop_size} is smaller than --cube_size {config.cube_size}.", field="crop_size"
         )
     require_thickness(tomograms, config.cube_size, pad=False)
+    check_wedges(tomograms, refuse=not config.trust_table)
     old = earlier_subtomograms(config.subtomo_folder, config.subtomo_star)
     prepare_output_file(config.subtomo_star, config.star_file)
     rng = np.random.default_rng(config.seed)

@@ -5,21 +5,27 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from spisonet.errors import SpisonetError
+from spisonet.fourier.grids import centred_from_half
+from spisonet.fourier.wedges import measured_rfft
 from spisonet.io.atomic import prepare_output_file, prepare_output_folder
 from spisonet.io.imod import read_contours
-from spisonet.io.tomogram_table import DECONVOLVED, TomogramTable, output_names, require_files, results_table
+from spisonet.io.mrc import Volume, write_volume
+from spisonet.io.tilt_angles import DEFAULT_TILT_RANGE, read_tilt_range
+from spisonet.io.tomogram_table import DECONVOLVED, TomogramTable, output_names, results_table
 from spisonet.io.tomograms import open_tomogram
 from spisonet.tomography.boundary import inside_contours
 from spisonet.tomography.deconvolution import filter_tomogram, read_deconvolution
-from spisonet.tomography.inputs import input_file
+from spisonet.tomography.filter_inputs import open_filter_inputs, tomogram_sources
 from spisonet.tomography.masking import (
     BINNING,
     DENSITY_COLUMN,
     VARIANCE_COLUMN,
     bin_tomogram,
     mask_options,
-    masking_input,
+    masking_sources,
     specimen_mask,
     write_mask,
 )
@@ -32,7 +38,7 @@ from spisonet.tomography.resizing import (
 )
 
 if TYPE_CHECKING:
-    from spisonet.tomography.filters_config import DeconvConfig, MakeMaskConfig, ResizeConfig
+    from spisonet.tomography.filters_config import DeconvConfig, MakeMaskConfig, PsfConfig, ResizeConfig
 
 log = logging.getLogger("spisonet")
 
@@ -49,12 +55,10 @@ def run_deconv(config: DeconvConfig) -> None:
         config.star_file, results_table(config.star_file, config.output_star, config.deconv_folder)
     )
     rows = table.chosen(config.tomo_idx)
-    listed = [input_file(row, config.input_column) for row in table.rows]
-    inputs = require_files(rows, [listed[row.number] for row in rows])
-    outputs = output_names(listed, config.deconv_folder, ".mrc")
+    sources = [tomogram_sources(row, config.input_column) for row in table.rows]
     tasks = []
-    for row, path in zip(rows, inputs, strict=True):
-        tomogram = open_tomogram(path, row.voxel_size_angstrom)
+    for item in open_filter_inputs(rows, sources, config.deconv_folder, ".mrc"):
+        row, tomogram = item.row, item.tomogram
         deconvolution = read_deconvolution(
             row,
             tomogram.voxel_size_angstrom,
@@ -65,7 +69,7 @@ def run_deconv(config: DeconvConfig) -> None:
             voltage_kilovolt=config.voltage,
             cs_millimetre=config.cs,
         )
-        tasks.append((row, tomogram, outputs[row.number], deconvolution))
+        tasks.append((row, tomogram, item.output, deconvolution))
     prepare_output_folder(config.deconv_folder)
     for row, tomogram, output, deconvolution in tasks:
         defocus = deconvolution.microscope.defocus_angstrom
@@ -107,32 +111,47 @@ def run_make_mask(config: MakeMaskConfig) -> None:
         config.star_file, results_table(config.star_file, config.output_star, config.mask_folder)
     )
     rows = table.chosen(config.tomo_idx)
-    listed = [masking_input(config, row) for row in table.rows]
-    inputs = require_files(rows, [listed[row.number] for row in rows])
-    outputs = output_names(listed, config.mask_folder, "_mask.mrc")
+    sources = [masking_sources(config, row) for row in table.rows]
+    inputs = open_filter_inputs(rows, sources, config.mask_folder, "_mask.mrc")
     boundaries = [config.mask_boundary or row.path("rlnMaskBoundary") for row in rows]
     contours = {path: read_contours(path) for path in boundaries if path is not None}
     prepare_output_folder(config.mask_folder)
-    for row, path, boundary in zip(rows, inputs, boundaries, strict=True):
-        options, output = mask_options(config, row), outputs[row.number]
-        tomogram = open_tomogram(path, row.voxel_size_angstrom)
+    for item, boundary in zip(inputs, boundaries, strict=True):
+        row, tomogram, options = item.row, item.tomogram, mask_options(config, item.row)
         mask = specimen_mask(bin_tomogram(tomogram), options)
         if boundary is not None:
             for z, area in enumerate(inside_contours(contours[boundary], mask.shape, BINNING)):
                 mask[z] &= area
         if not mask.any():
             raise SpisonetError(
-                f"The mask of {path} is empty: give larger percentages or a smaller --z_crop, "
+                f"The mask of {tomogram.path} is empty: give larger percentages or a smaller --z_crop, "
                 "or check the boundary."
             )
-        write_mask(output, tomogram, mask)
+        write_mask(item.output, tomogram, mask)
         values = {
             DENSITY_COLUMN: options.density_percentage,
             VARIANCE_COLUMN: options.std_percentage,
-            MASK: output,
+            MASK: item.output,
         }
         table.note(row, values)
-        log.info("%s: the mask covers %.0f %% of the tomogram -> %s", path, 100 * mask.mean(), output)
+        percent = 100 * mask.mean()
+        log.info("%s: the mask covers %.0f %% of the tomogram -> %s", tomogram.path, percent, item.output)
+
+
+def run_psf(config: PsfConfig) -> None:
+    """Write which Fourier coefficients a tilt series measures.
+
+    Raises
+    ------
+    SpisonetError
+        If the tilt file is invalid, or the output cannot be written.
+    """
+    tilts = DEFAULT_TILT_RANGE if config.tilt_file is None else read_tilt_range(config.tilt_file)
+    prepare_output_file(config.output, config.tilt_file)
+    measured = measured_rfft((config.size,) * 3, tilts).astype(np.float32)
+    volume = Volume(centred_from_half(measured, config.size), config.apix, name=str(config.output))
+    write_volume(config.output, volume, f"measured by tilts {tilts[0]:g} to {tilts[1]:g} degrees")
+    log.info("Wrote %s: tilts %g to %g degrees.", config.output, *tilts)
 
 
 def run_resize(config: ResizeConfig) -> None:

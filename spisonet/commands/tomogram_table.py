@@ -10,7 +10,7 @@ from spisonet.io.atomic import prepare_output_file, prepare_output_folder
 from spisonet.io.tomogram_table import TomogramTable
 from spisonet.tomography.inputs import read_tomograms
 from spisonet.tomography.table_preparation import AVERAGE_FOLDER, plan_table, write_sum
-from spisonet.tomography.wedge_check import check_wedge, log_verdict, require_agreement
+from spisonet.tomography.wedge_check import check_wedges
 
 if TYPE_CHECKING:
     from spisonet.tomography.check_config import TomogramCheckConfig
@@ -56,12 +56,8 @@ def run_tomogram_check(config: TomogramCheckConfig) -> None:
         run_check(config)
         return
     rows = TomogramTable.read(config.star_file).chosen(config.tomo_idx)
-    checks = []
-    for row in rows:
-        (tomogram,) = read_tomograms([row], row.halves is not None, [None], with_masks=False)
-        checks.append(check_wedge(tomogram))
-        log_verdict(checks[-1])
-    require_agreement(checks)
+    tomograms = (read_tomograms([row], row.halves is not None, [None], with_masks=False)[0] for row in rows)
+    check_wedges(tomograms, refuse=True)
 
 
 def _print_plan(plan: TablePlan) -> None:

@@ -50,6 +50,8 @@ from spisonet.tomography.prediction_tasks import (
     predict_task,
     prediction_tasks,
     remove_outdated_results,
+    remove_published_names,
+    write_published_name,
 )
 from spisonet.tomography.refine import (
     TrainingSummary,
@@ -195,7 +197,8 @@ def _predict_all(
             wedges[name] = result.wedge.as_record()
             log.info("%s: %.0f s -> %s", name, result.seconds, task.output)
             note_output(table, task, metadata)  # after each tomogram, in case a later one fails
-            _draw_comparison(config, task, result)
+            if config.save_slices:
+                _draw_comparison(config, task, result)
         report_done()
     return done, failures, wedges
 
@@ -218,6 +221,9 @@ def _predict_after_training(config: TomogramTrainingConfig) -> None:
     folder = _output_folder(config, TomogramTable.read(config.star_file))
     with continued(config, folder):
         _predict_training_tomograms(config, folder)
+    if config.remove_intermediate:
+        for path in (folder / CHECKPOINT_FILE, *folder.glob("preview_*.png")):
+            path.unlink(missing_ok=True)
 
 
 def _predict_training_tomograms(config: TomogramTrainingConfig, folder: Path) -> None:
@@ -284,6 +290,7 @@ def _train(config: TomogramTrainingConfig, memory: Memory, processes: ProcessGro
             training.job, memory.device, processes, folder / CHECKPOINT_FILE, config.resume, after_epoch
         )
         save_network(folder / NETWORK_FILE, trainer.average, training.metadata.as_record())
+        write_published_name(folder, f"{inputs.method}_{config.arch}_{inputs.cube_size}")
         log.info("Wrote %s", folder / NETWORK_FILE)
         save_figure(folder / LOSS_FILE, draw_loss({"network": trainer.epoch_losses}))
         summary = TrainingSummary(
@@ -309,6 +316,7 @@ def _remove_old_training(folder: Path) -> None:
     old = CHECKPOINT_FILE, NETWORK_FILE, f"{PREDICTION_FOLDER}/{JOB_FILE}"
     for path in (*folder.glob("preview_*.png"), *(folder / name for name in old)):
         path.unlink(missing_ok=True)
+    remove_published_names(folder)
     remove_filtered(folder / CTF_FOLDER)
 
 

@@ -80,7 +80,7 @@ def _validation_numbers(
 ) -> dict[str, Any]:
     learned, constrained = result.learned, result.constrained
     shells = np.flatnonzero(learned.used)
-    pretrained = prepared.inputs.start_network is not None
+    pretrained = prepared.inputs.start_may_be_of_these_maps
     return {
         "settings": {
             "cones": len(result.cones),
@@ -88,7 +88,7 @@ def _validation_numbers(
             "epochs": result.epochs,
             "subvolumes_per_epoch": result.subvolumes_per_epoch,
             "n_rotations": config.turns,
-            "start_weights": str(prepared.run.config.pretrained_model) if pretrained else None,
+            "start_weights": prepared.run.config.pretrained if pretrained else None,
             "seeds": result.seeds,
         },
         "recovery": learned.recovery,

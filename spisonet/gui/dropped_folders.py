@@ -36,7 +36,7 @@ def locate_folder(name: str, files: dict[str, int], allowed_folders: AllowedFold
     SpisonetError
         If no such folder is found.
     """
-    tomograms = {file: size for file, size in files.items() if Path(file).suffix in SUFFIXES}
+    tomograms = {file: size for file, size in files.items() if Path(file).suffix.lower() in SUFFIXES}
     level, n_folders = list(allowed_folders.all), 0
     for _ in range(SEARCH_DEPTH):
         next_level = []

@@ -44,7 +44,7 @@ def list_folder(name: str, allowed_folders: AllowedFolders) -> dict[str, Any]:
 
 
 def _entry(entry: os.DirEntry[str]) -> dict[str, Any]:
-    suffix = Path(entry.name).suffix
+    suffix = Path(entry.name).suffix.lower()
     kind = "volume" if suffix in SUFFIXES else suffix.removeprefix(".")
     try:
         return {

@@ -238,7 +238,8 @@ def input_files(program: str, command: str, config: dict[str, Any]) -> list[str]
     return [
         str(config[name])
         for name, info in fields.items()
-        if _command_line_shape(info).positional
+        if (shape := _command_line_shape(info)).positional
+        and not shape.shown_by_name
         and _kind(info)[0] == "path"
         and not is_output(name, info)
         and config.get(name) is not None

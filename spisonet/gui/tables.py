@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from spisonet.errors import SpisonetError
 from spisonet.gui.forms import command_line, validate_form
 from spisonet.gui.installation import find_executable
+from spisonet.io.series_names import pair_of_halves
 from spisonet.io.tomogram_table import HALVES, TomogramTable
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ FILE_COLUMNS = {
     "corrected": "rlnCorrectedTomoName",
     "denoised": "rlnTomoReconstructedTomogramDenoised",
 }
-EVEN_FOLDERS, ODD_FOLDERS = ("even", "evn", "half1"), ("odd", "half2")
 TIMEOUT_SECONDS = 120
 DEFAULT_TABLE = "tomograms.star"
 
@@ -262,9 +262,8 @@ def _input_options(folder: Path, allowed_folders: AllowedFolders) -> dict[str, s
     """Return the input options of ``prepare_star`` for a folder of tomograms or of folders of halves."""
     if not folder.is_dir():
         raise SpisonetError(f"{allowed_folders.display_name(folder)} is not a folder.")
-    subfolders = {path.name.lower(): path for path in folder.iterdir() if path.is_dir()}
-    even = next((subfolders[word] for word in EVEN_FOLDERS if word in subfolders), None)
-    odd = next((subfolders[word] for word in ODD_FOLDERS if word in subfolders), None)
+    subfolders = {path.name.lower(): path for path in sorted(folder.iterdir()) if path.is_dir()}
+    even, odd = pair_of_halves(subfolders.values())
     if even is None or odd is None:
         return {"folder_name": allowed_folders.display_name(folder)}
     options = {"even": allowed_folders.display_name(even), "odd": allowed_folders.display_name(odd)}

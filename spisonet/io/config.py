@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -30,13 +30,17 @@ class CommandLine:
         Whether the field may be given without its name, in the order of the fields.
     aliases : tuple of str
         Other spellings, such as ``-o``.
+    shown_by_name : bool
+        Whether command lines that are printed give the name of a positional field.
     """
 
     positional: bool = False
     aliases: tuple[str, ...] = ()
+    shown_by_name: bool = False
 
 
 Positional = CommandLine(positional=True)
+NamedPositional = CommandLine(positional=True, shown_by_name=True)
 
 
 class CommandConfig(BaseModel):
@@ -92,8 +96,9 @@ def _capitalised(sentence: str) -> str:
 
 
 def is_output(name: str, info: FieldInfo) -> bool:
-    """Return whether a field names an output: ``o``, ``out...``, or a path with a default."""
-    return name == "o" or name.startswith("out") or isinstance(info.default, Path)
+    """Return whether a field is an output: a path called ``o`` or ``out...``, or with a default."""
+    is_path = Path in (info.annotation, *get_args(info.annotation))
+    return is_path and (name == "o" or name.startswith("out") or isinstance(info.default, Path))
 
 
 def command_words(config: CommandConfig) -> list[str]:
@@ -106,7 +111,7 @@ def command_words(config: CommandConfig) -> list[str]:
         shape = next((m for m in info.metadata if isinstance(m, CommandLine)), CommandLine())
         if value == info.default:
             in_order = in_order and not shape.positional
-        elif shape.positional and in_order:
+        elif shape.positional and in_order and not shape.shown_by_name:
             positional.append(str(value))
         elif cast("Any", info.annotation) is bool:
             options.append(f"--{name}" if value else f"--no-{name}")

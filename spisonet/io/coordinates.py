@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spisonet.errors import SpisonetError
-from spisonet.io.imod import read_contours
+from spisonet.io.imod import image_size_of_model, read_contours
 from spisonet.io.particles import TOMOGRAM_COLUMNS, numbers
 from spisonet.io.series_names import series_name
 from spisonet.io.star import StarFile
@@ -26,6 +26,7 @@ PIXEL_SIZES = (
     *("rlnTomoTiltSeriesPixelSize", "rlnMicrographOriginalPixelSize", "rlnMicrographPixelSize"),
     *("rlnPixelSize", "rlnDetectorPixelSize"),
 )
+SIZE_TOLERANCE = 0.05  # of the ratio of sizes along the axes, since binned sizes are rounded
 MAGNIFICATION, OPTICS_GROUP = "rlnMagnification", "rlnOpticsGroup"
 UNSUPPORTED = {
     ".tbl": "a Dynamo table; write its columns 24 to 26 (x, y, z) to a text file",
@@ -42,9 +43,10 @@ def read_coordinates(
     Parameters
     ----------
     path : Path
-        Text with x, y and z in each line, with or without the numbers of object and contour before them, or a
-        binary ``.mod`` file, both in voxels of the tomogram; or a STAR file: ``rlnCoordinateX`` in pixels
-        whose size the file gives, or ``rlnCenteredCoordinateXAngst`` in Å from the centre.
+        Text with x, y and z in each line, with or without the numbers of object and contour before them, in
+        voxels of the tomogram; a binary ``.mod`` file, drawn on the tomogram or on a binned one; or a STAR
+        file: ``rlnCoordinateX`` in pixels whose size the file gives, or ``rlnCenteredCoordinateXAngst`` in Å
+        from the centre.
     shape : tuple of int
         ``(z, y, x)`` of the tomogram.
     voxel_size_angstrom : float
@@ -71,7 +73,24 @@ def read_coordinates(
     points = np.concatenate([np.empty((0, 3)), *contours]).astype(np.float64)
     if not len(points):
         raise SpisonetError(f"{path} contains no coordinates.")
-    return points
+    return points * _scale_of_model(path, shape)
+
+
+def _scale_of_model(path: Path, shape: tuple[int, int, int]) -> float:
+    """Return the size of the tomogram relative to the image on which a model was drawn, such as 2."""
+    size = image_size_of_model(path)
+    if size is None:
+        return 1.0
+    # The size of a model that was drawn with y and z exchanged may be exchanged as well.
+    orders = ((0, 1, 2), (0, 2, 1))
+    scales = [np.divide(shape[::-1], [size[i] for i in order]) for order in orders]
+    mean = float(min(scales, key=np.ptp)[0])
+    if min(map(np.ptp, scales)) > SIZE_TOLERANCE * mean:
+        raise SpisonetError(
+            f"{path} was drawn on an image of {size[0]} x {size[1]} x {size[2]} voxels, but the tomogram has "
+            f"{shape[2]} x {shape[1]} x {shape[0]}; write its points in voxels of it to a text file."
+        )
+    return 1.0 if abs(mean - 1) <= SIZE_TOLERANCE else mean
 
 
 def _read_star(

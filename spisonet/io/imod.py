@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # Lengths in bytes of the fixed parts of a binary model (IMOD, "Binary File Format for IMOD Models").
 ID_LENGTH, HEADER_LENGTH, OBJECT_LENGTH = 8, 232, 176
+IMAGE_SIZE_OFFSET = 136
 FLAGS_OFFSET, FLIPPED = 152, 1 << 16  # flag of a model that was drawn with y and z exchanged
 GREEN = (0.0, 1.0, 0.0)
 OWN_NAME = b"boundary drawn with spisonet"
@@ -66,6 +67,16 @@ def read_contours(path: Path) -> list[NDArray[np.float32]]:
     numbers = points[:, :-3]  # of object and contour
     groups = np.unique(numbers, axis=0) if numbers.shape[1] else [numbers[:0]]
     return [points[(numbers == group).all(axis=1), -3:] if len(group) else points for group in groups]
+
+
+def image_size_of_model(path: Path) -> tuple[int, int, int] | None:
+    """Return the size ``(x, y, z)`` of the image on which a binary model was drawn; None if it is unknown."""
+    with path.open("rb") as file:
+        header = file.read(ID_LENGTH + HEADER_LENGTH)
+    if header[:4] != b"IMOD" or len(header) < ID_LENGTH + HEADER_LENGTH:
+        return None
+    x, y, z = struct.unpack_from(">3i", header, IMAGE_SIZE_OFFSET)
+    return (x, y, z) if min(x, y, z) > 0 else None
 
 
 def write_contours(

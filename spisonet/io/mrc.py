@@ -13,13 +13,14 @@ import numpy as np
 from spisonet.errors import SpisonetError, reading
 from spisonet.io.atomic import atomic_path
 from spisonet.io.labels import MAX_LABELS, append_label
-from spisonet.io.mrc_file import RELATIVE_VOXEL_SIZE_TOLERANCE, UNREADABLE, open_mrc
+from spisonet.io.mrc_file import APIX_OPTION, RELATIVE_VOXEL_SIZE_TOLERANCE, UNREADABLE, open_mrc
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
+SIGNED_MASK = "its values are negative, as if 255 had been written as a signed byte"
 MASK_THRESHOLD = 0.5  # of a soft mask; voxels above it are inside
 EM_SUFFIX = ".em"
 COMPRESSIONS = {".gz": "gzip", ".bz2": "bzip2"}
@@ -75,7 +76,7 @@ def read_box(path: Path) -> int:
     return open_mrc(path).shape[-1]
 
 
-def read_volume(path: Path, apix: float | None = None) -> Volume:
+def read_volume(path: Path, apix: float | None = None, remedy: str = APIX_OPTION) -> Volume:
     """Read a cubic map.
 
     Parameters
@@ -85,6 +86,8 @@ def read_volume(path: Path, apix: float | None = None) -> Volume:
         Dynamo, whose header has no voxel size.
     apix : float, optional
         Voxel size in Å that overrides that of the header.
+    remedy : str
+        What to do without a voxel size, as the end of a sentence.
 
     Returns
     -------
@@ -98,10 +101,10 @@ def read_volume(path: Path, apix: float | None = None) -> Volume:
         values, or is constant.
     """
     with reading(path):
-        return _read_cubic(path, apix)
+        return _read_cubic(path, apix, remedy)
 
 
-def _read_cubic(path: Path, apix: float | None) -> Volume:
+def _read_cubic(path: Path, apix: float | None, remedy: str) -> Volume:
     if path.is_dir():
         raise SpisonetError(f"{path} is a folder, not a map.")
     if not path.is_file():
@@ -109,10 +112,10 @@ def _read_cubic(path: Path, apix: float | None) -> Volume:
     if path.suffix == EM_SUFFIX:
         data = _read_em(path)[1]
         if apix is None:
-            raise SpisonetError(f"{path} is an EM file, which has no voxel size; give it with --apix.")
+            raise SpisonetError(f"{path} is an EM file, which has no voxel size; {remedy}.")
         volume = Volume(data, apix, name=str(path))
     else:
-        volume = _read_mrc(path, apix)
+        volume = _read_mrc(path, apix, remedy)
     data = volume.data
     if data.ndim != 3 or min(data.shape) == 1:
         raise SpisonetError(f"{path} is a 2D image or a stack of images of shape {data.shape}, not a 3D map.")
@@ -121,7 +124,7 @@ def _read_cubic(path: Path, apix: float | None) -> Volume:
     return replace(volume, data=checked_densities(data, str(path)))
 
 
-def _read_mrc(path: Path, apix: float | None) -> Volume:
+def _read_mrc(path: Path, apix: float | None, remedy: str) -> Volume:
     """Read an MRC file of any axis order, in z, y, x."""
     file = open_mrc(path)
     if file.is_stack:
@@ -134,7 +137,7 @@ def _read_mrc(path: Path, apix: float | None) -> Volume:
         nstart = (x, y, z)
     return Volume(
         data=data,
-        voxel_size_angstrom=file.cubic_voxel_size_angstrom() if apix is None else apix,
+        voxel_size_angstrom=file.cubic_voxel_size_angstrom(remedy) if apix is None else apix,
         origin_angstrom=file.origin_angstrom,
         nstart=nstart,
         labels=file.labels,
@@ -187,6 +190,20 @@ def require_same_grid(reference: Volume, *others: Volume) -> None:
                 f"{other.name} has voxels of {other.voxel_size_angstrom:g} Å but {reference.name} has "
                 f"{reference.voxel_size_angstrom:g} Å; correct the headers or give --apix."
             )
+
+
+def require_different(
+    name1: str, data1: NDArray[np.floating], name2: str, data2: NDArray[np.floating]
+) -> None:
+    """Check that two half maps, or regions of two half tomograms, are not the same.
+
+    Raises
+    ------
+    SpisonetError
+        Naming the two files.
+    """
+    if np.array_equal(data1, data2):
+        raise SpisonetError(f"{name1} and {name2} have the same densities; give two independent halves.")
 
 
 def write_volume(path: Path, volume: Volume, label: str = "", dtype: type[np.floating] = np.float32) -> None:

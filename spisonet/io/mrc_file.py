@@ -33,7 +33,9 @@ OPENERS: dict[str, Any] = {"gzip": gzip.open, "bzip2": bz2.open}
 # Raised by mrcfile, gzip and bz2 if a header or a compressed stream is damaged.
 UNREADABLE = (ValueError, OSError, RuntimeError, EOFError, MemoryError, OverflowError, zlib.error)
 HEADER_BYTES = 1024
+APIX_OPTION = "give it with --apix"
 READ_BYTES = 2**23  # read at once
+SPARE_BYTES = 2**30  # that copies of compressed files leave free, if possible
 WHOLE_ROWS_BYTES = 2**32  # of larger files, which memory may not hold, narrow regions are read row by row
 RELATIVE_VOXEL_SIZE_TOLERANCE = 1e-3
 X_Y_Z = (1, 2, 3)
@@ -100,7 +102,7 @@ class MrcFile:
         """Whether sections, rows and columns are z, y and x."""
         return self.axes == X_Y_Z
 
-    def cubic_voxel_size_angstrom(self, remedy: str = "give it with --apix") -> float:
+    def cubic_voxel_size_angstrom(self, remedy: str = APIX_OPTION) -> float:
         """Return the edge of a cubic voxel in Å.
 
         Parameters
@@ -166,7 +168,7 @@ class MrcFile:
         if not random_access:
             return OPENERS[self.compression](self.path)
         # A compressed stream can only be read from its beginning; regions are read from a copy.
-        return _decompressed_copy(self).open("rb", buffering=0)
+        return _open_decompressed(self)
 
     def _read_rows(self, file: Any, first_row: int, first_column: int, rows: NDArray[np.float32]) -> None:
         """Read consecutive rows into an array ``(n_rows, n_columns)``."""
@@ -216,8 +218,10 @@ def _copies() -> _Copies:
     return _Copies(tempfile.TemporaryDirectory(prefix="spisonet-"), {}, threading.Lock())
 
 
-def _decompressed_copy(file: MrcFile) -> Path:
-    """Decompress a file once, block by block, into the folder for temporary files (``TMPDIR``).
+def _open_decompressed(file: MrcFile) -> Any:
+    """Decompress a file once, block by block, into the folder for temporary files (``TMPDIR``), and open it.
+
+    The oldest copies of other files are removed if there is no more room.
 
     Raises
     ------
@@ -229,16 +233,18 @@ def _decompressed_copy(file: MrcFile) -> Path:
     with copies.lock:
         if key not in copies.paths:
             folder, n_bytes = Path(copies.folder.name), file.n_bytes
+            while shutil.disk_usage(folder).free < n_bytes + SPARE_BYTES and copies.paths:
+                copies.paths.pop(next(iter(copies.paths))).unlink()
             if shutil.disk_usage(folder).free < n_bytes:
                 raise SpisonetError(
                     f"{file.path} is compressed, and {folder.parent} has no room for a copy of "
                     f"{n_bytes / 1e9:.1f} GB; decompress it, or set TMPDIR to another folder."
                 )
-            copy = folder / f"{len(copies.paths)}.mrc"
+            copy = folder / f"{abs(hash(key)):x}.mrc"
             with OPENERS[str(file.compression)](file.path) as packed, copy.open("wb") as unpacked:
                 shutil.copyfileobj(packed, unpacked, READ_BYTES)
             copies.paths[key] = copy
-        return copies.paths[key]
+        return copies.paths[key].open("rb", buffering=0)
 
 
 def open_mrc(path: Path) -> MrcFile:

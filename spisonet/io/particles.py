@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-CRYOSPARC_SUFFIX = ".cs"
+CRYOSPARC_SUFFIX, CRYOSPARC_GROUP_SUFFIX = ".cs", ".csg"
+CRYOSPARC_STREAM = b"\x94CSDAT"  # first bytes of a stream of cryoSPARC
+MAX_CRYOSPARC_HEADER = 2**20  # bytes; NumPy's limit of 10,000 is exceeded by tables with many fields
 ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 SUBTOMOGRAM_ANGLES = ("rlnTomoSubtomogramRot", "rlnTomoSubtomogramTilt", "rlnTomoSubtomogramPsi")
 # Columns that only subtomograms have.
@@ -94,6 +97,8 @@ def read_particle_orientations(path: Path) -> ParticleOrientations:
     """
     if not path.is_file():
         raise SpisonetError(f"{path} does not exist.")
+    if path.suffix.lower() == CRYOSPARC_GROUP_SUFFIX:
+        _refuse_cryosparc_group(path)
     return _read_cryosparc(path) if path.suffix.lower() == CRYOSPARC_SUFFIX else _read_relion(path)
 
 
@@ -200,10 +205,7 @@ def relion_pixel_sizes(
 
 
 def _read_cryosparc(path: Path) -> ParticleOrientations:
-    try:
-        table = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise SpisonetError(f"{path} is not a readable cryoSPARC file: {str(error).rstrip('.')}.") from error
+    table = _cryosparc_table(path)
     fields = getattr(table, "dtype", np.dtype(float)).names or ()
     if CRYOSPARC_POSE_FIELD not in fields:
         raise SpisonetError(
@@ -224,6 +226,32 @@ def _read_cryosparc(path: Path) -> ParticleOrientations:
         if "alignments3D/split" in fields
         else None,
     )
+
+
+def _cryosparc_table(path: Path) -> NDArray[np.void]:
+    """Read the structured array of a ``.cs`` file, with a header of any length up to a limit."""
+    with path.open("rb") as file:
+        beginning = file.read(len(CRYOSPARC_STREAM))
+    if beginning == CRYOSPARC_STREAM:
+        raise SpisonetError(
+            f"{path} is a compressed stream of cryoSPARC (CSDAT), not a table; load it with "
+            "cryosparc-tools, save it as a .cs file (Dataset.load, then save), and give that file."
+        )
+    try:
+        with path.open("rb") as file:
+            table = np.lib.format.read_array(file, allow_pickle=False, max_header_size=MAX_CRYOSPARC_HEADER)
+    except (OSError, ValueError, EOFError) as error:
+        reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+        raise SpisonetError(f"{path} is not a readable cryoSPARC file: {reason}.") from error
+    return table
+
+
+def _refuse_cryosparc_group(path: Path) -> None:
+    """Refuse a ``.csg`` file, which lists files of results, and name the tables that it lists."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    listed = dict.fromkeys(re.findall(r"metafile:\s*['\"]?>?([^'\"\s]+\.cs)\b", text))
+    which = ", ".join(listed) if listed else "the .cs file of its particles"
+    raise SpisonetError(f"{path} lists the files of a cryoSPARC result; give {which} instead.")
 
 
 def _common(values: Iterable[float] | NDArray[np.generic]) -> float | None:

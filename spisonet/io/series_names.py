@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from spisonet.io.tomograms import stem_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 EVEN, ODD = "even", "odd"
@@ -55,6 +56,18 @@ def half_candidates(path: Path) -> list[tuple[str, str]]:
         (EVEN if match["even"] else ODD, f"{stem[: match.start()]}{PLACE}{stem[match.end() :]}")
         for match in HALF_WORD.finditer(stem)
     ]
+
+
+def pair_of_halves(paths: Iterable[Path]) -> tuple[Path | None, Path | None]:
+    """Return the first two paths, even and odd, whose names differ only in the word that says so."""
+    found: dict[str, dict[str, Path]] = {}
+    for path in paths:
+        for kind, key in half_candidates(path):
+            pair = found.setdefault(key, {})
+            pair.setdefault(kind, path)
+            if len(pair) == 2:
+                return pair[EVEN], pair[ODD]
+    return None, None
 
 
 def series_names(path: Path) -> list[str]:

@@ -70,7 +70,8 @@ class TiltRange:
 def find_tilt_file(tomogram: Path, folders: Iterable[Path] = ()) -> Path | None:
     """Find the file with the tilt angles of a tomogram, in some folders or beside the tomogram.
 
-    AreTomo's files for IMOD are also found, in the folder ``<tilt series>_Imod``.
+    Folders named after the tilt series are searched as well, and ``<tilt series>_Imod`` with AreTomo's files
+    for IMOD.
     """
     names = series_names(tomogram)
     for folder in (*folders, tomogram.parent):
@@ -78,9 +79,9 @@ def find_tilt_file(tomogram: Path, folders: Iterable[Path] = ()) -> Path | None:
             continue
         entries = {path.name.lower(): path for path in sorted(folder.iterdir())}
         for name in names:
-            inner = entries.get(f"{name}{IMOD_FOLDER}".lower())
-            if inner is not None and inner.is_dir():
-                entries |= {path.name.lower(): path for path in sorted(inner.iterdir())}
+            for inner in (entries.get(name.lower()), entries.get(f"{name}{IMOD_FOLDER}".lower())):
+                if inner is not None and inner.is_dir():
+                    entries |= {path.name.lower(): path for path in sorted(inner.iterdir())}
         for name in names:
             for ending in TILT_ENDINGS:
                 found = entries.get(f"{name}{ending}".lower())

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spisonet.errors import SpisonetError
-from spisonet.io.series_names import EVEN, ODD, PLACE, half_candidates, series_name, words_of
+from spisonet.io.series_names import EVEN, ODD, PLACE, half_candidates, pair_of_halves, series_name, words_of
 from spisonet.io.tomograms import SUFFIXES
 
 if TYPE_CHECKING:
@@ -117,7 +117,8 @@ def find_tomograms(
     Parameters
     ----------
     mixed : Path or None
-        Folder of full tomograms, in which even and odd tomograms may be as well.
+        Folder of full tomograms, in which even and odd tomograms may be as well; or of a folder for each
+        tilt series, or for each half.
     full, even, odd : Path or None
         Folders of tomograms of one kind.
 
@@ -139,6 +140,10 @@ def find_tomograms(
     for path in [] if full is None else _one_for_each(_volumes(full, left_out), left_out):
         _enter(series, series_name(path), {FULL: path})
     if mixed is not None:
+        folders = sorted(path for path in mixed.iterdir() if path.is_dir()) if mixed.is_dir() else []
+        even_folder, odd_folder = pair_of_halves(folders)
+        if even_folder is not None and odd_folder is not None and not _mrc_files(mixed):
+            return find_tomograms(None, full, even_folder, odd_folder)
         files = _volumes(mixed, left_out)
         kinds = _kinds_in_one_folder(files)
         for kind in (EVEN, ODD, FULL):
@@ -177,7 +182,11 @@ def match_files(folder: Path, series: Iterable[str], suffixes: tuple[str, ...] =
     names, found, left_out = list(series), dict[str, Path](), list[LeftOut]()
     for path in sorted(folder.iterdir()):
         name = series_name(path)
-        if path.name.startswith(".") or not path.is_file() or (suffixes and path.suffix not in suffixes):
+        if (
+            path.name.startswith(".")
+            or not path.is_file()
+            or (suffixes and path.suffix.lower() not in suffixes)
+        ):
             continue
         if name not in names:
             left_out.append(LeftOut(path, "its name is that of no tomogram"))
@@ -195,12 +204,13 @@ def _volumes(folder: Path, left_out: list[LeftOut]) -> list[Path]:
     if not folder.is_dir():
         raise SpisonetError(f"{folder} is not a folder.")
     found = []
-    for path in sorted(folder.iterdir()):
-        if not path.is_file() or path.suffix not in (*VOLUME_SUFFIXES, *STACK_SUFFIXES):
-            continue
+    # IMOD keeps each tilt series in its own folder.
+    for path in _mrc_files(folder) or [
+        path for inner in sorted(folder.iterdir()) for path in _mrc_files(inner)
+    ]:
         if path.name.startswith("."):
             left_out.append(LeftOut(path, "hidden files, such as those of macOS, are not tomograms"))
-        elif path.suffix in STACK_SUFFIXES or STACK_WORDS & set(words_of(path)):
+        elif path.suffix.lower() in STACK_SUFFIXES or STACK_WORDS & set(words_of(path)):
             left_out.append(LeftOut(path, "a stack of tilt images"))
         elif "mask" in words_of(path):
             left_out.append(LeftOut(path, "a mask"))
@@ -210,6 +220,13 @@ def _volumes(folder: Path, left_out: list[LeftOut]) -> list[Path]:
         others = f" besides {', '.join(i.path.name for i in left_out)}" if left_out else ""
         raise SpisonetError(f"{folder} contains no tomograms ({', '.join(VOLUME_SUFFIXES)}){others}.")
     return found
+
+
+def _mrc_files(folder: Path) -> list[Path]:
+    """Return the MRC files of a folder; none if it is not a folder."""
+    suffixes = (*VOLUME_SUFFIXES, *STACK_SUFFIXES)
+    entries = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [path for path in entries if path.suffix.lower() in suffixes and path.is_file()]
 
 
 def _one_for_each(paths: list[Path], left_out: list[LeftOut]) -> list[Path]:

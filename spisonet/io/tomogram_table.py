@@ -60,7 +60,7 @@ class TomogramRow:
             return self.path(FULL_RELION5)
         path = self.path(FULL_ISONET1) or self.path(FULL_ISONET2) or self.path(SUBTOMOGRAM)
         # rlnTomoName is a name in RELION 5, and a file in IsoNet2.
-        return path if path is not None and path.suffix in SUFFIXES else None
+        return path if path is not None and path.suffix.lower() in SUFFIXES else None
 
     @property
     def halves(self) -> tuple[Path, Path] | None:
@@ -139,6 +139,7 @@ class TomogramTable:
         self.path = path
         self._blocks, self._singles, self._comments = blocks, singles, comments
         self._is_on_disk = False
+        self._pending: list[tuple[TomogramRow, Mapping[str, object]]] = []
         columns = {name: set(block.columns) for name, block in blocks.items()}
         found = [name for name, own in columns.items() if own & set(NAMES) or own >= SUBTOMOGRAM_COLUMNS]
         if not found:
@@ -287,17 +288,28 @@ class TomogramTable:
         self._blocks[self._name] = pd.concat([mine, new], ignore_index=True).fillna("None")
 
     def note(self, row: TomogramRow, values: Mapping[str, object]) -> None:
-        """Set values of a tomogram and write the file; edits of the file in the meantime are kept."""
+        """Set values of a tomogram and write the file; edits of the file in the meantime are kept.
+
+        If the file cannot be read at this moment, because of an edit, the next call enters the values.
+        """
         for column, value in values.items():
             self.set(row, column, value)
-        current = TomogramTable.read(self.path) if self._is_on_disk and self.path.is_file() else self
-        if current is not self:
-            same = self._same_row(row, current.rows)
-            if same is None:
-                log.warning("%s no longer lists %s, whose results are not entered.", self.path, row.shown)
+        self._pending.append((row, values))
+        current = self
+        if self._is_on_disk and self.path.is_file():
+            try:
+                current = TomogramTable.read(self.path)
+            except SpisonetError as error:
+                log.warning("The results of %s are not entered yet: %s", row.shown, error)
                 return
-            for column, value in values.items():
+        for noted, own in self._pending if current is not self else ():
+            same = self._same_row(noted, current.rows)
+            if same is None:
+                log.warning("%s no longer lists %s, whose results are not entered.", self.path, noted.shown)
+                continue
+            for column, value in own.items():
                 current.set(same, column, value)
+        self._pending.clear()
         current.write()
         self._is_on_disk = True
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
 
 TOMOGRAM_SUFFIXES = (".mrc", ".rec", ".map", ".st")
+DEFAULT_VOXEL_SIZE = 1.0  # Å, in headers of programs that do not know the voxel size
 SUFFIXES = (*TOMOGRAM_SUFFIXES, ".gz", ".bz2")
 
 
@@ -49,6 +50,14 @@ class TomogramFile:
         """Number of voxels."""
         return int(np.prod(self.shape))
 
+    @property
+    def corner_angstrom(self) -> tuple[float, ...]:
+        """Position ``(x, y, z)`` of the first voxel by the header: its start, or else its origin."""
+        file = open_mrc(self.path)
+        if any(file.nstart):
+            return tuple(self.voxel_size_angstrom * start for start in file.nstart)
+        return file.origin_angstrom
+
     def read(self, *region: slice) -> NDArray[np.float32]:
         """Read a region ``(z, y, x)``, or the whole tomogram, as float32.
 
@@ -61,6 +70,23 @@ class TomogramFile:
         if not np.isfinite(values).all():
             raise SpisonetError(f"{self.path} contains NaN or infinite values.")
         return values
+
+
+@dataclass(frozen=True)
+class SummedTomogram(TomogramFile):
+    """The sum of a tomogram and another one, such as even and odd.
+
+    Attributes
+    ----------
+    other : TomogramFile
+        The other one, of the same shape.
+    """
+
+    other: TomogramFile
+
+    def read(self, *region: slice) -> NDArray[np.float32]:
+        """Read a region of both, and return the sum; see `TomogramFile.read`."""
+        return super().read(*region) + self.other.read(*region)
 
 
 def open_tomogram(
@@ -96,7 +122,8 @@ def stem_of(path: Path) -> str:
     """Return the file name of a tomogram without its suffixes."""
     name = path.name
     for suffix in (".gz", ".bz2", *TOMOGRAM_SUFFIXES):
-        name = name.removesuffix(suffix)
+        if name.lower().endswith(suffix):
+            name = name[: -len(suffix)]
     return name
 
 

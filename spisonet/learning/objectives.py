@@ -20,6 +20,7 @@ from spisonet.learning.rotational_averaging import RotationalAveraging, rotate90
 from spisonet.learning.self_training import MISSING_WEIGHT, FilledMapTraining
 from spisonet.learning.spectra import MAX_OVERSAMPLING, FourierWeight, apply_filter, frequency_points_rfft
 from spisonet.learning.subvolumes import draw_rotations
+from spisonet.learning.whitening import Whitening
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -93,6 +94,8 @@ class SelfTrainingObjective:
         Weight of the missing part of the residual relative to the visible part.
     max_oversampling : float
         Maximum oversampling factor of the interpolation grid; a lower one saves memory.
+    whitened : bool
+        Train and predict on whitened maps (`Whitening`), if there are a support and a view weight.
     """
 
     def __init__(
@@ -101,6 +104,7 @@ class SelfTrainingObjective:
         cube_size: int,
         missing_weight: float = MISSING_WEIGHT,
         max_oversampling: float = MAX_OVERSAMPLING,
+        whitened: bool = False,
     ) -> None:
         self._measurement = measurement
         self._cube_size = cube_size
@@ -108,13 +112,14 @@ class SelfTrainingObjective:
         self._weight = FourierWeight(weight_rfft, measurement.shape[0], measurement.data.device)
         self._missing_weight, self._max_oversampling = missing_weight, max_oversampling
         self._source: FilledMapTraining | None = None
-        self._constrained = measurement.weighted_data
+        self._constrained, self._whitening = measurement.weighted_data, None
         if measurement.has_constraints:
-            prior = measurement.prior
-            completed = (
-                measurement.complete_by_constraints() if prior is None else measurement.complete(prior)
-            )
-            self._constrained = apply_filter(completed, measurement.fsc_weight_rfft)
+            prior, completed = measurement.prior, measurement.complete_by_constraints()
+            if whitened:
+                self._whitening = Whitening.of(measurement, completed)
+            if prior is not None:
+                completed = measurement.complete(prior)
+            self._constrained = self._whiten(apply_filter(completed, measurement.fsc_weight_rfft))
 
     @property
     def _training(self) -> FilledMapTraining:
@@ -122,7 +127,7 @@ class SelfTrainingObjective:
         if self._source is None:
             measurement = self._measurement
             self._source = FilledMapTraining(
-                measurement.data if measurement.n_halves == 2 else measurement.weighted_data,
+                self._whiten(measurement.data if measurement.n_halves == 2 else measurement.weighted_data),
                 self._weight,
                 measurement.subvolume_centres,
                 self._cube_size,
@@ -141,7 +146,8 @@ class SelfTrainingObjective:
 
     def refresh(self, number: int, predict: Callable[[Tensor], Tensor]) -> None:
         """Fill the missing region of the map with the network's prediction."""
-        self._training.update_missing_region(self._measurement.complete(self._first_prediction(predict)))
+        completed = self._measurement.complete(self._first_prediction(predict))
+        self._training.update_missing_region(self._whiten(completed))
 
     def memory_settings(self) -> dict[str, float]:
         """Return nothing."""
@@ -176,7 +182,8 @@ class SelfTrainingObjective:
         rng = np.random.default_rng(ROTATION_SEED)
         for _ in range(PREDICTION_PASSES):
             rotations = draw_rotations(ROTATIONS_PER_PASS, rng, measurement.data.device)
-            prediction = averaging.predict(predict, measurement.complete(prediction), rotations)
+            completed = self._whiten(measurement.complete(prediction))
+            prediction = self._restore(averaging.predict(predict, completed, rotations))
             total = total + prediction
         return total / (1 + PREDICTION_PASSES)
 
@@ -207,7 +214,9 @@ class SelfTrainingObjective:
         self._discard_completed()
         averaging = RotationalAveraging(measurement, self._weight, self._max_oversampling)
         rotations = draw_rotations(n_rotations, np.random.default_rng(seed), measurement.data.device)
-        yield from averaging.predictions(predict, measurement.complete(prediction), rotations)
+        completed = self._whiten(measurement.complete(prediction))
+        for rotated in averaging.predictions(predict, completed, rotations):
+            yield self._restore(rotated)
 
     def _discard_completed(self) -> None:
         """Free the memory of the completed map, if there is one."""
@@ -216,7 +225,13 @@ class SelfTrainingObjective:
 
     def _first_prediction(self, predict: Callable[[Tensor], Tensor]) -> Tensor:
         """Predict from the map completed by the prior, else by constraints, filtered as in training."""
-        return self._measurement.within_support(predict, self._constrained)
+        return self._restore(self._measurement.within_support(predict, self._constrained))
+
+    def _whiten(self, volumes: Tensor) -> Tensor:
+        return volumes if self._whitening is None else self._whitening.apply(volumes)
+
+    def _restore(self, volumes: Tensor) -> Tensor:
+        return volumes if self._whitening is None else self._whitening.restore(volumes)
 
 
 class EquivarianceObjective:

@@ -19,11 +19,10 @@ from spisonet.learning.spectra import (
     apply_filter,
     fourier_crop,
     fourier_interpolate,
-    frequency_points_rfft,
-    rfft3,
 )
 from spisonet.learning.tiling import predict_volumes
 from spisonet.learning.unet import PriorUNet, fused
+from spisonet.learning.whitening import shell_amplitude_rfft, whitening_rfft, whitening_scale
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,8 +35,6 @@ if TYPE_CHECKING:
 PRIOR_NETWORK_FILE = Path(__file__).parent / "networks" / "structural_prior.safetensors"
 DEFAULT_PRIOR, NO_PRIOR = "default", "none"
 BAND_FRACTION = 0.7  # of Nyquist, on the grid of the network: details have a similar size in voxels
-LOWEST_POWER = 1e-7  # of a shell, relative to the strongest one
-INSIDE = 0.5  # of the support, for the scale of the inputs
 
 
 @dataclass(frozen=True)
@@ -152,15 +149,13 @@ def prior_inputs(measurement: Measurement, completed: Tensor) -> PriorInputs:
         ``(n_halves, z, y, x)`` maps completed by constraints.
     """
     amplitude = shell_amplitude_rfft(measurement)
-    whitening = torch.where(amplitude > 0, measurement.band_rfft / amplitude.clamp(min=1e-30), 0.0)
+    whitening = whitening_rfft(measurement, amplitude)
     grid = network_grid(measurement)
-    assert measurement.support is not None
-    inside = measurement.support > INSIDE * measurement.support.max()
     volumes, scales = [], []
     for data, whole in zip(measurement.data, completed, strict=True):
         weighted = apply_filter(data, whitening * measurement.data_weight_rfft)
         whitened = apply_filter(whole, whitening)
-        scale = whitened[inside].square().mean().sqrt().clamp(min=1e-30)
+        scale = whitening_scale(measurement, whitened)
         volumes.append(torch.stack([fourier_crop(v / scale, grid) for v in (weighted, whitened)]))
         scales.append(scale)
     return PriorInputs(torch.stack(volumes), amplitude, torch.stack(scales))
@@ -171,32 +166,6 @@ def network_grid(measurement: Measurement) -> tuple[int, int, int]:
     factor = min(1.0, measurement.band_fraction / BAND_FRACTION)
     z, y, x = (min(n, 2 * math.ceil(factor * n / 2)) for n in measurement.shape)
     return z, y, x
-
-
-def shell_amplitude_rfft(measurement: Measurement) -> Tensor:
-    """Amplitude of the signal of each shell ``(z, y, x // 2 + 1)``; 0 outside the band.
-
-    With the noise fraction ``f`` inside the mask, the power of masked data is that of the signal times
-    ``1 + f (1 - M) / M``. The mean over a shell is weighted by ``M``, so that measured directions define it.
-    """
-    weight, fraction = measurement.data_weight_rfft, measurement.noise_fraction_in_mask
-    assert measurement.support is not None
-    power = torch.stack([rfft3(data * measurement.support).abs().square() for data in measurement.data]).mean(
-        0
-    )
-    signal = power * weight / (weight + fraction * (1 - weight)).clamp(min=1e-6)
-    n = measurement.shape[0]
-    shell = (frequency_points_rfft(measurement.shape, power.device).norm(dim=-1) * n).round().long()
-    counts = torch.zeros(int(shell.max()) + 1, device=power.device)
-    sums = counts.index_add(0, shell.reshape(-1), (weight * signal).reshape(-1))
-    counts = counts.index_add(0, shell.reshape(-1), weight.reshape(-1))
-    mean = sums / counts.clamp(min=1e-9)
-    logarithm = mean.clamp(min=LOWEST_POWER * float(mean.max())).log()
-    smooth = torch.nn.functional.avg_pool1d(
-        torch.nn.functional.pad(logarithm[None, None], (1, 1), mode="replicate"), 3, stride=1
-    )[0, 0]
-    smooth[0] = smooth[1]
-    return (smooth / 2).exp()[shell] * (measurement.band_rfft > 0)
 
 
 def _region_of_network(measurement: Measurement, edge: int) -> tuple[slice, slice, slice]:

@@ -32,6 +32,22 @@ def clip_tile(edge: int) -> int:
     return min(max(edge // TILE_MULTIPLE * TILE_MULTIPLE, SMALLEST_TILE), LARGEST_TILE)
 
 
+def margin_of_tiles(tile_size: int, padding_factor: float | None) -> int:
+    """Return the overlap in voxels on each side of tiles whose edge is a multiple of their stride.
+
+    Parameters
+    ----------
+    tile_size : int
+        Edge of tiles in voxels.
+    padding_factor : float or None
+        Edge divided by stride; None for the usual overlap, which is also the smallest.
+    """
+    if padding_factor is None:
+        return MARGIN
+    n_multiples = int(tile_size * (1 - 1 / padding_factor) / 2 / NETWORK_MULTIPLE)
+    return max(MARGIN, int(n_multiples * NETWORK_MULTIPLE))
+
+
 def predict_volumes(
     network: Callable[[Tensor], Tensor],
     volumes: Tensor,

@@ -17,7 +17,7 @@ from spisonet.learning.spectra import useful_oversampling
 from spisonet.learning.tiling import MARGIN, TILE_MULTIPLE
 from spisonet.learning.trainer import TrainingOptions
 from spisonet.learning.training_job import TrainingJob
-from spisonet.learning.unet import DEPTH, Network, PublishedUNet, UNet
+from spisonet.learning.unet import DEPTH, Network, PublishedUNet, UNet, WhitenedUNet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +33,8 @@ NETWORK_OF_OBJECTIVE: dict[str, type[Network]] = {"self-training": UNet, "ei": P
 DEFAULT_BATCH_SIZE = {"self-training": 2, "ei": 4}  # for each process
 DEFAULT_ALPHA, DEFAULT_BETA = 1.0, 0.5  # weights of the losses of ei
 DEFAULT_LEARNING_RATE = {"self-training": 2e-3, "ei": 3e-4}  # for that batch in one process
+PRETRAINED_LEARNING_RATE = 5e-4  # of a training that starts from a `WhitenedUNet`
+DEFAULT_FILTER_BASE = 32
 
 
 @dataclass(frozen=True)
@@ -43,9 +45,9 @@ class TrainingConfig:
     ----------
     objective : str
         ``self-training`` (filled-map self-training) or ``ei`` (the published losses).
-    epochs, n_subvolume, cube_size, filter_base, acc_batches, seed : int
+    epochs, n_subvolume, cube_size, acc_batches, seed : int
         See the options.
-    batch_size, learning_rate, predict_crop_size : number or None
+    filter_base, batch_size, learning_rate, predict_crop_size : number or None
         See the options; None for the default.
     alpha, beta : float
         Weights of the equivariance and noise2noise losses of ``ei``.
@@ -55,7 +57,7 @@ class TrainingConfig:
     epochs: int
     n_subvolume: int
     cube_size: int
-    filter_base: int
+    filter_base: int | None
     acc_batches: int
     seed: int
     batch_size: int | None
@@ -110,13 +112,15 @@ class TrainingConfig:
         n_processes : int
             Number of processes that train together.
         start : Network, optional
-            Network with the initial weights.
+            Network with the initial weights. A `WhitenedUNet` needs a support and a view weight.
         """
         torch.manual_seed(self.seed)
         published = self.objective == "ei"
-        network: Network = NETWORK_OF_OBJECTIVE[self.objective](self.filter_base)
+        network: Network = NETWORK_OF_OBJECTIVE[self.objective](self.filter_base or DEFAULT_FILTER_BASE)
         if start is not None:
+            network = type(start)(start.filter_base)
             network.load_state_dict(start.state_dict())
+        whitened = isinstance(network, WhitenedUNet)
         make_objective: Callable[[Measurement], Objective] = partial(
             EquivarianceObjective, cube_size=self.cube_size, alpha=self.alpha, beta=self.beta
         )
@@ -128,8 +132,12 @@ class TrainingConfig:
                     max(1, oversampling),
                 )
             make_objective = partial(
-                SelfTrainingObjective, cube_size=self.cube_size, max_oversampling=oversampling
+                SelfTrainingObjective,
+                cube_size=self.cube_size,
+                max_oversampling=oversampling,
+                whitened=whitened,
             )
+        default_rate = PRETRAINED_LEARNING_RATE if whitened else DEFAULT_LEARNING_RATE[self.objective]
         batch_size = self.batch_size or DEFAULT_BATCH_SIZE[self.objective] * n_processes
         options = training_options(
             network,
@@ -142,7 +150,7 @@ class TrainingConfig:
             cube_size=self.cube_size,
             min_splits=self.acc_batches,
             learning_rate=self.learning_rate,
-            default_learning_rate=DEFAULT_LEARNING_RATE[self.objective],
+            default_learning_rate=default_rate,
             seed=self.seed,
             published=published,
         )

@@ -174,6 +174,15 @@ class PriorUNet(UNet):
     n_inputs: ClassVar[int] = 2
 
 
+class WhitenedUNet(UNet):
+    """U-Net for whitened maps, in which maps of all structures have alike spectra; see `Whitening`.
+
+    Trained on maps of other structures, its weights are a start for the training on a map.
+    """
+
+    architecture: ClassVar[str] = "whitened-unet"
+
+
 class PublishedUNet(nn.Module):
     """The U-Net of spIsoNet, for comparison.
 
@@ -192,6 +201,7 @@ class PublishedUNet(nn.Module):
     """
 
     architecture: ClassVar[str] = "published-unet"
+    n_inputs: ClassVar[int] = 1
 
     def __init__(self, filter_base: int = 64) -> None:
         super().__init__()
@@ -226,7 +236,7 @@ class PublishedUNet(nn.Module):
 Network = UNet | PublishedUNet
 # By the name in the files of weights.
 ARCHITECTURES: dict[str, type[Network]] = {
-    network.architecture: network for network in (UNet, PriorUNet, PublishedUNet)
+    network.architecture: network for network in (UNet, WhitenedUNet, PriorUNet, PublishedUNet)
 }
 
 

@@ -183,13 +183,13 @@ class SliceTable:
 
 
 def slice_points(rotations: Tensor, plane: Tensor) -> Tensor:
-    """Return the points ``(3, n, m)`` of central slices.
+    """Return the points ``(3, n, m)`` of central slices, or of rotated volumes.
 
     Parameters
     ----------
     rotations : Tensor
-        ``(n, 3, 3)`` from the map to the image.
+        ``(n, 3, 3)`` from the map to the image or volume.
     plane : Tensor
-        ``(m, 2)`` ``(x, y)`` in Fourier voxels.
+        ``(m, 2)`` ``(x, y)`` or ``(m, 3)`` ``(x, y, z)`` in Fourier voxels.
     """
-    return rotations[:, :2].permute(2, 0, 1) @ plane.T
+    return rotations[:, : plane.shape[1]].permute(2, 0, 1) @ plane.T

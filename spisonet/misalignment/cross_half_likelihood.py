@@ -18,6 +18,7 @@ import torch
 
 from spisonet.misalignment.central_slices import slice_points
 from spisonet.misalignment.half_map_model import SMALLEST, scale_and_noise, squared_modulus
+from spisonet.misalignment.pose_motion import sum_by_particle
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,7 +35,8 @@ class CrossHalfLikelihood:
     Attributes
     ----------
     by_particle : ndarray
-        ``(n,)`` log-likelihood of each particle over "noise only", in nats.
+        ``(n,)`` log-likelihood of each particle over "noise only", in nats; with tilt images, the sum over
+        those of a subtomogram.
     gain_by_shell : ndarray
         ``(last + 1,)`` ``sum (2 a Re<x, p> - a^2 |p|^2) / s2`` over particles; 0 before the band.
     fsc : ndarray
@@ -42,8 +44,8 @@ class CrossHalfLikelihood:
     half_maps : ndarray
         ``(2, box, box, box)`` unfiltered half maps, cropped in Fourier space to the band.
     gradient : ndarray or None
-        ``(n, 3)`` derivative of the sum of `by_particle` by a rotation vector of each view, in radians (map
-        frame).
+        ``(n, 3)`` derivative of the sum of `by_particle` by a rotation vector of the view of each image, in
+        radians (map frame).
     """
 
     by_particle: NDArray[np.float64]
@@ -127,7 +129,7 @@ def cross_half_likelihood(
         )
         shell_model = _fit_shells(model, products)
         gains = shell_model.gains(products[0], products[1], shell_model.groups)
-        by_particle = shell_model.log_likelihoods(products)
+        by_image = shell_model.log_likelihoods(products)
     gradient = None
     if with_gradient:
         derivative = _through_projections(model, poses, tables, shell_model)
@@ -135,7 +137,7 @@ def cross_half_likelihood(
         derivative += _through_maps(model, poses, inserted)
         gradient = _by_rotation_vectors(poses, derivative)
     return CrossHalfLikelihood(
-        by_particle=by_particle.cpu().double().numpy(),
+        by_particle=sum_by_particle(by_image.cpu().double().numpy(), model.band.particles.particle_numbers),
         gain_by_shell=gains.cpu().double().sum(dim=0).numpy(),
         fsc=fsc.cpu().double().numpy(),
         half_maps=maps.detach().cpu().numpy(),

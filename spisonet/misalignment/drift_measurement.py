@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spisonet.analysis.particle_views import random_subset
 from spisonet.analysis.pose_drift import PoseDrift
 from spisonet.errors import SpisonetError
+from spisonet.geometry.rotations import view_directions
+from spisonet.geometry.sphere import fibonacci_hemisphere
+from spisonet.geometry.view_sampling import sampling_density, symmetric_directions
 from spisonet.misalignment.cross_half_likelihood import cross_half_likelihood
 from spisonet.misalignment.half_map_model import HalfMapModel
 from spisonet.misalignment.image_band import ImageBand, Poses
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 FEWEST_PARTICLES = 100
 COARSE_STAGES = (2, 4)  # which find a drift; finer motions only complete it
 DRIFT_RESOLUTION_ANGSTROM = 25.0  # coarse shells show a drift best: the likelihood is smooth there
+FEWEST_SHELLS = 8  # of the band; in fewer shells of a small box, poses without drift seem to have drifted
+SAMPLING_DIRECTIONS, SAMPLING_RADIUS = 1000, 12.0  # Fourier voxels
+UNSAMPLED_DENSITY = 0.02  # relative to even views
 SIGNIFICANT = 3.0  # standard errors by which poses have to predict their images better than other poses do
 
 
@@ -38,10 +43,10 @@ def require_enough(particles: ParticleImages) -> None:
     SpisonetError
         If there are fewer than 100.
     """
-    if len(particles) < FEWEST_PARTICLES:
+    if particles.n_particles < FEWEST_PARTICLES:
         raise SpisonetError(
-            f"{particles.star} lists {len(particles)} particles; at least {FEWEST_PARTICLES} are needed to "
-            "measure a drift of the poses.",
+            f"{particles.star} lists {particles.n_particles} particles; at least {FEWEST_PARTICLES} are "
+            "needed to measure a drift of the poses.",
             code="too_few_particles",
         )
 
@@ -86,7 +91,7 @@ def measure_drift(
     sym : str
         Point group.
     finest_resolution_angstrom : float
-        End of the band.
+        End of the band. From 25 Å on, a band of fewer than 8 shells is extended to 8.
     device : torch.device
         Where to compute.
     max_particles : int
@@ -103,15 +108,16 @@ def measure_drift(
         predict the images.
     """
     require_enough(particles)
-    model = model_of_subset(particles, mask, sym, finest_resolution_angstrom, device, max_particles, seed)
+    finest = band_end_angstrom(finest_resolution_angstrom, particles.box * particles.pixel_size_angstrom)
+    model = model_of_subset(particles, mask, sym, finest, device, max_particles, seed)
     poses = Poses.of(model.band.particles)
     require_prediction(model, poses, seed)
     motion = find_motion(model, poses, stages)
     band = model.band
     curve = likelihood_curve(model, motion.start, motion.vectors)
     return PoseDrift(
-        n_particles=len(band),
-        n_listed=len(particles),
+        n_particles=band.particles.n_particles,
+        n_listed=particles.n_particles,
         coarsest_angstrom=band.length_angstrom / band.first,
         finest_angstrom=band.length_angstrom / band.last,
         motion_degrees=motion.rms_degrees,
@@ -122,7 +128,30 @@ def measure_drift(
         rise=curve.rise,
         standard_error=curve.standard_error,
         ignored_aberrations=band.particles.ignored_aberrations,
+        unsampled_fraction=unsampled_fraction(poses.rotations, model.symmetry.double().cpu().numpy()),
     )
+
+
+def band_end_angstrom(finest_resolution_angstrom: float, box_angstrom: float) -> float:
+    """Return the end of the band in which a drift is measured; see `measure_drift`."""
+    if finest_resolution_angstrom > DRIFT_RESOLUTION_ANGSTROM:
+        return finest_resolution_angstrom
+    return min(finest_resolution_angstrom, box_angstrom / FEWEST_SHELLS)
+
+
+def unsampled_fraction(rotations: NDArray[np.floating], symmetry: NDArray[np.floating]) -> float:
+    """Return the fraction in 0..1 of the directions of Fourier space with hardly any view.
+
+    Parameters
+    ----------
+    rotations : ndarray
+        ``(n, 3, 3)`` from the map to the image frame.
+    symmetry : ndarray
+        ``(s, 3, 3)`` rotations of the point group.
+    """
+    views = symmetric_directions(view_directions(rotations), symmetry)
+    density = sampling_density(views, SAMPLING_RADIUS * fibonacci_hemisphere(SAMPLING_DIRECTIONS))
+    return float((density < UNSAMPLED_DENSITY).mean())
 
 
 def model_of_subset(
@@ -136,6 +165,5 @@ def model_of_subset(
 ) -> HalfMapModel:
     """Return the model of a random subset of the particles; see `measure_drift` for the parameters."""
     n_chosen = max(max_particles, FEWEST_PARTICLES)
-    chosen = np.sort(random_subset(np.arange(len(particles)), n_chosen, seed))
-    band = ImageBand(particles.subset(chosen), finest_resolution_angstrom, device)
+    band = ImageBand(particles.random_particles(n_chosen, seed), finest_resolution_angstrom, device)
     return HalfMapModel(band, mask, sym)

@@ -39,7 +39,7 @@ class Poses:
     rotations : ndarray
         ``(n, 3, 3)`` from the map to the frame of the image.
     origins_angstrom : ndarray
-        ``(n, 2)`` shift ``(x, y)`` that centres the image.
+        ``(n, 2)`` shift ``(x, y)`` that centres the image, or ``(n, 3)`` that of a volume.
     """
 
     rotations: NDArray[np.float64]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from spisonet.misalignment.half_map_model import HalfMapModel
 
-SHIFTS_PER_AXIS = 5
+SHIFT_STEPS = {2: 2, 3: 1}  # to either side of each axis, by the number of axes
 SHIFT_STEP_OF_RESOLUTION = 0.12  # of the finest resolution
 ROTATION_STEP_OF_SHELL = 0.8  # of the angle of one Fourier voxel at the end of the band
 STEP_FACTORS = (1.0, 1.0, 1.0, 1.0, 0.5, 0.5)  # of the iterations
@@ -73,7 +73,8 @@ def _iteration(
 ) -> Poses:
     band = model.band
     tables = model.references(poses)
-    half = SHIFTS_PER_AXIS // 2
+    n_axes = poses.origins_angstrom.shape[1]
+    half = SHIFT_STEPS[n_axes]
     axis = (
         np.arange(-half, half + 1)
         * shift_factor
@@ -81,8 +82,8 @@ def _iteration(
         * band.length_angstrom
         / band.last
     )
-    shifts = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
-    weights = _weights(model, poses, tables)
+    shifts = np.stack(np.meshgrid(*[axis] * n_axes, indexing="ij"), axis=-1).reshape(-1, n_axes)
+    weights = projection_weights(model, poses, tables)
     phases, turns_on_device = band.phases(band.tensor(shifts)), band.tensor(turns)
     rotations, origins = poses.rotations.copy(), poses.origins_angstrom.copy()
     for batch in band.batches(points_per_coefficient=len(turns)):
@@ -114,7 +115,7 @@ def _candidates(model: HalfMapModel, rotations: Tensor, table: Tensor) -> tuple[
     return values.reshape(n, k, -1), found[:, 2].reshape(n, k, -1)
 
 
-def _weights(model: HalfMapModel, poses: Poses, tables: Tensor) -> Tensor:
+def projection_weights(model: HalfMapModel, poses: Poses, tables: Tensor) -> Tensor:
     """Return ``a / s2`` and ``a^2 / s2`` of noise groups and shells, ``(2, groups, last + 1)``."""
     band = model.band
     n_groups, n_shells = int(band.noise_groups.max()) + 1, band.last + 1

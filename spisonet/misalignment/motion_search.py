@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 from scipy.stats import chi2
 
 from spisonet.misalignment.cross_half_likelihood import CrossHalfLikelihood, cross_half_likelihood
-from spisonet.misalignment.pose_motion import MotionFields, motion_fields, moved
+from spisonet.misalignment.pose_motion import MotionFields, motion_fields, moved, sum_by_particle
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,10 +107,10 @@ def find_motion(model: HalfMapModel, poses: Poses, stages: Sequence[int] = STAGE
     """
     symmetry = model.symmetry.double().cpu().numpy()
     state = cross_half_likelihood(model, poses, with_gradient=True)
-    fit = MotionFit(poses, poses, state, state, 0, _significance(state, poses, symmetry))
-    half_sets = model.band.particles.half_sets
+    half_sets, numbers = model.band.particles.half_sets, model.band.particles.particle_numbers
+    fit = MotionFit(poses, poses, state, state, 0, _significance(state, poses, symmetry, numbers))
     for degree in stages:
-        fields = motion_fields(fit.poses.rotations, symmetry, degree, half_sets)
+        fields = motion_fields(fit.poses.rotations, symmetry, degree, half_sets, numbers)
         if not len(fields):
             continue
         reached, likelihood = _climb(model, fit.poses, fit.after, fields)
@@ -119,17 +119,27 @@ def find_motion(model: HalfMapModel, poses: Poses, stages: Sequence[int] = STAGE
     return replace(fit, before=replace(fit.before, gradient=None), after=replace(fit.after, gradient=None))
 
 
-def _significance(likelihood: CrossHalfLikelihood, poses: Poses, symmetry: NDArray[np.float64]) -> float:
+def _significance(
+    likelihood: CrossHalfLikelihood,
+    poses: Poses,
+    symmetry: NDArray[np.float64],
+    particle_numbers: NDArray[np.int64] | None,
+) -> float:
     """Return the p-value of the hypothesis that no collective motion raises the likelihood."""
     if likelihood.gradient is None:
         raise RuntimeError("The likelihood has no gradient.")
-    motions = [motion_fields(poses.rotations, symmetry, degree) for degree in TEST_DEGREES]
+
+    def fields_of(degree: int) -> MotionFields:
+        return motion_fields(poses.rotations, symmetry, degree, particle_numbers=particle_numbers)
+
+    motions = [fields_of(degree) for degree in TEST_DEGREES]
     if not any(len(fields) for fields in motions):
-        motions = [motion_fields(poses.rotations, symmetry, HIGHER_TEST_DEGREE)]
+        motions = [fields_of(HIGHER_TEST_DEGREE)]
     p_values = []
     for fields in motions:
         if len(fields):
             scores = np.einsum("jnc,nc->nj", fields.values, likelihood.gradient)
+            scores = sum_by_particle(scores, particle_numbers)
             total = scores.sum(axis=0)
             statistic = float(total @ np.linalg.pinv(scores.T @ scores) @ total)
             p_values.append(float(chi2.sf(statistic, len(fields))))

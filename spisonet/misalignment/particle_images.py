@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from spisonet.analysis.particle_views import random_subset
 from spisonet.errors import SpisonetError
 from spisonet.fourier.ctf import AstigmaticCtf
 from spisonet.geometry.rotations import relion_rotation_matrices
@@ -66,6 +67,9 @@ class ParticleImages:
         Files with the images.
     stack_numbers, slice_numbers : ndarray
         ``(n,)`` number of the file, and of the image in it, from 0.
+    particle_numbers : ndarray or None
+        ``(n,)`` number of the particle of each image, from 0, if the images are tilt images of subtomograms,
+        of which several belong to one particle.
     ignored_aberrations : tuple of str
         Columns with aberrations that are present, and not 0, but not applied.
     """
@@ -82,10 +86,24 @@ class ParticleImages:
     stacks: tuple[Path, ...]
     stack_numbers: NDArray[np.int64]
     slice_numbers: NDArray[np.int64]
+    particle_numbers: NDArray[np.int64] | None = None
     ignored_aberrations: tuple[str, ...] = ()
 
     def __len__(self) -> int:
+        """Return the number of images."""
         return len(self.rotations)
+
+    @property
+    def n_particles(self) -> int:
+        """Number of particles."""
+        return len(self) if self.particle_numbers is None else int(self.particle_numbers.max()) + 1
+
+    def random_particles(self, number: int, seed: int) -> ParticleImages:
+        """Return a random subset of the particles, with all their images."""
+        chosen = random_subset(np.arange(self.n_particles), number, seed)
+        if self.particle_numbers is None:
+            return self.subset(np.sort(chosen))
+        return self.subset(np.isin(self.particle_numbers, chosen))
 
     def subset(self, chosen: NDArray[np.integer] | NDArray[np.bool_]) -> ParticleImages:
         """Return some of the particles."""
@@ -99,6 +117,8 @@ class ParticleImages:
             "slice_numbers",
         )
         parts = {name: getattr(self, name)[chosen] for name in names}
+        if self.particle_numbers is not None:
+            parts["particle_numbers"] = np.unique(self.particle_numbers[chosen], return_inverse=True)[1]
         return replace(self, ctf=self.ctf.subset(chosen), **parts)
 
     def read(self, chosen: NDArray[np.integer]) -> NDArray[np.float32]:
@@ -176,22 +196,10 @@ def read_particle_images(star: Path, folder: Path | None = None) -> ParticleImag
     )
     if volumes or not SUBTOMOGRAM_COLUMNS.isdisjoint(particles.columns):
         raise SpisonetError(f"{star} lists subtomograms; particles with one 2D image each are needed.")
-    pixel_sizes = np.asarray(relion_pixel_sizes(star, particles, optics), dtype=float)
-    usable = pixel_sizes.size and np.isfinite(pixel_sizes).all() and pixel_sizes.min() > 0
-    if not usable or np.ptp(pixel_sizes) > RELATIVE_PIXEL_SIZE_TOLERANCE * pixel_sizes.max():
-        raise SpisonetError(f"{star} has no pixel size, or several; images of one pixel size are needed.")
-    pixel_size = float(pixel_sizes[0])
-    half_sets = numbers(star, particles, SUBSET_COLUMN).astype(np.int64)
-    counts = [int((half_sets == number).sum()) for number in (1, 2)]
-    if min(counts) == 0 or sum(counts) != len(half_sets):
-        raise SpisonetError(f"{star} has half sets other than 1 and 2 in column {SUBSET_COLUMN}.")
+    pixel_size = single_pixel_size(star, particles, optics)
+    half_sets = read_half_sets(star, particles)
     stacks, stack_numbers, slice_numbers = _image_files(star, particles, folder)
-    groups = np.zeros(len(particles), dtype=np.int64)
-    if OPTICS_COLUMN in particles and OPTICS_COLUMN in optics:
-        groups = _optics_rows(star, particles, optics)
-    premultiplied = np.zeros(len(particles), dtype=bool)
-    if PREMULTIPLIED_COLUMN in optics:
-        premultiplied = numbers(star, optics, PREMULTIPLIED_COLUMN)[groups] != 0
+    groups = optics_rows(star, particles, optics)
     return ParticleImages(
         star=star,
         rotations=relion_rotation_matrices(*(numbers(star, particles, name) for name in ANGLES)),
@@ -199,7 +207,7 @@ def read_particle_images(star: Path, folder: Path | None = None) -> ParticleImag
         half_sets=half_sets,
         optics_groups=groups,
         ctf=_ctf(star, particles, optics, groups),
-        premultiplied=premultiplied,
+        premultiplied=are_premultiplied(star, optics, groups),
         pixel_size_angstrom=pixel_size,
         box=_open_stack(stacks[0]).shape[1],
         stacks=stacks,
@@ -224,24 +232,81 @@ def _image_files(
         slices = names[0].where(names[0] != "", "1").astype(int).to_numpy() - 1
     except ValueError as error:
         raise SpisonetError(f"{star} has an invalid value in column {IMAGE_COLUMN}.") from error
-    if folder is None:
-        candidates = [Path(), *star.absolute().parents]
-        folder = next((place for place in candidates if (place / stack_names[0]).is_file()), None)
-        if folder is None:
-            raise SpisonetError(
-                f"{stack_names[0]}, an image file of {star}, does not exist in this folder or in one above "
-                "the STAR file.",
-                code="images_not_found",
-            )
-    stacks = tuple(folder / str(name) for name in stack_names)
-    missing = next((path for path in stacks if not path.is_file()), None)
-    if missing is not None:
-        raise SpisonetError(f"{missing}, an image file of {star}, does not exist.", code="images_not_found")
+    stacks = find_image_files(star, [str(name) for name in stack_names], folder)
     return stacks, stack_numbers.astype(np.int64), slices.astype(np.int64)
 
 
-def _optics_rows(star: Path, particles: pd.DataFrame, optics: pd.DataFrame) -> NDArray[np.int64]:
-    """Return the row of the optics table of each particle."""
+def find_image_files(star: Path, names: list[str], folder: Path | None) -> tuple[Path, ...]:
+    """Return the paths of the image files that a STAR file names; `folder` as in `read_particle_images`.
+
+    Raises
+    ------
+    SpisonetError
+        If one does not exist (code ``images_not_found``).
+    """
+    if folder is None:
+        candidates = [Path(), *star.absolute().parents]
+        folder = next((place for place in candidates if (place / names[0]).is_file()), None)
+        if folder is None:
+            raise SpisonetError(
+                f"{names[0]}, an image file of {star}, does not exist in this folder or in one above "
+                "the STAR file.",
+                code="images_not_found",
+            )
+    paths = tuple(folder / name for name in names)
+    missing = next((path for path in paths if not path.is_file()), None)
+    if missing is not None:
+        raise SpisonetError(f"{missing}, an image file of {star}, does not exist.", code="images_not_found")
+    return paths
+
+
+def single_pixel_size(star: Path, particles: pd.DataFrame, optics: pd.DataFrame) -> float:
+    """Return the pixel size of the images in Å.
+
+    Raises
+    ------
+    SpisonetError
+        If there is none, or more than one.
+    """
+    pixel_sizes = np.asarray(relion_pixel_sizes(star, particles, optics), dtype=float)
+    usable = pixel_sizes.size and np.isfinite(pixel_sizes).all() and pixel_sizes.min() > 0
+    if not usable or np.ptp(pixel_sizes) > RELATIVE_PIXEL_SIZE_TOLERANCE * pixel_sizes.max():
+        raise SpisonetError(f"{star} has no pixel size, or several; images of one pixel size are needed.")
+    return float(pixel_sizes[0])
+
+
+def read_half_sets(star: Path, particles: pd.DataFrame) -> NDArray[np.int64]:
+    """Return the half set of each particle, 1 or 2.
+
+    Raises
+    ------
+    SpisonetError
+        If there are others, or one is empty.
+    """
+    half_sets = numbers(star, particles, SUBSET_COLUMN).astype(np.int64)
+    counts = [int((half_sets == number).sum()) for number in (1, 2)]
+    if min(counts) == 0 or sum(counts) != len(half_sets):
+        raise SpisonetError(f"{star} has half sets other than 1 and 2 in column {SUBSET_COLUMN}.")
+    return half_sets
+
+
+def are_premultiplied(star: Path, optics: pd.DataFrame, groups: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return whether images of optics groups are already multiplied by their CTF."""
+    if PREMULTIPLIED_COLUMN not in optics:
+        return np.zeros(len(groups), dtype=bool)
+    return np.asarray(numbers(star, optics, PREMULTIPLIED_COLUMN)[groups] != 0)
+
+
+def optics_rows(star: Path, particles: pd.DataFrame, optics: pd.DataFrame) -> NDArray[np.int64]:
+    """Return the row of the optics table of each particle; 0 without optics groups.
+
+    Raises
+    ------
+    SpisonetError
+        If a particle is of a group that is not listed.
+    """
+    if OPTICS_COLUMN not in particles or OPTICS_COLUMN not in optics:
+        return np.zeros(len(particles), dtype=np.int64)
     listed = numbers(star, optics, OPTICS_COLUMN).astype(int)
     rows = {number: row for row, number in enumerate(listed)}
     groups = numbers(star, particles, OPTICS_COLUMN).astype(int)

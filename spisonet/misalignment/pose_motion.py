@@ -54,6 +54,7 @@ def motion_fields(
     symmetry: NDArray[np.floating],
     degree: int,
     half_sets: NDArray[np.integer] | None = None,
+    particle_numbers: NDArray[np.integer] | None = None,
 ) -> MotionFields:
     """Return the motions up to a degree that a particle set can make; none if the point group allows none.
 
@@ -67,9 +68,15 @@ def motion_fields(
         Even degree of the polynomials. On the sphere they include those of lower even degree.
     half_sets : ndarray, optional
         ``(n,)`` 1 or 2: also rotations of one half set against the other.
+    particle_numbers : ndarray, optional
+        ``(n,)`` particle of each image, if several images belong to one: they turn together, by the field at
+        the mean of their views.
     """
     views = view_directions(rotations)
     n = len(views)
+    if particle_numbers is not None:
+        views = sum_by_particle(views, particle_numbers)[particle_numbers]
+        views /= np.linalg.norm(views, axis=1, keepdims=True)
     fields = _symmetric_fields(views, symmetry, degree).reshape(-1, views.size)
     of_whole_map = np.repeat(invariant_axes(symmetry)[:, None], n, axis=1)
     if half_sets is not None:
@@ -82,6 +89,17 @@ def motion_fields(
     kept = values > max(MIN_MEAN_SQUARE, MIN_RELATIVE_NORM**2 * values[-1])
     orthonormal = (vectors[:, kept] / np.sqrt(values[kept])).T[::-1] @ fields
     return MotionFields(orthonormal.reshape(-1, n, 3))
+
+
+def sum_by_particle(
+    values: NDArray[np.floating], particle_numbers: NDArray[np.integer] | None
+) -> NDArray[np.float64]:
+    """Sum values of images ``(n, ...)`` over the images of each particle; as they are if each has one."""
+    if particle_numbers is None:
+        return np.asarray(values, dtype=np.float64)
+    sums = np.zeros((int(particle_numbers.max()) + 1, *values.shape[1:]))
+    np.add.at(sums, particle_numbers, values)
+    return sums
 
 
 def moved(rotations: NDArray[np.floating], vectors: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -76,5 +76,6 @@ def superimposed(model: HalfMapModel, poses: Poses, half_maps: NDArray[np.float3
     shift = shift_between(half_maps[0] * mask, half_maps[1] * mask, model.band.last, axes)
     # Each half moves by half of the shift.
     signs = np.where(model.band.particles.half_sets == 2, 0.5, -0.5)[:, None]
-    in_images = (poses.rotations @ (shift * model.voxel_size_angstrom))[:, :2]
+    moved = poses.rotations @ (shift * model.voxel_size_angstrom)
+    in_images = moved[:, : poses.origins_angstrom.shape[1]]
     return replace(poses, origins_angstrom=poses.origins_angstrom + signs * in_images)

@@ -103,7 +103,11 @@ def find_subtomograms(
     """
     if not folder.is_dir():
         raise SpisonetError(f"{folder} is not a folder.")
-    files = sorted(path for path in folder.iterdir() if path.is_file() and path.suffix in SUFFIXES)
+    files = sorted(
+        path
+        for path in folder.iterdir()
+        if path.is_file() and path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    )
     if not files:
         raise SpisonetError(f"{folder} contains no subtomograms ({', '.join(SUFFIXES)}).")
     listed = []

@@ -112,6 +112,23 @@ class MakeMaskConfig(CommandConfig):
     tomo_idx: str | None = Field(None, description=TOMO_IDX)
 
 
+class PsfConfig(CommandConfig):
+    """Write which Fourier coefficients a tilt series measures (its missing wedge), as a volume of 0 and 1."""
+
+    command: ClassVar[str] = "psf"
+    examples: ClassVar[tuple[str, ...]] = ("isonet.py psf --size 128 --tilt_file TS_01.tlt",)
+    obsolete: ClassVar[frozenset[str]] = frozenset({"w", "between_tilts"})
+
+    size: int = Field(128, ge=8, description="Edge of the volume in voxels; zero frequency is in the centre.")
+    tilt_file: Path | None = Field(
+        None, description="Tilt file: .tlt, .rawtlt, .aln, .mdoc or STAR [default: -60 to 60 degrees]."
+    )
+    output: Annotated[Path, CommandLine(aliases=("-o",))] = Field(
+        Path("wedge.mrc"), description="Volume to write; it can be used as --aniso_file of spisonet.py."
+    )
+    apix: float = Field(1.0, gt=0, description="Voxel size in Å of the header.")
+
+
 class ResizeConfig(CommandConfig):
     """Resample tomograms and masks to another voxel size."""
 

@@ -16,13 +16,14 @@ from spisonet.io.tilt_angles import (
     find_tilt_file,
 )
 from spisonet.io.tomogram_table import DECONVOLVED, RELION5_SERIES, SUBTOMOGRAM
-from spisonet.io.tomograms import open_tomogram
+from spisonet.io.tomograms import DEFAULT_VOXEL_SIZE, open_tomogram
 from spisonet.tomography.tomogram import Tomogram
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from spisonet.io.tomogram_table import TomogramRow
+    from spisonet.io.tomograms import TomogramFile
 
 log = logging.getLogger("spisonet")
 
@@ -92,6 +93,15 @@ def read_tomograms(
                 raise SpisonetError(
                     f"{other.path} has the shape {other.shape}, but {volumes[0].path} has {volumes[0].shape}."
                 )
+        if mask is not None:
+            _warn_of_other_origin(mask, volumes[0])
+        if row.voxel_size_angstrom is None and volumes[0].voxel_size_angstrom == DEFAULT_VOXEL_SIZE:
+            log.warning(
+                "%s: the voxel size of %s is exactly 1 Å, which programs write that do not know it; "
+                "enter it as rlnPixelSize in the table.",
+                row.shown,
+                volumes[0].path,
+            )
         tilts = _tilt_range(row, paths)
         tomograms.append(
             Tomogram(
@@ -105,6 +115,19 @@ def read_tomograms(
             )
         )
     return tomograms
+
+
+def _warn_of_other_origin(mask: TomogramFile, tomogram: TomogramFile) -> None:
+    """Warn of a mask whose header places it elsewhere; masks without any origin are common."""
+    places = [file.corner_angstrom for file in (mask, tomogram)]
+    distance = max(abs(a - b) for a, b in zip(*places, strict=True))
+    if any(places[0]) and distance > tomogram.voxel_size_angstrom / 2:
+        log.warning(
+            "%s has another origin than %s (by up to %.0f Å); it is used voxel by voxel.",
+            mask.path,
+            tomogram.path,
+            distance,
+        )
 
 
 def _files(row: TomogramRow, use_halves: bool, column: str | None) -> tuple[Path, ...]:

@@ -12,6 +12,7 @@ from scipy import ndimage
 from spisonet.io.tomogram_table import DECONVOLVED
 from spisonet.io.tomograms import written_tomogram
 from spisonet.tomography.chunks import SLAB_VOXELS
+from spisonet.tomography.filter_inputs import tomogram_sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from spisonet.io.tomogram_table import TomogramRow
     from spisonet.io.tomograms import TomogramFile
+    from spisonet.tomography.filter_inputs import Sources
     from spisonet.tomography.filters_config import MakeMaskConfig
 
 BINNING = 2
@@ -71,12 +73,10 @@ def mask_options(config: MakeMaskConfig, row: TomogramRow) -> MaskOptions:
     )
 
 
-def masking_input(config: MakeMaskConfig, row: TomogramRow) -> Path | None:
-    """Return the tomogram from which the mask is made: deconvolved, full, or even."""
-    if config.input_column is not None:
-        return row.path(config.input_column)
+def masking_sources(config: MakeMaskConfig, row: TomogramRow) -> Sources:
+    """Return the files from which the mask is made: deconvolved, full, or both halves."""
     deconvolved = row.path(DECONVOLVED) if config.use_deconv_tomo else None
-    return deconvolved or row.full or (row.halves[0] if row.halves else None)
+    return tomogram_sources(row, config.input_column, deconvolved)
 
 
 def _max_tilt(row: TomogramRow) -> float:

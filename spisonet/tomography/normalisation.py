@@ -12,6 +12,7 @@ from spisonet.errors import SpisonetError
 from spisonet.fourier.filters import RadialCurve
 from spisonet.fourier.grids import frequency_rfft, rfft3
 from spisonet.fourier.wedges import measured_rfft
+from spisonet.io.mrc import checked_densities, require_different
 from spisonet.tomography.chunks import central_chunk
 
 if TYPE_CHECKING:
@@ -31,10 +32,14 @@ def normalise(tomogram: Tomogram) -> Tomogram:
     Raises
     ------
     SpisonetError
-        If the voxels cannot be read, or are all equal.
+        If the voxels cannot be read or are all equal, or both halves are the same.
     """
     chunk = central_chunk(tomogram.shape, (SAMPLE_EDGE,) * 3)
-    samples = list(replace(tomogram, mean=0.0, deviation=1.0).read_halves(chunk))
+    names = [str(volume.path) for volume in tomogram.volumes]
+    unscaled = replace(tomogram, mean=0.0, deviation=1.0).read_halves(chunk)
+    samples = [checked_densities(sample, name) for sample, name in zip(unscaled, names, strict=True)]
+    if len(samples) == 2:
+        require_different(names[0], samples[0], names[1], samples[1])
     percentiles = (PERCENTILES[0], 50.0, PERCENTILES[1])
     low, median, high = np.mean([np.percentile(sample, percentiles) for sample in samples], axis=0)
     deviation = float(high - low) / PERCENTILE_DISTANCE

@@ -16,7 +16,7 @@ from spisonet.io.tomograms import written_tomogram
 from spisonet.learning.rotational_averaging import rotate90
 from spisonet.learning.self_training import fill_unmeasured
 from spisonet.learning.spectra import RadialWeight, WedgeWeight, apply_filter, frequency_points_rfft
-from spisonet.learning.tiling import AxisTiles
+from spisonet.learning.tiling import MARGIN, AxisTiles
 from spisonet.tomography.chunks import Chunk
 from spisonet.tomography.tomogram import CLIP
 
@@ -124,6 +124,7 @@ def predict_tomogram(
     tile_size: int,
     output: Path,
     label: str,
+    margin: int = MARGIN,
 ) -> None:
     """Predict a tomogram in overlapping tiles and write it on the grey scale of the input.
 
@@ -143,13 +144,15 @@ def predict_tomogram(
         MRC file to write.
     label : str
         Label for its header.
+    margin : int
+        Width in voxels of the overlap of a tile on each side.
 
     Raises
     ------
     SpisonetError
         If the tomogram cannot be read, or the output cannot be written.
     """
-    axes = [AxisTiles.cover(n, tile_size) for n in tomogram.shape]
+    axes = [AxisTiles.cover(n, tile_size, margin) for n in tomogram.shape]
     windows = [[window.numpy() for window in axis.windows(CPU)] for axis in axes]
     tiles = list(itertools.product(*(range(len(axis.starts)) for axis in axes)))
     chunks = [_tile_chunk(axes, tile) for tile in tiles]

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 import torch
 
 from spisonet.errors import SpisonetError
+from spisonet.io.atomic import atomic_path
 from spisonet.io.run_record import JOB_FILE, changed_option, read_job_record
 from spisonet.io.series_names import without_half
 from spisonet.io.tomogram_table import DENOISED_RELION5, TomogramRow, TomogramTable, output_names
 from spisonet.learning.checkpoint import load_network
 from spisonet.learning.devices import Backend, empty_cache
 from spisonet.learning.memory import Memory, is_out_of_memory
-from spisonet.learning.tiling import SMALLEST_TILE, clip_tile
+from spisonet.learning.tiling import SMALLEST_TILE, clip_tile, margin_of_tiles
 from spisonet.learning.unet import fused
 from spisonet.tomography.ctf_correction import remove_filtered
 from spisonet.tomography.inputs import input_file, read_tomograms
@@ -36,9 +37,11 @@ if TYPE_CHECKING:
 log = logging.getLogger("spisonet")
 
 NETWORK_FILE = "network.safetensors"
+STAND_IN = f"The network is {NETWORK_FILE} in this folder; isonet.py predict accepts both names.\n".encode()
 PUBLISHED_SUFFIXES = (".h5", ".pt", ".pth")
 CTF_FOLDER = "spisonet_ctf"
 FILLED_COLUMN, DENOISED_COLUMN = "rlnCorrectedTomoName", "rlnDenoisedTomoName"
+DEFAULT_PADDING_FACTOR = 1.5  # of IsoNet2
 MAX_HOST_TILE_BYTES = 2.2e9  # leaves memory for other programs
 
 
@@ -64,6 +67,8 @@ class PredictionTask:
         Largest edge of tiles in voxels; None for the largest that fits into memory.
     trust_table : bool
         Use the tilt range of the table although the power spectrum shows another.
+    padding_factor : float or None
+        Edge of tiles divided by their stride; None for the usual overlap.
     """
 
     row: TomogramRow
@@ -74,6 +79,7 @@ class PredictionTask:
     n_rotations: int
     tile_size: int | None
     trust_table: bool = False
+    padding_factor: float | None = None
 
 
 @dataclass(frozen=True)
@@ -104,6 +110,24 @@ class PredictionResult:
     wedge: WedgeCheck
 
 
+def write_published_name(folder: Path, name: str) -> None:
+    """Write a small file with the name of IsoNet2's network, which stands for the network beside it."""
+    with atomic_path(folder / f"network_{name}_full.pt") as temporary:
+        temporary.write_bytes(STAND_IN)
+
+
+def remove_published_names(folder: Path) -> None:
+    """Remove the files of `write_published_name`, and no networks of IsoNet2."""
+    for path in folder.glob("network_*_full.pt"):
+        if _is_stand_in(path):
+            path.unlink()
+
+
+def _is_stand_in(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(STAND_IN)) == STAND_IN
+
+
 def find_network(path: Path) -> Path:
     """Return the file of a network; file names of published programs stand for the file beside them.
 
@@ -113,7 +137,8 @@ def find_network(path: Path) -> Path:
         If the file does not exist.
     """
     beside = path.with_name(NETWORK_FILE)
-    if not path.is_file() and path.suffix in PUBLISHED_SUFFIXES and beside.is_file():
+    is_other = path.is_file() and not _is_stand_in(path)
+    if not is_other and path.suffix in PUBLISHED_SUFFIXES and beside.is_file():
         log.info("Using %s instead of %s.", beside, path.name)
         return beside
     if not path.is_file():
@@ -141,8 +166,10 @@ def prediction_tasks(
             else "tomogram file"
         )
         raise SpisonetError(f"The table lists no {kind} for {', '.join(missing)}.")
-    outputs = output_names(inputs, config.output_dir, ".mrc", "corrected_")
-    tile_size = config.crop_size or (None if config.cube_size is None else 3 * config.cube_size // 2)
+    outputs = output_names(inputs, config.output_dir, ".mrc", config.name_beginning)
+    tile_size = config.crop_size
+    if tile_size is None and config.cube_size is not None:
+        tile_size = round(config.cube_size * (config.padding_factor or DEFAULT_PADDING_FACTOR))
     return [
         PredictionTask(
             row,
@@ -153,6 +180,7 @@ def prediction_tasks(
             config.turns,
             tile_size,
             config.trust_table,
+            config.padding_factor,
         )
         for row in rows
     ]
@@ -197,7 +225,7 @@ def remove_outdated_results(
         record = read_job_record(config.output_dir)
         if record.get("network") != network_digest or changed_option(config, record) is not None:
             inputs = _listed_inputs(config, table, metadata)
-            outputs += output_names(inputs, config.output_dir, ".mrc", "corrected_")
+            outputs += output_names(inputs, config.output_dir, ".mrc", config.name_beginning)
     for path in outputs:
         path.unlink(missing_ok=True)
 
@@ -257,7 +285,13 @@ def _predict_with_fitting_tiles(
     while True:
         try:
             predict_tomogram(
-                tomogram, predictor, device, tile, task.output, f"spisonet: corrected by {task.network.name}"
+                tomogram,
+                predictor,
+                device,
+                tile,
+                task.output,
+                f"spisonet: corrected by {task.network.name}",
+                margin_of_tiles(tile, task.padding_factor),
             )
             return
         except (RuntimeError, MemoryError) as error:

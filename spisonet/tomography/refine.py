@@ -33,7 +33,7 @@ from spisonet.tomography.training_method import (
     training_method,
 )
 from spisonet.tomography.training_set import TrainingSet
-from spisonet.tomography.wedge_check import WedgeCheck, check_wedge, log_verdict, require_agreement
+from spisonet.tomography.wedge_check import WedgeCheck, check_wedges
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -176,6 +176,12 @@ def read_training_inputs(
     """
     rows = table.chosen(config.tomo_idx)
     method = choose_method(config, rows)
+    if config.select_subtomo_number is not None and not table.lists_subtomograms:
+        raise SpisonetError(
+            f"--select_subtomo_number requires a STAR file of subtomograms, but {config.star_file} lists "
+            "tomograms: give --n_subvolume.",
+            field="select_subtomo_number",
+        )
     cube_size = _cube_size(config, rows)
     ctf = CtfCorrection.from_config(config)
     columns = [ctf.input_column(row, config) for row in rows]
@@ -188,7 +194,8 @@ def read_training_inputs(
     log.info("Choosing subvolume centres in %d tomograms.", len(tomograms))
     rng = np.random.default_rng(config.seed)
     centres = tuple(subvolume_centres(tomogram, cube_size, rng) for tomogram in tomograms)
-    wedges = () if table.lists_subtomograms else _check_wedges(tomograms, config, method)
+    refuse = method != DENOISED and not config.trust_table
+    wedges = () if table.lists_subtomograms else check_wedges(tomograms, refuse)
     return TrainingInputs(
         tuple(rows),
         tuple(tomograms),
@@ -201,17 +208,6 @@ def read_training_inputs(
         table.lists_subtomograms,
         wedges,
     )
-
-
-def _check_wedges(
-    tomograms: list[Tomogram], config: TomogramTrainingConfig, method: str
-) -> tuple[WedgeCheck, ...]:
-    wedges = tuple(check_wedge(tomogram) for tomogram in tomograms)
-    if not config.trust_table and method != DENOISED:
-        require_agreement(wedges)
-    for wedge in wedges:
-        log_verdict(wedge)
-    return wedges
 
 
 def _cube_size(config: TomogramTrainingConfig, rows: list[TomogramRow]) -> int:
@@ -288,6 +284,9 @@ def prepare_training(
         network.load_state_dict(inputs.initial_network.state_dict())
     listed = sum(tomogram.n_subvolumes for tomogram in tomograms)
     if inputs.from_subtomograms:
+        if config.select_subtomo_number is not None:
+            selected = min(config.select_subtomo_number, len(tomograms))
+            listed = max(listed * selected // len(tomograms), 1)
         listed = min(listed, MAX_SUBVOLUMES_PER_EPOCH)
     batch_size = max(config.batch_size or BATCH_SIZE * n_processes, n_processes)
     subvolumes_per_epoch = max(config.n_subvolume or listed, batch_size)

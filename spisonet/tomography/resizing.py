@@ -40,7 +40,7 @@ INSIDE = 0.5
 def listed_tomogram(row: TomogramRow, column: str) -> Path | None:
     """Return the tomogram or mask in a column; RELION 5 and IsoNet2 use rlnTomoName for different things."""
     path = row.path(column)
-    return path if path is not None and path.suffix in SUFFIXES else None
+    return path if path is not None and path.suffix.lower() in SUFFIXES else None
 
 
 def resize_tomogram(tomogram: TomogramFile, output: Path, voxel_size_angstrom: float, is_mask: bool) -> None:

@@ -11,6 +11,7 @@ from spisonet.io.config import CommandConfig, CommandLine
 TOMO_IDX = "Process only these tomograms, such as 1,2,4 or 5-10,15 [default: all]."
 STAR_FILE = "STAR file of tomograms."
 OUTPUT_STAR = "STAR file to write [default: STAR_FILE is updated]."
+TRUST_TABLE = "Use the tilt ranges of the table although the power spectra show another tilt axis or range."
 USE_DECONVOLVED = "Use the deconvolved tomograms where the table lists them."
 
 
@@ -47,9 +48,5 @@ class TomogramNetworkConfig(CommandConfig):
         "results in "
         "7 times the time.",
     )
-    trust_table: bool = Field(
-        False,
-        description="Use the tilt ranges of the table although the power spectra show another tilt axis or "
-        "range.",
-    )
+    trust_table: bool = Field(False, description=TRUST_TABLE)
     resume: bool = Field(False, description="Continue the run in the output folder.")

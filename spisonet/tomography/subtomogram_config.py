@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from spisonet.io.config import CommandConfig, Positional
-from spisonet.tomography.shared_config import STAR_FILE, TOMO_IDX, USE_DECONVOLVED
+from spisonet.tomography.shared_config import STAR_FILE, TOMO_IDX, TRUST_TABLE, USE_DECONVOLVED
 
 
 class ExtractConfig(CommandConfig):
@@ -32,6 +32,7 @@ class ExtractConfig(CommandConfig):
     )
     crop_size: int | None = Field(None, ge=16, description="Edge of subtomograms in voxels.")
     tomo_idx: str | None = Field(None, description=TOMO_IDX)
+    trust_table: bool = Field(False, description=TRUST_TABLE)
     seed: int = Field(0, ge=0, description="Seed of the random positions.")
 
 

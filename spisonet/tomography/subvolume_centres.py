@@ -59,8 +59,8 @@ def subvolume_centres(tomogram: Tomogram, cube_size: int, rng: np.random.Generat
     centres = _sample_mask(tomogram.mask, (z, y, x), n_centres, rng)
     if not len(centres):
         raise SpisonetError(
-            f"The mask {tomogram.mask.path} has no voxel where a subvolume of {cube_size} voxels fits: "
-            "it is empty, or non-zero only near the borders."
+            f"The mask {tomogram.mask.path} has no voxel above 0 where a subvolume of {cube_size} voxels "
+            "fits: it is empty, or non-zero only near the borders, or its bytes of 255 were written as -1."
         )
     return centres
 

@@ -17,7 +17,7 @@ from spisonet.io.tomogram_sources import (
     match_files,
 )
 from spisonet.io.tomogram_table import FULL_ISONET1, FULL_ISONET2, HALVES, INDEX
-from spisonet.io.tomograms import SUFFIXES, open_tomogram, written_tomogram
+from spisonet.io.tomograms import DEFAULT_VOXEL_SIZE, SUFFIXES, open_tomogram, written_tomogram
 from spisonet.tomography.chunks import slabs
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 AVERAGE_FOLDER = "sum_even_odd_tomograms"
 NO_FILES = MatchedFiles({})
 PIXEL_SIZE_OPTION = "give it with --pixel_size"
-DEFAULT_VOXEL_SIZE = 1.0  # Å, in headers of programs that do not know the voxel size
 
 
 @dataclass(frozen=True)

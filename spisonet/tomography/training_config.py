@@ -37,6 +37,7 @@ class TomogramTrainingConfig(TomogramNetworkConfig):
             "trust_table",
             "with_predict",
             "preview",
+            "remove_intermediate",
         }
     )
 
@@ -66,6 +67,16 @@ class TomogramTrainingConfig(TomogramNetworkConfig):
         None,
         ge=1,
         description="Training subvolumes per epoch [default: the sum of rlnNumberSubtomo in the table].",
+    )
+    select_subtomo_number: int | None = Field(
+        None,
+        ge=1,
+        description="With subtomograms: train on as many subvolumes in an epoch as this number of them has "
+        "[default: all, at most 800 subvolumes].",
+    )
+    remove_intermediate: bool = Field(
+        False,
+        description="Remove checkpoint and previews when the run is complete; it cannot be resumed then.",
     )
     batch_size: int | None = Field(
         None, ge=1, description="Training subvolumes per update, over all GPUs [default: 4 for each GPU]."
@@ -143,8 +154,6 @@ class RefineConfig(TomogramTrainingConfig):
         "start_bt_size",
         "random_rotation",
         "random_rot_weight",
-        "remove_intermediate",
-        "select_subtomo_number",
         "apply_mw_x1",
     }
 

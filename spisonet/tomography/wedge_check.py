@@ -33,7 +33,7 @@ SUBVOLUME_EDGE = 64  # voxels
 MAX_SUBVOLUMES_PER_AXIS = 3
 CENTRAL_FRACTION = 0.6  # of each axis; the edges of tomograms are seen in fewer tilts
 TOLERANCE_DEGREES = 8.0  # and the error of the measurement
-MIRROR_TOLERANCE_DEGREES = 4.0  # of an asymmetric range whose mirror image fits
+NOTED_DEGREES = 4.0  # stated; refused if the mirror image of an asymmetric range fits
 MIRROR_GAIN = 0.5  # of the deviation, that the mirror image has to leave at most
 AGREES, FILLED, WRONG_AXIS, WRONG_SIGN, WRONG_RANGE = "agrees", "filled", "axis", "sign", "range"
 CONTRADICTIONS = (WRONG_AXIS, WRONG_SIGN, WRONG_RANGE)
@@ -75,7 +75,7 @@ class WedgeCheck:
             return WRONG_AXIS
         low, high = self.assumed_range_degrees
         deviation, mirrored = (_deviation(fit, ends) for ends in ((low, high), (-high, -low)))
-        if deviation > MIRROR_TOLERANCE_DEGREES + fit.error_degrees and mirrored < MIRROR_GAIN * deviation:
+        if deviation > NOTED_DEGREES + fit.error_degrees and mirrored < MIRROR_GAIN * deviation:
             return WRONG_SIGN
         return WRONG_RANGE if deviation > TOLERANCE_DEGREES + fit.error_degrees else AGREES
 
@@ -117,6 +117,10 @@ class WedgeCheck:
             f"{_axis_text(fit)}, with {fit.power_ratio:.3f} of the power density in the missing wedge"
         )
         if self.result == AGREES:
+            deviation = _deviation(fit, self.assumed_range_degrees)
+            if deviation > NOTED_DEGREES:
+                difference = f"differs by up to {deviation:.0f}°, less than what is refused"
+                return f"{measured}; {table} ({low:g} to {high:g}° about y) {difference}."
             return f"{measured}, in agreement with {table} ({low:g} to {high:g}° about y)."
         return f"{measured}, but {assumed}: {_remedy(self.result, fit)}."
 
@@ -129,7 +133,8 @@ def _remedy(result: str, fit: WedgeFit) -> str:
         return f"set rlnTiltMin and rlnTiltMax to {first} and {last}"
     if fit.axis == "z":
         return "rotate the volume by 90° about x (IMOD: trimvol -rx)"
-    return f"rotate the volume {'by 90° about z ' if fit.axis == 'x' else ''}such that the tilt axis is y"
+    turn = "by 90° about z " if fit.axis == "x" else ""
+    return f"rotate the volume {turn}such that the tilt axis is y and the beam z"
 
 
 def _deviation(fit: WedgeFit, tilt_range_degrees: tuple[float, float]) -> float:
@@ -177,12 +182,33 @@ def _subvolumes(tomogram: Tomogram) -> Iterator[NDArray[np.float32]]:
 
 def log_verdict(check: WedgeCheck) -> None:
     """Log the result of a comparison, as a warning if the power spectrum contradicts the table."""
-    log.log(
-        logging.WARNING if check.result in CONTRADICTIONS else logging.INFO,
-        "%s: %s",
-        check.name,
-        check.verdict,
-    )
+    level = logging.WARNING if check.result in CONTRADICTIONS else logging.INFO
+    log.log(level, "%s: %s", check.name, check.verdict)
+
+
+def check_wedges(tomograms: Iterable[Tomogram], refuse: bool) -> tuple[WedgeCheck, ...]:
+    """Measure and log the missing wedges of some tomograms.
+
+    Parameters
+    ----------
+    tomograms : iterable of Tomogram
+        The tomograms.
+    refuse : bool
+        Raise an error if a power spectrum contradicts the table.
+
+    Raises
+    ------
+    SpisonetError
+        If the voxels cannot be read, or if asked for; see `require_agreement`.
+    """
+    checks = []
+    for tomogram in tomograms:
+        checks.append(check_wedge(tomogram))
+        if not refuse or checks[-1].refusal is None:
+            log_verdict(checks[-1])
+    if refuse:
+        require_agreement(checks)
+    return tuple(checks)
 
 
 def require_agreement(checks: Iterable[WedgeCheck]) -> None:

@@ -36,8 +36,8 @@ class ConeResult:
         Statistics of raw half map 2 with the result from half map 1: with the network, and completed with
         mask and positivity constraints only.
     squared_error, variance : float
-        Squared error of the result and variance of the predictions of rotated copies, summed over the
-        compared coefficients.
+        Squared error of the mean of the predictions of rotated copies, and their variance, with the shares of
+        the run, summed over the compared coefficients.
     """
 
     cone: Cone
@@ -93,15 +93,18 @@ class ConeTrainings:
             prepared.compare(rfft3(volumes[0].cpu().numpy()), cone)
             for volumes in (completed, half1.complete_by_constraints())
         )
-        variance = 0.0
+        # Variance and error depend on the shares: without the cone they are others than in the run's map.
+        completion = replace(completion, shares=prepared.prediction_shares)
+        error = variance = 0.0
         if ensemble := self._ensemble(completion, half1, number):
+            of_mean = prepared.compare(rfft3(ensemble.mean), cone)
+            error = float(of_mean.squared_error[of_mean.used].sum())
             region, first = prepared.region(cone)
             n = prepared.box
             shell = shell_index_rfft((n, n, n))
             # Only shells over which the error is summed.
-            compared = np.append(learned.used, np.zeros(n, dtype=bool))[shell]
+            compared = np.append(of_mean.used, np.zeros(n, dtype=bool))[shell]
             variance = _sum_rfft(ensemble.variance_rfft, region & (shell >= first) & compared)
-        error = float(learned.squared_error[learned.used].sum())
         result = ConeResult(cone, learned, constrained, error, variance)
         return result, self._ensemble(completion, self._whole, number)
 

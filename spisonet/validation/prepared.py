@@ -17,6 +17,7 @@ from spisonet.anisotropy.run_inputs import read_run_inputs
 from spisonet.errors import SpisonetError
 from spisonet.fourier.grids import rfft3
 from spisonet.io.mrc import Volume, read_volume
+from spisonet.learning.pretrained import network_file
 from spisonet.learning.process_group import SINGLE_PROCESS
 from spisonet.learning.structural_prior import read_prior_network
 from spisonet.validation.finished_run import FinishedRun
@@ -165,7 +166,7 @@ def prepare_validation(config: ValidateConfig, memory: Memory) -> PreparedValida
     other = measure_grey_scale(other, inputs.mask, band).normalise(other)
     own = run.folder / f"network{unit.suffix}.safetensors"
     # Networks that are not trained further are not written.
-    network_path = own if own.is_file() else run.config.pretrained_model or own
+    network_path = own if own.is_file() else network_file(run.config.pretrained) or own
     per_cone = max(1, run.config.epochs // config.cones)
     epochs = min(run.config.epochs, config.epochs or per_cone)
     return PreparedValidation(

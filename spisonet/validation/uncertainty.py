@@ -3,8 +3,8 @@
 Each network predicts several rotated copies of the map, and each prediction is combined with the measured
 data as the result is. The variance of these maps, within and between networks, shows where and in which
 directions the predictions differ. It underestimates the error, because similar networks make similar errors;
-the scale factor is calibrated in the held-out cones, where the error is known. The noise of the measured
-data, from the difference of the measured parts of the halves, is added.
+the scale factor is calibrated in the held-out cones, where the error is known. The variance between the two
+corrected half maps, which shows what noise does to data and predictions, is added.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from spisonet.analysis.directional_power import DirectionalFractions, fractions_by_direction
-from spisonet.fourier.grids import centred_from_half, half_from_centred, irfft3, rfft3
+from spisonet.fourier.grids import centred_from_half, half_from_centred, rfft3
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -193,7 +193,6 @@ def voxel_uncertainty(
     variance: EnsembleVariance,
     factor: float,
     halves: tuple[NDArray[np.float32], NDArray[np.float32]],
-    data_weight_rfft: NDArray[np.float32],
     resolution_angstrom: float,
     voxel_size_angstrom: float,
 ) -> NDArray[np.float32]:
@@ -207,9 +206,6 @@ def voxel_uncertainty(
         See `calibration`.
     halves : tuple of ndarray
         The two corrected half maps ``(n, n, n)``.
-    data_weight_rfft : ndarray
-        ``(n, n, n // 2 + 1)`` data weight in 0..1. The difference of the halves in the measured part is
-        noise; in the inferred part it is error of the prediction, which `factor` accounts for.
     resolution_angstrom, voxel_size_angstrom : float
         Resolution limit, over which variances are averaged, and voxel size in Å.
     """
@@ -218,8 +214,7 @@ def voxel_uncertainty(
         for values in (variance.own, variance.every)
     )
     total = factor**2 * joined_variance(own, every)
-    difference = rfft3(halves[0] - halves[1]) * data_weight_rfft
-    noise = irfft3(difference.astype(np.complex64), halves[0].shape) ** 2 / np.float32(2)
+    noise = (halves[0] - halves[1]) ** 2 / np.float32(2)
     total = total + local_mean(noise, resolution_angstrom, voxel_size_angstrom)
     return cast("NDArray[np.float32]", np.sqrt(total).astype(np.float32))
 

@@ -95,7 +95,7 @@ def validate(
     angle = config.cone_angle or default_half_angle_degrees(directions)
     cones = directions.cones(config.cones, angle)
     log.info("Held-out cones: %d, half-angle %.0f°.", len(cones), angle)
-    if prepared.inputs.start_network is not None:
+    if prepared.inputs.start_may_be_of_these_maps:
         log.warning(
             "The start weights may have been trained on these maps; the held-out recovery is then too high."
         )
@@ -148,7 +148,6 @@ def _uncertainty(
         replace(variance, own=grey * variance.own, every=grey * variance.every),
         factor,
         (first, second),
-        prepared.data_weight_rfft,
         prepared.limit_angstrom,
         prepared.corrected[0].voxel_size_angstrom,
     )

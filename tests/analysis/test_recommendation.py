@@ -55,6 +55,15 @@ CASES = {
 HALVES = Path("half 1.mrc"), Path("half2.mrc")
 
 
+def test_a_drift_along_the_only_axis_of_views_is_not_believed():
+    undetermined = replace(drift(4.0), unsampled_fraction=0.3)
+    assert not undetermined.is_detected
+    assert "stretched particle" in undetermined.sentence
+    assert undetermined.numbers["is_determined"] is False
+    case = replace(CASES[Strategy.POSE_DRIFT], drift=undetermined)
+    assert case.strategy is Strategy.SEVERE
+
+
 @pytest.mark.parametrize("strategy", CASES)
 def test_each_case_has_its_strategy_and_commands(strategy):
     assert CASES[strategy].strategy is strategy

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
+import benchmarks.quality.methods
 from benchmarks.quality import (
     METHODS,
     PROFILES,
@@ -23,6 +27,7 @@ from benchmarks.quality import (
     plot_scores,
     read_results,
     run_suite,
+    score_map,
     summary_table,
     with_seeds,
 )
@@ -31,6 +36,7 @@ from benchmarks.quality.run import main
 from benchmarks.quality.suite import write_results
 from spisonet.errors import SpisonetError
 
+README = Path(__file__).parents[2] / "benchmarks" / "README.md"
 SHORT = Training(1, 4, cube_size=16, filter_base=4, published_filter_base=4)
 
 
@@ -174,3 +180,21 @@ def test_profiles_span_particles_views_and_errors(name):
         {spec.shape for spec in specs if isinstance(spec, ConeCase)},
     ):
         assert len(values) >= 2
+
+
+def test_the_documented_program_compares_a_method(specs, sources, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("benchmarks.quality.methods.METHODS", dict(METHODS))
+    monkeypatch.setattr("benchmarks.quality.suite.METHODS", benchmarks.quality.methods.METHODS)
+    monkeypatch.setitem(PROFILES, "cpu", Profile(tuple(specs[:1]), (1,), SHORT))
+    monkeypatch.chdir(tmp_path)
+    (program,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    exec(compile(program, str(README), "exec"), {})
+    shown = capsys.readouterr().out
+    assert "| full map | smooth | " in shown
+    found = {(r.method, r.kind): r.scores for r in read_results(tmp_path / "results" / "scores.json")}
+    assert len(found) == 6
+    case = sources.case(specs[0])
+    expected = score_map(case, gaussian_filter(case.average, 1)).record()
+    assert found["smooth", "full"]["ccmask"] == pytest.approx(expected["ccmask"])
+    assert found["smooth", "full"]["ccmask"] != pytest.approx(found["input", "full"]["ccmask"])
+    assert (tmp_path / "results" / "scores.png").is_file()

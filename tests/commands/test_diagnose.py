@@ -18,7 +18,7 @@ from spisonet.misalignment.particle_images import read_particle_images
 from spisonet.misalignment.pose_output import reconstruct_half_maps
 from tests.analysis.test_orientation_diagnostics import LIMIT_SHELL, SAMPLED, VOXEL_SIZE, truth
 from tests.anisotropy.simulation import simulate_half_maps
-from tests.misalignment.particle_sets import PIXEL
+from tests.misalignment.particle_sets import PIXEL, simulate_tilt_stacks
 from tests.relion_external.refined_project import JOB, write_refined_project
 
 
@@ -100,6 +100,17 @@ def test_without_enough_memory_no_drift_is_measured(project, monkeypatch):
     drift, reason = _measured_drift(config, None, 15.0)
     assert drift is None
     assert "cpu is out of memory; use --device cpu" in (reason or "")
+
+
+def test_the_stacks_of_subtomograms_are_read_for_the_drift(tmp_path):
+    simulated = simulate_tilt_stacks(tmp_path, n=8)
+    tomograms = tmp_path / "tomograms.star"
+    config = DiagnoseConfig(
+        h="half1.mrc", h2="half2.mrc", star=simulated.star, tomograms=tomograms, device="cpu"
+    )
+    drift, reason = _measured_drift(config, None, 15.0)
+    assert drift is None
+    assert "lists 8 particles; at least 100 are needed" in reason
 
 
 def test_a_drift_of_the_poses_is_measured_where_the_images_are_found(project, capsys):

@@ -31,6 +31,7 @@ def test_the_package_of_the_scripts_name_in_the_current_folder_does_no_harm(tmp_
     "words",
     [
         ["reconstruct", "none1.mrc", "none2.mrc"],
+        ["reconstruct", "none1.mrc", "none2.mrc", "FSC3D.mrc", "mask.mrc"],
         ["fsc3d", "none1.mrc", "none2.mrc", "mask.mrc", "--ncpus", "16", "--limit_res", "3.5"],
         ["whitening", "none.mrc", "-o", "o.mrc", "--mask", "m.mrc", "--high_res", "3", "--low_res", "10"],
         ["combine_map", "none.mrc", "none.mrc", "c.mrc", "10", "--mask_file", "m.mrc"],

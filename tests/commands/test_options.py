@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from pydantic import Field
 from typer.testing import CliRunner
 
+from spisonet.anisotropy.config import ReconstructConfig
 from spisonet.commands.options import add_command, boolean_names, drop_obsolete, join_boolean_values
 from spisonet.errors import SpisonetError
-from spisonet.io.config import CommandConfig, CommandLine
+from spisonet.io.config import CommandConfig, CommandLine, command_words
 
 
 class ExampleConfig(CommandConfig):
@@ -117,3 +118,13 @@ def test_obsolete_options_are_left_out_with_their_values_and_named():
     kept, dropped = drop_obsolete(words, frozenset({"drop_out", "compile_model", "kernel"}))
     assert kept == ["refine", "t.star", "--epochs", "2", "--seed", "1"]
     assert dropped == ["--drop_out", "--compile-model", "--kernel"]
+
+
+def test_reconstruct_takes_the_3d_fsc_and_the_mask_in_the_published_order():
+    configs: list[ReconstructConfig] = []
+    app = typer.Typer()
+    add_command(app, ReconstructConfig, configs.append)
+    app(["h1.mrc", "h2.mrc", "FSC3D.mrc", "mask.mrc"], standalone_mode=False)
+    assert (configs[0].aniso_file, configs[0].mask) == (Path("FSC3D.mrc"), Path("mask.mrc"))
+    words = ["reconstruct", "h1.mrc", "h2.mrc", "--aniso_file", "FSC3D.mrc", "--mask", "mask.mrc"]
+    assert command_words(configs[0]) == words

@@ -18,6 +18,7 @@ from spisonet.commands.main import main
 from spisonet.fourier.grids import radius_rfft, rfft3
 from spisonet.io.labels import DATA, HALVES, SAMPLING_DENSITY, label_with_tokens, read_tokens
 from spisonet.io.mrc import read_volume, write_volume
+from spisonet.learning import objectives
 from spisonet.learning.checkpoint import save_network
 from spisonet.learning.unet import PublishedUNet, UNet
 
@@ -296,6 +297,39 @@ def test_resuming_another_command_line_is_refused(done, capsys):
     assert "no run to resume" in failure(elsewhere, capsys)
 
 
+def test_the_pretrained_network_predicts_without_training_and_couples_nothing(
+    small_case, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(objectives, "PREDICTION_PASSES", 0)  # to save time
+    words = [str(small_case.half1), str(small_case.half2), "--mask", str(small_case.mask), "--independent"]
+    words += [
+        "--pretrained",
+        "default",
+        "--epochs",
+        "0",
+        "--prior",
+        "none",
+        "--limit_res",
+        "6",
+        "--cube_size",
+        "16",
+    ]
+    out = tmp_path / "out"
+    main(["reconstruct", *words, "--no-report", "--ncpus", "1", "--output_dir", str(out)])
+    assert halves(out) == {"independent": True, "shared": ["fourier_weights"]}
+    assert not list(out.glob("network*"))
+
+
+def test_a_pretrained_network_needs_what_it_was_trained_with(small_case, tmp_path, capsys):
+    words = ["--pretrained", "default", "--output_dir", str(tmp_path / "out")]
+    assert "base width 16, not 4" in failure([*small_case.inputs, *QUICK, *words], capsys)
+    halves_only = [str(small_case.half1), str(small_case.half2), "--limit_res", "6", "--no-report"]
+    assert "two half maps and a --mask" in failure([*halves_only, *words], capsys)
+    quick = [word for word in QUICK if word not in ("--filter_base", "4")]
+    assert "leave one of them out" in failure([*small_case.inputs, *quick, "--independent", *words], capsys)
+    assert not (tmp_path / "out").exists()
+
+
 def test_prediction_only_with_pretrained_weights(done, tmp_path):
     case, out = done
     again = tmp_path / "again"
@@ -498,7 +532,7 @@ BAD_INPUT = {
     "small cube": (lambda c, t: [str(c.half1), str(c.half2), "--cube_size", "8"], "--cube_size"),
     "cube size": (lambda c, t: [str(c.half1), str(c.half2), "--cube_size", "30"], "multiple of 8"),
     "one half without a 3D FSC": (lambda c, t: [str(c.half1)], "--aniso_file"),
-    "epochs 0": (lambda c, t: [str(c.half1), str(c.half2), "--epochs", "0"], "--pretrained_model"),
+    "epochs 0": (lambda c, t: [str(c.half1), str(c.half2), "--epochs", "0"], "--pretrained"),
     "GPU": (
         lambda c, t: [str(c.half1), str(c.half2), "--gpuID", "0,1,2,93", "--acc_batches", "2"],
         "93 of --gpuID 0,1,2,93 does not exist",

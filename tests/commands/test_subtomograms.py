@@ -31,6 +31,7 @@ def test_subtomograms_are_regions_of_the_tomogram(project):
         inner = data[z - 4 : z + 4, y - 4 : y + 4, x - 4 : x + 4]
         np.testing.assert_array_equal(subtomogram[8:16, 8:16, 8:16], inner)
     shutil.copytree("subtomo", "others")
+    Path("others/._001_a_000000.mrc").touch()  # macOS
     run("prepare_subtomo_star others --output_star others.star --pixel_size 10")
     assert {row.text("rlnCubeSize") for row in TomogramTable.read(Path("others.star")).rows} == {"16"}
 

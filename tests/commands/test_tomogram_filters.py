@@ -66,6 +66,23 @@ def test_a_table_of_a_relion_job_gets_its_results_in_another_one(tmp_path, monke
     assert row.path("rlnMaskName") == Path("masks/t_mask.mrc")
 
 
+def test_a_table_of_halves_only_is_deconvolved_and_masked_by_their_sum(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    halves = [gaussian_noise((20, 33, 40), seed) for seed in (1, 2)]
+    for name, data in zip(("even/t.mrc", "odd/t.mrc", "full/t.mrc"), (*halves, sum(halves)), strict=True):
+        write_mrc(Path(name), data)
+    run("prepare_star --even even --odd odd --create_average False --defocus 35000 --output_star halves.star")
+    run("prepare_star full --defocus 35000 --output_star full.star")
+    for table in ("halves", "full"):
+        run(f"deconv {table}.star --deconv_folder deconv_{table} --ncpu 1")
+        run(f"make_mask {table}.star --mask_folder mask_{table}")
+    for kind, name in (("deconv", "t.mrc"), ("mask", "t_mask.mrc")):
+        summed, full = (mrcfile.read(f"{kind}_{table}/{name}") for table in ("halves", "full"))
+        np.testing.assert_allclose(summed, full, atol=1e-5)
+    write_mrc(Path("odd/t.mrc"), gaussian_noise((20, 33, 38)))
+    assert "has the shape (20, 33, 38), but even/t.mrc has" in failure("deconv halves.star", capsys)
+
+
 def test_tomograms_of_one_name_in_two_folders_have_two_outputs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rows = []
@@ -166,3 +183,21 @@ def test_resizing_does_not_alias(project):
     run("resize tomograms.star --apix 20")
     row = TomogramTable.read(Path("tomograms_resized.star")).rows[0]
     assert np.abs(open_tomogram(row.full).read()[..., 4:-4]).max() < 0.05
+
+
+def test_psf_is_one_where_the_tilts_measure(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("a.tlt").write_text("-30\n50\n")
+    run("psf --size 16 --tilt_file a.tlt --output wedge.mrc --w 8 --between_tilts False")
+    wedge = mrcfile.read("wedge.mrc")
+    assert wedge.shape == (16, 16, 16)
+    assert wedge[8, 8, 8] == 1
+    # In the plane of x and z, directions at -30 to 50 degrees from x are measured.
+    assert [wedge[8 + z, 8, 8 + x] for x, z in ((4, 0), (4, 4), (2, 4), (4, -2), (4, -4), (0, 4))] == [
+        1,
+        1,
+        0,
+        1,
+        0,
+        0,
+    ]

@@ -49,8 +49,10 @@ def test_the_tutorial_of_isonet_0_2_runs(project):
     run(
         "refine subtomo.star --iterations 2 --epochs 1 --noise_start_iter 1,2 --noise_level 0.05,0.1 "
         "--batch_size 4 --learning_rate 0.0004 --drop_out 0.3 --filter_base 4 --log_level info "
-        "--preprocessing_ncpus 1 --device cpu"
+        "--preprocessing_ncpus 1 --device cpu --select_subtomo_number 6 --remove_intermediate False"
     )
+    assert json.loads(Path("results/job.json").read_text())["subvolumes_per_epoch"] == 6 * 6
+    assert Path("results/checkpoint.safetensors").is_file()
     _, record = load_network(Path("results/network.safetensors"))
     assert record["method"] == "isonet2"
     assert record["cube_size"] == 16
@@ -79,16 +81,20 @@ def test_the_tutorial_of_isonet2_runs(project):
     run(
         "refine tomograms.star --output_dir isonet_maps --method isonet2-n2n --arch unet-small "
         "--cube_size 16 --epochs 1 --mw_weight 20 --CTF_mode phase_only --noise_level 0 --loss_func L2 "
-        f"--mixed_precision True --with_predict False {CPU_ONLY}"
+        f"--mixed_precision True --with_predict False --remove_intermediate {CPU_ONLY}"
     )
     assert not Path("isonet_maps/corrected").exists()
+    assert not [path for path in Path("isonet_maps").iterdir() if "checkpoint" in path.name]
+    (newest,) = Path("isonet_maps").glob("*.pt")
+    assert newest.name == "network_isonet2-n2n_unet-small_16_full.pt"
     run(
-        "predict tomograms.star isonet_maps/network_isonet2-n2n_unet-small_16_full.pt "
+        f"predict tomograms.star {newest} --padding_factor 1.5 --output_prefix a --save_slices False "
         f"--tomo_idx 2 {CPU_ONLY}"
     )
+    assert not any(Path("corrected_tomos/figures").iterdir())
     first, second = TomogramTable.read(Path("tomograms.star")).rows
     assert first.path("rlnCorrectedTomoName") is None
-    assert second.path("rlnCorrectedTomoName") == Path("corrected_tomos/corrected_TS_2.mrc")
+    assert second.path("rlnCorrectedTomoName") == Path("corrected_tomos/a_corrected_TS_2.mrc")
     run(f"denoise tomograms.star {QUICK} --output_dir denoise")
     first, _ = TomogramTable.read(Path("tomograms.star")).rows
     assert open_tomogram(first.path("rlnDenoisedTomoName")).shape == (24, 40, 40)
@@ -315,7 +321,7 @@ def test_thin_tomograms_are_mirrored_on_request(listed):
 def test_an_empty_mask_is_named(listed, capsys):
     write_mrc(Path("m.mrc"), np.zeros((24, 40, 40), np.int8))
     changed(rlnMaskName="m.mrc")
-    assert "m.mrc has no voxel where" in failure(f"refine tomograms.star {QUICK}", capsys)
+    assert "m.mrc has no voxel above 0 where" in failure(f"refine tomograms.star {QUICK}", capsys)
 
 
 def test_damaged_data_stop_a_training(listed, capsys):
@@ -434,6 +440,11 @@ def test_other_files_in_the_output_folder_are_not_deleted(project):
     [
         ("refine tomograms.star --continue_from r.json", "--resume instead"),
         ("refine tomograms.star --noise_mode median", "choose noFilter, ramp or hamming"),
+        ("refine tomograms.star --select_subtomo_number 4", "give --n_subvolume"),
+        ("predict tomograms.star n.pt --output_prefix a/b", "a/b contains a folder"),
+        ("star2json tomograms.star", "star2json is not a command of this program: use the STAR file itself"),
+        ("FSC a.mrc b.mrc m.mrc", "use spisonet.py fsc3d HALF1 HALF2 --mask MASK"),
+        ("powerlaw_filtering a.mrc", "use spisonet.py whitening"),
     ],
 )
 def test_published_options_without_a_counterpart_are_explained(listed, capsys, line, part):

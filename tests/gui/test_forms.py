@@ -45,6 +45,7 @@ OUTPUTS = {
     "refine": {"output_dir", "output_star"},
     "denoise": {"output_dir", "output_star"},
     "predict": {"output_dir", "output_star"},
+    "psf": {"output"},
     "resize": {"out_folder"},
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import numpy as np
 import pytest
 
@@ -54,6 +56,24 @@ OPTICS = "data_optics\n\nloop_\n_rlnOpticsGroup #1\n_rlnTomoTiltSeriesPixelSize 
 )
 def test_coordinates_have_the_unit_and_origin_of_their_program(tmp_path, name, content):
     np.testing.assert_allclose(read(tmp_path / name, content), POINTS)
+
+
+def model_on(size, points):
+    content = bytearray(imod_model([points]))
+    content[136:148] = struct.pack(">3i", *size)
+    return bytes(content)
+
+
+@pytest.mark.parametrize(("size", "scale"), [((60, 40, 20), 1), ((30, 20, 10), 2), ((120, 79, 40), 0.5)])
+def test_models_of_binned_tomograms_are_scaled(tmp_path, size, scale):
+    np.testing.assert_allclose(read(tmp_path / "a.mod", model_on(size, POINTS / scale)), POINTS, rtol=0.02)
+
+
+def test_a_model_of_another_volume_is_refused(tmp_path):
+    with pytest.raises(
+        SpisonetError, match="drawn on an image of 60 x 40 x 80 voxels, but the tomogram has 60"
+    ):
+        read(tmp_path / "a.mod", model_on((60, 40, 80), POINTS))
 
 
 def test_the_rows_of_the_tomogram_are_selected(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import mrcfile
@@ -227,3 +228,22 @@ def test_a_compressed_volume_without_room_for_its_copy_is_named(tmp_path, monkey
     monkeypatch.setattr(mrc_file.shutil, "disk_usage", lambda folder: SimpleNamespace(free=10))
     with pytest.raises(SpisonetError, match=r"v\.mrc\.gz is compressed, and .* has no room"):
         open_mrc(path).read(slice(0, 1))
+
+
+def test_older_copies_make_room_for_others(tmp_path, monkeypatch):
+    volumes = {name: np.full((4, 5, 6), value, np.float32) for value, name in enumerate("abc")}
+    for name, volume in volumes.items():
+        content = write(tmp_path / "v.mrc", volume).read_bytes()
+        (tmp_path / f"{name}.mrc.gz").write_bytes(gzip.compress(content))
+    copies = mrc_file._copies()
+    others = len(copies.paths)
+    monkeypatch.setattr(
+        mrc_file.shutil,
+        "disk_usage",
+        lambda folder: SimpleNamespace(free=2**31 if len(copies.paths) < 2 else 10),
+    )
+    for name in "abcab":
+        values = open_mrc(tmp_path / f"{name}.mrc.gz").read(slice(1, 2))
+        np.testing.assert_array_equal(values, volumes[name][1:2])
+        assert len(copies.paths) <= max(2, others)
+        assert len(list(Path(copies.folder.name).iterdir())) == len(copies.paths)

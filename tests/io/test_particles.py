@@ -1,5 +1,7 @@
 """Particle orientations in every form that RELION and cryoSPARC write them."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -123,6 +125,35 @@ def write_cryosparc(path, poses, pixel_sizes=1.2, split=0):
     with path.open("wb") as file:
         np.save(file, table)
     return path
+
+
+def test_a_cryosparc_table_of_many_fields_is_read(tmp_path):
+    few = np.load(write_cryosparc(tmp_path / "p.cs", [[0, np.pi / 2, 0]] * 2))
+    many = np.zeros(
+        2, [*few.dtype.descr, *((f"alignments_class_{i:04d}/class_posterior", "<f4") for i in range(400))]
+    )
+    for name in few.dtype.names:
+        many[name] = few[name]
+    with (tmp_path / "p.cs").open("wb") as file:
+        np.lib.format.write_array(file, many)
+    assert len(read_particle_orientations(tmp_path / "p.cs")) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "part"),
+    [
+        ("p.cs", b"\x94CSDAT" + bytes(100), "is a compressed stream of cryoSPARC (CSDAT), not a table"),
+        (
+            "p.csg",
+            b"results:\n  blob:\n    metafile: '>J12_particles.cs'\n  x:\n    metafile: '>J12_pass.cs'\n",
+            "p.csg lists the files of a cryoSPARC result; give J12_particles.cs, J12_pass.cs instead.",
+        ),
+    ],
+)
+def test_other_files_of_cryosparc_are_named(tmp_path, name, content, part):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(SpisonetError, match=re.escape(part)):
+        read_particle_orientations(tmp_path / name)
 
 
 def cryosparc_poses(rotations):

@@ -51,6 +51,7 @@ ARETOMO = """# AreTomo Alignment / Priims bprmMn
         ("TS_01_st.tlt", "-50\n66.01\n"),
         ("TS_01_TLT.txt", "# tilt dose\n  -50.00  1\n  66.01  2\n"),
         ("TS_01_Imod/TS_01_st.tlt", "-50\n66.01\n"),
+        ("TS_01/TS_01.tlt", "-50\n66.01\n"),
         ("TS_01.aln", ARETOMO.format("# AlphaOffset =     0.00\n# BetaOffset =     0.00\n")),
         ("TS_01.st.aln", ARETOMO.format("")),  # of AreTomo 1
         ("TS_01.aln", "\ufeff" + ARETOMO.format("")),

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from spisonet.errors import SpisonetError
+from spisonet.io.series_names import pair_of_halves
 from spisonet.io.tomogram_sources import LeftOut, TomogramPaths, find_tomograms, match_files
 
 
@@ -50,6 +51,7 @@ HALVES = [
     ("TS.EVN.mrc", "TS.ODD.mrc", "TS"),
     ("TS_1_EVN_rec_bin_4.mrc", "TS_1_ODD_rec_bin_4.mrc", "TS_1"),
     ("TS-2-Even.rec", "TS-2-Odd.rec", "TS-2"),
+    ("TS_2_EVN.MRC", "TS_2_ODD.MRC", "TS_2"),
     ("TS 3 even rec.mrc.gz", "TS 3 odd rec.mrc.gz", "TS 3"),
     ("rec_TS_4_half1.mrc", "rec_TS_4_half2.mrc", "TS_4"),
     ("odd_couple_even.mrc", "odd_couple_odd.mrc", "couple"),
@@ -152,3 +154,19 @@ def test_masks_are_found_by_the_name_of_the_tilt_series(tmp_path):
     touch(tmp_path / "TS_1_EVN_mask.mrc", tmp_path / "TS_7.mrc")
     matched = match_files(tmp_path, ["TS_1"], (".mrc",))
     assert matched.by_series == {"TS_1": tmp_path / "TS_1_EVN_mask.mrc"}
+
+
+def test_folders_of_halves_are_told_by_one_word():
+    names = ["full", "Even_tomos", "ODD tomos", "odd_tomos"]
+    assert pair_of_halves(map(Path, names)) == (Path("Even_tomos"), Path("odd_tomos"))
+    assert pair_of_halves([Path("even")]) == (None, None)
+
+
+def test_a_folder_for_each_tilt_series_or_half_is_searched(tmp_path):
+    touch(*(tmp_path / "imod" / name / f"{name}{end}" for name in ("a", "b") for end in (".st", "_rec.mrc")))
+    found = find_tomograms(tmp_path / "imod", None, None, None)
+    assert found.series == {name: TomogramPaths(tmp_path / f"imod/{name}/{name}_rec.mrc") for name in "ab"}
+    assert [item.path.name for item in found.left_out] == ["a.st", "b.st"]
+    halves = [tmp_path / "halves" / kind / "a.mrc" for kind in ("EVN", "ODD")]
+    touch(*halves)
+    assert find_tomograms(tmp_path / "halves", None, None, None).series == {"a": TomogramPaths(None, *halves)}

@@ -178,6 +178,21 @@ def test_a_row_that_was_removed_while_a_job_runs_stays_removed(tmp_path, caplog)
     assert "no longer lists b, whose results are not entered" in caplog.text
 
 
+def test_results_wait_for_a_table_that_is_being_edited(tmp_path, caplog):
+    path = tmp_path / "t.star"
+    TomogramTable.new(path, [{"rlnMicrographName": name} for name in "ab"]).write()
+    job, whole = TomogramTable.read(path), path.read_text()
+    path.write_text(whole + "one word too many\n")
+    job.note(job.rows[0], {"rlnCorrectedTomoName": "corrected_a.mrc"})
+    assert path.read_text() == whole + "one word too many\n"
+    assert "results of a are not entered yet" in caplog.text
+    assert "4 values for 1 columns in line" in caplog.text
+    path.write_text(whole)
+    job.note(job.rows[1], {"rlnCorrectedTomoName": "corrected_b.mrc"})
+    entered = [row.text("rlnCorrectedTomoName") for row in TomogramTable.read(path).rows]
+    assert entered == ["corrected_a.mrc", "corrected_b.mrc"]
+
+
 def test_rows_are_chosen_by_their_index(tmp_path):
     rows = [{"rlnIndex": str(i), "rlnMicrographName": f"t{i}.mrc"} for i in (1, 2, 3, 7)]
     table = TomogramTable.new(tmp_path / "t.star", rows)

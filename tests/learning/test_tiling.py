@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spisonet.learning.tiling import predict_volumes
+from spisonet.learning.tiling import AxisTiles, margin_of_tiles, predict_volumes
 from spisonet.learning.unet import UNet
 
 
@@ -54,3 +54,10 @@ def test_every_tile_suits_the_network():
 def test_untrained_network_is_the_identity(edge):
     volumes = torch.randn(2, 1, edge, edge, edge)
     torch.testing.assert_close(UNet(4).eval()(volumes), volumes)
+
+
+def test_the_overlap_follows_the_padding_factor():
+    assert [margin_of_tiles(128, factor) for factor in (None, 1.1, 1.5, 2.0)] == [16, 16, 16, 32]
+    assert margin_of_tiles(256, 1.5) == 40
+    axis = AxisTiles.cover(500, 128, margin_of_tiles(128, 2.0))
+    assert axis.tile - axis.starts[1] == 64

@@ -9,6 +9,7 @@ import mrcfile
 import numpy as np
 import pandas as pd
 import starfile
+from scipy.spatial.transform import Rotation
 
 from spisonet.fourier.ctf import AstigmaticCtf
 from spisonet.geometry.rotations import relion_rotation_matrices
@@ -136,7 +137,90 @@ def simulate_particles(
     star = folder / "run_data.star"
     tables = {"optics": optics, "particles": particles.drop(columns=list(drop))}
     starfile.write(tables, star, overwrite=True)
+    return SimulatedSet(star, centres, rotations, _spherical_mask())
+
+
+def simulate_tilt_stacks(
+    folder: Path, n: int = 60, noise: float = 1.0, seed: int = 4, all_tilts: bool = False
+) -> SimulatedSet:
+    """Write 2D stacks of tilt images, multiplied by the CTF, with ``particles.star`` and ``tomograms.star``.
+
+    The rotations of the result are those of the particles. The tilts of the second tomogram that are not
+    visible are in its stacks only with `all_tilts`, as Warp writes them.
+    """
+    rng = np.random.default_rng(seed)
+    centres = gaussian_centres()
+    tilts = {"TS_1": np.arange(-60, 61, 20), "TS_2": np.arange(-45, 46, 15)}
+    visible = {"TS_1": np.ones(7, dtype=bool), "TS_2": np.array([1, 1, 0, 1, 1, 1, 0], dtype=bool)}
+    matrices = {
+        name: Rotation.from_euler("yz", np.c_[a, 0 * a + 85], degrees=True).as_matrix()
+        for name, a in tilts.items()
+    }
+    defocus = {name: rng.uniform(10000, 20000, 7) for name in tilts}
+    blocks = {
+        "global": pd.DataFrame(
+            {
+                "rlnTomoName": list(tilts),
+                "rlnVoltage": 300.0,
+                "rlnSphericalAberration": 2.7,
+                "rlnAmplitudeContrast": 0.1,
+            }
+        )
+    }
+    for name, matrix in matrices.items():
+        rows = {
+            f"rlnTomoProj{axis}": [f"[{','.join(f'{v:.9f}' for v in m[i])},0]" for m in matrix]
+            for i, axis in enumerate("XYZ")
+        }
+        values = {"rlnDefocusU": defocus[name], "rlnDefocusV": defocus[name] - 200, "rlnDefocusAngle": 30.0}
+        blocks[name] = pd.DataFrame(rows | values)
+    starfile.write(blocks, folder / "tomograms.star", overwrite=True)
+    names = rng.permutation([list(tilts)[i % 2] for i in range(n)])
+    angles = np.stack([rng.normal(0, 15, n), rng.normal(90, 15, n), rng.uniform(-180, 180, n)], axis=1)
+    rotations = relion_rotation_matrices(*angles.T)
+    origins = rng.normal(0, 1, (n, 3))
+    ky, kx = np.meshgrid(np.fft.fftfreq(BOX), np.fft.rfftfreq(BOX), indexing="ij")
+    frequencies = np.stack([kx.ravel(), ky.ravel()], axis=1) / PIXEL
+    for number, name in enumerate(names):
+        shown = np.full(7, True) if all_tilts else visible[name]
+        poses, shifts = matrices[name][shown] @ rotations[number], matrices[name][shown] @ origins[number]
+        u, m = defocus[name][shown], int(shown.sum())
+        ctf = AstigmaticCtf(u, u - 200, *(np.full(m, v) for v in (30.0, 300.0, 2.7, 0.1, 0.0, 0.0, 1.0)))
+        ctfs = ctf.at(frequencies).reshape(m, BOX, -1)
+        signal = projections(centres, poses, shifts[:, :2]) * ctfs
+        images = np.fft.irfft2(signal, s=(BOX, BOX))
+        images = images + rng.normal(0, noise * images.std(), images.shape)
+        images = np.fft.irfft2(np.fft.rfft2(images) * ctfs, s=(BOX, BOX))
+        with mrcfile.new(folder / f"stack{number}.mrcs", overwrite=True) as stack:
+            stack.set_data(np.fft.fftshift(images, axes=(1, 2)).astype(np.float32))
+            stack.set_image_stack()
+            stack.voxel_size = PIXEL
+    optics = pd.DataFrame(
+        {
+            "rlnOpticsGroup": [1],
+            "rlnImagePixelSize": [PIXEL],
+            "rlnImageSize": [BOX],
+            "rlnImageDimensionality": [2],
+            "rlnCtfDataAreCtfPremultiplied": [1],
+        }
+    )
+    particles = pd.DataFrame(
+        {
+            "rlnTomoName": names,
+            "rlnImageName": [f"stack{i}.mrcs" for i in range(n)],
+            "rlnOpticsGroup": 1,
+            "rlnRandomSubset": rng.permutation(np.arange(n) % 2) + 1,
+            "rlnTomoVisibleFrames": [f"[{','.join(str(int(v)) for v in visible[name])}]" for name in names],
+        }
+    )
+    particles[["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"]] = angles
+    particles[[f"rlnOrigin{axis}Angst" for axis in "XYZ"]] = origins * PIXEL
+    star = folder / "particles.star"
+    starfile.write({"optics": optics, "particles": particles}, star, overwrite=True)
+    return SimulatedSet(star, centres, rotations, _spherical_mask())
+
+
+def _spherical_mask() -> np.ndarray:
     axis = np.arange(BOX) - BOX // 2
     radius = np.sqrt(sum(np.meshgrid(axis**2, axis**2, axis**2, indexing="ij")))
-    mask = np.clip((BOX * 0.38 - radius) / 3, 0, 1).astype(np.float32)
-    return SimulatedSet(star, centres, rotations, mask)
+    return np.clip((BOX * 0.38 - radius) / 3, 0, 1).astype(np.float32)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from relion_external.options import is_strict, option_names, read_settings
+from relion_external.options import is_strict, obsolete_variables, option_names, read_settings
 from spisonet.errors import SpisonetError
 
 PUBLISHED = (
@@ -58,6 +58,15 @@ def test_keeping_low_resolutions_is_a_switch_or_automatic(value, expected):
 def test_mistakes_name_the_variable(variable, value, complaint):
     with pytest.raises(SpisonetError, match=complaint):
         read_settings({variable: value}, ())
+
+
+def test_variables_of_spisonet_without_effect_are_named():
+    environment = {"CONDA_ENV": "spisonet", "ISONET_COMBINE": "True", "ISONET_START_EPOCHS": " "}
+    assert [sentence.partition(":")[0] for sentence in obsolete_variables(environment)] == [
+        "CONDA_ENV has no effect",
+        "ISONET_COMBINE has no effect",
+    ]
+    assert read_settings(environment, ()).epochs == 5
 
 
 def test_variables_of_other_programs_are_ignored():

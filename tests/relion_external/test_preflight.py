@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -169,6 +170,24 @@ def test_version_5_needs_the_flag_again_on_continue(make_job, capsys, tmp_path):
     status, findings = check(capsys, words)
     assert status == 1
     assert "external_reconstruct_missing" in findings
+
+
+def test_a_program_in_a_folder_with_a_blank_has_to_be_quoted_twice(tmp_path, capsys, monkeypatch):
+    program = tmp_path / "my programs" / "spisonet-relion-reconstruct"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.setenv(VARIABLE, str(program))
+    monkeypatch.setenv("CONDA_ENV", "spisonet")
+    _, findings = check(capsys)
+    assert "contains a blank" in findings["variable_unquoted"]["message"]
+    assert "CONDA_ENV has no effect" in findings["obsolete_variables"]["message"]
+    line = findings["variable_unquoted"]["message"].partition("export ")[2]
+    shown = subprocess.run(
+        ["sh", "-c", f'{line}; printf %s "$' + VARIABLE + '"'], capture_output=True, text=True
+    )
+    monkeypatch.setenv(VARIABLE, shown.stdout)
+    assert "variable" in check(capsys)[1]
 
 
 FORM = """

@@ -392,6 +392,17 @@ def test_help_names_every_option(capsys):
     assert "--check" in text
 
 
+def test_a_folder_with_a_blank_in_its_name_is_put_together_again(tmp_path, monkeypatch):
+    (tmp_path / "my job").mkdir()
+    star = tmp_path / "my job" / "run.star"
+    star.touch()
+    calls = []
+    monkeypatch.setattr("relion_external.reconstruct.reconstruct", calls.append)
+    monkeypatch.setattr("relion_external.reconstruct.end_with_parent", lambda: None)
+    main(str(star).split())
+    assert calls == [star]
+
+
 def test_anything_else_is_refused(capfd):
     for words in (["a.star"], ["a.star", "b.star"]):
         with pytest.raises(SystemExit) as stop:

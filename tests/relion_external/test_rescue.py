@@ -197,7 +197,6 @@ def without_final_files() -> None:
         ((JOB / "run_data.star").unlink, "contains no particles of a refinement"),
         (lambda: remove("rlnOriginXAngst"), "rlnOriginXAngst"),
     ],
-    ids=str,
 )
 def test_a_fault_is_one_sentence_and_nothing_is_written(project, capsys, fault, words):
     fault()

@@ -53,6 +53,12 @@ def test_a_wrong_tilt_range_is_refused_with_the_one_that_fits(tmp_path, data, to
     assert sentence in str(refused.value)
 
 
+def test_a_tolerated_difference_is_stated(tmp_path, data):
+    result = check(tmp_path, data, (-56.0, 62.0))
+    assert result.result == "agrees"
+    assert "the table (-56 to 62° about y) differs by up to" in result.verdict
+
+
 @pytest.mark.parametrize(
     ("order", "axis", "sentence"),
     [

@@ -61,18 +61,17 @@ def test_the_joined_variance_is_a_geometric_mean_with_the_mean_of_the_first():
     assert (joined_variance(np.zeros(3), every) == 0).all()
 
 
-def test_the_noise_of_the_measured_part_is_added_to_the_error_of_the_prediction():
-    """Without variance of the predictions, the uncertainty is the noise of one half in the measured part."""
+def test_the_variance_between_the_halves_is_added_to_the_error_of_the_prediction():
+    """Without variance of the predictions, the uncertainty is the noise of one half map."""
     signal = 10 * white(6)
     halves = signal + 0.5 * white(7), signal + 0.5 * white(8)
-    measured = np.ones((N, N, N // 2 + 1), np.float32)
     zero, zero_rfft = np.zeros((N, N, N), np.float32), np.zeros((N, N, N // 2 + 1), np.float32)
     none = EnsembleVariance(zero, zero_rfft, zero, zero_rfft)
-    found = voxel_uncertainty(none, 3.0, halves, measured, 4.0, 1.0)
+    found = voxel_uncertainty(none, 3.0, halves, 4.0, 1.0)
     assert np.sqrt((found**2).mean()) == pytest.approx(0.5, rel=0.05)
-    assert voxel_uncertainty(none, 3.0, halves, 0 * measured, 4.0, 1.0).max() == 0
+    assert voxel_uncertainty(none, 3.0, (signal, signal), 4.0, 1.0).max() == 0
     constant = EnsembleVariance(zero + 0.04, zero_rfft, zero + 0.04, zero_rfft)
-    found = voxel_uncertainty(constant, 3.0, halves, 0 * measured, 4.0, 1.0)
+    found = voxel_uncertainty(constant, 3.0, (signal, signal), 4.0, 1.0)
     assert found == pytest.approx(3.0 * 0.2, rel=1e-5)
 
 

@@ -1,28 +1,18 @@
-"""Training cases of the structural prior: half maps of known structures, and what the network is to predict.
-
-    python -m benchmarks.structural_prior.cases --models MODELS --out CASES [--repeats 3]
-
-For every coordinate file (``.cif.gz``, ``.cif``, ``.pdb``) and repeat, a random part of the structure in a
-random orientation is projected and reconstructed by RELION, with random views, noise and errors of the poses:
-the whole assembly in even repeats (from 0), one or two chains at a voxel size below 1.8 Å in odd ones. Needs
-RELION and gemmi.
-"""
+"""Training cases: half maps of parts of known structures, and what the networks are to predict."""
 
 from __future__ import annotations
 
-import argparse
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import gemmi
 import numpy as np
 import torch
 
-sys.path.append(str(Path(__file__).parents[2]))  # the checkout
+from benchmarks.pretraining.simulate import simulate_half_maps
 from benchmarks.quality.densities import model_density
-from benchmarks.quality.particles import ParticleSet, reconstruct_particles
+from benchmarks.quality.particles import ParticleSet
 from spisonet.analysis.half_map_fsc import masked_fsc
 from spisonet.analysis.half_maps import HalfMaps
 from spisonet.analysis.solvent_mask import solvent_mask
@@ -31,15 +21,27 @@ from spisonet.anisotropy.preparation import correction_band, prepare_measurement
 from spisonet.errors import SpisonetError
 from spisonet.fourier.shells import resolution_at_threshold
 from spisonet.geometry.rotations import random_rotations
-from spisonet.io.mrc import Volume, write_volume
+from spisonet.io.mrc import Volume
+from spisonet.learning.memory import Memory
 from spisonet.learning.spectra import apply_filter, fourier_crop, rfft3
-from spisonet.learning.structural_prior import network_grid, prior_inputs
+from spisonet.learning.structural_prior import (
+    DEFAULT_PRIOR,
+    StructuralPrior,
+    network_grid,
+    prior_inputs,
+    read_prior_network,
+)
+from spisonet.learning.whitening import Whitening, whitening_rfft
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from spisonet.learning.measurement import Measurement
+
+PRIOR_EXAMPLE, START_EXAMPLE = "prior.npz", "start.npz"
 CPU = torch.device("cpu")
 BRIGHTEST_PERCENT = 99.99
 FEWEST_RESIDUES = 80  # of a chain
@@ -57,23 +59,29 @@ class Part:
     b_factor: float
 
 
-def main() -> None:
-    """Make the cases; those that exist are kept."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--models", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--repeats", type=int, default=3)
-    args = parser.parse_args()
-    models = sorted(p for p in args.models.iterdir() if p.name.split(".", 1)[-1] in ("cif.gz", "cif", "pdb"))
-    for repeat in range(args.repeats):
-        for number, model in enumerate(models):
-            folder = args.out / f"{model.name.split('.')[0]}_{repeat}"
-            if (folder / "case.npz").exists():
+def make_cases(models: Path, folder: Path, repeats: int) -> None:
+    """Make the cases of all coordinate files; those that exist are kept.
+
+    Parameters
+    ----------
+    models : Path
+        Folder of coordinate files.
+    folder : Path
+        Folder of the cases.
+    repeats : int
+        Cases of each file: the whole assembly in even ones (from 0), one or two chains at a voxel size below
+        1.8 Å in odd ones.
+    """
+    files = sorted(p for p in models.iterdir() if p.name.split(".", 1)[-1] in ("cif.gz", "cif", "pdb"))
+    for repeat in range(repeats):
+        for number, model in enumerate(files):
+            target = folder / f"{model.name.split('.')[0]}_{repeat}"
+            if (target / START_EXAMPLE).exists():
                 continue
             try:
-                make_case(folder, model, repeat, np.random.default_rng([repeat, number]))
+                make_case(target, model, repeat, np.random.default_rng([repeat, number]))
             except SpisonetError as error:
-                print(f"{folder.name}: {error}", file=sys.stderr)
+                print(f"{target.name}: {error}", file=sys.stderr)
 
 
 def make_case(folder: Path, model: Path, repeat: int, rng: np.random.Generator) -> None:
@@ -89,7 +97,6 @@ def make_case(folder: Path, model: Path, repeat: int, rng: np.random.Generator) 
     voxel = part.voxel_size_angstrom
     truth = model_density(model, part.box, voxel, 2 * voxel, change=part.change, b_factor=part.b_factor)
     truth /= np.percentile(truth, BRIGHTEST_PERCENT)
-    write_volume(folder / "truth.mrc", Volume(truth, voxel))
     particles = ParticleSet(
         views=str(rng.choice(["top", "side", "two", "ring"], p=[0.45, 0.2, 0.25, 0.1])),
         share=float(rng.choice([1.0, 0.97, 0.9])),
@@ -99,12 +106,10 @@ def make_case(folder: Path, model: Path, repeat: int, rng: np.random.Generator) 
         pose_error_degrees=float(rng.choice([0.5, 1.0, 1.0, 2.0])),
         drift_degrees=float(rng.choice([0, 0, 0, 0, 6.0])),
     )
-    halves, _ = reconstruct_particles(folder, particles, "C1", rng)
+    halves = simulate_half_maps(truth, voxel, particles, rng)
     mask = solvent_mask((halves[0] + halves[1]) / 2, voxel)
     maps = HalfMaps(*(Volume(v.astype(np.float32), voxel) for v in (*halves, mask)))
-    write_example(folder / "case.npz", maps, truth)
-    for name in ("half1.mrc", "half2.mrc"):
-        (folder / name).unlink()
+    write_examples(folder, maps, truth)
 
 
 def draw_part(model: Path, one_chain: bool, rng: np.random.Generator) -> Part:
@@ -144,39 +149,105 @@ def draw_part(model: Path, one_chain: bool, rng: np.random.Generator) -> Part:
     return Part(change, box, voxel, float(rng.choice([20.0, 40.0, 60.0, 80.0])))
 
 
-def write_example(path: Path, maps: HalfMaps, truth: NDArray[np.float32]) -> None:
-    """Write inputs and target of the network, for the average and for each half.
+def write_examples(folder: Path, maps: HalfMaps, truth: NDArray[np.float32]) -> None:
+    """Write what both networks are trained on: ``prior.npz`` and ``start.npz``.
 
-    The target has the shell amplitudes of the data: the network restores directions, and does not sharpen.
+    The inputs are those of a run of ``reconstruct``. The targets have the shell amplitudes of the data: the
+    networks restore directions, and do not sharpen.
+
+    Raises
+    ------
+    SpisonetError
+        If the half maps do not correlate.
+    """
+    measurement = prepared(maps)
+    average = measurement.averaged()
+    target = matched_truth(torch.from_numpy(truth), average.data[0], average.data_weight_rfft)
+    write_prior_example(folder / PRIOR_EXAMPLE, measurement, average, target)
+    write_start_example(folder / START_EXAMPLE, measurement, target)
+
+
+def prepared(maps: HalfMaps, resolution_angstrom: float | None = None) -> Measurement:
+    """Return the measurement of two half maps with a mask, as ``reconstruct`` prepares it.
+
+    Parameters
+    ----------
+    maps : HalfMaps
+        The half maps.
+    resolution_angstrom : float, optional
+        Resolution limit, by default where the FSC falls to 0.143.
+
+    Raises
+    ------
+    SpisonetError
+        If the half maps do not correlate.
     """
     assert maps.half2 is not None
     assert maps.mask is not None
-    voxel, n = maps.half1.voxel_size_angstrom, maps.half1.box
-    fsc = masked_fsc([maps.half1.data, maps.half2.data], maps.mask.data, 0, torch.get_num_threads()).fsc
-    resolution = resolution_at_threshold(fsc, FSC_THRESHOLD, n * voxel)
-    if n * voxel / resolution < FEWEST_SHELLS:
-        raise SpisonetError(f"the half maps agree to {resolution:.1f} Å only; the case is left out.")
-    weights = estimate_fourier_weights(maps, None, resolution, torch.get_num_threads())
-    band = correction_band(weights, n * voxel / resolution)
-    halves, _ = prepare_measurement(
-        [maps.half1.data, maps.half2.data], weights, band, maps.mask.data, CPU, positivity=True
-    )
-    average = halves.averaged()
+    edge_angstrom = maps.half1.box * maps.half1.voxel_size_angstrom
+    halves = [maps.half1.data, maps.half2.data]
+    if resolution_angstrom is None:
+        fsc = masked_fsc(halves, maps.mask.data, 0, torch.get_num_threads()).fsc
+        resolution_angstrom = resolution_at_threshold(fsc, FSC_THRESHOLD, edge_angstrom)
+    if edge_angstrom / resolution_angstrom < FEWEST_SHELLS:
+        raise SpisonetError(f"the half maps agree to {resolution_angstrom:.1f} Å only; the case is left out.")
+    weights = estimate_fourier_weights(maps, None, resolution_angstrom, torch.get_num_threads())
+    band = correction_band(weights, edge_angstrom / resolution_angstrom)
+    measurement, _ = prepare_measurement(halves, weights, band, maps.mask.data, CPU, positivity=True)
+    return measurement
+
+
+def write_prior_example(path: Path, halves: Measurement, average: Measurement, target: torch.Tensor) -> None:
+    """Write inputs and target of the prior network, of the average and of the halves."""
     grid = network_grid(average)
     of_average = prior_inputs(average, average.complete_by_constraints())
     of_halves = prior_inputs(halves, halves.complete_by_constraints())
-    target = matched_truth(torch.from_numpy(truth), average.data[0], average.data_weight_rfft)
-    whitening = torch.where(of_average.amplitude_rfft > 0, average.band_rfft / of_average.amplitude_rfft, 0.0)
-    whitened = fourier_crop(apply_filter(target, whitening.nan_to_num()) / of_average.scales[0], grid)
+    whitening = whitening_rfft(average, of_average.amplitude_rfft) / of_average.scales[0]
     assert average.support is not None
-    np.savez(
+    _write(
         path,
-        inputs=torch.cat([of_average.volumes, of_halves.volumes]).half().numpy(),
-        target=whitened.half().numpy(),
-        support=fourier_crop(average.support, grid).clamp(0, 1).half().numpy(),
-        weight_rfft=average.data_weight_rfft.half().numpy(),
-        box=n,
+        inputs=torch.cat([of_average.volumes, of_halves.volumes]),
+        target=fourier_crop(apply_filter(target, whitening), grid),
+        support=fourier_crop(average.support, grid).clamp(0, 1),
+        weight_rfft=average.data_weight_rfft,
+        box=average.shape[0],
     )
+
+
+def write_start_example(path: Path, halves: Measurement, target: torch.Tensor) -> None:
+    """Write inputs and target of the network that starts the training on a map.
+
+    The inputs are half maps completed by constraints and by the prior; the training filters them by ``C``.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    halves : Measurement
+        Two half maps.
+    target : Tensor
+        ``(z, y, x)`` truth, scaled to the data.
+    """
+    constrained = halves.complete_by_constraints()
+    whitening = Whitening.of(halves, constrained)
+    network = read_prior_network(DEFAULT_PRIOR)
+    assert network is not None
+    assert halves.support is not None
+    prior = StructuralPrior(network, Memory(CPU)).predict(halves, constrained)
+    completed = torch.cat([constrained, halves.complete(prior)])
+    _write(
+        path,
+        inputs=whitening.apply(completed)[:, None],
+        target=whitening.apply(target),
+        support=halves.support,
+        weight_rfft=halves.data_weight_rfft,
+        input_weight_rfft=halves.fsc_weight_rfft,
+        box=halves.shape[0],
+    )
+
+
+def _write(path: Path, box: int, **tensors: torch.Tensor) -> None:
+    np.savez(path, box=box, **{name: tensor.half().numpy() for name, tensor in tensors.items()})
 
 
 def matched_truth(truth: torch.Tensor, data: torch.Tensor, weight_rfft: torch.Tensor) -> torch.Tensor:
@@ -195,7 +266,3 @@ def matched_truth(truth: torch.Tensor, data: torch.Tensor, weight_rfft: torch.Te
 
 def _positions(chain: gemmi.Chain) -> NDArray[np.float64]:
     return np.array([atom.pos.tolist() for residue in chain for atom in residue])
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,1 @@
+"""Simulated subtomograms with known poses, refined by RELION with several kinds of references."""

@@ -1,0 +1,218 @@
+"""Tilt images of subtomograms as particle images, from the 2D stacks of RELION 5 and Warp.
+
+Each tilt image becomes an image with its own pose: that of the particle, followed by the projection of the
+tilt. Images of one particle share its number, so that a motion turns all of them alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spisonet.errors import SpisonetError
+from spisonet.fourier.ctf import AstigmaticCtf
+from spisonet.io.mrc_file import open_mrc
+from spisonet.io.particles import (
+    DIMENSIONALITY_COLUMN,
+    SUBTOMOGRAM_ANGLES,
+    numbers,
+    particle_tables,
+    read_particle_orientations,
+)
+from spisonet.io.star import StarFile
+from spisonet.io.tilt_series import read_optimisation_set
+from spisonet.misalignment.particle_images import (
+    IMAGE_COLUMN,
+    SUBSET_COLUMN,
+    ParticleImages,
+    are_premultiplied,
+    find_image_files,
+    optics_rows,
+    read_half_sets,
+    read_particle_images,
+    single_pixel_size,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+NAME = "rlnTomoName"
+MATRIX_ROWS = ("rlnTomoProjX", "rlnTomoProjY", "rlnTomoProjZ")
+ORIGINS = ("rlnOriginXAngst", "rlnOriginYAngst", "rlnOriginZAngst")
+MICROSCOPE = ("rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast")
+DEFOCUS = ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle")
+
+
+@dataclass(frozen=True)
+class TiltSeries:
+    """Geometry and CTF of a tilt series.
+
+    Attributes
+    ----------
+    rotations : ndarray
+        ``(t, 3, 3)`` from the tomogram to each tilt image.
+    ctf : AstigmaticCtf
+        Of each tilt image at the centre of the tomogram.
+    """
+
+    rotations: NDArray[np.float64]
+    ctf: AstigmaticCtf
+
+
+def read_tilt_series(path: Path) -> dict[str, TiltSeries]:
+    """Read the tilt series of a ``tomograms.star`` with projection matrices (RELION 4, Warp), by tomogram.
+
+    Raises
+    ------
+    SpisonetError
+        If the file has no tomograms, or one without projection matrices or defocus.
+    """
+    star = StarFile(path, (NAME,))
+    overview = next((table for table in star.tables.values() if NAME in table), None)
+    if overview is None:
+        raise SpisonetError(f"{path} lists no tomograms; give tomograms.star of RELION 4 or Warp.")
+    series = {}
+    for row, name in enumerate(overview[NAME]):
+        tilts = star.tables.get(str(name))
+        missing = [column for column in (*MATRIX_ROWS, *DEFOCUS) if tilts is None or column not in tilts]
+        if tilts is None or missing:
+            raise SpisonetError(
+                f"{path} has no {missing[0]} of tomogram {name}; a table of projection matrices and defocus "
+                "is needed, as Warp and RELION 4 write it."
+            )
+        n = len(tilts)
+        u, v, angle = (numbers(path, tilts, column) for column in DEFOCUS)
+        voltage, cs, amplitude = (np.full(n, numbers(path, overview, column)[row]) for column in MICROSCOPE)
+        ctf = AstigmaticCtf(u, v, angle, voltage, cs, amplitude, np.zeros(n), np.zeros(n), np.ones(n))
+        series[str(name)] = TiltSeries(_rotations(path, tilts), ctf)
+    return series
+
+
+def _rotations(path: Path, tilts: pd.DataFrame) -> NDArray[np.float64]:
+    try:
+        rows = [
+            [[float(word) for word in str(row).strip("[]").split(",")[:3]] for row in tilts[column]]
+            for column in MATRIX_ROWS
+        ]
+        matrices: NDArray[np.float64] = np.array(rows).transpose(1, 0, 2)
+    except ValueError as error:
+        raise SpisonetError(f"{path} has an invalid value in columns {', '.join(MATRIX_ROWS)}.") from error
+    matrices /= np.linalg.norm(matrices, axis=2, keepdims=True)
+    unitary = np.allclose(matrices @ matrices.transpose(0, 2, 1), np.eye(3), atol=1e-2)
+    if not np.isfinite(matrices).all() or not unitary:
+        raise SpisonetError(f"{path} has a projection matrix in {MATRIX_ROWS[0]} that is not a rotation.")
+    return matrices
+
+
+def read_images(star: Path, tomograms: Path | None = None) -> ParticleImages:
+    """Read the images of particles, or the tilt images of subtomograms if their tomograms are given.
+
+    Parameters
+    ----------
+    star : Path
+        Particle STAR file, or an ``optimisation_set.star`` that lists both files.
+    tomograms : Path, optional
+        See `read_tilt_series`.
+
+    Raises
+    ------
+    SpisonetError
+        See `read_particle_images` and `read_tilt_images`.
+    """
+    both = read_optimisation_set(star)
+    if both is not None:
+        star, tomograms = both[0], tomograms or both[1]
+    return read_particle_images(star) if tomograms is None else read_tilt_images(star, tomograms)
+
+
+def read_tilt_images(star: Path, tomograms: Path, folder: Path | None = None) -> ParticleImages:
+    """Read the tilt images of subtomograms that are 2D stacks, each with its own pose.
+
+    The change of defocus with the depth of a particle in the tomogram is not considered.
+
+    Parameters
+    ----------
+    star : Path
+        Particle STAR file of a refinement, with ``rlnRandomSubset``.
+    tomograms : Path
+        See `read_tilt_series`.
+    folder : Path, optional
+        See `read_particle_images`.
+
+    Raises
+    ------
+    SpisonetError
+        If the particles have no half sets, tomograms or stacks, or a stack has another number of images than
+        the particle has tilts.
+    """
+    particles, optics = particle_tables(star)
+    if DIMENSIONALITY_COLUMN in optics and (numbers(star, optics, DIMENSIONALITY_COLUMN) != 2).any():
+        raise SpisonetError(f"{star} lists subtomograms that are volumes; 2D stacks are needed.")
+    orientations, series = read_particle_orientations(star), read_tilt_series(tomograms)
+    for column in (IMAGE_COLUMN, SUBSET_COLUMN, NAME):
+        if column not in particles:
+            raise SpisonetError(f"{star} has no column {column}; give the 2D stacks of a refinement.")
+    half_sets, groups = read_half_sets(star, particles), optics_rows(star, particles, optics)
+    premultiplied, origins = are_premultiplied(star, optics, groups), _origins(star, particles)
+    stacks = find_image_files(star, particles[IMAGE_COLUMN].astype(str).to_list(), folder)
+    columns: dict[str, list[NDArray[np.generic]]] = {
+        name: [] for name in ("rotation", "origin", "slice", "particle")
+    }
+    ctfs = []
+    for number, tomogram in enumerate(particles[NAME].astype(str)):
+        if tomogram not in series:
+            raise SpisonetError(f"{tomograms} does not list tomogram {tomogram} of {star}.")
+        tilts = series[tomogram]
+        n_tilts = len(tilts.rotations)
+        visible = np.arange(n_tilts)
+        if orientations.visible_tilts is not None:
+            visible = np.flatnonzero(orientations.visible_tilts[number])
+        n_images = open_mrc(stacks[number]).shape[0]
+        if n_images not in (len(visible), n_tilts) or visible.max(initial=-1) >= n_tilts:
+            raise SpisonetError(
+                f"{stacks[number]} has {n_images} images, but {star} lists {len(visible)} visible tilts of "
+                f"{n_tilts}."
+            )
+        # RELION 5 writes only the visible tilts, Warp all tilts.
+        columns["slice"].append(visible if n_images == n_tilts else np.arange(n_images))
+        columns["rotation"].append(tilts.rotations[visible] @ orientations.rotations[number])
+        columns["origin"].append((tilts.rotations[visible] @ origins[number])[:, :2])
+        columns["particle"].append(np.full(len(visible), number))
+        ctfs.append(tilts.ctf.subset(visible))
+    joined = {name: np.concatenate(parts) for name, parts in columns.items()}
+    of_image = joined["particle"]
+    return ParticleImages(
+        star=star,
+        rotations=joined["rotation"],
+        origins_angstrom=joined["origin"],
+        half_sets=half_sets[of_image],
+        optics_groups=groups[of_image],
+        ctf=AstigmaticCtf(
+            **{name: np.concatenate([getattr(ctf, name) for ctf in ctfs]) for name in vars(ctfs[0])}
+        ),
+        premultiplied=premultiplied[of_image],
+        pixel_size_angstrom=single_pixel_size(star, particles, optics),
+        box=open_mrc(stacks[0]).shape[1],
+        stacks=stacks,
+        stack_numbers=of_image,
+        slice_numbers=joined["slice"],
+        particle_numbers=of_image,
+    )
+
+
+def _origins(star: Path, particles: pd.DataFrame) -> NDArray[np.float64]:
+    """Return shifts ``(n, 3)`` in Å in the frame of the tomogram."""
+    if not set(ORIGINS) <= set(particles.columns):
+        return np.zeros((len(particles), 3))
+    origins = np.stack([numbers(star, particles, column) for column in ORIGINS], axis=1)
+    if origins.any() and not set(SUBTOMOGRAM_ANGLES).isdisjoint(particles.columns):
+        raise SpisonetError(
+            f"{star} has both {ORIGINS[0]} and {SUBTOMOGRAM_ANGLES[0]}; extract the subtomograms again with "
+            "centred particles."
+        )
+    return origins

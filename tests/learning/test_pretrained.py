@@ -1,0 +1,86 @@
+"""The network that comes with the program as a start, and other values of ``--pretrained``."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+import torch
+
+from spisonet.errors import SpisonetError
+from spisonet.learning.checkpoint import load_tensors, save_network
+from spisonet.learning.memory import Memory
+from spisonet.learning.pretrained import (
+    DEFAULT_PRETRAINED,
+    NOT_PRETRAINED,
+    OTHER_STRUCTURES,
+    PRETRAINED_FILE,
+    TRAINED_ON,
+    network_file,
+    read_start_network,
+)
+from spisonet.learning.training_config import PRETRAINED_LEARNING_RATE, TrainingConfig
+from spisonet.learning.unet import PriorUNet, PublishedUNet, UNet, WhitenedUNet
+
+OBJECTIVE = "self-training"
+
+
+def training(filter_base: int | None = None) -> TrainingConfig:
+    return TrainingConfig(OBJECTIVE, 1, 8, 16, filter_base, 1, 0, None, None, None, 1.0, 0.5)
+
+
+def test_the_default_network_is_of_other_structures():
+    start = read_start_network(DEFAULT_PRETRAINED, OBJECTIVE, None)
+    assert isinstance(start.network, WhitenedUNet)
+    assert start.of_other_structures
+    assert {p.dtype for p in start.network.parameters()} == {torch.float32}
+
+
+def test_the_card_agrees_with_the_file():
+    card = (PRETRAINED_FILE.parent / "README.md").read_text(encoding="utf-8")
+    tensors, metadata = load_tensors(PRETRAINED_FILE)
+    section = card.split(f"`{PRETRAINED_FILE.name}`", 1)[1].split("\n\n", 1)[0]
+    millions = sum(tensor.numel() for tensor in tensors.values()) / 1e6
+    assert f"width {metadata['filter_base']}" in section
+    assert f"{millions:.1f} million" in section
+    assert metadata[TRAINED_ON] == OTHER_STRUCTURES
+    assert PRETRAINED_FILE.stat().st_size < 6e6
+    assert len(set(re.findall(r"\b[1-9][A-Z0-9]{3}\b", card))) >= 26
+
+
+def test_none_is_no_network():
+    assert read_start_network(NOT_PRETRAINED, OBJECTIVE, None) is None
+    assert network_file(NOT_PRETRAINED) is None
+
+
+def test_a_network_of_a_file_may_be_of_the_maps(tmp_path):
+    path = tmp_path / "network.safetensors"
+    save_network(path, UNet(4), {})
+    start = read_start_network(str(path), OBJECTIVE, None)
+    assert type(start.network) is UNet
+    assert not start.of_other_structures
+
+
+@pytest.mark.parametrize("network", [PublishedUNet(4), PriorUNet(4)])
+def test_networks_of_another_kind_are_refused(tmp_path, network):
+    path = tmp_path / "network.safetensors"
+    save_network(path, network, {})
+    with pytest.raises(SpisonetError, match="another objective"):
+        read_start_network(str(path), OBJECTIVE, None)
+
+
+def test_another_width_is_refused():
+    with pytest.raises(SpisonetError, match="base width 16, not 4"):
+        read_start_network(DEFAULT_PRETRAINED, OBJECTIVE, 4)
+
+
+def test_training_continues_the_kind_and_the_width_of_the_start(measurement_factory):
+    measurement, memory = measurement_factory(n=24), Memory(torch.device("cpu"))
+    start = WhitenedUNet(4)
+    measurement = replace(measurement, view_weight_rfft=measurement.fsc_weight_rfft)
+    job = training().training_job("maps", measurement, memory, start=start)
+    assert isinstance(job.network, WhitenedUNet)
+    assert job.network.filter_base == 4
+    assert job.options.learning_rate == pytest.approx(PRETRAINED_LEARNING_RATE)
+    assert training(8).training_job("maps", measurement, memory).network.filter_base == 8
