@@ -31,7 +31,7 @@ SPECTRUM_VOXELS = 192  # along an edge of the central part
 N_AVERAGED_PLANES = 3
 CONTRAST_PERCENTILES = (0.5, 99.5)  # noisier than maps of particles, which have fewer bright voxels
 LOW_KY = 0.05  # of the sampling frequency
-MEASURED_LINE = "r:"
+MEASURED_LINE = "c:"
 SPECTRUM_TITLES = {WRONG_AXIS: "another tilt axis", FILLED: "wedge not measurable"}
 
 
@@ -148,7 +148,7 @@ def _draw_slices(
 def _draw_wedge_lines(axis: Axes, tilt_range_degrees: tuple[float, float], line: str) -> None:
     for end in slice_directions(tilt_range_degrees):
         x, z = end / np.abs(end).max()
-        axis.plot([-x, x], [-z, z], line, lw=0.8)
+        axis.plot([-x, x], [-z, z], line, lw=1.2)
     axis.set_xlim(-1, 1)
     axis.set_ylim(-1, 1)
     axis.set_xlabel("kx / Nyquist", fontsize=SMALL_LABEL_SIZE)

@@ -27,6 +27,7 @@ from spisonet.learning.spectra import frequency_points_rfft
 from spisonet.learning.structural_prior import DEFAULT_PRIOR, NO_PRIOR, read_prior_network
 from spisonet.learning.training_config import TrainingConfig
 from spisonet.learning.training_job import train
+from spisonet.learning.unet import WhitenedUNet
 
 
 @pytest.fixture
@@ -131,10 +132,12 @@ def trainings(monkeypatch):
     return recorded
 
 
-def completion_source(epochs: int, prior=NO_PRIOR, checkpoint=None, resume: bool = False) -> CompletionSource:
+def completion_source(
+    epochs: int, prior=NO_PRIOR, checkpoint=None, resume: bool = False, start=None
+) -> CompletionSource:
     training = TrainingConfig("self-training", epochs, 8, 16, 4, 1, 0, 2, 1e-2, None, 1.0, 0.5)
     memory, network = Memory(torch.device("cpu")), read_prior_network(prior)
-    return CompletionSource("maps", training, network, None, memory, SINGLE_PROCESS, checkpoint, resume)
+    return CompletionSource("maps", training, network, start, memory, SINGLE_PROCESS, checkpoint, resume)
 
 
 def test_the_cone_is_held_out_from_the_first_half_of_the_training_only(small_measurement, trainings):
@@ -164,6 +167,21 @@ def test_a_resumed_completion_is_bit_identical(small_measurement, trainings, tmp
         assert resumed.shares == expected.shares
         assert resumed.trainer.epoch_losses == expected.trainer.epoch_losses
         assert torch.equal(again, halves)
+
+
+def test_a_resumed_training_from_a_pretrained_network_is_bit_identical(
+    small_measurement, trainings, tmp_path
+):
+    start, path = WhitenedUNet(4), tmp_path / "checkpoint.safetensors"
+    expected, halves = completion_source(2, start=start).learn(small_measurement)
+    trainings.jobs, trainings.stop_in = [], 1
+    with pytest.raises(KeyboardInterrupt):
+        completion_source(2, NO_PRIOR, path, start=start).learn(small_measurement)
+    trainings.stop_in = 0
+    resumed, again = completion_source(2, NO_PRIOR, path, resume=True, start=start).learn(small_measurement)
+    assert isinstance(resumed.trainer.network, WhitenedUNet)
+    assert resumed.shares == expected.shares
+    assert torch.equal(again, halves)
 
 
 def test_the_prior_alone_needs_a_mask_and_a_network(measurement):

@@ -159,7 +159,7 @@ def test_without_a_mask_nothing_is_corrected(files: dict[str, Path], tmp_path: P
         ({"h2": "slab"}, "not cubic"),
         ({"h2": "box"}, "box of 31"),
         ({"h2": "scale"}, "voxels of 3 Å"),
-        ({"h2": "half1"}, "same map"),
+        ({"h2": "half1"}, "same densities"),
         ({"mask": "empty"}, "empty"),
         ({"mask": "box"}, "box of 31"),
         ({"mask": "scale"}, "voxels of 3 Å"),
@@ -195,4 +195,4 @@ def test_command_line_prints_one_sentence(files: dict[str, Path], capsys: pytest
     assert stopped.value.code == 1
     message = capsys.readouterr().err
     assert message.count("\n") == 1
-    assert "same map" in message
+    assert "same densities" in message

@@ -501,7 +501,7 @@ BAD_INPUT = {
     ),
     "NaN": (lambda c, t: [raw_mrc(t / "n.mrc", with_nan(read_volume(c.half1).data)), str(c.half2)], "NaN"),
     "constant": (lambda c, t: [write_like(t / "c.mrc", c.half1, np.zeros_like), str(c.half2)], "constant"),
-    "same half twice": (lambda c, t: [str(c.half1), str(c.half1)], "same map"),
+    "same half twice": (lambda c, t: [str(c.half1), str(c.half1)], "same densities"),
     "no voxel size": (
         lambda c, t: [raw_mrc(t / "z.mrc", read_volume(c.half1).data, 0.0), str(c.half2)],
         "--apix",
