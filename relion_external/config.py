@@ -71,6 +71,12 @@ class RescueConfig(CommandConfig):
         Path("rescue"), description="Output folder; a new one for each run."
     )
     mask: Path | None = Field(None, description="Soft solvent mask [default: that of the refinement].")
+    widen_mask: float = Field(
+        8.0,
+        ge=0,
+        description="Distance in Å by which the mask is widened while poses are corrected. Masks made from "
+        "a drifted map are too tight for this.",
+    )
     sym: str | None = Field(None, description="Point group [default: that of the refinement].")
     resolution: float | None = Field(
         None,

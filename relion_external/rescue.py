@@ -32,6 +32,7 @@ from spisonet.misalignment.drift_measurement import (
 )
 from spisonet.misalignment.half_map_model import HalfMapModel
 from spisonet.misalignment.image_band import COARSEST_RESOLUTION_ANGSTROM, ImageBand, Poses
+from spisonet.misalignment.particle_mask import widened_mask
 from spisonet.misalignment.pose_correction import PoseCorrection, correct_poses
 from spisonet.misalignment.pose_output import reconstruct_half_maps, write_poses
 from spisonet.report.page import code_block, heading, paragraph, warning, write_page
@@ -139,21 +140,30 @@ def _memory_errors() -> Iterator[None]:
 def _checked_model(config: RescueConfig, inputs: RescueInputs) -> HalfMapModel:
     """Return the model of all particles, after a check on a part of them that these are their poses."""
     particles, mask, sym, device = inputs.particles, inputs.mask, inputs.sym, inputs.device
+    if mask is not None and inputs.mask_file is not None:
+        mask = widened_mask(mask, config.widen_mask, particles.pixel_size_angstrom)
     part = model_of_subset(particles, mask, sym, CHECKED_TO_ANGSTROM, device, CHECKED_PARTICLES, config.seed)
     require_prediction(part, Poses.of(part.band.particles), config.seed)
     finest, reason = _finest_resolution(config, inputs)
     band = ImageBand(particles, finest, device)
     log.info(
-        "%s particles of %s, symmetry %s, mask: %s. Band: %.0f to %.1f Å (%s).",
+        "%s particles of %s, symmetry %s, mask: %s%s. Band: %.0f to %.1f Å (%s).",
         f"{len(particles):,}",
         particles.star,
         sym,
         inputs.mask_description,
+        _widened(config, inputs),
         band.length_angstrom / band.first,
         band.length_angstrom / band.last,
         reason,
     )
     return HalfMapModel(band, mask, sym)
+
+
+def _widened(config: RescueConfig, inputs: RescueInputs) -> str:
+    if inputs.mask_file is None or not config.widen_mask:
+        return ""
+    return f", widened by {config.widen_mask:g} Å for the correction"
 
 
 def _fsc(
@@ -267,7 +277,7 @@ def _write_report(
         f"<p class='verdict'>{headline}</p>",
         *go_on,
         *(section.html for section in sections.values()),
-        paragraph(f"Symmetry {inputs.sym}; mask: {inputs.mask_description}."),
+        paragraph(f"Symmetry {inputs.sym}; mask: {inputs.mask_description}{_widened(config, inputs)}."),
         how,
     )
     if not is_corrected:

@@ -44,6 +44,7 @@ from spisonet.misalignment.image_band import ImageBand, Poses
 from spisonet.misalignment.local_refinement import refine_locally
 from spisonet.misalignment.motion_search import find_motion
 from spisonet.misalignment.particle_images import read_particle_images
+from spisonet.misalignment.particle_mask import widened_mask
 from spisonet.misalignment.pose_correction import correct_poses
 from spisonet.misalignment.superposition import shift_between
 
@@ -57,7 +58,8 @@ if TYPE_CHECKING:
 LOCAL_ITERATIONS = 48
 ZONES_DEGREES = ((0, 30), (30, 60), (60, 90))
 ZONE_BAND_ANGSTROM = (40.0, 12.0)
-MASKS = ("truth", "map", "none")
+MASKS = ("truth", "map", "widened", "none")
+WIDENED_ANGSTROM = 8.0
 
 
 def _nothing(_model: HalfMapModel, poses: Poses) -> Poses:
@@ -99,7 +101,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--variants", nargs="*", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--starts", nargs="*", choices=("drifted", "true"), default=["drifted"])
     parser.add_argument(
-        "--mask", choices=MASKS, default="truth", help="made of the truth, of the drifted half maps, or none"
+        "--mask",
+        choices=MASKS,
+        default="truth",
+        help="made of the truth, of the drifted half maps, the latter widened by 8 Å, or none",
     )
     parser.add_argument("--finest", type=float, default=10.0, help="end of the band in Å")
     args = parser.parse_args(arguments)
@@ -137,7 +142,8 @@ def _mask(kind: str, place: Path, root: Path) -> NDArray[np.float32] | None:
         return read_volume(place / MASK).data
     halves = [read_volume(root.with_name(f"run_half{half}_class001_unfil.mrc")) for half in (1, 2)]
     average = (halves[0].data + halves[1].data) / 2
-    return solvent_mask(average, halves[0].voxel_size_angstrom)
+    mask = solvent_mask(average, halves[0].voxel_size_angstrom)
+    return widened_mask(mask, WIDENED_ANGSTROM, halves[0].voxel_size_angstrom) if kind == "widened" else mask
 
 
 def _true_poses(place: Path) -> tuple[dict[str, int], NDArray[np.float64], NDArray[np.float64]]:

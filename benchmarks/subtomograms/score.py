@@ -48,7 +48,7 @@ class PoseScore:
         in the frame of the map.
     outward_degrees : ndarray
         ``(n,)`` motion of the beam along the great circle through that mean, positive away from it, negative
-        towards the common wedge; 0 on average for random errors.
+        towards the common wedge; 0 on average for random errors. NaN unless the point group is C1.
     """
 
     errors_degrees: NDArray[np.float64]
@@ -69,6 +69,8 @@ def score_poses(true: NDArray[np.float64], found: NDArray[np.float64], symmetry:
     inward = axis - cosines[:, None] * beams
     inward /= np.maximum(np.linalg.norm(inward, axis=1, keepdims=True), 1e-9)
     outward = -np.arcsin(np.clip((found_beams * inward).sum(axis=1), -1, 1))
+    if symmetry != "C1":
+        outward[:] = np.nan
     return PoseScore(errors, frame, np.degrees(np.arccos(np.clip(cosines, 0, 1))), np.degrees(outward))
 
 
@@ -143,9 +145,9 @@ def score(case: Path, job: Path) -> dict[str, Any]:
 
 def outward_by_range(poses: PoseScore) -> list[float | None]:
     """Return the mean motion of the beams away from their axis in degrees, by their true angle to it."""
-    angles = poses.beam_angles_degrees
-    ranges = [(angles >= low) & (angles < high) for low, high in BEAM_RANGES]
-    return [round(float(poses.outward_degrees[r].mean()), 2) if r.any() else None for r in ranges]
+    angles, outward = poses.beam_angles_degrees, poses.outward_degrees
+    ranges = [(angles >= low) & (angles < high) & np.isfinite(outward) for low, high in BEAM_RANGES]
+    return [round(float(outward[r].mean()), 2) if r.any() else None for r in ranges]
 
 
 def score_maps(case: Path, maps: list[NDArray[np.float32]], frame: NDArray[np.float64]) -> list[float]:

@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 # Correlations of fits of models of other molecules, and of the right ones; see benchmarks/RESULTS.md.
 REFUSED_CORRELATION, DOUBTFUL_CORRELATION = 0.3, 0.45
 MIRROR_MARGIN = 0.01
+SYMMETRIC_AGREEMENT = 0.5  # with rotated copies; a part of an assembly has less
 
 
 def run_reference(config: ReferenceConfig) -> None:
@@ -36,13 +37,20 @@ def run_reference(config: ReferenceConfig) -> None:
     model = read_model(config.model)
     prepare_output_file(config.o, config.model, config.like)
     log.info("Fitting %s into %s.", config.model, config.like)
-    fit = fit_model(model, volume, resolution)
+    fit = fit_model(model, volume, resolution, config.sym)
     found = f"correlation {fit.correlation:.2f} to {fit.resolution_angstrom:.0f} Å"
     if fit.correlation < REFUSED_CORRELATION:
         raise SpisonetError(
             f"{config.model} does not fit into {config.like}: {found}, where {REFUSED_CORRELATION:g} is "
             "required; check that the model is of this particle.",
             field="model",
+        )
+    if fit.symmetry_agreement < SYMMETRIC_AGREEMENT:
+        raise SpisonetError(
+            f"{config.model} does not obey {config.sym.upper()} where it fits into {config.like}: "
+            f"correlation {fit.symmetry_agreement:.2f} with its rotated copies; give the complete "
+            "assembly or another --sym.",
+            field="sym",
         )
     log.info("Fitted: %s; mirror image of the model %.2f.", found, fit.mirror_correlation)
     if fit.correlation < DOUBTFUL_CORRELATION:

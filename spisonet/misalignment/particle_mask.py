@@ -4,15 +4,41 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+from scipy.ndimage import distance_transform_edt
+
 from spisonet.errors import SpisonetError
+from spisonet.fourier.windows import cosine_edge
 from spisonet.io.mrc_file import RELATIVE_VOXEL_SIZE_TOLERANCE
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from spisonet.io.mrc import Volume
     from spisonet.misalignment.particle_images import ParticleImages
+
+
+WIDENED_EDGE_ANGSTROM = 6.0
+
+
+def widened_mask(
+    mask: NDArray[np.float32], distance_angstrom: float, voxel_size_angstrom: float
+) -> NDArray[np.float32]:
+    """Return a mask that extends further, with a cosine edge of 6 Å beyond.
+
+    Parameters
+    ----------
+    mask : ndarray
+        ``(n, n, n)``, 0 to 1.
+    distance_angstrom : float
+        Distance from where the mask is 0.5; 0 returns the mask itself.
+    voxel_size_angstrom : float
+        Voxel size.
+    """
+    if distance_angstrom == 0:
+        return mask
+    outside = voxel_size_angstrom * distance_transform_edt(mask < 0.5)
+    return np.asarray(cosine_edge(outside, distance_angstrom, WIDENED_EDGE_ANGSTROM), dtype=np.float32)
 
 
 def mask_of_particles(mask: Volume, particles: ParticleImages) -> NDArray[np.float32]:

@@ -88,5 +88,9 @@ class ReferenceConfig(CommandConfig):
         "size and origin are those of this map."
     )
     resolution: float = Field(20.0, gt=0, description="Resolution in Å at which the reference is filtered.")
+    sym: str = Field(
+        "C1",
+        description="Point group of the model, whose axes in the map are kept by the fit (RELION's names).",
+    )
     o: Annotated[Path, CommandLine(aliases=("-o",))] = Field(Path("reference.mrc"), description="Output map.")
     apix: float | None = Field(None, gt=0, description="Voxel size in Å [default: from the header].")

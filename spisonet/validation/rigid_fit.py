@@ -26,13 +26,14 @@ from spisonet.fourier.grids import (
 from spisonet.fourier.shells import FEWEST_SHELLS, shell_sums
 from spisonet.fourier.windows import soft_lowpass_weights, soft_sphere
 from spisonet.geometry.rotations import rotation_vector_matrices, uniform_rotations
+from spisonet.geometry.symmetry import symmetry_rotations
 from spisonet.validation.model import atomic_numbers, map_origin, model_density
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from spisonet.io.mrc import Volume
-    from spisonet.validation.model import AtomicModel
+from spisonet.validation.model import AtomicModel
 
 # The fit ends at half of the radius of the model within these limits: maps whose poses drifted have wrong
 # densities at finer resolutions, and a model that follows them is tilted.
@@ -44,6 +45,7 @@ MASK_EDGE_VOXELS, FILTER_EDGE_SHELLS = 2.0, 2.0
 # The search is coarser for large models, whose outer parts move further in the same rotation.
 SEARCH_RADII, ANGLE_PER_RESOLUTION = 3.0, 1.0
 MIN_STEP_DEGREES, MAX_STEP_DEGREES = 8.0, 24.0
+MOST_MATES = 12  # rotations of a point group that the model is compared with
 N_REFINED, N_FINAL, FINAL_STEP_DEGREES = 8, 2, 1.0
 ANGLE_TOLERANCE_DEGREES, SCORE_TOLERANCE = 0.05, 1e-4
 
@@ -64,6 +66,8 @@ class RigidFit:
         Correlation in -1..1 of the map with the model and with its mirror image, each where it fits best.
     resolution_angstrom : float
         Resolution to which these were computed.
+    symmetry_agreement : float
+        Correlation in -1..1 of the fitted model with its copies that are rotated by the point group; 1 in C1.
     """
 
     model: AtomicModel
@@ -72,10 +76,14 @@ class RigidFit:
     correlation: float
     mirror_correlation: float
     resolution_angstrom: float
+    symmetry_agreement: float = 1.0
 
 
-def fit_model(model: AtomicModel, volume: Volume, resolution_angstrom: float) -> RigidFit:
+def fit_model(model: AtomicModel, volume: Volume, resolution_angstrom: float, sym: str = "C1") -> RigidFit:
     """Fit a model into a map as a rigid body.
+
+    With a point group, the score of a pose is multiplied by the correlation of the model with its copies
+    that are rotated about the axes of the map: a map whose poses have drifted can fit best to a tilted model.
 
     Parameters
     ----------
@@ -85,11 +93,14 @@ def fit_model(model: AtomicModel, volume: Volume, resolution_angstrom: float) ->
         The map; it may be noisy and anisotropic.
     resolution_angstrom : float
         Resolution in Å of the correlations, 15 Å at the finest, and finest resolution of the fit itself.
+    sym : str
+        Point group of the model, about axes through voxel ``box // 2`` of the map.
 
     Raises
     ------
     SpisonetError
-        If the model is larger than the map, or the map has too few shells at this resolution.
+        If the model is larger than the map, the map has too few shells at this resolution, or the point group
+        is unknown.
     """
     centre = model.positions_xyz.mean(axis=0)
     offsets = (model.positions_xyz - centre) / volume.voxel_size_angstrom
@@ -105,7 +116,9 @@ def fit_model(model: AtomicModel, volume: Volume, resolution_angstrom: float) ->
     of_search = max(of_fit, SEARCH_ANGSTROM, radius_angstrom / SEARCH_RADII)
     targets = [_Target.of(volume, angstrom) for angstrom in (of_search, of_fit, finest)]
     weights = atomic_numbers(model)
-    poses = [_fit(offsets * flip, weights, targets) for flip in ((1, 1, 1), (-1, 1, 1))]
+    rotations = symmetry_rotations(sym)[1:]
+    mates = rotations[:: max(1, -(-len(rotations) // MOST_MATES))]
+    poses = [_fit(offsets * flip, weights, targets, mates) for flip in ((1, 1, 1), (-1, 1, 1))]
     best, mirror = poses
     moved = offsets @ best.rotation.T * volume.voxel_size_angstrom + map_origin(volume)
     moved += best.position_voxels * volume.voxel_size_angstrom
@@ -116,6 +129,7 @@ def fit_model(model: AtomicModel, volume: Volume, resolution_angstrom: float) ->
         best.score,
         mirror.score,
         finest,
+        best.agreement,
     )
 
 
@@ -148,11 +162,12 @@ def reference_map(fit: RigidFit, volume: Volume, resolution_angstrom: float) -> 
 
 @dataclass(frozen=True)
 class _Pose:
-    """Rotation, position of the centre in voxels of the map, and score."""
+    """Rotation, position of the centre in voxels of the map, score, and agreement with rotated copies."""
 
     rotation: NDArray[np.float64]
     position_voxels: NDArray[np.float64]
     score: float
+    agreement: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -261,8 +276,14 @@ def _beads(
 class _Scorer:
     """Score of poses of one model in one target."""
 
-    def __init__(self, offsets: NDArray[np.float64], weights: NDArray[np.float64], target: _Target) -> None:
-        self.target = target
+    def __init__(
+        self,
+        offsets: NDArray[np.float64],
+        weights: NDArray[np.float64],
+        target: _Target,
+        mates: NDArray[np.float64],
+    ) -> None:
+        self.target, self.mates = target, mates
         edge = target.resolution_angstrom / target.voxel_size_angstrom / BEADS_PER_RESOLUTION
         self.beads, self.weights = _beads(offsets, weights, edge)
         self.centre = np.full(3, target.voxels / 2, dtype=np.float64)
@@ -291,6 +312,19 @@ class _Scorer:
         product = (self.target.spectrum * spectrum.conj()).real * hermitian_multiplicity(self.target.n)
         return float(product.sum(dtype=np.float64) / np.sqrt(_norm2(spectrum)))
 
+    def agreement(self, rotation: NDArray[np.float64], position_voxels: NDArray[np.float64]) -> float:
+        """Return the correlation of a model with its copies that are rotated about the axes of the map."""
+        if not len(self.mates):
+            return 1.0
+        origin = self.target.voxels // 2
+        beads = self.beads @ rotation.T + position_voxels - origin
+        spectrum, *others = (
+            self.target.spectrum_of(beads @ mate.T + origin, self.weights, self.amplitudes)
+            for mate in (np.eye(3), *self.mates)
+        )
+        product = (spectrum.conj() * sum(others)).real * hermitian_multiplicity(self.target.n)
+        return float(product.sum(dtype=np.float64) / (len(others) * _norm2(spectrum)))
+
     def refine(self, pose: _Pose, step_degrees: float) -> _Pose:
         """Refine a pose locally."""
         half_voxel = self.target.voxels / self.target.n / 2
@@ -302,7 +336,7 @@ class _Scorer:
             return rotation, np.asarray(pose.position_voxels + shift, dtype=np.float64)
 
         found = minimize(
-            lambda vector: -self.score(*moved(vector)),
+            lambda vector: -self.score(*moved(vector)) * self.agreement(*moved(vector)),
             np.zeros(6),
             method="Nelder-Mead",
             options={
@@ -314,16 +348,22 @@ class _Scorer:
         return _Pose(*moved(found.x), -float(found.fun))
 
 
-def _fit(offsets: NDArray[np.float64], weights: NDArray[np.float64], targets: list[_Target]) -> _Pose:
+def _fit(
+    offsets: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    targets: list[_Target],
+    mates: NDArray[np.float64],
+) -> _Pose:
     """Fit atoms at ``(m, 3)`` offsets from their centre, in voxels.
 
-    The targets are those of the search, of the fit and of the score.
+    The targets are those of the search, of the fit and of the score; `mates` ``(g, 3, 3)`` are rotations of
+    the point group.
     """
     search, of_fit, finest = targets
     radius = float(np.linalg.norm(offsets, axis=1).max()) * search.voxel_size_angstrom
     step = np.degrees(ANGLE_PER_RESOLUTION * search.resolution_angstrom / max(radius, 1.0))
     step = float(np.clip(step, MIN_STEP_DEGREES, MAX_STEP_DEGREES))
-    scorer, final = _Scorer(offsets, weights, search), _Scorer(offsets, weights, of_fit)
+    scorer, final = (_Scorer(offsets, weights, target, mates) for target in (search, of_fit))
     n_rotations = round(8 * np.pi**2 / np.radians(step) ** 3)
 
     def best(poses: list[_Pose], number: int) -> list[_Pose]:
@@ -333,4 +373,5 @@ def _fit(offsets: NDArray[np.float64], weights: NDArray[np.float64], targets: li
     poses = best([scorer.refine(pose, step / 2) for pose in poses], N_FINAL)
     (pose,) = best([final.refine(pose, step / 4) for pose in poses], 1)
     pose = final.refine(pose, FINAL_STEP_DEGREES)  # a fresh simplex, since the first one may have collapsed
-    return replace(pose, score=_Scorer(offsets, weights, finest).score(pose.rotation, pose.position_voxels))
+    score = _Scorer(offsets, weights, finest, mates).score(pose.rotation, pose.position_voxels)
+    return replace(pose, score=score, agreement=final.agreement(pose.rotation, pose.position_voxels))

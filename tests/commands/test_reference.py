@@ -24,9 +24,9 @@ def folder(tmp_path, monkeypatch):
 def fitted(monkeypatch):
     """Replace the fit by one of given correlations, at the position of the model."""
 
-    def use(correlation, mirror):
-        def fit(model, volume, resolution):
-            return RigidFit(model, np.eye(3), np.zeros(3), correlation, mirror, resolution)
+    def use(correlation, mirror, agreement=1.0):
+        def fit(model, volume, resolution, _sym):
+            return RigidFit(model, np.eye(3), np.zeros(3), correlation, mirror, resolution, agreement)
 
         monkeypatch.setattr("spisonet.commands.reference.fit_model", fit)
 
@@ -98,3 +98,12 @@ def test_bad_input_is_one_sentence_and_nothing_is_written(folder, fitted, capsys
     assert complaint in sentence
     assert sentence.count("\n") == 1
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_model_without_the_point_group_is_refused(folder, fitted, capsys):
+    fitted(0.8, 0.6, agreement=0.3)
+    assert run(*LINE, "--sym", "c3") == 1
+    assert "model.cif does not obey C3 where it fits into half1.mrc" in " ".join(
+        capsys.readouterr().err.split()
+    )
+    assert not (folder / "reference.mrc").exists()

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
+import mrcfile
+import numpy as np
 import pytest
 import torch
 
 from relion_external.finished_refinement import FinishedRefinement
 from relion_external.rescue_commands import DRIFTS_BACK, UNKNOWN_COMMAND, rescue_commands, rescue_warnings
 from relion_external.rescue_inputs import RescueInputs
+from spisonet.misalignment.image_band import Poses
 from spisonet.misalignment.particle_images import read_particle_images
+from spisonet.misalignment.pose_output import reconstruct_half_maps
 from tests.misalignment.particle_sets import simulate_particles
 
 OUT = Path("a folder")
@@ -53,3 +59,27 @@ def test_half_maps_with_aberrations_are_reconstructed_by_relion(inputs):
     first, *rest = rescue_warnings(given)
     assert "lack aberrations in the particle STAR file: rlnBeamTiltX, rlnOddZernike." in first
     assert rest == [DRIFTS_BACK]
+
+
+@pytest.mark.relion
+@pytest.mark.skipif(shutil.which("relion_reconstruct") is None, reason="RELION is not installed")
+def test_the_reconstruct_lines_run_as_printed(tmp_path, monkeypatch):
+    """In a folder with a space in its name; the maps equal those of the rescue."""
+    monkeypatch.chdir(tmp_path)
+    simulated = simulate_particles(tmp_path, n=200)
+    particles = read_particle_images(simulated.star)
+    OUT.mkdir()
+    shutil.copy(simulated.star, OUT / "particles.star")
+    job = FinishedRefinement(simulated.star, None, "C1", [], 120.0)
+    cpu = torch.device("cpu")
+    given = RescueInputs(
+        job, replace(particles, ignored_aberrations=("rlnBeamTiltX",)), "C1", None, 120.0, None, cpu
+    )
+    for line in rescue_commands(OUT, given)[:3]:
+        subprocess.run(["bash", "-c", line], check=True, capture_output=True)
+    expected = reconstruct_half_maps(particles, Poses.of(particles), "C1", cpu)
+    for half, own in enumerate(expected, start=1):
+        with mrcfile.open(OUT / "reconstructed" / f"run_half{half}_class001_unfil.mrc") as file:
+            coarse = [np.fft.rfftn(volume)[:6, :6, :6] for volume in (file.data, own)]
+        first, second = (volume.ravel()[1:] for volume in coarse)
+        assert np.vdot(first, second).real > 0.9 * np.linalg.norm(first) * np.linalg.norm(second)

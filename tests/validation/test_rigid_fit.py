@@ -9,9 +9,10 @@ import pytest
 
 from spisonet.errors import SpisonetError
 from spisonet.fourier.grids import radius_rfft, rfft3
-from spisonet.geometry.rotations import random_rotations
+from spisonet.geometry.rotations import random_rotations, rotation_vector_matrices
+from spisonet.geometry.symmetry import symmetry_rotations
 from spisonet.io.mrc import Volume
-from spisonet.validation.model import read_model
+from spisonet.validation.model import model_density, read_model
 from spisonet.validation.rigid_fit import fit_model, reference_map
 from tests.validation.asymmetric_model import (
     BOX,
@@ -74,3 +75,17 @@ def test_a_model_larger_than_the_box_is_refused(tmp_path):
     small = read_model(write_model(tmp_path / "small.cif", positions()))
     with pytest.raises(SpisonetError, match="fewer than 3 shells to 90 Å"):
         fit_model(small, volume, 90.0)
+
+
+def test_the_axis_of_a_point_group_is_kept_where_a_tilted_model_fits_better(tmp_path):
+    group = symmetry_rotations("C3")
+    part = positions(200) * [0.5, 0.5, 1.0] + [22.0, 0.0, 0.0]
+    whole = np.concatenate([part @ mate.T for mate in group])
+    tilted = whole @ rotation_vector_matrices(np.radians([12.0, 0.0, 0.0]))[0].T
+    empty = Volume(np.zeros((BOX,) * 3, np.float32), VOXEL_SIZE)
+    target = read_model(write_model(tmp_path / "tilted.cif", tilted + CENTRE))
+    volume = empty.with_data(model_density(target, empty))
+    fit = fit_model(read_model(write_model(tmp_path / "model.cif", whole)), volume, RESOLUTION, "C3")
+    assert np.degrees(np.arccos(min(1.0, abs(fit.rotation[2, 2])))) < 4
+    assert fit.symmetry_agreement > 0.9
+    assert fit.correlation < 0.95
