@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from spisonet.io.tomograms import stem_of
@@ -58,16 +59,17 @@ def half_candidates(path: Path) -> list[tuple[str, str]]:
     ]
 
 
-def pair_of_halves(paths: Iterable[Path]) -> tuple[Path | None, Path | None]:
-    """Return the first two paths, even and odd, whose names differ only in the word that says so."""
-    found: dict[str, dict[str, Path]] = {}
+def pairs_of_halves(paths: Iterable[Path]) -> list[tuple[Path, Path]]:
+    """Return all pairs of paths, even and odd, whose names differ only in the word that says so."""
+    waiting: dict[str, dict[str, Path]] = {}
+    pairs: list[tuple[Path, Path]] = []
     for path in paths:
         for kind, key in half_candidates(path):
-            pair = found.setdefault(key, {})
+            pair = waiting.setdefault(key, {})
             pair.setdefault(kind, path)
-            if len(pair) == 2:
-                return pair[EVEN], pair[ODD]
-    return None, None
+            if len(pair) == 2 and not set(pair.values()) & set(chain(*pairs)):
+                pairs.append((pair[EVEN], pair[ODD]))
+    return pairs
 
 
 def series_names(path: Path) -> list[str]:

@@ -13,7 +13,7 @@ from spisonet.io.series_names import series_names
 from spisonet.io.star import StarFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
     from pathlib import Path
 
 log = logging.getLogger("spisonet")
@@ -67,28 +67,45 @@ class TiltRange:
         return "given" if self.source is None else f"from {self.source}"
 
 
-def find_tilt_file(tomogram: Path, folders: Iterable[Path] = ()) -> Path | None:
-    """Find the file with the tilt angles of a tomogram, in some folders or beside the tomogram.
+def find_tilt_file(tomograms: Collection[Path], folders: Iterable[Path] = ()) -> Path | None:
+    """Find the file with the tilt angles of a tilt series.
 
-    Folders named after the tilt series are searched as well, and ``<tilt series>_Imod`` with AreTomo's files
+    Some folders are searched, then those of the tomograms, and those that contain the latter. Folders in them
+    that are named after the tilt series are searched as well, and ``<tilt series>_Imod`` with AreTomo's files
     for IMOD.
+
+    Parameters
+    ----------
+    tomograms : collection of Path
+        Tomograms of the tilt series: full, even, odd or processed.
+    folders : iterable of Path
+        Folders to search first.
     """
-    names = series_names(tomogram)
-    for folder in (*folders, tomogram.parent):
-        if not folder.is_dir():
-            continue
-        entries = {path.name.lower(): path for path in sorted(folder.iterdir())}
-        for name in names:
-            for inner in (entries.get(name.lower()), entries.get(f"{name}{IMOD_FOLDER}".lower())):
-                if inner is not None and inner.is_dir():
-                    entries |= {path.name.lower(): path for path in sorted(inner.iterdir())}
-        for name in names:
-            for ending in TILT_ENDINGS:
-                found = entries.get(f"{name}{ending}".lower())
-                if found is None or not found.is_file():
-                    continue
-                if ending != ".star" or _tilt_column(StarFile(found)) is not None:
-                    return found
+    names = list(dict.fromkeys(name for path in tomograms for name in series_names(path)))
+    beside = [path.parent for path in tomograms]
+    for folder in dict.fromkeys((*folders, *beside, *(path.parent for path in beside))):
+        found = _tilt_file_in(folder, names)
+        if found is not None:
+            return found
+    return None
+
+
+def _tilt_file_in(folder: Path, names: list[str]) -> Path | None:
+    """Find the file with the tilt angles of a tilt series, which may have several names, in a folder."""
+    if not folder.is_dir():
+        return None
+    entries = {path.name.lower(): path for path in sorted(folder.iterdir())}
+    for name in names:
+        for inner in (entries.get(name.lower()), entries.get(f"{name}{IMOD_FOLDER}".lower())):
+            if inner is not None and inner.is_dir():
+                entries |= {path.name.lower(): path for path in sorted(inner.iterdir())}
+    for name in names:
+        for ending in TILT_ENDINGS:
+            found = entries.get(f"{name}{ending}".lower())
+            if found is None or not found.is_file():
+                continue
+            if ending != ".star" or _tilt_column(StarFile(found)) is not None:
+                return found
     return None
 
 

@@ -218,10 +218,10 @@ def _planned(
 
     A full tomogram of another shape than the halves is left out: it is often a stack of tilt images.
     """
-    first = paths.first
+    first, existing = paths.first, paths.existing
     tomogram = open_tomogram(first, voxel_size, remedy=PIXEL_SIZE_OPTION)
     left_out = []
-    for path in paths.existing:
+    for path in existing:
         other = open_tomogram(path, voxel_size, remedy=PIXEL_SIZE_OPTION)
         if other.shape != tomogram.shape and path == paths.full:
             reason = f"its shape {other.shape} is not that of the halves, {tomogram.shape}"
@@ -229,9 +229,10 @@ def _planned(
             paths = replace(paths, full=None)
         elif other.shape != tomogram.shape:
             raise SpisonetError(f"{path} has the shape {other.shape}, but {first} has {tomogram.shape}.")
-    tilt_folders = [config.tilt_folder] if config.tilt_folder else []
+    given = (config.tilt_folder, config.folder_name, config.full, config.even, config.odd)
+    folders = [folder for folder in given if folder is not None]
     tilts = complete_tilt_range(
-        str(first), config.tilt_min, config.tilt_max, lambda: find_tilt_file(first, tilt_folders)
+        str(first), config.tilt_min, config.tilt_max, lambda: find_tilt_file(existing, folders)
     )
     return PlannedTomogram(name, paths, tomogram.shape, tomogram.voxel_size_angstrom, tilts), left_out
 

@@ -65,7 +65,7 @@ def test_tilt_ranges_are_read_from_every_kind_of_tilt_file(tmp_path, name, text)
     path = tmp_path / name
     path.parent.mkdir(exist_ok=True)
     path.write_text(text, encoding="utf-8", newline="")
-    found = find_tilt_file(tmp_path / "TS_01_EVN_Vol.mrc")
+    found = find_tilt_file([tmp_path / "TS_01_EVN_Vol.mrc"])
     assert found == path
     assert read_tilt_range(found) == (-50.0, 66.01)
 
@@ -73,8 +73,8 @@ def test_tilt_ranges_are_read_from_every_kind_of_tilt_file(tmp_path, name, text)
 def test_refined_angles_precede_nominal_ones_and_other_series_are_not_taken(tmp_path):
     for name in ("TS_01.rawtlt", "TS_01.aln", "TS_01.mdoc", "TS_010.tlt", "S_01.tlt"):
         (tmp_path / name).touch()
-    assert find_tilt_file(tmp_path / "TS_01.mrc").name == "TS_01.aln"
-    assert find_tilt_file(tmp_path / "TS_0.mrc") is None
+    assert find_tilt_file([tmp_path / "TS_01.mrc"]).name == "TS_01.aln"
+    assert find_tilt_file([tmp_path / "TS_0.mrc"]) is None
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_tilt_angles_of_warp_are_not_confused_with_its_tilt_axis(tmp_path):
     (tmp_path / "TS_01.star").write_text(
         "data_\n\nloop_\n_rlnCoordinateX #1\n_rlnCoordinateY #2\n1 2\n3 4\n\n"
     )
-    found = find_tilt_file(tmp_path / "TS_01_10.00Apx.mrc")
+    found = find_tilt_file([tmp_path / "TS_01_10.00Apx.mrc"])
     assert read_tilt_range(found) == (-58.0, 60.0)
 
 
@@ -132,3 +132,17 @@ def test_invalid_tilt_ranges_are_refused(lowest, highest):
     )
     with pytest.raises(SpisonetError, match=re.escape(message)):
         complete_tilt_range("TS_1", lowest, highest, lambda: None)
+
+
+def test_tilt_files_are_found_beside_any_tomogram_of_the_series_and_one_folder_above(tmp_path):
+    tomograms = [tmp_path / "full" / "TS_01.mrc", tmp_path / "even" / "TS_01.mrc"]
+    for path in tomograms:
+        path.parent.mkdir()
+    assert find_tilt_file(tomograms) is None
+    above, beside, first = (
+        tmp_path / name for name in ("TS_01.tlt", "even/TS_01.rawtlt", "tilts/TS_01.mdoc")
+    )
+    first.parent.mkdir()
+    for path in (above, beside, first):
+        path.touch()
+        assert find_tilt_file(tomograms, [first.parent]) == path
