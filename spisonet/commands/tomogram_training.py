@@ -200,6 +200,7 @@ def _predict_all(
             if config.save_slices:
                 _draw_comparison(config, task, result)
         report_done()
+    table.flush()
     return done, failures, wedges
 
 
