@@ -26,11 +26,13 @@ TILT_ENDINGS = (
 )
 IMOD_FOLDER = "_imod"  # AreTomo's files for IMOD are in a folder of this ending
 TILT_COLUMNS = ("rlnTomoYTilt", "rlnTomoNominalStageTiltAngle", "wrpAngleTilt", "rlnTomoTiltAngle")
+STAR_SUFFIXES = (".star", ".tomostar")
 MDOC_TILT = re.compile(r"^\s*TiltAngle\s*=\s*([^\r\n]*?)\s*$", re.MULTILINE)
 MDOC_IMAGE_OF_SERIES = re.compile(r"^\s*\[\s*(ZValue|MontSection)\s*=", re.MULTILINE)
 ALN_HEADER, ALN_LOCAL, ALN_TILT = "# SEC", "# Local Alignment", "TILT"
 MAX_TILT, DEFAULT_TILT_RANGE = 90.0, (-60.0, 60.0)  # degrees
 MIN_TILT_RANGE = 10.0  # degrees; of fewer the angles are those of one image or of something else
+LARGEST_UNTILTED = 3.0  # degrees; a tilt series contains an image that is tilted less, or both signs
 ASSUMED = "assumed_no_tilt_file_found"  # instead of the name of the tilt file in a table
 TILT_SOURCE = "rlnTiltRangeSource"
 
@@ -123,8 +125,10 @@ def read_tilt_range(path: Path) -> tuple[float, float]:
     SpisonetError
         If the file contains no tilt angles or invalid ones, or their range is too small for a tilt series.
     """
+    if not path.is_file():
+        raise SpisonetError(f"{path} is not a file.")
     text, hint = "", ""
-    if path.suffix in (".star", ".tomostar"):
+    if path.suffix.lower() in STAR_SUFFIXES:
         column = _tilt_column(StarFile(path))
         words = [] if column is None else [str(angle) for angle in column]
     else:
@@ -146,6 +150,15 @@ def read_tilt_range(path: Path) -> tuple[float, float]:
         raise SpisonetError(
             f"{path} contains tilts from {min(angles):g} to {max(angles):g} degrees, too small a range for a "
             f"tilt series{hint}; give --tilt_min and --tilt_max, or remove the file."
+        )
+    is_numbered = min(angles) in (0, 1) and sorted(angles) == [min(angles) + i for i in range(len(angles))]
+    if is_numbered or min(angles) > LARGEST_UNTILTED or max(angles) < -LARGEST_UNTILTED:
+        named = {**dict.fromkeys(STAR_SUFFIXES, "tilt"), ".mdoc": "TiltAngle", ".aln": ALN_TILT}
+        column = named.get(path.suffix.lower(), "first")
+        raise SpisonetError(
+            f"The {column} column of {path} contains values from {min(angles):g} to {max(angles):g}, which "
+            "appear to be numbers of images or doses, not tilt angles; correct the file, or give --tilt_min and "
+            "--tilt_max."
         )
     return min(angles), max(angles)
 

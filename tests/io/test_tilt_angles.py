@@ -82,6 +82,14 @@ def test_refined_angles_precede_nominal_ones_and_other_series_are_not_taken(tmp_
     [
         ("a.mdoc", "[FrameSet = 0]\nTiltAngle = 32.99\nTiltAngle = 33\n", "frames of one image (FrameSet)"),
         ("a.tlt", "32.99\n33\n", "from 32.99 to 33 degrees, too small a range"),
+        ("a.tlt", "".join(f"{i} {3 * i - 60}\n" for i in range(1, 42)), "The first column of"),
+        (
+            "a.txt",
+            "".join(f"{i}\n" for i in (11, 10, 12, *range(10), 13)),
+            "from 0 to 13, which appear to be numbers",
+        ),
+        ("a.tlt", "3.1\n30\n62\n", "or doses, not tilt angles"),
+        ("a.mdoc", "TiltAngle = -60\nTiltAngle = -20\n", "The TiltAngle column of"),
         ("a.aln", "# SEC ROT TILT\n0 84.5\n", "line without a tilt angle"),
     ],
 )
@@ -146,3 +154,12 @@ def test_tilt_files_are_found_beside_any_tomogram_of_the_series_and_one_folder_a
     for path in (above, beside, first):
         path.touch()
         assert find_tilt_file(tomograms, [first.parent]) == path
+
+
+def test_tilts_of_lamellae_and_star_files_in_upper_case_are_read(tmp_path):
+    (tmp_path / "a.tlt").write_text("2.5\n20\n65\n")
+    assert read_tilt_range(tmp_path / "a.tlt") == (2.5, 65)
+    (tmp_path / "A.STAR").write_text("data_\n\nloop_\n_wrpAngleTilt #1\n-58\n60\n\n")
+    assert read_tilt_range(tmp_path / "A.STAR") == (-58, 60)
+    with pytest.raises(SpisonetError, match="is not a file"):
+        read_tilt_range(tmp_path)
