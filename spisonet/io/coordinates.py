@@ -131,6 +131,7 @@ def _pixel_sizes(path: Path, rows: pd.DataFrame, optics: pd.DataFrame | None) ->
     """Return for each row the size in Å of the pixels in which its coordinates are given."""
     if optics is not None and OPTICS_GROUP in rows and OPTICS_GROUP in optics:
         extra = [OPTICS_GROUP, *(column for column in PIXEL_SIZES if column in optics and column not in rows)]
+        rows, optics = (table.astype({OPTICS_GROUP: str}) for table in (rows, optics))  # may be a name
         rows = rows.merge(optics[extra], on=OPTICS_GROUP, how="left")
     column = next((column for column in PIXEL_SIZES if column in rows), None)
     if column is None:

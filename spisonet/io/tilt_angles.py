@@ -157,8 +157,8 @@ def read_tilt_range(path: Path) -> tuple[float, float]:
         column = named.get(path.suffix.lower(), "first")
         raise SpisonetError(
             f"The {column} column of {path} contains values from {min(angles):g} to {max(angles):g}, which "
-            "appear to be numbers of images or doses, not tilt angles; correct the file, or give --tilt_min and "
-            "--tilt_max."
+            "appear to be numbers of images or doses, not tilt angles; correct the file, or give --tilt_min "
+            "and --tilt_max."
         )
     return min(angles), max(angles)
 

@@ -9,7 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spisonet.errors import SpisonetError
-from spisonet.io.series_names import EVEN, ODD, PLACE, half_candidates, pairs_of_halves, series_name, words_of
+from spisonet.io.series_names import (
+    EVEN,
+    ODD,
+    PLACE,
+    glued_half_candidates,
+    half_candidates,
+    pairs_of_halves,
+    series_name,
+    series_name_of_glued,
+    words_of,
+)
 from spisonet.io.tomograms import SUFFIXES
 
 if TYPE_CHECKING:
@@ -18,6 +28,7 @@ if TYPE_CHECKING:
 STACK_SUFFIXES = (".st", ".ali", ".preali")
 VOLUME_SUFFIXES = tuple(suffix for suffix in SUFFIXES if suffix not in STACK_SUFFIXES)
 STACK_WORDS = {"ali", "preali"}
+PROCESSED_WORDS = {"corrected", "deconv", "denoised", "filt", "filtered"}
 OTHER_HALF = {EVEN: ODD, ODD: EVEN}
 FULL = "full"
 
@@ -112,8 +123,9 @@ def find_tomograms(
     """Pair the tomograms of some folders.
 
     Two files whose names differ only in one word such as even and odd, in any case and anywhere in the name,
-    are the halves of a tomogram. In two folders they may also have the same name; if no names
-    match, the files of two folders are paired in the order of their names, as by IsoNet2.
+    are the halves of a tomogram; the word may also be glued to others if exactly one file differs in it. In
+    two folders they may also have the same name; if no names match, the files of two folders are paired in
+    the order of their names, as by IsoNet2.
 
     Parameters
     ----------
@@ -137,15 +149,15 @@ def find_tomograms(
         pairs, paired_by_order = _pairs_of_folders(*halves)
         by_order |= paired_by_order
         for even_path, odd_path in pairs:
-            _enter(series, series_name(even_path), {EVEN: even_path, ODD: odd_path})
+            _enter(series, _name_of_halves(even_path, odd_path), {EVEN: even_path, ODD: odd_path})
     for folder in folders.full:
         for path in _one_for_each(_volumes(folder, left_out, folders.used), left_out):
             _enter(series, series_name(path), {FULL: path})
     for folder in folders.mixed:
         kind_of = _kinds_in_one_folder(_volumes(folder, left_out, folders.used))
         for kind in (EVEN, ODD, FULL):
-            for path in _one_for_each([path for path in kind_of if kind_of[path] == kind], left_out):
-                _enter(series, _name_of_pair(path, kind), {kind: path})
+            for path in _one_for_each([path for path in kind_of if kind_of[path][0] == kind], left_out):
+                _enter(series, kind_of[path][1], {kind: path})
     found = {
         name: TomogramPaths(kinds.get(FULL), kinds.get(EVEN), kinds.get(ODD))
         for name, kinds in sorted(series.items())
@@ -284,7 +296,7 @@ def _mrc_files(folder: Path) -> list[Path]:
 
 
 def _one_for_each(paths: list[Path], left_out: list[LeftOut]) -> list[Path]:
-    """Keep one volume of each tilt series: those of AreTomo and IMOD before stacks and intermediate files."""
+    """Keep one volume of each tilt series: those of AreTomo and IMOD before stacks and processed files."""
     groups: dict[str, list[Path]] = defaultdict(list)
     for path in paths:
         groups[series_name(path)].append(path)
@@ -302,6 +314,8 @@ def _preference(path: Path) -> int:
     """Return the order in which volumes of the same tilt series are preferred."""
     words = set(words_of(path))
     if words & {"ctf", "2nd"}:  # power spectra and the second volume of AreTomo
+        return 5
+    if words & PROCESSED_WORDS:
         return 4
     if "vol" in words:  # of AreTomo, beside the stack of the same name
         return 0
@@ -310,23 +324,36 @@ def _preference(path: Path) -> int:
     return 3
 
 
-def _kinds_in_one_folder(files: list[Path]) -> dict[Path, str]:
-    """Recognise halves by their counterparts; without counterpart a file is a full tomogram."""
-    by_key: dict[str, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
-    for path in files:
-        for kind, key in half_candidates(path):
-            by_key[key][kind].append(path)
-    kinds = dict.fromkeys(files, FULL)
-    for group in by_key.values():
+def _kinds_in_one_folder(files: list[Path]) -> dict[Path, tuple[str, str]]:
+    """Return kind and tilt series of each file: without a counterpart, a file is a full tomogram."""
+    kinds = {path: (FULL, series_name(path)) for path in files}
+    for group in _groups(files, half_candidates).values():
         if group[EVEN] and group[ODD]:
-            kinds |= {path: kind for kind in (EVEN, ODD) for path in group[kind]}
+            kinds |= {path: (kind, _name_of_half(path)) for kind in (EVEN, ODD) for path in group[kind]}
+    rest = [path for path in files if kinds[path][0] == FULL]
+    for key, group in _groups(rest, glued_half_candidates).items():
+        if len(group[EVEN]) == len(group[ODD]) == 1:
+            kinds |= {
+                group[kind][0]: (kind, series_name_of_glued(group[kind][0], key)) for kind in (EVEN, ODD)
+            }
     return kinds
+
+
+def _groups(
+    files: list[Path], candidates: Callable[[Path], list[tuple[str, str]]]
+) -> dict[str, dict[str, list[Path]]]:
+    """Group files by the name without the word of the half, and by half."""
+    groups: dict[str, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
+    for path in files:
+        for kind, key in candidates(path):
+            groups[key][kind].append(path)
+    return groups
 
 
 def _pairs_of_folders(even: list[Path], odd: list[Path]) -> tuple[list[tuple[Path, Path]], set[Path]]:
     """Pair the files of two folders by name, or else all by order; return also those paired by order."""
     pairs: list[tuple[Path, Path]] = []
-    for keys_of in (_exact_keys, _series_keys):
+    for keys_of in (_exact_keys, _series_keys, _glued_keys):
         keys = {kind: _unique_keys(paths, keys_of) for kind, paths in ((EVEN, even), (ODD, odd))}
         for key, path in keys[EVEN].items():
             other = keys[ODD].get(key)
@@ -347,16 +374,28 @@ def _series_keys(path: Path) -> list[str]:
     return [series_name(path)]
 
 
+def _glued_keys(path: Path) -> list[str]:
+    return [key for _, key in glued_half_candidates(path)]
+
+
 def _unique_keys(paths: list[Path], keys_of: Callable[[Path], list[str]]) -> dict[str, Path]:
     pairs = [(key, path) for path in paths for key in dict.fromkeys(keys_of(path))]
     counts = Counter(key for key, _ in pairs)
     return {key: path for key, path in pairs if counts[key] == 1}
 
 
-def _name_of_pair(path: Path, kind: str) -> str:
+def _name_of_half(path: Path) -> str:
     """Return the name of the tilt series; that of the folder for files that are called only even and odd."""
-    is_bare = kind != FULL and any(key == PLACE for _, key in half_candidates(path))
+    is_bare = any(key == PLACE for _, key in half_candidates(path))
     return path.resolve().parent.name if is_bare else series_name(path)
+
+
+def _name_of_halves(even: Path, odd: Path) -> str:
+    """Return the name of the tilt series of two files of different folders."""
+    glued = set() if half_candidates(even) else {*_glued_keys(even)} & {*_glued_keys(odd)}
+    if glued and even.name != odd.name:
+        return series_name_of_glued(even, min(glued))
+    return series_name(even)
 
 
 def _enter(series: dict[str, dict[str, Path]], name: str, paths: dict[str, Path]) -> None:
@@ -368,5 +407,6 @@ def _enter(series: dict[str, dict[str, Path]], name: str, paths: dict[str, Path]
 
 def _same_series(first: Path, second: Path) -> SpisonetError:
     return SpisonetError(
-        f"{first} and {second} appear to belong to the same tilt series; rename one of them."
+        f"{first} and {second} appear to belong to the same tilt series; move one of them to another "
+        "folder, or rename it."
     )

@@ -91,7 +91,7 @@ def test_the_plan_names_what_was_found_assumed_and_left_out(tmp_path, monkeypatc
         "tilts -60 to 60° (assumed, no tilt file found)",
         "Assumed: a: the tilt range -60 to 60 degrees is assumed, no tilt file found; give --tilt_folder",
         "Assumed: a: the voxel size of e/a_EVN.mrc is exactly 1 Å",
-        "Assumed: x: no mask found.",
+        "Not found: mask of x.",
         "Left out: masks/b_mask.mrc (its name is that of no tomogram)",
         "Left out: e/._x.mrc (hidden files, such as those of macOS, are not tomograms)",
         "Left out: full/a.mrc (its shape (5, 16, 20) is not that of the halves, (8, 16, 20))",
@@ -124,7 +124,7 @@ def test_files_of_coordinates_are_listed(tmp_path, monkeypatch, capsys):
     assert (a.path("rlnBoxFile"), b.path("rlnBoxFile")) == (Path("picks/a_coords.txt"), None)
     printed = capsys.readouterr().out
     assert "2 subvolume centres in picks/a_coords.txt" in printed
-    assert "Assumed: b: no file of subvolume centres found." in printed
+    assert "Not found: subvolume centres of b." in printed
 
 
 def test_sums_of_halves_are_full_tomograms(tmp_path, monkeypatch):

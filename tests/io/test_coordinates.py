@@ -51,7 +51,7 @@ OPTICS = "data_optics\n\nloop_\n_rlnOpticsGroup #1\n_rlnTomoTiltSeriesPixelSize 
             "a.star",
             star(columns(POINTS) | {"rlnDetectorPixelSize": [5, 5], "rlnMagnification": [5000, 5000]}),
         ),
-        ("a.star", star(columns(POINTS * [[4], [2]]) | {"rlnOpticsGroup": [1, 2]}, OPTICS)),  # RELION 4
+        ("A.STAR", star(columns(POINTS * [[4], [2]]) | {"rlnOpticsGroup": [1, 2]}, OPTICS)),  # RELION 4
     ],
 )
 def test_coordinates_have_the_unit_and_origin_of_their_program(tmp_path, name, content):
@@ -92,7 +92,7 @@ def test_the_rows_of_the_tomogram_are_selected(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "part"),
     [
-        ("a.tbl", "1 2 3", "is a Dynamo table"),
+        ("A.TBL", "1 2 3", "is a Dynamo table"),
         ("a.txt", "", "must contain x, y and z"),
         ("a.txt", "1 2\n", "must contain x, y and z"),
         (
@@ -107,6 +107,11 @@ def test_the_rows_of_the_tomogram_are_selected(tmp_path):
         ("a.txt", "x y z\n", "neither an IMOD model nor a text file"),
         ("a.mod", imod_model([]), "contains no coordinates"),
         ("a.star", star({"rlnAngleRot": [1]}), "has no columns rlnCoordinateX"),
+        (
+            "a.star",
+            star(columns(POINTS) | {"rlnOpticsGroup": ["a", "b"]}, OPTICS),
+            "missing or infinite values",
+        ),
         ("a.star", star(columns(POINTS)), "does not give the size of the pixels"),
         ("a.star", star(columns(POINTS) | {"rlnPixelSize": [0, 0]}), "is not positive"),
     ],

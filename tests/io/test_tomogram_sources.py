@@ -40,7 +40,8 @@ def test_a_half_without_counterpart_in_a_mixed_folder_is_a_full_tomogram(tmp_pat
 
 def test_two_files_of_one_tomogram_are_refused(tmp_path):
     touch(tmp_path / "TS_1.mrc", tmp_path / "TS_1_bin4.mrc")
-    with pytest.raises(SpisonetError, match=r"TS_1\.mrc and .*TS_1_bin4\.mrc appear to belong to the same"):
+    message = r"TS_1\.mrc and .*TS_1_bin4\.mrc appear to belong to the same tilt series; move one of them"
+    with pytest.raises(SpisonetError, match=message):
         find_tomograms(tmp_path, None, None, None)
 
 
@@ -69,6 +70,30 @@ def test_names_that_differ_in_one_word_are_halves(tmp_path, even, odd, name, in_
     found = find_tomograms(mixed, None, *([None, None] if in_one_folder else folders)).series
     assert list(found.values()) == [TomogramPaths(None, *paths)]
     assert list(found) == [name] or not in_one_folder
+
+
+GLUED = [
+    ("TS1even.mrc", "TS1odd.mrc", "TS1"),
+    ("TS2EVN_Vol.mrc", "TS2ODD_Vol.mrc", "TS2"),
+    ("tomo_evenTilts.mrc", "tomo_oddTilts.mrc", "tomo_Tilts"),
+]
+
+
+@pytest.mark.parametrize(("even", "odd", "name"), GLUED)
+@pytest.mark.parametrize("in_one_folder", [True, False])
+def test_glued_words_tell_halves_of_two_names_that_differ_in_nothing_else(
+    tmp_path, even, odd, name, in_one_folder
+):
+    folders = [tmp_path / "e", tmp_path / ("e" if in_one_folder else "o")]
+    paths = folders[0] / even, folders[1] / odd
+    touch(*paths)
+    mixed = folders[0] if in_one_folder else None
+    found = find_tomograms(mixed, None, *([None, None] if in_one_folder else folders)).series
+    assert found == {name: TomogramPaths(None, *paths)}
+    if in_one_folder:
+        touch(folders[0] / even.replace("even", "EVEN").replace("EVN", "evn"))  # which of them is the half?
+        found = find_tomograms(mixed, None, None, None).series
+        assert [paths.even for paths in found.values()] == [None] * 3
 
 
 def test_words_that_only_contain_even_or_odd_are_no_halves(tmp_path):
@@ -198,6 +223,7 @@ LAYOUTS = [
     ),
     ("overview.mrc TS_01/TS_01.mrc TS_02/TS_02.mrc", {"overview": ["overview.mrc"]}, ["TS_01", "TS_02"]),
     ("._junk.mrc TS_01.st TS_01/TS_01.mrc", {"TS_01": ["TS_01/TS_01.mrc"]}, ["._junk.mrc", "TS_01.st"]),
+    ("TS_01.mrc TS_01_deconv.mrc", {"TS_01": ["TS_01.mrc"]}, ["TS_01_deconv.mrc"]),
     ("TS_01.mrc even/TS_01.st odd/TS_01.st", {"TS_01": ["TS_01.mrc"]}, ["even", "odd"]),
 ]
 
