@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 MPI_VARIABLES = ("OMPI_", "PMIX_", "PMI_", "MPI_")
 PARENT_VARIABLE = "SPISONET_PARENT"
 POLL_SECONDS = 1.0
+INIT = 1  # adopts processes whose parent has ended
 SHELLS = (b"sh", b"dash", b"bash")
 GRACE_SECONDS = 5.0
 
@@ -100,6 +101,8 @@ def end_with_parent() -> None:
     """
     parent = int(os.environ.pop(PARENT_VARIABLE, os.getppid()))
     starter = _parent_of(parent) if _is_shell_of_system(parent) else None
+    if starter == INIT:  # its rank ended while this process started
+        os._exit(1)
 
     def watch() -> None:
         while os.getppid() == parent and (starter is None or _parent_of(parent) == starter):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from relion_external.job_form import FORM_FILE, read_form
@@ -95,27 +95,41 @@ def read_refine_command(words: list[str]) -> RefineCommand:
 
 def _of_folder(folder: Path) -> RefineCommand:
     optimisers = sorted(folder.glob("*_optimiser.star"), key=lambda path: path.stat().st_mtime)
-    if optimisers:
+    form = folder / FORM_FILE
+    if optimisers and not _is_scheduled_again(form, optimisers[-1]):
         version, command = read_header(optimisers[-1])
-        return RefineCommand(command, [], folder, version)
+        return replace(_with_start(command, folder), version=version)
     note = folder / NOTE_FILE
     lines = note.read_text(encoding="utf-8", errors="replace").splitlines() if note.is_file() else []
     commands = [line for line in lines if any(name in line for name in REFINE_PROGRAMS)]
-    if commands:
+    if commands and not optimisers:
         return _with_start(split_words(commands[-1]), folder)
-    if (folder / FORM_FILE).is_file():
-        return _with_start(command_of_form(folder / FORM_FILE), folder)
+    if form.is_file():
+        return _with_start(command_of_form(form), folder)
     raise SpisonetError(
         f"{folder} is not the folder of a refinement: it contains neither an optimiser file, nor a "
         f"{NOTE_FILE} with a refine command, nor a {FORM_FILE}."
     )
 
 
+def _is_scheduled_again(form: Path, optimiser: Path) -> bool:
+    """Whether a job that has run before is to be continued: RELION's GUI has written its form since then."""
+    if not form.is_file() or form.stat().st_mtime <= optimiser.stat().st_mtime:
+        return False
+    return read_form(form)[1]["is_continued"] == "Yes"
+
+
 def _with_start(command: list[str], folder: Path | None) -> RefineCommand:
+    """Add the words of the commands that a continued refinement was started and continued with before."""
+    version: tuple[int, ...] = ()
+    start: list[str] = []
+    read: set[str] = set()
     continued = option_value(command, "--continue")
-    if continued is None or not Path(continued).is_file():
-        return RefineCommand(command, [], folder, ())
-    version, start = read_header(Path(continued))
+    while continued is not None and continued not in read and Path(continued).is_file():
+        read.add(continued)
+        found, words = read_header(Path(continued))
+        version, start = version or found, [*start, *words]
+        continued = option_value(words, "--continue")
     return RefineCommand(command, start, folder, version)
 
 

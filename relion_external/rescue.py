@@ -55,6 +55,7 @@ OUTPUTS = (PAGE_FILE, PARTICLES_FILE, REFERENCE_FILE, *(HALF_MAP_FILE.format(hal
 CORRECTED = "The poses have drifted; they were corrected."
 NOT_IMPROVED = "The poses have drifted, but no correction raised the log-likelihood significantly."
 NOT_FOUND = "No drift of the poses was found."
+NOT_DETERMINED = "These views do not determine whether the poses have drifted; nothing was corrected."
 REFERENCE_EDGE_SHELLS = 2
 FINEST_BY_DEFAULT_ANGSTROM, BAND_FSC = 10.0, 0.5
 FSC_TO_ANGSTROM = 8.0  # beyond the band, to find its end
@@ -92,13 +93,15 @@ def run_rescue(config: RescueConfig) -> None:
                 inputs.device,
                 MEASURED_PARTICLES,
                 config.seed,
+                end_angstrom=config.resolution or 0.0,
             )
             progress.advance()
         log.info("%s", drift.sentence)
         result["drift"] = drift.numbers
         sections = {"drift": drift_section(drift, config.o / PAGE_FILE)}
         if not drift.is_detected:
-            _write_report(config, inputs, NOT_FOUND, sections)
+            headline = NOT_FOUND if drift.is_determined else NOT_DETERMINED
+            _write_report(config, inputs, headline, sections)
             return
         with StageProgress("rescue", "correction", config.rounds, "rounds") as progress:
             correction = correct_poses(

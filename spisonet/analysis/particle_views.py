@@ -100,7 +100,10 @@ def read_views(files: ParticleFiles) -> ParticleViews:
     """
     symmetry = symmetry_rotations(files.sym)
     particles_file, tomograms_file = files.star_file, files.tomograms
-    if particles_file.suffix == ".star" and (both := read_optimisation_set(particles_file)) is not None:
+    if (
+        particles_file.suffix.lower() == ".star"
+        and (both := read_optimisation_set(particles_file)) is not None
+    ):
         particles_file, tomograms_file = both[0], tomograms_file or both[1]
     particles = read_particle_orientations(particles_file)
     tilts = _tilts(files, particles, tomograms_file)

@@ -39,18 +39,18 @@ def run_reference(config: ReferenceConfig) -> None:
     log.info("Fitting %s into %s.", config.model, config.like)
     fit = fit_model(model, volume, resolution, config.sym)
     found = f"correlation {fit.correlation:.2f} to {fit.resolution_angstrom:.0f} Å"
-    if fit.correlation < REFUSED_CORRELATION:
-        raise SpisonetError(
-            f"{config.model} does not fit into {config.like}: {found}, where {REFUSED_CORRELATION:g} is "
-            "required; check that the model is of this particle.",
-            field="model",
-        )
     if fit.symmetry_agreement < SYMMETRIC_AGREEMENT:
         raise SpisonetError(
             f"{config.model} does not obey {config.sym.upper()} where it fits into {config.like}: "
             f"correlation {fit.symmetry_agreement:.2f} with its rotated copies; give the complete "
             "assembly or another --sym.",
             field="sym",
+        )
+    if fit.correlation < REFUSED_CORRELATION:
+        raise SpisonetError(
+            f"{config.model} does not fit into {config.like}: {found}, where {REFUSED_CORRELATION:g} is "
+            "required; check that the model is of this particle.",
+            field="model",
         )
     log.info("Fitted: %s; mirror image of the model %.2f.", found, fit.mirror_correlation)
     if fit.correlation < DOUBTFUL_CORRELATION:

@@ -62,8 +62,8 @@ ISONET: Commands = {
 }
 # Commands of IsoNet2 that this program does not have, and what to use instead.
 REPLACED = {
-    "FSC": "spisonet.py fsc3d HALF1 HALF2 --mask MASK, which writes the FSC of the whole map and of its "
-    "directions",
+    "FSC": "spisonet.py fsc3d HALF1 HALF2 --mask MASK for the FSC of cubic half maps and their directions, "
+    "such as cubes cropped from two tomograms",
     "postprocessing": "spisonet.py fsc3d HALF1 HALF2 --mask MASK for the FSC of two half maps",
     "powerlaw_filtering": "spisonet.py whitening MAP --low_res 50 --high_res RESOLUTION",
     "star2json": "the STAR file itself, which all commands and the graphical interface read",

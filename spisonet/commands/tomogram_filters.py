@@ -97,6 +97,7 @@ def run_deconv(config: DeconvConfig) -> None:
             deconvolution.strength,
             output,
         )
+    table.flush()
 
 
 def run_make_mask(config: MakeMaskConfig) -> None:
@@ -136,6 +137,7 @@ def run_make_mask(config: MakeMaskConfig) -> None:
         table.note(row, values)
         percent = 100 * mask.mean()
         log.info("%s: the mask covers %.0f %% of the tomogram -> %s", tomogram.path, percent, item.output)
+    table.flush()
 
 
 def run_psf(config: PsfConfig) -> None:

@@ -65,6 +65,8 @@ def _print_plan(plan: TablePlan) -> None:
         log.info("%s", _description(tomogram))
     for sentence in plan.assumptions:
         log.warning("Assumed: %s", sentence)
+    for what in plan.not_found:
+        log.warning("Not found: %s.", what)
     for item in plan.left_out:
         log.info("Left out: %s (%s)", item.path, item.reason)
 

@@ -202,6 +202,7 @@ def _predict_all(
             if config.save_slices:
                 _draw_comparison(task, result)
         report_done()
+    table.flush()
     return done, failures, wedges
 
 

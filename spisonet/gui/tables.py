@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from spisonet.errors import SpisonetError
 from spisonet.gui.forms import command_line, validate_form
 from spisonet.gui.installation import find_executable
-from spisonet.io.series_names import pair_of_halves
 from spisonet.io.tomogram_table import HALVES, TomogramTable
 
 if TYPE_CHECKING:
@@ -189,7 +188,10 @@ class TomogramTables:
         return {**self.read(name), "line": line}
 
     def _prepare_star_config(self, folder: Path, options: dict[str, Any]) -> CommandConfig:
-        values = {**options, **_input_options(folder, self._allowed_folders)}
+        name = self._allowed_folders.display_name(folder)
+        if not folder.is_dir():
+            raise SpisonetError(f"{name} is not a folder.")
+        values = {**options, "folder_name": name}
         config, errors = validate_form("isonet", "prepare_star", values, self._allowed_folders)
         if config is None:
             field, message = next(iter(errors.items()))
@@ -256,20 +258,6 @@ def _fill_column(table: TomogramTable, column: str, value: str) -> None:
         if row.text(column) is None:
             known = row.voxel_size_angstrom if column == "rlnPixelSize" else None
             table.set(row, column, value if known is None else known)
-
-
-def _input_options(folder: Path, allowed_folders: AllowedFolders) -> dict[str, str]:
-    """Return the input options of ``prepare_star`` for a folder of tomograms or of folders of halves."""
-    if not folder.is_dir():
-        raise SpisonetError(f"{allowed_folders.display_name(folder)} is not a folder.")
-    subfolders = {path.name.lower(): path for path in sorted(folder.iterdir()) if path.is_dir()}
-    even, odd = pair_of_halves(subfolders.values())
-    if even is None or odd is None:
-        return {"folder_name": allowed_folders.display_name(folder)}
-    options = {"even": allowed_folders.display_name(even), "odd": allowed_folders.display_name(odd)}
-    if "full" in subfolders:
-        options["full"] = allowed_folders.display_name(subfolders["full"])
-    return options
 
 
 def _file_names(row: TomogramRow) -> set[str]:

@@ -26,7 +26,6 @@ PIXEL_SIZES = (
     *("rlnTomoTiltSeriesPixelSize", "rlnMicrographOriginalPixelSize", "rlnMicrographPixelSize"),
     *("rlnPixelSize", "rlnDetectorPixelSize"),
 )
-SIZE_TOLERANCE = 0.05  # of the ratio of sizes along the axes, since binned sizes are rounded
 MAGNIFICATION, OPTICS_GROUP = "rlnMagnification", "rlnOpticsGroup"
 UNSUPPORTED = {
     ".tbl": "a Dynamo table; write its columns 24 to 26 (x, y, z) to a text file",
@@ -64,10 +63,10 @@ def read_coordinates(
     SpisonetError
         If the file is of another kind, is damaged or contains no coordinates of the tomogram.
     """
-    kind = UNSUPPORTED.get(path.suffix)
+    kind = UNSUPPORTED.get(path.suffix.lower())
     if kind is not None:
         raise SpisonetError(f"{path} is {kind}.")
-    if path.suffix == ".star":
+    if path.suffix.lower() == ".star":
         return _read_star(path, shape, voxel_size_angstrom, series)
     contours = read_contours(path)
     points = np.concatenate([np.empty((0, 3)), *contours]).astype(np.float64)
@@ -82,15 +81,18 @@ def _scale_of_model(path: Path, shape: tuple[int, int, int]) -> float:
     if size is None:
         return 1.0
     # The size of a model that was drawn with y and z exchanged may be exchanged as well.
-    orders = ((0, 1, 2), (0, 2, 1))
-    scales = [np.divide(shape[::-1], [size[i] for i in order]) for order in orders]
-    mean = float(min(scales, key=np.ptp)[0])
-    if min(map(np.ptp, scales)) > SIZE_TOLERANCE * mean:
-        raise SpisonetError(
-            f"{path} was drawn on an image of {size[0]} x {size[1]} x {size[2]} voxels, but the tomogram has "
-            f"{shape[2]} x {shape[1]} x {shape[0]}; write its points in voxels of it to a text file."
-        )
-    return 1.0 if abs(mean - 1) <= SIZE_TOLERANCE else mean
+    for order in ((0, 1, 2), (0, 2, 1)):
+        drawn_on = np.array([size[i] for i in order])
+        longest = int(np.argmax(drawn_on))
+        ratio = float(shape[::-1][longest] / drawn_on[longest])
+        for scale in (max(round(ratio), 1) / max(round(1 / ratio), 1), ratio):
+            # Binned sizes are rounded by up to one binned voxel.
+            if (np.abs(shape[::-1] - scale * drawn_on) <= max(scale, 1)).all():
+                return scale
+    raise SpisonetError(
+        f"{path} was drawn on an image of {size[0]} x {size[1]} x {size[2]} voxels, but the tomogram has "
+        f"{shape[2]} x {shape[1]} x {shape[0]}; write its points in voxels of it to a text file."
+    )
 
 
 def _read_star(
@@ -129,6 +131,7 @@ def _pixel_sizes(path: Path, rows: pd.DataFrame, optics: pd.DataFrame | None) ->
     """Return for each row the size in Å of the pixels in which its coordinates are given."""
     if optics is not None and OPTICS_GROUP in rows and OPTICS_GROUP in optics:
         extra = [OPTICS_GROUP, *(column for column in PIXEL_SIZES if column in optics and column not in rows)]
+        rows, optics = (table.astype({OPTICS_GROUP: str}) for table in (rows, optics))  # may be a name
         rows = rows.merge(optics[extra], on=OPTICS_GROUP, how="left")
     column = next((column for column in PIXEL_SIZES if column in rows), None)
     if column is None:

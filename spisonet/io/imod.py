@@ -65,8 +65,21 @@ def read_contours(path: Path) -> list[NDArray[np.float32]]:
     if not np.isfinite(points).all():
         raise SpisonetError(f"{path} contains an invalid number.")
     numbers = points[:, :-3]  # of object and contour
+    if not _are_contour_numbers(numbers):
+        raise SpisonetError(
+            f"{path} has {points.shape[1]} columns, but the first are not the numbers of object and contour "
+            "(whole and ascending, contours from 0 or 1); keep only x, y and z in each line."
+        )
     groups = np.unique(numbers, axis=0) if numbers.shape[1] else [numbers[:0]]
     return [points[(numbers == group).all(axis=1), -3:] if len(group) else points for group in groups]
+
+
+def _are_contour_numbers(numbers: NDArray[np.float32]) -> bool:
+    """Return whether the first columns of a text file can be the numbers of object and contour of points."""
+    if not numbers.size:
+        return True
+    is_ascending = np.array_equal(numbers, numbers[np.lexsort(numbers.T[::-1])])
+    return is_ascending and bool((numbers == np.abs(np.rint(numbers))).all()) and numbers[0, -1] <= 1
 
 
 def image_size_of_model(path: Path) -> tuple[int, int, int] | None:

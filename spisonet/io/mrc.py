@@ -128,7 +128,10 @@ def _read_mrc(path: Path, apix: float | None, remedy: str) -> Volume:
     """Read an MRC file of any axis order, in z, y, x."""
     file = open_mrc(path)
     if file.is_stack:
-        raise SpisonetError(f"{path} is a 2D image or a stack of images of shape {file.shape}, not a 3D map.")
+        raise SpisonetError(
+            f"{path} is a 2D image or a stack of images of shape {file.shape} by its header (ispg 0, mz 1), "
+            "not a 3D map."
+        )
     data, nstart = file.read(), file.nstart
     if sorted(file.axes) == [1, 2, 3] and not file.is_in_order:
         # Sections, rows and columns are the axes (maps, mapr, mapc); reorder them to z, y, x.

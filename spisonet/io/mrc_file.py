@@ -121,9 +121,10 @@ class MrcFile:
                 f"{self.path} has no voxel size in its header; {remedy}.", code="no_voxel_size"
             )
         if max(x, y, z) - min(x, y, z) > RELATIVE_VOXEL_SIZE_TOLERANCE * x:
+            cause = " by its header of a stack of images (ispg 0, mz 1)" if self.is_stack else ""
             raise SpisonetError(
-                f"{self.path} has voxels that are not cubic ({x:g} x {y:g} x {z:g} Å); resample it, or if "
-                f"the header is wrong {remedy}."
+                f"{self.path} has voxels that are not cubic{cause} ({x:g} x {y:g} x {z:g} Å); resample it, "
+                f"or if the header is wrong {remedy}."
             )
         return x
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from spisonet.io.tomograms import stem_of
@@ -17,6 +18,7 @@ SEPARATOR = r"[_\-. ]"
 HALF_WORD = re.compile(
     rf"(?:^|(?<={SEPARATOR}))(?:(?P<even>even|evn|half1)|(?P<odd>odd|half2))(?=$|{SEPARATOR})", re.IGNORECASE
 )
+GLUED_HALF = re.compile(r"(?P<even>even|evn)|(?P<odd>odd)", re.IGNORECASE)  # anywhere, as in TS1even
 # Words that programs append to the name of a tilt series.
 STEPS = (
     r"vol|rec|full|ali|aligned|preali|st|stack|sort|sorted|corrected|deconv|denoised|filtered|filt|ctf|2nd|"
@@ -51,23 +53,41 @@ def half_candidates(path: Path) -> list[tuple[str, str]]:
         ``even`` or ``odd``, and the stem with a placeholder instead of the word. Two files whose names
         differ only in that word have the same second element.
     """
-    stem = stem_of(path)
+    return _half_candidates(stem_of(path), HALF_WORD)
+
+
+def glued_half_candidates(path: Path) -> list[tuple[str, str]]:
+    """Return as `half_candidates` does each half by a word that is glued to others, as in ``TS1even``.
+
+    Names such as ``evening`` contain the word by chance: only two files that differ in nothing else are
+    halves.
+    """
+    return _half_candidates(stem_of(path), GLUED_HALF)
+
+
+def series_name_of_glued(path: Path, key: str) -> str:
+    """Return the name of the tilt series of a half; `key` is that of `glued_half_candidates`."""
+    return series_name(path.with_name(key.replace(PLACE, "")))
+
+
+def _half_candidates(stem: str, word: re.Pattern[str]) -> list[tuple[str, str]]:
     return [
         (EVEN if match["even"] else ODD, f"{stem[: match.start()]}{PLACE}{stem[match.end() :]}")
-        for match in HALF_WORD.finditer(stem)
+        for match in word.finditer(stem)
     ]
 
 
-def pair_of_halves(paths: Iterable[Path]) -> tuple[Path | None, Path | None]:
-    """Return the first two paths, even and odd, whose names differ only in the word that says so."""
-    found: dict[str, dict[str, Path]] = {}
+def pairs_of_halves(paths: Iterable[Path]) -> list[tuple[Path, Path]]:
+    """Return all pairs of paths, even and odd, whose names differ only in the word that says so."""
+    waiting: dict[str, dict[str, Path]] = {}
+    pairs: list[tuple[Path, Path]] = []
     for path in paths:
         for kind, key in half_candidates(path):
-            pair = found.setdefault(key, {})
+            pair = waiting.setdefault(key, {})
             pair.setdefault(kind, path)
-            if len(pair) == 2:
-                return pair[EVEN], pair[ODD]
-    return None, None
+            if len(pair) == 2 and not set(pair.values()) & set(chain(*pairs)):
+                pairs.append((pair[EVEN], pair[ODD]))
+    return pairs
 
 
 def series_names(path: Path) -> list[str]:
@@ -77,7 +97,8 @@ def series_names(path: Path) -> list[str]:
     """
     stem = stem_of(path)
     for suffix in OTHER_SUFFIXES:
-        stem = stem.removesuffix(suffix)
+        if stem.lower().endswith(suffix):
+            stem = stem[: -len(suffix)]
     stem = stem_of(path.with_name(stem)) if stem else path.name
     names = [stem]
     without_half = re.sub(rf"^{SEPARATOR}+|{SEPARATOR}+$", "", _without_half_words(stem))

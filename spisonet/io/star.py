@@ -65,6 +65,11 @@ def read_blocks(path: Path) -> dict[str, StarBlock]:
             if name in blocks:
                 raise SpisonetError(f"{path} has two blocks data_{name} (line {number}); rename one of them.")
         elif first == "loop_":
+            if name in blocks:
+                raise SpisonetError(
+                    f"{path} has a table below other values of data_{name} (line {number}); put a data_ line "
+                    "of its own before it."
+                )
             block = blocks[name] = StarBlock([], [], True)
         elif first.startswith("_"):
             if block is None:

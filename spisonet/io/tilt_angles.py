@@ -13,7 +13,7 @@ from spisonet.io.series_names import series_names
 from spisonet.io.star import StarFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
     from pathlib import Path
 
 log = logging.getLogger("spisonet")
@@ -26,11 +26,13 @@ TILT_ENDINGS = (
 )
 IMOD_FOLDER = "_imod"  # AreTomo's files for IMOD are in a folder of this ending
 TILT_COLUMNS = ("rlnTomoYTilt", "rlnTomoNominalStageTiltAngle", "wrpAngleTilt", "rlnTomoTiltAngle")
+STAR_SUFFIXES = (".star", ".tomostar")
 MDOC_TILT = re.compile(r"^\s*TiltAngle\s*=\s*([^\r\n]*?)\s*$", re.MULTILINE)
 MDOC_IMAGE_OF_SERIES = re.compile(r"^\s*\[\s*(ZValue|MontSection)\s*=", re.MULTILINE)
 ALN_HEADER, ALN_LOCAL, ALN_TILT = "# SEC", "# Local Alignment", "TILT"
 MAX_TILT, DEFAULT_TILT_RANGE = 90.0, (-60.0, 60.0)  # degrees
 MIN_TILT_RANGE = 10.0  # degrees; of fewer the angles are those of one image or of something else
+LARGEST_UNTILTED = 3.0  # degrees; a tilt series contains an image that is tilted less, or both signs
 ASSUMED = "assumed_no_tilt_file_found"  # instead of the name of the tilt file in a table
 TILT_SOURCE = "rlnTiltRangeSource"
 
@@ -67,28 +69,45 @@ class TiltRange:
         return "given" if self.source is None else f"from {self.source}"
 
 
-def find_tilt_file(tomogram: Path, folders: Iterable[Path] = ()) -> Path | None:
-    """Find the file with the tilt angles of a tomogram, in some folders or beside the tomogram.
+def find_tilt_file(tomograms: Collection[Path], folders: Iterable[Path] = ()) -> Path | None:
+    """Find the file with the tilt angles of a tilt series.
 
-    Folders named after the tilt series are searched as well, and ``<tilt series>_Imod`` with AreTomo's files
+    Some folders are searched, then those of the tomograms, and those that contain the latter. Folders in them
+    that are named after the tilt series are searched as well, and ``<tilt series>_Imod`` with AreTomo's files
     for IMOD.
+
+    Parameters
+    ----------
+    tomograms : collection of Path
+        Tomograms of the tilt series: full, even, odd or processed.
+    folders : iterable of Path
+        Folders to search first.
     """
-    names = series_names(tomogram)
-    for folder in (*folders, tomogram.parent):
-        if not folder.is_dir():
-            continue
-        entries = {path.name.lower(): path for path in sorted(folder.iterdir())}
-        for name in names:
-            for inner in (entries.get(name.lower()), entries.get(f"{name}{IMOD_FOLDER}".lower())):
-                if inner is not None and inner.is_dir():
-                    entries |= {path.name.lower(): path for path in sorted(inner.iterdir())}
-        for name in names:
-            for ending in TILT_ENDINGS:
-                found = entries.get(f"{name}{ending}".lower())
-                if found is None or not found.is_file():
-                    continue
-                if ending != ".star" or _tilt_column(StarFile(found)) is not None:
-                    return found
+    names = list(dict.fromkeys(name for path in tomograms for name in series_names(path)))
+    beside = [path.parent for path in tomograms]
+    for folder in dict.fromkeys((*folders, *beside, *(path.parent for path in beside))):
+        found = _tilt_file_in(folder, names)
+        if found is not None:
+            return found
+    return None
+
+
+def _tilt_file_in(folder: Path, names: list[str]) -> Path | None:
+    """Find the file with the tilt angles of a tilt series, which may have several names, in a folder."""
+    if not folder.is_dir():
+        return None
+    entries = {path.name.lower(): path for path in sorted(folder.iterdir())}
+    for name in names:
+        for inner in (entries.get(name.lower()), entries.get(f"{name}{IMOD_FOLDER}".lower())):
+            if inner is not None and inner.is_dir():
+                entries |= {path.name.lower(): path for path in sorted(inner.iterdir())}
+    for name in names:
+        for ending in TILT_ENDINGS:
+            found = entries.get(f"{name}{ending}".lower())
+            if found is None or not found.is_file():
+                continue
+            if ending != ".star" or _tilt_column(StarFile(found)) is not None:
+                return found
     return None
 
 
@@ -106,8 +125,10 @@ def read_tilt_range(path: Path) -> tuple[float, float]:
     SpisonetError
         If the file contains no tilt angles or invalid ones, or their range is too small for a tilt series.
     """
+    if not path.is_file():
+        raise SpisonetError(f"{path} is not a file.")
     text, hint = "", ""
-    if path.suffix in (".star", ".tomostar"):
+    if path.suffix.lower() in STAR_SUFFIXES:
         column = _tilt_column(StarFile(path))
         words = [] if column is None else [str(angle) for angle in column]
     else:
@@ -129,6 +150,15 @@ def read_tilt_range(path: Path) -> tuple[float, float]:
         raise SpisonetError(
             f"{path} contains tilts from {min(angles):g} to {max(angles):g} degrees, too small a range for a "
             f"tilt series{hint}; give --tilt_min and --tilt_max, or remove the file."
+        )
+    is_numbered = min(angles) in (0, 1) and sorted(angles) == [min(angles) + i for i in range(len(angles))]
+    if is_numbered or min(angles) > LARGEST_UNTILTED or max(angles) < -LARGEST_UNTILTED:
+        named = {**dict.fromkeys(STAR_SUFFIXES, "tilt"), ".mdoc": "TiltAngle", ".aln": ALN_TILT}
+        column = named.get(path.suffix.lower(), "first")
+        raise SpisonetError(
+            f"The {column} column of {path} contains values from {min(angles):g} to {max(angles):g}, which "
+            "appear to be numbers of images or doses, not tilt angles; correct the file, or give --tilt_min "
+            "and --tilt_max."
         )
     return min(angles), max(angles)
 

@@ -4,19 +4,31 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spisonet.errors import SpisonetError
-from spisonet.io.series_names import EVEN, ODD, PLACE, half_candidates, pair_of_halves, series_name, words_of
+from spisonet.io.series_names import (
+    EVEN,
+    ODD,
+    PLACE,
+    glued_half_candidates,
+    half_candidates,
+    pairs_of_halves,
+    series_name,
+    series_name_of_glued,
+    words_of,
+)
 from spisonet.io.tomograms import SUFFIXES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
 STACK_SUFFIXES = (".st", ".ali", ".preali")
 VOLUME_SUFFIXES = tuple(suffix for suffix in SUFFIXES if suffix not in STACK_SUFFIXES)
 STACK_WORDS = {"ali", "preali"}
+PROCESSED_WORDS = {"corrected", "deconv", "denoised", "filt", "filtered"}
 OTHER_HALF = {EVEN: ODD, ODD: EVEN}
 FULL = "full"
 
@@ -111,14 +123,15 @@ def find_tomograms(
     """Pair the tomograms of some folders.
 
     Two files whose names differ only in one word such as even and odd, in any case and anywhere in the name,
-    are the halves of a tomogram. In two folders they may also have the same name; the remaining files of two
-    folders are paired in the order of their names, as by IsoNet2.
+    are the halves of a tomogram; the word may also be glued to others if exactly one file differs in it. In
+    two folders they may also have the same name; if no names match, the files of two folders are paired in
+    the order of their names, as by IsoNet2.
 
     Parameters
     ----------
     mixed : Path or None
-        Folder of full tomograms, in which even and odd tomograms may be as well; or of a folder for each
-        tilt series, or for each half.
+        Folder of full tomograms, in which there may be even and odd ones, or pairs of folders of halves, as
+        well; or of a folder for each tilt series.
     full, even, odd : Path or None
         Folders of tomograms of one kind.
 
@@ -130,25 +143,21 @@ def find_tomograms(
     left_out: list[LeftOut] = []
     series: dict[str, dict[str, Path]] = defaultdict(dict)
     by_order: set[Path] = set()
-    if even is not None and odd is not None:
-        halves = {
-            kind: _one_for_each(_volumes(f, left_out), left_out) for kind, f in ((EVEN, even), (ODD, odd))
-        }
-        pairs, by_order = _pairs_of_folders(halves[EVEN], halves[ODD])
+    folders = _search(mixed, full, [] if even is None or odd is None else [(even, odd)], left_out)
+    for pair_of_folders in folders.halves:
+        halves = [_one_for_each(_volumes(f, left_out, folders.used), left_out) for f in pair_of_folders]
+        pairs, paired_by_order = _pairs_of_folders(*halves)
+        by_order |= paired_by_order
         for even_path, odd_path in pairs:
-            _enter(series, series_name(even_path), {EVEN: even_path, ODD: odd_path})
-    for path in [] if full is None else _one_for_each(_volumes(full, left_out), left_out):
-        _enter(series, series_name(path), {FULL: path})
-    if mixed is not None:
-        folders = sorted(path for path in mixed.iterdir() if path.is_dir()) if mixed.is_dir() else []
-        even_folder, odd_folder = pair_of_halves(folders)
-        if even_folder is not None and odd_folder is not None and not _mrc_files(mixed):
-            return find_tomograms(None, full, even_folder, odd_folder)
-        files = _volumes(mixed, left_out)
-        kinds = _kinds_in_one_folder(files)
+            _enter(series, _name_of_halves(even_path, odd_path), {EVEN: even_path, ODD: odd_path})
+    for folder in folders.full:
+        for path in _one_for_each(_volumes(folder, left_out, folders.used), left_out):
+            _enter(series, series_name(path), {FULL: path})
+    for folder in folders.mixed:
+        kind_of = _kinds_in_one_folder(_volumes(folder, left_out, folders.used))
         for kind in (EVEN, ODD, FULL):
-            for path in _one_for_each([path for path in files if kinds[path] == kind], left_out):
-                _enter(series, _name_of_pair(path, kind), {kind: path})
+            for path in _one_for_each([path for path in kind_of if kind_of[path][0] == kind], left_out):
+                _enter(series, kind_of[path][1], {kind: path})
     found = {
         name: TomogramPaths(kinds.get(FULL), kinds.get(EVEN), kinds.get(ODD))
         for name, kinds in sorted(series.items())
@@ -199,27 +208,84 @@ def match_files(folder: Path, series: Iterable[str], suffixes: tuple[str, ...] =
     return MatchedFiles(found, tuple(left_out), tuple(name for name in names if name not in found))
 
 
-def _volumes(folder: Path, left_out: list[LeftOut]) -> list[Path]:
-    """Return the volumes of a folder; the other MRC files are added to `left_out`."""
+@dataclass(frozen=True)
+class _Folders:
+    """Folders to search: with both kinds of tomograms, with full ones, and pairs of even and odd."""
+
+    mixed: list[Path]
+    full: list[Path]
+    halves: list[tuple[Path, Path]]
+
+    @property
+    def used(self) -> set[Path]:
+        """Resolved paths of all folders."""
+        return {folder.resolve() for folder in (*self.mixed, *self.full, *chain(*self.halves))}
+
+
+def _search(
+    mixed: Path | None, full: Path | None, halves: list[tuple[Path, Path]], left_out: list[LeftOut]
+) -> _Folders:
+    """Look for folders of halves and of full tomograms in the mixed folder, unless halves are given."""
+    given = _Folders([mixed] if mixed else [], [full] if full else [], halves)
+    if mixed is None or halves:
+        return given
+    inner = [folder for folder in _subfolders(mixed, given.used) if _sorted_out(folder)[0]]
+    pairs = pairs_of_halves(inner)
+    own, others = _sorted_out(mixed)
+    if not pairs or own:
+        return replace(given, halves=pairs)
+    found = _Folders([], [*given.full, *(path for path in inner if FULL in words_of(path))], pairs)
+    reason = "folders of even and odd tomograms beside it are used"
+    left_out += [*others, *(LeftOut(path, reason) for path in _subfolders(mixed, found.used))]
+    return found
+
+
+def _volumes(folder: Path, left_out: list[LeftOut], used: Collection[Path]) -> list[Path]:
+    """Return the volumes of a folder or else of its subfolders; whatever is not used is added to `left_out`.
+
+    Subfolders whose resolved paths are in `used` are searched on their own.
+    """
     if not folder.is_dir():
         raise SpisonetError(f"{folder} is not a folder.")
-    found = []
-    # IMOD keeps each tilt series in its own folder.
-    for path in _mrc_files(folder) or [
-        path for inner in sorted(folder.iterdir()) for path in _mrc_files(inner)
-    ]:
+    found, others = _sorted_out(folder)
+    inner = _subfolders(folder, used)
+    if found:
+        others += [LeftOut(path, "the tomograms beside it are used") for path in inner]
+    else:  # IMOD keeps each tilt series in its own folder.
+        for volumes, rest in map(_sorted_out, inner):
+            found += volumes
+            others += rest
+    left_out += others
+    if not found:
+        besides = f" besides {', '.join(item.path.name for item in others)}" if others else ""
+        raise SpisonetError(f"{folder} contains no tomograms ({', '.join(VOLUME_SUFFIXES)}){besides}.")
+    return found
+
+
+def _sorted_out(folder: Path) -> tuple[list[Path], list[LeftOut]]:
+    """Return the volumes in a folder itself, and its other MRC files."""
+    found, others = [], []
+    for path in _mrc_files(folder):
         if path.name.startswith("."):
-            left_out.append(LeftOut(path, "hidden files, such as those of macOS, are not tomograms"))
+            others.append(LeftOut(path, "hidden files, such as those of macOS, are not tomograms"))
         elif path.suffix.lower() in STACK_SUFFIXES or STACK_WORDS & set(words_of(path)):
-            left_out.append(LeftOut(path, "a stack of tilt images"))
+            others.append(LeftOut(path, "a stack of tilt images"))
         elif "mask" in words_of(path):
-            left_out.append(LeftOut(path, "a mask"))
+            others.append(LeftOut(path, "a mask"))
         else:
             found.append(path)
-    if not found:
-        others = f" besides {', '.join(i.path.name for i in left_out)}" if left_out else ""
-        raise SpisonetError(f"{folder} contains no tomograms ({', '.join(VOLUME_SUFFIXES)}){others}.")
-    return found
+    return found, others
+
+
+def _subfolders(folder: Path, used: Collection[Path]) -> list[Path]:
+    """Return the subfolders that contain MRC files and whose resolved paths are not in `used`."""
+    return [
+        path
+        for path in (sorted(folder.iterdir()) if folder.is_dir() else [])
+        if not path.name.startswith(".")
+        and path.resolve() not in used
+        and any(not file.name.startswith(".") for file in _mrc_files(path))
+    ]
 
 
 def _mrc_files(folder: Path) -> list[Path]:
@@ -230,7 +296,7 @@ def _mrc_files(folder: Path) -> list[Path]:
 
 
 def _one_for_each(paths: list[Path], left_out: list[LeftOut]) -> list[Path]:
-    """Keep one volume of each tilt series: those of AreTomo and IMOD before stacks and intermediate files."""
+    """Keep one volume of each tilt series: those of AreTomo and IMOD before stacks and processed files."""
     groups: dict[str, list[Path]] = defaultdict(list)
     for path in paths:
         groups[series_name(path)].append(path)
@@ -248,6 +314,8 @@ def _preference(path: Path) -> int:
     """Return the order in which volumes of the same tilt series are preferred."""
     words = set(words_of(path))
     if words & {"ctf", "2nd"}:  # power spectra and the second volume of AreTomo
+        return 5
+    if words & PROCESSED_WORDS:
         return 4
     if "vol" in words:  # of AreTomo, beside the stack of the same name
         return 0
@@ -256,31 +324,44 @@ def _preference(path: Path) -> int:
     return 3
 
 
-def _kinds_in_one_folder(files: list[Path]) -> dict[Path, str]:
-    """Recognise halves by their counterparts; without counterpart a file is a full tomogram."""
-    by_key: dict[str, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
-    for path in files:
-        for kind, key in half_candidates(path):
-            by_key[key][kind].append(path)
-    kinds = dict.fromkeys(files, FULL)
-    for group in by_key.values():
+def _kinds_in_one_folder(files: list[Path]) -> dict[Path, tuple[str, str]]:
+    """Return kind and tilt series of each file: without a counterpart, a file is a full tomogram."""
+    kinds = {path: (FULL, series_name(path)) for path in files}
+    for group in _groups(files, half_candidates).values():
         if group[EVEN] and group[ODD]:
-            kinds |= {path: kind for kind in (EVEN, ODD) for path in group[kind]}
+            kinds |= {path: (kind, _name_of_half(path)) for kind in (EVEN, ODD) for path in group[kind]}
+    rest = [path for path in files if kinds[path][0] == FULL]
+    for key, group in _groups(rest, glued_half_candidates).items():
+        if len(group[EVEN]) == len(group[ODD]) == 1:
+            kinds |= {
+                group[kind][0]: (kind, series_name_of_glued(group[kind][0], key)) for kind in (EVEN, ODD)
+            }
     return kinds
 
 
+def _groups(
+    files: list[Path], candidates: Callable[[Path], list[tuple[str, str]]]
+) -> dict[str, dict[str, list[Path]]]:
+    """Group files by the name without the word of the half, and by half."""
+    groups: dict[str, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
+    for path in files:
+        for kind, key in candidates(path):
+            groups[key][kind].append(path)
+    return groups
+
+
 def _pairs_of_folders(even: list[Path], odd: list[Path]) -> tuple[list[tuple[Path, Path]], set[Path]]:
-    """Pair the files of two folders by name, and the rest by order; return also those paired by order."""
+    """Pair the files of two folders by name, or else all by order; return also those paired by order."""
     pairs: list[tuple[Path, Path]] = []
-    for keys_of in (_exact_keys, _series_keys):
+    for keys_of in (_exact_keys, _series_keys, _glued_keys):
         keys = {kind: _unique_keys(paths, keys_of) for kind, paths in ((EVEN, even), (ODD, odd))}
         for key, path in keys[EVEN].items():
             other = keys[ODD].get(key)
             if other in odd and path in even:
                 pairs.append((path, other))
                 even, odd = [p for p in even if p != path], [p for p in odd if p != other]
-    if len(even) != len(odd):
-        single = even if len(even) > len(odd) else odd
+    if (pairs and (even or odd)) or len(even) != len(odd):
+        single = [*even, *odd] if pairs else even if len(even) > len(odd) else odd
         raise SpisonetError(f"The other half is missing for {', '.join(map(str, single))}.")
     return sorted([*pairs, *zip(even, odd, strict=True)]), set(even)
 
@@ -293,16 +374,28 @@ def _series_keys(path: Path) -> list[str]:
     return [series_name(path)]
 
 
+def _glued_keys(path: Path) -> list[str]:
+    return [key for _, key in glued_half_candidates(path)]
+
+
 def _unique_keys(paths: list[Path], keys_of: Callable[[Path], list[str]]) -> dict[str, Path]:
     pairs = [(key, path) for path in paths for key in dict.fromkeys(keys_of(path))]
     counts = Counter(key for key, _ in pairs)
     return {key: path for key, path in pairs if counts[key] == 1}
 
 
-def _name_of_pair(path: Path, kind: str) -> str:
+def _name_of_half(path: Path) -> str:
     """Return the name of the tilt series; that of the folder for files that are called only even and odd."""
-    is_bare = kind != FULL and any(key == PLACE for _, key in half_candidates(path))
+    is_bare = any(key == PLACE for _, key in half_candidates(path))
     return path.resolve().parent.name if is_bare else series_name(path)
+
+
+def _name_of_halves(even: Path, odd: Path) -> str:
+    """Return the name of the tilt series of two files of different folders."""
+    glued = set() if half_candidates(even) else {*_glued_keys(even)} & {*_glued_keys(odd)}
+    if glued and even.name != odd.name:
+        return series_name_of_glued(even, min(glued))
+    return series_name(even)
 
 
 def _enter(series: dict[str, dict[str, Path]], name: str, paths: dict[str, Path]) -> None:
@@ -314,5 +407,6 @@ def _enter(series: dict[str, dict[str, Path]], name: str, paths: dict[str, Path]
 
 def _same_series(first: Path, second: Path) -> SpisonetError:
     return SpisonetError(
-        f"{first} and {second} appear to belong to the same tilt series; rename one of them."
+        f"{first} and {second} appear to belong to the same tilt series; move one of them to another "
+        "folder, or rename it."
     )

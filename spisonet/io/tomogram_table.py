@@ -290,18 +290,29 @@ class TomogramTable:
     def note(self, row: TomogramRow, values: Mapping[str, object]) -> None:
         """Set values of a tomogram and write the file; edits of the file in the meantime are kept.
 
-        If the file cannot be read at this moment, because of an edit, the next call enters the values.
+        If the file cannot be read at this moment, because of an edit, the next call or `flush` enters them.
         """
         for column, value in values.items():
             self.set(row, column, value)
         self._pending.append((row, values))
+        try:
+            self.flush()
+        except SpisonetError as error:
+            log.warning("The results of %s are not entered yet: %s", row.shown, error)
+
+    def flush(self) -> None:
+        """Enter the values of earlier calls of `note` that could not be entered.
+
+        Raises
+        ------
+        SpisonetError
+            If the file still cannot be read.
+        """
+        if not self._pending:
+            return
         current = self
         if self._is_on_disk and self.path.is_file():
-            try:
-                current = TomogramTable.read(self.path)
-            except SpisonetError as error:
-                log.warning("The results of %s are not entered yet: %s", row.shown, error)
-                return
+            current = TomogramTable.read(self.path)
         for noted, own in self._pending if current is not self else ():
             same = self._same_row(noted, current.rows)
             if same is None:
@@ -320,8 +331,13 @@ class TomogramTable:
             return row.shown, row.full, row.halves
 
         same_files = [other for other in others if files(other) == files(row)]
-        same_index = [other for other in others if row.text(INDEX) and other.text(INDEX) == row.text(INDEX)]
-        same_place = others[row.number : row.number + 1] if len(others) == len(self.rows) else []
+        # A row with the files of another tomogram may have been renumbered or moved to this place.
+        of_others = {files(other) for other in self.rows if other.number != row.number}
+        moved = [other for other in others if files(other) not in of_others]
+        same_index = [other for other in moved if row.text(INDEX) and other.text(INDEX) == row.text(INDEX)]
+        same_place = [
+            other for other in moved if other.number == row.number and len(others) == len(self.rows)
+        ]
         return next(iter(same_files or same_index or same_place), None)
 
     def write(self) -> None:

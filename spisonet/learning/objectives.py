@@ -114,11 +114,12 @@ class SelfTrainingObjective:
         self._source: FilledMapTraining | None = None
         self._constrained, self._whitening = measurement.weighted_data, None
         if measurement.has_constraints:
-            prior, completed = measurement.prior, measurement.complete_by_constraints()
-            if whitened:
-                self._whitening = Whitening.of(measurement, completed)
-            if prior is not None:
-                completed = measurement.complete(prior)
+            prior = measurement.prior
+            completed = None if prior is None else measurement.complete(prior)
+            if whitened or completed is None:
+                by_constraints = measurement.complete_by_constraints()
+                self._whitening = Whitening.of(measurement, by_constraints) if whitened else None
+                completed = by_constraints if completed is None else completed
             self._constrained = self._whiten(apply_filter(completed, measurement.fsc_weight_rfft))
 
     @property

@@ -62,7 +62,14 @@ def read_start_network(pretrained: str, objective: str, filter_base: int | None)
     if path is None:
         return None
     network, metadata = load_network(path, filter_base)
-    if not isinstance(network, NETWORK_OF_OBJECTIVE[objective]) or network.n_inputs > 1:
+    if network.n_inputs > 1:
+        raise SpisonetError(
+            f"{path} completes maps before a training (--prior) and is no start for one; give --pretrained "
+            "default, none or the network of a training.",
+            code="invalid_option",
+            field="pretrained",
+        )
+    if not isinstance(network, NETWORK_OF_OBJECTIVE[objective]):
         raise SpisonetError(
             f"{path} was trained with another objective than {objective}: give its --objective.",
             code="invalid_option",

@@ -79,6 +79,7 @@ def measure_drift(
     max_particles: int,
     seed: int = 0,
     stages: Sequence[int] = COARSE_STAGES,
+    end_angstrom: float = 0.0,
 ) -> PoseDrift:
     """Measure the collective motion of the poses that the cross-half likelihood prefers.
 
@@ -100,6 +101,8 @@ def measure_drift(
         Of the choice of particles.
     stages : sequence of int
         See `find_motion`.
+    end_angstrom : float
+        Resolution beyond which the band is not extended.
 
     Raises
     ------
@@ -108,7 +111,8 @@ def measure_drift(
         predict the images.
     """
     require_enough(particles)
-    finest = band_end_angstrom(finest_resolution_angstrom, particles.box * particles.pixel_size_angstrom)
+    box_angstrom = particles.box * particles.pixel_size_angstrom
+    finest = max(end_angstrom, band_end_angstrom(finest_resolution_angstrom, box_angstrom))
     model = model_of_subset(particles, mask, sym, finest, device, max_particles, seed)
     poses = Poses.of(model.band.particles)
     require_prediction(model, poses, seed)

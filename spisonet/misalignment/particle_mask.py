@@ -31,14 +31,15 @@ def widened_mask(
     mask : ndarray
         ``(n, n, n)``, 0 to 1.
     distance_angstrom : float
-        Distance from where the mask is 0.5; 0 returns the mask itself.
+        Distance from where the mask is half of its maximum; 0 returns the mask itself.
     voxel_size_angstrom : float
         Voxel size.
     """
     if distance_angstrom == 0:
         return mask
-    outside = voxel_size_angstrom * distance_transform_edt(mask < 0.5)
-    return np.asarray(cosine_edge(outside, distance_angstrom, WIDENED_EDGE_ANGSTROM), dtype=np.float32)
+    outside = voxel_size_angstrom * distance_transform_edt(mask < mask.max() / 2)
+    wider = cosine_edge(outside, distance_angstrom, WIDENED_EDGE_ANGSTROM)
+    return np.asarray(np.maximum(mask, wider), dtype=np.float32)
 
 
 def mask_of_particles(mask: Volume, particles: ParticleImages) -> NDArray[np.float32]:

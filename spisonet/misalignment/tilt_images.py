@@ -88,6 +88,8 @@ def read_tilt_series(path: Path) -> dict[str, TiltSeries]:
         n = len(tilts)
         u, v, angle = (numbers(path, tilts, column) for column in DEFOCUS)
         voltage, cs, amplitude = (np.full(n, numbers(path, overview, column)[row]) for column in MICROSCOPE)
+        if not voltage.min() > 0:
+            raise SpisonetError(f"{path} lists a voltage of {voltage.min():g} kV for tomogram {name}.")
         ctf = AstigmaticCtf(u, v, angle, voltage, cs, amplitude, np.zeros(n), np.zeros(n), np.ones(n))
         series[str(name)] = TiltSeries(_rotations(path, tilts), ctf)
     return series
@@ -102,7 +104,8 @@ def _rotations(path: Path, tilts: pd.DataFrame) -> NDArray[np.float64]:
         matrices: NDArray[np.float64] = np.array(rows).transpose(1, 0, 2)
     except ValueError as error:
         raise SpisonetError(f"{path} has an invalid value in columns {', '.join(MATRIX_ROWS)}.") from error
-    matrices /= np.linalg.norm(matrices, axis=2, keepdims=True)
+    with np.errstate(invalid="ignore", divide="ignore"):  # found below
+        matrices /= np.linalg.norm(matrices, axis=2, keepdims=True)
     unitary = np.allclose(matrices @ matrices.transpose(0, 2, 1), np.eye(3), atol=1e-2)
     if not np.isfinite(matrices).all() or not unitary:
         raise SpisonetError(f"{path} has a projection matrix in {MATRIX_ROWS[0]} that is not a rotation.")
@@ -171,9 +174,15 @@ def read_tilt_images(star: Path, tomograms: Path, folder: Path | None = None) ->
         n_tilts = len(tilts.rotations)
         visible = np.arange(n_tilts)
         if orientations.visible_tilts is not None:
-            visible = np.flatnonzero(orientations.visible_tilts[number])
+            flags = orientations.visible_tilts[number]
+            if len(flags) != n_tilts:
+                raise SpisonetError(
+                    f"{star} lists {len(flags)} visible frames for a particle of tomogram {tomogram}, which "
+                    f"has {n_tilts} tilts in {tomograms}."
+                )
+            visible = np.flatnonzero(flags)
         n_images = open_mrc(stacks[number]).shape[0]
-        if n_images not in (len(visible), n_tilts) or visible.max(initial=-1) >= n_tilts:
+        if n_images not in (len(visible), n_tilts):
             raise SpisonetError(
                 f"{stacks[number]} has {n_images} images, but {star} lists {len(visible)} visible tilts of "
                 f"{n_tilts}."

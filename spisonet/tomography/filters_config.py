@@ -25,7 +25,9 @@ class DeconvConfig(CommandConfig):
         Path("deconv"), description="Folder for the deconvolved tomograms."
     )
     input_column: str | None = Field(
-        None, description="Column of the tomograms to deconvolve [default: the full ones]."
+        None,
+        description="Column of the tomograms to deconvolve [default: the full ones, or the sum of the "
+        "halves].",
     )
     voltage: float | None = Field(
         None, gt=0, description="Acceleration voltage in kV [default: from the table, or 300]."
@@ -93,7 +95,9 @@ class MakeMaskConfig(CommandConfig):
     )
     use_deconv_tomo: bool = Field(True, description=USE_DECONVOLVED)
     input_column: str | None = Field(
-        None, description="Column of the input tomograms [default: the deconvolved or else the full ones]."
+        None,
+        description="Column of the input tomograms [default: the deconvolved or else the full ones, or the "
+        "sum of the halves].",
     )
     mask_boundary: Path | None = Field(
         None, description="IMOD model whose contours enclose the specimen [default: from the table]."

@@ -144,7 +144,7 @@ def _tilt_range(row: TomogramRow, paths: tuple[Path, ...]) -> TiltRange:
             return series
         # Deconvolved tomograms are in a folder without tilt files.
         beside = [*paths, *(row.halves or ()), *([row.full] if row.full else [])]
-        return next(filter(None, map(find_tilt_file, beside)), None)
+        return find_tilt_file(beside)
 
     tilts = complete_tilt_range(
         row.shown, row.number_of("rlnTiltMin"), row.number_of("rlnTiltMax"), find_source

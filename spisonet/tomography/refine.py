@@ -237,7 +237,7 @@ def _initial_network(config: TomogramTrainingConfig, output_dir: Path) -> Networ
             f"{path} would be replaced by the result: give another --output_dir.", field="output_dir"
         )
     network, _ = load_network(path, config.width)
-    if not isinstance(network, UNet):
+    if type(network) is not UNet:  # nor one for whitened maps, which is a UNet as well
         raise SpisonetError(
             f"{path} has another architecture: give a network of refine or denoise.",
             field="pretrained_model",

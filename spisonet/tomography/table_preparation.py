@@ -78,8 +78,10 @@ class TablePlan:
         Voxel size in Å that overrides those of the headers.
     assumptions : tuple of str
         Sentences about what no file and no option says.
+    not_found : tuple of str
+        Masks and subvolume centres that the given folders do not contain.
     left_out : tuple of LeftOut
-        Files of the folders that are not used.
+        Files and folders that are not used.
     """
 
     tomograms: tuple[PlannedTomogram, ...]
@@ -87,6 +89,7 @@ class TablePlan:
     sums: list[TomogramPaths]
     voxel_size_angstrom: float | None
     assumptions: tuple[str, ...]
+    not_found: tuple[str, ...]
     left_out: tuple[LeftOut, ...]
 
 
@@ -127,9 +130,11 @@ def plan_table(config: PrepareStarConfig) -> TablePlan:
         for number, (tomogram, defocus_angstrom) in enumerate(zip(tomograms, defocus, strict=True), start=1)
     ]
     assumptions = [sentence for tomogram in tomograms for sentence in _assumptions(tomogram, voxel_size)]
-    assumptions += [f"{name}: no mask found." for name in masks.without]
-    assumptions += [f"{name}: no file of subvolume centres found." for name in coordinates.without]
-    return TablePlan(tuple(tomograms), rows, sums, voxel_size, tuple(assumptions), tuple(left_out))
+    not_found = [f"mask of {name}" for name in masks.without]
+    not_found += [f"subvolume centres of {name}" for name in coordinates.without]
+    return TablePlan(
+        tuple(tomograms), rows, sums, voxel_size, tuple(assumptions), tuple(not_found), tuple(left_out)
+    )
 
 
 def _assumptions(tomogram: PlannedTomogram, voxel_size: float | None) -> list[str]:
@@ -218,10 +223,10 @@ def _planned(
 
     A full tomogram of another shape than the halves is left out: it is often a stack of tilt images.
     """
-    first = paths.first
+    first, existing = paths.first, paths.existing
     tomogram = open_tomogram(first, voxel_size, remedy=PIXEL_SIZE_OPTION)
     left_out = []
-    for path in paths.existing:
+    for path in existing:
         other = open_tomogram(path, voxel_size, remedy=PIXEL_SIZE_OPTION)
         if other.shape != tomogram.shape and path == paths.full:
             reason = f"its shape {other.shape} is not that of the halves, {tomogram.shape}"
@@ -229,9 +234,11 @@ def _planned(
             paths = replace(paths, full=None)
         elif other.shape != tomogram.shape:
             raise SpisonetError(f"{path} has the shape {other.shape}, but {first} has {tomogram.shape}.")
-    tilt_folders = [config.tilt_folder] if config.tilt_folder else []
+    given = (config.tilt_folder, config.folder_name, config.full, config.even, config.odd)
+    folders = [folder for folder in given if folder is not None]
+    named_after = [*existing, first.with_name(name)]  # the names of halves may not tell that of the series
     tilts = complete_tilt_range(
-        str(first), config.tilt_min, config.tilt_max, lambda: find_tilt_file(first, tilt_folders)
+        str(first), config.tilt_min, config.tilt_max, lambda: find_tilt_file(named_after, folders)
     )
     return PlannedTomogram(name, paths, tomogram.shape, tomogram.voxel_size_angstrom, tilts), left_out
 

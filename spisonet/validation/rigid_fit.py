@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from spisonet.io.mrc import Volume
-from spisonet.validation.model import AtomicModel
+    from spisonet.validation.model import AtomicModel
 
 # The fit ends at half of the radius of the model within these limits: maps whose poses drifted have wrong
 # densities at finer resolutions, and a model that follows them is tilted.

@@ -79,7 +79,7 @@ def test_the_published_command_line_of_isonet2_runs(tmp_path, monkeypatch):
 
 def test_the_plan_names_what_was_found_assumed_and_left_out(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    for name in ("e/a_EVN", "o/a_ODD", "e/x", "o/y", "masks/a_mask", "masks/b_mask"):
+    for name in ("e/a_EVN", "o/a_ODD", "e/x_EVN", "o/x_ODD", "masks/a_mask", "masks/b_mask"):
         write_mrc(Path(f"{name}.mrc"), gaussian_noise((8, 16, 20)), voxel_size=1.0)
     write_mrc(Path("full/a.mrc"), gaussian_noise((5, 16, 20)))
     Path("e/._x.mrc").touch()
@@ -91,14 +91,26 @@ def test_the_plan_names_what_was_found_assumed_and_left_out(tmp_path, monkeypatc
         "tilts -60 to 60° (assumed, no tilt file found)",
         "Assumed: a: the tilt range -60 to 60 degrees is assumed, no tilt file found; give --tilt_folder",
         "Assumed: a: the voxel size of e/a_EVN.mrc is exactly 1 Å",
-        "Assumed: x: e/x.mrc and o/y.mrc are paired by the order of their names, which differ.",
-        "Assumed: x: no mask found.",
+        "Not found: mask of x.",
         "Left out: masks/b_mask.mrc (its name is that of no tomogram)",
         "Left out: e/._x.mrc (hidden files, such as those of macOS, are not tomograms)",
         "Left out: full/a.mrc (its shape (5, 16, 20) is not that of the halves, (8, 16, 20))",
         "tomograms.star was not written (--dry_run).",
     ):
         assert part in printed
+
+
+def test_halves_that_are_paired_by_order_and_tilts_of_the_folder_above_are_named(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    for name in ("c/even/x", "c/odd/y"):
+        write_mrc(Path(f"{name}.mrc"), gaussian_noise((8, 16, 20)))
+    Path("c/y.tlt").write_text("-40\n62\n")
+    run("prepare_star c --dry_run")
+    printed = capsys.readouterr().out
+    assert "Assumed: x: c/even/x.mrc and c/odd/y.mrc are paired by the order of their names" in printed
+    assert "tilts -40 to 62° (from c/y.tlt)" in printed
 
 
 def test_files_of_coordinates_are_listed(tmp_path, monkeypatch, capsys):
@@ -112,7 +124,7 @@ def test_files_of_coordinates_are_listed(tmp_path, monkeypatch, capsys):
     assert (a.path("rlnBoxFile"), b.path("rlnBoxFile")) == (Path("picks/a_coords.txt"), None)
     printed = capsys.readouterr().out
     assert "2 subvolume centres in picks/a_coords.txt" in printed
-    assert "Assumed: b: no file of subvolume centres found." in printed
+    assert "Not found: subvolume centres of b." in printed
 
 
 def test_sums_of_halves_are_full_tomograms(tmp_path, monkeypatch):

@@ -187,9 +187,7 @@ def test_tomograms_from_the_folder_to_the_picture(page, monkeypatch):
     page.fill("#add-tilt_min", "-58")
     page.click("[data-do=add]")
     page.find("#tomograms tbody tr:nth-child(2)")
-    page.find(
-        "#added-by", "isonet.py prepare_star --full data/full --even data/even --odd data/odd --tilt_min"
-    )
+    page.find("#added-by", "isonet.py prepare_star data --tilt_min")
 
     # Edited in place: an invalid value is flagged below its cell, then a valid one is saved.
     page.fill("[data-cell='0-rlnDefocus']", "much" + Keys.ENTER)

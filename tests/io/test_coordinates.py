@@ -51,7 +51,7 @@ OPTICS = "data_optics\n\nloop_\n_rlnOpticsGroup #1\n_rlnTomoTiltSeriesPixelSize 
             "a.star",
             star(columns(POINTS) | {"rlnDetectorPixelSize": [5, 5], "rlnMagnification": [5000, 5000]}),
         ),
-        ("a.star", star(columns(POINTS * [[4], [2]]) | {"rlnOpticsGroup": [1, 2]}, OPTICS)),  # RELION 4
+        ("A.STAR", star(columns(POINTS * [[4], [2]]) | {"rlnOpticsGroup": [1, 2]}, OPTICS)),  # RELION 4
     ],
 )
 def test_coordinates_have_the_unit_and_origin_of_their_program(tmp_path, name, content):
@@ -64,16 +64,21 @@ def model_on(size, points):
     return bytes(content)
 
 
-@pytest.mark.parametrize(("size", "scale"), [((60, 40, 20), 1), ((30, 20, 10), 2), ((120, 79, 40), 0.5)])
+SIZES = [((60, 40, 20), 1), ((30, 20, 10), 2), ((29, 19, 9), 2), ((120, 79, 40), 0.5), ((60, 20, 40), 1)]
+
+
+@pytest.mark.parametrize(("size", "scale"), SIZES)
 def test_models_of_binned_tomograms_are_scaled(tmp_path, size, scale):
     np.testing.assert_allclose(read(tmp_path / "a.mod", model_on(size, POINTS / scale)), POINTS, rtol=0.02)
 
 
-def test_a_model_of_another_volume_is_refused(tmp_path):
+@pytest.mark.parametrize("size", [(60, 40, 80), (60, 40, 22), (30, 20, 12)])
+def test_a_model_of_another_volume_is_refused(tmp_path, size):
+    x, y, z = size
     with pytest.raises(
-        SpisonetError, match="drawn on an image of 60 x 40 x 80 voxels, but the tomogram has 60"
+        SpisonetError, match=f"drawn on an image of {x} x {y} x {z} voxels, but the tomogram has 60"
     ):
-        read(tmp_path / "a.mod", model_on((60, 40, 80), POINTS))
+        read(tmp_path / "a.mod", model_on(size, POINTS))
 
 
 def test_the_rows_of_the_tomogram_are_selected(tmp_path):
@@ -87,12 +92,26 @@ def test_the_rows_of_the_tomogram_are_selected(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "part"),
     [
-        ("a.tbl", "1 2 3", "is a Dynamo table"),
+        ("A.TBL", "1 2 3", "is a Dynamo table"),
         ("a.txt", "", "must contain x, y and z"),
         ("a.txt", "1 2\n", "must contain x, y and z"),
+        (
+            "a.txt",
+            "100 120 40 0.9\n",
+            "has 4 columns, but the first are not the numbers of object and contour",
+        ),
+        ("a.txt", "1.5 5 6 7\n", "keep only x, y and z"),
+        ("a.txt", "1 5 6 7\n0 5 6 7\n", "keep only x, y and z"),
+        ("a.txt", "-1 5 6 7\n", "keep only x, y and z"),
+        ("a.txt", "1 120 40 0.9 0.8\n", "has 5 columns"),
         ("a.txt", "x y z\n", "neither an IMOD model nor a text file"),
         ("a.mod", imod_model([]), "contains no coordinates"),
         ("a.star", star({"rlnAngleRot": [1]}), "has no columns rlnCoordinateX"),
+        (
+            "a.star",
+            star(columns(POINTS) | {"rlnOpticsGroup": ["a", "b"]}, OPTICS),
+            "missing or infinite values",
+        ),
         ("a.star", star(columns(POINTS)), "does not give the size of the pixels"),
         ("a.star", star(columns(POINTS) | {"rlnPixelSize": [0, 0]}), "is not positive"),
     ],

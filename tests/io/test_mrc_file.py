@@ -201,7 +201,10 @@ def test_a_cubic_map_with_the_header_of_a_stack_is_read(tmp_path, caplog):
     assert (file.is_stack, file.cubic_voxel_size_angstrom()) == (False, 2.5)
     np.testing.assert_array_equal(file.read(), cube)
     assert "header of a stack of images (ispg 0, mz 1)" in caplog.text
-    assert open_mrc(write(tmp_path / "s.mrc", np.zeros((3, 4, 4), np.float32), ispg=0, mz=1)).is_stack
+    stack = open_mrc(write(tmp_path / "s.mrc", np.zeros((3, 4, 4), np.float32), ispg=0, mz=1))
+    assert stack.is_stack
+    with pytest.raises(SpisonetError, match=r"not cubic by its header of a stack of images \(ispg 0, mz 1\)"):
+        stack.cubic_voxel_size_angstrom()
 
 
 @pytest.mark.parametrize("suffix", [".gz", ".bz2"])

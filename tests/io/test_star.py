@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spisonet.errors import SpisonetError
-from spisonet.io.star import write_with_columns
+from spisonet.io.star import read_blocks, write_with_columns
 
 RELION = """
 # version 50001
@@ -94,6 +94,13 @@ def test_the_input_is_not_overwritten(tmp_path):
     with pytest.raises(SpisonetError, match="is also an input"):
         write_with_columns(source, source, COLUMNS)
     assert source.read_text(encoding="utf-8") == RELION
+
+
+def test_a_table_below_single_values_of_the_same_block_is_refused(tmp_path):
+    path = tmp_path / "t.star"
+    path.write_text("data_\n\n_rlnVersion 3\n\nloop_\n_rlnTomoName #1\nTS_1\n\n")
+    with pytest.raises(SpisonetError, match=r"t\.star has a table below other values of data_ \(line 5\)"):
+        read_blocks(path)
 
 
 def test_a_row_with_a_missing_value(tmp_path):

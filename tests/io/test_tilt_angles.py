@@ -65,7 +65,7 @@ def test_tilt_ranges_are_read_from_every_kind_of_tilt_file(tmp_path, name, text)
     path = tmp_path / name
     path.parent.mkdir(exist_ok=True)
     path.write_text(text, encoding="utf-8", newline="")
-    found = find_tilt_file(tmp_path / "TS_01_EVN_Vol.mrc")
+    found = find_tilt_file([tmp_path / "TS_01_EVN_Vol.mrc"])
     assert found == path
     assert read_tilt_range(found) == (-50.0, 66.01)
 
@@ -73,8 +73,8 @@ def test_tilt_ranges_are_read_from_every_kind_of_tilt_file(tmp_path, name, text)
 def test_refined_angles_precede_nominal_ones_and_other_series_are_not_taken(tmp_path):
     for name in ("TS_01.rawtlt", "TS_01.aln", "TS_01.mdoc", "TS_010.tlt", "S_01.tlt"):
         (tmp_path / name).touch()
-    assert find_tilt_file(tmp_path / "TS_01.mrc").name == "TS_01.aln"
-    assert find_tilt_file(tmp_path / "TS_0.mrc") is None
+    assert find_tilt_file([tmp_path / "TS_01.mrc"]).name == "TS_01.aln"
+    assert find_tilt_file([tmp_path / "TS_0.mrc"]) is None
 
 
 @pytest.mark.parametrize(
@@ -82,6 +82,14 @@ def test_refined_angles_precede_nominal_ones_and_other_series_are_not_taken(tmp_
     [
         ("a.mdoc", "[FrameSet = 0]\nTiltAngle = 32.99\nTiltAngle = 33\n", "frames of one image (FrameSet)"),
         ("a.tlt", "32.99\n33\n", "from 32.99 to 33 degrees, too small a range"),
+        ("a.tlt", "".join(f"{i} {3 * i - 60}\n" for i in range(1, 42)), "The first column of"),
+        (
+            "a.txt",
+            "".join(f"{i}\n" for i in (11, 10, 12, *range(10), 13)),
+            "from 0 to 13, which appear to be numbers",
+        ),
+        ("a.tlt", "3.1\n30\n62\n", "or doses, not tilt angles"),
+        ("a.mdoc", "TiltAngle = -60\nTiltAngle = -20\n", "The TiltAngle column of"),
         ("a.aln", "# SEC ROT TILT\n0 84.5\n", "line without a tilt angle"),
     ],
 )
@@ -97,7 +105,7 @@ def test_tilt_angles_of_warp_are_not_confused_with_its_tilt_axis(tmp_path):
     (tmp_path / "TS_01.star").write_text(
         "data_\n\nloop_\n_rlnCoordinateX #1\n_rlnCoordinateY #2\n1 2\n3 4\n\n"
     )
-    found = find_tilt_file(tmp_path / "TS_01_10.00Apx.mrc")
+    found = find_tilt_file([tmp_path / "TS_01_10.00Apx.mrc"])
     assert read_tilt_range(found) == (-58.0, 60.0)
 
 
@@ -132,3 +140,26 @@ def test_invalid_tilt_ranges_are_refused(lowest, highest):
     )
     with pytest.raises(SpisonetError, match=re.escape(message)):
         complete_tilt_range("TS_1", lowest, highest, lambda: None)
+
+
+def test_tilt_files_are_found_beside_any_tomogram_of_the_series_and_one_folder_above(tmp_path):
+    tomograms = [tmp_path / "full" / "TS_01.mrc", tmp_path / "even" / "TS_01.mrc"]
+    for path in tomograms:
+        path.parent.mkdir()
+    assert find_tilt_file(tomograms) is None
+    above, beside, first = (
+        tmp_path / name for name in ("TS_01.tlt", "even/TS_01.rawtlt", "tilts/TS_01.mdoc")
+    )
+    first.parent.mkdir()
+    for path in (above, beside, first):
+        path.touch()
+        assert find_tilt_file(tomograms, [first.parent]) == path
+
+
+def test_tilts_of_lamellae_and_star_files_in_upper_case_are_read(tmp_path):
+    (tmp_path / "a.tlt").write_text("2.5\n20\n65\n")
+    assert read_tilt_range(tmp_path / "a.tlt") == (2.5, 65)
+    (tmp_path / "A.STAR").write_text("data_\n\nloop_\n_wrpAngleTilt #1\n-58\n60\n\n")
+    assert read_tilt_range(tmp_path / "A.STAR") == (-58, 60)
+    with pytest.raises(SpisonetError, match="is not a file"):
+        read_tilt_range(tmp_path)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from spisonet.errors import SpisonetError
-from spisonet.io.series_names import pair_of_halves
+from spisonet.io.series_names import pairs_of_halves
 from spisonet.io.tomogram_sources import LeftOut, TomogramPaths, find_tomograms, match_files
 
 
@@ -40,7 +40,8 @@ def test_a_half_without_counterpart_in_a_mixed_folder_is_a_full_tomogram(tmp_pat
 
 def test_two_files_of_one_tomogram_are_refused(tmp_path):
     touch(tmp_path / "TS_1.mrc", tmp_path / "TS_1_bin4.mrc")
-    with pytest.raises(SpisonetError, match=r"TS_1\.mrc and .*TS_1_bin4\.mrc appear to belong to the same"):
+    message = r"TS_1\.mrc and .*TS_1_bin4\.mrc appear to belong to the same tilt series; move one of them"
+    with pytest.raises(SpisonetError, match=message):
         find_tomograms(tmp_path, None, None, None)
 
 
@@ -71,6 +72,30 @@ def test_names_that_differ_in_one_word_are_halves(tmp_path, even, odd, name, in_
     assert list(found) == [name] or not in_one_folder
 
 
+GLUED = [
+    ("TS1even.mrc", "TS1odd.mrc", "TS1"),
+    ("TS2EVN_Vol.mrc", "TS2ODD_Vol.mrc", "TS2"),
+    ("tomo_evenTilts.mrc", "tomo_oddTilts.mrc", "tomo_Tilts"),
+]
+
+
+@pytest.mark.parametrize(("even", "odd", "name"), GLUED)
+@pytest.mark.parametrize("in_one_folder", [True, False])
+def test_glued_words_tell_halves_of_two_names_that_differ_in_nothing_else(
+    tmp_path, even, odd, name, in_one_folder
+):
+    folders = [tmp_path / "e", tmp_path / ("e" if in_one_folder else "o")]
+    paths = folders[0] / even, folders[1] / odd
+    touch(*paths)
+    mixed = folders[0] if in_one_folder else None
+    found = find_tomograms(mixed, None, *([None, None] if in_one_folder else folders)).series
+    assert found == {name: TomogramPaths(None, *paths)}
+    if in_one_folder:
+        touch(folders[0] / even.replace("even", "EVEN").replace("EVN", "evn"))  # which of them is the half?
+        found = find_tomograms(mixed, None, None, None).series
+        assert [paths.even for paths in found.values()] == [None] * 3
+
+
 def test_words_that_only_contain_even_or_odd_are_no_halves(tmp_path):
     touch(tmp_path / "evening_1.mrc", tmp_path / "oddity_1.mrc")
     found = find_tomograms(tmp_path, None, None, None).series
@@ -79,20 +104,15 @@ def test_words_that_only_contain_even_or_odd_are_no_halves(tmp_path):
 
 def test_other_names_in_two_folders_are_paired_in_order(tmp_path):
     even, odd = tmp_path / "e", tmp_path / "o"
-    touch(
-        even / "a_EVN.mrc",
-        even / "x1.mrc",
-        even / "x2.mrc",
-        odd / "a_ODD.mrc",
-        odd / "y1.mrc",
-        odd / "y2.mrc",
-    )
+    touch(even / "x1.mrc", even / "x2.mrc", odd / "y1.mrc", odd / "y2.mrc")
     found = find_tomograms(None, None, even, odd).series
     assert [(p.even.name, p.odd.name, p.by_order) for p in found.values()] == [
-        ("a_EVN.mrc", "a_ODD.mrc", False),
         ("x1.mrc", "y1.mrc", True),
         ("x2.mrc", "y2.mrc", True),
     ]
+    touch(even / "a_EVN.mrc", odd / "a_ODD.mrc")  # the names of the tilt series are in use
+    with pytest.raises(SpisonetError, match=r"other half is missing for .*x1.*x2.*y1.*y2\.mrc\."):
+        find_tomograms(None, None, even, odd)
 
 
 def test_volumes_are_preferred_in_folders_of_aretomo_and_imod(tmp_path):
@@ -156,10 +176,13 @@ def test_masks_are_found_by_the_name_of_the_tilt_series(tmp_path):
     assert matched.by_series == {"TS_1": tmp_path / "TS_1_EVN_mask.mrc"}
 
 
-def test_folders_of_halves_are_told_by_one_word():
-    names = ["full", "Even_tomos", "ODD tomos", "odd_tomos"]
-    assert pair_of_halves(map(Path, names)) == (Path("Even_tomos"), Path("odd_tomos"))
-    assert pair_of_halves([Path("even")]) == (None, None)
+def test_folders_of_halves_differ_in_one_word():
+    names = ["full", "Even_tomos", "ODD tomos", "odd_tomos", "a_even", "a_odd"]
+    assert [(even.name, odd.name) for even, odd in pairs_of_halves(map(Path, names))] == [
+        ("Even_tomos", "odd_tomos"),
+        ("a_even", "a_odd"),
+    ]
+    assert pairs_of_halves([Path("even")]) == []
 
 
 def test_a_folder_for_each_tilt_series_or_half_is_searched(tmp_path):
@@ -170,3 +193,53 @@ def test_a_folder_for_each_tilt_series_or_half_is_searched(tmp_path):
     halves = [tmp_path / "halves" / kind / "a.mrc" for kind in ("EVN", "ODD")]
     touch(*halves)
     assert find_tomograms(tmp_path / "halves", None, None, None).series == {"a": TomogramPaths(None, *halves)}
+
+
+def used_and_left_out(folder: Path) -> tuple[dict[str, list[str]], list[str]]:
+    """Return the files of each tilt series, and what is left out, relative to the folder."""
+    found = find_tomograms(folder, None, None, None)
+    series = {
+        name: [str(p.relative_to(folder)) for p in (paths.full, paths.even, paths.odd) if p is not None]
+        for name, paths in found.series.items()
+    }
+    return series, [str(item.path.relative_to(folder)) for item in found.left_out]
+
+
+LAYOUTS = [
+    (
+        "TS_01_even/TS_01.mrc TS_01_odd/TS_01.mrc TS_02_even/TS_02.mrc TS_02_odd/TS_02.mrc TS_03/TS_03.mrc",
+        {name: [f"{name}_even/{name}.mrc", f"{name}_odd/{name}.mrc"] for name in ("TS_01", "TS_02")},
+        ["TS_03"],
+    ),
+    (
+        "TS_01_10.00Apx.mrc even/TS_01_10.00Apx.mrc odd/TS_01_10.00Apx.mrc deconv/TS_01_10.00Apx.mrc",
+        {"TS_01": ["TS_01_10.00Apx.mrc", "even/TS_01_10.00Apx.mrc", "odd/TS_01_10.00Apx.mrc"]},
+        ["deconv"],
+    ),
+    (
+        "even/TS_01.mrc odd/TS_01.mrc full/TS_01.mrc full/TS_02.mrc ._TS_01.mrc notes/readme.txt",
+        {"TS_01": ["full/TS_01.mrc", "even/TS_01.mrc", "odd/TS_01.mrc"], "TS_02": ["full/TS_02.mrc"]},
+        ["._TS_01.mrc"],
+    ),
+    ("overview.mrc TS_01/TS_01.mrc TS_02/TS_02.mrc", {"overview": ["overview.mrc"]}, ["TS_01", "TS_02"]),
+    ("._junk.mrc TS_01.st TS_01/TS_01.mrc", {"TS_01": ["TS_01/TS_01.mrc"]}, ["._junk.mrc", "TS_01.st"]),
+    ("TS_01.mrc TS_01_deconv.mrc", {"TS_01": ["TS_01.mrc"]}, ["TS_01_deconv.mrc"]),
+    ("TS_01.mrc even/TS_01.st odd/TS_01.st", {"TS_01": ["TS_01.mrc"]}, ["even", "odd"]),
+]
+
+
+@pytest.mark.parametrize(("files", "series", "left_out"), LAYOUTS)
+def test_every_folder_is_used_or_left_out_by_name(tmp_path, files, series, left_out):
+    touch(*(tmp_path / name for name in files.split()))
+    assert used_and_left_out(tmp_path) == (series, left_out)
+
+
+def test_folders_that_are_given_are_used_once(tmp_path):
+    touch(*(tmp_path / name for name in ("TS_01.mrc", "even/TS_01.mrc", "odd/TS_01.mrc", "old/TS_01.mrc")))
+    even, odd = tmp_path / "even", tmp_path / "odd"
+    for mixed, full in ((tmp_path, None), (None, tmp_path)):
+        found = find_tomograms(mixed, full, even, odd)
+        assert list(found.series.values()) == [
+            TomogramPaths(tmp_path / "TS_01.mrc", even / "TS_01.mrc", odd / "TS_01.mrc")
+        ]
+        assert [item.path.name for item in found.left_out] == ["old"]

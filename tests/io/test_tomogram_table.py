@@ -161,6 +161,34 @@ def test_an_edit_while_a_job_runs_is_kept(tmp_path):
     assert [row.text("rlnCorrectedTomoName") for row in rows] == [None, "corrected_b.mrc", None]
 
 
+def test_results_are_not_entered_into_the_row_of_another_tomogram(tmp_path, caplog):
+    path = tmp_path / "t.star"
+    rows = [{"rlnIndex": str(i), "rlnMicrographName": f"t{i}.mrc"} for i in (1, 2, 3)]
+    TomogramTable.new(path, rows).write()
+    job = TomogramTable.read(path)
+    edited = TomogramTable.read(path)
+    edited.remove([1])
+    edited.set(edited.rows[1], "rlnIndex", "2")  # t3, which has the number and not the files of t2
+    edited.write()
+    job.note(job.rows[1], {"rlnMaskName": "t2_mask.mrc"})
+    assert all("rlnMaskName" not in row.values for row in TomogramTable.read(path).rows)
+    assert "no longer lists t2.mrc" in caplog.text
+
+
+def test_results_that_were_never_entered_are_an_error(tmp_path):
+    path = tmp_path / "t.star"
+    TomogramTable.new(path, [{"rlnIndex": "1", "rlnMicrographName": "a"}]).write()
+    job = TomogramTable.read(path)
+    whole = path.read_text()
+    path.write_text(whole[: len(whole) // 2])  # an editor that saves at this moment
+    job.note(job.rows[0], {"rlnMaskName": "mask.mrc"})
+    with pytest.raises(SpisonetError, match=r"t\.star"):
+        job.flush()
+    path.write_text(whole)
+    job.flush()
+    assert TomogramTable.read(path).rows[0].values["rlnMaskName"] == "mask.mrc"
+
+
 def test_a_row_that_was_removed_while_a_job_runs_stays_removed(tmp_path, caplog):
     path = tmp_path / "t.star"
     TomogramTable.new(path, [{"rlnMicrographName": name} for name in "abc"]).write()

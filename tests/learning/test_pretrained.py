@@ -62,11 +62,13 @@ def test_a_network_of_a_file_may_be_of_the_maps(tmp_path):
     assert not start.of_other_structures
 
 
-@pytest.mark.parametrize("network", [PublishedUNet(4), PriorUNet(4)])
-def test_networks_of_another_kind_are_refused(tmp_path, network):
+@pytest.mark.parametrize(
+    ("network", "message"), [(PublishedUNet(4), "another objective"), (PriorUNet(4), "no start for one")]
+)
+def test_networks_of_another_kind_are_refused(tmp_path, network, message):
     path = tmp_path / "network.safetensors"
     save_network(path, network, {})
-    with pytest.raises(SpisonetError, match="another objective"):
+    with pytest.raises(SpisonetError, match=message):
         read_start_network(str(path), OBJECTIVE, None)
 
 

@@ -20,6 +20,9 @@ def test_a_widened_mask_extends_by_the_distance_in_angstrom():
     )
     assert radius[1] - radius[0] == pytest.approx((9 + 3) / VOXEL, abs=0.5)  # half of the edge of 6 Å
     assert widened_mask(mask, 0.0, VOXEL) is mask
+    assert (widened_mask(mask, 9.0, VOXEL) >= mask).all()
+    weak = widened_mask(0.3 * mask, 9.0, VOXEL)  # half of its own maximum counts
+    assert weak == pytest.approx(np.maximum(widened_mask(mask, 9.0, VOXEL), 0.3 * mask), abs=1e-6)
 
 
 def test_a_solvent_mask_covers_the_largest_body_without_its_cavities():

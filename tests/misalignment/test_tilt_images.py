@@ -78,6 +78,7 @@ def test_a_collective_motion_of_subtomograms_is_undone(model):
     [
         ({"rlnTomoName": "TS_9"}, "does not list tomogram TS_9"),
         ({"rlnTomoVisibleFrames": "[1,1,1,0,0,0,0]"}, "images, but .* lists 3 visible tilts of 7"),
+        ({"rlnTomoVisibleFrames": "[1,1,1,1,1]"}, "lists 5 visible frames .* has 7 tilts"),
         ({"rlnImageName": "none.mrcs"}, "does not exist"),
         ({"rlnRandomSubset": 1}, "half sets other than 1 and 2"),
         (

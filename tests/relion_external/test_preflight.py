@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import subprocess
 from pathlib import Path
 
@@ -278,6 +279,32 @@ def test_a_continued_form_takes_the_rest_from_the_start(make_job, capsys):
     assert status == 0
     assert "32 voxels" in findings["boxes"]["message"]
     assert findings["external_reconstruct"]["message"].startswith("--external_reconstruct is given")
+
+
+def test_a_scheduled_continuation_of_the_same_job_is_read_before_its_old_files(make_job, capsys, tmp_path):
+    job = make_job("5.0")
+    (tmp_path / "bin" / "relion_refine").write_text("#!/bin/sh\necho 'RELION version: 5.0.1'\n")
+    schedule("refine3d", other="", blush="Yes", fn_cont="Refine3D/job007/run_it002_optimiser.star")
+    form = job.folder / "job.star"
+    Path("Refine3D/job011/job.star").rename(form)
+    later = (job.folder / "run_it002_optimiser.star").stat().st_mtime + 60
+    os.utime(form, (later, later))
+    status, findings = check(capsys, "Refine3D/job007")
+    assert status == 1
+    assert {"blush", "external_reconstruct_missing", "boxes"} <= set(findings)
+    os.utime(form, (later - 120, later - 120))  # the continuation has run since
+    assert "external_reconstruct" in check(capsys, "Refine3D/job007")[1]
+
+
+def test_a_job_that_was_continued_takes_the_rest_from_its_start(make_job, capsys):
+    job = make_job()
+    continued = "--continue Refine3D/job007/run_it002_optimiser.star"
+    words = f"--o Refine3D/job007/run_ct2 {continued} --external_reconstruct"
+    job.write_iteration(3, words, root="run_ct2")
+    status, findings = check(capsys, "Refine3D/job007")
+    assert status == 0
+    assert "joins the halves" in findings["iterations"]["message"]
+    assert "no_mask" not in findings
 
 
 def test_a_job_that_kept_its_last_optimiser_only_is_read(make_job, capsys):
