@@ -43,6 +43,8 @@ class PoseDrift:
         Columns with aberrations that were not applied.
     unsampled_fraction : float
         Fraction in 0..1 of the directions of Fourier space with less than 2 % of an even share of the views.
+    of_subtomograms : bool
+        Whether the images are tilt images of subtomograms.
     """
 
     n_particles: int
@@ -58,6 +60,7 @@ class PoseDrift:
     standard_error: NDArray[np.float64]
     ignored_aberrations: tuple[str, ...] = ()
     unsampled_fraction: float = 0.0
+    of_subtomograms: bool = False
 
     @property
     def rise_of_motion(self) -> tuple[float, float]:
@@ -108,6 +111,7 @@ class PoseDrift:
             "unsampled_fraction": self.unsampled_fraction,
             "n_particles": self.n_particles,
             "n_listed": self.n_listed,
+            "of_subtomograms": self.of_subtomograms,
             "coarsest_angstrom": self.coarsest_angstrom,
             "finest_angstrom": self.finest_angstrom,
             "motion_degrees": self.motion_degrees,

@@ -29,6 +29,8 @@ HEADLINES = {
     Strategy.SEVERE: "Severe anisotropy: collect side views; refine with the low-resolution reference kept, "
     "then correct the anisotropy.",
 }
+SUBTOMOGRAMS_HEADLINE = "A new refinement of the drifted subtomograms, then anisotropy correction."
+SUBTOMOGRAMS_REFINE = "# refine the subtomograms again with a global angular search"
 REFINE = (
     "export RELION_EXTERNAL_RECONSTRUCT_EXECUTABLE=$(command -v spisonet-relion-reconstruct)",
     "mpirun -n 3 relion_refine_mpi --external_reconstruct --auto_refine --split_random_halves {mask}...",
@@ -86,13 +88,17 @@ def recommend(
     star : Path, optional
         Particle STAR file of the refinement.
     """
-    return Recommendation(
-        HEADLINES[diagnosis.strategy],
-        _reasons(diagnosis, sym),
-        _rescue_commands(mask, sym, star)
-        if diagnosis.strategy is Strategy.POSE_DRIFT
-        else _commands(diagnosis, half1, half2, mask, sym, apix),
-    )
+    headline, reasons = HEADLINES[diagnosis.strategy], _reasons(diagnosis, sym)
+    if diagnosis.strategy is not Strategy.POSE_DRIFT:
+        return Recommendation(headline, reasons, _commands(diagnosis, half1, half2, mask, sym, apix))
+    if diagnosis.drift is not None and diagnosis.drift.of_subtomograms:
+        reasons.append(
+            "The poses of subtomograms are not corrected by relion rescue: refine them again with a global "
+            "angular search, and measure the drift of the result."
+        )
+        commands = [SUBTOMOGRAMS_REFINE, *_after_refinement(mask, sym, of_subtomograms=True)]
+        return Recommendation(SUBTOMOGRAMS_HEADLINE, reasons, commands)
+    return Recommendation(headline, reasons, _rescue_commands(mask, sym, star))
 
 
 def _reasons(diagnosis: Diagnosis, sym: str) -> list[str]:
@@ -185,10 +191,9 @@ def _commands(
     limit = f"{diagnosis.fsc.limit_resolution_angstrom:.2f}"
     mask_option = [] if mask is None else ["--mask", str(mask)]
     apix_option = [] if apix is None else ["--apix", f"{apix:g}"]
-    program = "spisonet.py"
     if strategy is Strategy.ANISOTROPY:
         words = [
-            program,
+            "spisonet.py",
             "reconstruct",
             str(half1),
             str(half2),
@@ -202,10 +207,16 @@ def _commands(
     refine = [line.format(mask=solvent) for line in REFINE]
     if strategy is Strategy.SEVERE:
         refine.insert(1, KEEP_REFERENCE)
-    new = ["NEW_HALF1", "NEW_HALF2", *mask_option]
+    of_subtomograms = diagnosis.drift is not None and diagnosis.drift.of_subtomograms
+    return [*refine, *_after_refinement(mask, sym, of_subtomograms)]
+
+
+def _after_refinement(mask: Path | None, sym: str, of_subtomograms: bool) -> list[str]:
+    """Return the lines that follow a new refinement."""
+    new = ["NEW_HALF1", "NEW_HALF2"] + ([] if mask is None else ["--mask", str(mask)])
+    tilts = ["--tomograms", "TOMOGRAMS.star"] if of_subtomograms else []
     return [
-        *refine,
         "# then, with the unfiltered half maps and the particles of that refinement:",
-        shlex.join([program, "diagnose", *new, "--star", "NEW_DATA.star", "--sym", sym]),
-        shlex.join([program, "reconstruct", *new]),
+        shlex.join(["spisonet.py", "diagnose", *new, "--star", "NEW_DATA.star", *tilts, "--sym", sym]),
+        shlex.join(["spisonet.py", "reconstruct", *new]),
     ]

@@ -133,6 +133,7 @@ def measure_drift(
         standard_error=curve.standard_error,
         ignored_aberrations=band.particles.ignored_aberrations,
         unsampled_fraction=unsampled_fraction(poses.rotations, model.symmetry.double().cpu().numpy()),
+        of_subtomograms=particles.particle_numbers is not None,
     )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import tempfile
+import weakref
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, cast
@@ -22,12 +22,33 @@ if TYPE_CHECKING:
     from spisonet.misalignment.particle_images import ParticleImages
 
 COARSEST_RESOLUTION_ANGSTROM = 60.0
-MEMORY_BYTES = 1_300_000_000  # of coefficients in memory; more are kept in a temporary file
+MEMORY_BYTES = 1_000_000_000  # of coefficients in memory; more are kept in a temporary file
 POINTS_PER_BATCH = 250_000
 BYTES_PER_COEFFICIENT = 8
 PIXELS_PER_BATCH = 30_000_000  # of images that are read at once
 FEWEST_IN_NOISE_GROUP = 100  # particles; smaller optics groups share one noise spectrum
 MIN_CTF = 0.03  # premultiplied images say nothing where the CTF is almost 0
+
+
+class _Rows:
+    """Array ``(n, m)`` of coefficients in memory or, if it is too large, in a temporary file."""
+
+    def __init__(self, n: int, m: int) -> None:
+        self._m, self._file = m, None
+        if BYTES_PER_COEFFICIENT * n * m <= MEMORY_BYTES:
+            self._array = np.empty((n, m), dtype=np.complex64)
+        else:
+            self._file = tempfile.TemporaryFile()
+            weakref.finalize(self, self._file.close)
+
+    def of(self, batch: NDArray[np.intp]) -> NDArray[np.complex64]:
+        """Return the rows of consecutive particles; what is written into them is kept."""
+        first, n = int(batch[0]), len(batch)
+        if self._file is None:
+            return self._array[first : first + n]
+        # A map of these rows only: pages of a map of the whole file would stay in memory.
+        offset = BYTES_PER_COEFFICIENT * self._m * first
+        return np.memmap(self._file, np.complex64, mode="r+", offset=offset, shape=(n, self._m))
 
 
 @dataclass(frozen=True)
@@ -106,16 +127,9 @@ class ImageBand:
         self.plane = torch.stack([x[half_plane], y[half_plane]], dim=1)
         self.shells = shell[half_plane].long()
         self._frequencies_per_angstrom = self.plane.double().cpu().numpy() / self.length_angstrom
-        self._kept = self._array((len(particles), len(self.plane)))
+        self._kept = _Rows(len(particles), len(self.plane))
         for batch in self.batches():
-            self._kept[batch[0] : batch[-1] + 1] = self._transforms(batch).cpu().numpy()
-
-    def _array(self, shape: tuple[int, int]) -> NDArray[np.complex64]:
-        """Return an empty array in memory or, if it is too large, in a temporary file."""
-        if BYTES_PER_COEFFICIENT * math.prod(shape) <= MEMORY_BYTES:
-            return np.empty(shape, dtype=np.complex64)
-        with tempfile.TemporaryFile() as file:
-            return np.memmap(file, dtype=np.complex64, mode="w+", shape=shape)
+            self._kept.of(batch)[:] = self._transforms(batch).cpu().numpy()
 
     def __len__(self) -> int:
         return len(self.particles)
@@ -129,7 +143,7 @@ class ImageBand:
 
     def coefficients(self, batch: NDArray[np.intp], poses: Poses) -> Tensor:
         """Return the coefficients ``(n, m)`` of consecutive particles, centred, not multiplied by the CTF."""
-        transforms = torch.from_numpy(self._kept[batch[0] : batch[-1] + 1]).to(self.device)
+        transforms = torch.from_numpy(self._kept.of(batch)).to(self.device)
         premultiplied = self.particles.premultiplied[batch]
         if premultiplied.any():
             ctf = self.ctf(batch)

@@ -127,3 +127,15 @@ def test_a_measured_drift_replaces_what_densities_suggest():
     assert "4.0° rms" in " ".join(found.reasons)
     assert found.commands[0] == ("spisonet relion rescue Refine3D/job002 --o rescue --mask mask.mrc --sym c3")
     assert not replace(drift(4.0), p_value=0.01).is_detected
+
+
+def test_for_drifted_subtomograms_no_command_is_named_that_refuses_them():
+    of_subtomograms = replace(drift(4.0), of_subtomograms=True)
+    case = replace(CASES[Strategy.POSE_DRIFT], drift=of_subtomograms)
+    found = recommend(case, *HALVES, Path("mask.mrc"), "c3", star=Path("Refine3D/job002/run_data.star"))
+    assert case.strategy is Strategy.POSE_DRIFT
+    assert "new refinement" in found.headline
+    assert "not corrected by relion rescue" in found.reasons[-1]
+    assert not any("rescue" in line for line in found.commands)
+    diagnose = next(line for line in found.commands if " diagnose " in line)
+    assert "--star NEW_DATA.star --tomograms TOMOGRAMS.star --sym c3" in diagnose

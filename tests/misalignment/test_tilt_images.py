@@ -10,6 +10,7 @@ import starfile
 import torch
 
 from spisonet.errors import SpisonetError
+from spisonet.misalignment.drift_measurement import measure_drift
 from spisonet.misalignment.half_map_model import HalfMapModel
 from spisonet.misalignment.image_band import ImageBand, Poses
 from spisonet.misalignment.motion_search import find_motion
@@ -51,6 +52,12 @@ def test_images_of_a_particle_share_its_number(model):
     assert some.n_particles == 30
     counts = np.bincount(some.particle_numbers)
     assert set(counts) == {5, 7}
+
+
+def test_a_measured_drift_says_that_it_is_of_subtomograms(model):
+    drift = measure_drift(model.band.particles, None, "C1", 25.0, torch.device("cpu"), 120, stages=())
+    assert drift.of_subtomograms
+    assert drift.numbers["of_subtomograms"] is True
 
 
 def test_a_collective_motion_of_subtomograms_is_undone(model):
