@@ -41,10 +41,12 @@ from spisonet.tomography.network_metadata import NetworkMetadata
 from spisonet.tomography.prediction_config import PredictConfig
 from spisonet.tomography.prediction_tasks import (
     CTF_FOLDER,
+    FIGURE_FOLDER,
     NETWORK_FILE,
     PredictionResult,
     PredictionTask,
     PredictionWorker,
+    figure_path,
     find_network,
     note_output,
     predict_task,
@@ -72,7 +74,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("spisonet")
 
 CHECKPOINT_FILE, LOSS_FILE = "checkpoint.safetensors", "loss.png"
-FIGURE_FOLDER, PREDICTION_FOLDER = "figures", "corrected"
+PREDICTION_FOLDER = "corrected"
 SUBTOMOGRAM_OUTPUT, TOMOGRAM_OUTPUT = Path("results"), Path("isonet_maps")  # default output folders
 
 
@@ -143,7 +145,7 @@ def run_predict(config: PredictConfig) -> None:
             wedges,
         )
         result.update(asdict(summary))
-        figures = {task.row.shown: _figure_path(config, task) for task in done}
+        figures = {task.row.shown: figure_path(task.output) for task in done}
         write_prediction_report(config, summary, figures)
         log.info(
             "Corrected %d of %d tomograms in %.0f s. Summary: %s",
@@ -198,22 +200,20 @@ def _predict_all(
             log.info("%s: %.0f s -> %s", name, result.seconds, task.output)
             note_output(table, task, metadata)  # after each tomogram, in case a later one fails
             if config.save_slices:
-                _draw_comparison(config, task, result)
+                _draw_comparison(task, result)
         report_done()
     table.flush()
     return done, failures, wedges
 
 
-def _draw_comparison(config: PredictConfig, task: PredictionTask, result: PredictionResult) -> None:
-    path, corrected = _figure_path(config, task), open_tomogram(task.output)
+def _draw_comparison(task: PredictionTask, result: PredictionResult) -> None:
+    corrected = open_tomogram(task.output)
     try:
-        save_figure(path, draw_tomogram_comparison(result.inputs, corrected, result.wedge))
+        save_figure(
+            figure_path(task.output), draw_tomogram_comparison(result.inputs, corrected, result.wedge)
+        )
     except SpisonetError as error:
         log.warning("%s: the figure is skipped: %s", task.row.shown, error)
-
-
-def _figure_path(config: PredictConfig, task: PredictionTask) -> Path:
-    return config.output_dir / FIGURE_FOLDER / f"{task.output.stem}.png"
 
 
 def _predict_after_training(config: TomogramTrainingConfig) -> None:

@@ -24,7 +24,10 @@ AXES = ("x", "y", "z")
 PLANE_OF_AXIS = {"x": ("y", "z"), "y": ("x", "z"), "z": ("x", "y")}
 HIGHEST_FREQUENCY = 0.45  # cycles per voxel
 LOWEST_FOURIER_VOXELS = 4.0  # distance from the tilt axis below which the window blurs angles too much
+SMALLEST_EDGE = 16  # of subvolumes in voxels; in smaller ones, noise can resemble a wedge
 N_SHELLS, N_ANGLES = 12, 90
+LOWEST_SHELL_POWER = 1e-3  # of the strongest shell; filters leave leakage and rounding errors below
+MIN_SHELLS = 4
 ANGLE_STEP_DEGREES = 180.0 / N_ANGLES
 MEASURED_DEGREES = (30.0, 170.0)  # widths of tilt ranges that are considered
 NEAR_STEPS = 5  # of the start and width of a range, when the axis is inclined
@@ -33,7 +36,8 @@ OFFSET_STEPS_DEGREES = (5.0, 1.0)
 EDGE_DEGREES = 20.0  # from the first estimate of an edge to where it is refined
 LEVEL_DEGREES = 6.0  # nearest part to the edge that is not part of either level
 N_GROUPS = 4  # of subvolumes, whose scatter is the error
-MEAN_FREQUENCY, EDGE_ERROR_VOXELS = 0.3, 0.5  # of edges that the window blurs, in Fourier voxels
+EDGE_ERROR_VOXELS = 0.5  # of edges that the window blurs, in Fourier voxels
+MEAN_TO_HIGHEST_FREQUENCY = 2.0 / 3.0  # of coefficients, measured from the tilt axis
 MAX_POWER_RATIO = 0.4  # of a wedge that is empty enough to be measured
 MIN_GAIN = 0.1
 MIN_GAIN_RATIO = 1.5  # of the best tilt axis to the others
@@ -90,7 +94,7 @@ class WedgeFit:
         First and last measured angle about the axis, counted as in `PLANE_OF_AXIS`.
     error_degrees : float
         Error of both ends: twice the standard error from the scatter of subvolumes, at least half a Fourier
-        voxel of the subvolumes.
+        voxel of the subvolumes at the mean frequency.
     power_ratio : float
         Power in the missing wedge relative to that in the measured region at the same resolution.
     gain : float
@@ -125,24 +129,47 @@ class _Range:
 
 @dataclass(frozen=True)
 class _Coefficients:
-    """Fourier coefficients of a subvolume in the band: frequencies ``(n, 3)``, shells and powers ``(n,)``."""
+    """Fourier coefficients that the fit uses.
 
+    ``used`` selects them from a spectrum; frequencies are ``(n, 3)``, shells and powers ``(n,)``.
+    """
+
+    used: NDArray[np.bool_]
     frequencies: NDArray[np.float64]
     shells: NDArray[np.int_]
     power: NDArray[np.float32]
     lowest_frequency: float
 
     @classmethod
-    def of(cls, spectra: SubvolumeSpectra) -> _Coefficients:
+    def of(cls, spectra: SubvolumeSpectra) -> _Coefficients | None:
+        """Select the shells that are not emptied by a filter; None if too few are left."""
+        if min(spectra.shape) < SMALLEST_EDGE:
+            return None
         z, y, x = np.meshgrid(
             *(np.fft.fftfreq(n) for n in spectra.shape[:2]), np.fft.rfftfreq(spectra.shape[2]), indexing="ij"
         )
         frequency = np.sqrt(x * x + y * y + z * z)
         lowest = LOWEST_FOURIER_VOXELS / min(spectra.shape)
-        used = (frequency < HIGHEST_FREQUENCY) & (frequency > lowest)
-        shells = (frequency[used] * (N_SHELLS / HIGHEST_FREQUENCY)).astype(int)
+        in_band = (frequency < HIGHEST_FREQUENCY) & (frequency > lowest)
+        shells = (np.where(in_band, frequency, 0.0) * (N_SHELLS / HIGHEST_FREQUENCY)).astype(int)
+        power = spectra.power.mean(axis=0)
+        sums = (np.bincount(shells[in_band], w, N_SHELLS).astype(float) for w in (power[in_band], None))
+        shell_power = _mean(*sums)
+        is_filled = shell_power > LOWEST_SHELL_POWER * shell_power.max()
+        if is_filled.sum() < MIN_SHELLS:
+            return None
+        used = in_band & is_filled[shells]
         points = np.stack([x[used], y[used], z[used]], axis=-1)
-        return cls(points, shells, spectra.power.mean(axis=0)[used], lowest)
+        return cls(used, points, shells[used], power[used], lowest)
+
+    def with_power_of(self, spectra: SubvolumeSpectra) -> _Coefficients:
+        """Return the same coefficients of other subvolumes."""
+        return replace(self, power=spectra.power.mean(axis=0)[self.used])
+
+    @property
+    def mean_frequency(self) -> float:
+        """Mean distance of the coefficients from a tilt axis, in cycles per voxel."""
+        return MEAN_TO_HIGHEST_FREQUENCY * (int(self.shells.max()) + 1) * HIGHEST_FREQUENCY / N_SHELLS
 
     def about(self, axis: str, offsets_degrees: tuple[float, float] = (0.0, 0.0)) -> _AngularPower:
         """Sum by angle about an axis that is inclined towards both axes of its plane."""
@@ -257,25 +284,26 @@ def _log_likelihood(power: NDArray[np.float64], count: NDArray[np.float64]) -> N
     return -count * np.log(_mean(power, count))
 
 
-def fit_wedge(spectra: SubvolumeSpectra) -> WedgeFit:
+def fit_wedge(spectra: SubvolumeSpectra) -> WedgeFit | None:
     """Find the tilt axis and the tilt range of a tomogram.
 
     Axis and range maximise the likelihood of the averaged spectra. The axis is first sought along x, y and z,
-    then inclined by up to 20 degrees.
+    then inclined by up to 20 degrees. The result is None for subvolumes of less than 16 voxels, and if a
+    filter leaves too narrow a band of frequencies.
     """
     coefficients = _Coefficients.of(spectra)
+    if coefficients is None:
+        return None
     found = {axis: coefficients.about(axis).best_range() for axis in AXES}
     axis = max(AXES, key=lambda name: found[name].gain)
     offsets, best = _inclination(coefficients, axis, found[axis])
     angular = coefficients.about(axis, offsets)
     ends = np.array(angular.refined_edges(best.start, best.width))
     scatter = [
-        replace(coefficients, power=_Coefficients.of(group).power)
-        .about(axis, offsets)
-        .refined_edges(best.start, best.width)
+        coefficients.with_power_of(group).about(axis, offsets).refined_edges(best.start, best.width)
         for group in spectra.groups()
     ]
-    error = math.degrees(EDGE_ERROR_VOXELS / (MEAN_FREQUENCY * min(spectra.shape)))
+    error = math.degrees(EDGE_ERROR_VOXELS / (coefficients.mean_frequency * min(spectra.shape)))
     if len(scatter) > 1:
         standard_errors = np.std(scatter, axis=0, ddof=1) / math.sqrt(len(scatter))
         error = max(error, 2.0 * float(standard_errors.max()))
@@ -308,7 +336,15 @@ def _inclination(
     return (offsets[0], offsets[1]), best
 
 
-def wedge_power_ratio(spectra: SubvolumeSpectra, axis: str, tilt_range_degrees: tuple[float, float]) -> float:
-    """Return the power outside a tilt range about an axis relative to that inside, at the same resolution."""
+def wedge_power_ratio(
+    spectra: SubvolumeSpectra, axis: str, tilt_range_degrees: tuple[float, float]
+) -> float | None:
+    """Return the power outside a tilt range about an axis relative to that inside, at the same resolution.
+
+    The result is None where `fit_wedge` returns None.
+    """
+    coefficients = _Coefficients.of(spectra)
+    if coefficients is None:
+        return None
     start, end = (round(angle / ANGLE_STEP_DEGREES) for angle in tilt_range_degrees)
-    return _Coefficients.of(spectra).about(axis).power_ratio(start % N_ANGLES, end - start)
+    return coefficients.about(axis).power_ratio(start % N_ANGLES, end - start)

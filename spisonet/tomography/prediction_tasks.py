@@ -39,7 +39,7 @@ log = logging.getLogger("spisonet")
 NETWORK_FILE = "network.safetensors"
 STAND_IN = f"The network is {NETWORK_FILE} in this folder; isonet.py predict accepts both names.\n".encode()
 PUBLISHED_SUFFIXES = (".h5", ".pt", ".pth")
-CTF_FOLDER = "spisonet_ctf"
+CTF_FOLDER, FIGURE_FOLDER = "spisonet_ctf", "figures"
 FILLED_COLUMN, DENOISED_COLUMN = "rlnCorrectedTomoName", "rlnDenoisedTomoName"
 DEFAULT_PADDING_FACTOR = 1.5  # of IsoNet2
 MAX_HOST_TILE_BYTES = 2.2e9  # leaves memory for other programs
@@ -205,7 +205,7 @@ def remove_outdated_results(
     metadata: NetworkMetadata,
     network_digest: str,
 ) -> None:
-    """Remove the outputs of the tasks, and of all rows if another network or other options made them.
+    """Remove outputs and figures of the tasks, and of all rows if another network or other options made them.
 
     Parameters
     ----------
@@ -228,6 +228,12 @@ def remove_outdated_results(
             outputs += output_names(inputs, config.output_dir, ".mrc", config.name_beginning)
     for path in outputs:
         path.unlink(missing_ok=True)
+        figure_path(path).unlink(missing_ok=True)
+
+
+def figure_path(output: Path) -> Path:
+    """Return the path of the figure of a corrected tomogram."""
+    return output.parent / FIGURE_FOLDER / f"{output.stem}.png"
 
 
 def note_output(table: TomogramTable, task: PredictionTask, metadata: NetworkMetadata) -> None:

@@ -38,6 +38,8 @@ MIRROR_GAIN = 0.5  # of the deviation, that the mirror image has to leave at mos
 AGREES, FILLED, WRONG_AXIS, WRONG_SIGN, WRONG_RANGE = "agrees", "filled", "axis", "sign", "range"
 CONTRADICTIONS = (WRONG_AXIS, WRONG_SIGN, WRONG_RANGE)
 BEAM_IN_PLANE_DEGREES = 45.0  # middle of a tilt range beyond which the beam is the first axis of the plane
+# By tilt axis, if the beam is the second axis of its plane.
+QUARTER_TURNS = {"x": "by 90° about z ", "z": "by 90° about x (IMOD: trimvol -rx) "}
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class WedgeCheck:
     assumed_power_ratio : float or None
         Power in the missing wedge of this range relative to that in its measured region; None as `fit`.
     fit : WedgeFit or None
-        Tilt axis and range that fit the power spectrum; None if the tomogram is constant.
+        Tilt axis and range that fit the power spectrum; None if the tomogram is constant or see `fit_wedge`.
     range_is_default : bool
         Whether the assumed range is the default, since no tilt file was found.
     """
@@ -70,8 +72,7 @@ class WedgeCheck:
         fit = self.fit
         if fit is None or not fit.is_reliable:
             return FILLED
-        is_tilted = fit.axis_offset_degrees > TOLERANCE_DEGREES + fit.error_degrees
-        if fit.axis != TILT_AXIS or is_tilted or self._beam_is_in_plane:
+        if fit.axis != TILT_AXIS or not _is_along_axes(fit):
             return WRONG_AXIS
         low, high = self.assumed_range_degrees
         deviation, mirrored = (_deviation(fit, ends) for ends in ((low, high), (-high, -low)))
@@ -91,10 +92,6 @@ class WedgeCheck:
         return asdict(self) | {"result": self.result, "verdict": self.verdict}
 
     @property
-    def _beam_is_in_plane(self) -> bool:
-        return self.fit is not None and abs(sum(self.fit.tilt_range_degrees)) > 2 * BEAM_IN_PLANE_DEGREES
-
-    @property
     def measured_range_degrees(self) -> tuple[float, float] | None:
         """Tilt range about ``y`` that the power spectrum shows; None if it shows another axis or none."""
         return (
@@ -109,7 +106,12 @@ class WedgeCheck:
         assumed = f"{table} is {low:g} to {high:g}° about y"
         if self.assumed_power_ratio is not None:
             assumed += f", with {self.assumed_power_ratio:.2f} of the power density in that wedge"
-        if fit is None or self.result == FILLED:
+        if fit is None:
+            return (
+                "The missing wedge cannot be measured: the tomogram is constant, too small or low-pass "
+                f"filtered too strongly ({assumed})."
+            )
+        if self.result == FILLED:
             return f"The missing wedge cannot be measured, because it is not empty ({assumed})."
         first, last = fit.tilt_range_degrees
         measured = (
@@ -131,10 +133,14 @@ def _remedy(result: str, fit: WedgeFit) -> str:
         return f"exchange the two tilts and their signs ({first} to {last})"
     if result == WRONG_RANGE:
         return f"set rlnTiltMin and rlnTiltMax to {first} and {last}"
-    if fit.axis == "z":
-        return "rotate the volume by 90° about x (IMOD: trimvol -rx)"
-    turn = "by 90° about z " if fit.axis == "x" else ""
+    turn = QUARTER_TURNS.get(fit.axis, "") if _is_along_axes(fit) else ""
     return f"rotate the volume {turn}such that the tilt axis is y and the beam z"
+
+
+def _is_along_axes(fit: WedgeFit) -> bool:
+    """Whether the tilt axis is an axis of the volume, and the beam the second axis of its plane."""
+    is_inclined = fit.axis_offset_degrees > TOLERANCE_DEGREES + fit.error_degrees
+    return not is_inclined and abs(sum(fit.tilt_range_degrees)) <= 2 * BEAM_IN_PLANE_DEGREES
 
 
 def _deviation(fit: WedgeFit, tilt_range_degrees: tuple[float, float]) -> float:
@@ -204,8 +210,7 @@ def check_wedges(tomograms: Iterable[Tomogram], refuse: bool) -> tuple[WedgeChec
     checks = []
     for tomogram in tomograms:
         checks.append(check_wedge(tomogram))
-        if not refuse or checks[-1].refusal is None:
-            log_verdict(checks[-1])
+        log_verdict(checks[-1])
     if refuse:
         require_agreement(checks)
     return tuple(checks)

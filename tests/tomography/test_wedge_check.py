@@ -9,8 +9,8 @@ from scipy import ndimage
 from spisonet.errors import SpisonetError
 from spisonet.io.tomograms import open_tomogram
 from spisonet.tomography.tomogram import Tomogram
-from spisonet.tomography.wedge_check import check_wedge, require_agreement
-from tests.tomography.simulation import backprojection, slab_of_rods, write_mrc
+from spisonet.tomography.wedge_check import check_wedge, check_wedges, require_agreement
+from tests.tomography.simulation import backprojection, slab_of_rods, with_missing_wedge, write_mrc
 
 SHAPE = (48, 56, 64)
 RANGE = (-50.0, 66.0)
@@ -21,9 +21,13 @@ def data():
     return backprojection(slab_of_rods(SHAPE, 30, 0), 2.0, 1, RANGE)
 
 
-def check(folder, values, tilt_range=RANGE):
+def tomogram(folder, values, tilt_range=RANGE, name="t"):
     path = write_mrc(folder / "t.mrc", np.ascontiguousarray(values, np.float32))
-    return check_wedge(Tomogram("t", (open_tomogram(path),), tilt_range, None, None, 1))
+    return Tomogram(name, (open_tomogram(path),), tilt_range, None, None, 1)
+
+
+def check(folder, values, tilt_range=RANGE):
+    return check_wedge(tomogram(folder, values, tilt_range))
 
 
 @pytest.mark.parametrize("tilt_range", [(-60.0, 60.0), (-50.0, 66.0), (-45.0, 45.0)])
@@ -63,7 +67,9 @@ def test_a_tolerated_difference_is_stated(tmp_path, data):
     ("order", "axis", "sentence"),
     [
         ((0, 2, 1), "x", "rotate the volume by 90° about z"),
+        ((2, 0, 1), "x", "rotate the volume such that the tilt axis is y"),  # beam along y
         ((1, 0, 2), "z", "rotate the volume by 90° about x (IMOD: trimvol -rx)"),
+        ((1, 2, 0), "z", "rotate the volume such that the tilt axis is y"),  # beam along x
     ],
 )
 def test_a_wrong_tilt_axis_is_named(tmp_path, data, order, axis, sentence):
@@ -85,6 +91,55 @@ def test_low_pass_filtered_bytes_are_measured(tmp_path, data):
     smooth = ndimage.gaussian_filter(data, 1.0)
     quantised = np.rint(40 * smooth / smooth.std())
     assert check(tmp_path, quantised).result == "agrees"
+
+
+def keep(half_width, edge):
+    """Return a low-pass filter, constant to the first frequency, with a Gaussian edge."""
+    return lambda frequency: np.exp(-0.5 * (np.maximum(frequency - half_width, 0.0) / edge) ** 2)
+
+
+@pytest.fixture(scope="module")
+def wedge_noise():
+    return with_missing_wedge(np.random.default_rng(1).normal(size=(64, 64, 64)), 0.0, 0, RANGE)
+
+
+@pytest.mark.parametrize(
+    ("low_pass", "result"),
+    [
+        (keep(0.2, 1e-6), "agrees"),
+        (keep(0.15, 0.03), "agrees"),
+        (keep(0.0, 1 / (2 * np.pi * 2.5)), "agrees"),  # Gaussian of 2.5 voxels
+        (keep(0.0, 1 / (2 * np.pi * 5)), "filled"),
+        (keep(0.1, 1e-6), "filled"),
+    ],
+)
+@pytest.mark.parametrize("tilt_range", [RANGE, (-66.0, 50.0)])
+def test_frequencies_that_a_filter_removed_are_left_out(tmp_path, wedge_noise, low_pass, result, tilt_range):
+    frequency = np.sqrt(sum(f**2 for f in np.meshgrid(*[np.fft.fftfreq(64)] * 3)))
+    filtered = np.fft.ifftn(np.fft.fftn(wedge_noise) * low_pass(frequency)).real
+    expected = "sign" if result == "agrees" and tilt_range != RANGE else result
+    assert check(tmp_path, filtered, tilt_range).result == expected
+
+
+@pytest.mark.parametrize("sigma", [2.5, 3.0])
+def test_smoothed_tomograms_are_measured(tmp_path, wedge_noise, sigma):
+    assert check(tmp_path, ndimage.gaussian_filter(wedge_noise, sigma)).result in {"agrees", "filled"}
+
+
+@pytest.mark.parametrize("shape", [(4, 4, 4), (8, 8, 8), (9, 9, 9), (64, 9, 64)])
+def test_small_tomograms_cannot_be_measured(tmp_path, shape):
+    result = check(tmp_path, np.random.default_rng(3).normal(size=shape))
+    assert (result.result, result.fit, result.assumed_power_ratio) == ("filled", None, None)
+    assert "cannot be measured: the tomogram is constant, too small" in result.verdict
+
+
+def test_every_contradiction_is_logged(tmp_path, data, caplog):
+    ranges = {"first": (-70.0, 70.0), "second": RANGE, "third": (-40.0, 40.0)}
+    tomograms = [tomogram(tmp_path, data, tilt_range, name) for name, tilt_range in ranges.items()]
+    caplog.set_level("INFO")
+    with pytest.raises(SpisonetError, match=r"^first: .* 1 more tomograms differ"):
+        check_wedges(tomograms, refuse=True)
+    assert [record.getMessage().split(":")[0] for record in caplog.records] == list(ranges)
 
 
 @pytest.mark.parametrize("kind", ["corrected", "noise", "constant"])
