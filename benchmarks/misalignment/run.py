@@ -34,7 +34,7 @@ from benchmarks.misalignment.cases import (
     pose_errors_degrees,
     refine,
 )
-from spisonet.analysis.solvent_mask import solvent_mask
+from benchmarks.solvent_mask import solvent_mask
 from spisonet.geometry.rotations import relion_rotation_matrices
 from spisonet.geometry.symmetry import symmetry_rotations
 from spisonet.io.mrc import read_volume

@@ -13,9 +13,9 @@ import torch
 from benchmarks.pretraining.simulate import simulate_half_maps
 from benchmarks.quality.densities import model_density
 from benchmarks.quality.particles import ParticleSet
+from benchmarks.solvent_mask import solvent_mask
 from spisonet.analysis.half_map_fsc import masked_fsc
 from spisonet.analysis.half_maps import HalfMaps
-from spisonet.analysis.solvent_mask import solvent_mask
 from spisonet.anisotropy.fourier_weights import estimate_fourier_weights
 from spisonet.anisotropy.preparation import correction_band, prepare_measurement
 from spisonet.errors import SpisonetError

@@ -20,8 +20,8 @@ from scipy.spatial import cKDTree
 from benchmarks.quality.densities import Helix, map_density, model_density
 from benchmarks.quality.masks import truth_mask
 from benchmarks.quality.particles import PARTICLES, ParticleSet, reconstruct_particles
+from benchmarks.solvent_mask import solvent_mask
 from spisonet.analysis.half_map_fsc import masked_fsc
-from spisonet.analysis.solvent_mask import solvent_mask
 from spisonet.errors import SpisonetError
 from spisonet.fourier.grids import centred_from_half, frequency_axes_rfft, half_from_centred, irfft3, rfft3
 from spisonet.fourier.shells import resolution_at_threshold

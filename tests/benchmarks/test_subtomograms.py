@@ -12,11 +12,12 @@ from benchmarks.subtomograms import references
 from benchmarks.subtomograms.local import ArmModel
 from benchmarks.subtomograms.regimes import append_result, read_results, table
 from benchmarks.subtomograms.score import score_poses
-from benchmarks.subtomograms.simulate import Case, simulate
+from benchmarks.subtomograms.simulate import Case
 from benchmarks.subtomograms.volumes import VolumeBand, read_subtomograms
 from spisonet.geometry.rotations import random_rotations, rotation_vector_matrices
-from spisonet.io.mrc import Volume, read_volume
+from spisonet.io.mrc import read_volume
 from spisonet.misalignment.local_refinement import refine_locally
+from tests.subtomogram_case import simulate_phantom
 
 BOX, PIXEL, FINEST = 24, 6.0, 18.0
 
@@ -24,16 +25,8 @@ BOX, PIXEL, FINEST = 24, 6.0, 18.0
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("subtomograms")
-    rng = np.random.default_rng(0)
-    axis = np.arange(BOX) - BOX // 2
-    z, y, x = np.meshgrid(axis, axis, axis, indexing="ij")
-    phantom = np.zeros((BOX,) * 3)
-    for cz, cy, cx in rng.normal(scale=(4, 2.5, 2.5), size=(18, 3)):
-        phantom += np.exp(-((z - cz) ** 2 + (y - cy) ** 2 + (x - cx) ** 2) / 2)
-    mask = np.clip((10 - np.sqrt(z**2 + y**2 + x**2)) / 3, 0, 1)
-    truth = Volume(phantom.astype(np.float32), PIXEL)
     case = Case(n=24, noise=1.0, jitter=8.0, axis="x", offset=0.3)
-    simulate(folder, truth, truth.with_data(mask.astype(np.float32)), case)
+    simulate_phantom(folder, BOX, PIXEL, case)
     return folder
 
 

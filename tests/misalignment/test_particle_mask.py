@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spisonet.analysis.solvent_mask import solvent_mask
+from benchmarks.solvent_mask import solvent_mask
 from spisonet.fourier.grids import distance_from_centre
 from spisonet.misalignment.particle_mask import widened_mask
 from spisonet.misalignment.prior import spherical_mask

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.subtomograms.simulate import Case, simulate
-from spisonet.io.mrc import Volume, read_volume
+from benchmarks.subtomograms.simulate import Case
+from spisonet.io.mrc import read_volume
 from tests.relion_external.test_relion import lines, refine, run_until, start
+from tests.subtomogram_case import simulate_phantom
 
 pytestmark = [pytest.mark.relion, pytest.mark.slow]
 
@@ -25,15 +26,7 @@ COMMON = (
 def project(tmp_path_factory) -> Path:
     """Subtomograms with missing wedges, most of them seen from the top."""
     folder = tmp_path_factory.mktemp("subtomograms")
-    rng = np.random.default_rng(0)
-    axis = np.arange(BOX) - BOX // 2
-    z, y, x = np.meshgrid(axis, axis, axis, indexing="ij")
-    phantom = np.zeros((BOX,) * 3)
-    for cz, cy, cx in rng.normal(scale=(4, 2.5, 2.5), size=(18, 3)):
-        phantom += np.exp(-((z - cz) ** 2 + (y - cy) ** 2 + (x - cx) ** 2) / 2)
-    mask = np.clip((10 - np.sqrt(z**2 + y**2 + x**2)) / 3, 0, 1)
-    truth = Volume(phantom.astype(np.float32), PIXEL)
-    simulate(folder, truth, truth.with_data(mask.astype(np.float32)), Case(n=36, noise=1.0, jitter=4.0))
+    simulate_phantom(folder, BOX, PIXEL, Case(n=36, noise=1.0, jitter=4.0))
     return folder
 
 
