@@ -12,7 +12,6 @@ at poses 8° off (rms). Prints a line for each result and writes it to local.jso
 
 from __future__ import annotations
 
-import argparse
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +24,15 @@ import torch
 from benchmarks.subtomograms import references
 from benchmarks.subtomograms.global_search import search_globally
 from benchmarks.subtomograms.references import HalfSet
-from benchmarks.subtomograms.regimes import FROM_BLOB, REGIMES, append_result, make_case, read_results, table
+from benchmarks.subtomograms.regimes import (
+    FROM_BLOB,
+    REGIMES,
+    append_result,
+    argument_parser,
+    make_case,
+    read_results,
+    table,
+)
 from benchmarks.subtomograms.score import LARGE_DEGREES, outward_by_range, score_maps, score_poses
 from benchmarks.subtomograms.volumes import VolumeBand, read_subtomograms
 from spisonet.io.mrc import read_volume
@@ -141,14 +148,7 @@ TRUE_POSES = "true poses"
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the benchmark; return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--density", type=Path, help="folder with truth.mrc and mask.mrc")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the cases and results")
-    parser.add_argument("--regimes", nargs="*", choices=REGIMES, default=list(REGIMES))
-    parser.add_argument("--arms", nargs="*", choices=[*ARMS, TRUE_POSES], default=[*ARMS, TRUE_POSES])
-    parser.add_argument("--seeds", nargs="*", type=int, default=[1, 2, 3, 4, 5])
-    parser.add_argument("--table", action="store_true", help="print the table of the results instead")
-    args = parser.parse_args(arguments)
+    args = argument_parser(__doc__, [*ARMS, TRUE_POSES]).parse_args(arguments)
     if args.table:
         print(table(read_results(args.out / RESULTS)))
         return 0

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,8 +15,6 @@ from benchmarks.subtomograms.simulate import Case, coarsened, simulate
 from spisonet.io.mrc import read_volume, write_volume
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
 BOX = 24
@@ -28,6 +28,18 @@ REGIMES = {
     "blob": replace(_FEW, axis="z", sym="C3"),
 }
 FROM_BLOB = "blob"  # global search from a reference at 60 Å, refined without symmetry; only in local.py
+
+
+def argument_parser(description: str, arms: list[str]) -> argparse.ArgumentParser:
+    """Return the parser of a benchmark of these regimes; the first line of its description is shown."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    parser.add_argument("--density", type=Path, help="folder with truth.mrc and mask.mrc")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the cases and results")
+    parser.add_argument("--regimes", nargs="*", choices=REGIMES, default=list(REGIMES))
+    parser.add_argument("--arms", nargs="*", choices=arms, default=arms)
+    parser.add_argument("--seeds", nargs="*", type=int, default=[1, 2, 3, 4, 5])
+    parser.add_argument("--table", action="store_true", help="print the table of the results instead")
+    return parser
 
 
 def make_case(out: Path, regime: str, case: Case, density: Path) -> Path:

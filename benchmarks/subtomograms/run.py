@@ -12,7 +12,6 @@ Refinements in OUT/relion.jsonl are not repeated. Needs RELION 3.1. Prints a lin
 
 from __future__ import annotations
 
-import argparse
 import os
 import shlex
 import shutil
@@ -29,7 +28,14 @@ import torch
 
 from benchmarks.subtomograms import references
 from benchmarks.subtomograms.references import HalfSet
-from benchmarks.subtomograms.regimes import REGIMES, append_result, make_case, read_results, table
+from benchmarks.subtomograms.regimes import (
+    REGIMES,
+    append_result,
+    argument_parser,
+    make_case,
+    read_results,
+    table,
+)
 from benchmarks.subtomograms.score import score
 from relion_external.call import read_call
 from relion_external.inputs import read_all
@@ -74,14 +80,7 @@ while [ ! -e "$1.done" ]; do sleep {POLL_SECONDS}; done
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the benchmark; return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--density", type=Path, help="folder with truth.mrc and mask.mrc")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the cases and results")
-    parser.add_argument("--regimes", nargs="*", choices=REGIMES, default=list(REGIMES))
-    parser.add_argument("--arms", nargs="*", choices=ARMS, default=list(ARMS))
-    parser.add_argument("--seeds", nargs="*", type=int, default=[1, 2, 3, 4, 5])
-    parser.add_argument("--table", action="store_true", help="print the table of the results instead")
-    args = parser.parse_args(arguments)
+    args = argument_parser(__doc__, list(ARMS)).parse_args(arguments)
     if args.table:
         print(table(read_results(args.out / RESULTS)))
         return 0
