@@ -16,7 +16,7 @@ from tests.anisotropy.small_case import SmallCase, make_case
 from tests.learning.measurements import make_measurement
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from spisonet.learning.measurement import Measurement
 
@@ -42,6 +42,17 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             if os.environ.get(variable):
                 pytest.fail(f"{name} is required ({variable}) but not on PATH")
             pytest.skip(f"{name} is not on PATH")
+
+
+@pytest.fixture(autouse=True)
+def _own_log() -> Iterator[None]:
+    """The handler of the hook writes to the error stream: it ends with its test."""
+    logger = logging.getLogger("spisonet")
+    handlers, level = logger.handlers, logger.level
+    logger.handlers = []
+    yield
+    logger.handlers = handlers
+    logger.setLevel(level)
 
 
 @pytest.fixture
@@ -72,6 +83,4 @@ def measurement_factory() -> Callable[..., Measurement]:
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty project folder, which is the working directory."""
     monkeypatch.chdir(tmp_path)
-    # Handlers of earlier tests would write the log to the error stream.
-    monkeypatch.setattr(logging.getLogger("spisonet"), "handlers", [])
     return tmp_path

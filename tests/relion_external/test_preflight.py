@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import subprocess
 from pathlib import Path
@@ -116,9 +115,7 @@ def test_command_and_version_are_read_from_a_job_folder(make_job, capsys):
     assert findings["external_reconstruct"]["level"] == "ok"
 
 
-def test_a_job_that_has_not_run_yet_is_read_from_its_note(make_job, capsys, monkeypatch):
-    # The log of another program that ran in this process would be printed, too.
-    monkeypatch.setattr(logging.getLogger("spisonet"), "handlers", [])
+def test_a_job_that_has_not_run_yet_is_read_from_its_note(make_job, capsys):
     job = make_job()
     folder = job.project / "Refine3D" / "job009"
     folder.mkdir()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import shutil
 from pathlib import Path
 
@@ -46,8 +45,6 @@ def project(drifted_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     """A copy of the drifted project, as the working directory."""
     shutil.copytree(drifted_once, tmp_path / "project")
     monkeypatch.chdir(tmp_path / "project")
-    # Handlers of earlier tests would write the log to the error stream.
-    monkeypatch.setattr(logging.getLogger("spisonet"), "handlers", [])
     return tmp_path / "project"
 
 
