@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from spisonet import __version__
 from spisonet.errors import SpisonetError
-from spisonet.io.atomic import atomic_path, prepare_output_folder
+from spisonet.io.atomic import append_to, prepare_output_folder, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -93,11 +93,8 @@ class JobFolder:
         """Append a command to ``note.txt``, RELION's record of the commands of a job."""
         stamp = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
         path = self.path / NOTE_FILE
-        try:
-            with path.open("a", encoding="utf-8") as file:
-                file.write(f" ++++ spisonet {__version__} on {stamp}:\n{text}\n")
-        except OSError as error:
-            raise SpisonetError(f"{path} cannot be written: {error.strerror}.") from error
+        with append_to(path) as file:
+            file.write(f" ++++ spisonet {__version__} on {stamp}:\n{text}\n")
 
     def write_nodes(self, nodes: Iterable[Node]) -> None:
         """Write ``RELION_OUTPUT_NODES.star`` with the outputs that exist, for all RELION versions."""
@@ -108,8 +105,8 @@ class JobFolder:
         ]
         labels = ("_rlnPipeLineNodeName", "_rlnPipeLineNodeTypeLabel", "_rlnPipeLineNodeType")
         header = [f"{label} #{column}" for column, label in enumerate(labels, start=1)]
-        with atomic_path(self.path / NODES_FILE) as temporary:
-            temporary.write_text("\n".join(["data_output_nodes", "", "loop_", *header, *rows, ""]) + "\n")
+        lines = ["data_output_nodes", "", "loop_", *header, *rows, ""]
+        write_text(self.path / NODES_FILE, "\n".join(lines) + "\n")
 
     def write_exit_file(self, exit_file: ExitFile) -> None:
         """Write the exit file, after which RELION considers the job finished."""

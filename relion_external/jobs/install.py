@@ -15,9 +15,9 @@ from relion_external.job_form import FORM_FILE
 from relion_external.jobs.definitions import JOBS
 from relion_external.jobs.map_metadata import last_refined_half1
 from relion_external.jobs.run import describe
-from relion_external.process import available_cores
 from spisonet.errors import SpisonetError
-from spisonet.io.atomic import atomic_path, prepare_output_folder
+from spisonet.io.atomic import prepare_output_folder, write_text
+from spisonet.io.processors import available_cores
 
 if TYPE_CHECKING:
     from relion_external.config import InstallJobsConfig, ListJobsConfig
@@ -167,5 +167,4 @@ def _quoted(value: str) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(path, text)

@@ -23,7 +23,11 @@ def process_start(pid: int) -> str | None:
     stat = Path(f"/proc/{pid}/stat")
     if not BOOT_FILE.is_file():  # not Linux
         result = subprocess.run(
-            ["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
+            ["ps", "-o", "lstart=", "-p", str(pid)],
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
         )
         return result.stdout.strip() or None
     try:

@@ -133,7 +133,14 @@ def cancel(number: str) -> None:
 
 def _run(*words: str) -> str:
     try:
-        result = subprocess.run(words, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False)
+        result = subprocess.run(
+            words,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=TIMEOUT_SECONDS,
+            check=False,
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise SpisonetError(f"{words[0]} cannot be run: {error}.") from error
     if result.returncode:

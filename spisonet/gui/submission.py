@@ -141,7 +141,7 @@ def _start_here(job: Job, runner: list[str], project: Path) -> None:
         "runner": process_identity(_start_detached(runner, project)),
         "state": STARTING,
     }
-    with suppress(FileExistsError), (job.folder / PROCESS_FILE).open("x") as file:
+    with suppress(FileExistsError), (job.folder / PROCESS_FILE).open("x", encoding="utf-8") as file:
         json.dump(process, file)
     # Return only when the job is in the queue for its devices: no later job may overtake it.
     deadline = time.monotonic() + SECONDS_TO_QUEUE

@@ -142,6 +142,4 @@ def _pixel_sizes(path: Path, rows: pd.DataFrame, optics: pd.DataFrame | None) ->
     sizes = numbers(path, rows, column)
     if column == "rlnDetectorPixelSize" and MAGNIFICATION in rows:
         sizes = sizes * 1e4 / numbers(path, rows, MAGNIFICATION)  # µm on the detector, before RELION 3.1
-    if not (sizes > 0).all():
-        raise SpisonetError(f"{path} has a pixel size in column {column} that is not positive.")
     return sizes

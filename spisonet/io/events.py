@@ -12,6 +12,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, TextIO
 
+from spisonet.io.atomic import append_to
+from spisonet.io.json_files import parse_json
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -57,7 +60,7 @@ class ProgressEvent:
 @contextmanager
 def progress_to_folder(folder: Path) -> Iterator[None]:
     """Append the events that `report_progress` is called with to ``progress.jsonl`` in `folder`."""
-    with (folder / PROGRESS_FILE).open("a", encoding="utf-8") as file:
+    with append_to(folder / PROGRESS_FILE) as file:
         _open_files.append(file)
         try:
             yield
@@ -96,6 +99,8 @@ def read_progress(folder: Path, max_bytes: int = TAIL_BYTES) -> list[ProgressEve
     """
     path = folder / PROGRESS_FILE
     try:
+        if not path.is_file():  # reading a pipe would wait
+            return []
         with path.open("rb") as file:
             size = file.seek(0, 2)
             file.seek(max(0, size - max_bytes))
@@ -105,7 +110,7 @@ def read_progress(folder: Path, max_bytes: int = TAIL_BYTES) -> list[ProgressEve
     events = []
     for line in content.splitlines():
         try:
-            event = ProgressEvent(**json.loads(line))
+            event = ProgressEvent(**parse_json(line))
         except (ValueError, TypeError):
             continue
         if _is_valid(event):

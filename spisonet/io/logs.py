@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import os
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from spisonet.io.atomic import output_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
 LOG_FILE = "run.log"
 
@@ -66,11 +68,11 @@ def log_to_folder(folder: Path) -> Iterator[None]:
     in the file. A block within another one for the same folder changes nothing.
     """
     logger = logging.getLogger("spisonet")
-    path = os.path.abspath(folder / LOG_FILE)
+    path = os.path.realpath(folder / LOG_FILE)
     if any(isinstance(h, logging.FileHandler) and h.baseFilename == path for h in logger.handlers):
         yield
         return
-    handler = logging.FileHandler(path, encoding="utf-8")
+    handler = logging.FileHandler(output_file(Path(path)), encoding="utf-8", errors="surrogateescape")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S"))
     for record in take_early_records():
         handler.handle(record)

@@ -23,6 +23,7 @@ from mrcfile.gzipmrcfile import GzipMrcFile
 from mrcfile.utils import data_dtype_from_header
 
 from spisonet.errors import SpisonetError
+from spisonet.io.numbers import SIZE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,6 +39,7 @@ READ_BYTES = 2**23  # read at once
 SPARE_BYTES = 2**30  # that copies of compressed files leave free, if possible
 WHOLE_ROWS_BYTES = 2**32  # of larger files, which memory may not hold, narrow regions are read row by row
 RELATIVE_VOXEL_SIZE_TOLERANCE = 1e-3
+SMALLEST_VOXEL_ANGSTROM = 1e-3
 X_Y_Z = (1, 2, 3)
 BYTE_MODE = 0
 UNSUPPORTED_MODES = {
@@ -120,6 +122,11 @@ class MrcFile:
             raise SpisonetError(
                 f"{self.path} has no voxel size in its header; {remedy}.", code="no_voxel_size"
             )
+        if not SIZE.contains(np.array((x, y, z))).all() or min(x, y, z) < SMALLEST_VOXEL_ANGSTROM:
+            raise SpisonetError(
+                f"{self.path} has voxels of {x:g} x {y:g} x {z:g} Å, which is not possible; {remedy}.",
+                code="no_voxel_size",
+            )
         if max(x, y, z) - min(x, y, z) > RELATIVE_VOXEL_SIZE_TOLERANCE * x:
             cause = " by its header of a stack of images (ispg 0, mz 1)" if self.is_stack else ""
             raise SpisonetError(
@@ -159,6 +166,8 @@ class MrcFile:
             with self._open(random_access=not is_whole) as file:
                 for index, run in enumerate(runs):
                     self._read_rows(file, (first[0] + index) * self.shape[1] + first[1], first[2], run)
+                if is_whole and self.compression is not None and file.read(1):
+                    raise _excess(self.path)
         except UNREADABLE as error:
             raise _unreadable(self.path, error) from error
         return region
@@ -242,10 +251,34 @@ def _open_decompressed(file: MrcFile) -> Any:
                     f"{n_bytes / 1e9:.1f} GB; decompress it, or set TMPDIR to another folder."
                 )
             copy = folder / f"{abs(hash(key)):x}.mrc"
-            with OPENERS[str(file.compression)](file.path) as packed, copy.open("wb") as unpacked:
-                shutil.copyfileobj(packed, unpacked, READ_BYTES)
+            try:
+                _decompress(file, copy)
+            except BaseException:
+                copy.unlink(missing_ok=True)
+                raise
             copies.paths[key] = copy
         return copies.paths[key].open("rb", buffering=0)
+
+
+def _decompress(file: MrcFile, copy: Path) -> None:
+    """Decompress a file as far as its header promises, block by block."""
+    n_left = file.n_bytes
+    with OPENERS[str(file.compression)](file.path) as packed, copy.open("wb") as unpacked:
+        while n_left:
+            block = packed.read(min(n_left, READ_BYTES))
+            if not block:
+                raise SpisonetError(f"{file.path} is not a readable MRC file: it is truncated.")
+            unpacked.write(block)
+            n_left -= len(block)
+        if packed.read(1):
+            raise _excess(file.path)
+
+
+def _excess(path: Path) -> SpisonetError:
+    return SpisonetError(
+        f"{path} is not a readable MRC file: it contains more data than its header describes; compress the "
+        "map anew."
+    )
 
 
 def open_mrc(path: Path) -> MrcFile:
@@ -301,7 +334,7 @@ def _read_header(path: Path, mrc: Any) -> MrcFile:
         dtype=_data_type(path, header),
         data_offset=HEADER_BYTES + int(header.nsymbt),
         compression=_compression(mrc),
-        axes=_axes(header),
+        axes=_axes(path, header),
         is_stack=is_stack,
         voxel_size_xyz=(x, y, z),
         nstart=(int(header.nxstart), int(header.nystart), int(header.nzstart)),
@@ -359,9 +392,13 @@ def _compression(mrc: Any) -> str | None:
     return "bzip2" if isinstance(mrc, Bzip2MrcFile) else None
 
 
-def _axes(header: Any) -> tuple[int, int, int]:
+def _axes(path: Path, header: Any) -> tuple[int, int, int]:
     axes = int(header.mapc), int(header.mapr), int(header.maps)
-    return X_Y_Z if axes == (0, 0, 0) else axes
+    if axes == (0, 0, 0):
+        return X_Y_Z
+    if sorted(axes) != [*X_Y_Z]:
+        raise SpisonetError(f"{path} is not a readable MRC file: its header has the axes {axes}.")
+    return axes
 
 
 def _unreadable(path: Path, error: BaseException) -> SpisonetError:

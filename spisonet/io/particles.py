@@ -10,6 +10,7 @@ import numpy as np
 
 from spisonet.errors import SpisonetError
 from spisonet.geometry.rotations import relion_rotation_matrices, rotation_vector_matrices
+from spisonet.io.numbers import require_range
 from spisonet.io.star import StarFile
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def _visible_tilts(path: Path, particles: pd.DataFrame) -> list[NDArray[np.bool_
         return None
     texts = particles[VISIBLE_TILTS_COLUMN].astype(str)
     try:
-        return [np.array([int(word) for word in text.strip("[]").split(",")]) > 0 for text in texts]
+        return [np.array([float(word) for word in text.strip("[]").split(",")]) > 0 for text in texts]
     except ValueError as error:
         raise SpisonetError(
             f"{path} has an invalid value in column {VISIBLE_TILTS_COLUMN}: expected a list of 0 and 1."
@@ -172,21 +173,20 @@ def particle_tables(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def numbers(path: Path, table: pd.DataFrame, column: str) -> NDArray[np.float64]:
-    """Return a column of finite numbers.
+    """Return a column of numbers.
 
     Raises
     ------
     SpisonetError
-        If the column is missing, or a value is not a finite number.
+        If the column is missing, or a value is not a finite number in the range of the column.
     """
     if column not in table:
         raise SpisonetError(f"{path} has no column {column}; give a particle STAR file of a 3D refinement.")
     try:
         values: NDArray[np.float64] = table[column].to_numpy(dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise SpisonetError(f"{path} has a value in column {column} that is not a number.") from error
-    if not np.isfinite(values).all():
-        raise SpisonetError(f"{path} has missing or infinite values in column {column}.")
+    require_range(path, column, values)
     return values
 
 

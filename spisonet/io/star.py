@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from spisonet.errors import SpisonetError
-from spisonet.io.atomic import atomic_path, prepare_output_file
+from spisonet.io.atomic import atomic_path, prepare_output_file, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # A closing quote is followed by a blank, as RELION reads it: quotes and # inside of a value are part of it.
-VALUE = re.compile(r"""'(?:[^']|'(?=\S))*'(?!\S)|"(?:[^"]|"(?=\S))*"(?!\S)|\S+""")
+CLOSING = {quote: re.compile(rf"{quote}(?!\S)") for quote in "'\""}
+WORD = re.compile(r"\S+")
+LONGEST_LINE = 2**20  # bytes
+ZERO = b"\0"
 QUOTED_BEGINNINGS = ("'", '"', "#", "_", "$", "[", ";", "data_", "loop_")
 
 
@@ -39,6 +42,49 @@ class StarBlock:
     is_loop: bool
 
 
+def require_text(path: Path) -> None:
+    """Check that a file is text whose lines are not too long to be read.
+
+    Raises
+    ------
+    SpisonetError
+        If the file is missing, or a line is not text or longer than `LONGEST_LINE`.
+    """
+    if not path.is_file():
+        raise SpisonetError(f"{path} does not exist.", code="file_not_found")
+    with path.open("rb") as file:
+        number = 0
+        while line := file.readline(LONGEST_LINE + 1):
+            number += 1
+            if len(line) > LONGEST_LINE or ZERO in line:
+                reason = "is not text" if ZERO in line else f"is longer than {LONGEST_LINE // 2**20} MiB"
+                raise SpisonetError(f"{path} is not a readable STAR file: line {number} {reason}.")
+
+
+def split_values(line: str) -> list[str]:
+    """Return the values in a line of a STAR file, with their quotes."""
+    return [line[start:stop] for start, stop in places_of_values(line)]
+
+
+def places_of_values(line: str) -> Iterator[tuple[int, int]]:
+    """Yield where each value in a line of a STAR file starts and ends.
+
+    A quote that is not closed begins a value without blanks. The time is proportional to the length of the
+    line, whatever it contains.
+    """
+    unclosed: set[str] = set()
+    position = 0
+    while (word := WORD.search(line, position)) is not None:
+        quote = word[0][0]
+        closing = None
+        if quote in CLOSING and quote not in unclosed:
+            closing = CLOSING[quote].search(line, word.start() + 1)
+            if closing is None:
+                unclosed.add(quote)
+        position = word.end() if closing is None else closing.end()
+        yield word.start(), position
+
+
 def read_blocks(path: Path) -> dict[str, StarBlock]:
     """Read all blocks of a STAR file, with every value as the text between its quotes.
 
@@ -49,8 +95,7 @@ def read_blocks(path: Path) -> dict[str, StarBlock]:
     SpisonetError
         If the file is missing or not a STAR file, or a line is faulty, which is named.
     """
-    if not path.is_file():
-        raise SpisonetError(f"{path} does not exist.", code="file_not_found")
+    require_text(path)
     content = path.read_bytes().decode("utf-8-sig", errors="surrogateescape")
     blocks: dict[str, StarBlock] = {}
     block: StarBlock | None = None
@@ -104,12 +149,11 @@ def write_blocks(path: Path, blocks: Mapping[str, StarBlock], comments: Sequence
                 for label, value in zip(block.labels, block.rows[0], strict=True)
             ]
         lines += ["", ""]
-    with atomic_path(path) as temporary:
-        temporary.write_bytes("\n".join(lines).encode("utf-8", errors="surrogateescape"))
+    write_text(path, "\n".join(lines))
 
 
 def _add_label(path: Path, number: int, block: StarBlock, line: str) -> None:
-    words = VALUE.findall(line.partition(" #")[0] if block.is_loop else line)
+    words = split_values(line.partition(" #")[0] if block.is_loop else line)
     label = words[0].removeprefix("_")
     if label in block.labels:
         raise SpisonetError(f"{path} has two columns _{label} (line {number}); remove one of them.")
@@ -125,7 +169,7 @@ def _add_label(path: Path, number: int, block: StarBlock, line: str) -> None:
 
 
 def _values_of_row(path: Path, number: int, block: StarBlock, line: str) -> list[str]:
-    words = VALUE.findall(line)
+    words = split_values(line)
     comment = next((i for i, word in enumerate(words) if word.startswith("#")), len(words))
     values = [_unquoted(word) for word in words[:comment]]
     if len(values) != len(block.labels):
@@ -149,7 +193,10 @@ def _quoted(value: str) -> str:
         and value == value.strip()
     ):
         return value
-    quote = next((quote for quote in "\"'" if VALUE.fullmatch(f"{quote}{value}{quote}")), None)
+    quote = next(
+        (quote for quote in "\"'" if split_values(f"{quote}{value}{quote}") == [f"{quote}{value}{quote}"]),
+        None,
+    )
     if quote is None or "\n" in value or "\r" in value:
         raise SpisonetError(f"{value} contains a line break or both kinds of quotes; rename the file.")
     return f"{quote}{value}{quote}"
@@ -176,8 +223,7 @@ class StarFile:
         import starfile  # noqa: PLC0415
 
         self.path = path
-        if not path.is_file():
-            raise SpisonetError(f"{path} does not exist.")
+        require_text(path)
         try:
             blocks = starfile.read(path, always_dict=True, parse_as_string=list(text_columns))
         except Exception as error:  # a broken file can raise any exception in the parser
@@ -233,9 +279,9 @@ def write_with_columns(source: Path, target: Path, columns: Mapping[str, Sequenc
     prepare_output_file(target, source)
     try:
         with (
-            source.open(encoding="utf-8", newline="") as lines,
+            source.open(encoding="utf-8", errors="surrogateescape", newline="") as lines,
             atomic_path(target) as temporary,
-            temporary.open("w", encoding="utf-8", newline="") as written,
+            temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as written,
         ):
             written.writelines(_with_columns(source, lines, columns))
     except UnicodeDecodeError as error:
@@ -268,16 +314,16 @@ def _with_columns(source: Path, lines: Iterator[str], columns: Mapping[str, Sequ
 
 def _with_values(source: Path, line: str, n_columns: int, values: Mapping[int, str]) -> str:
     """Replace values of a row by column number; they end where the old ones ended, if there is room."""
-    matches = list(VALUE.finditer(line))
-    if len(matches) != n_columns:
-        raise SpisonetError(f"{source} has a row of {len(matches)} values for {n_columns} columns.")
+    places = list(places_of_values(line))
+    if len(places) != n_columns:
+        raise SpisonetError(f"{source} has a row of {len(places)} values for {n_columns} columns.")
     parts: list[str] = []
     last = 0
-    for number, match in enumerate(matches):
-        gap, old = line[last : match.start()], match[0]
+    for number, (start, stop) in enumerate(places):
+        gap, old = line[last:start], line[start:stop]
         new = values.get(number, old)
         if len(gap) > 1:
             gap = gap[: max(len(gap) - max(len(new) - len(old), 0), 1)]
         parts.append(f"{gap}{' ' * (len(old) - len(new))}{new}")
-        last = match.end()
+        last = stop
     return "".join(parts) + line[last:]

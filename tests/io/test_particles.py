@@ -219,7 +219,7 @@ def bad_files(folder):
         "picks.star": "no column rlnAngleRot",
         "nopsi.star": "no column rlnAnglePsi",
         "words.star": "a value in column rlnAngleRot that is not a number",
-        "nan.star": "missing or infinite values in column rlnAngleTilt",
+        "nan.star": "rlnAngleTilt is nan in row",
         "tilts.star": "invalid value in column rlnTomoVisibleFrames",
         "noise.cs": "not a readable cryoSPARC",
         "plain.cs": "no field alignments3D/pose",
