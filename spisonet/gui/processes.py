@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import socket
 import subprocess
@@ -16,6 +17,14 @@ ZOMBIE = "Z"
 def host_name() -> str:
     """Name of this machine."""
     return socket.gethostname()
+
+
+def user_name() -> str:
+    """Name of this user; the number of one whom the system does not know, as in some containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 def process_start(pid: int) -> str | None:

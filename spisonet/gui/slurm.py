@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import re
 import shlex
 import shutil
@@ -12,6 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from spisonet.errors import SpisonetError
+from spisonet.gui.processes import user_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -114,7 +114,7 @@ def _is_listed(number: str, _period: int) -> bool:
 @lru_cache(maxsize=1)
 def _queue_is_readable(_period: int) -> bool:
     try:
-        _run("squeue", "--noheader", "--user", getpass.getuser(), "--format", "%A")
+        _run("squeue", "--noheader", "--user", user_name(), "--format", "%A")
     except SpisonetError:
         return False
     return True

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 CLOSING = {quote: re.compile(rf"{quote}(?!\S)") for quote in "'\""}
 WORD = re.compile(r"\S+")
 LONGEST_LINE = 2**20  # bytes
+MOST_COLUMNS = 4096
 ZERO = b"\0"
 QUOTED_BEGINNINGS = ("'", '"', "#", "_", "$", "[", ";", "data_", "loop_")
 
@@ -43,22 +44,29 @@ class StarBlock:
 
 
 def require_text(path: Path) -> None:
-    """Check that a file is text whose lines are not too long to be read.
+    """Check that a file is text whose lines and blocks are not too long to be read.
 
     Raises
     ------
     SpisonetError
-        If the file is missing, or a line is not text or longer than `LONGEST_LINE`.
+        If the file is missing, a line is not text or longer than `LONGEST_LINE`, or a block has more than
+        `MOST_COLUMNS` columns.
     """
     if not path.is_file():
         raise SpisonetError(f"{path} does not exist.", code="file_not_found")
     with path.open("rb") as file:
-        number = 0
+        number = n_columns = 0
         while line := file.readline(LONGEST_LINE + 1):
             number += 1
+            n_columns = n_columns + 1 if line.startswith(b"_") else 0
             if len(line) > LONGEST_LINE or ZERO in line:
                 reason = "is not text" if ZERO in line else f"is longer than {LONGEST_LINE // 2**20} MiB"
                 raise SpisonetError(f"{path} is not a readable STAR file: line {number} {reason}.")
+            if n_columns > MOST_COLUMNS:
+                raise SpisonetError(
+                    f"{path} is not a readable STAR file: line {number} is column {n_columns}; "
+                    f"at most {MOST_COLUMNS} are read."
+                )
 
 
 def split_values(line: str) -> list[str]:
@@ -226,6 +234,8 @@ class StarFile:
         require_text(path)
         try:
             blocks = starfile.read(path, always_dict=True, parse_as_string=list(text_columns))
+        except UnicodeDecodeError:  # names of files may be any bytes
+            blocks = _blocks_as_tables(path)
         except Exception as error:  # a broken file can raise any exception in the parser
             read_blocks(path)  # names the line at fault
             raise SpisonetError(f"{path} is not a readable STAR file.") from error
@@ -258,6 +268,26 @@ class StarFile:
         if found is None:
             raise SpisonetError(f"{self.path} has no {label}.")
         return found
+
+
+def _blocks_as_tables(path: Path) -> dict[str, Any]:
+    """Return tables and single values as ``starfile`` does, with numbers where all values are numbers."""
+    import pandas as pd  # noqa: PLC0415
+
+    def converted(values: list[str]) -> Any:
+        try:
+            return pd.to_numeric(pd.Series(values, dtype=object))
+        except (ValueError, TypeError):
+            return pd.Series(values, dtype=object)
+
+    found: dict[str, Any] = {}
+    for name, block in read_blocks(path).items():
+        columns = [converted([row[i] for row in block.rows]) for i in range(len(block.labels))]
+        if block.is_loop:
+            found[name] = pd.DataFrame(dict(zip(block.labels, columns, strict=True)))
+        else:
+            found[name] = {label: column[0] for label, column in zip(block.labels, columns, strict=True)}
+    return found
 
 
 def write_with_columns(source: Path, target: Path, columns: Mapping[str, Sequence[str]]) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("spisonet")
 
 LONGEST_INDEX = 9  # digits
+MOST_BLOCKS = 1000  # of a table of tomograms, which has one or a few
 AUTOMATIC = "auto"
 EMPTY_VALUES = ("", "None", "none", "nan")
 SUBTOMOGRAM = "rlnImageName"
@@ -171,8 +172,11 @@ class TomogramTable:
         import pandas as pd  # noqa: PLC0415 - slow to import
 
         found = read_blocks(path)
+        if len(found) > MOST_BLOCKS:
+            raise SpisonetError(f"{path} lists no tomograms: it has {len(found)} blocks.")
         blocks = {
-            name: pd.DataFrame(block.rows, columns=block.labels, dtype=str) for name, block in found.items()
+            name: pd.DataFrame(block.rows, columns=block.labels, dtype=object)
+            for name, block in found.items()
         }
         singles = {name for name, block in found.items() if not block.is_loop}
         lines = path.read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines()
@@ -197,7 +201,7 @@ class TomogramTable:
         """Return a new table with rows of text by column."""
         import pandas as pd  # noqa: PLC0415
 
-        return cls(path, {"": pd.DataFrame(rows, dtype=str).fillna("None")})
+        return cls(path, {"": pd.DataFrame(rows, dtype=object).fillna("None")})
 
     @property
     def rows(self) -> list[TomogramRow]:

@@ -110,7 +110,7 @@ def test_the_rows_of_the_tomogram_are_selected(tmp_path):
         (
             "a.star",
             star(columns(POINTS) | {"rlnOpticsGroup": ["a", "b"]}, OPTICS),
-            "rlnOpticsGroup is|is nan in row 2|not a number",
+            "rlnTomoTiltSeriesPixelSize is nan in row 1",
         ),
         ("a.star", star(columns(POINTS)), "does not give the size of the pixels"),
         (
