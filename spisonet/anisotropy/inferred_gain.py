@@ -104,12 +104,12 @@ def measure_gain(measurement: Measurement, region: Tensor, held_out: Tensor, com
     inside = region & (amplitude > 0)
     weight = torch.where(inside, measurement.data_weight_rfft / amplitude.clamp(min=TINY).square(), 0.0)
     mean = _mean_over_shells(measurement)
-    pairs = [
-        (rfft3(predicted), rfft3(data))
-        for predicted, data in zip(held_out, measurement.data.flip(0), strict=True)
-    ]
-    cross = mean(torch.stack([weight * (p.conj() * y).real for p, y in pairs]).sum(dim=0))
-    power = mean(torch.stack([weight * p.abs().square() for p, _ in pairs]).sum(dim=0))
+    cross = power = torch.zeros(1, device=weight.device)
+    halves = zip(held_out, measurement.data.flip(0), strict=True)  # one after the other, to save memory
+    for predicted, data in halves:
+        spectrum = rfft3(predicted)
+        power = power + mean(weight * spectrum.abs().square())
+        cross = cross + mean(weight * (spectrum.conj() * rfft3(data)).real)
     gain = torch.where(power > TINY, cross / power.clamp(min=TINY), 1.0).clamp(0.0, MAX_GAIN)
     limit = torch.ones_like(gain)
     if measurement.n_halves > 1:
@@ -133,7 +133,7 @@ def with_gain(measurement: Measurement, completed: Tensor, gain: Tensor | None) 
         return completed
     factor = gain.to(completed.device)[shell_index_rfft(measurement.shape, completed.device)]
     kept = (1.0 - factor) * measurement.data_weight_rfft
-    halves = zip(completed, measurement.data, strict=True)  # one after the other, to save memory
+    halves = zip(completed, measurement.data, strict=True)
     return torch.stack(
         [irfft3(rfft3(whole) * factor + rfft3(data) * kept, measurement.shape) for whole, data in halves]
     )
