@@ -183,7 +183,7 @@ def _check_relion(job_version: tuple[int, ...]) -> tuple[tuple[int, ...], Findin
     program = next((path for name in reversed(REFINE_PROGRAMS) if (path := shutil.which(name))), None)
     if program is None:
         return job_version, Finding("warning", "relion_not_found", "relion_refine is not on PATH here")
-    version = _version_of(program)
+    version = relion_version(program)
     shown = ".".join(map(str, version)) or "of unknown version"
     if version and job_version and version[:2] != job_version[:2]:
         made = ".".join(map(str, job_version))
@@ -195,7 +195,8 @@ def _check_relion(job_version: tuple[int, ...]) -> tuple[tuple[int, ...], Findin
     return version or job_version, Finding("ok", "relion", f"RELION {shown} ({program})")
 
 
-def _version_of(program: str) -> tuple[int, ...]:
+def relion_version(program: str) -> tuple[int, ...]:
+    """Return the version that a program of RELION prints, such as ``(5, 0, 1)``; empty if there is none."""
     try:
         done = subprocess.run(
             [program, "--version"],

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from relion_external.jobs.definitions import JOBS
+from relion_external.jobs.folder import NodeType
 from relion_external.jobs.map_metadata import find_map_metadata
 from spisonet.commands.main import isonet
 from spisonet.commands.main import main as spisonet
@@ -22,7 +23,9 @@ from tests.tomography.simulation import write_halves
 
 pytestmark = [pytest.mark.relion, pytest.mark.slow]
 
-FINISHED, FAILED, ABORTED = 2, 3, 4
+# RELION 5 writes words, RELION 3.1 numbers.
+FINISHED, FAILED, ABORTED = "Succeeded", "Failed", "Aborted"
+STATUS_OF_NUMBER = {2: FINISHED, 3: FAILED, 4: ABORTED}
 EXAMPLE = Path(__file__).parents[2] / "examples" / "hemagglutinin"
 QUICK = {"n_subvolume": "8", "cube_size": "16", "filter_base": "4", "limit_res": "6.5", "device": "cpu"}
 BIN = Path(sys.executable).parent
@@ -59,9 +62,23 @@ def run(job: str) -> None:
     pipeliner("--RunJobs", job, "--sec_wait_after", "1")
 
 
-def status(job: str) -> int:
+def status(job: str) -> str:
     table = StarFile(Path("default_pipeline.star")).tables["pipeline_processes"]
-    return int(table.loc[table["rlnPipeLineProcessName"] == job, "rlnPipeLineProcessStatus"].iloc[0])
+    row = table[table["rlnPipeLineProcessName"] == job].iloc[0]
+    label = row.get("rlnPipeLineProcessStatusLabel")
+    return STATUS_OF_NUMBER[int(row["rlnPipeLineProcessStatus"])] if label is None else str(label)
+
+
+def node_types() -> dict[str, str]:
+    """Return the labels of all outputs and inputs of the project."""
+    nodes = StarFile(Path("default_pipeline.star")).tables["pipeline_nodes"]
+    if "rlnPipeLineNodeTypeLabel" in nodes:
+        labels = nodes["rlnPipeLineNodeTypeLabel"]
+    else:
+        labels = (
+            nodes["rlnPipeLineNodeType"].astype(int).map({kind.value[1]: kind.value[0] for kind in NodeType})
+        )
+    return dict(zip(nodes["rlnPipeLineNodeName"], labels, strict=True))
 
 
 def test_a_chain_of_jobs_and_its_graph(project):
@@ -73,12 +90,12 @@ def test_a_chain_of_jobs_and_its_graph(project):
     run(reported)
     assert [status(job) for job in (measured, corrected, reported)] == [FINISHED] * 3
     star = StarFile(Path("default_pipeline.star"))
-    nodes = star.tables["pipeline_nodes"]
-    types = dict(zip(nodes["rlnPipeLineNodeName"], nodes["rlnPipeLineNodeType"], strict=True))
-    assert types[f"{measured}FSC3D.mrc"] == 6
-    assert types[f"{corrected}corrected_full.mrc"] == 6
-    assert types[f"{corrected}corrected_half1.mrc"] == types[f"{corrected}corrected_half2.mrc"] == 10
-    assert all(types[f"{job}logfile.pdf"] == 13 for job in (measured, corrected, reported))
+    types = node_types()
+    assert types[f"{measured}FSC3D.mrc"] == types[f"{corrected}corrected_full.mrc"] == NodeType.MAP.value[0]
+    assert {types[f"{corrected}corrected_half{half}.mrc"] for half in (1, 2)} == {NodeType.HALF_MAP.value[0]}
+    assert {types[f"{job}logfile.pdf"] for job in (measured, corrected, reported)} == {
+        NodeType.LOGFILE.value[0]
+    }
     inputs, outputs = star.tables["pipeline_input_edges"], star.tables["pipeline_output_edges"]
     edges = set(zip(inputs["rlnPipeLineEdgeFromNode"], inputs["rlnPipeLineEdgeProcess"], strict=True))
     edges |= set(zip(outputs["rlnPipeLineEdgeProcess"], outputs["rlnPipeLineEdgeToNode"], strict=True))
