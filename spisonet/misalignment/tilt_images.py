@@ -20,11 +20,13 @@ from spisonet.io.particles import (
     numbers,
     particle_tables,
     read_particle_orientations,
+    relion_pixel_sizes,
 )
 from spisonet.io.star import StarFile
-from spisonet.io.tilt_series import read_optimisation_set
+from spisonet.io.tilt_series import NAME, read_optimisation_set, require_unique_names
 from spisonet.misalignment.particle_images import (
     IMAGE_COLUMN,
+    ONE_SIZE,
     SUBSET_COLUMN,
     ParticleImages,
     are_premultiplied,
@@ -32,7 +34,6 @@ from spisonet.misalignment.particle_images import (
     optics_rows,
     read_half_sets,
     read_particle_images,
-    single_pixel_size,
 )
 
 if TYPE_CHECKING:
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-NAME = "rlnTomoName"
 MATRIX_ROWS = ("rlnTomoProjX", "rlnTomoProjY", "rlnTomoProjZ")
 ORIGINS = ("rlnOriginXAngst", "rlnOriginYAngst", "rlnOriginZAngst")
 MICROSCOPE = ("rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast")
@@ -77,6 +77,7 @@ def read_tilt_series(path: Path) -> dict[str, TiltSeries]:
     if overview is None:
         raise SpisonetError(f"{path} lists no tomograms; give tomograms.star of RELION 4 or Warp.")
     series = {}
+    require_unique_names(path, overview[NAME])
     for row, name in enumerate(overview[NAME]):
         tilts = star.tables.get(str(name))
         missing = [column for column in (*MATRIX_ROWS, *DEFOCUS) if tilts is None or column not in tilts]
@@ -127,9 +128,9 @@ def read_images(star: Path, tomograms: Path | None = None) -> ParticleImages:
     SpisonetError
         See `read_particle_images` and `read_tilt_images`.
     """
-    both = read_optimisation_set(star)
+    both = read_optimisation_set(star, tomograms)
     if both is not None:
-        star, tomograms = both[0], tomograms or both[1]
+        star, tomograms = both
     return read_particle_images(star) if tomograms is None else read_tilt_images(star, tomograms)
 
 
@@ -205,7 +206,7 @@ def read_tilt_images(star: Path, tomograms: Path, folder: Path | None = None) ->
             **{name: np.concatenate([getattr(ctf, name) for ctf in ctfs]) for name in vars(ctfs[0])}
         ),
         premultiplied=premultiplied[of_image],
-        pixel_size_angstrom=single_pixel_size(star, particles, optics),
+        pixel_size_angstrom=relion_pixel_sizes(star, particles, optics).require_common(star, ONE_SIZE),
         box=open_mrc(stacks[0]).shape[1],
         stacks=stacks,
         stack_numbers=of_image,
