@@ -14,7 +14,7 @@ from spisonet.geometry.symmetry import symmetry_rotations
 from spisonet.geometry.tilts import tilt_series_directions
 from spisonet.geometry.view_sampling import symmetric_directions
 from spisonet.io.particles import read_particle_orientations
-from spisonet.io.tilt_series import read_optimisation_set, read_projection_directions
+from spisonet.io.tilt_series import find_tomograms, read_optimisation_set, read_projection_directions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -223,6 +223,8 @@ def _tilts(
             )
         return None
     if lowest is None and highest is None:
+        if tomograms is None and (tomograms := find_tomograms(files.star_file)) is not None:
+            log.info("Tilts of the tomograms: %s", tomograms)
         if tomograms is None:
             raise SpisonetError(
                 f"{files.star_file} lists subtomograms: give --tomograms (tomograms.star of RELION or Warp) "

@@ -36,6 +36,7 @@ SUBTOMOGRAM_COLUMNS = frozenset(
         "rlnCtfImage",
     }
 )
+WARP_SUFFIX = ".tomostar"
 TOMOGRAM_COLUMNS = ("rlnTomoName", "rlnMicrographName")
 DIMENSIONALITY_COLUMN = "rlnImageDimensionality"
 VISIBLE_TILTS_COLUMN = "rlnTomoVisibleFrames"
@@ -205,7 +206,12 @@ def _are_volumes(path: Path, optics: pd.DataFrame) -> bool:
 
 def _tomograms(particles: pd.DataFrame) -> NDArray[np.str_] | None:
     column = next((name for name in TOMOGRAM_COLUMNS if name in particles), None)
-    return None if column is None else particles[column].to_numpy(dtype=str)
+    return None if column is None else np.array([tomogram_name(name) for name in particles[column]])
+
+
+def tomogram_name(name: object) -> str:
+    """Return the name of a tomogram as in all tables of a project: Warp adds ``.tomostar`` to some."""
+    return str(name).removesuffix(WARP_SUFFIX)
 
 
 def _visible_tilts(path: Path, particles: pd.DataFrame) -> list[NDArray[np.bool_]] | None:

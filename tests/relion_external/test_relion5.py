@@ -117,7 +117,7 @@ def test_a_refinement_with_c3_symmetry_from_schedule_to_postprocess(project, cap
     spisonet(["relion", "install-jobs"])
     template = Path("spisonet_jobs/anisotropy/job.star").read_text()
     assert f"in_3dref {job}run_half1_class001_unfil.mrc" in template  # the refinement is found
-    values = {"epochs": "0", "n_subvolume": "8", "cube_size": "16", "filter_base": "4", "independent": "Yes"}
+    values = {"epochs": "1", "n_subvolume": "8", "cube_size": "16", "filter_base": "4", "independent": "Yes"}
     corrected = run_template("anisotropy", {}, values | {"limit_res": "20"})
     # The types of RELION 5 let the corrected halves be chosen in PostProcess.
     assert node_types()[f"{corrected}corrected_half1.mrc"] == "DensityMap.mrc.halfmap"
