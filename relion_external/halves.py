@@ -142,7 +142,7 @@ class JointCorrection:
 
     def announce_result(self) -> None:
         """Signal to half 2 that its result is complete."""
-        write_text(self._done_file, str(time.time_ns()))
+        write_text(self._done_file, str(time.time_ns()), durable=False)
 
     def wait_for_result(self) -> bool:
         """Wait until half 1 announces the result; return False if its heartbeat stops before."""
@@ -173,11 +173,11 @@ class JointCorrection:
 
     def _write_heartbeat(self) -> None:
         self._count += 1
-        write_text(self._own_file, f"{self._count}\n{self._star}")
+        write_text(self._own_file, f"{self._count}\n{self._star}", durable=False)
 
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8", errors="surrogateescape")
+        return path.read_text(encoding="utf-8")
     except OSError:
         return ""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from spisonet import __version__
 from spisonet.errors import SpisonetError
-from spisonet.io.atomic import append_to, prepare_output_folder, write_text
+from spisonet.io.atomic import create_marker, open_for_appending, prepare_output_folder, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -93,8 +93,11 @@ class JobFolder:
         """Append a command to ``note.txt``, RELION's record of the commands of a job."""
         stamp = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
         path = self.path / NOTE_FILE
-        with append_to(path) as file:
-            file.write(f" ++++ spisonet {__version__} on {stamp}:\n{text}\n")
+        try:
+            with open_for_appending(path) as file:
+                file.write(f" ++++ spisonet {__version__} on {stamp}:\n{text}\n")
+        except OSError as error:
+            raise SpisonetError(f"{path} cannot be written: {error.strerror}.") from error
 
     def write_nodes(self, nodes: Iterable[Node]) -> None:
         """Write ``RELION_OUTPUT_NODES.star`` with the outputs that exist, for all RELION versions."""
@@ -105,12 +108,13 @@ class JobFolder:
         ]
         labels = ("_rlnPipeLineNodeName", "_rlnPipeLineNodeTypeLabel", "_rlnPipeLineNodeType")
         header = [f"{label} #{column}" for column, label in enumerate(labels, start=1)]
-        lines = ["data_output_nodes", "", "loop_", *header, *rows, ""]
-        write_text(self.path / NODES_FILE, "\n".join(lines) + "\n")
+        write_text(
+            self.path / NODES_FILE, "\n".join(["data_output_nodes", "", "loop_", *header, *rows, ""]) + "\n"
+        )
 
     def write_exit_file(self, exit_file: ExitFile) -> None:
         """Write the exit file, after which RELION considers the job finished."""
         with suppress(OSError):  # the folder may not be writable
             if exit_file is ExitFile.ABORTED:
                 (self.path / ABORT_FILE).unlink(missing_ok=True)
-            (self.path / exit_file.value).touch()
+            create_marker(self.path / exit_file.value)

@@ -84,15 +84,14 @@ def run_install_jobs(config: InstallJobsConfig) -> None:
     folder = config.project / FOLDER
     prepare_output_folder(folder)
     script = (folder / SLURM_FILE).resolve()
-    _write(script, SLURM)
-    script.chmod(0o755)
+    write_text(script, SLURM, mode=0o755)
     half1 = last_refined_half1(config.project)
     for job in JOBS.values():
         prepare_output_folder(folder / job.name)
         text = job_star(job, script, half1)
-        _write(folder / job.name / FORM_FILE, text)
+        write_text(folder / job.name / FORM_FILE, text)
         if job.name == config.relion31:
-            _write(config.project / RELION31_FILE, text)
+            write_text(config.project / RELION31_FILE, text)
     log.info("Written: %s", ", ".join(f"{folder / name / FORM_FILE}" for name in JOBS))
     log.info(
         "RELION 4 and 5: Jobs > Load job.star. Fill in the empty fields; auto: from the input, or default."
@@ -164,7 +163,3 @@ def _executable(job: Job) -> Path:
 
 def _quoted(value: str) -> str:
     return f'"{value}"' if not value or " " in value else value
-
-
-def _write(path: Path, text: str) -> None:
-    write_text(path, text)

@@ -21,6 +21,7 @@ WORD = re.compile(r"\S+")
 LONGEST_LINE = 2**20  # bytes
 MOST_COLUMNS = 4096
 ZERO = b"\0"
+BLOCK_NAME = re.compile(rb"^data_(\S*)", re.MULTILINE)
 QUOTED_BEGINNINGS = ("'", '"', "#", "_", "$", "[", ";", "data_", "loop_")
 
 
@@ -239,6 +240,9 @@ class StarFile:
         except Exception as error:  # a broken file can raise any exception in the parser
             read_blocks(path)  # names the line at fault
             raise SpisonetError(f"{path} is not a readable STAR file.") from error
+        names = BLOCK_NAME.findall(path.read_bytes())
+        if len(set(names)) < len(names):
+            read_blocks(path)  # refuses two blocks of one name, of which the parser keeps the last
         # A block without a loop, such as data_general, is a dictionary.
         self.tables: dict[str, pd.DataFrame] = {
             name: block for name, block in blocks.items() if isinstance(block, pd.DataFrame)
