@@ -39,7 +39,6 @@ READ_BYTES = 2**23  # read at once
 SPARE_BYTES = 2**30  # that copies of compressed files leave free, if possible
 WHOLE_ROWS_BYTES = 2**32  # of larger files, which memory may not hold, narrow regions are read row by row
 RELATIVE_VOXEL_SIZE_TOLERANCE = 1e-3
-SMALLEST_VOXEL_ANGSTROM = 1e-3
 X_Y_Z = (1, 2, 3)
 BYTE_MODE = 0
 UNSUPPORTED_MODES = {
@@ -122,7 +121,7 @@ class MrcFile:
             raise SpisonetError(
                 f"{self.path} has no voxel size in its header; {remedy}.", code="no_voxel_size"
             )
-        if not SIZE.contains(np.array((x, y, z))).all() or min(x, y, z) < SMALLEST_VOXEL_ANGSTROM:
+        if not SIZE.contains(np.array((x, y, z))).all():
             raise SpisonetError(
                 f"{self.path} has voxels of {x:g} x {y:g} x {z:g} Å, which is not possible; {remedy}.",
                 code="no_voxel_size",

@@ -46,7 +46,7 @@ class NumberRange:
 
 
 FINITE = NumberRange(-1.7e308, 1.7e308)
-SIZE = NumberRange(0, 10_000, above_low=True)  # of pixels and voxels in Å
+SIZE = NumberRange(0.001, 10_000)  # of pixels and voxels in Å
 TILT = NumberRange(-90, 90)
 ANGLE = NumberRange(-100_000, 100_000)  # degrees
 LENGTH = NumberRange(-1_000_000, 1_000_000)  # Å or pixels

@@ -164,6 +164,8 @@ def write_blocks(path: Path, blocks: Mapping[str, StarBlock], comments: Sequence
 def _add_label(path: Path, number: int, block: StarBlock, line: str) -> None:
     words = split_values(line.partition(" #")[0] if block.is_loop else line)
     label = words[0].removeprefix("_")
+    if not label.isascii() or not label.isprintable():
+        raise SpisonetError(f"{path} has a column whose name is not ASCII text (line {number}).")
     if label in block.labels:
         raise SpisonetError(f"{path} has two columns _{label} (line {number}); remove one of them.")
     if block.is_loop and block.rows:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from spisonet.errors import SpisonetError
 from spisonet.io.numbers import RANGES, parse_number
 from spisonet.io.star import StarBlock, read_blocks, write_blocks
@@ -261,7 +263,8 @@ class TomogramTable:
         """
         block = self._blocks[self._name]
         if column not in block.columns:
-            block[column] = "None"
+            # Of any objects: the strings of pandas hold no names that are not UTF-8.
+            block[column] = np.full(len(block), "None", dtype=object)
         if column == DENOISED_RELION5:
             for other in self.rows:
                 if other.text(column) is None and (

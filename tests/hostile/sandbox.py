@@ -103,7 +103,8 @@ class Sandbox:
         assert self._server.stdin is not None
         assert self._server.stdout is not None
         self._server.stdin.close()
-        self._server.wait(10)
+        self._server.terminate()
+        self._server.wait()
         self._server.stdout.close()
 
     def run(

@@ -116,7 +116,7 @@ def test_the_rows_of_the_tomogram_are_selected(tmp_path):
         (
             "a.star",
             star(columns(POINTS) | {"rlnPixelSize": [0, 0]}),
-            "rlnPixelSize is 0 in row 1; the valid range is above 0",
+            "rlnPixelSize is 0 in row 1; the valid range is 0.001 to 10000",
         ),
     ],
 )
