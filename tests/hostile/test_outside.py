@@ -57,9 +57,8 @@ def make_socket(path: Path) -> None:
         make_socket,
         lambda path: path.symlink_to("/dev/null"),
         lambda path: path.symlink_to(path.name),
-        lambda path: path.symlink_to("/proc/self/mem"),
     ],
-    ids=["pipe", "folder", "socket", "null device", "link to itself", "memory"],
+    ids=["pipe", "folder", "socket", "null device", "link to itself"],
 )
 def test_only_regular_files_are_replaced(sandbox, folder, monkeypatch, make):
     monkeypatch.chdir(folder)
@@ -196,20 +195,15 @@ def test_a_program_without_home_and_temporary_folder(folder):
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-def test_closed_and_full_outputs_are_no_defects(folder):
-    for redirection in ("| true", ">&-", ">&- 2>&-", "<&- >&- 2>&-"):
-        line = f"'{SCRIPTS / 'spisonet.py'}' --help {redirection}"
-        done = subprocess.run(line, shell=True, cwd=folder, capture_output=True, check=False)  # noqa: S602
-        assert (done.returncode, done.stderr) == (0, b"")
-    full = subprocess.run(
-        f"'{SCRIPTS / 'spisonet.py'}' --help > /dev/full",
-        shell=True,
-        cwd=folder,
-        capture_output=True,
-        check=False,
-    )
-    assert full.returncode == 1
-    assert full.stderr == b"spisonet: the standard output cannot be written: No space left on device.\n"
+@pytest.mark.parametrize(
+    ("redirection", "status", "message"),
+    [("| true", 0, b""), ("<&- >&-", 0, b""), ("> /dev/full", 1, b"No space left on device")],
+)
+def test_closed_and_full_outputs_are_no_defects(folder, redirection, status, message):
+    line = f"'{SCRIPTS / 'spisonet.py'}' --help {redirection}"
+    done = subprocess.run(["sh", "-c", line], cwd=folder, capture_output=True, check=False)
+    assert (done.returncode, done.stderr.count(b"\n")) == (status, status)
+    assert message in done.stderr
 
 
 # Option values.
