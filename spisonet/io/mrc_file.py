@@ -14,7 +14,7 @@ import zlib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import mrcfile
 import numpy as np
@@ -34,6 +34,9 @@ OPENERS: dict[str, Any] = {"gzip": gzip.open, "bzip2": bz2.open}
 # Raised by mrcfile, gzip and bz2 if a header or a compressed stream is damaged.
 UNREADABLE = (ValueError, OSError, RuntimeError, EOFError, MemoryError, OverflowError, zlib.error)
 HEADER_BYTES = 1024
+MAGIC = {"gzip": b"\x1f\x8b", "bzip2": b"BZh"}
+EXTENDED_OFFSET, LONGEST_EXTENDED_HEADER = 92, 2**28  # bytes
+ORDERS: tuple[Literal["little", "big"], ...] = ("little", "big")
 APIX_OPTION = "give it with --apix"
 READ_BYTES = 2**23  # read at once
 SPARE_BYTES = 2**30  # that copies of compressed files leave free, if possible
@@ -294,6 +297,7 @@ def open_mrc(path: Path) -> MrcFile:
     """
     if not path.is_file():
         raise SpisonetError(f"{path} does not exist.", code="file_not_found")
+    _require_possible_header(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -314,6 +318,30 @@ def open_mrc(path: Path) -> MrcFile:
             reason = f"its header announces an extended header of {extended} bytes, which is not in the file"
         raise SpisonetError(f"{path} is not a readable MRC file: {reason}.")
     return file
+
+
+def _require_possible_header(path: Path) -> None:
+    """Refuse an extended header that no file has, before memory for it is reserved.
+
+    Raises
+    ------
+    SpisonetError
+        If it would be longer than `LONGEST_EXTENDED_HEADER`, whatever the order of the bytes.
+    """
+    with path.open("rb") as file:
+        beginning = file.read(HEADER_BYTES)
+    opener = next((OPENERS[name] for name, magic in MAGIC.items() if beginning.startswith(magic)), None)
+    if opener is not None:
+        try:
+            with opener(path) as packed:
+                beginning = packed.read(HEADER_BYTES)
+        except UNREADABLE as error:
+            raise _unreadable(path, error) from error
+    field = beginning[EXTENDED_OFFSET : EXTENDED_OFFSET + 4]
+    if min(int.from_bytes(field, order, signed=False) for order in ORDERS) > LONGEST_EXTENDED_HEADER:
+        raise SpisonetError(
+            f"{path} is not a readable MRC file: its header announces an impossible extended header."
+        )
 
 
 def _read_header(path: Path, mrc: Any) -> MrcFile:
