@@ -117,10 +117,8 @@ def test_the_tomograms_of_a_refinement_are_found_beside_its_particles(simulated,
     assert len(read_images(simulated.star)) == 60 * 7 + 60 * 5
     star = tmp_path / "run_data.star"
     star.write_bytes(simulated.star.read_bytes())
-    listed = {
-        "rlnTomoParticlesFile": star,
-        "rlnTomoTomogramsFile": simulated.star.with_name("tomograms.star"),
-    }
+    tomograms = simulated.star.with_name("tomograms.star")
+    listed = {"rlnTomoParticlesFile": star, "rlnTomoTomogramsFile": tomograms}
     values = "".join(f"_{label} {path}\n" for label, path in listed.items())
     (tmp_path / "run_optimisation_set.star").write_text(f"data_\n\n{values}")
     assert find_tomograms(star) == tomograms

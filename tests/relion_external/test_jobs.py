@@ -396,6 +396,19 @@ def test_each_tomogram_job_writes_a_table_for_the_next(project):
     assert Path("tomograms.star").read_text() == given
     rows = TomogramTable.read(Path(table)).rows
     assert all(row.path(column).is_file() for row in rows for column in (added, "rlnMaskName"))
+    whole = Path("External/job005")
+    whole.mkdir()
+    with pytest.raises(SystemExit) as left:
+        main("correct", ["--o", f"{whole}/", "--tomograms", ".", *small, "--as_reconstructed", "Yes"])
+    assert left.value.code == 0
+    nodes = StarFile(whole / "RELION_OUTPUT_NODES.star").tables["output_nodes"]["rlnPipeLineNodeName"]
+    names = ("tomograms.star", "tomograms_as_reconstructed.star", "logfile.pdf")
+    assert list(nodes) == [f"{whole}/{name}" for name in names]
+    columns = {row.shown: set(row.values) for row in TomogramTable.read(whole / names[0]).rows}
+    assert all({"rlnDeconvTomoName", "rlnMaskName", added} <= found for found in columns.values())
+    for row in TomogramTable.read(whole / names[1]).rows:
+        assert row.path("rlnTomoReconstructedTomogram") == whole / "corrected" / f"corrected_{row.shown}.mrc"
+        assert row.full == Path(f"even/{row.shown}.mrc")  # measured: what isonet.py reads
 
 
 @pytest.mark.parametrize(
@@ -541,6 +554,10 @@ def test_a_killed_or_crashed_worker_is_a_failure(started, kind, part):
 
 
 def test_job_templates_are_written_with_every_parameter(project):
+    tomograms = project / "Tomograms" / "job006" / "tomograms.star"
+    tomograms.parent.mkdir(parents=True)
+    for path in (tomograms, tomograms.with_name("RELION_JOB_EXIT_SUCCESS")):
+        path.touch()
     spisonet(["relion", "install-jobs", str(project), "--relion31", "anisotropy"])
     for name, job in JOBS.items():
         star = StarFile(project / "spisonet_jobs" / name / "job.star")
@@ -560,6 +577,7 @@ def test_job_templates_are_written_with_every_parameter(project):
         if name == "combine-map":
             assert chosen == ["--low_map", "", "--threshold_res", ""]  # for the user to fill in
         elif job.prefix == TOMOGRAM_PREFIX:
+            assert values["in_mic"] == "Tomograms/job006/tomograms.star"
             (project / "t.star").touch()
             words = ["--in_mics", "t.star", *(w for w in chosen if w)]
             place = words.index("--tomograms") if "--tomograms" in words else len(words)
