@@ -24,6 +24,7 @@ SCHEMES_FOLDER, SCHEME_FILE = "Schemes", "scheme.star"
 TOMOGRAM_SCHEME, REFINEMENT_SCHEME = "spisonet_tomograms", "spisonet_refine"
 END, NO_VALUE = "EXIT", "undefined"
 COLUMNS = {  # of the tables of scheme.star, after rlnScheme
+    "floats": [f"FloatVariable{name}" for name in ("Name", "Value", "ResetValue")],
     "strings": [f"StringVariable{name}" for name in ("Name", "Value", "ResetValue")],
     "bools": [f"BooleanVariable{name}" for name in ("Name", "Value", "ResetValue")],
     "operators": [f"Operator{name}" for name in ("Name", "Type", "Output", "Input1", "Input2")],
@@ -70,7 +71,7 @@ class Scheme:
     name : str
         Folder below ``Schemes``.
     variables : dict
-        Texts that the user sets.
+        Texts and numbers that the user sets; relion_schemer enters only numbers into numeric options.
     steps : dict
         Jobs by name, in order.
     test_after : dict
@@ -78,16 +79,19 @@ class Scheme:
     """
 
     name: str
-    variables: Mapping[str, str]
+    variables: Mapping[str, str | float]
     steps: Mapping[str, Step]
     test_after: Mapping[str, str] = field(default_factory=dict)
 
     def text(self) -> str:
         """Return the text of ``scheme.star``."""
         tested = {step: f"{_place(self.name, step)}{name}" for step, name in self.test_after.items()}
-        strings = {**self.variables} | {f"file_of_{step}": path for step, path in tested.items()}
+        numbers = {name: value for name, value in self.variables.items() if isinstance(value, float)}
+        strings = {name: value for name, value in self.variables.items() if isinstance(value, str)}
+        strings |= {f"file_of_{step}": path for step, path in tested.items()}
         exit_row = f"{END} exit {NO_VALUE} {NO_VALUE} {NO_VALUE}"
         tables = {
+            "floats": [f"{name} {value:g} {value:g}" for name, value in numbers.items()],
             "strings": [f"{name} {value} {value}" for name, value in strings.items()],
             "bools": [f"has_file_of_{step} 0 0" for step in tested],
             "operators": [
@@ -161,16 +165,16 @@ def _tomograms() -> Scheme:
             EXTERNAL, {"in_3dref": f"{of('average')}half1.mrc", "in_mask": "$$mask"}, "diagnose"
         ),
     }
-    variables = {
+    variables: dict[str, str | float] = {
         "tilt_series": "AlignTiltSeries/job005/aligned_tilt_series.star",
         "particles": "Picks/job008/particles.star",
         "mask": "mask.mrc",
         "symmetry": "C1",
-        "tomogram_angpix": "10",
-        **dict.fromkeys(("x_size", "y_size"), "4000"),
-        "z_size": "2000",
-        "box": "256",
-        "cropped_box": "128",
+        "tomogram_angpix": 10.0,
+        **dict.fromkeys(("x_size", "y_size"), 4000.0),
+        "z_size": 2000.0,
+        "box": 256.0,
+        "cropped_box": 128.0,
     }
     return Scheme(TOMOGRAM_SCHEME, variables, steps)
 
@@ -213,14 +217,14 @@ def _refinement() -> Scheme:
         "diagnose_again": of_halves("refine_again", "diagnose"),
         "correct_again": of_halves("refine_again", "anisotropy"),
     }
-    variables = {
+    variables: dict[str, str | float] = {
         "particles": "Extract/job010/particles.star",
         "reference": "InitialModel/job011/initial_model.mrc",
         "mask": "MaskCreate/job012/mask.mrc",
         "symmetry": "C1",
-        "diameter": "200",
-        "low_pass": "40",
-        "low_pass_of_corrected": "20",
+        "diameter": 200.0,
+        "low_pass": 40.0,
+        "low_pass_of_corrected": 20.0,
     }
     recommended = "recommended.sh"
     return Scheme(

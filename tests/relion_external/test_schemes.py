@@ -35,13 +35,17 @@ def project(tmp_path, monkeypatch) -> Path:
 def test_steps_take_the_files_of_earlier_steps_and_variables(project, scheme):
     folder = Path("Schemes", scheme.name)
     star = StarFile(folder / "scheme.star")
-    strings = star.tables["scheme_strings"].set_index("rlnSchemeStringVariableName")
+    variables = {
+        str(name)
+        for kind in ("String", "Float")
+        for name in star.tables[f"scheme_{kind.lower()}s"][f"rlnScheme{kind}VariableName"]
+    }
     done: set[str] = set()
     for name, step in scheme.steps.items():
         label, options = read_form(folder / name / "job.star")
         assert label == step.label
         text = " ".join(options.values())
-        assert set(re.findall(r"\$\$(\w+)", text)) <= set(strings.index)
+        assert set(re.findall(r"\$\$(\w+)", text)) <= variables
         for earlier, file in re.findall(rf"Schemes/{scheme.name}/(\w+)/(\S+)", text):
             assert earlier in done
             assert file in FILES_OF_JOBS[scheme.steps[earlier].job or scheme.steps[earlier].label]
