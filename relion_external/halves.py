@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spisonet.io.atomic import atomic_path
+from spisonet.io.atomic import write_text
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -142,7 +142,7 @@ class JointCorrection:
 
     def announce_result(self) -> None:
         """Signal to half 2 that its result is complete."""
-        _write(self._done_file, str(time.time_ns()))
+        write_text(self._done_file, str(time.time_ns()), durable=False)
 
     def wait_for_result(self) -> bool:
         """Wait until half 1 announces the result; return False if its heartbeat stops before."""
@@ -173,12 +173,7 @@ class JointCorrection:
 
     def _write_heartbeat(self) -> None:
         self._count += 1
-        _write(self._own_file, f"{self._count}\n{self._star}")
-
-
-def _write(path: Path, text: str) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        write_text(self._own_file, f"{self._count}\n{self._star}", durable=False)
 
 
 def _read(path: Path) -> str:

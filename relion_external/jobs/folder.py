@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from spisonet import __version__
 from spisonet.errors import SpisonetError
-from spisonet.io.atomic import atomic_path, prepare_output_folder
+from spisonet.io.atomic import create_marker, open_for_appending, prepare_output_folder, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -94,7 +94,7 @@ class JobFolder:
         stamp = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
         path = self.path / NOTE_FILE
         try:
-            with path.open("a", encoding="utf-8") as file:
+            with open_for_appending(path) as file:
                 file.write(f" ++++ spisonet {__version__} on {stamp}:\n{text}\n")
         except OSError as error:
             raise SpisonetError(f"{path} cannot be written: {error.strerror}.") from error
@@ -108,12 +108,13 @@ class JobFolder:
         ]
         labels = ("_rlnPipeLineNodeName", "_rlnPipeLineNodeTypeLabel", "_rlnPipeLineNodeType")
         header = [f"{label} #{column}" for column, label in enumerate(labels, start=1)]
-        with atomic_path(self.path / NODES_FILE) as temporary:
-            temporary.write_text("\n".join(["data_output_nodes", "", "loop_", *header, *rows, ""]) + "\n")
+        write_text(
+            self.path / NODES_FILE, "\n".join(["data_output_nodes", "", "loop_", *header, *rows, ""]) + "\n"
+        )
 
     def write_exit_file(self, exit_file: ExitFile) -> None:
         """Write the exit file, after which RELION considers the job finished."""
         with suppress(OSError):  # the folder may not be writable
             if exit_file is ExitFile.ABORTED:
                 (self.path / ABORT_FILE).unlink(missing_ok=True)
-            (self.path / exit_file.value).touch()
+            create_marker(self.path / exit_file.value)

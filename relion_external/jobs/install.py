@@ -17,7 +17,7 @@ from relion_external.jobs.map_metadata import last_reconstructed_tomograms, last
 from relion_external.jobs.run import describe
 from relion_external.process import available_cores
 from spisonet.errors import SpisonetError
-from spisonet.io.atomic import atomic_path, prepare_output_folder
+from spisonet.io.atomic import prepare_output_folder, write_text
 
 if TYPE_CHECKING:
     from relion_external.config import InstallJobsConfig, ListJobsConfig
@@ -66,15 +66,14 @@ def run_install_jobs(config: InstallJobsConfig) -> None:
     folder = config.project / FOLDER
     prepare_output_folder(folder)
     script = (folder / SLURM_FILE).resolve()
-    _write(script, SLURM)
-    script.chmod(0o755)
+    write_text(script, SLURM, mode=0o755)
     half1, tomograms = last_refined_half1(config.project), last_reconstructed_tomograms(config.project)
     for job in JOBS.values():
         prepare_output_folder(folder / job.name)
         text = job_star(job, script, half1, tomograms)
-        _write(folder / job.name / FORM_FILE, text)
+        write_text(folder / job.name / FORM_FILE, text)
         if job.name == config.relion31:
-            _write(config.project / RELION31_FILE, text)
+            write_text(config.project / RELION31_FILE, text)
     log.info("Written: %s", ", ".join(f"{folder / name / FORM_FILE}" for name in JOBS))
     log.info(
         "RELION 4 and 5: Jobs > Load job.star. Fill in the empty fields; auto: from the input, or default."
@@ -165,8 +164,3 @@ def _executable(job: Job) -> Path:
             f"RELION cannot run {path}, which contains a space; install spisonet in another folder."
         )
     return path
-
-
-def _write(path: Path, text: str) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from relion_external.job_form import EXTERNAL, FORM_FILE, form_text
 from relion_external.jobs.definitions import JOBS
 from relion_external.jobs.install import FOLDER, SLURM_FILE, job_options, require_project
-from spisonet.io.atomic import atomic_path, prepare_output_folder
+from spisonet.io.atomic import prepare_output_folder, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -253,13 +253,8 @@ def run_install_schemes(config: InstallSchemesConfig) -> None:
             continue
         for name, step in scheme.steps.items():
             prepare_output_folder(folder / name)
-            _write(folder / name / FORM_FILE, step.form(config.project))
-        _write(folder / SCHEME_FILE, scheme.text())
+            write_text(folder / name / FORM_FILE, step.form(config.project))
+        write_text(folder / SCHEME_FILE, scheme.text())
         log.info("Written: %s; its variables: %s", folder, ", ".join(scheme.variables))
         log.info("  relion_schemer --scheme %s --set_var VARIABLE --value VALUE", scheme.name)
         log.info("  relion_schemer --scheme %s --run", scheme.name)
-
-
-def _write(path: Path, text: str) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")

@@ -30,7 +30,7 @@ from spisonet.commands.registry import command_line
 from spisonet.errors import SpisonetError
 from spisonet.figures.style import save_figure
 from spisonet.geometry.sphere import geodesic_sphere
-from spisonet.io.atomic import atomic_path, prepare_output_file, write_json
+from spisonet.io.atomic import prepare_output_file, write_json, write_text
 from spisonet.io.labels import FSC_3D, SAMPLING_DENSITY, label_with_tokens
 from spisonet.io.mrc import Volume, write_volume
 from spisonet.io.particles import is_helical_refinement
@@ -341,8 +341,7 @@ def _write_commands(path: Path, recommendation: Recommendation) -> None:
     """Write the recommended commands; no file if none are recommended, which programs can test for."""
     path.unlink(missing_ok=True)
     if recommendation.commands:
-        with atomic_path(path) as temporary:
-            temporary.write_text("\n".join([f"# {recommendation.headline}", *recommendation.commands, ""]))
+        write_text(path, "\n".join([f"# {recommendation.headline}", *recommendation.commands, ""]))
 
 
 def _log_recommendation(recommendation: Recommendation) -> None:

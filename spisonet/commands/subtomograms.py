@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spisonet.errors import SpisonetError
-from spisonet.io.atomic import prepare_output_file, prepare_output_folder, remove_partials
+from spisonet.io.atomic import prepare_output_file, prepare_output_folder
 from spisonet.io.tomogram_table import TomogramTable
 from spisonet.tomography.extraction import (
     CROP_TO_CUBE,
@@ -52,7 +52,6 @@ def run_extract(config: ExtractConfig) -> None:
     rng = np.random.default_rng(config.seed)
     centres = [subvolume_centres(tomogram, config.cube_size, rng) for tomogram in tomograms]
     prepare_output_folder(config.subtomo_folder)
-    remove_partials(config.subtomo_folder)
     for path in old:
         path.unlink()
     listed: list[dict[str, str]] = []

@@ -12,7 +12,7 @@ from spisonet.errors import SpisonetError
 from spisonet.figures.style import save_figure
 from spisonet.figures.tomograms import draw_preview, draw_tomogram_comparison
 from spisonet.figures.training import draw_loss
-from spisonet.io.atomic import file_digest, prepare_output_folder, remove_partials
+from spisonet.io.atomic import file_digest, prepare_output_folder
 from spisonet.io.events import report_progress
 from spisonet.io.run_record import (
     JOB_FILE,
@@ -129,8 +129,8 @@ def run_predict(config: PredictConfig) -> None:
             raise SpisonetError(
                 f"{path} has changed since the run to resume: predict without --resume.", field="resume"
             )
-    prepare_output_folder(config.output_dir / FIGURE_FOLDER)
-    remove_partials(config.output_dir)
+    for folder in (config.output_dir, config.output_dir / FIGURE_FOLDER):
+        prepare_output_folder(folder)
     if not config.resume:
         remove_outdated_results(config, table, tasks, metadata, digest)
     n_threads = use_cpu_threads(config.ncpus, len(devices))

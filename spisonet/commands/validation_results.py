@@ -9,7 +9,7 @@ import numpy as np
 
 from spisonet import __version__
 from spisonet.fourier.grids import centred_from_half
-from spisonet.io.atomic import atomic_path, write_json
+from spisonet.io.atomic import write_json, write_text
 from spisonet.io.mrc import MASK_THRESHOLD, Volume, write_volume
 from spisonet.validation.held_out import resolution_at
 from spisonet.validation.records import (
@@ -131,8 +131,7 @@ def _write_uncertainty(
         "hide #2 models; color sample #1 map #2 palette "
         f"{low:.4g},blue:{middle:.4g},white:{high:.4g},red\n"
     )
-    with atomic_path(folder / COLOUR_SCRIPT) as temporary:
-        temporary.write_text(script, encoding="utf-8")
+    write_text(folder / COLOUR_SCRIPT, script)
     return {
         "networks": uncertainty.n_networks,
         "calibration_factor": uncertainty.calibration_factor,

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from spisonet.errors import SpisonetError
+from spisonet.io.atomic import write_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,8 +73,7 @@ def write_script(
         "name": script.parent.name,
     }
     text = PLACEHOLDER.sub(lambda found: all_values[found[1]].strip(), template.read_text(encoding="utf-8"))
-    script.write_text(text, encoding="utf-8")
-    script.chmod(0o700)
+    write_text(script, text, mode=0o700)
 
 
 def is_available() -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import time
@@ -20,7 +19,7 @@ from spisonet.gui.installation import find_executable
 from spisonet.gui.job import SLURM_FILE, Job
 from spisonet.gui.processes import host_name, process_identity
 from spisonet.gui.runner import LAUNCH_FILE, OUTPUT_FILE, PROCESS_FILE
-from spisonet.io.atomic import write_json
+from spisonet.io.atomic import write_json, write_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -132,7 +131,7 @@ def _submit_to_slurm(job: Job, runner: list[str], target: ComputeTarget, templat
         raise SpisonetError("No SLURM submission template is set; restart with --slurm_template FILE.")
     script = job.folder / SCRIPT_FILE
     slurm.write_script(template, script, runner, job.folder / OUTPUT_FILE, target.slurm or {})
-    (job.folder / SLURM_FILE).write_text(slurm.submit(script), encoding="ascii")
+    write_text(job.folder / SLURM_FILE, slurm.submit(script))
 
 
 def _start_here(job: Job, runner: list[str], project: Path) -> None:
@@ -141,8 +140,8 @@ def _start_here(job: Job, runner: list[str], project: Path) -> None:
         "runner": process_identity(_start_detached(runner, project)),
         "state": STARTING,
     }
-    with suppress(FileExistsError), (job.folder / PROCESS_FILE).open("x") as file:
-        json.dump(process, file)
+    with suppress(FileExistsError):  # the runner has already written its own
+        write_json(job.folder / PROCESS_FILE, process, replace=False)
     # Return only when the job is in the queue for its devices: no later job may overtake it.
     deadline = time.monotonic() + SECONDS_TO_QUEUE
     while is_starting(Job(job.folder, job.name)) and time.monotonic() < deadline:

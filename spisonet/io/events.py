@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 import math
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, TextIO
+
+from spisonet.io.atomic import open_for_appending
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,12 +59,14 @@ class ProgressEvent:
 @contextmanager
 def progress_to_folder(folder: Path) -> Iterator[None]:
     """Append the events that `report_progress` is called with to ``progress.jsonl`` in `folder`."""
-    with (folder / PROGRESS_FILE).open("a", encoding="utf-8") as file:
-        _open_files.append(file)
-        try:
-            yield
-        finally:
-            _open_files.remove(file)
+    file = open_for_appending(folder / PROGRESS_FILE)
+    _open_files.append(file)
+    try:
+        yield
+    finally:
+        _open_files.remove(file)
+        with suppress(OSError):  # see `report_progress`
+            file.close()
 
 
 def report_progress(
@@ -74,14 +78,19 @@ def report_progress(
     loss: float | None = None,
     seconds_left: float | None = None,
 ) -> None:
-    """Write an event to every open progress file; see `ProgressEvent` for the parameters."""
+    """Write an event to every open progress file; see `ProgressEvent` for the parameters.
+
+    A run does not end because its progress cannot be written; lines that do not fit onto a full disk are
+    written with a later event.
+    """
     event = ProgressEvent(
         stage, title, done, total, unit, round(time.time(), 3), _finite(loss), _finite(seconds_left)
     )
     line = json.dumps(asdict(event)) + "\n"
     for file in _open_files:
-        file.write(line)
-        file.flush()
+        with suppress(OSError):
+            file.write(line)
+            file.flush()
 
 
 def read_progress(folder: Path, max_bytes: int = TAIL_BYTES) -> list[ProgressEvent]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spisonet.errors import SpisonetError
-from spisonet.io.atomic import atomic_path
+from spisonet.io.atomic import write_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -126,8 +126,7 @@ def write_contours(
     content += struct.pack(">iI2i3fi8B2i", len(points), 0, 0, 1, *GREEN, 0, 1, 3, 1, 1, *(0,) * 4, 0, 0)
     for contour in points:
         content += b"CONT" + struct.pack(">iI2i", len(contour), 0, 0, 0) + contour.tobytes()
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(header + content + b"IEOF")
+    write_bytes(path, header + content + b"IEOF")
 
 
 def is_own_model(path: Path) -> bool:

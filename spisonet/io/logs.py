@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+import sys
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, TextIO
+
+from spisonet.io.atomic import open_for_appending
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,6 +34,25 @@ class _EarlyRecords(logging.Handler):
         self._is_open = False
         records, self.records = self.records, []
         return records
+
+
+class _LogFile(logging.StreamHandler[TextIO]):
+    """Appends to a log file. A run does not end because its log cannot be written."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(open_for_appending(path))
+        self.path = path
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name of the base class
+        """Go on without the line where the disk is full; the text stays in the buffer of the file."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+    def close(self) -> None:
+        """Close the file."""
+        with suppress(OSError):
+            self.stream.close()
+        super().close()
 
 
 @contextmanager
@@ -66,11 +87,11 @@ def log_to_folder(folder: Path) -> Iterator[None]:
     in the file. A block within another one for the same folder changes nothing.
     """
     logger = logging.getLogger("spisonet")
-    path = os.path.abspath(folder / LOG_FILE)
-    if any(isinstance(h, logging.FileHandler) and h.baseFilename == path for h in logger.handlers):
+    path = (folder / LOG_FILE).absolute()
+    if any(isinstance(h, _LogFile) and h.path == path for h in logger.handlers):
         yield
         return
-    handler = logging.FileHandler(path, encoding="utf-8")
+    handler = _LogFile(path)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S"))
     for record in take_early_records():
         handler.handle(record)

@@ -175,7 +175,10 @@ def _failure_recorded(
         raise
     except Exception as error:
         translated = error if translate is None else translate(error)
-        write(status=FAILED, error=_error_record(translated, config))
+        with suppress(
+            SpisonetError
+        ):  # where the disk is full, the error that ended the run is the one to say
+            write(status=FAILED, error=_error_record(translated, config))
         if translated is error:
             raise
         raise translated from error

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from spisonet.errors import SpisonetError
-from spisonet.io.atomic import atomic_path, prepare_output_file
+from spisonet.io.atomic import atomic_path, prepare_output_file, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -104,8 +104,7 @@ def write_blocks(path: Path, blocks: Mapping[str, StarBlock], comments: Sequence
                 for label, value in zip(block.labels, block.rows[0], strict=True)
             ]
         lines += ["", ""]
-    with atomic_path(path) as temporary:
-        temporary.write_bytes("\n".join(lines).encode("utf-8", errors="surrogateescape"))
+    write_text(path, "\n".join(lines))
 
 
 def _add_label(path: Path, number: int, block: StarBlock, line: str) -> None:

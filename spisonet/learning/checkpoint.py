@@ -9,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from spisonet.errors import SpisonetError
-from spisonet.io.atomic import atomic_path
+from spisonet.io.atomic import write_bytes
 from spisonet.learning.unet import ARCHITECTURES
 
 if TYPE_CHECKING:
@@ -29,9 +29,8 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, Any
         If the file cannot be written.
     """
     contiguous = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
-    with atomic_path(path) as temporary:
-        # Not by save_file, which makes files that only their owner can read.
-        temporary.write_bytes(save(contiguous, metadata={"spisonet": json.dumps(metadata)}))
+    # Not by save_file, which makes files that only their owner can read.
+    write_bytes(path, save(contiguous, metadata={"spisonet": json.dumps(metadata)}))
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

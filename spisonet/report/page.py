@@ -6,7 +6,7 @@ import base64
 from html import escape
 from typing import TYPE_CHECKING
 
-from spisonet.io.atomic import atomic_path
+from spisonet.io.atomic import write_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -85,5 +85,4 @@ def write_page(path: Path, title: str, heading: str, *parts: str) -> None:
         f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{escape(title)}</title>"
         f"<style>{STYLE}</style><h1>{escape(heading)}</h1>{''.join(parts)}</html>"
     )
-    with atomic_path(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_text(path, page)

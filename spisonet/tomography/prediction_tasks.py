@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from spisonet.errors import SpisonetError
-from spisonet.io.atomic import atomic_path
+from spisonet.io.atomic import write_bytes
 from spisonet.io.run_record import JOB_FILE, changed_option, read_job_record
 from spisonet.io.series_names import without_half
 from spisonet.io.tomogram_table import DENOISED_RELION5, TomogramRow, TomogramTable, output_names
@@ -112,8 +112,7 @@ class PredictionResult:
 
 def write_published_name(folder: Path, name: str) -> None:
     """Write a small file with the name of IsoNet2's network, which stands for the network beside it."""
-    with atomic_path(folder / f"network_{name}_full.pt") as temporary:
-        temporary.write_bytes(STAND_IN)
+    write_bytes(folder / f"network_{name}_full.pt", STAND_IN)
 
 
 def remove_published_names(folder: Path) -> None:

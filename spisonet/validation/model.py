@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spisonet.errors import SpisonetError
-from spisonet.io.atomic import atomic_path
+from spisonet.io.atomic import write_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -167,5 +167,4 @@ def write_scored_model(path: Path, model: AtomicModel, scores: NDArray[np.float6
     atoms = (atom for chain in structure[0] for residue in chain for atom in residue)
     for atom, score in zip(atoms, scores, strict=True):
         atom.b_iso = float(score)
-    with atomic_path(path) as temporary:
-        structure.make_mmcif_document().write_file(str(temporary))
+    write_text(path, structure.make_mmcif_document().as_string())

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -359,13 +361,13 @@ def test_names_of_outputs_do_not_depend_on_the_chosen_tomograms(trained):
     assert all(name.is_file() for name in names)
 
 
-def test_remains_of_a_killed_prediction_are_removed(trained, monkeypatch):
+def test_remains_of_a_killed_prediction_are_removed(trained):
     folder = Path("corrected_tomos")
     stale = folder / "spisonet_ctf_00000" / f"00000_0_{16 * '0'}.mrc"
     stale.parent.mkdir(parents=True)
     stale.touch()
-    (folder / ".corrected_a.999999999.partial.mrc").touch()
-    monkeypatch.setattr("spisonet.io.atomic.RECENT_SECONDS", -1.0)
+    host = re.sub("[^A-Za-z0-9-]", "-", socket.gethostname())[:32]
+    (folder / f".corrected_a.{host}.999999999.0.partial.mrc").touch()
     run(f"predict tomograms.star isonet_maps/network.safetensors --tomo_idx 1 {CPU_ONLY}")
     remaining = {path.name for path in folder.iterdir()} - {"job.json", "run.log", "progress.jsonl"}
     assert remaining == {"corrected_a.mrc", "figures", "summary.html"}
