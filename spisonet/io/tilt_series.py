@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,20 +25,32 @@ SERIES_FILE, NAME = "rlnTomoTiltSeriesStarFile", "rlnTomoName"
 PARTICLES_FILE, TOMOGRAMS_FILE = "rlnTomoParticlesFile", "rlnTomoTomogramsFile"
 
 
-def read_optimisation_set(path: Path) -> tuple[Path, Path] | None:
+def read_optimisation_set(path: Path, tomograms: Path | None = None) -> tuple[Path, Path] | None:
     """Return the particle and tomogram tables that a RELION ``optimisation_set.star`` lists.
+
+    Parameters
+    ----------
+    path : Path
+        STAR file.
+    tomograms : Path, optional
+        Tomogram table to use instead of the one that is listed.
 
     Returns
     -------
     tuple of Path or None
         None if the file is of another kind. Paths are relative to the project, or to the folder of the file.
+
+    Raises
+    ------
+    SpisonetError
+        If it is not a STAR file, or a file that it lists does not exist.
     """
     star = StarFile(path)
-    listed = [star.value(label) for label in (PARTICLES_FILE, TOMOGRAMS_FILE)]
-    if None in listed:
+    listed = {label: star.value(label) for label in (PARTICLES_FILE, TOMOGRAMS_FILE)}
+    if None in listed.values():
         return None
-    particles, tomograms = (_beside(path, str(name)) for name in listed)
-    return particles, tomograms
+    particles = listed_file(path, PARTICLES_FILE, str(listed[PARTICLES_FILE]))
+    return particles, tomograms or listed_file(path, TOMOGRAMS_FILE, str(listed[TOMOGRAMS_FILE]))
 
 
 def find_tomograms(particles: Path) -> Path | None:
@@ -49,8 +62,8 @@ def find_tomograms(particles: Path) -> Path | None:
     beginning = particles.stem.removesuffix("data")
     for name in (f"{beginning}optimisation_set.star", "optimisation_set.star"):
         path = particles.with_name(name)
-        if path.is_file() and (both := read_optimisation_set(path)) is not None and both[1].is_file():
-            return both[1]
+        if path.is_file() and (tomograms := StarFile(path).value(TOMOGRAMS_FILE)) is not None:
+            return listed_file(path, TOMOGRAMS_FILE, str(tomograms))
     beside = particles.with_name("tomograms.star")
     return beside if beside.is_file() else None
 
@@ -67,19 +80,24 @@ def tilt_tables(star: StarFile) -> dict[str, tuple[Path, pd.DataFrame]]:
     Raises
     ------
     SpisonetError
-        If a listed file is missing or contains no table.
+        If a listed file is missing or contains no table, or a tomogram is listed twice.
     """
-    found: dict[str, tuple[Path, pd.DataFrame]] = {}
-    for block, table in star.tables.items():
-        if {NAME, SERIES_FILE} <= set(table):
-            for name, series in zip(table[NAME], table[SERIES_FILE], strict=True):
-                path = _beside(star.path, str(series))
-                tables = list(StarFile(path).tables.values())
-                if not tables:
-                    raise SpisonetError(f"{path} contains no table of tilt images.")
-                found[tomogram_name(name)] = path, tables[0]
-        elif NAME not in table:
-            found.setdefault(tomogram_name(block), (star.path, table))
+    lists = [table for table in star.tables.values() if NAME in table]
+    found = {
+        tomogram_name(block): (star.path, table) for block, table in star.tables.items() if NAME not in table
+    }
+    for table in lists:
+        names = [tomogram_name(name) for name in table[NAME]]
+        _require_unique(star.path, names)
+        if SERIES_FILE not in table:
+            continue
+        _require_unique(star.path, [*names, *found])
+        for name, series in zip(names, table[SERIES_FILE], strict=True):
+            path = listed_file(star.path, SERIES_FILE, str(series))
+            tables = list(StarFile(path).tables.values())
+            if not tables:
+                raise SpisonetError(f"{path} contains no table of tilt images.")
+            found[name] = path, tables[0]
     return found
 
 
@@ -100,7 +118,8 @@ def read_projection_directions(path: Path) -> dict[str, NDArray[np.float64]]:
     Raises
     ------
     SpisonetError
-        If the file, or a file that it lists, is missing or contains no projection directions.
+        If the file, or a file that it lists, is missing or contains no projection directions, or lists a
+        tomogram twice.
     """
     star = StarFile(path, (NAME, SERIES_FILE))
     found: dict[str, NDArray[np.float64]] = {}
@@ -162,12 +181,31 @@ def _from_ranges(star: StarFile) -> dict[str, NDArray[np.float64]]:
     return found
 
 
-def _beside(path: Path, name: str) -> Path:
+def _require_unique(path: Path, names: list[str]) -> None:
+    """Refuse two tilt series of one name, as from two sessions, or from two versions of RELION."""
+    name, number = next(iter(Counter(names).most_common(1)), ("", 0))
+    if number > 1:
+        raise SpisonetError(
+            f"{path} lists {number} tilt series of the name {name} in column {NAME}; rename one of them, "
+            "also in the particle STAR file."
+        )
+
+
+def listed_file(path: Path, label: str, name: str) -> Path:
     """Return a file that another file lists, relative to the project (any folder above) or beside it.
 
-    A missing file is returned as a path beside the other file.
+    Raises
+    ------
+    SpisonetError
+        If it does not exist.
     """
     given = type(path)(name)
     folders = (type(path)(), *path.parents, *path.resolve().parents)
-    found = (folder / given for folder in folders)
-    return next((candidate for candidate in found if candidate.is_file()), path.parent / given)
+    for folder in folders:
+        if (folder / given).is_file():
+            return folder / given
+    raise SpisonetError(
+        f"{name}, listed as {label} in {path}, does not exist; run the command in the project folder, or "
+        "correct the path.",
+        code="file_not_found",
+    )

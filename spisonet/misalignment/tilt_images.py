@@ -22,6 +22,7 @@ from spisonet.io.particles import (
     numbers,
     particle_tables,
     read_particle_orientations,
+    relion_pixel_sizes,
     tomogram_name,
 )
 from spisonet.io.star import StarFile
@@ -34,6 +35,7 @@ from spisonet.io.tilt_series import (
 )
 from spisonet.misalignment.particle_images import (
     IMAGE_COLUMN,
+    ONE_SIZE,
     SUBSET_COLUMN,
     ParticleImages,
     are_premultiplied,
@@ -41,7 +43,6 @@ from spisonet.misalignment.particle_images import (
     optics_rows,
     read_half_sets,
     read_particle_images,
-    single_pixel_size,
 )
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ def read_images(star: Path, tomograms: Path | None = None) -> ParticleImages:
     SpisonetError
         See `read_particle_images` and `read_tilt_images`.
     """
-    both = read_optimisation_set(star)
+    both = read_optimisation_set(star, tomograms)
     if both is not None:
         star, tomograms = both[0], tomograms or both[1]
     if tomograms is None and star.suffix == ".star" and NAME in particle_tables(star)[0]:
@@ -226,7 +227,7 @@ def read_tilt_images(star: Path, tomograms: Path, folder: Path | None = None) ->
             **{name: np.concatenate([getattr(ctf, name) for ctf in ctfs]) for name in vars(ctfs[0])}
         ),
         premultiplied=premultiplied[of_image],
-        pixel_size_angstrom=single_pixel_size(star, particles, optics),
+        pixel_size_angstrom=relion_pixel_sizes(star, particles, optics).require_common(star, ONE_SIZE),
         box=open_mrc(stacks[0]).shape[1],
         stacks=stacks,
         stack_numbers=of_image,
