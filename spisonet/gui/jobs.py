@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import signal
@@ -20,6 +19,7 @@ from spisonet.gui.run_search import find_run_folders
 from spisonet.gui.runner import ENDED, LAUNCH_FILE, POLL_SECONDS, PROCESS_FILE
 from spisonet.gui.submission import ComputeTarget, is_starting, select_devices, submit_job
 from spisonet.io.atomic import prepare_output_folder, write_json
+from spisonet.io.locks import FileLock
 from spisonet.io.run_record import JOB_FILE, QUEUED, write_job_record
 
 if TYPE_CHECKING:
@@ -225,9 +225,12 @@ class Jobs:
             # Its jobs would be outside the project, and the next start would not find them.
             raise SpisonetError(f"{JOBS_FOLDER} is a link; replace it by a folder, or move the project.")
         prepare_output_folder(folder)
-        with (folder / LOCK_FILE).open("ab") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        lock = FileLock(folder / LOCK_FILE)
+        lock.acquire(wait=True)
+        try:
             yield
+        finally:
+            lock.release()
 
 
 def _age(job: Job) -> tuple[float, int]:
