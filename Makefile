@@ -2,7 +2,7 @@ PYTHON ?= python3
 INSTALL = --quiet --disable-pip-version-check -c constraints.txt
 DEMO = examples/hemagglutinin
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-relion5 lint clean
 
 demo: .venv/ready
 	. .venv/bin/activate && sh $(DEMO)/run.sh
@@ -10,6 +10,11 @@ demo: .venv/ready
 # One process for each core, with one thread in each; the tests of a file share fixtures and run in one process.
 test: lint
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive .venv-test/bin/python -m pytest -n auto --maxprocesses 8 --dist loadfile
+
+# The tests of RELION with the programs of RELION 5: make test-relion5 SPISONET_RELION5=$(tools/build_relion5.sh ~/relion)
+test-relion5: .venv-test/ready
+	SPISONET_RELION5="$(SPISONET_RELION5)" SPISONET_REQUIRE_RELION5=1 OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive \
+		.venv-test/bin/python -m pytest -m "relion or relion5"
 
 lint: .venv-test/ready
 	.venv-test/bin/ruff check .

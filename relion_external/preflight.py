@@ -19,6 +19,7 @@ from relion_external.refine_command import REFINE_PROGRAMS, RefineCommand, read_
 from relion_external.refinement import GRADIENT_MESSAGE, GRADIENT_OPTIONS, KEEP_LOWRES_OPTION
 from spisonet.errors import SpisonetError
 from spisonet.io.mrc import read_volume
+from spisonet.io.tilt_series import read_optimisation_set, read_projection_directions
 from spisonet.misalignment.reference_check import check_reference
 from spisonet.misalignment.settings import MisalignmentSettings
 
@@ -117,6 +118,7 @@ def find_problems(words: list[str]) -> list[Finding]:
     findings += [relion, _check_device(settings)]
     if command.words:
         findings += [*_check_command(command, version), _plan(command, settings), *_check_boxes(command)]
+        findings += _check_optimisation_set(command)
         findings += _check_initial_reference(command, settings)
     return sorted(findings, key=lambda finding: LEVELS.index(finding.level))
 
@@ -183,7 +185,7 @@ def _check_relion(job_version: tuple[int, ...]) -> tuple[tuple[int, ...], Findin
     program = next((path for name in reversed(REFINE_PROGRAMS) if (path := shutil.which(name))), None)
     if program is None:
         return job_version, Finding("warning", "relion_not_found", "relion_refine is not on PATH here")
-    version = _version_of(program)
+    version = relion_version(program)
     shown = ".".join(map(str, version)) or "of unknown version"
     if version and job_version and version[:2] != job_version[:2]:
         made = ".".join(map(str, job_version))
@@ -195,7 +197,8 @@ def _check_relion(job_version: tuple[int, ...]) -> tuple[tuple[int, ...], Findin
     return version or job_version, Finding("ok", "relion", f"RELION {shown} ({program})")
 
 
-def _version_of(program: str) -> tuple[int, ...]:
+def relion_version(program: str) -> tuple[int, ...]:
+    """Return the version that a program of RELION prints, such as ``(5, 0, 1)``; empty if there is none."""
     try:
         done = subprocess.run(
             [program, "--version"],
@@ -227,7 +230,7 @@ def _check_device(settings: MisalignmentSettings) -> Finding:
 
 def _check_command(command: RefineCommand, version: tuple[int, ...]) -> list[Finding]:
     findings = [_check_external_reconstruct(command, version)]
-    if command.has("--blush"):
+    if "--blush" in command.words:  # RELION 5 does not restore it with --continue
         findings.append(
             Finding("error", "blush", "--blush overrides --external_reconstruct; remove it from the command")
         )
@@ -330,6 +333,21 @@ def _check_boxes(command: RefineCommand) -> list[Finding]:
             )
         )
     return findings
+
+
+def _check_optimisation_set(command: RefineCommand) -> list[Finding]:
+    """Find the files that an optimisation set lists, and the tilts of its tomograms."""
+    name, tomograms = command.value("--ios"), command.value("--tomograms")
+    if name is None:
+        return []
+    try:
+        files = read_optimisation_set(Path(name), None if tomograms is None else Path(tomograms))
+        if files is None:
+            return [Finding("error", "optimisation_set", f"--ios: {name} is not an optimisation set")]
+        read_projection_directions(files[1])
+    except SpisonetError as error:
+        return [Finding("error", "optimisation_set", f"--ios: {error}")]
+    return [Finding("ok", "optimisation_set", f"Particles and tomograms: {files[0]}, {files[1]}")]
 
 
 def _check_initial_reference(command: RefineCommand, settings: MisalignmentSettings) -> list[Finding]:

@@ -148,7 +148,10 @@ def command_of_form(path: Path) -> list[str]:
     """
     kind, form = read_form(path)
     if kind not in FLAGS_OF_TYPE:
-        raise SpisonetError(f"{path} is the form of a job of type {kind}, not of a 3D refinement.")
+        raise SpisonetError(
+            f"{path} is the form of a job of type {kind} (rlnJobTypeLabel), not of a 3D refinement; give "
+            "the folder of a Refine3D, Class3D, InitialModel or MultiBody job."
+        )
     program = REFINE_PROGRAMS[_is_above(form.get("nr_mpi", ""), 1)]
     command = [program, "--o", f"{path.parent}/run"]
     if form["is_continued"] == "Yes":

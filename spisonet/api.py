@@ -287,7 +287,7 @@ def fourier_sampling(
     SpisonetError
         If the voxel size is unknown, or no shell lies between the resolutions.
     """
-    voxel_size = voxel_size_angstrom or views.pixel_size_angstrom
+    voxel_size = voxel_size_angstrom or views.pixel_sizes.common_angstrom
     if voxel_size is None:
         raise SpisonetError(
             "The particles have no unique pixel size: give voxel_size_angstrom.", field="voxel_size_angstrom"

@@ -14,6 +14,7 @@ from hypothesis import settings
 
 from tests.anisotropy.small_case import SmallCase, make_case
 from tests.learning.measurements import make_measurement
+from tests.relion_at_hand import BIN_VARIABLE, prefer_relion5, version_at_hand
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,6 +34,14 @@ PROGRAMS = {
 }
 
 
+def pytest_configure() -> None:
+    """Let all tests of RELION use RELION 5 if its folder is given."""
+    try:
+        prefer_relion5()
+    except ValueError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip tests of other programs where these are absent, unless their presence is required, and of GPUs."""
     if item.get_closest_marker("gpu") and not torch.cuda.is_available():
@@ -42,6 +51,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             if os.environ.get(variable):
                 pytest.fail(f"{name} is required ({variable}) but not on PATH")
             pytest.skip(f"{name} is not on PATH")
+    if item.get_closest_marker("relion5") and version_at_hand()[:1] != (5,):
+        message = f"RELION 5 is not on PATH, and {BIN_VARIABLE} does not name the folder of its programs"
+        if os.environ.get("SPISONET_REQUIRE_RELION5"):
+            pytest.fail(f"{message}, but it is required (SPISONET_REQUIRE_RELION5)")
+        pytest.skip(message)
 
 
 @pytest.fixture(autouse=True)

@@ -119,7 +119,7 @@ def simulate(folder: Path, truth: Volume, mask: Volume, case: Case) -> None:
         # x', y', z' = z, y, -x
         density = np.ascontiguousarray(density.transpose(2, 1, 0)[_reversed(box)])
         mask = mask.with_data(mask.data.transpose(2, 1, 0)[_reversed(box)])
-    angles = _poses(case, rng)
+    angles = poses(case, rng)
     shifts = rng.normal(0, case.offset, (n, 3))
     defoci = rng.uniform(20000, 40000, n)
     measured = tilt_range(box, case.max_tilt)
@@ -175,7 +175,7 @@ def _reversed(box: int) -> NDArray[np.intp]:
     return np.asarray(2 * (box // 2) - np.arange(box) - box * (np.arange(box) == 0), dtype=np.intp)
 
 
-def _poses(case: Case, rng: np.random.Generator) -> NDArray[np.float64]:
+def poses(case: Case, rng: np.random.Generator) -> NDArray[np.float64]:
     """Draw Euler angles ``(n, 3)`` in degrees."""
     top = round(case.top * case.n)
     tilt = np.degrees(np.arccos(rng.uniform(-1, 1, case.n)))

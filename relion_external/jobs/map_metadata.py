@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,11 +59,11 @@ class MapMetadata:
     symmetry : str or None
         Point group.
     particles : Path or None
-        Particle STAR file.
+        Particle STAR file, or an optimisation set.
     tomograms : Path or None
-        Tomogram set STAR file of subtomograms.
-    is_of_volumes : bool
-        Whether the particles are volumes.
+        Tomogram set STAR file of subtomograms; an optimisation set lists its own.
+    lacks_tilts : bool
+        Whether the particles are subtomograms, and the file with their tilts is unknown.
     """
 
     half1: Path | None = None
@@ -76,7 +76,7 @@ class MapMetadata:
     symmetry: str | None = None
     particles: Path | None = None
     tomograms: Path | None = None
-    is_of_volumes: bool = False
+    lacks_tilts: bool = False
 
     def require_halves(self, given: Path) -> tuple[Path, Path]:
         """Return both half maps.
@@ -169,6 +169,8 @@ def _from_refinement(folder: Path, given: Path | None) -> MapMetadata:
     ]
     model, optimiser, sampling = stars[0] or stars[1], stars[2], stars[3]
     particles = folder / f"{prefix}_data.star"
+    tomograms = _path(optimiser.value("rlnTomoTomogramsFile")) if optimiser else None
+    are_volumes = model is not None and _number(model.value("rlnDataDimensionality")) == 3
     return MapMetadata(
         half1=half1 if half1.is_file() else None,
         half2=second_half(half1),
@@ -177,25 +179,23 @@ def _from_refinement(folder: Path, given: Path | None) -> MapMetadata:
         pixel_size_angstrom=_number(model.value("rlnPixelSize")) if model else None,
         symmetry=sampling.value("rlnSymmetryGroup") if sampling else None,
         particles=particles if particles.is_file() else None,
-        tomograms=_path(optimiser.value("rlnTomoTomogramsFile")) if optimiser else None,
-        is_of_volumes=model is not None and _number(model.value("rlnDataDimensionality")) == 3,
+        tomograms=tomograms,
+        lacks_tilts=are_volumes and tomograms is None,
     )
 
 
 def _from_reconstruction(folder: Path) -> MapMetadata:
     """Read a job that reconstructed subtomogram averages from the particles of an optimisation set."""
     half1, form = folder / RECONSTRUCTED_HALF1, folder / FORM_FILE
-    metadata = MapMetadata(half1=half1, half2=second_half(half1), is_of_volumes=True)
-    if not form.is_file():
-        return metadata
-    options = read_form(form)[1]
-    optimisation_set = _path(options.get("in_optimisation"))
-    star = StarFile(optimisation_set) if optimisation_set and optimisation_set.is_file() else None
-    return replace(
-        metadata,
+    options = read_form(form)[1] if form.is_file() else {}
+    optimisation_set, tomograms = _path(options.get("in_optimisation")), _path(options.get("in_tomograms"))
+    return MapMetadata(
+        half1=half1,
+        half2=second_half(half1),
         symmetry=options.get("sym_name"),
-        particles=_path(star.value("rlnTomoParticlesFile") if star else options.get("in_particles")),
-        tomograms=_path(star.value("rlnTomoTomogramsFile") if star else options.get("in_tomograms")),
+        particles=optimisation_set or _path(options.get("in_particles")),
+        tomograms=None if optimisation_set else tomograms,
+        lacks_tilts=optimisation_set is None and tomograms is None,
     )
 
 

@@ -80,7 +80,7 @@ def diagnose_options(call: JobCall, user_options: Mapping[str, Any]) -> dict[str
     del options["o"]
     metadata = find_map_metadata(call.require_input("in_3dref", HALF1_DESCRIPTION))
     particles = call.inputs.get("in_parts", metadata.particles)
-    if "in_parts" not in call.inputs and metadata.is_of_volumes and metadata.tomograms is None:
+    if "in_parts" not in call.inputs and metadata.lacks_tilts:
         particles = None  # without their tilts, the sampling of Fourier space is unknown
     symmetry = None if particles is None else metadata.symmetry
     tomograms = None if particles is None else metadata.tomograms

@@ -14,14 +14,14 @@ from spisonet.geometry.symmetry import symmetry_rotations
 from spisonet.geometry.tilts import tilt_series_directions
 from spisonet.geometry.view_sampling import symmetric_directions
 from spisonet.io.particles import read_particle_orientations
-from spisonet.io.tilt_series import read_optimisation_set, read_projection_directions
+from spisonet.io.tilt_series import find_tomograms, read_optimisation_set, read_projection_directions
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from spisonet.io.particles import ParticleOrientations
+    from spisonet.io.particles import ParticleOrientations, PixelSizes
 
 log = logging.getLogger("spisonet")
 
@@ -77,8 +77,8 @@ class ParticleViews:
         symmetry mates.
     n_particles, n_used : int
         Number of particles in the file, and of those with directions here.
-    pixel_size_angstrom : float or None
-        Pixel size of the particle images, if the file gives one.
+    pixel_sizes : PixelSizes
+        Pixel sizes of the particle images, if the file gives any.
     from_tilt_series : bool
         The views are those of the tilt images of subtomograms.
     """
@@ -86,7 +86,7 @@ class ParticleViews:
     directions: NDArray[np.float64]
     n_particles: int
     n_used: int
-    pixel_size_angstrom: float | None
+    pixel_sizes: PixelSizes
     from_tilt_series: bool
 
 
@@ -102,9 +102,9 @@ def read_views(files: ParticleFiles) -> ParticleViews:
     particles_file, tomograms_file = files.star_file, files.tomograms
     if (
         particles_file.suffix.lower() == ".star"
-        and (both := read_optimisation_set(particles_file)) is not None
+        and (both := read_optimisation_set(particles_file, tomograms_file)) is not None
     ):
-        particles_file, tomograms_file = both[0], tomograms_file or both[1]
+        particles_file, tomograms_file = both
     particles = read_particle_orientations(particles_file)
     tilts = _tilts(files, particles, tomograms_file)
     chosen = random_subset(np.arange(len(particles)), files.number_subset, files.seed)
@@ -120,7 +120,7 @@ def read_views(files: ParticleFiles) -> ParticleViews:
         symmetric_directions(directions, symmetry),
         len(particles),
         len(chosen),
-        particles.pixel_size_angstrom,
+        particles.pixel_sizes,
         tilts is not None,
     )
 
@@ -196,7 +196,10 @@ def tilts_of_tomograms(
     found = read_projection_directions(tomograms)
     missing = sorted(set(particles.tomograms.tolist()) - set(found))
     if missing:
-        raise SpisonetError(f"{tomograms} lists no tilts of {', '.join(missing[:MAX_NAMED])}.")
+        raise SpisonetError(
+            f"{tomograms} has no tilt series {', '.join(missing[:MAX_NAMED])}, of which {star} lists "
+            "particles (rlnTomoName, before RELION 4 rlnMicrographName); give the tomograms of these."
+        )
     if particles.visible_tilts is not None:
         for name, visible in zip(particles.tomograms, particles.visible_tilts, strict=True):
             n_visible, n_listed = len(visible), len(found[str(name)])
@@ -220,6 +223,8 @@ def _tilts(
             )
         return None
     if lowest is None and highest is None:
+        if tomograms is None and (tomograms := find_tomograms(files.star_file)) is not None:
+            log.info("Tilts of the tomograms: %s", tomograms)
         if tomograms is None:
             raise SpisonetError(
                 f"{files.star_file} lists subtomograms: give --tomograms (tomograms.star of RELION or Warp) "

@@ -222,9 +222,9 @@ def run_fsd3d(config: Fsd3dConfig) -> None:
     Naydenova & Russo (2017) Nat. Commun. 8, 629 (point spread of a view distribution).
     """
     views = read_views(config)
-    apix = config.apix or views.pixel_size_angstrom
-    if apix is None:
-        raise SpisonetError(f"{config.star_file} has no unique pixel size; give that of the map with --apix.")
+    apix = config.apix or views.pixel_sizes.require_common(
+        config.star_file, "give that of the map with --apix"
+    )
     band = SamplingBand.of_resolutions(config.map_dim, apix, config.low_res, config.high_res)
     prepare_output_file(config.o, config.star_file)
     weight = sampling_weight(views, config.map_dim, band, config.grid_size)

@@ -36,11 +36,74 @@ SUBTOMOGRAM_COLUMNS = frozenset(
         "rlnCtfImage",
     }
 )
+WARP_SUFFIX = ".tomostar"
 TOMOGRAM_COLUMNS = ("rlnTomoName", "rlnMicrographName")
 DIMENSIONALITY_COLUMN = "rlnImageDimensionality"
 VISIBLE_TILTS_COLUMN = "rlnTomoVisibleFrames"
 CRYOSPARC_POSE_FIELD = "alignments3D/pose"
+PIXEL_SIZE, RELION30_PIXEL_SIZE = "rlnImagePixelSize", ("rlnDetectorPixelSize", "rlnMagnification")
+OPTICS_GROUP = "rlnOpticsGroup"
+CRYOSPARC_PIXEL_SIZE = "blob/psize_A"
 RELATIVE_PIXEL_SIZE_TOLERANCE = 1e-3
+MAX_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class PixelSizes:
+    """Pixel sizes that a particle file gives, of its optics groups or particles.
+
+    Attributes
+    ----------
+    column : str or None
+        Column or field that they are from; None if there is none.
+    values_angstrom : tuple of float
+        The sizes that differ by more than a thousandth, in ascending order.
+    """
+
+    column: str | None = None
+    values_angstrom: tuple[float, ...] = ()
+
+    @classmethod
+    def of(cls, column: str, values_angstrom: Iterable[float] | NDArray[np.generic]) -> PixelSizes:
+        """Return the sizes in a column; only an invalid one if there are any."""
+        values = np.unique(np.asarray(values_angstrom, dtype=np.float64))
+        invalid = values[~(np.isfinite(values) & (values > 0))]
+        different: list[float] = []
+        for value in invalid[:1] if invalid.size else values:
+            if not different or value - different[-1] > RELATIVE_PIXEL_SIZE_TOLERANCE * value:
+                different.append(float(value))
+        return cls(column, tuple(different)) if different else cls()
+
+    @property
+    def common_angstrom(self) -> float | None:
+        """The size that all share; None if it is unknown, invalid or not equal for all."""
+        if len(self.values_angstrom) != 1 or not 0 < self.values_angstrom[0] < np.inf:
+            return None
+        return self.values_angstrom[0]
+
+    def require_common(self, path: Path, remedy: str) -> float:
+        """Return the size that all share.
+
+        Parameters
+        ----------
+        path : Path
+            File of the particles, for the message.
+        remedy : str
+            What to do otherwise.
+
+        Raises
+        ------
+        SpisonetError
+            If it is unknown, invalid or not equal for all.
+        """
+        common = self.common_angstrom
+        if common is not None:
+            return common
+        if self.column is None:
+            raise SpisonetError(f"{path} gives no pixel size (it has no column {PIXEL_SIZE}); {remedy}.")
+        shown = ", ".join(f"{value:g}" for value in self.values_angstrom[:MAX_SHOWN])
+        fault = "several pixel sizes" if len(self.values_angstrom) > 1 else "an invalid pixel size"
+        raise SpisonetError(f"{path} has {fault} in column {self.column} ({shown} Å); {remedy}.")
 
 
 @dataclass(frozen=True)
@@ -52,8 +115,8 @@ class ParticleOrientations:
     rotations : ndarray
         ``(n, 3, 3)`` matrices from the map to the frame of the particle's image, acting on column
         vectors ``(x, y, z)``. The z axis of the image frame is the direction of projection.
-    pixel_size_angstrom : float or None
-        Pixel size of the images; None if unknown or not equal for all.
+    pixel_sizes : PixelSizes
+        Pixel sizes of the images.
     box : int or None
         Edge of the images in pixels; None if unknown or not equal for all.
     random_subset : ndarray or None
@@ -70,7 +133,7 @@ class ParticleOrientations:
     """
 
     rotations: NDArray[np.float64]
-    pixel_size_angstrom: float | None = None
+    pixel_sizes: PixelSizes = PixelSizes()
     box: int | None = None
     random_subset: NDArray[np.int64] | None = None
     class_number: NDArray[np.int64] | None = None
@@ -80,6 +143,11 @@ class ParticleOrientations:
 
     def __len__(self) -> int:
         return len(self.rotations)
+
+    @property
+    def pixel_size_angstrom(self) -> float | None:
+        """Pixel size of all images; None if unknown or not equal for all."""
+        return self.pixel_sizes.common_angstrom
 
 
 def read_particle_orientations(path: Path) -> ParticleOrientations:
@@ -122,7 +190,7 @@ def _read_relion(path: Path) -> ParticleOrientations:
     box = _common(numbers(path, optics, "rlnImageSize")) if "rlnImageSize" in optics else None
     return ParticleOrientations(
         rotations=matrices,
-        pixel_size_angstrom=_common(relion_pixel_sizes(path, particles, optics)),
+        pixel_sizes=relion_pixel_sizes(path, particles, optics),
         box=None if box is None else round(box),
         random_subset=subset,
         class_number=class_number,
@@ -138,7 +206,12 @@ def _are_volumes(path: Path, optics: pd.DataFrame) -> bool:
 
 def _tomograms(particles: pd.DataFrame) -> NDArray[np.str_] | None:
     column = next((name for name in TOMOGRAM_COLUMNS if name in particles), None)
-    return None if column is None else particles[column].to_numpy(dtype=str)
+    return None if column is None else np.array([tomogram_name(name) for name in particles[column]])
+
+
+def tomogram_name(name: object) -> str:
+    """Return the name of a tomogram as in all tables of a project: Warp adds ``.tomostar`` to some."""
+    return str(name).removesuffix(WARP_SUFFIX)
 
 
 def _visible_tilts(path: Path, particles: pd.DataFrame) -> list[NDArray[np.bool_]] | None:
@@ -190,18 +263,20 @@ def numbers(path: Path, table: pd.DataFrame, column: str) -> NDArray[np.float64]
     return values
 
 
-def relion_pixel_sizes(
-    path: Path, particles: pd.DataFrame, optics: pd.DataFrame
-) -> Iterable[float] | NDArray[np.float64]:
-    """Return the pixel sizes in Å that a STAR file gives, of optics groups or particles; empty if none."""
+def relion_pixel_sizes(path: Path, particles: pd.DataFrame, optics: pd.DataFrame) -> PixelSizes:
+    """Return the pixel sizes that a STAR file gives, of optics groups or particles."""
+    if {PIXEL_SIZE, OPTICS_GROUP} <= set(optics) and OPTICS_GROUP in particles:
+        optics = optics[optics[OPTICS_GROUP].isin(particles[OPTICS_GROUP])]  # others may be left from a join
     for table in (optics, particles):
-        if "rlnImagePixelSize" in table:
-            return numbers(path, table, "rlnImagePixelSize")
-    if {"rlnDetectorPixelSize", "rlnMagnification"} <= set(particles.columns):
-        pixel_size_micrometre = numbers(path, particles, "rlnDetectorPixelSize")
+        if PIXEL_SIZE in table:
+            return PixelSizes.of(PIXEL_SIZE, numbers(path, table, PIXEL_SIZE))
+    detector, magnification = RELION30_PIXEL_SIZE
+    if {detector, magnification} <= set(particles.columns):
+        pixel_size_micrometre = numbers(path, particles, detector)
         with np.errstate(divide="ignore", invalid="ignore"):
-            return pixel_size_micrometre * 1e4 / numbers(path, particles, "rlnMagnification")
-    return ()
+            sizes = pixel_size_micrometre * 1e4 / numbers(path, particles, magnification)
+        return PixelSizes.of(detector, sizes)
+    return PixelSizes()
 
 
 def _read_cryosparc(path: Path) -> ParticleOrientations:
@@ -220,7 +295,9 @@ def _read_cryosparc(path: Path) -> ParticleOrientations:
     return ParticleOrientations(
         # A cryoSPARC pose rotates the image frame to the map (as interpreted by pyem's csparc2star).
         rotations=rotation_vector_matrices(poses).transpose(0, 2, 1),
-        pixel_size_angstrom=_common(table["blob/psize_A"]) if "blob/psize_A" in fields else None,
+        pixel_sizes=PixelSizes.of(CRYOSPARC_PIXEL_SIZE, table[CRYOSPARC_PIXEL_SIZE])
+        if CRYOSPARC_PIXEL_SIZE in fields
+        else PixelSizes(),
         box=None if shape is None else round(shape),
         random_subset=table["alignments3D/split"].astype(np.int64) + 1
         if "alignments3D/split" in fields
@@ -254,10 +331,7 @@ def _refuse_cryosparc_group(path: Path) -> None:
     raise SpisonetError(f"{path} lists the files of a cryoSPARC result; give {which} instead.")
 
 
-def _common(values: Iterable[float] | NDArray[np.generic]) -> float | None:
-    """Return the value that all elements share, or None if they differ or are invalid."""
-    array = np.asarray(values, dtype=np.float64)
-    if array.size == 0 or not np.isfinite(array).all() or array.min() <= 0:
-        return None
-    spread = float(array.max() - array.min())
-    return None if spread > RELATIVE_PIXEL_SIZE_TOLERANCE * array.max() else float(array[0])
+def _common(values: NDArray[np.generic]) -> float | None:
+    """Return the positive number that all elements equal; None if they differ."""
+    different = np.unique(np.asarray(values, dtype=np.float64))
+    return float(different[0]) if len(different) == 1 and 0 < different[0] < np.inf else None

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 # A closing quote is followed by a blank, as RELION reads it: quotes and # inside of a value are part of it.
 VALUE = re.compile(r"""'(?:[^']|'(?=\S))*'(?!\S)|"(?:[^"]|"(?=\S))*"(?!\S)|\S+""")
+BLOCK_NAME = re.compile(rb"^data_(\S*)", re.MULTILINE)
 QUOTED_BEGINNINGS = ("'", '"', "#", "_", "$", "[", ";", "data_", "loop_")
 
 
@@ -182,6 +183,9 @@ class StarFile:
         except Exception as error:  # a broken file can raise any exception in the parser
             read_blocks(path)  # names the line at fault
             raise SpisonetError(f"{path} is not a readable STAR file.") from error
+        names = BLOCK_NAME.findall(path.read_bytes())
+        if len(set(names)) < len(names):
+            read_blocks(path)  # refuses two blocks of one name, of which the parser keeps the last
         # A block without a loop, such as data_general, is a dictionary.
         self.tables: dict[str, pd.DataFrame] = {
             name: block for name, block in blocks.items() if isinstance(block, pd.DataFrame)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from spisonet.errors import SpisonetError
-from spisonet.geometry.tilts import projection_directions
+from spisonet.geometry.tilts import projection_directions, tilt_series_directions
+from spisonet.io.particles import tomogram_name
 from spisonet.io.star import StarFile
 
 if TYPE_CHECKING:
@@ -18,24 +20,85 @@ if TYPE_CHECKING:
 
 PROJECTION_ROW = "rlnTomoProjZ"  # third row of the matrix from the tomogram to the tilt image
 TILT_ANGLES = ("rlnTomoXTilt", "rlnTomoYTilt")
+TILT_RANGE, RANGE_STEP_DEGREES = ("rlnTiltMin", "rlnTiltMax"), 3.0  # in tables of isonet.py
 SERIES_FILE, NAME = "rlnTomoTiltSeriesStarFile", "rlnTomoName"
 PARTICLES_FILE, TOMOGRAMS_FILE = "rlnTomoParticlesFile", "rlnTomoTomogramsFile"
 
 
-def read_optimisation_set(path: Path) -> tuple[Path, Path] | None:
+def read_optimisation_set(path: Path, tomograms: Path | None = None) -> tuple[Path, Path] | None:
     """Return the particle and tomogram tables that a RELION ``optimisation_set.star`` lists.
+
+    Parameters
+    ----------
+    path : Path
+        STAR file.
+    tomograms : Path, optional
+        Tomogram table to use instead of the one that is listed.
 
     Returns
     -------
     tuple of Path or None
         None if the file is of another kind. Paths are relative to the project, or to the folder of the file.
+
+    Raises
+    ------
+    SpisonetError
+        If it is not a STAR file, or a file that it lists does not exist.
     """
     star = StarFile(path)
-    listed = [star.value(label) for label in (PARTICLES_FILE, TOMOGRAMS_FILE)]
-    if None in listed:
+    listed = {label: star.value(label) for label in (PARTICLES_FILE, TOMOGRAMS_FILE)}
+    if None in listed.values():
         return None
-    particles, tomograms = (_beside(path, str(name)) for name in listed)
-    return particles, tomograms
+    particles = listed_file(path, PARTICLES_FILE, str(listed[PARTICLES_FILE]))
+    return particles, tomograms or listed_file(path, TOMOGRAMS_FILE, str(listed[TOMOGRAMS_FILE]))
+
+
+def find_tomograms(particles: Path) -> Path | None:
+    """Return the tomogram table of a particle table, from the files of the job that wrote it.
+
+    RELION lists both in ``run_optimisation_set.star`` beside ``run_data.star``, or in
+    ``optimisation_set.star``. Otherwise ``tomograms.star`` in the same folder is taken; None without it.
+    """
+    beginning = particles.stem.removesuffix("data")
+    for name in (f"{beginning}optimisation_set.star", "optimisation_set.star"):
+        path = particles.with_name(name)
+        if path.is_file() and (tomograms := StarFile(path).value(TOMOGRAMS_FILE)) is not None:
+            return listed_file(path, TOMOGRAMS_FILE, str(tomograms))
+    beside = particles.with_name("tomograms.star")
+    return beside if beside.is_file() else None
+
+
+def tilt_tables(star: StarFile) -> dict[str, tuple[Path, pd.DataFrame]]:
+    """Return the table of the tilt images of each tomogram, with the file that contains it, by tomogram.
+
+    Parameters
+    ----------
+    star : StarFile
+        ``tomograms.star`` of RELION 4 or Warp (a block for each tomogram) or of RELION 5 (a tilt-series STAR
+        file for each tomogram), read with `NAME` and `SERIES_FILE` as text.
+
+    Raises
+    ------
+    SpisonetError
+        If a listed file is missing or contains no table, or a tomogram is listed twice.
+    """
+    lists = [table for table in star.tables.values() if NAME in table]
+    found = {
+        tomogram_name(block): (star.path, table) for block, table in star.tables.items() if NAME not in table
+    }
+    for table in lists:
+        names = [tomogram_name(name) for name in table[NAME]]
+        _require_unique(star.path, names)
+        if SERIES_FILE not in table:
+            continue
+        _require_unique(star.path, [*names, *found])
+        for name, series in zip(names, table[SERIES_FILE], strict=True):
+            path = listed_file(star.path, SERIES_FILE, str(series))
+            tables = list(StarFile(path).tables.values())
+            if not tables:
+                raise SpisonetError(f"{path} contains no table of tilt images.")
+            found[name] = path, tables[0]
+    return found
 
 
 def read_projection_directions(path: Path) -> dict[str, NDArray[np.float64]]:
@@ -44,27 +107,29 @@ def read_projection_directions(path: Path) -> dict[str, NDArray[np.float64]]:
     Parameters
     ----------
     path : Path
-        ``tomograms.star`` of RELION 4 or Warp (a block of projection matrices for each tomogram) or of
-        RELION 5 (a tilt-series STAR file for each tomogram).
+        Tomogram table, see `tilt_tables`; or a table of ``isonet.py``, whose tilt ranges are divided into
+        steps of 3 degrees.
 
     Returns
     -------
     dict
-        ``(n_tilts, 3)`` unit vectors ``(x, y, z)`` in the frame of the tomogram, by its name.
+        ``(n_tilts, 3)`` unit vectors ``(x, y, z)`` in the frame of the tomogram, by its `tomogram_name`.
 
     Raises
     ------
     SpisonetError
-        If the file, or a file that it lists, is missing or contains no projection directions.
+        If the file, or a file that it lists, is missing or contains no projection directions, or lists a
+        tomogram twice.
     """
     star = StarFile(path, (NAME, SERIES_FILE))
-    found = {
-        name: _from_matrices(path, table) for name, table in star.tables.items() if PROJECTION_ROW in table
-    }
-    for table in star.tables.values():
-        if {NAME, SERIES_FILE} <= set(table):
-            for name, series in zip(table[NAME], table[SERIES_FILE], strict=True):
-                found[str(name)] = _from_series(_beside(path, str(series)))
+    found: dict[str, NDArray[np.float64]] = {}
+    for name, (file, table) in tilt_tables(star).items():
+        if PROJECTION_ROW in table:
+            found[name] = _from_matrices(file, table)
+        elif file != path or set(TILT_ANGLES) <= set(table):
+            found[name] = _from_angles(file, table)
+    if not found:
+        found = _from_ranges(star)
     if not found:
         raise SpisonetError(
             f"{path} contains no projection directions; give tomograms.star of RELION or Warp."
@@ -88,23 +153,59 @@ def _from_matrices(path: Path, table: pd.DataFrame) -> NDArray[np.float64]:
     return np.asarray(directions / lengths)
 
 
-def _from_series(path: Path) -> NDArray[np.float64]:
-    for table in StarFile(path).tables.values():
-        if set(TILT_ANGLES) <= set(table):
+def _from_angles(path: Path, table: pd.DataFrame) -> NDArray[np.float64]:
+    if not set(TILT_ANGLES) <= set(table):
+        raise SpisonetError(f"{path} has no columns {', '.join(TILT_ANGLES)}.")
+    try:
+        x, y = (np.asarray(table[column], float) for column in TILT_ANGLES)
+    except (TypeError, ValueError) as error:
+        raise SpisonetError(f"{path} contains a tilt angle that is not a valid number.") from error
+    return projection_directions(y, x)
+
+
+def _from_ranges(star: StarFile) -> dict[str, NDArray[np.float64]]:
+    """Return evenly spaced tilts of the tilt ranges in a table of ``isonet.py``, by tomogram."""
+    found = {}
+    for table in star.tables.values():
+        if not {NAME, *TILT_RANGE} <= set(table):
+            continue
+        for name, *ends in zip(table[NAME], *(table[column] for column in TILT_RANGE), strict=True):
             try:
-                x, y = (np.asarray(table[column], float) for column in TILT_ANGLES)
-            except (TypeError, ValueError) as error:
-                raise SpisonetError(f"{path} contains a tilt angle that is not a valid number.") from error
-            return projection_directions(y, x)
-    raise SpisonetError(f"{path} has no columns {', '.join(TILT_ANGLES)}.")
+                first, last = (float(end) for end in ends)
+            except (TypeError, ValueError):
+                first, last = 0.0, 0.0
+            if not -90 <= first < last <= 90:
+                raise SpisonetError(f"{star.path}: invalid tilt range {ends[0]} to {ends[1]} of {name}.")
+            directions = tilt_series_directions(first, last, RANGE_STEP_DEGREES)
+            found[tomogram_name(star.path.with_name(str(name)).name)] = directions
+    return found
 
 
-def _beside(path: Path, name: str) -> Path:
+def _require_unique(path: Path, names: list[str]) -> None:
+    """Refuse two tilt series of one name, as from two sessions, or from two versions of RELION."""
+    name, number = next(iter(Counter(names).most_common(1)), ("", 0))
+    if number > 1:
+        raise SpisonetError(
+            f"{path} lists {number} tilt series of the name {name} in column {NAME}; rename one of them, "
+            "also in the particle STAR file."
+        )
+
+
+def listed_file(path: Path, label: str, name: str) -> Path:
     """Return a file that another file lists, relative to the project (any folder above) or beside it.
 
-    A missing file is returned as a path beside the other file.
+    Raises
+    ------
+    SpisonetError
+        If it does not exist.
     """
     given = type(path)(name)
     folders = (type(path)(), *path.parents, *path.resolve().parents)
-    found = (folder / given for folder in folders)
-    return next((candidate for candidate in found if candidate.is_file()), path.parent / given)
+    for folder in folders:
+        if (folder / given).is_file():
+            return folder / given
+    raise SpisonetError(
+        f"{name}, listed as {label} in {path}, does not exist; run the command in the project folder, or "
+        "correct the path.",
+        code="file_not_found",
+    )

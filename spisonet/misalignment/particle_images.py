@@ -17,6 +17,7 @@ from spisonet.io.mrc_file import open_mrc
 from spisonet.io.particles import (
     ANGLES,
     DIMENSIONALITY_COLUMN,
+    OPTICS_GROUP,
     SUBTOMOGRAM_COLUMNS,
     numbers,
     particle_tables,
@@ -29,11 +30,11 @@ if TYPE_CHECKING:
 
     from spisonet.io.mrc_file import MrcFile
 
-IMAGE_COLUMN, SUBSET_COLUMN, OPTICS_COLUMN = "rlnImageName", "rlnRandomSubset", "rlnOpticsGroup"
+IMAGE_COLUMN, SUBSET_COLUMN = "rlnImageName", "rlnRandomSubset"
 ORIGINS_ANGSTROM = ("rlnOriginXAngst", "rlnOriginYAngst")
 ORIGINS_PIXEL = ("rlnOriginX", "rlnOriginY")
 PREMULTIPLIED_COLUMN = "rlnCtfDataAreCtfPremultiplied"
-RELATIVE_PIXEL_SIZE_TOLERANCE = 1e-3
+ONE_SIZE = "images of one pixel size are needed"
 ABERRATIONS = ("rlnBeamTiltX", "rlnBeamTiltY", "rlnOddZernike", "rlnEvenZernike", "rlnMagMat00")
 OPEN_STACKS = 64  # headers that are kept
 NO_VALUE = 1e-6
@@ -196,7 +197,7 @@ def read_particle_images(star: Path, folder: Path | None = None) -> ParticleImag
     )
     if volumes or not SUBTOMOGRAM_COLUMNS.isdisjoint(particles.columns):
         raise SpisonetError(f"{star} lists subtomograms; particles with one 2D image each are needed.")
-    pixel_size = single_pixel_size(star, particles, optics)
+    pixel_size = relion_pixel_sizes(star, particles, optics).require_common(star, ONE_SIZE)
     half_sets = read_half_sets(star, particles)
     stacks, stack_numbers, slice_numbers = _image_files(star, particles, folder)
     groups = optics_rows(star, particles, optics)
@@ -260,21 +261,6 @@ def find_image_files(star: Path, names: list[str], folder: Path | None) -> tuple
     return paths
 
 
-def single_pixel_size(star: Path, particles: pd.DataFrame, optics: pd.DataFrame) -> float:
-    """Return the pixel size of the images in Å.
-
-    Raises
-    ------
-    SpisonetError
-        If there is none, or more than one.
-    """
-    pixel_sizes = np.asarray(relion_pixel_sizes(star, particles, optics), dtype=float)
-    usable = pixel_sizes.size and np.isfinite(pixel_sizes).all() and pixel_sizes.min() > 0
-    if not usable or np.ptp(pixel_sizes) > RELATIVE_PIXEL_SIZE_TOLERANCE * pixel_sizes.max():
-        raise SpisonetError(f"{star} has no pixel size, or several; images of one pixel size are needed.")
-    return float(pixel_sizes[0])
-
-
 def read_half_sets(star: Path, particles: pd.DataFrame) -> NDArray[np.int64]:
     """Return the half set of each particle, 1 or 2.
 
@@ -305,11 +291,11 @@ def optics_rows(star: Path, particles: pd.DataFrame, optics: pd.DataFrame) -> ND
     SpisonetError
         If a particle is of a group that is not listed.
     """
-    if OPTICS_COLUMN not in particles or OPTICS_COLUMN not in optics:
+    if OPTICS_GROUP not in particles or OPTICS_GROUP not in optics:
         return np.zeros(len(particles), dtype=np.int64)
-    listed = numbers(star, optics, OPTICS_COLUMN).astype(int)
+    listed = numbers(star, optics, OPTICS_GROUP).astype(int)
     rows = {number: row for row, number in enumerate(listed)}
-    groups = numbers(star, particles, OPTICS_COLUMN).astype(int)
+    groups = numbers(star, particles, OPTICS_GROUP).astype(int)
     unknown = sorted(set(groups) - set(rows))
     if unknown:
         raise SpisonetError(f"{star} has particles of optics group {unknown[0]}, which it does not list.")

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from spisonet.errors import SpisonetError
 from spisonet.fourier.ctf import AstigmaticCtf
+from spisonet.geometry.rotations import relion_rotation_matrices
 from spisonet.io.mrc_file import open_mrc
 from spisonet.io.particles import (
     DIMENSIONALITY_COLUMN,
@@ -20,11 +22,20 @@ from spisonet.io.particles import (
     numbers,
     particle_tables,
     read_particle_orientations,
+    relion_pixel_sizes,
+    tomogram_name,
 )
 from spisonet.io.star import StarFile
-from spisonet.io.tilt_series import read_optimisation_set
+from spisonet.io.tilt_series import (
+    NAME,
+    SERIES_FILE,
+    find_tomograms,
+    read_optimisation_set,
+    tilt_tables,
+)
 from spisonet.misalignment.particle_images import (
     IMAGE_COLUMN,
+    ONE_SIZE,
     SUBSET_COLUMN,
     ParticleImages,
     are_premultiplied,
@@ -32,7 +43,6 @@ from spisonet.misalignment.particle_images import (
     optics_rows,
     read_half_sets,
     read_particle_images,
-    single_pixel_size,
 )
 
 if TYPE_CHECKING:
@@ -41,7 +51,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-NAME = "rlnTomoName"
+TILT_ANGLES = ("rlnTomoXTilt", "rlnTomoYTilt", "rlnTomoZRot")
 MATRIX_ROWS = ("rlnTomoProjX", "rlnTomoProjY", "rlnTomoProjZ")
 ORIGINS = ("rlnOriginXAngst", "rlnOriginYAngst", "rlnOriginZAngst")
 MICROSCOPE = ("rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast")
@@ -65,37 +75,46 @@ class TiltSeries:
 
 
 def read_tilt_series(path: Path) -> dict[str, TiltSeries]:
-    """Read the tilt series of a ``tomograms.star`` with projection matrices (RELION 4, Warp), by tomogram.
+    """Read the tilt series of a ``tomograms.star`` of RELION 4, RELION 5 or Warp, by `tomogram_name`.
 
     Raises
     ------
     SpisonetError
-        If the file has no tomograms, or one without projection matrices or defocus.
+        If the file has no tomograms, or one without projection matrices or angles, or without defocus.
     """
-    star = StarFile(path, (NAME,))
+    star = StarFile(path, (NAME, SERIES_FILE))
     overview = next((table for table in star.tables.values() if NAME in table), None)
     if overview is None:
-        raise SpisonetError(f"{path} lists no tomograms; give tomograms.star of RELION 4 or Warp.")
-    series = {}
-    for row, name in enumerate(overview[NAME]):
-        tilts = star.tables.get(str(name))
-        missing = [column for column in (*MATRIX_ROWS, *DEFOCUS) if tilts is None or column not in tilts]
+        raise SpisonetError(f"{path} lists no tomograms; give tomograms.star of RELION 4, RELION 5 or Warp.")
+    tables, series = tilt_tables(star), {}
+    for row, name in enumerate(map(tomogram_name, overview[NAME])):
+        file, tilts = tables.get(name, (path, None))
+        geometry = MATRIX_ROWS if tilts is None or not set(TILT_ANGLES) <= set(tilts) else TILT_ANGLES
+        missing = [column for column in (*geometry, *DEFOCUS) if tilts is None or column not in tilts]
         if tilts is None or missing:
             raise SpisonetError(
-                f"{path} has no {missing[0]} of tomogram {name}; a table of projection matrices and defocus "
-                "is needed, as Warp and RELION 4 write it."
+                f"{file} has no {missing[0]} of tomogram {name}; projection matrices (RELION 4, Warp) or "
+                "angles (RELION 5) and the defocus of each tilt are needed."
             )
         n = len(tilts)
-        u, v, angle = (numbers(path, tilts, column) for column in DEFOCUS)
+        u, v, angle = (numbers(file, tilts, column) for column in DEFOCUS)
         voltage, cs, amplitude = (np.full(n, numbers(path, overview, column)[row]) for column in MICROSCOPE)
         if not voltage.min() > 0:
             raise SpisonetError(f"{path} lists a voltage of {voltage.min():g} kV for tomogram {name}.")
         ctf = AstigmaticCtf(u, v, angle, voltage, cs, amplitude, np.zeros(n), np.zeros(n), np.ones(n))
-        series[str(name)] = TiltSeries(_rotations(path, tilts), ctf)
+        rotations = _from_matrices(file, tilts) if geometry is MATRIX_ROWS else _from_angles(file, tilts)
+        series[name] = TiltSeries(rotations, ctf)
     return series
 
 
-def _rotations(path: Path, tilts: pd.DataFrame) -> NDArray[np.float64]:
+def _from_angles(path: Path, tilts: pd.DataFrame) -> NDArray[np.float64]:
+    """Return ``Rz Ry Rx`` of RELION 5: the tomogram is rotated about x first, and about z last."""
+    angles = [numbers(path, tilts, column) for column in TILT_ANGLES]
+    rotations: NDArray[np.float64] = Rotation.from_euler("xyz", np.stack(angles, 1), degrees=True).as_matrix()
+    return rotations
+
+
+def _from_matrices(path: Path, tilts: pd.DataFrame) -> NDArray[np.float64]:
     try:
         rows = [
             [[float(word) for word in str(row).strip("[]").split(",")[:3]] for row in tilts[column]]
@@ -120,16 +139,18 @@ def read_images(star: Path, tomograms: Path | None = None) -> ParticleImages:
     star : Path
         Particle STAR file, or an ``optimisation_set.star`` that lists both files.
     tomograms : Path, optional
-        See `read_tilt_series`.
+        See `read_tilt_series` [default: for subtomograms, see `find_tomograms`].
 
     Raises
     ------
     SpisonetError
         See `read_particle_images` and `read_tilt_images`.
     """
-    both = read_optimisation_set(star)
+    both = read_optimisation_set(star, tomograms)
     if both is not None:
         star, tomograms = both[0], tomograms or both[1]
+    if tomograms is None and star.suffix == ".star" and NAME in particle_tables(star)[0]:
+        tomograms = find_tomograms(star)
     return read_particle_images(star) if tomograms is None else read_tilt_images(star, tomograms)
 
 
@@ -167,7 +188,8 @@ def read_tilt_images(star: Path, tomograms: Path, folder: Path | None = None) ->
         name: [] for name in ("rotation", "origin", "slice", "particle")
     }
     ctfs = []
-    for number, tomogram in enumerate(particles[NAME].astype(str)):
+    assert orientations.tomograms is not None
+    for number, tomogram in enumerate(orientations.tomograms.tolist()):
         if tomogram not in series:
             raise SpisonetError(f"{tomograms} does not list tomogram {tomogram} of {star}.")
         tilts = series[tomogram]
@@ -205,7 +227,7 @@ def read_tilt_images(star: Path, tomograms: Path, folder: Path | None = None) ->
             **{name: np.concatenate([getattr(ctf, name) for ctf in ctfs]) for name in vars(ctfs[0])}
         ),
         premultiplied=premultiplied[of_image],
-        pixel_size_angstrom=single_pixel_size(star, particles, optics),
+        pixel_size_angstrom=relion_pixel_sizes(star, particles, optics).require_common(star, ONE_SIZE),
         box=open_mrc(stacks[0]).shape[1],
         stacks=stacks,
         stack_numbers=of_image,
@@ -215,13 +237,11 @@ def read_tilt_images(star: Path, tomograms: Path, folder: Path | None = None) ->
 
 
 def _origins(star: Path, particles: pd.DataFrame) -> NDArray[np.float64]:
-    """Return shifts ``(n, 3)`` in Å in the frame of the tomogram."""
+    """Return shifts ``(n, 3)`` in Å in the frame of the tomogram; RELION's are in that of the box."""
     if not set(ORIGINS) <= set(particles.columns):
         return np.zeros((len(particles), 3))
     origins = np.stack([numbers(star, particles, column) for column in ORIGINS], axis=1)
-    if origins.any() and not set(SUBTOMOGRAM_ANGLES).isdisjoint(particles.columns):
-        raise SpisonetError(
-            f"{star} has both {ORIGINS[0]} and {SUBTOMOGRAM_ANGLES[0]}; extract the subtomograms again with "
-            "centred particles."
-        )
-    return origins
+    if not set(SUBTOMOGRAM_ANGLES) <= set(particles.columns):
+        return origins
+    boxes = relion_rotation_matrices(*(numbers(star, particles, column) for column in SUBTOMOGRAM_ANGLES))
+    return np.asarray(np.einsum("nij,nj->ni", boxes, origins))

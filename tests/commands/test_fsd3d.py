@@ -168,6 +168,7 @@ def test_one_orientation_leaves_the_wedge(tmp_path):
 )
 def test_subtomograms_need_their_tilts(subtomograms, capsys, words, part):
     folder, _ = subtomograms
+    (folder / "tomograms.star").rename(folder / "elsewhere.star")
     given = [folder / word if str(word).endswith(".star") else word for word in words]
     assert run("fsd3d", folder / "particles.star", 32, *given, "-o", folder / "o.mrc") == 1
     assert part in capsys.readouterr().err

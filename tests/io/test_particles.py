@@ -79,6 +79,22 @@ def test_optics_groups_of_several_pixel_sizes(tmp_path):
     particles = read_particle_orientations(path)
     assert particles.pixel_size_angstrom is None
     assert particles.box == 256
+    message = r"p.star has several pixel sizes in column rlnImagePixelSize \(1.05, 1.31 Å\); use one"
+    with pytest.raises(SpisonetError, match=message):
+        particles.pixel_sizes.require_common(path, "use one")
+    # Groups without particles, as they remain after a selection, do not count.
+    one = write_star(tmp_path / "q.star", {**IMAGES, **ANGLES, "rlnOpticsGroup": 2}, optics((1.31, 1.05)))
+    assert read_particle_orientations(one).pixel_size_angstrom == 1.05
+
+
+@pytest.mark.parametrize(("sizes", "fault"), [((0.0,), "an invalid pixel size"), ((-1.0, 1.0), "an invalid")])
+def test_pixel_sizes_that_cannot_be(tmp_path, sizes, fault):
+    path = write_star(tmp_path / "p.star", {**IMAGES, **ANGLES}, optics(sizes))
+    with pytest.raises(SpisonetError, match=f"{fault}.*rlnImagePixelSize"):
+        read_particle_orientations(path).pixel_sizes.require_common(path, "correct it")
+    path = write_star(tmp_path / "p.star", {**IMAGES, **ANGLES})
+    with pytest.raises(SpisonetError, match="gives no pixel size"):
+        read_particle_orientations(path).pixel_sizes.require_common(path, "correct it")
 
 
 def test_one_particle(tmp_path):

@@ -12,7 +12,8 @@ import starfile
 from scipy.spatial.transform import Rotation
 
 from spisonet.fourier.ctf import AstigmaticCtf
-from spisonet.geometry.rotations import relion_rotation_matrices
+from spisonet.geometry.rotations import relion_euler_angles, relion_rotation_matrices
+from spisonet.io.particles import SUBTOMOGRAM_ANGLES
 
 BOX, PIXEL = 32, 5.0
 WIDTH = 1.6  # standard deviation of a Gaussian in pixels
@@ -141,12 +142,18 @@ def simulate_particles(
 
 
 def simulate_tilt_stacks(
-    folder: Path, n: int = 60, noise: float = 1.0, seed: int = 4, all_tilts: bool = False
+    folder: Path,
+    n: int = 60,
+    noise: float = 1.0,
+    seed: int = 4,
+    all_tilts: bool = False,
+    relion5: bool = False,
 ) -> SimulatedSet:
     """Write 2D stacks of tilt images, multiplied by the CTF, with ``particles.star`` and ``tomograms.star``.
 
     The rotations of the result are those of the particles. The tilts of the second tomogram that are not
-    visible are in its stacks only with `all_tilts`, as Warp writes them.
+    visible are in its stacks only with `all_tilts`, as Warp writes them. With `relion5` the tilts are angles
+    in files of their own, and the poses are relative to boxes that are rotated in the tomogram.
     """
     rng = np.random.default_rng(seed)
     centres = gaussian_centres()
@@ -173,7 +180,13 @@ def simulate_tilt_stacks(
             for i, axis in enumerate("XYZ")
         }
         values = {"rlnDefocusU": defocus[name], "rlnDefocusV": defocus[name] - 200, "rlnDefocusAngle": 30.0}
-        blocks[name] = pd.DataFrame(rows | values)
+        if relion5:
+            series = {"rlnTomoXTilt": 0.0, "rlnTomoYTilt": tilts[name], "rlnTomoZRot": 85.0}
+            starfile.write({name: pd.DataFrame(series | values)}, folder / f"{name}.star", overwrite=True)
+        else:
+            blocks[name] = pd.DataFrame(rows | values)
+    if relion5:
+        blocks["global"]["rlnTomoTiltSeriesStarFile"] = [f"{name}.star" for name in tilts]
     starfile.write(blocks, folder / "tomograms.star", overwrite=True)
     names = rng.permutation([list(tilts)[i % 2] for i in range(n)])
     angles = np.stack([rng.normal(0, 15, n), rng.normal(90, 15, n), rng.uniform(-180, 180, n)], axis=1)
@@ -213,6 +226,11 @@ def simulate_tilt_stacks(
             "rlnTomoVisibleFrames": [f"[{','.join(str(int(v)) for v in visible[name])}]" for name in names],
         }
     )
+    if relion5:
+        boxes = Rotation.random(n, random_state=seed)
+        particles[list(SUBTOMOGRAM_ANGLES)] = relion_euler_angles(boxes.as_matrix())
+        angles = relion_euler_angles(boxes.inv().as_matrix() @ rotations)
+        origins = boxes.inv().apply(origins)
     particles[["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"]] = angles
     particles[[f"rlnOrigin{axis}Angst" for axis in "XYZ"]] = origins * PIXEL
     star = folder / "particles.star"

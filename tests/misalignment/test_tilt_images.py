@@ -10,6 +10,7 @@ import starfile
 import torch
 
 from spisonet.errors import SpisonetError
+from spisonet.io.tilt_series import find_tomograms
 from spisonet.misalignment.drift_measurement import measure_drift
 from spisonet.misalignment.half_map_model import HalfMapModel
 from spisonet.misalignment.image_band import ImageBand, Poses
@@ -35,9 +36,9 @@ def model(simulated):
     return model_of(simulated, 7)
 
 
-@pytest.mark.parametrize("all_tilts", [False, True], ids=["visible tilts", "all tilts"])
-def test_half_maps_of_tilt_images_show_the_density(tmp_path, all_tilts):
-    simulated = simulate_tilt_stacks(tmp_path, n=40, noise=0.2, all_tilts=all_tilts)
+@pytest.mark.parametrize("form", [{}, {"all_tilts": True}, {"relion5": True}], ids=str)
+def test_half_maps_of_tilt_images_show_the_density(tmp_path, form):
+    simulated = simulate_tilt_stacks(tmp_path, n=40, noise=0.2, **form)
     model = model_of(simulated, 12)
     maps = model.half_maps(model.insert(Poses.of(model.band.particles))).numpy()
     inside = simulated.mask > 0.5
@@ -88,10 +89,6 @@ def test_a_collective_motion_of_subtomograms_is_undone(model):
         ({"rlnTomoVisibleFrames": "[1,1,1,1,1]"}, "lists 5 visible frames .* has 7 tilts"),
         ({"rlnImageName": "none.mrcs"}, "does not exist"),
         ({"rlnRandomSubset": 1}, "half sets other than 1 and 2"),
-        (
-            {"rlnTomoSubtomogramRot": 0.0, "rlnTomoSubtomogramTilt": 5.0, "rlnTomoSubtomogramPsi": 0.0},
-            "centred",
-        ),
     ],
 )
 def test_files_that_do_not_belong_together_are_named(simulated, tmp_path, change, message):
@@ -114,6 +111,17 @@ def test_an_optimisation_set_names_both_files(simulated):
     path = simulated.star.with_name("optimisation_set.star")
     path.write_text("data_\n\n_rlnTomoParticlesFile particles.star\n_rlnTomoTomogramsFile tomograms.star\n")
     assert read_images(path).n_particles == 120
+
+
+def test_the_tomograms_of_a_refinement_are_found_beside_its_particles(simulated, tmp_path):
+    assert len(read_images(simulated.star)) == 60 * 7 + 60 * 5
+    star = tmp_path / "run_data.star"
+    star.write_bytes(simulated.star.read_bytes())
+    tomograms = simulated.star.with_name("tomograms.star")
+    listed = {"rlnTomoParticlesFile": star, "rlnTomoTomogramsFile": tomograms}
+    values = "".join(f"_{label} {path}\n" for label, path in listed.items())
+    (tmp_path / "run_optimisation_set.star").write_text(f"data_\n\n{values}")
+    assert find_tomograms(star) == tomograms
 
 
 def test_volumes_are_refused(simulated, tmp_path):

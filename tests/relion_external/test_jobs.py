@@ -220,15 +220,14 @@ def test_a_reconstruction_of_subtomograms_gives_half_maps_and_particles(project)
         "data_joboptions_values\n\nloop_\n_rlnJobOptionVariable #1\n_rlnJobOptionValue #2\n"
         "in_optimisation Refine3D/job019/run_optimisation_set.star\nsym_name C6\n"
     )
-    Path("Refine3D/job019").mkdir(parents=True)
-    Path("Refine3D/job019/run_optimisation_set.star").write_text(
-        "data_\n\n_rlnTomoParticlesFile Refine3D/job019/run_data.star\n_rlnTomoTomogramsFile tomograms.star\n"
-    )
     for given in (folder, folder / "merged.mrc", folder / "half1.mrc"):
         found = find_map_metadata(given)
         assert found.require_halves(given) == (folder / "half1.mrc", folder / "half2.mrc")
-        assert (found.symmetry, found.particles) == ("C6", Path("Refine3D/job019/run_data.star"))
-        assert found.tomograms == Path("tomograms.star")
+        assert found.symmetry == "C6"
+        assert found.particles == Path("Refine3D/job019/run_optimisation_set.star")
+    # The set lists particles and tilts; it is read by the commands that need them.
+    config = configure("diagnose", "--in_3dref", str(folder))
+    assert (config.star, config.tomograms, config.sym) == (found.particles, None, "C6")
 
 
 def test_a_parameter_overrides_the_resolution_of_the_refinement(project):

@@ -12,17 +12,28 @@ from pathlib import Path
 import pytest
 
 from relion_external.jobs.definitions import JOBS
+from relion_external.jobs.folder import NodeType
 from relion_external.jobs.map_metadata import find_map_metadata
 from spisonet.commands.main import isonet
 from spisonet.commands.main import main as spisonet
 from spisonet.io.mrc import read_volume, write_volume
-from spisonet.io.star import StarFile
 from spisonet.io.tomogram_table import TomogramTable
+from tests.relion_external.pipeline import (
+    ABORTED,
+    FAILED,
+    FINISHED,
+    add_job,
+    add_job_from_star,
+    edges,
+    node_types,
+    run,
+    start_project,
+    status,
+)
 from tests.tomography.simulation import write_halves
 
 pytestmark = [pytest.mark.relion, pytest.mark.slow]
 
-FINISHED, FAILED, ABORTED = 2, 3, 4
 EXAMPLE = Path(__file__).parents[2] / "examples" / "hemagglutinin"
 QUICK = {"n_subvolume": "8", "cube_size": "16", "filter_base": "4", "limit_res": "6.5", "device": "cpu"}
 BIN = Path(sys.executable).parent
@@ -32,36 +43,19 @@ BIN = Path(sys.executable).parent
 def project(tmp_path, monkeypatch) -> Path:
     """An empty RELION project with the example's maps."""
     monkeypatch.chdir(tmp_path)
-    Path("default_pipeline.star").write_text("\ndata_pipeline_general\n\n_rlnPipeLineJobCounter 1\n \n")
-    Path(".gui_projectdir").touch()
+    start_project()
     for name in ("half1", "half2", "mask"):
         # RELION 3.1 cannot read half-precision numbers, which save space in the example.
         write_volume(Path(f"{name}.mrc"), read_volume(EXAMPLE / f"{name}.mrc"))
     return tmp_path
 
 
-def pipeliner(*words: str) -> None:
-    subprocess.run(["relion_pipeliner", *words], check=True, capture_output=True, timeout=900)
-
-
 def add(name: str, inputs: dict[str, str], **parameters: str) -> str:
-    """Add a job; return its folder."""
+    """Schedule one of our jobs; return its folder."""
     options = {"fn_exe": str(BIN / JOBS[name].executable), **inputs, "nr_threads": "2"}
     for number, (label, value) in enumerate(parameters.items(), start=1):
         options |= {f"param{number}_label": label, f"param{number}_value": value}
-    before = int(StarFile(Path("default_pipeline.star")).value("rlnPipeLineJobCounter"))
-    text = ";".join(f"{key} == {value}" for key, value in options.items())
-    pipeliner("--addJob", "External", "--addJobOptions", text)
-    return f"External/job{before:03d}/"
-
-
-def run(job: str) -> None:
-    pipeliner("--RunJobs", job, "--sec_wait_after", "1")
-
-
-def status(job: str) -> int:
-    table = StarFile(Path("default_pipeline.star")).tables["pipeline_processes"]
-    return int(table.loc[table["rlnPipeLineProcessName"] == job, "rlnPipeLineProcessStatus"].iloc[0])
+    return add_job("External", options)
 
 
 def test_a_chain_of_jobs_and_its_graph(project):
@@ -72,21 +66,17 @@ def test_a_chain_of_jobs_and_its_graph(project):
     reported = add("report", {"in_3dref": f"{corrected}corrected_half1.mrc"})
     run(reported)
     assert [status(job) for job in (measured, corrected, reported)] == [FINISHED] * 3
-    star = StarFile(Path("default_pipeline.star"))
-    nodes = star.tables["pipeline_nodes"]
-    types = dict(zip(nodes["rlnPipeLineNodeName"], nodes["rlnPipeLineNodeType"], strict=True))
-    assert types[f"{measured}FSC3D.mrc"] == 6
-    assert types[f"{corrected}corrected_full.mrc"] == 6
-    assert types[f"{corrected}corrected_half1.mrc"] == types[f"{corrected}corrected_half2.mrc"] == 10
-    assert all(types[f"{job}logfile.pdf"] == 13 for job in (measured, corrected, reported))
-    inputs, outputs = star.tables["pipeline_input_edges"], star.tables["pipeline_output_edges"]
-    edges = set(zip(inputs["rlnPipeLineEdgeFromNode"], inputs["rlnPipeLineEdgeProcess"], strict=True))
-    edges |= set(zip(outputs["rlnPipeLineEdgeProcess"], outputs["rlnPipeLineEdgeToNode"], strict=True))
+    types = node_types()
+    assert types[f"{measured}FSC3D.mrc"] == types[f"{corrected}corrected_full.mrc"] == NodeType.MAP.value[0]
+    assert {types[f"{corrected}corrected_half{half}.mrc"] for half in (1, 2)} == {NodeType.HALF_MAP.value[0]}
+    assert {types[f"{job}logfile.pdf"] for job in (measured, corrected, reported)} == {
+        NodeType.LOGFILE.value[0]
+    }
     chain = [
         *("half1.mrc", measured, f"{measured}FSC3D.mrc", corrected),
         *(f"{corrected}corrected_half1.mrc", reported, f"{reported}logfile.pdf"),
     ]
-    assert set(itertools.pairwise(chain)) <= edges
+    assert set(itertools.pairwise(chain)) <= edges()
     assert "epoch 1 of 1" in Path(corrected, "run.out").read_text()
     assert Path(corrected, "run.err").read_text() == ""
 
@@ -100,10 +90,7 @@ def test_tomogram_jobs_are_linked_in_relions_graph(project):
     refined = add("refine", {"in_mic": f"{masked}tomograms.star"}, **small, epochs="1")
     run(refined)
     assert [status(job) for job in (masked, refined)] == [FINISHED] * 2
-    star = StarFile(Path("default_pipeline.star"))
-    inputs = star.tables["pipeline_input_edges"]
-    edges = set(zip(inputs["rlnPipeLineEdgeFromNode"], inputs["rlnPipeLineEdgeProcess"], strict=True))
-    assert {("tomograms.star", masked), (f"{masked}tomograms.star", refined)} <= edges
+    assert {("tomograms.star", masked), (f"{masked}tomograms.star", refined)} <= edges()
     row = TomogramTable.read(Path(refined, "tomograms.star")).rows[0]
     assert row.path("rlnMaskName") == Path(masked, "mask", "t_mask.mrc")
     assert row.path("rlnCorrectedTomoName") == Path(refined, "corrected", "corrected_t.mrc")
@@ -144,9 +131,9 @@ def test_relion_loads_the_job_templates(project):
     spisonet(["relion", "install-jobs"])
     path = Path("spisonet_jobs/fsc3d/job.star")
     path.write_text(path.read_text().replace('in_3dref ""', "in_3dref half1.mrc"))
-    pipeliner("--addJobFromStar", str(path))
-    run("External/job001/")
-    assert status("External/job001/") == FINISHED
+    job = add_job_from_star(path)
+    run(job)
+    assert status(job) == FINISHED
 
 
 def test_a_calibrated_pixel_size_is_read_from_postprocess(project):

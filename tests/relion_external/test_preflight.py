@@ -256,7 +256,7 @@ def test_the_form_decides_what_happens_by_iteration(make_job, capsys, monkeypatc
     status, findings = check(capsys, "Refine3D/job011")
     assert status == 1
     assert findings["gradient_refinement"]["level"] == "error"
-    schedule("refine3d.tomo", other="--external_reconstruct --ios optimisation_set.star")
+    schedule("refine3d.tomo", other="--external_reconstruct --tomograms tomograms.star")
     assert check(capsys, "Refine3D/job011")[1]["subtomograms"]["level"] == "warning"
     monkeypatch.setenv("ISONET_SUBTOMOGRAMS", "True")
     monkeypatch.setenv("ISONET_START_RESOLUTION", "12")
@@ -267,6 +267,37 @@ def test_the_form_decides_what_happens_by_iteration(make_job, capsys, monkeypatc
     status, findings = check(capsys, "Refine3D/job011")
     assert status == 1
     assert "job of type postprocess" in findings["invalid_input"]["message"]
+
+
+def test_files_of_an_optimisation_set_are_looked_for(make_job, capsys):
+    make_job()
+    schedule("refine3d.tomo", other="--external_reconstruct --ios optimisation_set.star")
+
+    def found() -> tuple[str, str]:
+        finding = check(capsys, "Refine3D/job011")[1]["optimisation_set"]
+        return finding["level"], finding["message"]
+
+    assert found() == ("error", "--ios: optimisation_set.star does not exist.")
+    Path("optimisation_set.star").write_text("data_\n\n_rlnTomoParticlesFile particles.star\n")
+    assert found() == ("error", "--ios: optimisation_set.star is not an optimisation set")
+    with Path("optimisation_set.star").open("a") as file:
+        file.write("_rlnTomoTomogramsFile Tomograms/job003/tomograms.star\n")
+    assert "particles.star, listed as rlnTomoParticlesFile in optimisation_set.star, does not" in found()[1]
+    Path("particles.star").touch()
+    assert "listed as rlnTomoTomogramsFile in optimisation_set.star, does not exist" in found()[1]
+    Path("Tomograms/job003").mkdir(parents=True)
+    tilts = "data_TS_01\n\nloop_\n_rlnTomoProjZ #1\n[0,0,1,0]\n"
+    Path("Tomograms/job003/tomograms.star").write_text(tilts)
+    assert found() == ("ok", "Particles and tomograms: particles.star, Tomograms/job003/tomograms.star")
+
+
+def test_blush_of_an_earlier_run_is_not_restored(make_job, capsys):
+    job = make_job("5.0")
+    job.write_iteration(2, f"{COMMAND} --blush")
+    again = "relion_refine_mpi --o Refine3D/job007/run --continue Refine3D/job007/run_it002_optimiser.star "
+    again += "--external_reconstruct"
+    assert "blush" not in check(capsys, again)[1]
+    assert check(capsys, f"{again} --blush")[1]["blush"]["level"] == "error"
 
 
 def test_a_continued_form_takes_the_rest_from_the_start(make_job, capsys):

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.subtomograms.simulate import Case
 from spisonet.io.mrc import read_volume
-from tests.relion_external.test_relion import lines, refine, run_until, start
+from tests.relion_external.refinements import lines, refine, run_until, start
 from tests.subtomogram_case import simulate_phantom
 
 pytestmark = [pytest.mark.relion, pytest.mark.slow]
@@ -62,13 +62,14 @@ def test_references_of_subtomograms_are_corrected_on_their_scale(project):
     process = start(
         project, "corrected", *COMMON, *words.split(), "--external_reconstruct", ISONET_SUBTOMOGRAMS="True"
     )
-    out = run_until(folder / "run_it003_optimiser.star", process)
-    corrected = [line for line in lines(out) if "iteration 3" in line]
+    # RELION 5 in single precision ends in iteration 3 of these data ("zero sum of weights"), also by itself.
+    out = run_until(folder / "run_it002_optimiser.star", process)
+    corrected = [line for line in lines(out) if "iteration 2" in line]
     assert len(corrected) == 2
     assert all("corrected in" in line for line in corrected)
     assert "initial reference" not in out
     own, ours = (
-        read_volume(folder / f"run_it003_half1_class001{kind}.mrc", PIXEL).data
+        read_volume(folder / f"run_it002_half1_class001{kind}.mrc", PIXEL).data
         for kind in ("_unfil", "_external_reconstruct")
     )
     slope = float((own * ours).sum() / (ours * ours).sum())
