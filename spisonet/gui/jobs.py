@@ -212,7 +212,7 @@ class Jobs:
             raise SpisonetError(f"{name} is {job.state}.")
         if job.process["host"] != host_name():
             raise SpisonetError(f"{name} runs on {job.process['host']}; stop it there.")
-        runner, child = job.process["runner"], job.process.get("child")
+        runner, child = job.process["runner"], job.process.get("child") or {}
         if is_alive(runner) and is_run_by(runner["pid"], RUNNER, job.folder.name):
             os.kill(runner["pid"], signal.SIGTERM)
         elif is_alive(child) and is_run_by(child["pid"], f"{job.program}.py", job.command):
