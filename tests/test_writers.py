@@ -24,6 +24,7 @@ EXCEPTIONS = {
     ("spisonet.io.mrc_file", "_open_decompressed"),  # decompressed copies in the folder for temporary files
     ("spisonet.learning.process_group", "_run_one"),  # error of a process, in a temporary folder
     ("relion_external.correction", "_correct"),  # moves complete files
+    ("relion_external.jobs.folder", "prepare"),  # the empty file that becomes the exit file
 }
 
 
