@@ -304,6 +304,23 @@ def test_nodes_are_written_for_all_versions_if_they_exist(project):
     assert table.to_numpy().tolist() == [[f"{JOB}a.mrc", "DensityMap.mrc.halfmap", 10]]
 
 
+@pytest.mark.parametrize(
+    ("form", "label"),
+    [
+        (None, "ParticleGroupMetadata.star.relion"),
+        ("\n# version 50001\n\ndata_job\n", "ParticleGroupMetadata.star.relion"),
+        ("\n# version 30001\n\ndata_job\n", "ParticlesData.star.relion"),
+    ],
+)
+def test_particles_have_the_node_type_of_the_version(project, form, label):
+    (project / JOB / "particles.star").touch()
+    if form is not None:
+        (project / JOB / "job.star").write_text(form)
+    JobFolder(Path(JOB)).write_nodes([Node("particles.star", NodeType.PARTICLES)])
+    table = StarFile(Path(JOB) / "RELION_OUTPUT_NODES.star").tables["output_nodes"]
+    assert table.to_numpy().tolist() == [[f"{JOB}particles.star", label, 3]]
+
+
 # --- whole runs ----------------------------------------------------------------------------------------
 
 
@@ -327,7 +344,8 @@ def test_a_run_writes_outputs_nodes_note_and_logfile_and_the_exit_file_last(proj
     assert list(nodes["rlnPipeLineNodeName"]) == [f"{JOB}FSC3D.mrc", f"{JOB}logfile.pdf"]
     assert (folder / "logfile.pdf").read_bytes().startswith(b"%PDF")
     assert f"spisonet.py fsc3d {HALF1}" in (folder / "note.txt").read_text()
-    written = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    # The exit file is an older file that is renamed.
+    written = {path.name: path.stat().st_ctime_ns for path in folder.iterdir()}
     assert written["RELION_JOB_EXIT_SUCCESS"] == max(written.values())
 
 
