@@ -122,4 +122,4 @@ def test_relion_schemer_runs_the_scheme_of_tomograms(project):
         json.loads(Path(f"External/job00{name}").read_text()) for name in ("5/FSC3D.json", "6/diagnosis.json")
     )
     assert measured["cfar"] == pytest.approx(diagnosed["cfar"])
-    assert diagnosed["config"]["tomograms"] == "External/job002/tomograms.star"
+    assert diagnosed["config"]["star"] == "Extract/job003/optimisation_set.star"
