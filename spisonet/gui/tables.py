@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import tempfile
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,10 +12,13 @@ import numpy as np
 from spisonet.errors import SpisonetError
 from spisonet.gui.forms import command_line, validate_form
 from spisonet.gui.installation import find_executable
+from spisonet.io.locks import lock_for_update
 from spisonet.io.numbers import range_of
 from spisonet.io.tomogram_table import HALVES, TomogramTable
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from spisonet.gui.allowed_folders import AllowedFolders
     from spisonet.io.config import CommandConfig
     from spisonet.io.tomogram_table import TomogramRow
@@ -47,7 +49,7 @@ class TomogramTables:
     """
 
     def __init__(self, allowed_folders: AllowedFolders) -> None:
-        self._allowed_folders, self._write_lock = allowed_folders, Lock()
+        self._allowed_folders = allowed_folders
 
     def read(self, name: str) -> dict[str, Any]:
         """Return the rows of a table.
@@ -88,7 +90,7 @@ class TomogramTables:
         SpisonetError
             If the value is invalid, or the file has changed since the page read it.
         """
-        with self._write_lock:
+        with self._locked(name):
             table = self._open(name, version)
             rows = table.rows
             if not 0 <= row < len(rows) or column not in (*NUMBERS, BOUNDARY):
@@ -106,6 +108,9 @@ class TomogramTables:
             table.write()
             return self.read(name)
 
+    def _locked(self, name: str) -> AbstractContextManager[None]:
+        return lock_for_update(self._allowed_folders.resolve(name))
+
     def _boundary_value(self, name: str) -> str:
         if not name:
             return "None"
@@ -119,7 +124,7 @@ class TomogramTables:
         SpisonetError
             If no tomogram would remain, or the file has changed since the page read it.
         """
-        with self._write_lock:
+        with self._locked(name):
             table = self._open(name, version)
             table.remove(rows)
             table.write()
@@ -136,7 +141,7 @@ class TomogramTables:
         path = self._allowed_folders.resolve(target)
         if path.suffix != ".star":
             raise SpisonetError(f"{target} does not end in .star.")
-        with self._write_lock:
+        with lock_for_update(path):
             if path.exists():
                 raise SpisonetError(f"{target} already exists; enter another name.")
             TomogramTable.read(self._allowed_folders.resolve_file(name)).write_to(path)
@@ -175,7 +180,7 @@ class TomogramTables:
         if not selected:
             raise SpisonetError(f"{folder} does not contain {', '.join(files)}.")
         added.remove([row.number for row in added.rows if row not in selected])
-        with self._write_lock:
+        with lock_for_update(path):
             if path.is_file():
                 table = TomogramTable.read(path)
                 table.append(added)
@@ -204,7 +209,8 @@ class TomogramTables:
 
 
 def _version(path: Path) -> str:
-    return str(path.stat().st_mtime_ns)
+    status = path.stat()
+    return f"{status.st_mtime_ns}.{status.st_ino}.{status.st_size}"  # times are coarser than edits
 
 
 def _describe_row(row: TomogramRow) -> dict[str, Any]:
