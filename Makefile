@@ -1,8 +1,9 @@
 PYTHON ?= python3
 INSTALL = --quiet --disable-pip-version-check -c constraints.txt
+MINUTES ?= 10
 DEMO = examples/hemagglutinin
 
-.PHONY: demo test test-relion5 lint clean
+.PHONY: demo test fuzz test-relion5 lint clean
 
 demo: .venv/ready
 	. .venv/bin/activate && sh $(DEMO)/run.sh
@@ -15,6 +16,11 @@ test: lint
 test-relion5: .venv-test/ready
 	SPISONET_RELION5="$(SPISONET_RELION5)" SPISONET_REQUIRE_RELION5=1 OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive \
 		.venv-test/bin/python -m pytest -m "relion or relion5"
+
+# Hostile inputs for as long as wanted: make fuzz MINUTES=60 (half for the parsers, half for the programs).
+fuzz: .venv-test/ready
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive .venv-test/bin/python -m tests.hostile.fuzz $$(($(MINUTES) / 2))
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive .venv-test/bin/python -m tests.hostile.programs $$(($(MINUTES) / 2))
 
 lint: .venv-test/ready
 	.venv-test/bin/ruff check .

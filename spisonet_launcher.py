@@ -63,7 +63,7 @@ def _use_utf8() -> None:
     """Start again in Python's UTF-8 mode if the locale has only ASCII, in which names and text do not fit."""
     if sys.getfilesystemencoding() == "ascii" and sys.executable:
         os.environ["PYTHONUTF8"] = "1"  # for programs that this one starts
-        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])  # noqa: S606 - this program
 
 
 def _remove_script_folder() -> None:
