@@ -60,5 +60,6 @@ def test_defects_are_recognised(sandbox, project, tmp_path):
     (folder / "half.mrc").write_bytes((project / "half1.mrc").read_bytes())
     words = ("whitening", "half.mrc", "--high_res", "6", "--low_res", "16", "--o")
     assert sandbox.run(folder, "spisonet.py", *words, "new.mrc").fault == ""
-    assert sandbox.run(folder, "spisonet.py", *words, "new.mrc").fault.startswith("changed inputs")
+    other = ("whitening", "half.mrc", "--high_res", "7", "--low_res", "16", "--o")
+    assert sandbox.run(folder, "spisonet.py", *other, "new.mrc").fault.startswith("changed inputs")
     assert sandbox.run(folder, "spisonet.py", *words, "other.mrc", seconds=0.0).fault.startswith("no end")

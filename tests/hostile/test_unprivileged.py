@@ -24,7 +24,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("other") / "a folder é"
     packages, scripts, project = place / "site-packages", place / "bin", place / "project"
     for name in ("spisonet", "relion_external"):
-        shutil.copytree(ROOT / name, packages / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / name, packages / name)
     shutil.copy2(ROOT / "spisonet_launcher.py", packages)
     scripts.mkdir()
     functions = {
