@@ -11,6 +11,7 @@ import resource
 import signal
 import sys
 import time
+from contextlib import suppress
 from typing import Any
 
 import spisonet_launcher
@@ -49,6 +50,8 @@ def _run(request: dict[str, Any]) -> dict[str, Any]:
     child = os.fork()
     if child == 0:
         _become(request)
+    with suppress(OSError):  # the child may have done so itself, or ended
+        os.setpgid(child, child)
     while True:
         ended, status, usage = os.wait4(child, os.WNOHANG)
         seconds = time.monotonic() - started
