@@ -34,7 +34,7 @@ OPENERS: dict[str, Any] = {"gzip": gzip.open, "bzip2": bz2.open}
 # Raised by mrcfile, gzip and bz2 if a header or a compressed stream is damaged.
 UNREADABLE = (ValueError, OSError, RuntimeError, EOFError, MemoryError, OverflowError, zlib.error)
 HEADER_BYTES = 1024
-MAGIC = {"gzip": b"\x1f\x8b", "bzip2": b"BZh"}
+MAGIC: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open}  # first bytes of compressed files
 EXTENDED_OFFSET, LONGEST_EXTENDED_HEADER = 92, 2**28  # bytes
 ORDERS: tuple[Literal["little", "big"], ...] = ("little", "big")
 APIX_OPTION = "give it with --apix"
@@ -330,7 +330,7 @@ def _require_possible_header(path: Path) -> None:
     """
     with path.open("rb") as file:
         beginning = file.read(HEADER_BYTES)
-    opener = next((OPENERS[name] for name, magic in MAGIC.items() if beginning.startswith(magic)), None)
+    opener = next((opener for magic, opener in MAGIC.items() if beginning.startswith(magic)), None)
     if opener is not None:
         try:
             with opener(path) as packed:
