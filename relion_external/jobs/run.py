@@ -137,7 +137,11 @@ def _check_abort(folder: JobFolder) -> None:
 
 def _stop(number: int, _: FrameType | None) -> None:
     _ignore_signals()
-    raise _Stopped(f"signal {number} ({signal.strsignal(number)}) was received")
+    try:
+        name = signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        name = f"signal {number}"
+    raise _Stopped(f"{name} was received")
 
 
 def _ignore_signals() -> None:
