@@ -54,6 +54,7 @@ METHODS: dict[str, tuple[str, tuple[str, ...], int]] = {
     "even/odd, longer": ("refine", (), 10),
     "pretrained only": ("refine", PRETRAINED, 0),
     "pretrained, shortest": ("refine", PRETRAINED, 1),
+    "pretrained, shortest, rate 5e-4": ("refine", (*PRETRAINED, "--learning_rate", "5e-4"), 1),
     "pretrained, shorter": ("refine", PRETRAINED, 2),
     "pretrained": ("refine", PRETRAINED, 4),
     "pretrained, longer": ("refine", PRETRAINED, 10),

@@ -17,7 +17,7 @@ from spisonet.learning.pretrained import (
     network_file,
     read_start_network,
 )
-from spisonet.learning.training_config import PRETRAINED_LEARNING_RATE, check_cube_size, training_options
+from spisonet.learning.training_config import check_cube_size, training_options
 from spisonet.learning.training_job import TrainingJob
 from spisonet.learning.unet import UNet, set_running_statistics
 from spisonet.tomography.chunks import Chunk, central_chunk
@@ -303,11 +303,10 @@ def prepare_training(
     torch.manual_seed(config.seed)
     start = inputs.start
     network: Network = UNet(config.width if start is None else start.network.filter_base)
-    from_others = start is not None and start.of_other_structures
     if start is not None:
         network.load_state_dict(start.network.state_dict())
-    if from_others:  # its statistics are those of other data
-        set_running_statistics(network, _sampled_subvolumes(inputs, tomograms, config.seed))
+        if start.of_other_structures:  # its statistics are those of other data
+            set_running_statistics(network, _sampled_subvolumes(inputs, tomograms, config.seed))
     listed = sum(tomogram.n_subvolumes for tomogram in tomograms)
     if inputs.from_subtomograms:
         if config.select_subtomo_number is not None:
@@ -327,7 +326,7 @@ def prepare_training(
         cube_size=inputs.cube_size,
         min_splits=config.acc_batches,
         learning_rate=config.learning_rate,
-        default_learning_rate=PRETRAINED_LEARNING_RATE if from_others else LEARNING_RATE,
+        default_learning_rate=LEARNING_RATE,
         seed=config.seed,
     )
     make_objective = partial(

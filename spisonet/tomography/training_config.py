@@ -99,9 +99,7 @@ class TomogramTrainingConfig(TomogramNetworkConfig):
         ge=1,
         description="Split each batch into this many parts to save memory; more are used if necessary.",
     )
-    learning_rate: float | None = Field(
-        None, gt=0, description="Peak learning rate [default: 2e-3; 5e-4 with --pretrained default]."
-    )
+    learning_rate: float | None = Field(None, gt=0, description="Peak learning rate [default: 2e-3].")
     CTF_mode: CtfMode = Field(
         "None",
         description="CTF correction: phase_only (phase flipping), wiener (deconvolution) or network "
