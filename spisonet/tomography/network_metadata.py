@@ -44,6 +44,7 @@ class NetworkRecord(BaseModel):
 
     ctf: CtfRecord
     cube_size: Annotated[int, Field(ge=8, le=4096)]
+    saw_other_structures: bool = False
     voxel_sizes_angstrom: Annotated[
         list[Annotated[float, Field(gt=0, le=10_000)]], Field(min_length=2, max_length=2)
     ]
@@ -63,12 +64,15 @@ class NetworkMetadata:
         Edge of training subvolumes in voxels.
     voxel_sizes_angstrom : tuple of float
         Smallest and largest voxel size of the training tomograms in Å.
+    saw_other_structures : bool
+        Whether the training started from a network that was trained on other structures.
     """
 
     method: str
     ctf: CtfCorrection
     cube_size: int
     voxel_sizes_angstrom: tuple[float, float]
+    saw_other_structures: bool = False
 
     @property
     def uses_halves(self) -> bool:
@@ -106,7 +110,8 @@ class NetworkMetadata:
         smallest, largest = record["voxel_sizes_angstrom"]
         if smallest > largest:
             raise damaged(path, "its voxel sizes are not in order")
-        return cls(record["method"], CtfCorrection(**record["ctf"]), record["cube_size"], (smallest, largest))
+        ctf, saw_others = CtfCorrection(**record["ctf"]), record.get("saw_other_structures", False)
+        return cls(record["method"], ctf, record["cube_size"], (smallest, largest), saw_others)
 
 
 def voxel_size_range(tomograms: Iterable[Tomogram]) -> tuple[float, float]:
