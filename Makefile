@@ -2,7 +2,7 @@ PYTHON ?= python3
 INSTALL = --quiet --disable-pip-version-check -c constraints.txt
 DEMO = examples/hemagglutinin
 
-.PHONY: demo test test-relion5 lint clean
+.PHONY: demo test test-relion5 lint faults load audit clean
 
 demo: .venv/ready
 	. .venv/bin/activate && sh $(DEMO)/run.sh
@@ -21,6 +21,20 @@ lint: .venv-test/ready
 	.venv-test/bin/ruff format --check .
 	.venv-test/bin/mypy
 
+# Faults of disk and clock at every call that changes a file, in all kinds of runs (docs/reliability.md); hours.
+faults: .venv-test/ready
+	.venv-test/bin/python -m tests.faults.inject
+
+# Many programs at once, and large projects in the graphical interface.
+load: .venv-test/ready
+	.venv-test/bin/python benchmarks/load.py
+
+# Known vulnerabilities of the tested versions; asks a database over the network.
+audit:
+	$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/pip install --quiet --disable-pip-version-check pip-audit
+	.venv-audit/bin/pip-audit --disable-pip --no-deps -r constraints.txt
+
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	.venv/bin/pip install $(INSTALL) -e .
@@ -32,4 +46,4 @@ lint: .venv-test/ready
 	touch $@
 
 clean:
-	rm -rf .venv .venv-test demo_output
+	rm -rf .venv .venv-test .venv-audit demo_output

@@ -1,6 +1,6 @@
 """Inject faults at every call that changes a file, and count what is lost.
 
-    python -m tests.faults.inject [--scenario NAME] [--kind KIND] [--minutes M] [--folder FOLDER]
+    python -m tests.faults.inject [--scenario NAME] [--kind KIND] [--sample N] [--minutes M] [--folder FOLDER]
 
 For each scenario the undisturbed run is recorded first. Then the run is repeated with a fault at its first,
 second, ... call that writes, creates, renames, removes or synchronises a file of the project: a full disk
@@ -10,9 +10,10 @@ were; every file under a final name is whole; a run that reports success has the
 one; a failure is one sentence; going on ends with the results of the undisturbed run, and leaves no partial
 file. Prints a JSON line for each kind.
 
-With --minutes, each kind of fault gets that time, and calls are chosen at random (seed 0). All figures are
-written as the same small picture, because drawing would take most of the time; workers are forked instead
-of started.
+The order of calls is checked too: every file is on the disk before it is renamed, and its name before the
+next change of its folder. With --sample, N calls are chosen at random (seed 0) for each kind of fault; with
+--minutes, as many as take that time. All figures are written as the same small picture, because drawing
+would take most of the time; workers are forked instead of started.
 """
 
 from __future__ import annotations
@@ -282,18 +283,29 @@ def is_whole(name: str, content: bytes) -> bool:
     return content.rstrip().endswith(ends.get(suffix, b""))
 
 
-def sweep(name: str, folder: Path, kinds: tuple[str, ...], minutes: float | None) -> list[Counts]:
+def show(counts: Counts) -> None:
+    """Print the result of a kind of fault as JSON, with the number of losses and the first of them."""
+    found = {**vars(counts), "losses": len(counts.losses), "first_loss": (counts.losses or [None])[0]}
+    sys.stdout.write(json.dumps(found) + "\n")
+    sys.stdout.flush()
+
+
+def sweep(
+    name: str, folder: Path, kinds: tuple[str, ...], sample: int | None, minutes: float | None
+) -> list[Counts]:
     """Repeat a scenario with all faults; print a line for each kind."""
     bench = Bench(name, folder)
     n_calls = len(bench.recorded.calls)
-    results = []
+    order = Counts(name, "order", n_calls, 1, losses=order_faults(bench.recorded.calls))
+    results = [order]
+    show(order)
     for kind in kinds:
         counts = Counts(name, kind, n_calls)
         places = [1] if kind in WHOLE_RUN else list(range(1, n_calls + 1))
         end = None if minutes is None else time.monotonic() + 60 * minutes
-        if end is not None:
+        if sample is not None or end is not None:
             random.Random(0).shuffle(places)
-        for at in places:
+        for at in places[:sample]:
             if end is not None and counts.runs and time.monotonic() > end:
                 break
             injected, loss = bench.check(kind, at, kind in ("enospc", *WHOLE_RUN))
@@ -303,8 +315,7 @@ def sweep(name: str, folder: Path, kinds: tuple[str, ...], minutes: float | None
                 counts.losses.append(loss)
                 sys.stderr.write(f"{loss}\n")
         results.append(counts)
-        sys.stdout.write(json.dumps({**vars(counts), "losses": len(counts.losses)}) + "\n")
-        sys.stdout.flush()
+        show(counts)
     return results
 
 
@@ -315,6 +326,8 @@ def order_faults(calls: list[tuple[int, str, str]]) -> list[str]:
         if call not in ("rename", "link"):
             continue
         folder, name = os.path.split(path)
+        if name in EXIT_FILES:  # without content
+            continue
         own = re.compile(re.escape(f"{folder}/.") + r".*\.partial" + re.escape(Path(name).suffix))
         earlier = [(c, p) for _, c, p in calls[:index] if own.fullmatch(p)]
         if not earlier or earlier[-1][0] != "fsync":
@@ -347,6 +360,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--scenario", action="append")
     parser.add_argument("--kind", action="append", choices=(*EACH_CALL, *WHOLE_RUN))
+    parser.add_argument("--sample", type=int)
     parser.add_argument("--minutes", type=float)
     parser.add_argument("--folder", type=Path)
     args = parser.parse_args()
@@ -371,7 +385,9 @@ def main() -> None:
         results = [
             counts
             for name in args.scenario or SCENARIOS
-            for counts in sweep(name, folder, tuple(args.kind or (*WHOLE_RUN, *EACH_CALL)), args.minutes)
+            for counts in sweep(
+                name, folder, tuple(args.kind or (*WHOLE_RUN, *EACH_CALL)), args.sample, args.minutes
+            )
         ]
         sys.exit(any(counts.losses for counts in results))
 
