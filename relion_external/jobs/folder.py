@@ -85,7 +85,11 @@ class JobFolder:
             self._reserved.touch()
         prepare_output_folder(self.path)
         for exit_file in ExitFile:
-            (self.path / exit_file.value).unlink(missing_ok=True)
+            path = self.path / exit_file.value
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise SpisonetError(f"{path} cannot be removed: {error.strerror}.") from error
 
     @property
     def _reserved(self) -> Path:
