@@ -334,9 +334,15 @@ def order_faults(calls: list[tuple[int, str, str]]) -> list[str]:
         earlier = [(c, p) for _, c, p in calls[:index] if own.fullmatch(p)]
         if not earlier or earlier[-1][0] != "fsync":
             found.append(f"{path} was renamed before its content was on the disk")
-        later = [(c, p) for _, c, p in calls[index + 1 :] if os.path.dirname(p) == folder or p == folder]
+        # A line of a log may come between; the next result may not.
+        later = [
+            (c, p)
+            for _, c, p in calls[index + 1 :]
+            if (os.path.dirname(p) == folder and c in ("rename", "link")) or p == folder
+        ]
         if not later or later[0] != ("fsync", folder):
-            found.append(f"the name of {path} was not on the disk before the next change in its folder")
+            next_call = " ".join(later[0]) if later else "none"
+            found.append(f"the name of {path} was not on the disk before the next change: {next_call}")
     return found
 
 
