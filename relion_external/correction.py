@@ -19,12 +19,13 @@ from relion_external.call import read_back_projector, read_call
 from relion_external.halves import GpuLock, JointCorrection
 from relion_external.inputs import CallInputs, read_all
 from relion_external.options import with_variable
-from relion_external.process import available_cores, end_with_parent, log_to_standard_error
+from relion_external.process import end_with_parent, log_to_standard_error
 from relion_external.workspace import Workspace
 from spisonet.errors import SpisonetError
 from spisonet.io.atomic import write_json
 from spisonet.io.labels import COUPLED, INDEPENDENT, SINGLE
 from spisonet.io.mrc import Volume, write_volume
+from spisonet.io.processors import available_cores
 from spisonet.learning.checkpoint import load_network, save_network
 from spisonet.learning.devices import choose_devices, use_cpu_threads
 from spisonet.learning.memory import GIGABYTE, Memory

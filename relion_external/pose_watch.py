@@ -5,7 +5,6 @@ A failure never stops the refinement; it becomes a sentence in the log.
 
 from __future__ import annotations
 
-import json
 import logging
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from relion_external.process import end_with_parent, end_worker, log_to_standard
 from relion_external.workspace import read_records
 from spisonet.errors import SpisonetError
 from spisonet.io.atomic import write_json
+from spisonet.io.json_files import read_json_object
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,10 +85,10 @@ class PoseWatch:
             return
         try:
             self._worker.wait(TIMEOUT_SECONDS)
-            found = json.loads(self._result.read_text(encoding="utf-8"))
+            found = read_json_object(self._result)
         except subprocess.TimeoutExpired:
             found = {NOT_MEASURED: f"it took more than {TIMEOUT_SECONDS:g} s."}
-        except (OSError, ValueError):
+        except (OSError, SpisonetError):
             found = {NOT_MEASURED: "the measurement failed."}
         finally:
             end_worker(self._worker)
