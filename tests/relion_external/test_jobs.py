@@ -493,6 +493,37 @@ def test_a_program_that_cannot_start_is_a_failure(project):
     assert exit_file() is ExitFile.FAILURE
 
 
+def launch(code: str) -> subprocess.CompletedProcess[str]:
+    """Run code before the launcher of a job, without what the environment imports by itself."""
+    code = (
+        f"import sys\nsys.path.insert(0, {str(Path(__file__).parents[2])!r})\nimport spisonet_launcher\n"
+        f"sys.argv = ['spisonet-job-fsc3d', '--o', '{JOB}']\n{code}\nspisonet_launcher.relion_job()"
+    )
+    return subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True)
+
+
+def test_signals_are_handled_before_slow_imports(project):
+    done = launch(
+        "import os, signal\ndef start(*_):\n"
+        "    print({'typing', 'pathlib', 'importlib'} & {*sys.modules}, flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGUSR1)\nspisonet_launcher._run = start"
+    )
+    assert done.stdout == "set()\n"
+    assert exit_file() is ExitFile.ABORTED
+
+
+def test_signals_wait_while_the_interpreter_starts_again_in_utf8_mode(project):
+    # The program that takes the place of the first one is the same launcher, in another locale.
+    done = launch(
+        "import os, signal\nsys.getfilesystemencoding = lambda: 'ascii'\n"
+        "def restart(*_):\n    os.kill(os.getpid(), signal.SIGTERM)\n    print('waits', flush=True)\n"
+        "    sys.getfilesystemencoding = lambda: 'utf-8'\n    spisonet_launcher.relion_job()\n"
+        "os.execv = restart"
+    )
+    assert (done.stdout, done.returncode) == ("waits\n", 130)
+    assert exit_file() is ExitFile.ABORTED
+
+
 def test_a_failed_logfile_leaves_the_result(project, monkeypatch, capsys):
     monkeypatch.setattr(worker, "end_with_parent", lambda: None)
     monkeypatch.setitem(sys.modules, "relion_external.jobs.logfile", None)
