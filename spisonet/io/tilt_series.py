@@ -10,7 +10,7 @@ import numpy as np
 
 from spisonet.errors import SpisonetError
 from spisonet.geometry.tilts import projection_directions, tilt_series_directions
-from spisonet.io.particles import tomogram_name
+from spisonet.io.particles import numbers, tomogram_name
 from spisonet.io.star import StarFile
 from spisonet.io.tilt_angles import require_tilt_range
 
@@ -158,10 +158,7 @@ def _from_matrices(path: Path, table: pd.DataFrame) -> NDArray[np.float64]:
 def _from_angles(path: Path, table: pd.DataFrame) -> NDArray[np.float64]:
     if not set(TILT_ANGLES) <= set(table):
         raise SpisonetError(f"{path} has no columns {', '.join(TILT_ANGLES)}.")
-    try:
-        x, y = (np.asarray(table[column], float) for column in TILT_ANGLES)
-    except (TypeError, ValueError) as error:
-        raise SpisonetError(f"{path} contains a tilt angle that is not a valid number.") from error
+    x, y = (numbers(path, table, column) for column in TILT_ANGLES)
     return projection_directions(y, x)
 
 
