@@ -310,6 +310,7 @@ def test_nodes_are_written_for_all_versions_if_they_exist(project):
         (None, "ParticleGroupMetadata.star.relion"),
         ("\n# version 50001\n\ndata_job\n", "ParticleGroupMetadata.star.relion"),
         ("\n# version 30001\n\ndata_job\n", "ParticlesData.star.relion"),
+        (f"\n# version {'1' * 6000}\n\ndata_job\n", "ParticleGroupMetadata.star.relion"),
     ],
 )
 def test_particles_have_the_node_type_of_the_version(project, form, label):
@@ -528,9 +529,25 @@ def test_a_failed_logfile_leaves_the_result(project, monkeypatch, capsys):
     monkeypatch.setattr(worker, "end_with_parent", lambda: None)
     monkeypatch.setitem(sys.modules, "relion_external.jobs.logfile", None)
     config = configure("fsc3d", "--in_3dref", HALF1, "--limit_res", "8")
-    worker.main("fsc3d", Path(JOB), config.model_dump_json())
+    worker.main("fsc3d", Path(JOB), json.dumps(config.model_dump(mode="json")))
     assert (Path(JOB) / "FSC3D.mrc").is_file()
     assert "the results are complete, but logfile.pdf was not written" in capsys.readouterr().err
+
+
+def test_names_that_are_not_utf8_reach_the_worker(project, monkeypatch):
+    given, configs = [], []
+    waiting = "relion_external.jobs.run._wait_for_worker"
+    monkeypatch.setattr(waiting, lambda _, words: given.append(words) or 1)
+    monkeypatch.setattr(worker, "end_with_parent", lambda: None)
+    monkeypatch.setattr("spisonet.commands.main.run_config", configs.append)
+    monkeypatch.setitem(sys.modules, "relion_external.jobs.logfile", None)
+    folder = Path(os.fsdecode(b"External/caf\xe9"))
+    folder.mkdir()
+    with pytest.raises(SystemExit):
+        main("fsc3d", ["--o", f"{folder}/", "--in_3dref", HALF1])
+    name, path, text = given[0]
+    worker.main(name, Path(path), text)
+    assert configs[0].o == folder / "FSC3D.mrc"
 
 
 WORKERS = {
