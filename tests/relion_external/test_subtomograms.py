@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks.subtomograms.simulate import Case
 from spisonet.io.mrc import read_volume
+from tests.relion_at_hand import version_at_hand
 from tests.relion_external.refinements import lines, refine, run_until, start
 from tests.subtomogram_case import simulate_phantom
 
@@ -63,13 +64,14 @@ def test_references_of_subtomograms_are_corrected_on_their_scale(project):
         project, "corrected", *COMMON, *words.split(), "--external_reconstruct", ISONET_SUBTOMOGRAMS="True"
     )
     # RELION 5 in single precision ends in iteration 3 of these data ("zero sum of weights"), also by itself.
-    out = run_until(folder / "run_it002_optimiser.star", process)
-    corrected = [line for line in lines(out) if "iteration 2" in line]
+    last = 2 if version_at_hand()[:1] == (5,) else 3
+    out = run_until(folder / f"run_it{last:03d}_optimiser.star", process)
+    corrected = [line for line in lines(out) if f"iteration {last}" in line]
     assert len(corrected) == 2
     assert all("corrected in" in line for line in corrected)
     assert "initial reference" not in out
     own, ours = (
-        read_volume(folder / f"run_it002_half1_class001{kind}.mrc", PIXEL).data
+        read_volume(folder / f"run_it{last:03d}_half1_class001{kind}.mrc", PIXEL).data
         for kind in ("_unfil", "_external_reconstruct")
     )
     slope = float((own * ours).sum() / (ours * ours).sum())
