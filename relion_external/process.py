@@ -23,6 +23,7 @@ POLL_SECONDS = 1.0
 INIT = 1  # adopts processes whose parent has ended
 SHELLS = (b"sh", b"dash", b"bash")
 GRACE_SECONDS = 5.0
+_started: list[subprocess.Popen[bytes]] = []  # workers of this process
 
 
 def start_worker(module: str, *words: str) -> subprocess.Popen[bytes]:
@@ -32,9 +33,11 @@ def start_worker(module: str, *words: str) -> subprocess.Popen[bytes]:
     environment[PARENT_VARIABLE] = str(os.getpid())
     environment["PYTHONUNBUFFERED"] = "1"
     # In a new session, Ctrl-C in a terminal reaches the worker only through its parent.
-    return subprocess.Popen(
+    worker = subprocess.Popen(
         [sys.executable, "-P", "-m", module, *words], env=environment, start_new_session=True
     )
+    _started.append(worker)
+    return worker
 
 
 def run_worker(module: str, *words: str, timeout: float) -> None:
@@ -94,7 +97,9 @@ def available_cores() -> int:
 
 
 def end_with_parent() -> None:
-    """End this process within a second of its parent, even if the parent has already died.
+    """End this process and its workers within a second of its parent, even if the parent has already died.
+
+    A worker may still be importing PyTorch, before it can look after its own parent.
 
     RELION starts its external program through the shell of ``system()``, which outlives a rank that is
     killed; the process that started such a shell counts as the parent.
@@ -107,6 +112,8 @@ def end_with_parent() -> None:
     def watch() -> None:
         while os.getppid() == parent and (starter is None or _parent_of(parent) == starter):
             time.sleep(POLL_SECONDS)
+        for worker in _started:
+            worker.kill()
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

@@ -13,6 +13,7 @@ from spisonet.io.particles import tomogram_name
 from spisonet.io.star import StarFile
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     import pandas as pd
@@ -88,10 +89,10 @@ def tilt_tables(star: StarFile) -> dict[str, tuple[Path, pd.DataFrame]]:
     }
     for table in lists:
         names = [tomogram_name(name) for name in table[NAME]]
-        _require_unique(star.path, names)
+        require_unique_series(star.path, names)
         if SERIES_FILE not in table:
             continue
-        _require_unique(star.path, [*names, *found])
+        require_unique_series(star.path, [*names, *found])
         for name, series in zip(names, table[SERIES_FILE], strict=True):
             path = listed_file(star.path, SERIES_FILE, str(series))
             tables = list(StarFile(path).tables.values())
@@ -181,8 +182,14 @@ def _from_ranges(star: StarFile) -> dict[str, NDArray[np.float64]]:
     return found
 
 
-def _require_unique(path: Path, names: list[str]) -> None:
-    """Refuse two tilt series of one name, as from two sessions, or from two versions of RELION."""
+def require_unique_series(path: Path, names: Iterable[str]) -> None:
+    """Refuse two tilt series of one name, as from two sessions, or from two versions of RELION.
+
+    Raises
+    ------
+    SpisonetError
+        If a name of a table is listed twice.
+    """
     name, number = next(iter(Counter(names).most_common(1)), ("", 0))
     if number > 1:
         raise SpisonetError(

@@ -109,3 +109,19 @@ def test_a_process_ends_with_the_rank_whose_shell_lives_on(tmp_path):
     rank.kill()
     rank.wait()
     wait_for(lambda: not alive(hook))
+
+
+def test_a_worker_that_is_still_starting_ends_with_the_rank(module, tmp_path):
+    pid_file = tmp_path / "pid"
+    code = (
+        "import sys; from relion_external.process import end_with_parent, run_worker\n"
+        "end_with_parent(); run_worker(*sys.argv[1:3], timeout=60)"
+    )
+    hook_words = [sys.executable, "-c", code, module(SLEEPER), str(pid_file)]
+    rank_code = "import os, shlex, sys; os.system(shlex.join(sys.argv[1:]) + '; true')"
+    rank = subprocess.Popen([sys.executable, "-c", rank_code, *hook_words])
+    wait_for(lambda: pid_file.is_file() and pid_file.read_text() != "")
+    worker = int(pid_file.read_text())
+    rank.kill()
+    rank.wait()
+    wait_for(lambda: not alive(worker))
