@@ -7,14 +7,13 @@ folder. A process stops waiting when the heartbeat of the other half stops.
 from __future__ import annotations
 
 import logging
-import os
-import tempfile
 import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spisonet.io.atomic import write_text
+from spisonet.io.locks import FileLock, private_folder
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -28,37 +27,6 @@ log = logging.getLogger("spisonet")
 
 HEARTBEAT_SECONDS = 2.0
 HEARTBEAT_TIMEOUT_SECONDS = 45.0
-
-
-class FileLock:
-    """Exclusive lock among the processes of this host; released by the system if its owner dies.
-
-    Parameters
-    ----------
-    path : Path
-        Lock file; created if missing.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def acquire(self, wait: bool) -> bool:
-        """Lock the file; without `wait`, return False if another process has locked it."""
-        import fcntl  # noqa: PLC0415 - not on every system
-
-        self._file = self._path.open("a")
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            self._file.close()
-            return False
-        except OSError:  # a file system without locks
-            return True
-        return True
-
-    def release(self) -> None:
-        """Release the lock."""
-        self._file.close()
 
 
 class GpuLock:
@@ -75,7 +43,7 @@ class GpuLock:
 
         # The index of a GPU depends on CUDA_VISIBLE_DEVICES.
         identity = getattr(torch.cuda.get_device_properties(device), "uuid", device.index or 0)
-        self._lock = FileLock(Path(tempfile.gettempdir()) / f"spisonet_gpu_{identity}_{os.getuid()}.lock")
+        self._lock = FileLock(private_folder() / f"training_{identity}.lock")
 
     def __enter__(self) -> Self:
         if not self._lock.acquire(wait=False):

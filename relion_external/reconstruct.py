@@ -17,7 +17,6 @@ import mrcfile
 import numpy as np
 
 from relion_external.call import ReconstructCall, read_back_projector, read_call
-from relion_external.halves import FileLock
 from relion_external.inputs import read_inputs, settings_folders, settings_of
 from relion_external.options import PREFIX, is_strict, obsolete_variables, option_names
 from relion_external.pose_watch import PoseWatch
@@ -36,6 +35,7 @@ from spisonet import __version__
 from spisonet.errors import SpisonetError
 from spisonet.io.atomic import atomic_path
 from spisonet.io.labels import HALVES, label_with_tokens
+from spisonet.io.locks import FileLock
 from spisonet.io.mrc import read_volume
 from spisonet.misalignment.settings import MisalignmentSettings
 

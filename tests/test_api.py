@@ -64,6 +64,10 @@ def test_the_corrected_maps_are_those_of_the_command(small_case, tmp_path, metho
     assert record["epoch_losses"] == result.epoch_losses
     assert record["unmeasured_fraction"] == pytest.approx(result.unmeasured_fraction, abs=1e-4)
     assert record["corrected_by_shell"] == result.corrected_by_shell
+    assert record["inferred_gains"] == result.inferred_gains
+    (gains,) = result.inferred_gains.values()
+    assert gains is not None
+    assert 0 <= min(gains) <= max(gains) <= 2
 
 
 def test_arrays_give_the_same_as_files(small_case, in_empty_folder):

@@ -16,8 +16,7 @@ WRITING_FUNCTIONS = {
 RENAMING_METHODS = {"rename", "hardlink_to", "symlink_to"}
 # Module and function of what is no result: logs, locks, scratch files, and moves of complete files.
 EXCEPTIONS = {
-    ("relion_external.halves", "acquire"),  # lock
-    ("spisonet.gui.jobs", "_lock"),
+    ("spisonet.io.locks", "acquire"),
     ("spisonet.gui.runner", "_draw_ticket"),
     ("spisonet.gui.runner", "_wait_for_tickets"),
     ("spisonet.gui.runner", "run"),  # output of the command, which is appended to
@@ -25,6 +24,7 @@ EXCEPTIONS = {
     ("spisonet.io.mrc_file", "_open_decompressed"),  # decompressed copies in the folder for temporary files
     ("spisonet.learning.process_group", "_run_one"),  # error of a process, in a temporary folder
     ("relion_external.correction", "_correct"),  # moves complete files
+    ("relion_external.jobs.folder", "prepare"),  # the empty file that becomes the exit file
 }
 
 
@@ -57,7 +57,7 @@ def is_writing(call: ast.Call) -> bool:
     name = ast.unparse(call.func)
     method = name.rpartition(".")[2]
     if method == "open":
-        return bool(set(mode_of(call)) & set("wax+"))
+        return name == "os.open" or bool(set(mode_of(call)) & set("wax+"))
     is_of_path = isinstance(call.func, ast.Attribute) and (
         method in WRITING_METHODS | RENAMING_METHODS or (method == "replace" and len(call.args) == 1)
     )

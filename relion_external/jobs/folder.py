@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from spisonet import __version__
 from spisonet.errors import SpisonetError
-from spisonet.io.atomic import create_marker, open_for_appending, prepare_output_folder, write_text
+from spisonet.io.atomic import open_for_appending, prepare_output_folder, rename_marker, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 NODES_FILE, NOTE_FILE = "RELION_OUTPUT_NODES.star", "note.txt"
 ABORT_FILE = "RELION_JOB_ABORT_NOW"
+RESERVED = ".spisonet_exit"
 
 
 class ExitFile(Enum):
@@ -83,6 +84,12 @@ class JobFolder:
         prepare_output_folder(self.path)
         for exit_file in ExitFile:
             (self.path / exit_file.value).unlink(missing_ok=True)
+        self._reserved.touch()
+
+    @property
+    def _reserved(self) -> Path:
+        """Empty file that becomes the exit file: a full disk can lack room for a new one."""
+        return self.path / RESERVED
 
     @property
     def abort_requested(self) -> bool:
@@ -117,4 +124,4 @@ class JobFolder:
         with suppress(OSError):  # the folder may not be writable
             if exit_file is ExitFile.ABORTED:
                 (self.path / ABORT_FILE).unlink(missing_ok=True)
-            create_marker(self.path / exit_file.value)
+            rename_marker(self._reserved, self.path / exit_file.value)

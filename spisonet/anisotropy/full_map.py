@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from spisonet.analysis.normalisation import GreyScale
+from spisonet.anisotropy.inferred_gain import with_gain
 from spisonet.anisotropy.preparation import prepare_measurement
 from spisonet.anisotropy.recombination import CorrectedMap, corrected_maps
 from spisonet.io.labels import BOTH, label_with_tokens
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from spisonet.analysis.half_maps import HalfMaps
     from spisonet.anisotropy.fourier_weights import FourierWeights
+    from spisonet.anisotropy.inferred_gain import CompletedMaps
     from spisonet.io.mrc import Volume
     from spisonet.learning.measurement import Measurement
 
@@ -109,15 +111,15 @@ class AveragedHalves:
         return cls(average, scale, measurement.averaged())
 
     def corrected(
-        self, completed: list[torch.Tensor], constrained: list[torch.Tensor], device: torch.device
+        self, completed: list[CompletedMaps], constrained: list[CompletedMaps], device: torch.device
     ) -> FullMap:
         """Return the full map.
 
         Parameters
         ----------
-        completed, constrained : list of Tensor
-            ``(n_maps, n, n, n)`` half maps, completed by networks and by constraints only. Without the first,
-            constraints alone complete the full map.
+        completed, constrained : list of CompletedMaps
+            Half maps completed by networks and by constraints only. Without the first, constraints alone
+            complete the full map. Its inferred part gets the mean gain of theirs.
         device : torch.device
             Where it is computed.
         """
@@ -131,8 +133,11 @@ class AveragedHalves:
             measurement.unmeasured_fraction,
         )
 
-    def _completed_by(self, measurement: Measurement, halves: list[torch.Tensor]) -> CorrectedMap:
-        mean = torch.cat([half.to(measurement.data.device) for half in halves]).mean(dim=0, keepdim=True)
-        completed = measurement.complete(mean, prior_weight=1.0)
+    def _completed_by(self, measurement: Measurement, halves: list[CompletedMaps]) -> CorrectedMap:
+        device = measurement.data.device
+        mean = torch.cat([half.maps.to(device) for half in halves]).mean(dim=0, keepdim=True)
+        gains = [half.gain for half in halves if half.gain is not None]
+        gain = torch.stack(gains).mean(dim=0) if gains else None
+        completed = with_gain(measurement, measurement.complete(mean, prior_weight=1.0), gain)
         (corrected,) = corrected_maps(measurement, completed, [self.volume.data], [self.scale])
         return corrected

@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from spisonet.anisotropy.inferred_gain import CompletedMaps, measure_gain, with_gain
 from spisonet.anisotropy.prediction_shares import blend, held_out_cone, measure_shares, without_region
 from spisonet.errors import SpisonetError
 from spisonet.geometry.rotations import tetrahedral_rotations
@@ -68,12 +69,13 @@ class CompletionSource:
     checkpoint: Path | None = None
     resume: bool = False
 
-    def learn(self, measurement: Measurement) -> tuple[LearnedCompletion, Tensor]:
-        """Train a network on a measurement, and measure the shares of the predictions in a held-out cone.
+    def learn(self, measurement: Measurement) -> tuple[LearnedCompletion, CompletedMaps]:
+        """Train a network, and measure the shares of the predictions and the gain of the inferred part.
 
-        The first half of the training, in epochs, has no data in the cone. The shares are those of its
-        network. The training then continues on all data. Without mask or view weight, and with the published
-        objective, nothing is held out: the map is completed by the trained network alone.
+        Both are measured in a held-out cone: the first half of the training, in epochs, has no data in it,
+        and they are those of its network. The training then continues on all data. Without mask or view
+        weight, and with the published objective, nothing is held out: the map is completed by the trained
+        network alone.
 
         Parameters
         ----------
@@ -83,9 +85,9 @@ class CompletionSource:
         Returns
         -------
         LearnedCompletion
-            The networks and the shares of their predictions.
-        Tensor
-            ``(n_halves, z, y, x)`` maps of the measurement, completed by them.
+            The networks, the shares of their predictions and the gain.
+        CompletedMaps
+            The maps of the measurement, completed by them.
         """
         prior = self.prior
         if self.training is None and not (measurement.has_constraints and prior is not None):
@@ -96,22 +98,26 @@ class CompletionSource:
             result = self._train(measurement)
             assert result is not None
             completed = measurement.complete(result.prediction)
-            return LearnedCompletion(self, result.trainer, result.job, {}), completed
-        shares, state = self._measure_shares(measurement)
-        for name, share in shares.items():
+            return LearnedCompletion(self, result.trainer, result.job, {}, None), CompletedMaps(
+                completed, None
+            )
+        held_out = self._hold_out(measurement)
+        for name, share in held_out.shares.items():
             what = "trained on other structures" if name == PRIOR else "trained on these maps"
             log.info("Share of the network %s, by a held-out cone: %.2f (%s).", what, share, self.title)
         constrained, measurement = self._with_prior(measurement)
         if self.training is not None and self.training.epochs:
             log.info("Continuing the training on all data (%s).", self.title)
-        result = self._train(measurement, start=state)
+        result = self._train(measurement, start=held_out.state)
         trainer, job = (None, None) if result is None else (result.trainer, result.job)
         completions = _completions(measurement, None if result is None else result.prediction)
-        completed = blend(constrained, list(completions.values()), [shares[name] for name in completions])
-        return LearnedCompletion(self, trainer, job, shares), completed
+        shares = [held_out.shares[name] for name in completions]
+        completed = blend(constrained, list(completions.values()), shares)
+        gain = measure_gain(measurement, held_out.region, held_out.completed.to(completed.device), completed)
+        return LearnedCompletion(self, trainer, job, held_out.shares, gain), CompletedMaps(completed, gain)
 
-    def _measure_shares(self, measurement: Measurement) -> tuple[dict[str, float], TrainingState | None]:
-        """Train without a cone; return the shares of the predictions in it, and the training state."""
+    def _hold_out(self, measurement: Measurement) -> _HeldOut:
+        """Train without a cone, and measure the shares of the predictions in it."""
         region = held_out_cone(measurement)
         if self.prior is not None:
             log.info("Predicting with the network trained on other structures (%s).", self.title)
@@ -120,8 +126,10 @@ class CompletionSource:
         result = self._train(held_out, stop_after_epochs=epochs)
         completions = _completions(held_out, None if result is None else result.prediction)
         shares = measure_shares(measurement, region, constrained, list(completions.values()))
-        # Without the trainer, so that the memory of its data is free again.
-        return dict(zip(completions, shares, strict=True)), None if result is None else result.trainer.state()
+        completed = blend(constrained, list(completions.values()), shares)
+        # Without the trainer, and on the CPU, so that the memory of the device is free again.
+        state = None if result is None else result.trainer.state()
+        return _HeldOut(dict(zip(completions, shares, strict=True)), region, completed.cpu(), state)
 
     def _with_prior(self, measurement: Measurement) -> tuple[Tensor, Measurement]:
         """Return maps completed by constraints, and the measurement with the prediction of the prior."""
@@ -130,12 +138,14 @@ class CompletionSource:
             return constrained, measurement
         return constrained, replace(measurement, prior=prior.predict(measurement, constrained))
 
-    def of_network(self, measurement: Measurement, shares: dict[str, float]) -> LearnedCompletion:
-        """Return the completion by `start_network`, not trained further, with shares measured before."""
+    def of_network(
+        self, measurement: Measurement, shares: dict[str, float], gain: Tensor | None
+    ) -> LearnedCompletion:
+        """Return the completion by `start_network`, not trained further, with shares and gain of before."""
         assert self.training is not None
         training = replace(self.training, epochs=0)
         job = training.training_job(self.title, measurement, self.memory, 1, self.start_network)
-        return LearnedCompletion(self, job.prepare(self.memory.device)[0], job, shares)
+        return LearnedCompletion(self, job.prepare(self.memory.device)[0], job, shares, gain)
 
     @property
     def prior(self) -> StructuralPrior | None:
@@ -183,6 +193,16 @@ class CompletionSource:
 
 
 @dataclass(frozen=True)
+class _HeldOut:
+    """What was measured in the held-out cone `region`, the maps completed without it, and the training."""
+
+    shares: dict[str, float]
+    region: Tensor
+    completed: Tensor
+    state: TrainingState | None
+
+
+@dataclass(frozen=True)
 class _TrainingResult:
     trainer: Trainer
     job: TrainingJob
@@ -214,12 +234,15 @@ class LearnedCompletion:
     shares : dict
         Share in 0..1 of ``prior`` and ``trained`` in the completed map, the rest being completed by
         constraints; empty if no shares were measured.
+    gain : Tensor or None
+        ``(n_shells,)`` gain of the inferred part, see `measure_gain`; None if no shares were measured.
     """
 
     source: CompletionSource
     trainer: Trainer | None
     job: TrainingJob | None
     shares: dict[str, float]
+    gain: Tensor | None
 
     def rotated(self, measurement: Measurement, n_rotations: int, seed: int) -> Iterator[Tensor]:
         """Complete a measurement with predictions of single rotated copies, to estimate their error.
@@ -254,7 +277,8 @@ class LearnedCompletion:
             completed = [
                 measurement.complete(next(predictions[name]), prior_weight=1.0) for name in self.shares
             ]
-            yield blend(constrained, completed, list(self.shares.values()))
+            whole = blend(constrained, completed, list(self.shares.values()))
+            yield with_gain(measurement, whole, self.gain)
 
     def _rotated_predictions(self, measurement: Measurement, n_rotations: int, seed: int) -> Iterator[Tensor]:
         assert self.job is not None

@@ -23,6 +23,7 @@ from spisonet.anisotropy.independence import (
     START_WEIGHTS,
     HalvesIndependence,
 )
+from spisonet.anisotropy.inferred_gain import CompletedMaps, constrained_maps
 from spisonet.anisotropy.learned_completion import PRIOR, CompletionSource
 from spisonet.anisotropy.preparation import correction_band, prepare_measurement
 from spisonet.anisotropy.recombination import CorrectedMap, corrected_maps
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
-    from torch import Tensor
 
     from spisonet.anisotropy.config import ReconstructConfig
     from spisonet.anisotropy.run_inputs import RunInputs
@@ -137,6 +137,8 @@ class UnitResult:
         The trained network; None if none was trained.
     shares : dict
         Shares of the predictions in the corrected maps; see `LearnedCompletion`.
+    gain : list of float or None
+        Gain of the inferred part of the corrected maps by shell of the box; see `CompletedMaps`.
     """
 
     unit: TrainingUnit
@@ -148,6 +150,7 @@ class UnitResult:
     loss_reduction: float | None
     network: Network | None
     shares: dict[str, float]
+    gain: list[float] | None
 
 
 @dataclass(frozen=True)
@@ -225,6 +228,11 @@ class CorrectionResult:
     def prediction_shares(self) -> dict[str, dict[str, float]]:
         """Shares of the predictions in the corrected maps, by the name of the unit."""
         return {unit.unit.name: unit.shares for unit in self.units}
+
+    @property
+    def inferred_gains(self) -> dict[str, list[float] | None]:
+        """Gain of the inferred part of the corrected maps by shell, by the name of the unit."""
+        return {unit.unit.name: unit.gain for unit in self.units}
 
     @property
     def loss_reductions(self) -> dict[str, float | None]:
@@ -319,8 +327,8 @@ def reconstruct(
         averaged = AveragedHalves.of(inputs.maps, weights, band, options.positivity)
     # One after the other, so that the memory of the first is free again for the second.
     results = []
-    completed: list[Tensor] = []
-    constrained: list[Tensor] = []
+    completed: list[CompletedMaps] = []
+    constrained: list[CompletedMaps] = []
     for unit in units:
         checkpoint = (
             None if checkpoint_folder is None else checkpoint_folder / f"checkpoint{unit.suffix}.safetensors"
@@ -352,7 +360,7 @@ def _correct_unit(
     processes: ProcessGroup,
     checkpoint: Path | None,
     resume: bool,
-) -> tuple[UnitResult, Tensor | None, Tensor]:
+) -> tuple[UnitResult, CompletedMaps | None, CompletedMaps]:
     """Correct the maps of a unit; also return them completed by networks, if any, and by constraints."""
     device = memory.device
     empty_cache(device)
@@ -367,8 +375,8 @@ def _correct_unit(
         UNMEASURED_DEFINITION,
         unit.name,
     )
-    constrained = measurement.complete_by_constraints()
-    deconvolved = corrected_maps(measurement, constrained, maps, scales)
+    constrained = constrained_maps(measurement)
+    deconvolved = corrected_maps(measurement, constrained.with_gain(measurement), maps, scales)
     corrected, completed, learned = deconvolved, None, None
     if options.method != DECONVOLVE and weights.learnable[1:].any():
         source = CompletionSource(
@@ -382,7 +390,7 @@ def _correct_unit(
             resume,
         )
         learned, completed = source.learn(measurement)
-        corrected = corrected_maps(measurement, completed, maps, scales)
+        corrected = corrected_maps(measurement, completed.with_gain(measurement), maps, scales)
         completed = completed.cpu()
     trainer = None if learned is None else learned.trainer
     loss_reduction = None if trainer is None else trainer.loss_reduction
@@ -398,6 +406,7 @@ def _correct_unit(
         loss_reduction=loss_reduction,
         network=trainer.average if trainer is not None and options.training.epochs else None,
         shares={} if learned is None else learned.shares,
+        gain=(constrained if completed is None else completed).gain_by_shell,
     )
     return result, completed, constrained.cpu()
 

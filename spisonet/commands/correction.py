@@ -154,6 +154,7 @@ def _write_results(
         "corrected_by_shell": result.corrected_by_shell,
         "epoch_losses": result.epoch_losses,
         "prediction_shares": result.prediction_shares,
+        "inferred_gains": result.inferred_gains,
         "loss_reductions": result.loss_reductions,
         "corrected_maps": [f"{CORRECTED_PREFIX}{name}.mrc" for name in names],
         "classical_maps": classical,

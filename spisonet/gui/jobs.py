@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import signal
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from spisonet.errors import SpisonetError
@@ -15,11 +15,12 @@ from spisonet.gui import slurm
 from spisonet.gui.forms import command_line, config_model, insert_job_folder, require_allowed_paths
 from spisonet.gui.job import SECONDS_TO_START, Job
 from spisonet.gui.job_details import summarise_job
-from spisonet.gui.processes import host_name, is_alive
+from spisonet.gui.processes import host_name, is_alive, is_run_by
 from spisonet.gui.run_search import find_run_folders
 from spisonet.gui.runner import ENDED, LAUNCH_FILE, POLL_SECONDS, PROCESS_FILE
-from spisonet.gui.submission import ComputeTarget, is_starting, select_devices, submit_job
+from spisonet.gui.submission import RUNNER, ComputeTarget, is_starting, select_devices, submit_job
 from spisonet.io.atomic import prepare_output_folder, write_json
+from spisonet.io.locks import FileLock
 from spisonet.io.run_record import JOB_FILE, QUEUED, write_job_record
 
 if TYPE_CHECKING:
@@ -30,8 +31,29 @@ if TYPE_CHECKING:
     from spisonet.io.config import CommandConfig
 
 JOBS_FOLDER, LOCK_FILE = "jobs", ".lock"
+STATE_FILES = (JOB_FILE, LAUNCH_FILE, PROCESS_FILE)
 DAMAGED = "damaged"
 DAMAGED_RECORD_ERRORS = (KeyError, TypeError, ValueError, AttributeError)  # from JSON of an unexpected form
+
+
+@dataclass(frozen=True)
+class _KnownJob:
+    """Line of a job in the list, which is read again when its files change or while it is active.
+
+    Attributes
+    ----------
+    files, age : tuple
+        From `_files_of`.
+    line : dict or None
+        None if another program wrote ``job.json``.
+    is_active : bool
+        Whether the job was queued or running.
+    """
+
+    files: tuple[object, ...]
+    age: tuple[float, int]
+    line: dict[str, Any] | None
+    is_active: bool
 
 
 class Jobs:
@@ -48,21 +70,37 @@ class Jobs:
     def __init__(self, allowed_folders: AllowedFolders, template: Path | None) -> None:
         self._allowed_folders, self._template = allowed_folders, template
         self._project = allowed_folders.project
+        self._known: dict[Path, _KnownJob] = {}
 
     def all(self) -> list[Job]:
         """Return all jobs, newest first."""
         jobs = [self._job(folder) for folder in find_run_folders(self._project)]
-        return sorted((job for job in jobs if job.is_own), key=_age, reverse=True)
+        return sorted(
+            (job for job in jobs if job.is_own), key=lambda job: _files_of(job.folder)[1], reverse=True
+        )
 
     def summaries(self) -> list[dict[str, Any]]:
         """Return a line for each job; jobs with damaged files are listed as ``damaged``."""
-        lines = []
-        for job in self.all():
-            try:
-                lines.append(summarise_job(job))
-            except DAMAGED_RECORD_ERRORS:
-                lines.append({"name": job.name, "command": job.command, "state": DAMAGED, "inputs": []})
-        return lines
+        known: dict[Path, _KnownJob] = {}
+        for folder in find_run_folders(self._project):
+            files, age = _files_of(folder)
+            before = self._known.get(folder)
+            if before is None or before.files != files or before.is_active:
+                before = self._summarise(folder, files, age)
+            known[folder] = before
+        self._known = known
+        listed = sorted(known.values(), key=lambda job: job.age, reverse=True)
+        return [job.line for job in listed if job.line is not None]
+
+    def _summarise(self, folder: Path, files: tuple[object, ...], age: tuple[float, int]) -> _KnownJob:
+        job = self._job(folder)
+        if not job.is_own:
+            return _KnownJob(files, age, None, False)
+        try:
+            return _KnownJob(files, age, summarise_job(job), job.is_active)
+        except DAMAGED_RECORD_ERRORS:
+            line = {"name": job.name, "command": job.command, "state": DAMAGED, "inputs": []}
+            return _KnownJob(files, age, line, False)
 
     def find(self, name: str) -> Job:
         """Return a job by its name.
@@ -174,10 +212,13 @@ class Jobs:
             raise SpisonetError(f"{name} is {job.state}.")
         if job.process["host"] != host_name():
             raise SpisonetError(f"{name} runs on {job.process['host']}; stop it there.")
-        if is_alive(job.process["runner"]):
-            os.kill(job.process["runner"]["pid"], signal.SIGTERM)
-        elif is_alive(job.process.get("child")):
-            os.killpg(job.process["child"]["pid"], signal.SIGINT)
+        runner, child = job.process["runner"], job.process.get("child") or {}
+        if is_alive(runner) and is_run_by(runner["pid"], RUNNER, job.folder.name):
+            os.kill(runner["pid"], signal.SIGTERM)
+        elif is_alive(child) and is_run_by(child["pid"], f"{job.program}.py", job.command):
+            os.killpg(child["pid"], signal.SIGINT)
+        else:
+            raise SpisonetError(f"The process that {PROCESS_FILE} of {name} names is not one of this job.")
 
     def delete(self, name: str) -> None:
         """Delete the folder of a job that the interface started.
@@ -225,18 +266,27 @@ class Jobs:
             # Its jobs would be outside the project, and the next start would not find them.
             raise SpisonetError(f"{JOBS_FOLDER} is a link; replace it by a folder, or move the project.")
         prepare_output_folder(folder)
-        with (folder / LOCK_FILE).open("ab") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        lock = FileLock(folder / LOCK_FILE)
+        lock.acquire(wait=True)
+        try:
             yield
+        finally:
+            lock.release()
 
 
-def _age(job: Job) -> tuple[float, int]:
-    path = job.folder / (LAUNCH_FILE if job.launch else JOB_FILE)
-    try:
-        written = path.stat().st_mtime
-    except OSError:  # deleted meanwhile
-        written = 0.0
-    return (written, _number(job.folder))
+def _files_of(folder: Path) -> tuple[tuple[object, ...], tuple[float, int]]:
+    """Return what changes when the files of a job change, and what jobs are sorted by: time and number."""
+    found: list[object] = []
+    times: dict[str, float] = {}
+    for name in STATE_FILES:
+        try:
+            status = os.stat(folder / name)
+        except OSError:  # not written yet, or deleted meanwhile
+            found.append(None)
+            continue
+        found.append((status.st_mtime_ns, status.st_ino, status.st_size))
+        times[name] = status.st_mtime
+    return tuple(found), (times.get(LAUNCH_FILE, times.get(JOB_FILE, 0.0)), _number(folder))
 
 
 def _number(folder: Path) -> int:

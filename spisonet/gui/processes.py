@@ -42,6 +42,23 @@ def process_identity(pid: int | None = None) -> dict[str, Any]:
     return {"pid": number, "start": process_start(number)}
 
 
+def is_run_by(pid: int, *words: str) -> bool:
+    """Tell whether a process of this user has all words, or files of these names, in its command line.
+
+    The files that name the processes of a job may have been written by others: without this test, stopping
+    such a job could end any process of this user. True where the system does not tell.
+    """
+    process = Path(f"/proc/{pid}")
+    if not BOOT_FILE.is_file():
+        return True
+    try:
+        line = (process / "cmdline").read_text(encoding="utf-8", errors="surrogateescape").split("\0")
+        own = process.stat().st_uid == os.getuid()
+    except OSError:
+        return False
+    return own and {Path(word).name for word in line} >= set(words)
+
+
 def is_alive(identity: dict[str, Any] | None) -> bool:
     """Tell whether a process of this machine with this `process_identity` is still running."""
     if not identity or identity.get("start") is None:

@@ -12,7 +12,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from spisonet.gui.processes import host_name, process_identity
 from spisonet.io.atomic import write_json
+from spisonet.io.locks import private_folder
 from spisonet.io.run_record import FAILED, FINISHED, JOB_FILE, QUEUED, RUNNING
 
 if TYPE_CHECKING:
@@ -85,10 +85,7 @@ class Runner:
 
     def _acquire_devices(self, stack: ExitStack) -> list[IO[bytes]]:
         """Wait until all earlier jobs of this user on this machine have released the devices."""
-        folder = Path(tempfile.gettempdir()) / f"spisonet-{os.getuid()}"
-        folder.mkdir(mode=0o700, exist_ok=True)
-        if folder.lstat().st_uid != os.getuid():
-            raise PermissionError(f"{folder} belongs to another user")
+        folder = private_folder()
         tickets: list[IO[bytes]] = []
         with suppress(_StopRequested):
             self._waiting = not self._stopping

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from spisonet.io.config import CommandConfig
 
+RUNNER = "spisonet.gui.runner"
 SCRIPT_FILE = "submit.sh"
 SECONDS_TO_QUEUE, QUEUE_POLL_SECONDS = 5.0, 0.02
 STARTING = "starting"  # state in process.json until the runner replaces it
@@ -119,7 +120,7 @@ def submit_job(
         (job.folder / name).unlink(missing_ok=True)
     write_json(job.folder / LAUNCH_FILE, launch)
     # -P keeps files in the current folder from replacing modules.
-    runner = [sys.executable, "-P", "-m", "spisonet.gui.runner", str(job.folder)]
+    runner = [sys.executable, "-P", "-m", RUNNER, str(job.folder)]
     if on_slurm:
         _submit_to_slurm(job, runner, target, template)
     else:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import subprocess
 import tempfile
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from spisonet.errors import SpisonetError
 from spisonet.gui.forms import command_line, validate_form
 from spisonet.gui.installation import find_executable
+from spisonet.io.locks import lock_for_update
 from spisonet.io.tomogram_table import HALVES, TomogramTable
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from spisonet.gui.allowed_folders import AllowedFolders
     from spisonet.io.config import CommandConfig
     from spisonet.io.tomogram_table import TomogramRow
@@ -49,7 +51,7 @@ class TomogramTables:
     """
 
     def __init__(self, allowed_folders: AllowedFolders) -> None:
-        self._allowed_folders, self._write_lock = allowed_folders, Lock()
+        self._allowed_folders = allowed_folders
 
     def read(self, name: str) -> dict[str, Any]:
         """Return the rows of a table.
@@ -90,7 +92,7 @@ class TomogramTables:
         SpisonetError
             If the value is invalid, or the file has changed since the page read it.
         """
-        with self._write_lock:
+        with self._locked(name):
             table = self._open(name, version)
             rows = table.rows
             if not 0 <= row < len(rows) or column not in (*NUMBER_RANGES, BOUNDARY):
@@ -108,6 +110,9 @@ class TomogramTables:
             table.write()
             return self.read(name)
 
+    def _locked(self, name: str) -> AbstractContextManager[None]:
+        return lock_for_update(self._allowed_folders.resolve(name))
+
     def _boundary_value(self, name: str) -> str:
         if not name:
             return "None"
@@ -121,7 +126,7 @@ class TomogramTables:
         SpisonetError
             If no tomogram would remain, or the file has changed since the page read it.
         """
-        with self._write_lock:
+        with self._locked(name):
             table = self._open(name, version)
             table.remove(rows)
             table.write()
@@ -138,7 +143,7 @@ class TomogramTables:
         path = self._allowed_folders.resolve(target)
         if path.suffix != ".star":
             raise SpisonetError(f"{target} does not end in .star.")
-        with self._write_lock:
+        with lock_for_update(path):
             if path.exists():
                 raise SpisonetError(f"{target} already exists; enter another name.")
             TomogramTable.read(self._allowed_folders.resolve_file(name)).write_to(path)
@@ -177,7 +182,7 @@ class TomogramTables:
         if not selected:
             raise SpisonetError(f"{folder} does not contain {', '.join(files)}.")
         added.remove([row.number for row in added.rows if row not in selected])
-        with self._write_lock:
+        with lock_for_update(path):
             if path.is_file():
                 table = TomogramTable.read(path)
                 table.append(added)
@@ -206,7 +211,8 @@ class TomogramTables:
 
 
 def _version(path: Path) -> str:
-    return str(path.stat().st_mtime_ns)
+    status = path.stat()
+    return f"{status.st_mtime_ns}.{status.st_ino}.{status.st_size}"  # times are coarser than edits
 
 
 def _describe_row(row: TomogramRow) -> dict[str, Any]:

@@ -220,13 +220,16 @@ def open_for_appending(path: Path) -> TextIO:
         raise SpisonetError(f"{path} cannot be written: {error.strerror or error}.") from error
 
 
-def create_marker(path: Path) -> None:
-    """Create an empty file whose name is the message, after which all that was written before is on the disk.
+def rename_marker(reserved: Path, path: Path) -> None:
+    """Give an empty file the name that is its message, or create it if there is none.
 
     Raises
     ------
     OSError
         If it cannot be created.
     """
-    path.touch()
+    try:
+        os.replace(reserved, path)
+    except FileNotFoundError:
+        path.touch()
     _synchronise_folder(path.parent)

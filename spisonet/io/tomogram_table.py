@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spisonet.errors import SpisonetError
+from spisonet.io.locks import lock_for_update
 from spisonet.io.star import StarBlock, read_blocks, write_blocks
 from spisonet.io.tilt_series import require_unique_series
 from spisonet.io.tomograms import SUFFIXES, stem_of
@@ -318,6 +319,10 @@ class TomogramTable:
         """
         if not self._pending:
             return
+        with lock_for_update(self.path):
+            self._enter_pending()
+
+    def _enter_pending(self) -> None:
         current = self
         if self._is_on_disk and self.path.is_file():
             current = TomogramTable.read(self.path)

@@ -63,6 +63,18 @@ def frequency_points_rfft(shape: int | tuple[int, int, int], device: torch.devic
     return torch.stack([kx, ky, kz], dim=-1)
 
 
+def shell_index_rfft(shape: tuple[int, int, int], device: torch.device) -> Tensor:
+    """Return the shell, ``round(|k|)``, of each coefficient ``(z, y, x // 2 + 1)`` of a cubic box."""
+    radius: Tensor = frequency_points_rfft(shape, device).norm(dim=-1) * shape[0]
+    return radius.round().long()
+
+
+def shell_sums(values_rfft: Tensor, shell_rfft: Tensor) -> Tensor:
+    """Sum values ``(z, y, x // 2 + 1)`` over the shells of `shell_index_rfft`; return ``(n_shells,)``."""
+    sums = values_rfft.new_zeros(int(shell_rfft.max()) + 1)
+    return sums.index_add(0, shell_rfft.reshape(-1), values_rfft.reshape(-1))
+
+
 class FourierWeight:
     """A Fourier weight that can be evaluated at any frequency.
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from spisonet.learning.spectra import apply_filter, frequency_points_rfft, rfft3
+from spisonet.learning.spectra import apply_filter, rfft3, shell_index_rfft, shell_sums
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -88,11 +88,8 @@ def shell_amplitude_rfft(measurement: Measurement) -> Tensor:
         0
     )
     signal = power * weight / (weight + fraction * (1 - weight)).clamp(min=1e-6)
-    n = measurement.shape[0]
-    shell = (frequency_points_rfft(measurement.shape, power.device).norm(dim=-1) * n).round().long()
-    counts = torch.zeros(int(shell.max()) + 1, device=power.device)
-    sums = counts.index_add(0, shell.reshape(-1), (weight * signal).reshape(-1))
-    counts = counts.index_add(0, shell.reshape(-1), weight.reshape(-1))
+    shell = shell_index_rfft(measurement.shape, power.device)
+    sums, counts = shell_sums(weight * signal, shell), shell_sums(weight, shell)
     mean = sums / counts.clamp(min=1e-9)
     logarithm = mean.clamp(min=LOWEST_POWER * float(mean.max())).log()
     smooth = torch.nn.functional.avg_pool1d(

@@ -56,6 +56,7 @@ def run_metadata(config: ReconstructConfig, record: dict[str, Any]) -> dict[str,
         f"({UNMEASURED_DEFINITION})",
         "Method": method,
         **_shares(record.get("prediction_shares", {})),
+        **_gains(record.get("inferred_gains", {}), record.get("corrected_by_shell", [])),
         **({} if full_map is None else {"Corrected full map": f"{full_map} (the map to build into)"}),
         "Corrected half maps": ", ".join(record["corrected_maps"]),
         "Program": ", ".join(
@@ -74,3 +75,13 @@ def _shares(of_units: dict[str, dict[str, float]]) -> dict[str, str]:
             parts.append(f"mask and positivity constraints {1 - sum(shares.values()):.2f}")
             lines.append(f"{unit}: {', '.join(parts)}")
     return {"Shares in the inferred part, by a held-out cone": "; ".join(lines)} if lines else {}
+
+
+def _gains(of_units: dict[str, list[float] | None], corrected_by_shell: list[float]) -> dict[str, str]:
+    """Return a row with the range of the gains in corrected shells, if any were measured."""
+    lines = []
+    for unit, gains in of_units.items():
+        corrected = [gain for gain, part in zip(gains or [], corrected_by_shell, strict=False) if part > 0]
+        if corrected:
+            lines.append(f"{unit}: {min(corrected):.2f} to {max(corrected):.2f}")
+    return {"Gain of the inferred part by shell, by a held-out cone": "; ".join(lines)} if lines else {}

@@ -36,8 +36,8 @@ class ConeResult:
         Statistics of raw half map 2 with the result from half map 1: with the network, and completed with
         mask and positivity constraints only.
     squared_error, variance : float
-        Squared error of the mean of the predictions of rotated copies, and their variance, with the shares of
-        the run, summed over the compared coefficients.
+        Squared error of the mean of the predictions of rotated copies, and their variance, with shares and
+        gain of the run, summed over the compared coefficients.
     """
 
     cone: Cone
@@ -91,10 +91,10 @@ class ConeTrainings:
         half1 = _first_half(held_out)
         learned, constrained = (
             prepared.compare(rfft3(volumes[0].cpu().numpy()), cone)
-            for volumes in (completed, half1.complete_by_constraints())
+            for volumes in (completed.with_gain(held_out), half1.complete_by_constraints())
         )
-        # Variance and error depend on the shares: without the cone they are others than in the run's map.
-        completion = replace(completion, shares=prepared.prediction_shares)
+        # Variance and error depend on shares and gain, which are others without the cone.
+        completion = replace(completion, shares=prepared.prediction_shares, gain=prepared.inferred_gain)
         error = variance = 0.0
         if ensemble := self._ensemble(completion, half1, number):
             of_mean = prepared.compare(rfft3(ensemble.mean), cone)
@@ -113,7 +113,7 @@ class ConeTrainings:
         prepared = self.prepared
         network, _ = load_network(prepared.network_path, prepared.run.config.filter_base)
         source = prepared.completion_source("the run's network", prepared.training_config, network)
-        completion = source.of_network(self._whole, prepared.prediction_shares)
+        completion = source.of_network(self._whole, prepared.prediction_shares, prepared.inferred_gain)
         return self._ensemble(completion, self._whole, 0)
 
     @property

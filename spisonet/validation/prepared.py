@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from spisonet.anisotropy.run_inputs import RunInputs
     from spisonet.learning.measurement import Measurement
@@ -111,6 +112,13 @@ class PreparedValidation:
         """Shares of the predictions in the corrected maps of the validated unit."""
         of_units: dict[str, dict[str, float]] = self.run.record.get("prediction_shares", {})
         return of_units.get(self.unit_name, {})
+
+    @property
+    def inferred_gain(self) -> Tensor | None:
+        """Gain of the inferred part of the corrected maps by shell; None in runs that did not measure it."""
+        of_units: dict[str, list[float] | None] = self.run.record.get("inferred_gains", {})
+        gain = of_units.get(self.unit_name)
+        return None if gain is None else torch.tensor(gain, dtype=torch.float32)
 
     def completion_source(
         self,

@@ -10,8 +10,10 @@ import torch
 
 from spisonet.analysis.normalisation import GreyScale
 from spisonet.anisotropy.full_map import AveragedHalves
+from spisonet.anisotropy.inferred_gain import CompletedMaps
 from spisonet.fourier.grids import rfft3
 from spisonet.io.mrc import Volume
+from spisonet.learning.spectra import shell_index_rfft
 
 CPU = torch.device("cpu")
 
@@ -26,22 +28,40 @@ def averaged(measurement_factory):
 
 def test_unmeasured_coefficients_are_the_mean_of_the_completed_halves(averaged):
     completed = torch.randn(2, *averaged.measurement.shape, generator=torch.Generator().manual_seed(0))
-    constrained = torch.zeros_like(completed)
+    constrained = CompletedMaps(torch.zeros_like(completed), None)
     band = averaged.measurement.band_rfft.numpy()
     weight = averaged.measurement.data_weight_rfft.numpy()
     data = rfft3(averaged.measurement.data[0].numpy())
-    together = averaged.corrected([completed], [constrained], CPU)
+    together = averaged.corrected([CompletedMaps(completed, None)], [constrained], CPU)
     expected = weight * data + (1 - weight) * band * rfft3(completed.mean(dim=0).numpy())
     np.testing.assert_allclose(
         rfft3(together.corrected.filtered), expected, atol=2e-3 * np.abs(expected).max()
     )
     np.testing.assert_allclose(rfft3(together.deconvolved.filtered), weight * data, atol=1e-3)
     # Halves that two networks completed, one each, count alike.
-    apart = averaged.corrected([completed[:1], completed[1:]], [constrained], CPU)
+    halves = [CompletedMaps(completed[:1], None), CompletedMaps(completed[1:], None)]
+    apart = averaged.corrected(halves, [constrained], CPU)
     np.testing.assert_allclose(apart.corrected.whole, together.corrected.whole, atol=1e-6)
 
 
 def test_without_networks_the_constraints_complete_it(averaged):
-    constrained = torch.ones(2, *averaged.measurement.shape)
+    constrained = CompletedMaps(torch.ones(2, *averaged.measurement.shape), None)
     full = averaged.corrected([], [constrained], CPU)
     assert full.corrected is full.deconvolved
+
+
+def test_the_inferred_part_gets_the_mean_gain_of_the_halves(averaged):
+    shape = averaged.measurement.shape
+    halves = torch.randn(2, *shape, generator=torch.Generator().manual_seed(0))
+    n_shells = int(shell_index_rfft(shape, CPU).max()) + 1
+
+    def full(*gains):
+        maps = [CompletedMaps(half[None], gain) for half, gain in zip(halves, gains, strict=True)]
+        return rfft3(averaged.corrected(maps, maps, CPU).corrected.filtered)
+
+    plain, none = full(None, None), full(torch.zeros(n_shells), torch.zeros(n_shells))
+    data = averaged.measurement.data_weight_rfft.numpy() * rfft3(averaged.measurement.data[0].numpy())
+    tolerance = {"atol": 2e-3 * np.abs(plain).max()}
+    np.testing.assert_allclose(none, data, **tolerance)
+    halved = full(torch.zeros(n_shells), torch.ones(n_shells))
+    np.testing.assert_allclose(halved, (plain + data) / 2, **tolerance)

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import http.client
 import io
+import json
 import os
+import re
+import shutil
 import socket
 import stat
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+import spisonet.gui
+from spisonet.gui.processes import host_name, process_identity
 from tests.gui.conftest import Server, end, serve, write_map
 
 SLICE = {"name": "map.mrc", "axis": "z", "index": 3, "low": -50, "high": 50}
@@ -263,3 +269,102 @@ def memory_megabytes(pid: int) -> float:
     status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
     resident = next(line for line in status.splitlines() if line.startswith("VmHWM"))
     return int(resident.split()[1]) / 1000
+
+
+def test_the_token_is_in_no_process_list_and_no_environment(server):
+    token = server.prefix.strip("/").encode()
+    server.get("api/jobs")
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            texts = [(process / name).read_bytes() for name in ("cmdline", "environ")]
+        except OSError:
+            continue
+        assert not any(token in text for text in texts), process
+
+
+def test_scripts_run_only_from_the_files_of_the_page(server):
+    policy = server.get("").headers["content-security-policy"]
+    assert policy.startswith("default-src 'self'")
+    assert "unsafe" not in policy
+    assert "script-src" not in policy
+    page = server.get("").content.decode()
+    assert re.findall(r"<script[^>]*>(.*?)</script>", page, re.DOTALL) == [""]
+    assert not re.search(r"\son\w+\s*=|<style|\sstyle\s*=|javascript:", page)
+
+
+def test_names_of_files_never_become_markup_or_code():
+    static = Path(spisonet.gui.__file__).parent / "static"
+    dangerous = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|javascript:"
+    for path in static.glob("*.js"):
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(dangerous, text), path.name
+        assert not re.search(r"set(Timeout|Interval)\(\s*[\"'`]", text), path.name
+
+
+def test_hostile_names_are_listed_as_data(server):
+    name = "<img src=x onerror=alert(1)>'\"&.mrc"
+    write_map(server.project / name)
+    try:
+        reply = server.get("api/folder", name=".")
+        assert reply.headers["content-type"] == "application/json"
+        assert reply.headers["x-content-type-options"] == "nosniff"
+        assert name in [entry["name"] for entry in reply.json["entries"]]
+        assert server.get("api/volume", name=name).status == 200
+        shown = server.get("file", name=name).headers
+        assert shown["content-type"] == "application/octet-stream"
+    finally:
+        (server.project / name).unlink()
+
+
+@pytest.fixture
+def hostile_job(server):
+    """Write the files of a job as a stranger could; they are removed afterwards."""
+    folder = server.project / "jobs" / "001_whitening"
+    folder.mkdir(parents=True)
+
+    def write(record=(), launch=(), process=None) -> str:
+        config = {"h1": "map.mrc", "o": "jobs/001_whitening/out.mrc"}
+        job = {"program": "spisonet", "command": "whitening", "status": "failed", "config": config}
+        start = {"program": "spisonet", "submitted": 1.0, "key": "k", "requested_line": [], "target": {}}
+        (folder / "job.json").write_text(json.dumps(job | dict(record)))
+        (folder / "launch.json").write_text(json.dumps(start | dict(launch)))
+        if process is not None:
+            (folder / "process.json").write_text(json.dumps(process))
+        return "jobs/001_whitening"
+
+    yield write
+    shutil.rmtree(folder.parent)
+
+
+@pytest.mark.parametrize(
+    ("record", "launch"),
+    [
+        (
+            {"command": "refine"},
+            {"program": "sh", "arguments": ["touch", "pwned"], "line": ["touch", "pwned"]},
+        ),
+        ({"command": "refine; touch pwned"}, {}),
+        ({"command": "gui"}, {}),
+        ({"command": "../../bin/sh"}, {"program": "../../bin/sh"}),
+    ],
+)
+def test_commands_in_the_files_of_a_job_are_not_run(server, hostile_job, record, launch):
+    name = hostile_job(record, launch)
+    reply = server.post("api/resume", {"name": name})
+    assert reply.status == 400
+    assert server.get("api/jobs").status == 200
+    assert not (server.project / "pwned").exists()
+
+
+def test_stopping_a_job_ends_no_process_that_its_files_only_name(server, hostile_job):
+    with subprocess.Popen(["sleep", "100"], start_new_session=True) as bystander:
+        identity = process_identity(bystander.pid)
+        common = {"host": host_name(), "state": "running", "started": 1.0}
+        dead = {"pid": 2**22 + 1, "start": "x"}
+        for process in ({"runner": identity}, {"runner": dead, "child": identity}):
+            name = hostile_job(process=common | process)
+            reply = server.post("api/stop", {"name": name})
+            assert reply.status == 400
+            assert "not one of this job" in reply.json["error"]
+        assert bystander.poll() is None
+        bystander.kill()

@@ -13,10 +13,10 @@ from spisonet.io.atomic import (
     MAX_NAME_BYTES,
     PARTIAL,
     atomic_path,
-    create_marker,
     open_for_appending,
     prepare_output_file,
     prepare_output_folder,
+    rename_marker,
     write_bytes,
     write_text,
 )
@@ -118,8 +118,10 @@ def test_content_reaches_the_disk_before_the_name_and_the_name_before_the_next_s
     write_bytes(tmp_path / "a.txt", b"a", durable=False)
     assert calls == ["rename a.txt"]
     calls.clear()
-    create_marker(tmp_path / "DONE")
+    rename_marker(tmp_path / "missing", tmp_path / "DONE")
     assert calls == [f"fsync {tmp_path.name}"]
+    rename_marker(tmp_path / "DONE", tmp_path / "SUCCESS")
+    assert set(os.listdir(tmp_path)) == {"a.txt", "SUCCESS"}
 
 
 def test_a_file_is_created_once(tmp_path):

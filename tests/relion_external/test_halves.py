@@ -10,7 +10,8 @@ import pytest
 
 from relion_external import halves
 from relion_external.call import read_call
-from relion_external.halves import FileLock, JointCorrection
+from relion_external.halves import JointCorrection
+from spisonet.io.locks import FileLock
 
 
 @pytest.fixture(autouse=True)

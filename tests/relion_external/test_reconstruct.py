@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from relion_external.halves import FileLock
 from relion_external.reconstruct import main
 from relion_external.workspace import read_records
 from spisonet.io.labels import read_tokens
+from spisonet.io.locks import FileLock
 from spisonet.io.mrc import read_volume, write_volume
 from tests.relion_external.conftest import COMMAND, uneven_back_projector
 

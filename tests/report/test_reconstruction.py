@@ -8,6 +8,7 @@ import pytest
 
 from spisonet.commands.main import main
 from spisonet.io.events import read_progress
+from spisonet.report.run_metadata import _gains
 
 QUICK = ["--limit_res", "6", "--epochs", "1", "--n_subvolume", "8", "--cube_size", "16", "--filter_base", "4"]
 QUICK += ["--ncpus", "1"]  # such small work is not worth sharing
@@ -60,3 +61,10 @@ def test_a_report_sums_up_a_finished_run_and_no_other(done, tmp_path, capsys):
             main(["report", str(folder)])
         assert stopped.value.code == 1
         assert part in capsys.readouterr().err
+
+
+def test_the_range_of_gains_is_that_of_the_corrected_shells():
+    row = _gains({"both halves": [1.0, 0.5, 1.5, 1.9]}, [1.0, 1.0, 0.2, 0.0])
+    assert list(row.values()) == ["both halves: 0.50 to 1.50"]
+    assert _gains({"both halves": None}, [1.0]) == {}
+    assert _gains({}, []) == {}
