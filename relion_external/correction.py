@@ -19,7 +19,7 @@ from relion_external.call import read_back_projector, read_call
 from relion_external.halves import GpuLock, JointCorrection
 from relion_external.inputs import CallInputs, read_all
 from relion_external.options import with_variable
-from relion_external.process import available_cores, end_with_parent, log_to_standard_error
+from relion_external.process import available_cores, log_to_standard_error
 from relion_external.workspace import Workspace
 from spisonet.errors import SpisonetError
 from spisonet.io.atomic import write_json
@@ -45,7 +45,6 @@ log = logging.getLogger("spisonet")
 def main() -> None:
     """Correct the call whose STAR file is the only argument."""
     log_to_standard_error()
-    end_with_parent()
     call = read_call(Path(sys.argv[1]))
     try:
         _correct(call)

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
-from relion_external.process import end_with_parent, end_worker, log_to_standard_error, start_worker
+from relion_external.process import end_worker, log_to_standard_error, start_worker
 from relion_external.workspace import read_records
 from spisonet.errors import SpisonetError
 from spisonet.io.atomic import write_json
@@ -122,7 +122,6 @@ def _lists_images(star: Path) -> bool:
 
 def main(result: Path, particles: Path, sym: str, mask: Path | None) -> None:
     """Measure the drift and write it, or why it was not measured."""
-    end_with_parent()
     log_to_standard_error()
     import torch  # noqa: PLC0415 - the parent process does not need it
 

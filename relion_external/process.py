@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -23,21 +24,20 @@ POLL_SECONDS = 1.0
 INIT = 1  # adopts processes whose parent has ended
 SHELLS = (b"sh", b"dash", b"bash")
 GRACE_SECONDS = 5.0
-_started: list[subprocess.Popen[bytes]] = []  # workers of this process
 
 
 def start_worker(module: str, *words: str) -> subprocess.Popen[bytes]:
-    """Start a module of this installation as a process; the module should call `end_with_parent`."""
+    """Start a module of this installation as a process that ends when this one ends."""
     # With the variables of RELION's MPI, libraries of the worker would wait for ranks that do not exist.
     environment = {k: v for k, v in os.environ.items() if not k.startswith(MPI_VARIABLES)}
     environment[PARENT_VARIABLE] = str(os.getpid())
     environment["PYTHONUNBUFFERED"] = "1"
     # In a new session, Ctrl-C in a terminal reaches the worker only through its parent.
-    worker = subprocess.Popen(
-        [sys.executable, "-P", "-m", module, *words], env=environment, start_new_session=True
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "relion_external.process", module, *words],
+        env=environment,
+        start_new_session=True,
     )
-    _started.append(worker)
-    return worker
 
 
 def run_worker(module: str, *words: str, timeout: float) -> None:
@@ -97,9 +97,7 @@ def available_cores() -> int:
 
 
 def end_with_parent() -> None:
-    """End this process and its workers within a second of its parent, even if the parent has already died.
-
-    A worker may still be importing PyTorch, before it can look after its own parent.
+    """End this process within a second of its parent, even if the parent has already died.
 
     RELION starts its external program through the shell of ``system()``, which outlives a rank that is
     killed; the process that started such a shell counts as the parent.
@@ -112,8 +110,6 @@ def end_with_parent() -> None:
     def watch() -> None:
         while os.getppid() == parent and (starter is None or _parent_of(parent) == starter):
             time.sleep(POLL_SECONDS)
-        for worker in _started:
-            worker.kill()
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
@@ -148,3 +144,9 @@ def end_worker(
         except subprocess.TimeoutExpired:
             worker.kill()
             worker.wait()
+
+
+if __name__ == "__main__":
+    end_with_parent()  # before the imports of the worker, of which PyTorch takes seconds
+    del sys.argv[0]
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

@@ -199,7 +199,7 @@ JOBS = {
         Job(
             "report",
             ReportConfig,
-            {"in_3dref": f"a corrected map, or the folder, of a {EXECUTABLE_PREFIX}anisotropy job"},
+            {"in_3dref": f"a corrected map of a {EXECUTABLE_PREFIX}anisotropy job"},
             (),
             ("folder", "o"),
             report_options,

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 from relion_external.jobs.definitions import JOBS, LOGFILE
-from relion_external.process import end_with_parent
 from spisonet.commands.main import run_config
 
 
@@ -23,7 +22,6 @@ def main(name: str, folder: Path, text: str) -> None:
     text : str
         Configuration of the command as JSON.
     """
-    end_with_parent()
     # Background processes of a shell ignore this signal, by which the parent interrupts the worker.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     config = JOBS[name].config.model_validate_json(text)

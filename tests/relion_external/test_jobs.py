@@ -463,7 +463,6 @@ def test_a_program_that_cannot_start_is_a_failure(project):
 
 
 def test_a_failed_logfile_leaves_the_result(project, monkeypatch, capsys):
-    monkeypatch.setattr(worker, "end_with_parent", lambda: None)
     monkeypatch.setitem(sys.modules, "relion_external.jobs.logfile", None)
     config = configure("fsc3d", "--in_3dref", HALF1, "--limit_res", "8")
     worker.main("fsc3d", Path(JOB), config.model_dump_json())

@@ -90,8 +90,7 @@ def test_a_worker_ends_with_an_interrupted_parent(module, tmp_path):
 
 
 def test_a_worker_ends_with_a_killed_parent(module, tmp_path):
-    watching = "from relion_external.process import end_with_parent\nend_with_parent()\n"
-    parent, worker = start_parent(module(watching + SLEEPER), tmp_path / "pid")
+    parent, worker = start_parent(module(SLEEPER), tmp_path / "pid")
     parent.kill()
     parent.wait()
     wait_for(lambda: not alive(worker))
@@ -111,17 +110,11 @@ def test_a_process_ends_with_the_rank_whose_shell_lives_on(tmp_path):
     wait_for(lambda: not alive(hook))
 
 
-def test_a_worker_that_is_still_starting_ends_with_the_rank(module, tmp_path):
-    pid_file = tmp_path / "pid"
-    code = (
-        "import sys; from relion_external.process import end_with_parent, run_worker\n"
-        "end_with_parent(); run_worker(*sys.argv[1:3], timeout=60)"
-    )
-    hook_words = [sys.executable, "-c", code, module(SLEEPER), str(pid_file)]
-    rank_code = "import os, shlex, sys; os.system(shlex.join(sys.argv[1:]) + '; true')"
-    rank = subprocess.Popen([sys.executable, "-c", rank_code, *hook_words])
-    wait_for(lambda: pid_file.is_file() and pid_file.read_text() != "")
-    worker = int(pid_file.read_text())
-    rank.kill()
-    rank.wait()
+def test_a_worker_is_watched_before_its_imports(module, tmp_path):
+    """Both ranks and their executables are killed while PyTorch is imported."""
+    source = "import torch_that_takes_a_minute"
+    (tmp_path / "torch_that_takes_a_minute.py").write_text(SLEEPER)
+    parent, worker = start_parent(module(source), tmp_path / "pid")
+    parent.kill()
+    parent.wait()
     wait_for(lambda: not alive(worker))
