@@ -32,6 +32,15 @@ class InstallJobsConfig(CommandConfig):
     )
 
 
+class InstallSchemesConfig(CommandConfig):
+    """Install two example Schemes for relion_schemer of RELION 5 in a RELION project."""
+
+    command: ClassVar[str] = "install-schemes"
+    examples: ClassVar[tuple[str, ...]] = ("spisonet relion install-schemes",)
+
+    project: Annotated[Path, Positional] = Field(Path(), description="RELION project folder.")
+
+
 class ListJobsConfig(CommandConfig):
     """List the External jobs with their inputs and parameters."""
 
@@ -94,6 +103,7 @@ class RescueConfig(CommandConfig):
 
 COMMANDS: dict[type[CommandConfig], str] = {
     InstallJobsConfig: "relion_external.jobs.install:run_install_jobs",
+    InstallSchemesConfig: "relion_external.jobs.schemes:run_install_schemes",
     ListJobsConfig: "relion_external.jobs.install:run_list_jobs",
     CheckRefinementConfig: "relion_external.preflight:run_check_command",
     RescueConfig: "relion_external.rescue:run_rescue",

@@ -8,12 +8,47 @@ from spisonet.errors import SpisonetError
 from spisonet.io.star import StarFile
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 FORM_FILE = "job.star"
 NAME, VALUE = "rlnJobOptionVariable", "rlnJobOptionValue"
 # Numbers of RELION 3.1, which later versions replaced by labels.
 LABELS_OF_NUMBERS = {"9": "class3d", "10": "refine3d", "18": "initialmodel", "19": "multibody"}
+EXTERNAL = "external"
+EXTERNAL_NUMBER = "_rlnJobType 99\n"  # without it, RELION 3.1 does not load the form
+FORM = """\
+data_job
+
+{number}_rlnJobTypeLabel relion.{label}
+_rlnJobIsContinue 0
+_rlnJobIsTomo 0
+
+data_joboptions_values
+
+loop_
+_rlnJobOptionVariable #1
+_rlnJobOptionValue #2
+"""
+
+
+def form_text(label: str, options: Mapping[str, str]) -> str:
+    """Return the text of a ``job.star``; options that are left out have RELION's defaults.
+
+    Parameters
+    ----------
+    label : str
+        Type of the job, such as ``refine3d``.
+    options : mapping
+        Values by name.
+    """
+    rows = [f"{name} {_quoted(value)}" for name, value in options.items()]
+    header = FORM.format(number=EXTERNAL_NUMBER if label == EXTERNAL else "", label=label)
+    return header + "\n".join(rows) + "\n \n"
+
+
+def _quoted(value: str) -> str:
+    return f'"{value}"' if not value or " " in value else value
 
 
 def read_form(path: Path) -> tuple[str, dict[str, str]]:

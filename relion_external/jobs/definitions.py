@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from relion_external.config import HALF_MAP_FILE, PARTICLES_FILE, REFERENCE_FILE, RescueConfig
@@ -28,16 +29,16 @@ from spisonet.anisotropy.config import ReconstructConfig
 from spisonet.fourier.map_filters_config import AngularWhitenConfig, CombineMapConfig, WhiteningConfig
 from spisonet.io.run_record import read_job_record
 from spisonet.report.config import ReportConfig
+from spisonet.tomography.as_reconstructed import as_reconstructed_path
 from spisonet.tomography.filters_config import DeconvConfig, MakeMaskConfig
 from spisonet.tomography.prediction_config import PredictConfig
-from spisonet.tomography.training_config import RefineConfig
+from spisonet.tomography.training_config import CorrectConfig, RefineConfig
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from spisonet.io.config import CommandConfig
 
 TOMOGRAMS = Node(TOMOGRAMS_FILE, NodeType.TOMOGRAMS)
+TOMOGRAMS_AS_RECONSTRUCTED = Node(as_reconstructed_path(Path(TOMOGRAMS_FILE)).name, NodeType.TOMOGRAMS)
 LOGFILE = Node("logfile.pdf", NodeType.LOGFILE)
 MASK_DESCRIPTION = "soft solvent mask [default: that of the refinement]"
 
@@ -60,7 +61,10 @@ def _rescued(folder: Path) -> list[Node]:
     return [node for node in nodes if (folder / node.name).is_file()]
 
 
-TOMOGRAMS_DESCRIPTION = "STAR file of tomograms, from RELION 5 or isonet.py prepare_star"
+TOMOGRAMS_DESCRIPTION = (
+    "STAR file of tomograms or the folder of a Reconstruct tomograms job, from RELION 5, or a table of "
+    "isonet.py prepare_star; type its name, which RELION's Browse does not offer"
+)
 TOMOGRAM_JOBS: tuple[tuple[str, type[CommandConfig], dict[str, str], tuple[str, ...]], ...] = (
     ("deconv", DeconvConfig, {"deconv_folder": "deconv"}, ("snrfalloff", "deconvstrength", "phaseflipped")),
     (
@@ -89,7 +93,16 @@ TOMOGRAM_JOBS: tuple[tuple[str, type[CommandConfig], dict[str, str], tuple[str, 
         "predict",
         PredictConfig,
         {"output_dir": "."},
-        ("model", "turns", "tomo_idx", "gpuID", "memory_limit"),
+        ("model", "turns", "tomo_idx", "gpuID", "memory_limit", "as_reconstructed"),
+    ),
+    (
+        "correct",
+        CorrectConfig,
+        {"output_dir": "."},
+        (
+            *("deconvolve", "z_crop", "epochs", "cube_size", "filter_base", "turns"),
+            *("gpuID", "tomo_idx", "as_reconstructed"),
+        ),
     ),
 )
 JOBS = {
@@ -213,9 +226,9 @@ JOBS = {
                 ("tomograms", *offered),
                 ("output_star", *outputs, *(["resume"] if "resume" in config.model_fields else [])),
                 partial(tomograms_options, outputs),
-                lambda _: [TOMOGRAMS],
+                lambda _: [TOMOGRAMS, TOMOGRAMS_AS_RECONSTRUCTED],
                 {"tomograms": "star_file"},
-                trains=config is RefineConfig,
+                trains=issubclass(config, RefineConfig),
                 prefix=TOMOGRAM_PREFIX,
             )
             for name, config, outputs, offered in TOMOGRAM_JOBS

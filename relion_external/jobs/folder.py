@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from relion_external.job_form import FORM_FILE
 from spisonet import __version__
 from spisonet.errors import SpisonetError
 from spisonet.io.atomic import open_for_appending, prepare_output_folder, rename_marker, write_text
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 NODES_FILE, NOTE_FILE = "RELION_OUTPUT_NODES.star", "note.txt"
 ABORT_FILE = "RELION_JOB_ABORT_NOW"
+FORM_VERSION, RELION5 = re.compile(r"^# version (\d+)", re.MULTILINE), 50000
 RESERVED = ".spisonet_exit"
 
 
@@ -30,13 +33,18 @@ class ExitFile(Enum):
 
 
 class NodeType(Enum):
-    """Node type of an output: label (RELION 4 and 5) and number (RELION 3.1)."""
+    """Node type of an output: label of RELION 5, label of RELION 4 and number of RELION 3.1.
 
-    MAP = ("DensityMap.mrc", 6)
-    HALF_MAP = ("DensityMap.mrc.halfmap", 10)
-    PARTICLES = ("ParticlesData.star.relion", 3)
-    TOMOGRAMS = ("TomogramGroupMetadata.star.relion", 1)  # micrographs in RELION 3.1
-    LOGFILE = ("LogFile.pdf.relion", 13)
+    RELION offers an output as an input only in the folder of its label, such as ``.Nodes/DensityMap``, and
+    a file has one type.
+    """
+
+    MAP = ("DensityMap.mrc", "DensityMap.mrc", 6)
+    HALF_MAP = ("DensityMap.mrc.halfmap", "DensityMap.mrc.halfmap", 10)
+    PARTICLES = ("ParticleGroupMetadata.star.relion", "ParticlesData.star.relion", 3)
+    # Micrographs in earlier versions, which have no such tables.
+    TOMOGRAMS = ("TomogramGroupMetadata.star.relion", "MicrographsData.star.relion", 1)
+    LOGFILE = ("LogFile.pdf.relion", "LogFile.pdf.relion", 13)
 
 
 @dataclass(frozen=True)
@@ -107,9 +115,10 @@ class JobFolder:
             raise SpisonetError(f"{path} cannot be written: {error.strerror}.") from error
 
     def write_nodes(self, nodes: Iterable[Node]) -> None:
-        """Write ``RELION_OUTPUT_NODES.star`` with the outputs that exist, for all RELION versions."""
+        """Write ``RELION_OUTPUT_NODES.star`` with the outputs that exist, for the version of the job."""
+        label = 1 if self._is_before_relion5() else 0
         rows = [
-            f"{self.path / node.name} {node.type.value[0]} {node.type.value[1]}"
+            f"{self.path / node.name} {node.type.value[label]} {node.type.value[2]}"
             for node in nodes
             if (self.path / node.name).is_file()
         ]
@@ -118,6 +127,13 @@ class JobFolder:
         write_text(
             self.path / NODES_FILE, "\n".join(["data_output_nodes", "", "loop_", *header, *rows, ""]) + "\n"
         )
+
+    def _is_before_relion5(self) -> bool:
+        """Whether RELION 3.1 or 4 wrote the form of the job; its first comment is the version."""
+        form = self.path / FORM_FILE
+        text = form.read_text(encoding="utf-8", errors="replace") if form.is_file() else ""
+        found = FORM_VERSION.search(text)
+        return found is not None and int(found[1]) < RELION5
 
     def write_exit_file(self, exit_file: ExitFile) -> None:
         """Write the exit file, after which RELION considers the job finished."""

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from pydantic_core import PydanticUndefined
 
-from relion_external.job_form import FORM_FILE
+from relion_external.job_form import EXTERNAL, FORM_FILE, form_text
 from relion_external.jobs.definitions import JOBS
-from relion_external.jobs.map_metadata import last_refined_half1
+from relion_external.jobs.map_metadata import last_reconstructed_tomograms, last_refined_half1
 from relion_external.jobs.run import describe
 from relion_external.process import available_cores
 from spisonet.errors import SpisonetError
@@ -43,20 +43,6 @@ SLURM = """\
 
 XXXcommandXXX
 """
-JOB_HEADER = """\
-data_job
-
-_rlnJobType 99
-_rlnJobTypeLabel relion.external
-_rlnJobIsContinue 0
-_rlnJobIsTomo 0
-
-data_joboptions_values
-
-loop_
-_rlnJobOptionVariable #1
-_rlnJobOptionValue #2
-"""
 
 
 def run_list_jobs(config: ListJobsConfig) -> None:
@@ -73,11 +59,7 @@ def run_install_jobs(config: InstallJobsConfig) -> None:
     SpisonetError
         If the folder is not a RELION project or cannot be written, or `relion31` is not a job.
     """
-    if not (config.project / PROJECT_FILE).is_file():
-        raise SpisonetError(
-            f"{config.project.resolve()} is not a RELION project: it has no {PROJECT_FILE}. "
-            "Start RELION there first."
-        )
+    require_project(config.project)
     if config.relion31 is not None and config.relion31 not in JOBS:
         nearest = difflib.get_close_matches(config.relion31, JOBS, n=1, cutoff=0.0)[0]
         raise SpisonetError(f"--relion31 {config.relion31} is not a job; did you mean {nearest}?")
@@ -85,10 +67,10 @@ def run_install_jobs(config: InstallJobsConfig) -> None:
     prepare_output_folder(folder)
     script = (folder / SLURM_FILE).resolve()
     write_text(script, SLURM, mode=0o755)
-    half1 = last_refined_half1(config.project)
+    half1, tomograms = last_refined_half1(config.project), last_reconstructed_tomograms(config.project)
     for job in JOBS.values():
         prepare_output_folder(folder / job.name)
-        text = job_star(job, script, half1)
+        text = job_star(job, script, half1, tomograms)
         write_text(folder / job.name / FORM_FILE, text)
         if job.name == config.relion31:
             write_text(config.project / RELION31_FILE, text)
@@ -104,8 +86,30 @@ def run_install_jobs(config: InstallJobsConfig) -> None:
         )
 
 
-def job_star(job: Job, submission_script: Path, half1: Path | None) -> str:
-    """Return the text of a ``job.star`` that RELION 3.1, 4 and 5 load.
+def require_project(project: Path) -> None:
+    """Check that a folder is a RELION project.
+
+    Raises
+    ------
+    SpisonetError
+        If it has no pipeline file.
+    """
+    if not (project / PROJECT_FILE).is_file():
+        raise SpisonetError(
+            f"{project.resolve()} is not a RELION project: it has no {PROJECT_FILE}. "
+            "Start RELION there first."
+        )
+
+
+def job_star(job: Job, submission_script: Path, half1: Path | None, tomograms: Path | None) -> str:
+    """Return the text of a ``job.star`` that RELION 3.1, 4 and 5 load; see `job_options`."""
+    return form_text(EXTERNAL, job_options(job, submission_script, half1, tomograms))
+
+
+def job_options(
+    job: Job, submission_script: Path, half1: Path | None, tomograms: Path | None
+) -> dict[str, str]:
+    """Return the options of the form of an External job.
 
     Parameters
     ----------
@@ -115,15 +119,18 @@ def job_star(job: Job, submission_script: Path, half1: Path | None) -> str:
         Template for the queue.
     half1 : Path or None
         Half map 1 of the last refinement of the project.
+    tomograms : Path or None
+        Table of its last reconstructed tomograms.
     """
     options = {
         "fn_exe": str(_executable(job)),
         "in_3dref": str(half1) if half1 is not None and job.after_refinement else "",
-        **dict.fromkeys(("in_mask", "in_part", "in_mic", "in_mov", "in_coords"), ""),
+        "in_mic": str(tomograms) if tomograms is not None and "in_mics" in job.inputs else "",
+        **dict.fromkeys(("in_mask", "in_part", "in_mov", "in_coords"), ""),
     }
     for number, name in enumerate(job.shown_parameters, start=1):
         options |= {f"param{number}_label": name, f"param{number}_value": _default(job, name)}
-    options |= {
+    return options | {
         "nr_threads": str(min(available_cores(), MAX_THREADS)),
         "other_args": "",
         "do_queue": "No",
@@ -132,8 +139,6 @@ def job_star(job: Job, submission_script: Path, half1: Path | None) -> str:
         "qsubscript": str(submission_script),
         "queuename": "gpu",
     }
-    rows = [f"{name} {_quoted(value)}" for name, value in options.items()]
-    return JOB_HEADER + "\n".join(rows) + "\n \n"
 
 
 def _default(job: Job, name: str) -> str:
@@ -159,7 +164,3 @@ def _executable(job: Job) -> Path:
             f"RELION cannot run {path}, which contains a space; install spisonet in another folder."
         )
     return path
-
-
-def _quoted(value: str) -> str:
-    return f'"{value}"' if not value or " " in value else value

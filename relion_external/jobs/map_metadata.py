@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from relion_external.job_form import FORM_FILE, read_form
+from relion_external.jobs.folder import ExitFile
 from spisonet.errors import SpisonetError
 from spisonet.io.mrc import read_box
 from spisonet.io.run_record import JOB_FILE, read_job_record
@@ -131,6 +132,17 @@ def last_refined_half1(project: Path) -> Path | None:
     """Return half map 1 of the last finished refinement of a project, relative to the project."""
     half1 = _newest_final_half1(project.glob("Refine3D/job*/*"))
     return None if half1 is None else half1.relative_to(project)
+
+
+def last_reconstructed_tomograms(project: Path) -> Path | None:
+    """Return the table of the last finished Reconstruct tomograms job, relative to the project."""
+    tables = (
+        path
+        for path in project.glob("Tomograms/job*/tomograms.star")
+        if path.with_name(ExitFile.SUCCESS.value).is_file()
+    )
+    last = max(tables, key=lambda path: path.stat().st_mtime, default=None)
+    return None if last is None else last.relative_to(project)
 
 
 def _newest_final_half1(paths: Iterable[Path]) -> Path | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from spisonet.analysis.fsc_metrics import DIRECTION_CONE_DEGREES, FSC_THRESHOLD_HALF_MAPS
@@ -17,6 +18,7 @@ from spisonet.analysis.orientation_diagnostics import (
 from spisonet.geometry.view_sampling import UNDERSAMPLED_FRACTION_LIMIT
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from spisonet.analysis.orientation_diagnostics import Diagnosis, ParticleSampling
@@ -29,8 +31,19 @@ HEADLINES = {
     Strategy.SEVERE: "Severe anisotropy: collect side views; refine with the low-resolution reference kept, "
     "then correct the anisotropy.",
 }
-SUBTOMOGRAMS_HEADLINE = "A new refinement of the drifted subtomograms, then anisotropy correction."
-SUBTOMOGRAMS_REFINE = "# refine the subtomograms again with a global angular search"
+
+
+class ParticleKind(Enum):
+    """Kind of particles: its name in sentences."""
+
+    IMAGES = "particles"
+    SUBTOMOGRAMS = "subtomograms"
+    HELICAL_SEGMENTS = "helical segments"
+
+
+REFINED_AGAIN_HEADLINE = "A new refinement of the drifted {kind}, then anisotropy correction."
+REFINE_AGAIN = "# refine the {kind} again with a global angular search"
+CORRECT_SUBTOMOGRAMS = "export ISONET_SUBTOMOGRAMS=True"
 REFINE = (
     "export RELION_EXTERNAL_RECONSTRUCT_EXECUTABLE=$(command -v spisonet-relion-reconstruct)",
     "mpirun -n 3 relion_refine_mpi --external_reconstruct --auto_refine --split_random_halves {mask}...",
@@ -72,6 +85,7 @@ def recommend(
     sym: str = "c1",
     apix: float | None = None,
     star: Path | None = None,
+    kind: ParticleKind = ParticleKind.IMAGES,
 ) -> Recommendation:
     """Describe the strategy of a diagnosis.
 
@@ -87,17 +101,19 @@ def recommend(
         Voxel size in Å, if it was given instead of that of the headers.
     star : Path, optional
         Particle STAR file of the refinement.
+    kind : ParticleKind
+        Kind of its particles.
     """
     headline, reasons = HEADLINES[diagnosis.strategy], _reasons(diagnosis, sym)
     if diagnosis.strategy is not Strategy.POSE_DRIFT:
-        return Recommendation(headline, reasons, _commands(diagnosis, half1, half2, mask, sym, apix))
-    if diagnosis.drift is not None and diagnosis.drift.of_subtomograms:
+        return Recommendation(headline, reasons, _commands(diagnosis, half1, half2, mask, sym, apix, kind))
+    if kind is not ParticleKind.IMAGES:
         reasons.append(
-            "The poses of subtomograms are not corrected by relion rescue: refine them again with a global "
+            f"The poses of {kind.value} are not corrected by relion rescue: refine them again with a global "
             "angular search, and measure the drift of the result."
         )
-        commands = [SUBTOMOGRAMS_REFINE, *_after_refinement(mask, sym, of_subtomograms=True)]
-        return Recommendation(SUBTOMOGRAMS_HEADLINE, reasons, commands)
+        commands = [REFINE_AGAIN.format(kind=kind.value), *_refinement(mask, sym, kind)]
+        return Recommendation(REFINED_AGAIN_HEADLINE.format(kind=kind.value), reasons, commands)
     return Recommendation(headline, reasons, _rescue_commands(mask, sym, star))
 
 
@@ -183,7 +199,13 @@ def _rescue_commands(mask: Path | None, sym: str, star: Path | None) -> list[str
 
 
 def _commands(
-    diagnosis: Diagnosis, half1: Path, half2: Path, mask: Path | None, sym: str, apix: float | None
+    diagnosis: Diagnosis,
+    half1: Path,
+    half2: Path,
+    mask: Path | None,
+    sym: str,
+    apix: float | None,
+    kind: ParticleKind,
 ) -> list[str]:
     strategy = diagnosis.strategy
     if strategy is Strategy.NONE:
@@ -203,19 +225,21 @@ def _commands(
             *apix_option,
         ]
         return [shlex.join(words)]
+    return _refinement(mask, sym, kind, [KEEP_REFERENCE] if strategy is Strategy.SEVERE else [])
+
+
+def _refinement(mask: Path | None, sym: str, kind: ParticleKind, settings: Sequence[str] = ()) -> list[str]:
+    """Return the lines of a new refinement through the hook, and those that follow it."""
     solvent = "" if mask is None else f"--solvent_mask {shlex.quote(str(mask))} "
-    refine = [line.format(mask=solvent) for line in REFINE]
-    if strategy is Strategy.SEVERE:
-        refine.insert(1, KEEP_REFERENCE)
-    of_subtomograms = diagnosis.drift is not None and diagnosis.drift.of_subtomograms
-    return [*refine, *_after_refinement(mask, sym, of_subtomograms)]
-
-
-def _after_refinement(mask: Path | None, sym: str, of_subtomograms: bool) -> list[str]:
-    """Return the lines that follow a new refinement."""
+    export, refine = (line.format(mask=solvent) for line in REFINE)
+    of_subtomograms = kind is ParticleKind.SUBTOMOGRAMS
     new = ["NEW_HALF1", "NEW_HALF2"] + ([] if mask is None else ["--mask", str(mask)])
     tilts = ["--tomograms", "TOMOGRAMS.star"] if of_subtomograms else []
     return [
+        export,
+        *settings,
+        *([CORRECT_SUBTOMOGRAMS] if of_subtomograms else []),
+        refine,
         "# then, with the unfiltered half maps and the particles of that refinement:",
         shlex.join(["spisonet.py", "diagnose", *new, "--star", "NEW_DATA.star", *tilts, "--sym", sym]),
         shlex.join(["spisonet.py", "reconstruct", *new]),

@@ -25,14 +25,15 @@ from spisonet.analysis.fsc_metrics import (
 from spisonet.analysis.half_maps import checked_limit_resolution, read_half_maps
 from spisonet.analysis.orientation_diagnostics import diagnose
 from spisonet.analysis.particle_views import read_views
-from spisonet.analysis.recommendation import recommend
+from spisonet.analysis.recommendation import ParticleKind, recommend
 from spisonet.commands.registry import command_line
 from spisonet.errors import SpisonetError
 from spisonet.figures.style import save_figure
 from spisonet.geometry.sphere import geodesic_sphere
-from spisonet.io.atomic import prepare_output_file, write_json
+from spisonet.io.atomic import prepare_output_file, write_json, write_text
 from spisonet.io.labels import FSC_3D, SAMPLING_DENSITY, label_with_tokens
 from spisonet.io.mrc import Volume, write_volume
+from spisonet.io.particles import is_helical_refinement
 from spisonet.io.stages import StageProgress
 from spisonet.report.diagnosis import diagnosis_section
 from spisonet.report.independence import COUPLED_INPUT
@@ -40,6 +41,8 @@ from spisonet.report.page import code_block, paragraph, warning, write_page
 from spisonet.report.pose_drift import drift_section
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from spisonet.analysis.config import DiagnoseConfig, Fsc3dConfig, Fsd3dConfig
@@ -48,7 +51,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("spisonet")
 
-DIAGNOSIS_PAGE = "diagnosis.html"
+DIAGNOSIS_PAGE, COMMANDS_FILE = "diagnosis.html", "recommended.sh"
 
 
 def run_fsc3d(config: Fsc3dConfig) -> None:
@@ -249,17 +252,21 @@ def run_diagnose(config: DiagnoseConfig) -> None:
     """
     maps = read_half_maps(config.h, config.h2, config.mask, config.apix)
     limit = checked_limit_resolution(config.limit_res, maps.half1.voxel_size_angstrom)
-    directions, n_particles = None, 0
+    directions, n_particles, kind = None, 0, ParticleKind.IMAGES
     if config.star is not None:
         views = read_views(config)
         directions, n_particles = views.directions, views.n_used
+        if views.from_tilt_series:
+            kind = ParticleKind.SUBTOMOGRAMS
+        elif is_helical_refinement(config.star):
+            kind = ParticleKind.HELICAL_SEGMENTS
     elif config.sym.upper() != "C1" or config.tomograms is not None or config.tilt_min is not None:
         raise SpisonetError("--sym, --tomograms and tilts describe the particles: give these with --star.")
     diagnosis = diagnose(maps, limit, min(config.ncpus, os.cpu_count() or 1), directions, n_particles)
     drift, not_measured = _measured_drift(config, maps.mask, diagnosis.fsc.limit_resolution_angstrom)
     diagnosis = replace(diagnosis, drift=drift)
     recommendation = recommend(
-        diagnosis, config.h, config.h2, config.mask, config.sym, config.apix, config.star
+        diagnosis, config.h, config.h2, config.mask, config.sym, config.apix, config.star, kind
     )
     page = config.output_dir / DIAGNOSIS_PAGE
     prepare_output_file(page, config.h, config.h2, config.mask, config.star)
@@ -282,6 +289,7 @@ def run_diagnose(config: DiagnoseConfig) -> None:
     write_page(page, f"spisonet: {config.h}", "Diagnosis", *notes, *parts, how)
     if maps.coupled:
         log.warning(COUPLED_INPUT)
+    _write_commands(config.output_dir / COMMANDS_FILE, recommendation)
     _log_recommendation(recommendation)
     log.info("Written: %s", page)
 
@@ -327,6 +335,13 @@ def _measured_drift(
             "particles with --pose_drift_particles."
         )
     return drift, None
+
+
+def _write_commands(path: Path, recommendation: Recommendation) -> None:
+    """Write the recommended commands; no file if none are recommended, which programs can test for."""
+    path.unlink(missing_ok=True)
+    if recommendation.commands:
+        write_text(path, "\n".join([f"# {recommendation.headline}", *recommendation.commands, ""]))
 
 
 def _log_recommendation(recommendation: Recommendation) -> None:

@@ -18,7 +18,7 @@ from spisonet.tomography.filters_config import DeconvConfig, MakeMaskConfig, Psf
 from spisonet.tomography.prediction_config import PredictConfig
 from spisonet.tomography.subtomogram_config import ExtractConfig, SubtomogramStarConfig
 from spisonet.tomography.table_config import PrepareStarConfig
-from spisonet.tomography.training_config import DenoiseConfig, RefineConfig
+from spisonet.tomography.training_config import CorrectConfig, DenoiseConfig, RefineConfig
 from spisonet.validation.config import NullTestConfig, ReferenceConfig, ValidateConfig
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ ISONET: Commands = {
     MakeMaskConfig: "spisonet.commands.tomogram_filters:run_make_mask",
     SubtomogramStarConfig: "spisonet.commands.subtomograms:run_prepare_subtomo_star",
     ExtractConfig: "spisonet.commands.subtomograms:run_extract",
+    CorrectConfig: "spisonet.commands.tomogram_correction:run_correct",
     RefineConfig: "spisonet.commands.tomogram_training:run_refine",
     DenoiseConfig: "spisonet.commands.tomogram_training:run_denoise",
     PredictConfig: "spisonet.commands.tomogram_training:run_predict",

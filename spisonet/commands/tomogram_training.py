@@ -36,6 +36,7 @@ from spisonet.report.tomograms import (
     write_prediction_report,
     write_training_report,
 )
+from spisonet.tomography.as_reconstructed import require_relion5, write_as_reconstructed
 from spisonet.tomography.ctf_correction import remove_filtered
 from spisonet.tomography.network_metadata import NetworkMetadata
 from spisonet.tomography.prediction_config import PredictConfig
@@ -120,6 +121,8 @@ def run_predict(config: PredictConfig) -> None:
         config.star_file, results_table(config.star_file, config.output_star, config.output_dir)
     )
     tasks = prediction_tasks(config, table, path, metadata)
+    if config.as_reconstructed:
+        require_relion5(table)
     if config.resume:
         require_same_run(config, config.output_dir)
         if read_job_record(config.output_dir).get("network") != digest:
@@ -203,6 +206,9 @@ def _predict_all(
                 _draw_comparison(task, result)
         report_done()
     table.flush()
+    if config.as_reconstructed and done:
+        corrected = {task.row.number: task.output for task in done}
+        write_as_reconstructed(table, corrected)
     return done, failures, wedges
 
 
@@ -259,7 +265,9 @@ def _output_folder(config: TomogramTrainingConfig, table: TomogramTable) -> Path
 
 def _train(config: TomogramTrainingConfig, memory: Memory, processes: ProcessGroup) -> None:
     """Train in the main process; see `run_on_devices`."""
-    table = TomogramTable.read(config.star_file)
+    table = TomogramTable.read(config.star_file, config.output_star)
+    if config.as_reconstructed:
+        require_relion5(table)
     folder = _output_folder(config, table)
     inputs = read_training_inputs(config, table, folder)
     if config.resume:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -40,6 +41,8 @@ WARP_SUFFIX = ".tomostar"
 TOMOGRAM_COLUMNS = ("rlnTomoName", "rlnMicrographName")
 DIMENSIONALITY_COLUMN = "rlnImageDimensionality"
 VISIBLE_TILTS_COLUMN = "rlnTomoVisibleFrames"
+HELICAL_OPTION = "--helix"
+HELICAL_LABELS = ("rlnDoHelicalRefine", "rlnHelicalSymmetryLocalRefinement")
 CRYOSPARC_POSE_FIELD = "alignments3D/pose"
 PIXEL_SIZE, RELION30_PIXEL_SIZE = "rlnImagePixelSize", ("rlnDetectorPixelSize", "rlnMagnification")
 OPTICS_GROUP = "rlnOpticsGroup"
@@ -224,6 +227,22 @@ def _visible_tilts(path: Path, particles: pd.DataFrame) -> list[NDArray[np.bool_
         raise SpisonetError(
             f"{path} has an invalid value in column {VISIBLE_TILTS_COLUMN}: expected a list of 0 and 1."
         ) from error
+
+
+def is_helical_refinement(path: Path) -> bool:
+    """Return whether a particle STAR file was written by a helical refinement of RELION.
+
+    Its optimiser file, ``run_optimiser.star`` beside ``run_data.star``, has the label of helical refinements
+    or the option ``--helix`` in its header.
+    """
+    optimiser = path.with_name(f"{path.stem.removesuffix('data')}optimiser.star")
+    if optimiser == path or not optimiser.is_file():
+        return False
+    with optimiser.open(encoding="utf-8", errors="replace") as file:
+        header = itertools.takewhile(lambda line: line.startswith("#") or not line.strip(), file)
+        words = " ".join(header).split()
+    star = StarFile(optimiser)
+    return HELICAL_OPTION in words or any(str(star.value(label, 0)) == "1" for label in HELICAL_LABELS)
 
 
 def particle_tables(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:

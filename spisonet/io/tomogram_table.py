@@ -28,6 +28,7 @@ NAMES = ("rlnTomoName", "rlnMicrographName", "rlnTomoReconstructedTomogram")
 SUBTOMOGRAM_COLUMNS = {SUBTOMOGRAM, "rlnCubeSize"}
 RELION5_SERIES = "rlnTomoTiltSeriesStarFile"
 INDEX, FULL_RELION5 = "rlnIndex", "rlnTomoReconstructedTomogram"
+MEASURED = "rlnTomoMeasuredTomogram"  # where FULL_RELION5 lists a corrected tomogram
 DENOISED_RELION5 = "rlnTomoReconstructedTomogramDenoised"
 RELION_FORM = "job.star"  # in the folder of every job of RELION
 HALVES = ("rlnTomoReconstructedTomogramHalf1", "rlnTomoReconstructedTomogramHalf2")
@@ -57,7 +58,9 @@ class TomogramRow:
 
     @property
     def full(self) -> Path | None:
-        """The tomogram from all tilts, or None."""
+        """The measured tomogram from all tilts, or None."""
+        if MEASURED in self.values:
+            return self.path(MEASURED)
         if FULL_RELION5 in self.values:
             return self.path(FULL_RELION5)
         path = self.path(FULL_ISONET1) or self.path(FULL_ISONET2) or self.path(SUBTOMOGRAM)
@@ -275,6 +278,24 @@ class TomogramTable:
         if kept.empty:
             raise SpisonetError(f"{self.path} would list no tomogram.")
         self._blocks[self._name] = kept
+
+    def with_full_tomograms(self, files: Mapping[int, Path], comment: str) -> TomogramTable:
+        """Return a table of some tomograms with other files as RELION's reconstructed tomograms.
+
+        Parameters
+        ----------
+        files : mapping
+            Files by the numbers of the rows to keep.
+        comment : str
+            First line of the table.
+        """
+        rows = self.rows
+        blocks = {name: block.copy() for name, block in self._blocks.items()}
+        block = blocks[self._name]
+        block[MEASURED] = [str(row.full) for row in rows]
+        block[FULL_RELION5] = [str(files.get(row.number)) for row in rows]
+        blocks[self._name] = block.loc[sorted(files)].reset_index(drop=True)
+        return TomogramTable(self.path, blocks, self._singles, [comment, *self._comments])
 
     def append(self, other: TomogramTable) -> None:
         """Add the tomograms of another table that this one does not list, with consecutive indices.

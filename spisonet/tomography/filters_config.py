@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from spisonet.io.config import CommandConfig, CommandLine, Positional
-from spisonet.tomography.shared_config import OUTPUT_STAR, STAR_FILE, TOMO_IDX, USE_DECONVOLVED
+from spisonet.tomography.shared_config import OUTPUT_STAR, STAR_FILE, TOMO_IDX, USE_DECONVOLVED, TableFile
 
 
 class DeconvConfig(CommandConfig):
@@ -19,7 +19,7 @@ class DeconvConfig(CommandConfig):
         "isonet.py deconv tomograms.star --snrfalloff 0.7 --deconvstrength 1",
     )
 
-    star_file: Annotated[Path, Positional] = Field(description=STAR_FILE)
+    star_file: Annotated[TableFile, Positional] = Field(description=STAR_FILE)
     output_star: Path | None = Field(None, description=OUTPUT_STAR)
     deconv_folder: Annotated[Path, CommandLine(aliases=("--output_dir",))] = Field(
         Path("deconv"), description="Folder for the deconvolved tomograms."
@@ -71,7 +71,7 @@ class MakeMaskConfig(CommandConfig):
         "isonet.py make_mask tomograms.star --density_percentage 50 --std_percentage 50 --z_crop 0.1",
     )
 
-    star_file: Annotated[Path, Positional] = Field(description=STAR_FILE)
+    star_file: Annotated[TableFile, Positional] = Field(description=STAR_FILE)
     output_star: Path | None = Field(None, description=OUTPUT_STAR)
     mask_folder: Annotated[Path, CommandLine(aliases=("--output_dir",))] = Field(
         Path("mask"), description="Folder for the masks."

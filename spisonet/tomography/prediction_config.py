@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field, field_validator
 
 from spisonet.io.config import Positional
-from spisonet.tomography.shared_config import OUTPUT_STAR, STAR_FILE, TomogramNetworkConfig
+from spisonet.tomography.shared_config import OUTPUT_STAR, STAR_FILE, TableFile, TomogramNetworkConfig
 
 
 class PredictConfig(TomogramNetworkConfig):
@@ -36,7 +36,7 @@ class PredictConfig(TomogramNetworkConfig):
         }
     )
 
-    star_file: Annotated[Path, Positional] = Field(description=STAR_FILE)
+    star_file: Annotated[TableFile, Positional] = Field(description=STAR_FILE)
     model: Annotated[Path, Positional] = Field(
         description="Trained network (network.safetensors of refine or denoise)."
     )

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from spisonet.io.config import CommandConfig, CommandLine
 
 TOMO_IDX = "Process only these tomograms, such as 1,2,4 or 5-10,15 [default: all]."
-STAR_FILE = "STAR file of tomograms."
+STAR_FILE = "STAR file of tomograms, or the folder of a Reconstruct tomograms job of RELION 5."
 OUTPUT_STAR = "STAR file to write [default: STAR_FILE is updated]."
 TRUST_TABLE = "Use the tilt ranges of the table although the power spectra show another tilt axis or range."
+AS_RECONSTRUCTED = (
+    "RELION 5: also write a table in which the corrected tomograms are listed as the reconstructed ones, "
+    "which Extract subtomos reads with --real_subtomo. Averages of them are inferred in part."
+)
 USE_DECONVOLVED = "Use the deconvolved tomograms where the table lists them."
+RELION5_TABLE = "tomograms.star"  # in the folders of RELION's jobs
+
+
+def _table_of(path: Path) -> Path:
+    return path / RELION5_TABLE if path.is_dir() else path
+
+
+TableFile = Annotated[Path, AfterValidator(_table_of)]
 
 
 class TomogramNetworkConfig(CommandConfig):
@@ -49,4 +62,5 @@ class TomogramNetworkConfig(CommandConfig):
         "7 times the time.",
     )
     trust_table: bool = Field(False, description=TRUST_TABLE)
+    as_reconstructed: bool = Field(False, description=AS_RECONSTRUCTED)
     resume: bool = Field(False, description="Continue the run in the output folder.")

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, field_validator
 
 from spisonet.io.config import CommandLine
-from spisonet.tomography.shared_config import OUTPUT_STAR, TomogramNetworkConfig
+from spisonet.tomography.shared_config import OUTPUT_STAR, TableFile, TomogramNetworkConfig
 
 WIDTHS = {"unet-small": 16, "unet-medium": 32, "unet-default": 64, "unet-large": 64}
 OBSOLETE_IN_TRAINING = frozenset(
@@ -41,7 +41,7 @@ class TomogramTrainingConfig(TomogramNetworkConfig):
         }
     )
 
-    star_file: Annotated[Path, CommandLine(positional=True, aliases=("--subtomo_star",))] = Field(
+    star_file: Annotated[TableFile, CommandLine(positional=True, aliases=("--subtomo_star",))] = Field(
         description="STAR file of tomograms, or of subtomograms."
     )
     output_dir: Annotated[Path | None, CommandLine(aliases=("-o", "--result_dir"))] = Field(
@@ -202,6 +202,26 @@ class RefineConfig(TomogramTrainingConfig):
         if name is not None:
             raise ValueError("repeat the command line of the run with --resume instead")
         return name
+
+
+class CorrectConfig(RefineConfig):
+    """Deconvolve and mask tomograms, train a network on them, and correct them with it."""
+
+    command: ClassVar[str] = "correct"
+    examples: ClassVar[tuple[str, ...]] = (
+        "isonet.py correct Tomograms/job006/tomograms.star --gpuID 0,1",
+        "isonet.py correct tomograms.star --deconvolve no --z_crop 0.1",
+    )
+
+    deconvolve: Literal["auto", "yes", "no"] = Field(
+        "auto", description="Deconvolve the CTF first; auto: if all tomograms have a defocus."
+    )
+    mask: bool = Field(True, description="Mask the specimen; training subvolumes are drawn inside the mask.")
+    density_percentage: float | None = Field(
+        None, gt=0, le=100, description="Mask: see the option of make_mask."
+    )
+    std_percentage: float | None = Field(None, gt=0, le=100, description="Mask: see the option of make_mask.")
+    z_crop: float | None = Field(None, ge=0, lt=0.5, description="Mask: see the option of make_mask.")
 
 
 class DenoiseConfig(TomogramTrainingConfig):

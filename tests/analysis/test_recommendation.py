@@ -20,7 +20,7 @@ from spisonet.analysis.orientation_diagnostics import (
     Strategy,
 )
 from spisonet.analysis.pose_drift import PoseDrift
-from spisonet.analysis.recommendation import recommend
+from spisonet.analysis.recommendation import ParticleKind, recommend
 from spisonet.anisotropy.config import ReconstructConfig
 
 
@@ -129,13 +129,15 @@ def test_a_measured_drift_replaces_what_densities_suggest():
     assert not replace(drift(4.0), p_value=0.01).is_detected
 
 
-def test_for_drifted_subtomograms_no_command_is_named_that_refuses_them():
-    of_subtomograms = replace(drift(4.0), of_subtomograms=True)
-    case = replace(CASES[Strategy.POSE_DRIFT], drift=of_subtomograms)
-    found = recommend(case, *HALVES, Path("mask.mrc"), "c3", star=Path("Refine3D/job002/run_data.star"))
-    assert case.strategy is Strategy.POSE_DRIFT
-    assert "new refinement" in found.headline
+@pytest.mark.parametrize("kind", [ParticleKind.SUBTOMOGRAMS, ParticleKind.HELICAL_SEGMENTS])
+def test_for_drifted_particles_no_command_is_named_that_refuses_them(kind):
+    star = Path("Refine3D/job002/run_data.star")
+    found = recommend(CASES[Strategy.POSE_DRIFT], *HALVES, Path("mask.mrc"), "c3", star=star, kind=kind)
+    assert found.headline.startswith(f"A new refinement of the drifted {kind.value}")
     assert "not corrected by relion rescue" in found.reasons[-1]
     assert not any("rescue" in line for line in found.commands)
+    assert any("--external_reconstruct" in line for line in found.commands)
     diagnose = next(line for line in found.commands if " diagnose " in line)
-    assert "--star NEW_DATA.star --tomograms TOMOGRAMS.star --sym c3" in diagnose
+    of_subtomograms = kind is ParticleKind.SUBTOMOGRAMS
+    assert ("--tomograms" in diagnose) is of_subtomograms
+    assert ("export ISONET_SUBTOMOGRAMS=True" in found.commands) is of_subtomograms

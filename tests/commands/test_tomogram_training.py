@@ -461,3 +461,22 @@ def test_a_pretrained_network_is_not_replaced_by_its_result(trained, capsys):
     before = Path("isonet_maps/network.safetensors").read_bytes()
     assert "would be replaced by the result" in failure(line, capsys)
     assert Path("isonet_maps/network.safetensors").read_bytes() == before
+
+
+def test_correct_does_all_steps_and_resumes_after_training(project, capsys):
+    """A resumed run repeats neither deconvolution nor mask; the table of tomograms lists everything."""
+    write_mrc(project / "t.mrc", with_missing_wedge(slab_of_rods((24, 32, 32), 8, 1), 0.5, 1))
+    run("prepare_star --full . --pixel_size 10 --defocus 30000 --number_subtomos 4")
+    line = f"correct tomograms.star --cube_size 16 --filter_base 4 --epochs 1 --z_crop 0.1 {CPU_ONLY}"
+    run(line)
+    (row,) = TomogramTable.read(Path("tomograms.star")).rows
+    made = [row.path(f"rln{name}") for name in ("DeconvTomoName", "MaskName", "CorrectedTomoName")]
+    assert all(path.is_relative_to("isonet_maps") for path in made)
+    before = [path.stat().st_mtime_ns for path in made]
+    made[-1].unlink()
+    run(f"{line} --resume")
+    after = [path.stat().st_mtime_ns for path in made]
+    assert after[:-1] == before[:-1]
+    assert after[-1] > before[-1]
+    sentence = failure("correct tomograms.star --as_reconstructed", capsys)
+    assert sentence.startswith("spisonet: --as_reconstructed is for a tomograms.star of RELION 5")

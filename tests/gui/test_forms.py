@@ -42,6 +42,7 @@ OUTPUTS = {
     "make_mask": {"output_star", "mask_folder"},
     "prepare_subtomo_star": {"output_star"},
     "extract": {"subtomo_folder", "subtomo_star"},
+    "correct": {"output_dir", "output_star"},
     "refine": {"output_dir", "output_star"},
     "denoise": {"output_dir", "output_star"},
     "predict": {"output_dir", "output_star"},

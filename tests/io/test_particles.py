@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from spisonet.errors import SpisonetError
 from spisonet.geometry.rotations import random_rotations, relion_rotation_matrices, view_directions
-from spisonet.io.particles import read_particle_orientations
+from spisonet.io.particles import is_helical_refinement, read_particle_orientations
 
 ROT, TILT, PSI = np.array([[0.0, 30, -120], [10, 90, 175], [5, -60, 33]])
 EXPECTED = relion_rotation_matrices(ROT, TILT, PSI)
@@ -251,3 +251,20 @@ def test_bad_files_are_refused_in_one_sentence(tmp_path):
             read_particle_orientations(tmp_path / name)
         assert str(tmp_path / name) in str(caught.value)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("header", "label", "expected"),
+    [
+        ("--o Refine3D/job005/run --auto_refine", "rlnDoHelicalRefine 0", False),
+        ("--o Refine3D/job005/run --auto_refine", "rlnDoHelicalRefine 1", True),
+        ("--o Refine3D/job005/run --auto_refine --helix", "rlnDoAutoRefine 1", True),
+    ],
+)
+def test_helical_refinements_are_known_by_their_optimiser_file(tmp_path, header, label, expected):
+    star = tmp_path / "run_ct7_data.star"
+    assert not is_helical_refinement(star)
+    (tmp_path / "run_ct7_optimiser.star").write_text(
+        f"# RELION optimiser; version 5.0.1\n# {header}\n\ndata_optimiser_general\n\n_{label}\n\n"
+    )
+    assert is_helical_refinement(star) is expected

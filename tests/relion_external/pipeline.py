@@ -59,7 +59,7 @@ def node_types() -> dict[str, str]:
     if "rlnPipeLineNodeTypeLabel" in nodes:
         labels = nodes["rlnPipeLineNodeTypeLabel"]
     else:
-        label_of_number = {kind.value[1]: kind.value[0] for kind in NodeType}
+        label_of_number = {kind.value[2]: kind.value[0] for kind in NodeType}
         labels = nodes["rlnPipeLineNodeType"].astype(int).map(label_of_number)
     return dict(zip(nodes["rlnPipeLineNodeName"], labels, strict=True))
 

@@ -304,6 +304,23 @@ def test_nodes_are_written_for_all_versions_if_they_exist(project):
     assert table.to_numpy().tolist() == [[f"{JOB}a.mrc", "DensityMap.mrc.halfmap", 10]]
 
 
+@pytest.mark.parametrize(
+    ("form", "label"),
+    [
+        (None, "ParticleGroupMetadata.star.relion"),
+        ("\n# version 50001\n\ndata_job\n", "ParticleGroupMetadata.star.relion"),
+        ("\n# version 30001\n\ndata_job\n", "ParticlesData.star.relion"),
+    ],
+)
+def test_particles_have_the_node_type_of_the_version(project, form, label):
+    (project / JOB / "particles.star").touch()
+    if form is not None:
+        (project / JOB / "job.star").write_text(form)
+    JobFolder(Path(JOB)).write_nodes([Node("particles.star", NodeType.PARTICLES)])
+    table = StarFile(Path(JOB) / "RELION_OUTPUT_NODES.star").tables["output_nodes"]
+    assert table.to_numpy().tolist() == [[f"{JOB}particles.star", label, 3]]
+
+
 # --- whole runs ----------------------------------------------------------------------------------------
 
 
@@ -327,7 +344,8 @@ def test_a_run_writes_outputs_nodes_note_and_logfile_and_the_exit_file_last(proj
     assert list(nodes["rlnPipeLineNodeName"]) == [f"{JOB}FSC3D.mrc", f"{JOB}logfile.pdf"]
     assert (folder / "logfile.pdf").read_bytes().startswith(b"%PDF")
     assert f"spisonet.py fsc3d {HALF1}" in (folder / "note.txt").read_text()
-    written = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    # The exit file is an older file that is renamed.
+    written = {path.name: path.stat().st_ctime_ns for path in folder.iterdir()}
     assert written["RELION_JOB_EXIT_SUCCESS"] == max(written.values())
 
 
@@ -395,6 +413,19 @@ def test_each_tomogram_job_writes_a_table_for_the_next(project):
     assert Path("tomograms.star").read_text() == given
     rows = TomogramTable.read(Path(table)).rows
     assert all(row.path(column).is_file() for row in rows for column in (added, "rlnMaskName"))
+    whole = Path("External/job005")
+    whole.mkdir()
+    with pytest.raises(SystemExit) as left:
+        main("correct", ["--o", f"{whole}/", "--tomograms", ".", *small, "--as_reconstructed", "Yes"])
+    assert left.value.code == 0
+    nodes = StarFile(whole / "RELION_OUTPUT_NODES.star").tables["output_nodes"]["rlnPipeLineNodeName"]
+    names = ("tomograms.star", "tomograms_as_reconstructed.star", "logfile.pdf")
+    assert list(nodes) == [f"{whole}/{name}" for name in names]
+    columns = {row.shown: set(row.values) for row in TomogramTable.read(whole / names[0]).rows}
+    assert all({"rlnDeconvTomoName", "rlnMaskName", added} <= found for found in columns.values())
+    for row in TomogramTable.read(whole / names[1]).rows:
+        assert row.path("rlnTomoReconstructedTomogram") == whole / "corrected" / f"corrected_{row.shown}.mrc"
+        assert row.full == Path(f"even/{row.shown}.mrc")  # measured: what isonet.py reads
 
 
 @pytest.mark.parametrize(
@@ -539,6 +570,10 @@ def test_a_killed_or_crashed_worker_is_a_failure(started, kind, part):
 
 
 def test_job_templates_are_written_with_every_parameter(project):
+    tomograms = project / "Tomograms" / "job006" / "tomograms.star"
+    tomograms.parent.mkdir(parents=True)
+    for path in (tomograms, tomograms.with_name("RELION_JOB_EXIT_SUCCESS")):
+        path.touch()
     spisonet(["relion", "install-jobs", str(project), "--relion31", "anisotropy"])
     for name, job in JOBS.items():
         star = StarFile(project / "spisonet_jobs" / name / "job.star")
@@ -558,6 +593,7 @@ def test_job_templates_are_written_with_every_parameter(project):
         if name == "combine-map":
             assert chosen == ["--low_map", "", "--threshold_res", ""]  # for the user to fill in
         elif job.prefix == TOMOGRAM_PREFIX:
+            assert values["in_mic"] == "Tomograms/job006/tomograms.star"
             (project / "t.star").touch()
             words = ["--in_mics", "t.star", *(w for w in chosen if w)]
             place = words.index("--tomograms") if "--tomograms" in words else len(words)

@@ -1,0 +1,99 @@
+"""``correct``: deconvolve, mask, train and predict in one run."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from spisonet.commands.tomogram_filters import run_deconv, run_make_mask
+from spisonet.commands.tomogram_training import TOMOGRAM_OUTPUT, run_refine
+from spisonet.errors import SpisonetError
+from spisonet.fourier.ctf import find_defocus
+from spisonet.io.atomic import prepare_output_folder
+from spisonet.io.events import progress_to_folder
+from spisonet.io.run_record import require_same_run
+from spisonet.io.tomogram_table import DECONVOLVED, TomogramTable, results_table
+from spisonet.tomography.as_reconstructed import require_relion5
+from spisonet.tomography.filters_config import DeconvConfig, MakeMaskConfig
+from spisonet.tomography.resizing import MASK
+from spisonet.tomography.training_method import choose_method
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from spisonet.io.tomogram_table import TomogramRow
+    from spisonet.tomography.training_config import CorrectConfig
+
+log = logging.getLogger("spisonet")
+
+DECONVOLUTION_FOLDER, MASK_FOLDER = "deconv", "mask"
+
+
+def run_correct(config: CorrectConfig) -> None:
+    """Deconvolve and mask the tomograms of a table, train a network on them, and correct them.
+
+    All results are entered into one table. Steps whose files exist are skipped when a run is resumed.
+
+    Raises
+    ------
+    SpisonetError
+        If an input or option is unusable, or a step fails.
+    """
+    folder = config.output_dir or TOMOGRAM_OUTPUT
+    results = config.output_star or results_table(config.star_file, None, folder) or config.star_file
+    config = config.model_copy(update={"output_dir": folder, "output_star": results})
+    table = TomogramTable.read(config.star_file, results)
+    if table.lists_subtomograms:
+        raise SpisonetError(
+            f"{config.star_file} lists subtomograms; correct needs whole tomograms.", field="star_file"
+        )
+    if config.as_reconstructed:
+        require_relion5(table)
+    rows = table.chosen(config.tomo_idx)
+    choose_method(config, rows)
+    if config.resume:
+        require_same_run(config, folder)
+    prepare_output_folder(folder)
+    with progress_to_folder(folder):
+        if _deconvolves(config, rows) and not _is_done(config, rows, DECONVOLVED):
+            run_deconv(_deconvolution(config, folder, results))
+        if config.mask and not _is_done(config, rows, MASK):
+            run_make_mask(_masking(config, folder, results))
+    run_refine(config)
+
+
+def _deconvolves(config: CorrectConfig, rows: list[TomogramRow]) -> bool:
+    if config.deconvolve != "auto":
+        return config.deconvolve == "yes"
+    without = [row.shown for row in rows if find_defocus(row) is None]
+    if without:
+        log.info("The tomograms are not deconvolved: %s has no defocus.", without[0])
+    return not without
+
+
+def _is_done(config: CorrectConfig, rows: list[TomogramRow], column: str) -> bool:
+    files = [row.path(column) for row in rows]
+    return config.resume and all(path is not None and path.is_file() for path in files)
+
+
+def _deconvolution(config: CorrectConfig, folder: Path, results: Path) -> DeconvConfig:
+    return DeconvConfig.from_options(
+        {
+            **_shared(config, results),
+            "deconv_folder": folder / DECONVOLUTION_FOLDER,
+            "phaseflipped": config.isCTFflipped,
+            "ncpu": config.ncpus,
+        }
+        | {name: getattr(config, name) for name in ("snrfalloff", "deconvstrength", "highpassnyquist")}
+    )
+
+
+def _masking(config: CorrectConfig, folder: Path, results: Path) -> MakeMaskConfig:
+    return MakeMaskConfig.from_options(
+        {**_shared(config, results), "mask_folder": folder / MASK_FOLDER}
+        | {name: getattr(config, name) for name in ("density_percentage", "std_percentage", "z_crop")}
+    )
+
+
+def _shared(config: CorrectConfig, results: Path) -> dict[str, object]:
+    return {"star_file": config.star_file, "output_star": results, "tomo_idx": config.tomo_idx}
