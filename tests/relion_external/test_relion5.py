@@ -127,7 +127,7 @@ def test_a_refinement_with_c3_symmetry_from_schedule_to_postprocess(project, cap
     assert status(sharpened) == FINISHED
     assert read_volume(Path(sharpened, "postprocess.mrc")).box == BOX
     for name in ("fsc3d", "diagnose", "whitening"):
-        given = {"fsc3d": sharpened, "diagnose": job, "whitening": f"{sharpened}postprocess.mrc"}[name]
+        given = f"{job}run_class001.mrc" if name == "diagnose" else f"{sharpened}postprocess.mrc"
         done = run_template(name, {"in_3dref": given}, {"limit_res": "20"} if name == "fsc3d" else {})
         assert Path(done, "logfile.pdf").is_file()
     run_template("report", {"in_3dref": f"{corrected}corrected_full.mrc"}, {})
