@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from relion_external.jobs.definitions import JOBS
 from relion_external.preflight import VARIABLE
 from relion_external.refinement import GRADIENT_MESSAGE
 from spisonet.commands.main import main as spisonet
@@ -139,7 +140,8 @@ def run_template(name: str, inputs: dict[str, str], values: dict[str, str]) -> s
     text = path.read_text()
     for field, value in inputs.items():
         text = re.sub(rf"^{field} .*$", f"{field} {value}", text, flags=re.MULTILINE)
-    for label, value in (values | {"device": "cpu"}).items():
+    device = {"device": "cpu"} if "device" in JOBS[name].parameters else {}
+    for label, value in (values | device).items():
         found = re.search(rf"^(param\d+)_label {label}$", text, flags=re.MULTILINE)
         if found is None:
             text = re.sub(r'^other_args ""$', f'other_args "--{label} {value}"', text, flags=re.MULTILINE)
