@@ -33,6 +33,8 @@ CASES = {
     "seed2": Case(2),
     "seed2, signal 1.5": Case(2, snr=0.75),
     "seed3": Case(3),
+    "seed4, -50 to 66": Case(4, tilt_range_degrees=(-50.0, 66.0)),
+    "seed5, thick": Case(5, shape=(80, 128, 128), n_molecules=66),
     "-50 to 66": Case(1, tilt_range_degrees=(-50.0, 66.0)),
     "45": Case(1, tilt_range_degrees=(-45.0, 45.0)),
     "steps of 5": Case(1, tilt_step_degrees=5.0),
@@ -42,12 +44,20 @@ CASES = {
 SUBVOLUMES = 800  # per epoch
 NETWORK = ("--filter_base", "16", "--cube_size", "32", "--n_subvolume", str(SUBVOLUMES))
 SINGLE = ("--method", "isonet2", "--input_column", "rlnTomoName")
+PRETRAINED = ("--pretrained", "default")
 NOISE = ("--noise_level", "0.05,0.1,0.15,0.2")
 # Name: command, and epochs.
 METHODS: dict[str, tuple[str, tuple[str, ...], int]] = {
+    "even/odd, shortest": ("refine", (), 1),
     "even/odd, shorter": ("refine", (), 2),
     "even/odd": ("refine", (), 4),
     "even/odd, longer": ("refine", (), 10),
+    "pretrained only": ("refine", PRETRAINED, 0),
+    "pretrained, shortest": ("refine", PRETRAINED, 1),
+    "pretrained, shortest, rate 5e-4": ("refine", (*PRETRAINED, "--learning_rate", "5e-4"), 1),
+    "pretrained, shorter": ("refine", PRETRAINED, 2),
+    "pretrained": ("refine", PRETRAINED, 4),
+    "pretrained, longer": ("refine", PRETRAINED, 10),
     "single": ("refine", SINGLE, 4),
     "single, noise added": ("refine", (*SINGLE, *NOISE, "--noise_start_iter", "2,3,3,4"), 4),
     "single, deconvolved": ("refine", ("--method", "isonet2"), 4),
@@ -93,7 +103,7 @@ def main() -> None:
             rows.append({"case": name, "method": "input", "seed": 0, "seconds": 0.0} | unchanged)
         for method, seed in itertools.product(args.methods or DEFAULT.get(name, ("even/odd",)), args.seeds):
             if (name, method, seed) not in done:
-                found = _run(method, seed, folder, args.turns)
+                found = correct(method, seed, folder, args.turns)
                 rows += [
                     {"case": name, "method": label, "seed": seed, "seconds": seconds}
                     | score(mrcfile.read(path), truth, VOXEL_SIZE, tilt_range)
@@ -104,7 +114,7 @@ def main() -> None:
     print(table(rows))
 
 
-def _run(method: str, seed: int, folder: Path, turns: list[int]) -> list[tuple[str, float, Path]]:
+def correct(method: str, seed: int, folder: Path, turns: list[int]) -> list[tuple[str, float, Path]]:
     """Train and predict; return label, seconds and corrected tomogram for each number of rotations."""
     start = time.perf_counter()
     model = _train(method, folder, seed)
@@ -136,14 +146,19 @@ def _scene(args: argparse.Namespace, name: str, folder: Path) -> np.ndarray:
         truth = mrcfile.read(args.scene / "truth.mrc")
     else:
         truth = simulate(case, args.models, folder)
+    list_tomograms(folder, case)
+    np.save(folder / "truth.npy", truth)
+    return truth
+
+
+def list_tomograms(folder: Path, case: Case) -> None:
+    """Write the table of even, odd and full tomograms in a folder, and deconvolve them if there is a CTF."""
     lowest, highest = case.tilt_range_degrees
     tilts = ("--tilt_min", str(lowest), "--tilt_max", str(highest))
     defocus = ("--defocus", str(1e4 * case.defocus_micrometre), "--ac", "0.07")
     _isonet(folder, "prepare_star", "--full", "full", "--even", "even", "--odd", "odd", *tilts, *defocus)
     if case.defocus_micrometre:
         _isonet(folder, "deconv", "tomograms.star")
-    np.save(folder / "truth.npy", truth)
-    return truth
 
 
 def _train(method: str, folder: Path, seed: int) -> Path:

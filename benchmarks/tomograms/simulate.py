@@ -73,14 +73,18 @@ class Case:
 def simulate(case: Case, models: Path, folder: Path) -> NDArray[np.float32]:
     """Write ``even/t.mrc``, ``odd/t.mrc`` and ``full/t.mrc``; return the truth."""
     rng = np.random.default_rng(case.seed)
-    truth = -_scene(case, models, rng)
-    halves = _reconstruct(case, truth, rng)
-    for name, data in (("even", halves[0]), ("odd", halves[1]), ("full", (halves[0] + halves[1]) / 2)):
+    truth = -scene(case, models, rng)
+    write_halves(folder, *reconstruct(case, truth, rng))
+    return truth / truth.std()
+
+
+def write_halves(folder: Path, even: NDArray[np.float32], odd: NDArray[np.float32]) -> None:
+    """Write ``even/t.mrc``, ``odd/t.mrc`` and ``full/t.mrc``, each with unit standard deviation."""
+    for name, data in (("even", even), ("odd", odd), ("full", (even + odd) / 2)):
         (folder / name).mkdir(parents=True, exist_ok=True)
         write_volume(
             folder / name / "t.mrc", Volume((data / data.std()).astype(np.float32), VOXEL_SIZE), name
         )
-    return truth / truth.std()
 
 
 def _molecule(path: Path) -> NDArray[np.float32]:
@@ -97,10 +101,11 @@ def _molecule(path: Path) -> NDArray[np.float32]:
     return (density / density.max()).astype(np.float32)
 
 
-def _scene(case: Case, models: Path, rng: np.random.Generator) -> NDArray[np.float32]:
+def scene(case: Case, models: Path, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Return the density of a scene, positive."""
     molecules = [_molecule(models / name) for name in MODELS]
     shape = np.array(case.shape)
-    scene, taken = np.zeros(case.shape, np.float32), np.zeros(case.shape, bool)
+    density, taken = np.zeros(case.shape, np.float32), np.zeros(case.shape, bool)
     z, y, x = np.indices(case.shape)
     for _ in range(VESICLES):
         centre = [shape[0] / 2, *rng.uniform(0.25, 0.75, 2) * shape[1:]]
@@ -108,7 +113,7 @@ def _scene(case: Case, models: Path, rng: np.random.Generator) -> NDArray[np.flo
         distance = np.sqrt((z - centre[0]) ** 2 + (y - centre[1]) ** 2 + (x - centre[2]) ** 2) - radius
         leaflets = [distance * VOXEL_SIZE, distance * VOXEL_SIZE - LEAFLET_DISTANCE]
         membrane = sum(np.exp(-(leaflet**2) / (2 * LEAFLET_WIDTH**2)) for leaflet in leaflets)
-        scene = np.maximum(scene, 0.5 * membrane.astype(np.float32))
+        density = np.maximum(density, 0.5 * membrane.astype(np.float32))
         taken |= np.abs(distance - 2) < 6
     placed = 0
     for _ in range(case.n_molecules * TRIALS):
@@ -123,17 +128,18 @@ def _scene(case: Case, models: Path, rng: np.random.Generator) -> NDArray[np.flo
         occupied = rotated[here] > OCCUPIED
         if (taken[there] & occupied).any():
             continue
-        scene[there] += rotated[here]
+        density[there] += rotated[here]
         taken[there] |= ndimage.binary_dilation(occupied)
         placed += 1
         if placed == case.n_molecules:
             break
-    return scene
+    return density
 
 
-def _reconstruct(
+def reconstruct(
     case: Case, truth: NDArray[np.float32], rng: np.random.Generator
 ) -> list[NDArray[np.float32]]:
+    """Return the even and the odd tomogram of a scene, reconstructed from noisy projections."""
     nz, ny, nx = case.shape
     halves = [np.zeros(case.shape, np.float32) for _ in range(2)]
     ramp = np.fft.rfftfreq(2 * nx)

@@ -5,14 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AliasChoices, BeforeValidator, Field
+from pydantic import Field
 
 from spisonet.io.config import CommandConfig, CommandLine, NamedPositional, Positional
-
-
-def _start_as_text(value: object) -> object:
-    """Accept the values of the earlier option --pretrained_model: a path or nothing."""
-    return "none" if value is None else str(value)
+from spisonet.learning.start_option import EARLIER_NAMES, StartOption
 
 
 class ReconstructConfig(CommandConfig):
@@ -68,13 +64,9 @@ class ReconstructConfig(CommandConfig):
     )
     ncpus: int = Field(16, ge=1, description="Number of CPU threads, at most those of the machine.")
     output_dir: Path = Field(Path("isonet_maps"), description="Output folder.")
-    pretrained: Annotated[
-        str,
-        BeforeValidator(_start_as_text),
-        CommandLine(aliases=("--pretrained_model", "--pretrained-model")),
-    ] = Field(
+    pretrained: StartOption = Field(
         "none",
-        validation_alias=AliasChoices("pretrained", "pretrained_model"),
+        validation_alias=EARLIER_NAMES,
         description="Network whose weights training starts from: default (trained on other structures; needs "
         "--mask), none, or a file.",
     )

@@ -21,6 +21,7 @@ from spisonet.learning.pretrained import (
     DEFAULT_PRETRAINED,
     NOT_PRETRAINED,
     StartNetwork,
+    network_file,
     read_start_network,
 )
 from spisonet.learning.training_config import fitting_cube_size
@@ -136,7 +137,7 @@ def read_run_inputs(config: ReconstructConfig) -> RunInputs:
     if config.aniso_file is not None:
         # Published programs write no voxel size into these files.
         cube = read_volume(config.aniso_file, maps.half1.voxel_size_angstrom)
-    start = read_start_network(config.pretrained, config.objective, config.filter_base)
+    start = read_start_network(network_file(config.pretrained), config.objective, config.filter_base)
     if start is not None and isinstance(start.network, WhitenedUNet):
         _require_view_weight(config)
     maps, reference_shell = with_reference(config, maps)

@@ -63,6 +63,7 @@ from spisonet.tomography.refine import (
     read_training_inputs,
 )
 from spisonet.tomography.shared_config import TomogramNetworkConfig
+from spisonet.tomography.training_config import DEFAULT_ARCHITECTURE
 from spisonet.tomography.wedge_check import log_verdict
 
 if TYPE_CHECKING:
@@ -146,6 +147,7 @@ def run_predict(config: PredictConfig) -> None:
             failures,
             [str(device) for device in devices],
             wedges,
+            metadata.saw_other_structures,
         )
         result.update(asdict(summary))
         figures = {task.row.shown: figure_path(task.output) for task in done}
@@ -299,14 +301,20 @@ def _train(config: TomogramTrainingConfig, memory: Memory, processes: ProcessGro
             training.job, memory.device, processes, folder / CHECKPOINT_FILE, config.resume, after_epoch
         )
         save_network(folder / NETWORK_FILE, trainer.average, training.metadata.as_record())
-        write_published_name(folder, f"{inputs.method}_{config.arch}_{inputs.cube_size}")
+        write_published_name(
+            folder, f"{inputs.method}_{config.arch or DEFAULT_ARCHITECTURE}_{inputs.cube_size}"
+        )
         log.info("Wrote %s", folder / NETWORK_FILE)
-        save_figure(folder / LOSS_FILE, draw_loss({"network": trainer.epoch_losses}))
+        if trainer.epoch_losses:
+            save_figure(folder / LOSS_FILE, draw_loss({"network": trainer.epoch_losses}))
         summary = TrainingSummary(
             device=str(memory.device),
             processes=processes.count,
             method=inputs.method,
             tomograms=[tomogram.name for tomogram in training.tomograms],
+            filter_base=training.job.network.filter_base,
+            start=config.pretrained,
+            saw_other_structures=training.metadata.saw_other_structures,
             cube_size=inputs.cube_size,
             epochs=options.epochs,
             subvolumes_per_epoch=options.subvolumes_per_epoch,
@@ -322,7 +330,7 @@ def _train(config: TomogramTrainingConfig, memory: Memory, processes: ProcessGro
 
 def _remove_old_training(folder: Path) -> None:
     """Remove the results of an earlier training in the output folder."""
-    old = CHECKPOINT_FILE, NETWORK_FILE, f"{PREDICTION_FOLDER}/{JOB_FILE}"
+    old = CHECKPOINT_FILE, NETWORK_FILE, LOSS_FILE, f"{PREDICTION_FOLDER}/{JOB_FILE}"
     for path in (*folder.glob("preview_*.png"), *(folder / name for name in old)):
         path.unlink(missing_ok=True)
     remove_published_names(folder)

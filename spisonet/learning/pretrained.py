@@ -1,4 +1,4 @@
-"""Networks with which the training on a map starts."""
+"""Networks with which a training starts: those that come with the program, and those of earlier runs."""
 
 from __future__ import annotations
 
@@ -8,14 +8,25 @@ from typing import TYPE_CHECKING
 
 from spisonet.errors import SpisonetError
 from spisonet.learning.checkpoint import load_network
-from spisonet.learning.training_config import NETWORK_OF_OBJECTIVE
+from spisonet.learning.unet import PublishedUNet, UNet, WhitenedUNet
 
 if TYPE_CHECKING:
     from spisonet.learning.unet import Network
 
-PRETRAINED_FILE = Path(__file__).parent / "networks" / "pretrained.safetensors"
+NETWORKS = Path(__file__).parent / "networks"
+MAP_NETWORK_FILE = NETWORKS / "pretrained.safetensors"
+TOMOGRAM_NETWORK_FILE = NETWORKS / "pretrained_tomograms.safetensors"
 DEFAULT_PRETRAINED, NOT_PRETRAINED = "default", "none"
-TRAINED_ON, OTHER_STRUCTURES = "trained_on", "simulated half maps of known structures"
+TRAINED_ON = "trained_on"
+OTHER_MAPS, OTHER_TOMOGRAMS = (f"simulated {data} of known structures" for data in ("half maps", "tomograms"))
+SAW_OTHERS = "saw_other_structures"
+TOMOGRAMS = "tomograms"
+# By objective of the training.
+ACCEPTED: dict[str, tuple[type[Network], ...]] = {
+    "self-training": (UNet, WhitenedUNet),
+    "ei": (PublishedUNet,),
+    TOMOGRAMS: (UNet,),
+}
 
 
 @dataclass(frozen=True)
@@ -27,29 +38,32 @@ class StartNetwork:
     network : Network
         The network.
     of_other_structures : bool
-        Whether it was trained on simulated maps only, so that it cannot contain the maps to be corrected.
+        Whether it was trained on simulated data only, so that it cannot contain the data to be corrected.
+    saw_other_structures : bool
+        Whether it was, or its training started from such a network.
     """
 
     network: Network
     of_other_structures: bool
+    saw_other_structures: bool
 
 
-def network_file(pretrained: str) -> Path | None:
+def network_file(pretrained: str, default: Path = MAP_NETWORK_FILE) -> Path | None:
     """Return the file of the option ``--pretrained``: ``default``, ``none`` (None) or a file."""
     if pretrained == NOT_PRETRAINED:
         return None
-    return PRETRAINED_FILE if pretrained == DEFAULT_PRETRAINED else Path(pretrained)
+    return default if pretrained == DEFAULT_PRETRAINED else Path(pretrained)
 
 
-def read_start_network(pretrained: str, objective: str, filter_base: int | None) -> StartNetwork | None:
-    """Read the network of the option ``--pretrained``.
+def read_start_network(path: Path | None, objective: str, filter_base: int | None) -> StartNetwork | None:
+    """Read the network that a training starts from.
 
     Parameters
     ----------
-    pretrained : str
-        ``default`` for the network that comes with the program, ``none``, or a file.
+    path : Path or None
+        The file; None for a start from random weights.
     objective : str
-        Objective of the training.
+        Objective of the training: one of those of ``reconstruct``, or ``tomograms``.
     filter_base : int or None
         Expected base width; None for any.
 
@@ -58,21 +72,21 @@ def read_start_network(pretrained: str, objective: str, filter_base: int | None)
     SpisonetError
         If the file does not contain a network of this objective and width.
     """
-    path = network_file(pretrained)
     if path is None:
         return None
     network, metadata = load_network(path, filter_base)
-    if network.n_inputs > 1:
-        raise SpisonetError(
-            f"{path} completes maps before a training (--prior) and is no start for one; give --pretrained "
-            "default, none or the network of a training.",
-            code="invalid_option",
-            field="pretrained",
+    if type(network) in ACCEPTED[objective]:
+        of_others = metadata.get(TRAINED_ON) in (OTHER_MAPS, OTHER_TOMOGRAMS)
+        return StartNetwork(network.float(), of_others, of_others or metadata.get(SAW_OTHERS) is True)
+    field, reason = "objective", f"was trained with another objective than {objective}: give its --objective."
+    if getattr(network, "n_inputs", 1) > 1:
+        field, reason = (
+            "pretrained",
+            (
+                "completes maps before a training (--prior) and is no start for one; give --pretrained "
+                "default, none or the network of a training."
+            ),
         )
-    if not isinstance(network, NETWORK_OF_OBJECTIVE[objective]):
-        raise SpisonetError(
-            f"{path} was trained with another objective than {objective}: give its --objective.",
-            code="invalid_option",
-            field="objective",
-        )
-    return StartNetwork(network.float(), metadata.get(TRAINED_ON) == OTHER_STRUCTURES)
+    elif objective == TOMOGRAMS:
+        field, reason = "pretrained", "has another architecture: give a network of refine or denoise."
+    raise SpisonetError(f"{path} {reason}", code="invalid_option", field=field)

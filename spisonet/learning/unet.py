@@ -13,7 +13,7 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from torch import Tensor
 
@@ -91,6 +91,31 @@ def update_running_statistics(network: nn.Module, all_reduce: Callable[[Tensor],
         cast("Tensor", layer.running_var).lerp_(variance, RUNNING_MOMENTUM)
         cast("Tensor", layer.num_batches_tracked).add_(1)
         layer.sample_sums.zero_()
+
+
+def set_running_statistics(network: nn.Module, samples: Iterable[Tensor]) -> None:
+    """Replace the running averages of `SampleNorm3d` by the mean statistics of given inputs.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Network whose weights were trained on other data.
+    samples : iterable of Tensor
+        Inputs ``(1, channels, z, y, x)``, at least one.
+    """
+    was_training = network.training
+    network.train()
+    discard_batch_statistics(network)
+    with torch.no_grad():
+        for sample in samples:
+            network(sample)
+    for layer in network.modules():
+        if isinstance(layer, SampleNorm3d):
+            mean, variance = layer.sample_sums[:2] / layer.sample_sums[2].clamp(min=1)
+            cast("Tensor", layer.running_mean).copy_(mean)
+            cast("Tensor", layer.running_var).copy_(variance)
+            layer.sample_sums.zero_()
+    network.train(was_training)
 
 
 class ConvBlock(nn.Sequential):

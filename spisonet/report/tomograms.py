@@ -22,6 +22,11 @@ INFERRED = (
     "The missing wedge was not measured. Its content is inferred by a network from rotated copies of these "
     "tomograms. Confirm important features by subtomogram averaging or by other data."
 )
+FROM_OTHERS = (
+    "The training started from a network that was trained on simulated tomograms of other structures. It can "
+    "add density that is usual there but absent from these tomograms."
+)
+STARTS = {"none": "random weights", "default": "network trained on simulated tomograms of other structures"}
 DENOISED = "The network removes noise that differs between even and odd tomograms. Missing wedges stay empty."
 COMPARISON = (
     "{name}: central slices before correction (mean of the inputs) and after; power spectra over kx and kz "
@@ -46,6 +51,8 @@ class PredictionSummary:
         Devices that were used.
     wedges : dict
         Measured missing wedge by name of the tomogram; see `WedgeCheck.as_record`.
+    saw_other_structures : bool
+        Whether the training of the network started from one trained on other structures.
     """
 
     method: str
@@ -53,6 +60,7 @@ class PredictionSummary:
     failures: dict[str, str]
     devices: list[str]
     wedges: dict[str, dict[str, Any]]
+    saw_other_structures: bool
 
 
 def write_training_report(folder: Path, config: TomogramTrainingConfig, summary: TrainingSummary) -> None:
@@ -73,10 +81,14 @@ def write_training_report(folder: Path, config: TomogramTrainingConfig, summary:
         "Training": f"{summary.epochs} epochs of {summary.subvolumes_per_epoch} subvolumes of "
         f"{summary.cube_size} voxels",
         "CTF correction": config.CTF_mode,
-        "Network": f"{summary.network}, base width {config.width}",
+        "Network": f"{summary.network}, base width {summary.filter_base}",
+        "Start": STARTS.get(summary.start, summary.start),
         "Program": f"spisonet {__version__}, on {summary.device}",
     }
-    figures = [embedded_figure(folder / "loss.png", "Mean training loss of each epoch.")]
+    figures = [
+        embedded_figure(folder / "loss.png", "Mean training loss of each epoch.")
+        for _ in summary.epoch_losses[:1]
+    ]
     figures += [
         embedded_figure(folder / name, "Slices of the first tomogram and of its current prediction.")
         for name in summary.previews[-2:]
@@ -86,7 +98,7 @@ def write_training_report(folder: Path, config: TomogramTrainingConfig, summary:
         "spisonet: training",
         "Training on tomograms",
         metadata_table(rows),
-        warning(_note(summary.method)),
+        warning(_note(summary)),
         *(_wedge_verdict(name, record) for name, record in summary.wedges.items()),
         *figures,
     )
@@ -123,7 +135,7 @@ def write_prediction_report(
         "spisonet: tomograms",
         "Corrected tomograms",
         metadata_table(rows),
-        warning(_note(summary.method)),
+        warning(_note(summary)),
         *failed,
         *(_wedge_verdict(name, record) for name, record in summary.wedges.items()),
         *pictures,
@@ -135,5 +147,7 @@ def _wedge_verdict(name: str, record: dict[str, Any]) -> str:
     return warning(sentence) if record["result"] in CONTRADICTIONS else paragraph(sentence)
 
 
-def _note(method: str) -> str:
-    return DENOISED if method == "n2n" else INFERRED
+def _note(summary: TrainingSummary | PredictionSummary) -> str:
+    if summary.method == "n2n":
+        return DENOISED
+    return f"{INFERRED} {FROM_OTHERS}" if summary.saw_other_structures else INFERRED

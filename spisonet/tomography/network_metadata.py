@@ -33,12 +33,15 @@ class NetworkMetadata:
         Edge of training subvolumes in voxels.
     voxel_sizes_angstrom : tuple of float
         Smallest and largest voxel size of the training tomograms in Å.
+    saw_other_structures : bool
+        Whether the training started from a network that was trained on other structures.
     """
 
     method: str
     ctf: CtfCorrection
     cube_size: int
     voxel_sizes_angstrom: tuple[float, float]
+    saw_other_structures: bool = False
 
     @property
     def uses_halves(self) -> bool:
@@ -79,7 +82,8 @@ class NetworkMetadata:
             raise SpisonetError(f"{path} contains damaged metadata: train the network again.") from error
         if not (0 < smallest <= largest < math.inf):
             raise SpisonetError(f"{path} contains an invalid voxel size: train the network again.")
-        return cls(record["method"], ctf, cube_size, (smallest, largest))
+        saw_others = record.get("saw_other_structures") is True
+        return cls(record["method"], ctf, cube_size, (smallest, largest), saw_others)
 
 
 def voxel_size_range(tomograms: Iterable[Tomogram]) -> tuple[float, float]:

@@ -52,9 +52,11 @@ def read_schedule(config: TomogramTrainingConfig, adds_noise: bool) -> NoiseSche
         If the numbers of noise levels and start epochs differ, or one is not a valid number.
     """
     if not isinstance(config, RefineConfig):
-        return NoiseSchedule(config.epochs or EPOCHS, ())
-    unit = 1 if config.iterations is None else config.epochs or EPOCHS_PER_ITERATION
-    epochs = (config.epochs or EPOCHS) if config.iterations is None else config.iterations * unit
+        return NoiseSchedule(EPOCHS if config.epochs is None else config.epochs, ())
+    default = EPOCHS if config.iterations is None else EPOCHS_PER_ITERATION
+    given = default if config.epochs is None else config.epochs
+    unit = 1 if config.iterations is None else max(given, 1)
+    epochs = given * (config.iterations or 1)
     levels = _read_numbers("noise_level", config.noise_level or "")
     starts = _read_numbers("noise_start_iter", config.noise_start_iter or "")
     if not adds_noise:

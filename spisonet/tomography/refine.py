@@ -11,11 +11,16 @@ import numpy as np
 import torch
 
 from spisonet.errors import SpisonetError
-from spisonet.learning.checkpoint import load_network
+from spisonet.learning.pretrained import (
+    TOMOGRAM_NETWORK_FILE,
+    TOMOGRAMS,
+    network_file,
+    read_start_network,
+)
 from spisonet.learning.training_config import check_cube_size, training_options
 from spisonet.learning.training_job import TrainingJob
-from spisonet.learning.unet import UNet
-from spisonet.tomography.chunks import central_chunk
+from spisonet.learning.unet import UNet, set_running_statistics
+from spisonet.tomography.chunks import Chunk, central_chunk
 from spisonet.tomography.ctf_correction import CtfCorrection
 from spisonet.tomography.inputs import read_tomograms, require_thickness
 from spisonet.tomography.network_metadata import MAX_VOXEL_SIZE_RATIO, NetworkMetadata, voxel_size_range
@@ -36,12 +41,14 @@ from spisonet.tomography.training_set import TrainingSet
 from spisonet.tomography.wedge_check import WedgeCheck, check_wedges
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from spisonet.io.tomogram_table import TomogramRow, TomogramTable
     from spisonet.learning.memory import Memory
+    from spisonet.learning.pretrained import StartNetwork
     from spisonet.learning.trainer import Trainer
     from spisonet.learning.unet import Network
     from spisonet.tomography.tomogram import Tomogram
@@ -52,6 +59,7 @@ log = logging.getLogger("spisonet")
 BATCH_SIZE = 4  # for each process
 LEARNING_RATE = 2e-3  # for that batch in one process
 CUBE_SIZE = 64
+STATISTICS_SUBVOLUMES = 40  # from which the statistics of a start network are computed
 MAX_SUBVOLUMES_PER_EPOCH = 800  # with subtomograms, of IsoNet 0.2
 TOMOGRAM_MEMORY_FRACTION = 0.4  # of the memory that is free when training starts
 PREVIEW_SHAPE = (256, 64, 256)  # voxels, at most
@@ -77,8 +85,8 @@ class TrainingInputs:
         CTF correction before training.
     schedule : NoiseSchedule
         Number of epochs and added noise.
-    initial_network : Network or None
-        Network with the initial weights.
+    start : StartNetwork or None
+        Network whose weights training starts from.
     from_subtomograms : bool
         Whether the table lists subtomograms.
     wedges : tuple of WedgeCheck
@@ -92,7 +100,7 @@ class TrainingInputs:
     cube_size: int
     ctf: CtfCorrection
     schedule: NoiseSchedule
-    initial_network: Network | None
+    start: StartNetwork | None
     from_subtomograms: bool
     wedges: tuple[WedgeCheck, ...]
 
@@ -130,6 +138,12 @@ class TrainingSummary:
         Name of the method.
     tomograms : list of str
         Names of the tomograms.
+    filter_base : int
+        Base width of the network.
+    start : str
+        Where its initial weights come from: ``none``, ``default`` or a file.
+    saw_other_structures : bool
+        Whether the training started from a network that was trained on other structures.
     cube_size, epochs, subvolumes_per_epoch : int
         Edge of training subvolumes in voxels, number of epochs, and subvolumes in each.
     epoch_losses : list of float
@@ -146,6 +160,9 @@ class TrainingSummary:
     processes: int
     method: str
     tomograms: list[str]
+    filter_base: int
+    start: str
+    saw_other_structures: bool
     cube_size: int
     epochs: int
     subvolumes_per_epoch: int
@@ -189,7 +206,7 @@ def read_training_inputs(
     require_thickness(tomograms, cube_size, config.pad)
     _warn_of_voxel_sizes(tomograms)
     ctf.require_defocus(rows)
-    initial_network = _initial_network(config, output_dir)
+    start = _start_network(config, method, output_dir)
     schedule = read_schedule(config, adds_noise=method == FILLED)
     log.info("Choosing subvolume centres in %d tomograms.", len(tomograms))
     rng = np.random.default_rng(config.seed)
@@ -204,7 +221,7 @@ def read_training_inputs(
         cube_size,
         ctf,
         schedule,
-        initial_network,
+        start,
         table.lists_subtomograms,
         wedges,
     )
@@ -228,21 +245,26 @@ def _warn_of_voxel_sizes(tomograms: list[Tomogram]) -> None:
         )
 
 
-def _initial_network(config: TomogramTrainingConfig, output_dir: Path) -> Network | None:
-    if config.pretrained_model is None:
+def _start_network(config: TomogramTrainingConfig, method: str, output_dir: Path) -> StartNetwork | None:
+    path = network_file(config.pretrained, TOMOGRAM_NETWORK_FILE)
+    if path is None:
+        if config.epochs == 0:
+            raise SpisonetError(
+                "--epochs 0 predicts without training and needs --pretrained.", field="pretrained"
+            )
         return None
-    path = find_network(config.pretrained_model)
+    if path == TOMOGRAM_NETWORK_FILE and method == DENOISED:
+        raise SpisonetError(
+            "The network of --pretrained default fills missing wedges; denoise starts from the network of an "
+            "earlier denoise or from none.",
+            field="pretrained",
+        )
+    path = find_network(path)
     if path.resolve() == (output_dir / NETWORK_FILE).resolve() and not config.resume:
         raise SpisonetError(
             f"{path} would be replaced by the result: give another --output_dir.", field="output_dir"
         )
-    network, _ = load_network(path, config.width)
-    if type(network) is not UNet:  # nor one for whitened maps, which is a UNet as well
-        raise SpisonetError(
-            f"{path} has another architecture: give a network of refine or denoise.",
-            field="pretrained_model",
-        )
-    return network
+    return read_start_network(path, TOMOGRAMS, config.requested_width)
 
 
 def prepare_training(
@@ -279,9 +301,12 @@ def prepare_training(
     memory_bytes = TOMOGRAM_MEMORY_FRACTION * memory.free_bytes
     training_set = TrainingSet(tomograms, inputs.centres, memory_bytes, config.seed, torch.device("cpu"))
     torch.manual_seed(config.seed)
-    network: Network = UNet(config.width)
-    if inputs.initial_network is not None:
-        network.load_state_dict(inputs.initial_network.state_dict())
+    start = inputs.start
+    network: Network = UNet(config.width if start is None else start.network.filter_base)
+    if start is not None:
+        network.load_state_dict(start.network.state_dict())
+        if start.of_other_structures:  # its statistics are those of other data
+            set_running_statistics(network, _sampled_subvolumes(inputs, tomograms, config.seed))
     listed = sum(tomogram.n_subvolumes for tomogram in tomograms)
     if inputs.from_subtomograms:
         if config.select_subtomo_number is not None:
@@ -311,8 +336,25 @@ def prepare_training(
     job = TrainingJob(
         "tomograms", training_set, make_objective, network, options, memory.largest_tile(network)
     )
-    metadata = NetworkMetadata(inputs.method, inputs.ctf, inputs.cube_size, voxel_size_range(tomograms))
+    saw_others = start is not None and start.saw_other_structures
+    metadata = NetworkMetadata(
+        inputs.method, inputs.ctf, inputs.cube_size, voxel_size_range(tomograms), saw_others
+    )
     return TomogramTraining(tomograms, job, metadata)
+
+
+def _sampled_subvolumes(
+    inputs: TrainingInputs, tomograms: tuple[Tomogram, ...], seed: int
+) -> Iterator[torch.Tensor]:
+    """Yield random subvolumes of the tomograms, ``(1, 1, z, y, x)``."""
+    rng, edge = np.random.default_rng(seed), inputs.cube_size
+    for number in range(STATISTICS_SUBVOLUMES):
+        which = number % len(tomograms)
+        centre = inputs.centres[which][rng.integers(len(inputs.centres[which]))][::-1]
+        z, y, x = (slice(int(c) - edge // 2, int(c) - edge // 2 + edge) for c in centre)
+        half = int(rng.integers(len(tomograms[which].volumes)))
+        data = tomograms[which].read(half, Chunk.around((z, y, x), 0))
+        yield torch.from_numpy(data).clamp_(-CLIP, CLIP)[None, None]
 
 
 def predict_preview(trainer: Trainer, tomogram: Tomogram) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

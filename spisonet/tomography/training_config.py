@@ -8,9 +8,11 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, field_validator
 
 from spisonet.io.config import CommandLine
+from spisonet.learning.start_option import EARLIER_NAMES, StartOption
 from spisonet.tomography.shared_config import OUTPUT_STAR, TableFile, TomogramNetworkConfig
 
 WIDTHS = {"unet-small": 16, "unet-medium": 32, "unet-default": 64, "unet-large": 64}
+DEFAULT_ARCHITECTURE = "unet-medium"
 OBSOLETE_IN_TRAINING = frozenset(
     {
         *("loss_func", "T_max", "learning_rate_min", "compile_model", "mixed_precision", "log_level"),
@@ -48,12 +50,20 @@ class TomogramTrainingConfig(TomogramNetworkConfig):
         None, description="Output folder [default: isonet_maps, or results for subtomograms]."
     )
     output_star: Path | None = Field(None, description=OUTPUT_STAR)
-    arch: str = Field(
-        "unet-medium",
-        description="unet-small, unet-medium or unet-large: U-Nets of base width 16, 32 and 64.",
+    arch: str | None = Field(
+        None,
+        description="unet-small, unet-medium or unet-large: U-Nets of base width 16, 32 and 64 [default: "
+        "that of --pretrained, else unet-medium].",
     )
-    filter_base: int | None = Field(None, ge=1, description="Base width of the U-Net [default: by --arch].")
-    pretrained_model: Path | None = Field(None, description="Initial network weights (safetensors).")
+    filter_base: int | None = Field(
+        None, ge=1, description="Base width of the U-Net [default: that of --pretrained, else by --arch]."
+    )
+    pretrained: StartOption = Field(
+        "none",
+        validation_alias=EARLIER_NAMES,
+        description="Network whose weights training starts from: default (trained on simulated tomograms of "
+        "other structures; refine only), none, or a file.",
+    )
     cube_size: int | None = Field(
         None,
         ge=16,
@@ -61,7 +71,10 @@ class TomogramTrainingConfig(TomogramNetworkConfig):
         "table].",
     )
     epochs: int | None = Field(
-        None, ge=1, description="Training epochs [default: 50, or 10 in each iteration of --iterations]."
+        None,
+        ge=0,
+        description="Training epochs; 0: predict without training (needs --pretrained) [default: 50, or 10 "
+        "in each iteration of --iterations].",
     )
     n_subvolume: int | None = Field(
         None,
@@ -121,13 +134,18 @@ class TomogramTrainingConfig(TomogramNetworkConfig):
 
     @property
     def width(self) -> int:
-        """Base width of the U-Net."""
-        return self.filter_base or WIDTHS[self.arch]
+        """Base width of a U-Net that starts from random weights."""
+        return self.requested_width or WIDTHS[DEFAULT_ARCHITECTURE]
+
+    @property
+    def requested_width(self) -> int | None:
+        """Base width that the options give; None if they give none."""
+        return self.filter_base or (None if self.arch is None else WIDTHS[self.arch])
 
     @field_validator("arch")
     @classmethod
-    def _known_architecture(cls, name: str) -> str:
-        if name not in WIDTHS:
+    def _known_architecture(cls, name: str | None) -> str | None:
+        if name is not None and name not in WIDTHS:
             raise ValueError(f"{name} is not available; choose {', '.join(WIDTHS)}")
         return name
 

@@ -23,6 +23,7 @@ from spisonet.io.events import read_progress
 from spisonet.io.tomogram_table import HALVES, TomogramTable
 from spisonet.io.tomograms import open_tomogram
 from spisonet.learning.checkpoint import load_network, save_network
+from spisonet.learning.pretrained import TOMOGRAM_NETWORK_FILE
 from spisonet.learning.unet import UNet
 from spisonet.tomography.inputs import read_tomograms
 from tests.tomography.isonet import CPU_ONLY, QUICK, TINY, failure, run
@@ -278,6 +279,8 @@ def changed(**columns: str) -> None:
         ({}, "--noise_level much", "not a list of numbers"),
         ({}, "--tomo_idx 7", "no tomogram 7"),
         ({}, "--pretrained_model no.safetensors", "no.safetensors does not exist"),
+        ({}, "--pretrained none --epochs 0", "needs --pretrained"),
+        ({}, "--pretrained default", "base width 16, not 4"),
         ({}, "--method isonet2", "lists no tomogram file for a, b"),
     ],
 )
@@ -461,6 +464,28 @@ def test_a_pretrained_network_is_not_replaced_by_its_result(trained, capsys):
     before = Path("isonet_maps/network.safetensors").read_bytes()
     assert "would be replaced by the result" in failure(line, capsys)
     assert Path("isonet_maps/network.safetensors").read_bytes() == before
+
+
+def test_the_network_of_other_structures_predicts_without_training_and_is_named(listed):
+    options = "--pretrained default --epochs 0 --tomo_idx 1 --preview False --output_dir only"
+    run(f"refine tomograms.star {CPU_ONLY} --cube_size 16 {options}")
+    network, record = load_network(Path("only/network.safetensors"))
+    shipped, _ = load_network(TOMOGRAM_NETWORK_FILE)
+    assert network.filter_base == 16
+    assert record["saw_other_structures"] is True
+    for weights, expected in zip(network.parameters(), shipped.float().parameters(), strict=True):
+        torch.testing.assert_close(weights, expected)
+    found, other = (network.encoders[0][1].running_var for network in (network, shipped))
+    assert not torch.allclose(found, other)  # of these tomograms
+    for page in ("only/summary.html", "only/corrected/summary.html"):
+        assert "trained on simulated tomograms of other structures" in Path(page).read_text()
+    job = json.loads(Path("only/job.json").read_text())
+    assert (job["start"], job["epoch_losses"]) == ("default", [])
+    assert open_tomogram(Path("only/corrected/corrected_a.mrc")).shape == (24, 40, 40)
+
+
+def test_denoising_does_not_start_from_a_network_that_fills_wedges(listed, capsys):
+    assert "fills missing wedges" in failure(f"denoise tomograms.star {QUICK} --pretrained default", capsys)
 
 
 def test_correct_does_all_steps_and_resumes_after_training(project, capsys):

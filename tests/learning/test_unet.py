@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from spisonet.learning.unet import PublishedUNet, UNet, fused
+from spisonet.learning.unet import PublishedUNet, SampleNorm3d, UNet, fused, set_running_statistics
 
 
 @pytest.mark.parametrize("kind", [UNet, PublishedUNet])
@@ -46,3 +46,21 @@ def test_a_fused_network_gives_the_same(kind):
     with torch.no_grad():
         torch.testing.assert_close(fused(network)(volumes), network.eval()(volumes), rtol=1e-4, atol=1e-4)
     assert any(isinstance(layer, torch.nn.BatchNorm3d) for layer in network.modules())
+
+
+def test_running_averages_become_those_of_the_samples():
+    torch.manual_seed(0)
+    network = UNet(2).eval()
+    samples = [torch.randn(1, 1, 16, 16, 16) * scale + 3 for scale in (1, 2, 4)]
+    first = network.encoders[0][0]
+    set_running_statistics(network, iter(samples))
+    layer = network.encoders[0][1]
+    assert isinstance(layer, SampleNorm3d)
+    assert not network.training
+    assert not layer.sample_sums.any()
+    with torch.no_grad():
+        features = [first(sample) for sample in samples]
+    means = torch.stack([f.mean(dim=(0, 2, 3, 4)) for f in features])
+    torch.testing.assert_close(layer.running_mean, means.mean(dim=0), rtol=1e-4, atol=1e-4)
+    variances = torch.stack([f.var(dim=(0, 2, 3, 4)) for f in features])
+    torch.testing.assert_close(layer.running_var, variances.mean(dim=0), rtol=1e-3, atol=1e-4)

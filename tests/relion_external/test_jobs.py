@@ -413,7 +413,7 @@ def test_each_tomogram_job_writes_a_table_for_the_next(project):
     assert Path("tomograms.star").read_text() == given
     rows = TomogramTable.read(Path(table)).rows
     assert all(row.path(column).is_file() for row in rows for column in (added, "rlnMaskName"))
-    whole = Path("External/job005")
+    whole = Path("External/job006")
     whole.mkdir()
     with pytest.raises(SystemExit) as left:
         main("correct", ["--o", f"{whole}/", "--tomograms", ".", *small, "--as_reconstructed", "Yes"])

@@ -1,4 +1,4 @@
-"""Training cases: half maps of parts of known structures, and what the networks are to predict."""
+"""Training cases of maps: half maps of parts of known structures, and what the networks are to predict."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import gemmi
 import numpy as np
 import torch
 
-from benchmarks.pretraining.simulate import simulate_half_maps
+from benchmarks.pretraining.examples import matched_truth
+from benchmarks.pretraining.half_maps import simulate_half_maps
 from benchmarks.quality.densities import model_density
 from benchmarks.quality.particles import ParticleSet
 from benchmarks.solvent_mask import solvent_mask
@@ -23,7 +24,7 @@ from spisonet.fourier.shells import resolution_at_threshold
 from spisonet.geometry.rotations import random_rotations
 from spisonet.io.mrc import Volume
 from spisonet.learning.memory import Memory
-from spisonet.learning.spectra import apply_filter, fourier_crop, rfft3
+from spisonet.learning.spectra import apply_filter, fourier_crop
 from spisonet.learning.structural_prior import (
     DEFAULT_PRIOR,
     StructuralPrior,
@@ -59,20 +60,19 @@ class Part:
     b_factor: float
 
 
-def make_cases(models: Path, folder: Path, repeats: int) -> None:
+def make_map_cases(files: list[Path], folder: Path, repeats: int) -> None:
     """Make the cases of all coordinate files; those that exist are kept.
 
     Parameters
     ----------
-    models : Path
-        Folder of coordinate files.
+    files : list of Path
+        Coordinate files.
     folder : Path
         Folder of the cases.
     repeats : int
         Cases of each file: the whole assembly in even ones (from 0), one or two chains at a voxel size below
         1.8 Å in odd ones.
     """
-    files = sorted(p for p in models.iterdir() if p.name.split(".", 1)[-1] in ("cif.gz", "cif", "pdb"))
     for repeat in range(repeats):
         for number, model in enumerate(files):
             target = folder / f"{model.name.split('.')[0]}_{repeat}"
@@ -162,7 +162,9 @@ def write_examples(folder: Path, maps: HalfMaps, truth: NDArray[np.float32]) -> 
     """
     measurement = prepared(maps)
     average = measurement.averaged()
-    target = matched_truth(torch.from_numpy(truth), average.data[0], average.data_weight_rfft)
+    target = matched_truth(
+        torch.from_numpy(truth), average.data[0], average.data_weight_rfft, len(truth) // 2
+    )
     write_prior_example(folder / PRIOR_EXAMPLE, measurement, average, target)
     write_start_example(folder / START_EXAMPLE, measurement, target)
 
@@ -248,20 +250,6 @@ def write_start_example(path: Path, halves: Measurement, target: torch.Tensor) -
 
 def _write(path: Path, box: int, **tensors: torch.Tensor) -> None:
     np.savez(path, box=box, **{name: tensor.half().numpy() for name, tensor in tensors.items()})
-
-
-def matched_truth(truth: torch.Tensor, data: torch.Tensor, weight_rfft: torch.Tensor) -> torch.Tensor:
-    """Scale every shell of the truth to the signal of the data, by regression in measured directions."""
-    n = len(truth)
-    spectrum, of_data = rfft3(truth), rfft3(data)
-    frequencies = torch.fft.fftfreq(n)[:, None, None] ** 2 + torch.fft.fftfreq(n)[:, None] ** 2
-    shell = ((frequencies + torch.fft.rfftfreq(n) ** 2).sqrt() * n).round().long()
-    empty = torch.zeros(int(shell.max()) + 1)
-    cross = (weight_rfft * (of_data * spectrum.conj()).real).reshape(-1)
-    power = (weight_rfft * spectrum.abs().square()).reshape(-1)
-    sums = empty.index_add(0, shell.reshape(-1), cross)
-    scale = sums / empty.index_add(0, shell.reshape(-1), power).clamp(min=1e-20)
-    return apply_filter(truth, scale.clamp(min=0)[shell])
 
 
 def _positions(chain: gemmi.Chain) -> NDArray[np.float64]:

@@ -1,0 +1,22 @@
+"""The option ``--pretrained`` of ``reconstruct`` and ``refine``; needs no PyTorch."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AliasChoices, BeforeValidator
+
+from spisonet.io.config import CommandLine
+
+
+def _start_as_text(value: object) -> object:
+    """Accept the values of the earlier option --pretrained_model: a path or nothing."""
+    return "none" if value is None else str(value)
+
+
+StartOption = Annotated[
+    str,
+    BeforeValidator(_start_as_text),
+    CommandLine(aliases=("--pretrained_model", "--pretrained-model")),
+]
+EARLIER_NAMES = AliasChoices("pretrained", "pretrained_model")
