@@ -127,9 +127,9 @@ def test_a_refinement_with_c3_symmetry_from_schedule_to_postprocess(project, cap
     run(sharpened)
     assert status(sharpened) == FINISHED
     assert read_volume(Path(sharpened, "postprocess.mrc")).box == BOX
-    for name in ("fsc3d", "diagnose", "whitening"):
+    for name, more in (("fsc3d", {"limit_res": "20"}), ("diagnose", {}), ("whitening", {"low_res": "60"})):
         given = f"{job}run_class001.mrc" if name == "diagnose" else f"{sharpened}postprocess.mrc"
-        done = run_template(name, {"in_3dref": given}, {"limit_res": "20"} if name == "fsc3d" else {})
+        done = run_template(name, {"in_3dref": given}, more)
         assert Path(done, "logfile.pdf").is_file()
     run_template("report", {"in_3dref": f"{corrected}corrected_full.mrc"}, {})
 
