@@ -1,8 +1,13 @@
 PYTHON ?= python3
-INSTALL = --quiet --disable-pip-version-check -c constraints.txt
+QUIET = --quiet --disable-pip-version-check
+# Packages are checked by hash; PyTorch, which has other files for each kind of GPU, and what it needs, by version.
+HASHED = $(QUIET) --require-hashes --no-deps -r
+INSTALL = $(QUIET) -c constraints.txt -e
+COMPILE = uv pip compile pyproject.toml -c constraints.txt --overrides /dev/stdin --generate-hashes --universal --quiet \
+	--no-annotate --no-header
 DEMO = examples/hemagglutinin
 
-.PHONY: demo test test-relion5 lint clean
+.PHONY: demo test test-relion5 lint faults load audit lock clean
 
 demo: .venv/ready
 	. .venv/bin/activate && sh $(DEMO)/run.sh
@@ -21,15 +26,36 @@ lint: .venv-test/ready
 	.venv-test/bin/ruff format --check .
 	.venv-test/bin/mypy
 
-.venv/ready: pyproject.toml constraints.txt
+# Faults of disk and clock at every call that changes a file, in all kinds of runs (docs/reliability.md); hours.
+faults: .venv-test/ready
+	.venv-test/bin/python -m tests.faults.inject
+
+# Many programs at once, and large projects in the graphical interface.
+load: .venv-test/ready
+	.venv-test/bin/python benchmarks/load.py
+
+# Known vulnerabilities of the tested versions; asks a database over the network.
+audit:
+	$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/pip install --quiet --disable-pip-version-check pip-audit
+	.venv-audit/bin/pip-audit --disable-pip --no-deps -r constraints.txt
+
+# The lists of hashes, after a change of constraints.txt or of the dependencies; needs uv.
+lock:
+	echo 'torch ; python_version < "3"' | $(COMPILE) -o requirements.txt
+	echo 'torch ; python_version < "3"' | $(COMPILE) --extra dev -o requirements-dev.txt
+
+.venv/ready: pyproject.toml constraints.txt requirements.txt
 	$(PYTHON) -m venv .venv
-	.venv/bin/pip install $(INSTALL) -e .
+	.venv/bin/pip install $(HASHED) requirements.txt
+	.venv/bin/pip install $(INSTALL) .
 	touch $@
 
-.venv-test/ready: pyproject.toml constraints.txt
+.venv-test/ready: pyproject.toml constraints.txt requirements-dev.txt
 	$(PYTHON) -m venv .venv-test
-	.venv-test/bin/pip install $(INSTALL) -e '.[dev]'
+	.venv-test/bin/pip install $(HASHED) requirements-dev.txt
+	.venv-test/bin/pip install $(INSTALL) '.[dev]'
 	touch $@
 
 clean:
-	rm -rf .venv .venv-test demo_output
+	rm -rf .venv .venv-test .venv-audit demo_output

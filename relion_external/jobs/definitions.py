@@ -100,8 +100,8 @@ TOMOGRAM_JOBS: tuple[tuple[str, type[CommandConfig], dict[str, str], tuple[str, 
         CorrectConfig,
         {"output_dir": "."},
         (
-            *("deconvolve", "z_crop", "epochs", "cube_size", "filter_base", "turns"),
-            *("gpuID", "tomo_idx", "as_reconstructed"),
+            *("deconvolve", "CTF_mode", "z_crop", "epochs", "cube_size", "filter_base", "turns"),
+            *("gpuID", "as_reconstructed"),
         ),
     ),
 )

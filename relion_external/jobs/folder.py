@@ -89,10 +89,15 @@ class JobFolder:
             raise SpisonetError(
                 f"--o {self.path} is not a folder; RELION creates it and runs jobs in the project folder."
             )
+        with suppress(OSError):  # which the next line says better
+            self._reserved.touch()
         prepare_output_folder(self.path)
         for exit_file in ExitFile:
-            (self.path / exit_file.value).unlink(missing_ok=True)
-        self._reserved.touch()
+            path = self.path / exit_file.value
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise SpisonetError(f"{path} cannot be removed: {error.strerror}.") from error
 
     @property
     def _reserved(self) -> Path:

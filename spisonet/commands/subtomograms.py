@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -62,6 +63,7 @@ def run_extract(config: ExtractConfig) -> None:
             row, tomogram, chosen, config.cube_size, crop_size, config.subtomo_folder
         )
         log.info("%s: %d subtomograms of %d voxels.", tomogram.name, n, crop_size)
+    os.sync()  # all subtomograms at once, before the table that lists them
     TomogramTable.new(config.subtomo_star, with_indices(listed)).write()
     log.info("Wrote %s: %d subtomograms.", config.subtomo_star, len(listed))
 

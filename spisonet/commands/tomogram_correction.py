@@ -6,17 +6,16 @@ import logging
 from typing import TYPE_CHECKING
 
 from spisonet.commands.tomogram_filters import run_deconv, run_make_mask
-from spisonet.commands.tomogram_training import TOMOGRAM_OUTPUT, run_refine
+from spisonet.commands.tomogram_training import TOMOGRAM_OUTPUT, remove_old_training, run_refine
 from spisonet.errors import SpisonetError
 from spisonet.fourier.ctf import find_defocus
 from spisonet.io.atomic import prepare_output_folder
-from spisonet.io.events import progress_to_folder
-from spisonet.io.run_record import require_same_run
+from spisonet.io.run_record import recorded, require_same_run
 from spisonet.io.tomogram_table import DECONVOLVED, TomogramTable, results_table
 from spisonet.tomography.as_reconstructed import require_relion5
 from spisonet.tomography.filters_config import DeconvConfig, MakeMaskConfig
 from spisonet.tomography.resizing import MASK
-from spisonet.tomography.training_method import choose_method
+from spisonet.tomography.training_method import HALVES_METHODS, choose_method
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,13 +49,22 @@ def run_correct(config: CorrectConfig) -> None:
     if config.as_reconstructed:
         require_relion5(table)
     rows = table.chosen(config.tomo_idx)
-    choose_method(config, rows)
+    method = choose_method(config, rows)
     if config.resume:
         require_same_run(config, folder)
     prepare_output_folder(folder)
-    with progress_to_folder(folder):
-        if _deconvolves(config, rows) and not _is_done(config, rows, DECONVOLVED):
-            run_deconv(_deconvolution(config, folder, results))
+    if not config.resume:
+        remove_old_training(folder)  # a run that ends before the training is resumed without it
+    with recorded(config, folder):
+        if _deconvolves(config, rows):
+            if method in HALVES_METHODS:
+                log.info(
+                    "Deconvolved tomograms serve the masks only: training and prediction use even and odd "
+                    "tomograms, whose CTF is corrected as --CTF_mode says (%s).",
+                    config.CTF_mode,
+                )
+            if not _is_done(config, rows, DECONVOLVED):
+                run_deconv(_deconvolution(config, folder, results))
         if config.mask and not _is_done(config, rows, MASK):
             run_make_mask(_masking(config, folder, results))
     run_refine(config)
@@ -65,6 +73,8 @@ def run_correct(config: CorrectConfig) -> None:
 def _deconvolves(config: CorrectConfig, rows: list[TomogramRow]) -> bool:
     if config.deconvolve != "auto":
         return config.deconvolve == "yes"
+    if not config.use_deconv_tomo:
+        return False
     without = [row.shown for row in rows if find_defocus(row) is None]
     if without:
         log.info("The tomograms are not deconvolved: %s has no defocus.", without[0])
@@ -91,7 +101,10 @@ def _deconvolution(config: CorrectConfig, folder: Path, results: Path) -> Deconv
 def _masking(config: CorrectConfig, folder: Path, results: Path) -> MakeMaskConfig:
     return MakeMaskConfig.from_options(
         {**_shared(config, results), "mask_folder": folder / MASK_FOLDER}
-        | {name: getattr(config, name) for name in ("density_percentage", "std_percentage", "z_crop")}
+        | {
+            name: getattr(config, name)
+            for name in ("density_percentage", "std_percentage", "z_crop", "use_deconv_tomo")
+        }
     )
 
 

@@ -276,7 +276,7 @@ def _train(config: TomogramTrainingConfig, memory: Memory, processes: ProcessGro
         require_same_run(config, folder)
     prepare_output_folder(folder)
     if not config.resume:
-        _remove_old_training(folder)
+        remove_old_training(folder)
     with recorded(config, folder, out_of_memory_error(memory.device)) as result:
         log.info("Device: %s", describe_device(memory.device))
         training = prepare_training(inputs, config, memory, processes.count, folder / CTF_FOLDER)
@@ -328,7 +328,7 @@ def _train(config: TomogramTrainingConfig, memory: Memory, processes: ProcessGro
         remove_filtered(folder / CTF_FOLDER)
 
 
-def _remove_old_training(folder: Path) -> None:
+def remove_old_training(folder: Path) -> None:
     """Remove the results of an earlier training in the output folder."""
     old = CHECKPOINT_FILE, NETWORK_FILE, LOSS_FILE, f"{PREDICTION_FOLDER}/{JOB_FILE}"
     for path in (*folder.glob("preview_*.png"), *(folder / name for name in old)):

@@ -165,12 +165,15 @@ class Jobs:
         Raises
         ------
         SpisonetError
-            If the job is active or cannot be resumed.
+            If the job is active or cannot be resumed, or its folder has a link out of the allowed folders.
         """
         with self._lock():
             job = self.find(name)
             if not job.is_resumable:
                 raise SpisonetError(f"{name} is {job.state} and cannot be resumed.")
+            for path in job.folder.rglob("*"):
+                if path.is_symlink():  # outputs and logs are written through links
+                    self._allowed_folders.resolve(path)
             model = config_model(job.program, job.command)
             config = model.from_options({**job.record["config"], "resume": True})
             require_allowed_paths(config, self._allowed_folders)

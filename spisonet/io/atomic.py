@@ -221,7 +221,7 @@ def open_for_appending(path: Path) -> TextIO:
 
 
 def rename_marker(reserved: Path, path: Path) -> None:
-    """Give an empty file the name that is its message, or create it if there is none.
+    """Give an empty file the name that is its message, or create it if that fails.
 
     Raises
     ------
@@ -230,6 +230,6 @@ def rename_marker(reserved: Path, path: Path) -> None:
     """
     try:
         os.replace(reserved, path)
-    except FileNotFoundError:
+    except OSError:
         path.touch()
     _synchronise_folder(path.parent)

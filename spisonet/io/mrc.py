@@ -209,7 +209,14 @@ def require_different(
         raise SpisonetError(f"{name1} and {name2} have the same densities; give two independent halves.")
 
 
-def write_volume(path: Path, volume: Volume, label: str = "", dtype: type[np.floating] = np.float32) -> None:
+def write_volume(
+    path: Path,
+    volume: Volume,
+    label: str = "",
+    dtype: type[np.floating] = np.float32,
+    *,
+    durable: bool = True,
+) -> None:
     """Write a map atomically, with voxel size, origin, start and labels of the volume.
 
     Parameters
@@ -222,6 +229,8 @@ def write_volume(path: Path, volume: Volume, label: str = "", dtype: type[np.flo
         A header label to add; see `append_label`.
     dtype : type
         ``numpy.float32`` or ``numpy.float16``.
+    durable : bool
+        See `atomic_path`.
 
     Raises
     ------
@@ -233,7 +242,7 @@ def write_volume(path: Path, volume: Volume, label: str = "", dtype: type[np.flo
             f"{path} cannot be written as {dtype.__name__}: a density is outside of its range."
         )
     labels = append_label(volume.labels, label)
-    with atomic_path(path) as temporary:
+    with atomic_path(path, durable=durable) as temporary:
         with mrcfile.new(temporary, compression=COMPRESSIONS.get(path.suffix), overwrite=True) as mrc:
             mrc.set_data(volume.data.astype(dtype))
             mrc.set_volume()

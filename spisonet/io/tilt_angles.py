@@ -189,12 +189,23 @@ def complete_tilt_range(
         is_assumed = source is None
         lowest = found[0] if lowest is None else lowest
         highest = found[1] if highest is None else highest
+    require_tilt_range(name, lowest, highest)
+    return TiltRange(lowest, highest, source, is_assumed)
+
+
+def require_tilt_range(name: str, lowest: float, highest: float) -> None:
+    """Check a tilt range in degrees; `name` is that of the tomogram in messages.
+
+    Raises
+    ------
+    SpisonetError
+        If the minimum is not below the maximum, or a limit is not a number within +-90.
+    """
     if not -MAX_TILT <= lowest < highest <= MAX_TILT:
         raise SpisonetError(
             f"{name}: invalid tilt range {lowest:g} to {highest:g} degrees (the minimum must be below the "
             f"maximum, within +-{MAX_TILT:g})."
         )
-    return TiltRange(lowest, highest, source, is_assumed)
 
 
 def _decoded(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from spisonet.errors import SpisonetError
 from spisonet.geometry.tilts import projection_directions, tilt_series_directions
 from spisonet.io.particles import tomogram_name
 from spisonet.io.star import StarFile
+from spisonet.io.tilt_angles import require_tilt_range
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -174,9 +176,8 @@ def _from_ranges(star: StarFile) -> dict[str, NDArray[np.float64]]:
             try:
                 first, last = (float(end) for end in ends)
             except (TypeError, ValueError):
-                first, last = 0.0, 0.0
-            if not -90 <= first < last <= 90:
-                raise SpisonetError(f"{star.path}: invalid tilt range {ends[0]} to {ends[1]} of {name}.")
+                first = last = math.nan
+            require_tilt_range(f"{star.path}: {name}", first, last)
             directions = tilt_series_directions(first, last, RANGE_STEP_DEGREES)
             found[tomogram_name(star.path.with_name(str(name)).name)] = directions
     return found

@@ -28,6 +28,7 @@ from spisonet.io.particles import (
 from spisonet.io.star import StarFile
 from spisonet.io.tilt_series import (
     NAME,
+    PROJECTION_ROW,
     SERIES_FILE,
     find_tomograms,
     read_optimisation_set,
@@ -89,7 +90,9 @@ def read_tilt_series(path: Path) -> dict[str, TiltSeries]:
     tables, series = tilt_tables(star), {}
     for row, name in enumerate(map(tomogram_name, overview[NAME])):
         file, tilts = tables.get(name, (path, None))
-        geometry = MATRIX_ROWS if tilts is None or not set(TILT_ANGLES) <= set(tilts) else TILT_ANGLES
+        # RELION 5 prefers the matrices of RELION 4 where a table has both.
+        has_angles_only = tilts is not None and PROJECTION_ROW not in tilts and set(TILT_ANGLES) <= set(tilts)
+        geometry = TILT_ANGLES if has_angles_only else MATRIX_ROWS
         missing = [column for column in (*geometry, *DEFOCUS) if tilts is None or column not in tilts]
         if tilts is None or missing:
             raise SpisonetError(
@@ -102,7 +105,7 @@ def read_tilt_series(path: Path) -> dict[str, TiltSeries]:
         if not voltage.min() > 0:
             raise SpisonetError(f"{path} lists a voltage of {voltage.min():g} kV for tomogram {name}.")
         ctf = AstigmaticCtf(u, v, angle, voltage, cs, amplitude, np.zeros(n), np.zeros(n), np.ones(n))
-        rotations = _from_matrices(file, tilts) if geometry is MATRIX_ROWS else _from_angles(file, tilts)
+        rotations = _from_angles(file, tilts) if has_angles_only else _from_matrices(file, tilts)
         series[name] = TiltSeries(rotations, ctf)
     return series
 
@@ -148,7 +151,7 @@ def read_images(star: Path, tomograms: Path | None = None) -> ParticleImages:
     """
     both = read_optimisation_set(star, tomograms)
     if both is not None:
-        star, tomograms = both[0], tomograms or both[1]
+        star, tomograms = both
     if tomograms is None and star.suffix == ".star" and NAME in particle_tables(star)[0]:
         tomograms = find_tomograms(star)
     return read_particle_images(star) if tomograms is None else read_tilt_images(star, tomograms)

@@ -74,7 +74,7 @@ def extract_subtomograms(
         # Tomograms in different folders may have the same name.
         path = folder / f"{row.number + 1:03d}_{stem_of(source.path)}_{number:06d}.mrc"
         subtomogram = Volume(read_mirrored(source, chunk), source.voxel_size_angstrom, name=str(path))
-        write_volume(path, subtomogram, "spisonet: subtomogram")
+        write_volume(path, subtomogram, "spisonet: subtomogram", durable=False)
         listed.append(
             subtomogram_row(path, cube_size, crop_size, source.voxel_size_angstrom)
             | {"rlnTiltMin": f"{lowest:g}", "rlnTiltMax": f"{highest:g}"}

@@ -232,7 +232,10 @@ class CorrectConfig(RefineConfig):
     )
 
     deconvolve: Literal["auto", "yes", "no"] = Field(
-        "auto", description="Deconvolve the CTF first; auto: if all tomograms have a defocus."
+        "auto",
+        description="Deconvolve tomograms for the masks and, without even and odd tomograms, for the "
+        "training (with these see --CTF_mode); auto: if all have a defocus; no: those that the table lists "
+        "are used.",
     )
     mask: bool = Field(True, description="Mask the specimen; training subvolumes are drawn inside the mask.")
     density_percentage: float | None = Field(

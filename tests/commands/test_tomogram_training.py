@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 
+from spisonet.commands import tomogram_correction
 from spisonet.errors import SpisonetError
 from spisonet.fourier.ctf import find_defocus
 from spisonet.io.events import read_progress
@@ -505,3 +506,47 @@ def test_correct_does_all_steps_and_resumes_after_training(project, capsys):
     assert after[-1] > before[-1]
     sentence = failure("correct tomograms.star --as_reconstructed", capsys)
     assert sentence.startswith("spisonet: --as_reconstructed is for a tomograms.star of RELION 5")
+
+
+def test_a_correction_that_ends_before_its_training_is_resumed(project, capsys, monkeypatch, caplog):
+    write_halves(project, "TS_1", shape=(24, 32, 32), n=4, seed=1)
+    Path("tomograms.star").write_text(
+        "data_\n\nloop_\n_rlnTomoName #1\n_rlnPixelSize #2\n_rlnDefocus #3\n"
+        "_rlnTomoReconstructedTomogramHalf1 #4\n_rlnTomoReconstructedTomogramHalf2 #5\n"
+        "even/TS_1.mrc 10 30000 even/TS_1.mrc odd/TS_1.mrc\n"
+    )
+    trained = []
+    monkeypatch.setattr(tomogram_correction, "run_refine", trained.append)
+    Path("isonet_maps").mkdir()
+    old = Path("isonet_maps/checkpoint.safetensors")
+    old.touch()
+    line = f"correct tomograms.star {TINY}"
+    with monkeypatch.context() as failing:
+        failing.setattr(tomogram_correction, "run_make_mask", fail)
+        assert "No mask today" in failure(line, capsys)
+    assert not old.exists()  # of another run
+    assert json.loads(Path("isonet_maps/job.json").read_text())["status"] == "failed"
+    assert "--CTF_mode" in caplog.text  # for the halves
+    deconvolved = Path("isonet_maps/deconv/TS_1.mrc")
+    written = deconvolved.stat().st_mtime_ns
+    assert "--z_crop was None" in failure(f"{line} --z_crop 0.1 --resume", capsys)
+    run(f"{line} --resume")
+    assert deconvolved.stat().st_mtime_ns == written
+    assert Path("isonet_maps/mask/TS_1_mask.mrc").is_file()
+    assert len(trained) == 1
+
+
+def fail(config):
+    raise SpisonetError("No mask today.")
+
+
+def test_correct_does_not_deconvolve_what_it_would_not_use(project, monkeypatch):
+    write_halves(project, "TS_1", shape=(24, 32, 32), n=4, seed=1)
+    Path("tomograms.star").write_text(
+        "data_\n\nloop_\n_rlnTomoName #1\n_rlnPixelSize #2\n_rlnDefocus #3\neven/TS_1.mrc 10 30000\n"
+    )
+    monkeypatch.setattr(tomogram_correction, "run_refine", lambda config: None)
+    run(f"correct tomograms.star {TINY} --use_deconv_tomo False")
+    (row,) = TomogramTable.read(Path("tomograms.star")).rows
+    assert row.path("rlnDeconvTomoName") is None
+    assert row.path("rlnMaskName").is_file()

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from relion_external.jobs.run import main as external_job
 from relion_external.reconstruct import main as hook
 from spisonet.commands.main import isonet, main
+from spisonet.errors import SpisonetError
+from spisonet.io.atomic import prepare_output_folder, write_json
 from spisonet.io.mrc import Volume, write_volume
 from spisonet.io.run_record import JOB_FILE
+from spisonet.learning.checkpoint import load_tensors, save_tensors
 from spisonet.misalignment.prior import spherical_mask
 from tests.anisotropy.small_case import make_case
 from tests.misalignment.accumulators import blob_map, body_map
@@ -102,7 +107,26 @@ def _job() -> None:
     external_job("fsc3d", ["--o", f"{EXTERNAL}/", "--in_3dref", half1, "--j", "1"])
 
 
+def _checkpoints() -> None:
+    """The protocol of a training without the training: a checkpoint after each epoch, then the network."""
+    path = OUT / "checkpoint.safetensors"
+    try:
+        prepare_output_folder(OUT)
+        tensors, metadata = (
+            load_tensors(path) if path.is_file() else ({"weights": torch.ones(100)}, {"epoch": 0})
+        )
+        weights = tensors["weights"]
+        for epoch in range(metadata["epoch"], 4):
+            weights = weights * 1.5 + epoch
+            save_tensors(path, {"weights": weights}, {"epoch": epoch + 1})
+            write_json(OUT / JOB_FILE, {"epochs": epoch + 1})
+        save_tensors(OUT / "network.safetensors", {"weights": weights}, {})
+    except SpisonetError as error:
+        sys.exit(f"spisonet: {error}")
+
+
 SCENARIOS = {
+    "checkpoints": Scenario(lambda: None, _checkpoints, _checkpoints),
     "reconstruct": Scenario(lambda: (make_case(Path()), None)[1], _reconstruct, _resume(_reconstruct)),
     "refine": Scenario(_prepare_refine, _refine, _resume(_refine)),
     "hook": Scenario(_prepare_hook, _hook, _hook, may_be_uncorrected=True),

@@ -217,7 +217,17 @@ ONE_PATH(rename, (const char *from, const char *to), AT_FDCWD, to, 0, (from, to)
 ONE_PATH(renameat, (int f, const char *from, int t, const char *to), t, to, 0, (f, from, t, to))
 ONE_PATH(link, (const char *from, const char *to), AT_FDCWD, to, 1, (from, to))
 ONE_PATH(linkat, (int f, const char *from, int t, const char *to, int flags), t, to, 1, (f, from, t, to, flags))
-ONE_PATH(mkdir, (const char *path, mode_t mode), AT_FDCWD, path, 1, (path, mode))
+
+int mkdir(const char *path, mode_t mode)
+{
+    NEXT(mkdir);
+    char buffer[PATH_MAX];
+    struct stat status;
+    if (shared && syscall(SYS_newfstatat, AT_FDCWD, path, &status, 0))
+        FAIL_AT("mkdir", absolute(AT_FDCWD, path, buffer), 1);
+    return next(path, mode);
+}
+
 ONE_PATH(unlink, (const char *path), AT_FDCWD, path, 0, (path))
 ONE_PATH(unlinkat, (int folder, const char *path, int flags), folder, path, 0, (folder, path, flags))
 

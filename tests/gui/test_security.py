@@ -356,6 +356,24 @@ def test_commands_in_the_files_of_a_job_are_not_run(server, hostile_job, record,
     assert not (server.project / "pwned").exists()
 
 
+@pytest.mark.parametrize("link", ["run.out", "run.log", "job.json", "corrected/a.mrc"])
+def test_a_job_does_not_write_through_links_out_of_the_project(server, hostile_job, tmp_path, link):
+    config = {"star_file": "t.star", "output_dir": "jobs/001_whitening"}
+    name = hostile_job({"command": "refine", "config": config}, {"program": "isonet"})
+    victim, path = tmp_path / "victim", server.project / name / link
+    path.parent.mkdir(exist_ok=True)
+    if path.exists():
+        path.rename(victim)
+    else:
+        victim.write_text("mine")
+    path.symlink_to(victim)
+    before = victim.read_bytes()
+    reply = server.post("api/resume", {"name": name})
+    assert reply.status == 400
+    assert "outside" in reply.json["error"]
+    assert victim.read_bytes() == before
+
+
 def test_stopping_a_job_ends_no_process_that_its_files_only_name(server, hostile_job):
     with subprocess.Popen(["sleep", "100"], start_new_session=True) as bystander:
         identity = process_identity(bystander.pid)

@@ -119,7 +119,7 @@ def test_content_reaches_the_disk_before_the_name_and_the_name_before_the_next_s
     assert calls == ["rename a.txt"]
     calls.clear()
     rename_marker(tmp_path / "missing", tmp_path / "DONE")
-    assert calls == [f"fsync {tmp_path.name}"]
+    assert calls == ["rename DONE", f"fsync {tmp_path.name}"]
     rename_marker(tmp_path / "DONE", tmp_path / "SUCCESS")
     assert set(os.listdir(tmp_path)) == {"a.txt", "SUCCESS"}
 

@@ -10,13 +10,18 @@ import starfile
 import torch
 
 from spisonet.errors import SpisonetError
-from spisonet.io.tilt_series import find_tomograms
+from spisonet.io.tilt_series import find_tomograms, read_projection_directions
 from spisonet.misalignment.drift_measurement import measure_drift
 from spisonet.misalignment.half_map_model import HalfMapModel
 from spisonet.misalignment.image_band import ImageBand, Poses
 from spisonet.misalignment.motion_search import find_motion
 from spisonet.misalignment.pose_motion import motion_fields, moved
-from spisonet.misalignment.tilt_images import read_images, read_tilt_images
+from spisonet.misalignment.tilt_images import (
+    MATRIX_ROWS,
+    read_images,
+    read_tilt_images,
+    read_tilt_series,
+)
 from tests.misalignment.particle_sets import BOX, PIXEL, simulate_tilt_stacks
 
 
@@ -105,6 +110,24 @@ def test_a_table_without_matrices_is_named(simulated, tmp_path):
     starfile.write({"global": starfile.read(simulated.star.with_name("tomograms.star"))["global"]}, path)
     with pytest.raises(SpisonetError, match="has no rlnTomoProjX of tomogram TS_1"):
         read_tilt_images(simulated.star, path)
+
+
+def test_poses_of_relion5_are_rotated_about_x_first(simulated, tmp_path):
+    """As `Rz Ry Rx`; matrices of RELION 4 take precedence, as in RELION 5."""
+    tables = starfile.read(simulated.star.with_name("tomograms.star"), always_dict=True)
+    path, angles = (
+        tmp_path / "tomograms.star",
+        {"rlnTomoXTilt": 90.0, "rlnTomoYTilt": 90.0, "rlnTomoZRot": 0.0},
+    )
+    both = {name: table.assign(**angles) for name, table in tables.items() if name != "global"}
+    starfile.write({"global": tables["global"], **both}, path)
+    matrices = read_tilt_series(simulated.star.with_name("tomograms.star"))["TS_1"].rotations
+    assert read_tilt_series(path)["TS_1"].rotations == pytest.approx(matrices)
+    without = {name: table.drop(columns=list(MATRIX_ROWS)) for name, table in both.items()}
+    starfile.write({"global": tables["global"], **without}, path, overwrite=True)
+    rotations = read_tilt_series(path)["TS_1"].rotations
+    assert rotations[0] == pytest.approx(np.array([[0, 1, 0], [0, 0, -1], [-1, 0, 0]]), abs=1e-12)
+    assert read_projection_directions(path)["TS_1"] == pytest.approx(rotations[:, 2], abs=1e-12)
 
 
 def test_an_optimisation_set_names_both_files(simulated):
