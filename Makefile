@@ -5,9 +5,10 @@ HASHED = $(QUIET) --require-hashes --no-deps -r
 INSTALL = $(QUIET) -c constraints.txt -e
 COMPILE = uv pip compile pyproject.toml -c constraints.txt --overrides /dev/stdin --generate-hashes --universal --quiet \
 	--no-annotate --no-header
+MINUTES ?= 10
 DEMO = examples/hemagglutinin
 
-.PHONY: demo test test-relion5 lint faults load audit lock clean
+.PHONY: demo test test-relion5 fuzz lint faults load audit lock clean
 
 demo: .venv/ready
 	. .venv/bin/activate && sh $(DEMO)/run.sh
@@ -20,6 +21,11 @@ test: lint
 test-relion5: .venv-test/ready
 	SPISONET_RELION5="$(SPISONET_RELION5)" SPISONET_REQUIRE_RELION5=1 OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive \
 		.venv-test/bin/python -m pytest -m "relion or relion5"
+
+# Hostile inputs for as long as wanted: make fuzz MINUTES=60 (half for the parsers, half for the programs).
+fuzz: .venv-test/ready
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive .venv-test/bin/python -m tests.hostile.fuzz $$(($(MINUTES) / 2))
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive .venv-test/bin/python -m tests.hostile.programs $$(($(MINUTES) / 2))
 
 lint: .venv-test/ready
 	.venv-test/bin/ruff check .

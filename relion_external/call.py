@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ NAME = re.compile(
     r"_external_reconstruct\.star$"
 )
 MAP_FLOAT_MODE = 2
+LARGEST_BOX, LARGEST_PADDING = 10_000, 8
 
 
 @dataclass(frozen=True)
@@ -131,8 +133,15 @@ def read_call(star: Path) -> ReconstructCall:
                 ("particle_diameter_angstrom", "rlnParticleDiameter"),
             )
         }
-    except (TypeError, ValueError) as error:
-        raise SpisonetError(f"{star} contains text in a column of numbers.") from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise SpisonetError(f"{star} contains an invalid value among its numbers.") from error
+    if not (1 < box <= LARGEST_BOX and 0 <= current <= LARGEST_BOX and 1 <= padding <= LARGEST_PADDING):
+        raise SpisonetError(
+            f"{star} describes an impossible reconstruction: box {box}, current size {current}, padding "
+            f"{padding:g}."
+        )
+    if not 0 < fudge < math.inf or not all(size is None or 0 < size < math.inf for size in sizes.values()):
+        raise SpisonetError(f"{star} contains a number among its sizes and factors that is not above 0.")
     if dimensionality != 3:
         raise SpisonetError(f"{star} is about a 2D reference; only 3D references are supported.")
     if len(columns) < box // 2 + 1 or not np.isfinite(columns).all():

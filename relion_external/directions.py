@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from relion_external.process import available_cores
 from spisonet.analysis.fsc3d import estimate_directional_fsc, summarise_fsc3d
 from spisonet.errors import SpisonetError
 from spisonet.io.mrc import read_volume
+from spisonet.io.processors import available_cores
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,16 +5,16 @@ A failure never stops the refinement; it becomes a sentence in the log.
 
 from __future__ import annotations
 
-import json
 import logging
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
-from relion_external.process import end_worker, log_to_standard_error, start_worker
+from relion_external.process import end_with_parent, end_worker, log_to_standard_error, start_worker
 from relion_external.workspace import read_records
 from spisonet.errors import SpisonetError
 from spisonet.io.atomic import write_json
+from spisonet.io.json_files import read_json_object
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,10 +85,10 @@ class PoseWatch:
             return
         try:
             self._worker.wait(TIMEOUT_SECONDS)
-            found = json.loads(self._result.read_text(encoding="utf-8"))
+            found = read_json_object(self._result)
         except subprocess.TimeoutExpired:
             found = {NOT_MEASURED: f"it took more than {TIMEOUT_SECONDS:g} s."}
-        except (OSError, ValueError):
+        except (OSError, SpisonetError):
             found = {NOT_MEASURED: "the measurement failed."}
         finally:
             end_worker(self._worker)
@@ -122,6 +122,7 @@ def _lists_images(star: Path) -> bool:
 
 def main(result: Path, particles: Path, sym: str, mask: Path | None) -> None:
     """Measure the drift and write it, or why it was not measured."""
+    end_with_parent()
     log_to_standard_error()
     import torch  # noqa: PLC0415 - the parent process does not need it
 

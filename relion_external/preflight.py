@@ -203,7 +203,8 @@ def relion_version(program: str) -> tuple[int, ...]:
         done = subprocess.run(
             [program, "--version"],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=VERSION_TIMEOUT_SECONDS,
             check=False,
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import runpy
 import signal
 import subprocess
 import sys
@@ -27,17 +26,20 @@ GRACE_SECONDS = 5.0
 
 
 def start_worker(module: str, *words: str) -> subprocess.Popen[bytes]:
-    """Start a module of this installation as a process that ends when this one ends."""
+    """Start a module of this installation as a process; the module calls `end_with_parent` first."""
     # With the variables of RELION's MPI, libraries of the worker would wait for ranks that do not exist.
     environment = {k: v for k, v in os.environ.items() if not k.startswith(MPI_VARIABLES)}
     environment[PARENT_VARIABLE] = str(os.getpid())
     environment["PYTHONUNBUFFERED"] = "1"
-    # In a new session, Ctrl-C in a terminal reaches the worker only through its parent.
-    return subprocess.Popen(
-        [sys.executable, "-P", "-m", "relion_external.process", module, *words],
-        env=environment,
-        start_new_session=True,
-    )
+    # Python would end with a traceback if it were interrupted while it starts: `end_with_parent` unblocks.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        # In a new session, Ctrl-C in a terminal reaches the worker only through its parent.
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", module, *words], env=environment, start_new_session=True
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def run_worker(module: str, *words: str, timeout: float) -> None:
@@ -91,18 +93,16 @@ def log_to_standard_error() -> None:
         logger.addHandler(_StandardError())
 
 
-def available_cores() -> int:
-    """Return the number of cores that this process may use; MPI may have bound it to some of them."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def end_with_parent() -> None:
     """End this process within a second of its parent, even if the parent has already died.
+
+    Interrupts, which `start_worker` blocks while Python starts, are accepted from here on.
 
     RELION starts its external program through the shell of ``system()``, which outlives a rank that is
     killed; the process that started such a shell counts as the parent.
     """
-    parent = int(os.environ.pop(PARENT_VARIABLE, os.getppid()))
+    given = os.environ.pop(PARENT_VARIABLE, "")
+    parent = int(given) if given.isdecimal() and given.isascii() else os.getppid()
     starter = _parent_of(parent) if _is_shell_of_system(parent) else None
     if starter == INIT:  # its rank ended while this process started
         os._exit(1)
@@ -113,6 +113,7 @@ def end_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _is_shell_of_system(process: int) -> bool:
@@ -144,9 +145,3 @@ def end_worker(
         except subprocess.TimeoutExpired:
             worker.kill()
             worker.wait()
-
-
-if __name__ == "__main__":
-    end_with_parent()  # before the imports of the worker, of which PyTorch takes seconds
-    del sys.argv[0]
-    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

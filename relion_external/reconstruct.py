@@ -32,7 +32,7 @@ from relion_external.refinement import (
 from relion_external.summary import write_summary
 from relion_external.workspace import CORRECTED, NOT_CORRECTED, SKIPPED, IterationRecord, Workspace
 from spisonet import __version__
-from spisonet.errors import SpisonetError
+from spisonet.errors import SpisonetError, known_error
 from spisonet.io.atomic import atomic_path
 from spisonet.io.labels import HALVES, label_with_tokens
 from spisonet.io.locks import FileLock
@@ -89,8 +89,11 @@ def main(arguments: list[str] | None = None) -> None:
                 )
             end_with_parent()
             reconstruct(star)
-    except SpisonetError as error:
-        log.error("%s", error)
+    except Exception as error:
+        known = known_error(error)
+        if known is None:
+            raise
+        log.error("%s", known)
         sys.exit(1)
 
 
@@ -145,10 +148,11 @@ def _reconstruct(call: ReconstructCall, workspace: Workspace, earlier_error: Exc
         watch = PoseWatch(call, refinement, settings_of(call), workspace)
         volume = _correct_in_worker(call, refinement, back_projector, workspace, record)
     except Exception as error:
-        code = error.code if isinstance(error, SpisonetError) else "unexpected_error"
-        record.set_reason(NOT_CORRECTED, code, str(error) or type(error).__name__)
+        unexpected = SpisonetError(str(error) or type(error).__name__, code="unexpected_error")
+        known = known_error(error) or unexpected
+        record.set_reason(NOT_CORRECTED, known.code, str(known))
         if is_strict(os.environ, settings_folders(call)):
-            raise SpisonetError(f"{call.title}: {record.reason}", code=code) from error
+            raise SpisonetError(f"{call.title}: {record.reason}", code=known.code) from error
     if volume is None:
         gridding = call.pixel_size_angstrom is None if refinement is None else refinement.grids
         volume = back_projector.reconstruct(gridding=gridding)
@@ -200,7 +204,7 @@ def _correct_in_worker(
         return None
     workspace.remove_worker_files()
     try:
-        run_worker("relion_external.correction", str(call.star), timeout=settings.timeout)
+        run_worker("relion_external.correction_worker", str(call.star), timeout=settings.timeout)
     except SpisonetError as error:
         reported = workspace.read_result().get("error")
         if reported is None:

@@ -21,6 +21,7 @@ from spisonet.fourier.windows import soft_lowpass_weights
 from spisonet.geometry.symmetry import symmetry_rotations
 from spisonet.io.atomic import prepare_output_folder, write_json
 from spisonet.io.mrc import Volume, write_volume
+from spisonet.io.processors import limited_threads
 from spisonet.io.run_record import recorded
 from spisonet.io.stages import StageProgress
 from spisonet.learning.memory import is_out_of_memory
@@ -176,7 +177,8 @@ def _fsc(
     ncpus: int,
 ) -> SummarisedFsc:
     half1, half2 = maps
-    fsc = estimate_directional_fsc(half1, half2, mask, voxel_size_angstrom, None, ncpus, beyond_limit=True)
+    threads = limited_threads(ncpus)
+    fsc = estimate_directional_fsc(half1, half2, mask, voxel_size_angstrom, None, threads, beyond_limit=True)
     return SummarisedFsc(fsc, summarise_fsc3d(fsc))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from spisonet.analysis.fsc_metrics import NOT_REACHED
 from spisonet.geometry.rotations import view_directions
 from spisonet.geometry.symmetry import symmetry_rotations
 from spisonet.io.atomic import atomic_path, write_json
+from spisonet.io.json_files import read_json_object
 from spisonet.io.labels import COUPLED
 from spisonet.io.mrc import Volume, write_volume
 from spisonet.io.particles import read_particle_orientations
@@ -176,7 +176,7 @@ def _collect_rows(call: ReconstructCall, workspace: Workspace) -> Rows:
     for (iteration, part), row in rows.items():
         path = workspace.direction_metrics(iteration, part)
         if path.is_file():
-            row.update(json.loads(path.read_text(encoding="utf-8")))
+            row.update(read_json_object(path))
     return dict(sorted(rows.items()))
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel, ConfigDict
+
+from spisonet.errors import SpisonetError
 from spisonet.io.atomic import prepare_output_folder, write_json
+from spisonet.io.json_files import read_json_object, validated
 from spisonet.io.labels import COUPLED, INDEPENDENT, SINGLE
 
 if TYPE_CHECKING:
@@ -17,6 +20,21 @@ FOLDER = "spisonet"
 RECORDS = "it[0-9][0-9][0-9]*_*.json"  # and the metrics of directions
 CORRECTED, SKIPPED, NOT_CORRECTED = "corrected", "skipped", "not_corrected"
 HALVES_NOTE = "HALVES NOT INDEPENDENT, the FSC overestimates the resolution"
+
+
+class RecordTypes(BaseModel):
+    """Types of the fields of an `IterationRecord`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    iteration: int
+    half: str
+    part: str
+    status: str
+    reason_code: str
+    reason: str
+    halves: str
+    metrics: dict[str, Any]
 
 
 @dataclass
@@ -170,8 +188,7 @@ class Workspace:
         """Read the worker's JSON file; empty if there is none."""
         if not self.result.is_file():
             return {}
-        result: dict[str, Any] = json.loads(self.result.read_text(encoding="utf-8"))
-        return result
+        return read_json_object(self.result)
 
     def remove_worker_files(self) -> None:
         """Remove the files of the worker in this iteration."""
@@ -191,7 +208,7 @@ def read_records(folder: Path) -> list[IterationRecord]:
     for path in sorted((folder / FOLDER).glob(RECORDS)):
         if path.name.count(".") == 1:  # not those of directions
             try:
-                records.append(IterationRecord(**json.loads(path.read_text(encoding="utf-8"))))
-            except TypeError:  # other keys
+                records.append(IterationRecord(**validated(RecordTypes, read_json_object(path), path)))
+            except (SpisonetError, TypeError):  # damaged, or with other keys
                 continue
     return sorted(records, key=lambda record: (record.iteration, record.half, record.part))

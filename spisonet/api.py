@@ -14,7 +14,6 @@ Examples
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -43,6 +42,7 @@ from spisonet.anisotropy.reconstruct import (
 from spisonet.anisotropy.run_inputs import RunInputs
 from spisonet.errors import SpisonetError
 from spisonet.io.mrc import Volume, checked_densities, read_volume, write_volume
+from spisonet.io.processors import limited_threads
 from spisonet.learning.devices import choose_devices, use_cpu_threads
 from spisonet.learning.memory import GIGABYTE, Memory
 from spisonet.learning.training_config import TrainingConfig
@@ -185,7 +185,7 @@ def estimate_fsc3d(
         voxel_size,
         checked_limit_resolution(limit_resolution_angstrom, voxel_size, "limit_resolution_angstrom"),
         cone_angle_degrees,
-        _limited(threads),
+        limited_threads(threads),
         seed if correct_for_mask else None,
     )
 
@@ -325,7 +325,7 @@ def diagnose(
     return orientation_diagnostics.diagnose(
         maps,
         checked_limit_resolution(limit_resolution_angstrom, voxel_size, "limit_resolution_angstrom"),
-        _limited(threads),
+        limited_threads(threads),
         None if views is None else views.directions,
         0 if views is None else views.n_used,
     )
@@ -427,10 +427,6 @@ def correct_anisotropy(
     memory.enforce()
     weights = fourier_weights_of(inputs, correction.independent, use_cpu_threads(threads))
     return reconstruct(inputs, weights, correction, memory)
-
-
-def _limited(threads: int) -> int:
-    return min(threads, os.cpu_count() or 1)
 
 
 def _half_maps(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
     from typing import Self
+
+SYSTEM_ERROR = "system_error"  # code of errors that the operating system reports
+LOOP_OF_LINKS = "Symlink loop"  # beginning of Python's message, which is not an OSError
 
 
 class SpisonetError(Exception):
@@ -56,6 +60,40 @@ class SpisonetError(Exception):
             fields = [name for name, value in options if value == self.path]
             self.field = fields[0] if len(fields) == 1 else None
         return self
+
+
+def known_error(error: BaseException) -> SpisonetError | None:
+    """Return the sentence for an exception that is not a defect of this program; None for any other.
+
+    Parameters
+    ----------
+    error : BaseException
+        A `SpisonetError`, which is returned as it is, an error of the operating system, or lack of memory.
+    """
+    if isinstance(error, SpisonetError):
+        return error
+    if isinstance(error, OSError):
+        return _system_error(error)
+    if isinstance(error, MemoryError):
+        return SpisonetError(
+            "The memory of this machine does not suffice for this input; see its size in the header.",
+            code="out_of_memory",
+        )
+    if isinstance(error, RuntimeError) and str(error).startswith(LOOP_OF_LINKS):
+        return SpisonetError(f"{error.args[0]} cannot be used: a loop of links.", code=SYSTEM_ERROR)
+    return None
+
+
+def _system_error(error: OSError) -> SpisonetError:
+    """Return what the system says, with the file if it is known."""
+    reason = (error.strerror or str(error) or type(error).__name__).rstrip(".")
+    name = error.filename
+    if isinstance(name, bytes):
+        name = os.fsdecode(name)
+    if not isinstance(name, str):
+        return SpisonetError(f"The system reports: {reason}.", code=SYSTEM_ERROR)
+    shown = name or "A file without a name"
+    return SpisonetError(f"{shown} cannot be used: {reason}.", code=SYSTEM_ERROR, path=Path(name))
 
 
 @contextmanager

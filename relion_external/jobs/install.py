@@ -15,9 +15,9 @@ from relion_external.job_form import EXTERNAL, FORM_FILE, form_text
 from relion_external.jobs.definitions import JOBS
 from relion_external.jobs.map_metadata import last_reconstructed_tomograms, last_refined_half1
 from relion_external.jobs.run import describe
-from relion_external.process import available_cores
 from spisonet.errors import SpisonetError
 from spisonet.io.atomic import prepare_output_folder, write_text
+from spisonet.io.processors import available_cores
 
 if TYPE_CHECKING:
     from relion_external.config import InstallJobsConfig, ListJobsConfig

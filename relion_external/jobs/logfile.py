@@ -24,6 +24,7 @@ from spisonet.figures.pages import (
     draw_tomogram_page,
 )
 from spisonet.figures.slices import draw_slices
+from spisonet.figures.style import make_text_drawable
 from spisonet.fourier.map_filters_config import AngularWhitenConfig, CombineMapConfig, WhiteningConfig
 from spisonet.io.atomic import atomic_path
 from spisonet.io.mrc import read_volume
@@ -82,8 +83,8 @@ def write_logfile(path: Path, config: CommandConfig) -> None:
     contents = contents_of(config)
     rows = contents.metadata | {"Command": command_line(config)}
     with atomic_path(path) as temporary, PdfPages(temporary) as pdf:
-        pdf.savefig(draw_text_page(contents.title, rows, f"spisonet {__version__}"))
-        for page in contents.pages:
+        for page in (draw_text_page(contents.title, rows, f"spisonet {__version__}"), *contents.pages):
+            make_text_drawable(page)
             pdf.savefig(page)
 
 

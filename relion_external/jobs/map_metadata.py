@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from relion_external.job_form import FORM_FILE, read_form
 from relion_external.jobs.folder import ExitFile
 from spisonet.errors import SpisonetError
+from spisonet.io.json_files import read_json_object, validated
 from spisonet.io.mrc import read_box
-from spisonet.io.run_record import JOB_FILE, read_job_record
+from spisonet.io.particles import numbers
+from spisonet.io.run_record import JOB_FILE, read_job_record, require_results
 from spisonet.io.star import StarFile
 
 if TYPE_CHECKING:
@@ -37,6 +40,24 @@ REFINED_MAP = re.compile(r"^(?P<prefix>run(_ct\d+)?(_it\d+)?)_(half[12]_)?class\
 # Reconstruct particle of RELION 4 and 5 (subtomogram averages).
 RECONSTRUCTED_HALF1, RECONSTRUCTED_MAPS = "half1.mrc", ("half1.mrc", "merged.mrc")
 NO_FILE = ("", "None")
+
+
+class Fsc3dOptions(BaseModel):
+    """Options of a 3D FSC that other jobs take over."""
+
+    h: str
+    h2: str
+    mask: str | None
+    apix: Annotated[float, Field(gt=0)] | None
+
+
+class Fsc3dRecord(BaseModel):
+    """Types of the fields of ``FSC3D.json`` that other jobs take over."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    config: Fsc3dOptions
+    limit_resolution_angstrom: Annotated[float, Field(gt=0)]
 
 
 @dataclass(frozen=True)
@@ -116,7 +137,7 @@ def find_map_metadata(given: Path) -> MapMetadata:
     fsc3d_record = given.with_suffix(".json") if given.is_file() else folder / "FSC3D.json"
     if (folder / POSTPROCESS_FILE).is_file() and (given.is_dir() or given.name.startswith("postprocess")):
         return _from_postprocess(folder)
-    if fsc3d_record.is_file() and _json(fsc3d_record).get("command") == "fsc3d":
+    if fsc3d_record.is_file() and read_json_object(fsc3d_record).get("command") == "fsc3d":
         return _from_fsc3d(fsc3d_record)
     if (folder / JOB_FILE).is_file() and (given.is_dir() or given.name.startswith("corrected_")):
         return _from_correction(folder)
@@ -228,13 +249,13 @@ def _calibrated_pixel_size(star: StarFile, half1: Path | None) -> float | None:
     curve = star.tables.get("fsc")
     if curve is None or half1 is None or not {"rlnSpectralIndex", "rlnAngstromResolution"} <= set(curve):
         return None
-    shell = curve["rlnSpectralIndex"].astype(int)
-    first = curve[shell == 1]
-    return None if first.empty else float(first["rlnAngstromResolution"].iloc[0]) / read_box(half1)
+    path = star.path
+    first = numbers(path, curve, "rlnAngstromResolution")[numbers(path, curve, "rlnSpectralIndex") == 1]
+    return _number(first[0] / read_box(half1)) if len(first) else None
 
 
 def _from_fsc3d(record: Path) -> MapMetadata:
-    result = _json(record)
+    result = validated(Fsc3dRecord, read_json_object(record), record)
     config = result["config"]
     return MapMetadata(
         half1=_path(config["h"]),
@@ -252,6 +273,7 @@ def _from_correction(folder: Path) -> MapMetadata:
     maps = [folder / name for name in record.get("corrected_maps", [])]
     if not maps:
         raise SpisonetError(f"{folder} contains no finished correction.")
+    require_results(record, folder, "limit_resolution_angstrom")
     config = record["config"]
     return MapMetadata(
         half1=maps[0],
@@ -260,14 +282,6 @@ def _from_correction(folder: Path) -> MapMetadata:
         resolution_angstrom=record["limit_resolution_angstrom"],
         pixel_size_angstrom=config.get("apix"),
     )
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise SpisonetError(f"{path} cannot be read: {error}.") from error
-    return content if isinstance(content, dict) else {}
 
 
 def _path(name: object) -> Path | None:

@@ -7,15 +7,17 @@ import subprocess
 import sys
 import traceback
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from relion_external.jobs.arguments import FOLDER, INPUTS, find_folder, read_call
 from relion_external.jobs.definitions import JOBS, LOGFILE
 from relion_external.jobs.folder import ABORT_FILE, ExitFile, JobFolder
 from relion_external.process import end_worker, start_worker
+from relion_external.signals import ENDING, EXIT_ABORTED, abort_job, handled_signals
 from spisonet import __version__
 from spisonet.commands.registry import command_line
-from spisonet.errors import SpisonetError
+from spisonet.errors import SpisonetError, known_error
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -25,12 +27,16 @@ if TYPE_CHECKING:
 WORKER = "relion_external.jobs.worker"
 POLL_SECONDS = 1.0
 GRACE_SECONDS = 30.0  # for an interrupted worker to finish its current step
-EXIT_ABORTED = 130
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class _Stopped(BaseException):
     """The job was stopped; the message is the reason."""
+
+
+def run_script() -> NoReturn:
+    """Run the job that this console script is named after."""
+    script = Path(sys.argv[0]).name
+    main(next(name for name, job in JOBS.items() if job.executable == script))
 
 
 def main(name: str, arguments: list[str] | None = None) -> NoReturn:
@@ -66,8 +72,7 @@ def describe(job: Job) -> str:
 
 def _run(name: str, words: list[str]) -> int:
     # A background process of a shell ignores Ctrl-C and continues to do so.
-    handled = [number for number in STOP_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, _stop) for number in handled}
+    before = {number: signal.signal(number, _stop) for number in handled_signals()}
     folder: JobFolder | None = None
     exit_file, status = ExitFile.FAILURE, 1
     try:
@@ -75,20 +80,19 @@ def _run(name: str, words: list[str]) -> int:
         folder.prepare()
         _run_command(JOBS[name], words, folder)
         exit_file, status = ExitFile.SUCCESS, 0
-    except SpisonetError as error:
-        _print_error(str(error))
     except _Stopped as reason:
         exit_file, status = ExitFile.ABORTED, EXIT_ABORTED
         advice = " Continue the job to resume from its last epoch." if JOBS[name].trains else ""
         _print_error(f"stopped: {reason}.{advice}")
-    except Exception:  # noqa: BLE001 - every failure needs an exit file
-        _print_error(traceback.format_exc())
+    except Exception as error:  # noqa: BLE001 - every failure needs an exit file
+        _print_error(str(known_error(error) or traceback.format_exc()))
     finally:
         _ignore_signals()
         if folder is not None:
             folder.write_exit_file(exit_file)
         for number, handler in before.items():
-            signal.signal(number, handler)
+            if handler is not abort_job:  # the exit file is written
+                signal.signal(number, handler)
     return status
 
 
@@ -99,7 +103,7 @@ def _run_command(job: Job, words: list[str], folder: JobFolder) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
     status = _wait_for_worker(folder, [job.name, str(folder.path), config.model_dump_json()])
-    if status in (EXIT_ABORTED, 128 + signal.SIGTERM, -signal.SIGTERM, -signal.SIGINT):
+    if status in (EXIT_ABORTED, 128 + signal.SIGTERM) or -status in ENDING:
         raise _Stopped("the command was interrupted")
     if status < 0:
         cause = (
@@ -133,12 +137,16 @@ def _check_abort(folder: JobFolder) -> None:
 
 def _stop(number: int, _: FrameType | None) -> None:
     _ignore_signals()
-    raise _Stopped(f"{signal.Signals(number).name} was received")
+    try:
+        name = signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        name = f"signal {number}"
+    raise _Stopped(f"{name} was received")
 
 
 def _ignore_signals() -> None:
     """Ignore further signals while the job ends and the exit file is written."""
-    for number in STOP_SIGNALS:
+    for number in ENDING:
         signal.signal(number, signal.SIG_IGN)
 
 

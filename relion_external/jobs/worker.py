@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import signal
 import sys
+from importlib import import_module
 from pathlib import Path
 
-from relion_external.jobs.definitions import JOBS, LOGFILE
-from spisonet.commands.main import run_config
+from relion_external.process import end_with_parent
+from relion_external.signals import EXIT_ABORTED
+from spisonet.errors import known_error
+from spisonet.io.streams import prepare_streams
 
 
 def main(name: str, folder: Path, text: str) -> None:
@@ -24,15 +27,23 @@ def main(name: str, folder: Path, text: str) -> None:
     """
     # Background processes of a shell ignore this signal, by which the parent interrupts the worker.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    end_with_parent()
+    prepare_streams()
+    from relion_external.jobs.definitions import JOBS, LOGFILE  # noqa: PLC0415 - slow to import
+    from spisonet.commands.main import run_config  # noqa: PLC0415
+
     config = JOBS[name].config.model_validate_json(text)
     run_config(config)
     try:
-        from relion_external.jobs.logfile import write_logfile  # noqa: PLC0415 - slow to import
-
-        write_logfile(folder / LOGFILE.name, config)
+        import_module("relion_external.jobs.logfile").write_logfile(folder / LOGFILE.name, config)
     except Exception as error:  # noqa: BLE001 - the results are complete
-        sys.stderr.write(f"spisonet: the results are complete, but {LOGFILE.name} was not written: {error}\n")
+        reason = known_error(error) or error
+        name = LOGFILE.name
+        sys.stderr.write(f"spisonet: the results are complete, but {name} was not written: {reason}\n")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), sys.argv[3])
+    try:
+        main(sys.argv[1], Path(sys.argv[2]), sys.argv[3])
+    except KeyboardInterrupt:
+        sys.exit(EXIT_ABORTED)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from importlib import import_module
@@ -34,6 +33,7 @@ from spisonet.io.atomic import prepare_output_file, write_json, write_text
 from spisonet.io.labels import FSC_3D, SAMPLING_DENSITY, label_with_tokens
 from spisonet.io.mrc import Volume, write_volume
 from spisonet.io.particles import is_helical_refinement
+from spisonet.io.processors import limited_threads
 from spisonet.io.stages import StageProgress
 from spisonet.report.diagnosis import diagnosis_section
 from spisonet.report.independence import COUPLED_INPUT
@@ -86,7 +86,7 @@ def run_fsc3d(config: Fsc3dConfig) -> None:
             voxel_size,
             checked_limit_resolution(config.limit_res, voxel_size),
             config.cone_sampling_angle,
-            min(config.ncpus, os.cpu_count() or 1),
+            limited_threads(config.ncpus),
             config.seed if config.phase_randomise else None,
         )
         thresholded = config.o.with_name(f"{config.o.stem}_thresholded.mrc")
@@ -262,7 +262,7 @@ def run_diagnose(config: DiagnoseConfig) -> None:
             kind = ParticleKind.HELICAL_SEGMENTS
     elif config.sym.upper() != "C1" or config.tomograms is not None or config.tilt_min is not None:
         raise SpisonetError("--sym, --tomograms and tilts describe the particles: give these with --star.")
-    diagnosis = diagnose(maps, limit, min(config.ncpus, os.cpu_count() or 1), directions, n_particles)
+    diagnosis = diagnose(maps, limit, limited_threads(config.ncpus), directions, n_particles)
     drift, not_measured = _measured_drift(config, maps.mask, diagnosis.fsc.limit_resolution_angstrom)
     diagnosis = replace(diagnosis, drift=drift)
     recommendation = recommend(

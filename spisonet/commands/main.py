@@ -20,7 +20,7 @@ from spisonet.commands.options import (
     optional_names,
 )
 from spisonet.commands.registry import ISONET, RELION, REPLACED, SPISONET
-from spisonet.errors import SpisonetError
+from spisonet.errors import SpisonetError, known_error
 from spisonet.io.logs import keep_early_records
 from spisonet.io.run_record import record_failure
 
@@ -46,6 +46,9 @@ class TerminalHandler(logging.StreamHandler[TextIO]):
         """Standard output."""
         return sys.stdout
 
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - of logging
+        """Go on without the line: whoever read the output may have ended, and ``run.log`` has it."""
+
 
 def _runner(target: str) -> Callable[[CommandConfig], None]:
     module, function = target.split(":")
@@ -56,9 +59,12 @@ def _runner(target: str) -> Callable[[CommandConfig], None]:
         except KeyboardInterrupt as error:
             typer.echo("spisonet: interrupted.", err=True)
             raise typer.Exit(EXIT_INTERRUPTED) from error
-        except SpisonetError as error:
-            record_failure(config, error.locate(config))
-            raise
+        except Exception as error:
+            known = known_error(error)
+            if known is None:
+                raise
+            record_failure(config, known.locate(config))
+            raise known from (None if known is error else error)
 
     return run
 
@@ -98,7 +104,7 @@ def _program(name: str, commands: Commands, text: str, **groups: tuple[Commands,
 
 @contextmanager
 def _terminal() -> Iterator[None]:
-    """Print the log; print a `SpisonetError` as one sentence and exit with status 1."""
+    """Print the log; print a `known_error` as one sentence and exit with status 1."""
     log.setLevel(logging.INFO)
     if not log.handlers:
         handler = TerminalHandler()
@@ -109,8 +115,11 @@ def _terminal() -> Iterator[None]:
             yield
     except typer.Exit as done:
         sys.exit(done.exit_code)
-    except SpisonetError as error:
-        typer.echo(f"spisonet: {error}", err=True)
+    except Exception as error:
+        known = known_error(error)
+        if known is None:
+            raise
+        typer.echo(f"spisonet: {known}", err=True)
         sys.exit(1)
 
 

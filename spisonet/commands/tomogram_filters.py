@@ -13,6 +13,7 @@ from spisonet.fourier.wedges import measured_rfft
 from spisonet.io.atomic import prepare_output_file, prepare_output_folder
 from spisonet.io.imod import read_contours
 from spisonet.io.mrc import Volume, write_volume
+from spisonet.io.processors import limited_threads
 from spisonet.io.tilt_angles import DEFAULT_TILT_RANGE, read_tilt_range
 from spisonet.io.tomogram_table import DECONVOLVED, TomogramTable, output_names, results_table
 from spisonet.io.tomograms import open_tomogram
@@ -81,7 +82,7 @@ def run_deconv(config: DeconvConfig) -> None:
             f"spisonet deconv: defocus {defocus:g} A",
             config.chunk_size,
             config.overlap_rate,
-            config.ncpu,
+            limited_threads(config.ncpu),
         )
         values = {
             "rlnSnrFalloff": deconvolution.snr_falloff,
@@ -165,7 +166,7 @@ def run_resize(config: ResizeConfig) -> None:
         If a file is missing or damaged, or an output cannot be written.
     """
     table = TomogramTable.read(config.star_file)
-    rows = table.rows
+    rows = table.chosen(None)
     output_star = config.out_folder.parent / f"{config.out_folder.name}.star"
     prepare_output_file(output_star, config.star_file)
     tasks = []

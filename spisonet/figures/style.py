@@ -31,12 +31,25 @@ LABEL_DISTANCE = 0.075  # of the axis, between labels
 
 def save_figure(path: Path, figure: Figure, vector: bool = False) -> None:
     """Write a figure atomically as PNG and, if `vector` is set, as SVG under the same name."""
+    make_text_drawable(figure)
     with atomic_path(path) as temporary:
         options = {"compress_level": PNG_COMPRESSION}
         figure.savefig(temporary, dpi=DPI, format="png", pil_kwargs=options)
     if vector:
         with atomic_path(path.with_suffix(".svg")) as temporary:
             figure.savefig(temporary, dpi=DPI, format="svg")
+
+
+def make_text_drawable(figure: Figure) -> None:
+    """Replace what fonts cannot draw, such as bytes of names that are not UTF-8; ``$`` begins no formula."""
+    from matplotlib.text import Text  # noqa: PLC0415 - slow to import
+
+    for text in figure.findobj(Text):
+        shown = text.get_text()
+        drawable = shown.encode("utf-8", errors="replace").decode("utf-8")
+        if "$" in shown or drawable != shown:
+            text.set_parse_math(False)
+            text.set_text(drawable)
 
 
 def add_title(axes: Axes, text: str) -> None:

@@ -14,7 +14,14 @@ QUERY = ("nvidia-smi", "--query-gpu=index,name", "--format=csv,noheader")
 def list_gpus() -> dict[int, str]:
     """Return GPU names by index; empty without ``nvidia-smi`` or without a GPU."""
     try:
-        result = subprocess.run(QUERY, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=True)
+        result = subprocess.run(
+            QUERY,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=TIMEOUT_SECONDS,
+            check=True,
+        )
     except (OSError, subprocess.SubprocessError):
         return {}
     rows = csv.reader(result.stdout.splitlines(), skipinitialspace=True)

@@ -7,16 +7,17 @@ progress. A folder with ``job.json`` but without ``launch.json`` is a run of the
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from spisonet.commands.registry import PROGRAMS
+from spisonet.errors import SpisonetError
 from spisonet.gui import slurm
 from spisonet.gui.processes import host_name, is_alive
 from spisonet.gui.runner import ENDED, LAUNCH_FILE, OUTPUT_FILE, PROCESS_FILE, STOPPED
+from spisonet.io.json_files import read_json_object
 from spisonet.io.logs import LOG_FILE
 from spisonet.io.run_record import FAILED, FINISHED, INTERRUPTED, JOB_FILE, QUEUED, RUNNING
 
@@ -135,7 +136,6 @@ class Job:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_json_object(path)
+    except (OSError, SpisonetError):
         return {}
-    return content if isinstance(content, dict) else {}

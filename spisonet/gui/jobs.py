@@ -15,11 +15,13 @@ from spisonet.gui import slurm
 from spisonet.gui.forms import command_line, config_model, insert_job_folder, require_allowed_paths
 from spisonet.gui.job import SECONDS_TO_START, Job
 from spisonet.gui.job_details import summarise_job
+from spisonet.gui.json_api import DAMAGED_RECORD_ERRORS
 from spisonet.gui.processes import host_name, is_alive, is_run_by
 from spisonet.gui.run_search import find_run_folders
 from spisonet.gui.runner import ENDED, LAUNCH_FILE, POLL_SECONDS, PROCESS_FILE
 from spisonet.gui.submission import RUNNER, ComputeTarget, is_starting, select_devices, submit_job
 from spisonet.io.atomic import prepare_output_folder, write_json
+from spisonet.io.json_files import DAMAGED
 from spisonet.io.locks import FileLock
 from spisonet.io.run_record import JOB_FILE, QUEUED, write_job_record
 
@@ -32,8 +34,6 @@ if TYPE_CHECKING:
 
 JOBS_FOLDER, LOCK_FILE = "jobs", ".lock"
 STATE_FILES = (JOB_FILE, LAUNCH_FILE, PROCESS_FILE)
-DAMAGED = "damaged"
-DAMAGED_RECORD_ERRORS = (KeyError, TypeError, ValueError, AttributeError)  # from JSON of an unexpected form
 
 
 @dataclass(frozen=True)

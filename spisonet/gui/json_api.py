@@ -13,12 +13,15 @@ from starlette.routing import Route
 from spisonet.errors import SpisonetError
 from spisonet.gui.requests import RequestModel
 from spisonet.io.config import field_faults
+from spisonet.io.json_files import DAMAGED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from starlette.requests import Request
 
+# Raised for JSON of an unexpected form.
+DAMAGED_RECORD_ERRORS = (LookupError, TypeError, ValueError, AttributeError)
 NOT_CACHED = {"Cache-Control": "no-store"}
 R = TypeVar("R", bound=RequestModel)
 
@@ -52,7 +55,12 @@ def post_route(path: str, model: type[R], respond: Callable[[R], Any]) -> Route:
 def _route(path: str, model: type[R], respond: Callable[[R], Any], method: str) -> Route:
     async def handle(request: Request) -> Response:
         parsed = await parse_request(request, model)
-        content = await anyio.to_thread.run_sync(respond, parsed)
+        try:
+            content = await anyio.to_thread.run_sync(respond, parsed)
+        except DAMAGED_RECORD_ERRORS as error:
+            raise SpisonetError(
+                "The files that this page shows are damaged, or of another version.", code=DAMAGED
+            ) from error
         return JSONResponse(_replace_nonfinite(content), headers=NOT_CACHED)
 
     return Route(path, handle, methods=[method])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import secrets
 import socket
@@ -14,6 +13,7 @@ import typer
 
 from spisonet.errors import SpisonetError
 from spisonet.gui.allowed_folders import AllowedFolders
+from spisonet.gui.processes import user_name
 from spisonet.gui.slurm import template_fields
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def run_gui(config: GuiConfig) -> None:
     try:
         import uvicorn  # noqa: PLC0415
 
+        from spisonet.gui.connections import MAX_HEADER_BYTES, LimitedProtocol  # noqa: PLC0415
         from spisonet.gui.routes import make_application  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise SpisonetError(
@@ -64,6 +65,8 @@ def run_gui(config: GuiConfig) -> None:
             uvicorn.Config(
                 make_application(allowed_folders, token, template),
                 lifespan="off",
+                http=LimitedProtocol,
+                h11_max_incomplete_event_size=MAX_HEADER_BYTES,
                 ws="none",
                 access_log=False,  # it would contain the token
                 log_level="warning",
@@ -74,7 +77,7 @@ def run_gui(config: GuiConfig) -> None:
         typer.echo(
             f"Graphical interface of {project}:\n\n    http://{HOST}:{port}/{token}/\n\n"
             "From another machine, first run: "
-            f"ssh -L {port}:{HOST}:{port} {getpass.getuser()}@{socket.getfqdn()}\n"
+            f"ssh -L {port}:{HOST}:{port} {user_name()}@{socket.getfqdn()}\n"
             "Keep this address private: it allows running jobs as you. Stop with Ctrl-C; jobs continue."
         )
         with suppress(KeyboardInterrupt):  # the user ends the server

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import socket
 import subprocess
@@ -18,12 +19,24 @@ def host_name() -> str:
     return socket.gethostname()
 
 
+def user_name() -> str:
+    """Name of this user; the number of one whom the system does not know, as in some containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
 def process_start(pid: int) -> str | None:
     """Return a text that is unique to this start of a process number; None if no such process runs."""
     stat = Path(f"/proc/{pid}/stat")
     if not BOOT_FILE.is_file():  # not Linux
         result = subprocess.run(
-            ["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
+            ["ps", "-o", "lstart=", "-p", str(pid)],
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
         )
         return result.stdout.strip() or None
     try:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from spisonet.errors import SpisonetError
 from spisonet.gui.installation import find_executable
+from spisonet.io.json_files import read_json_object
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -141,7 +142,8 @@ def check_refinement(refinement: str, allowed_folders: AllowedFolders) -> list[d
         result = subprocess.run(
             [program, "--check", "--json", *words],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="surrogateescape",
             timeout=CHECK_TIMEOUT_SECONDS,
             check=False,
             env=environment,
@@ -154,7 +156,6 @@ def check_refinement(refinement: str, allowed_folders: AllowedFolders) -> list[d
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # not written yet
+        return read_json_object(path)
+    except (OSError, SpisonetError):  # not written yet, or damaged
         return {}
-    return content if isinstance(content, dict) else {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 from typing import TYPE_CHECKING
 
+import anyio
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 MAX_BODY_BYTES = 2**20  # for forms and boundaries; files are never uploaded
 TOO_LARGE = f"The request is larger than {MAX_BODY_BYTES} bytes; files are not uploaded to the interface."
+BODY_SECONDS = 20.0  # to receive it
+TOO_SLOW = f"The request was not complete after {BODY_SECONDS:g} s."
 LOCAL_NAMES = ("127.0.0.1", "localhost", "[::1]")
 SAME_ORIGIN = ("same-origin", "none")  # Sec-Fetch-Site of this page, and of an address typed by the user
 OTHER_PAGE = "Requests of other web pages are refused."
@@ -67,11 +70,20 @@ class SecurityMiddleware:
         await self._serve({**scope, "path": f"/{rest}", "raw_path": f"/{rest}".encode()}, receive, send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        received = 0
+        received, is_complete = 0, False
+        deadline = anyio.current_time() + BODY_SECONDS
 
         async def limited() -> Message:
-            nonlocal received
-            message = await receive()
+            nonlocal received, is_complete
+            if is_complete:  # what follows is the end of the connection, whenever it comes
+                return await receive()
+            with anyio.move_on_after(deadline - anyio.current_time()) as awaiting:
+                message = await receive()
+            if awaiting.cancelled_caught:
+                raise HTTPException(408, TOO_SLOW, {"Connection": "close"})
+            if message["type"] == "http.disconnect":
+                raise HTTPException(400, "The connection was closed.")
+            is_complete = not message.get("more_body", False)
             received += len(message.get("body", b""))
             if received > MAX_BODY_BYTES:
                 raise HTTPException(413, TOO_LARGE, {"Connection": "close"})

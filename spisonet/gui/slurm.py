@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import re
 import shlex
 import shutil
@@ -12,6 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from spisonet.errors import SpisonetError
+from spisonet.gui.processes import user_name
 from spisonet.io.atomic import write_text
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def _is_listed(number: str, _period: int) -> bool:
 @lru_cache(maxsize=1)
 def _queue_is_readable(_period: int) -> bool:
     try:
-        _run("squeue", "--noheader", "--user", getpass.getuser(), "--format", "%A")
+        _run("squeue", "--noheader", "--user", user_name(), "--format", "%A")
     except SpisonetError:
         return False
     return True
@@ -133,7 +133,14 @@ def cancel(number: str) -> None:
 
 def _run(*words: str) -> str:
     try:
-        result = subprocess.run(words, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False)
+        result = subprocess.run(
+            words,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=TIMEOUT_SECONDS,
+            check=False,
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise SpisonetError(f"{words[0]} cannot be run: {error}.") from error
     if result.returncode:

@@ -7,10 +7,13 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from spisonet.errors import SpisonetError
 from spisonet.gui.forms import command_line, validate_form
 from spisonet.gui.installation import find_executable
 from spisonet.io.locks import lock_for_update
+from spisonet.io.numbers import range_of
 from spisonet.io.tomogram_table import HALVES, TomogramTable
 
 if TYPE_CHECKING:
@@ -20,12 +23,7 @@ if TYPE_CHECKING:
     from spisonet.io.config import CommandConfig
     from spisonet.io.tomogram_table import TomogramRow
 
-NUMBER_RANGES = {
-    "rlnPixelSize": (0.0, 10_000.0),
-    "rlnDefocus": (0.0, 1_000_000.0),
-    "rlnTiltMin": (-90.0, 90.0),
-    "rlnTiltMax": (-90.0, 90.0),
-}
+NUMBERS = ("rlnPixelSize", "rlnDefocus", "rlnTiltMin", "rlnTiltMax")
 BOUNDARY = "rlnMaskBoundary"
 FILE_COLUMNS = {
     "full": None,
@@ -95,7 +93,7 @@ class TomogramTables:
         with self._locked(name):
             table = self._open(name, version)
             rows = table.rows
-            if not 0 <= row < len(rows) or column not in (*NUMBER_RANGES, BOUNDARY):
+            if not 0 <= row < len(rows) or column not in (*NUMBERS, BOUNDARY):
                 raise SpisonetError(f"{name} does not have {column} in row {row + 1}.")
             value = text.strip()
             if column == BOUNDARY:
@@ -221,7 +219,7 @@ def _describe_row(row: TomogramRow) -> dict[str, Any]:
         path = row.full if column is None else row.path(column)
         if path is not None:
             files[kind] = {"name": str(path), "exists": path.is_file()}
-    values = {column: row.text(column) for column in NUMBER_RANGES}
+    values = {column: row.text(column) for column in NUMBERS}
     if values["rlnPixelSize"] is None and row.voxel_size_angstrom is not None:
         values["rlnPixelSize"] = f"{row.voxel_size_angstrom:g}"  # of RELION 5
     return {
@@ -235,17 +233,16 @@ def _describe_row(row: TomogramRow) -> dict[str, Any]:
 
 
 def _parse_number(column: str, text: str) -> float:
-    low, high = NUMBER_RANGES[column]
+    """Return what a user entered into a cell."""
     if not text:
         raise SpisonetError("Enter a number.")
     try:
         number = float(text)
     except ValueError:
         raise SpisonetError(f"{text} is not a valid number.") from None
-    if not low <= number <= high:
-        raise SpisonetError(f"{text} is outside the valid range {low:g} to {high:g}.")
-    if column == "rlnPixelSize" and number == 0:
-        raise SpisonetError("The pixel size must be above 0.")
+    allowed = range_of(column)
+    if not allowed.contains(np.array(number)):
+        raise SpisonetError(f"{text} is outside the valid range {allowed}.")
     return number
 
 
@@ -280,7 +277,8 @@ def _list_tomograms(config: CommandConfig) -> TomogramTable:
             result = subprocess.run(
                 [find_executable(program), *words],
                 capture_output=True,
-                text=True,
+                encoding="utf-8",
+                errors="surrogateescape",
                 timeout=TIMEOUT_SECONDS,
                 check=False,
             )

@@ -13,15 +13,16 @@ import json
 import os
 import re
 import socket
+import stat
 import time
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from spisonet.errors import SpisonetError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 # Partial files of other hosts are removed at this age, because their processes cannot be looked up.
 OTHER_HOST_SECONDS = 7 * 86_400.0
@@ -32,6 +33,31 @@ FOLDER_NOT_SYNCHRONISED = (errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EBAD
 _numbers = itertools.count()
 
 
+def output_file(path: Path) -> Path:
+    """Return the file to write for an output: links are followed, so that none is replaced.
+
+    Raises
+    ------
+    SpisonetError
+        If the name belongs to anything but a regular file or a link to one (a folder, device, pipe or
+        socket), or to a file that is read-only.
+    """
+    target = Path(os.path.realpath(path))
+    try:
+        mode = target.stat().st_mode
+    except FileNotFoundError:
+        return target
+    except OSError as error:
+        raise SpisonetError(f"{path} cannot be written: {error.strerror}.") from error
+    if stat.S_ISDIR(mode):
+        raise SpisonetError(f"The output {path} is a folder; give a file name.")
+    if not stat.S_ISREG(mode):
+        raise SpisonetError(f"The output {path} is not a regular file; give a new name.")
+    if not os.access(target, os.W_OK):
+        raise SpisonetError(f"{path} cannot be written: it is read-only.")
+    return target
+
+
 @contextmanager
 def atomic_path(path: Path, *, durable: bool = True, replace: bool = True) -> Iterator[Path]:
     """Yield a temporary name beside `path`; rename it to `path` when the block succeeds.
@@ -39,8 +65,8 @@ def atomic_path(path: Path, *, durable: bool = True, replace: bool = True) -> It
     Parameters
     ----------
     path : Path
-        The final name. The temporary name has the same suffix, because some writers choose the
-        format by it.
+        The final name; see `output_file`. The temporary name has the same suffix, because some writers
+        choose the format by it.
     durable : bool
         Wait until the content and then the new name are on the disk, so that a power cut leaves the old
         file or the new one, and a file written later is never there without this one. Without it, files of
@@ -55,17 +81,18 @@ def atomic_path(path: Path, *, durable: bool = True, replace: bool = True) -> It
     FileExistsError
         If the file exists and `replace` is False.
     """
-    temporary = _temporary_name(path)
+    target = output_file(path)
+    temporary = _temporary_name(target)
     try:
         yield temporary
         if durable:
             _synchronise(temporary)
         if replace:
-            os.replace(temporary, path)
+            os.replace(temporary, target)
         else:
-            os.link(temporary, path)
+            os.link(temporary, target)
         if durable:
-            _synchronise_folder(path.parent)
+            _synchronise_folder(target.parent)
     except OSError as error:
         if isinstance(error, FileExistsError) and not replace:
             raise
@@ -139,14 +166,13 @@ def prepare_output_file(path: Path, *inputs: Path | None) -> None:
     Raises
     ------
     SpisonetError
-        If `path` is one of the inputs or a folder, or if its folder cannot be written.
+        If `path` is one of the inputs or nothing that an output may replace (see `output_file`), or if its
+        folder cannot be written.
     """
     for source in inputs:
-        if source is not None and path.resolve() == source.resolve():
+        if source is not None and os.path.realpath(path) == os.path.realpath(source):
             raise SpisonetError(f"The output {path} is also an input; give another name.")
-    if path.is_dir():
-        raise SpisonetError(f"The output {path} is a folder; give a file name.")
-    prepare_output_folder(path.parent)
+    prepare_output_folder(output_file(path).parent)
 
 
 def remove_partials(folder: Path) -> None:
@@ -207,8 +233,9 @@ def open_for_appending(path: Path) -> TextIO:
     Raises
     ------
     SpisonetError
-        If the file cannot be opened.
+        If the file cannot be opened, or is no regular file; see `output_file`.
     """
+    path = output_file(path)
     try:
         with path.open("ab+") as file:
             if file.tell():

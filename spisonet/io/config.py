@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from spisonet.errors import SpisonetError
 
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from typing import Self
 
     from pydantic.fields import FieldInfo
+
+
+LARGEST_INTEGER = 2**31 - 1
+LARGEST = 1e9  # magnitude of a number; its inverse is the smallest
 
 
 @dataclass(frozen=True)
@@ -58,12 +62,23 @@ class CommandConfig(BaseModel):
         Options of published programs that are accepted with any value and have no effect.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     command: ClassVar[str]
     examples: ClassVar[tuple[str, ...]] = ()
     free_on_resume: ClassVar[frozenset[str]] = frozenset()
     obsolete: ClassVar[frozenset[str]] = frozenset()
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _require_magnitude(cls, value: Any) -> Any:
+        """Refuse numbers that no calculation can hold."""
+        if isinstance(value, bool) or not isinstance(value, int | float) or value == 0:
+            return value
+        low, high = (0, LARGEST_INTEGER) if isinstance(value, int) else (1 / LARGEST, LARGEST)
+        if not low <= abs(value) <= high:
+            raise ValueError(f"{value:.4g} is too large or too small")
+        return value
 
     @classmethod
     def from_options(cls, options: dict[str, Any]) -> Self:

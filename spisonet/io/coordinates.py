@@ -117,13 +117,14 @@ def _rows_of(path: Path, table: pd.DataFrame, series: Collection[str]) -> pd.Dat
     column = next((column for column in TOMOGRAM_COLUMNS if column in table), None)
     if column is None:
         return table
-    names = table[column].map(lambda name: series_name(Path(str(name))))
+    names = [series_name(Path(str(name))) for name in table[column]]
     own = {series_name(Path(name)) for name in series}
-    rows = table[names.isin(own)]
-    if names.nunique() == 1 and rows.empty:
+    rows = table[[name in own for name in names]]
+    different = list(dict.fromkeys(names))
+    if len(different) == 1 and rows.empty:
         return table  # the file is of this tomogram, whatever it calls it
     if rows.empty:
-        raise SpisonetError(f"{path} lists coordinates of other tomograms: {', '.join(names.unique()[:5])}.")
+        raise SpisonetError(f"{path} lists coordinates of other tomograms: {', '.join(different[:5])}.")
     return rows
 
 
@@ -142,6 +143,4 @@ def _pixel_sizes(path: Path, rows: pd.DataFrame, optics: pd.DataFrame | None) ->
     sizes = numbers(path, rows, column)
     if column == "rlnDetectorPixelSize" and MAGNIFICATION in rows:
         sizes = sizes * 1e4 / numbers(path, rows, MAGNIFICATION)  # µm on the detector, before RELION 3.1
-    if not (sizes > 0).all():
-        raise SpisonetError(f"{path} has a pixel size in column {column} that is not positive.")
     return sizes

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, TextIO
 
 from spisonet.io.atomic import open_for_appending
+from spisonet.io.json_files import parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,6 +106,8 @@ def read_progress(folder: Path, max_bytes: int = TAIL_BYTES) -> list[ProgressEve
     """
     path = folder / PROGRESS_FILE
     try:
+        if not path.is_file():  # reading a pipe would wait
+            return []
         with path.open("rb") as file:
             size = file.seek(0, 2)
             file.seek(max(0, size - max_bytes))
@@ -114,7 +117,7 @@ def read_progress(folder: Path, max_bytes: int = TAIL_BYTES) -> list[ProgressEve
     events = []
     for line in content.splitlines():
         try:
-            event = ProgressEvent(**json.loads(line))
+            event = ProgressEvent(**parse_json(line))
         except (ValueError, TypeError):
             continue
         if _is_valid(event):

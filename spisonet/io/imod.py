@@ -141,14 +141,14 @@ def _parse_model(content: bytes) -> list[NDArray[np.float32]]:
     order = [0, 2, 1] if flags & FLIPPED else [0, 1, 2]
     offset = ID_LENGTH + HEADER_LENGTH
     while offset + 4 <= len(content):
-        kind = content[offset : offset + 4]
+        kind, before = content[offset : offset + 4], offset
         offset += 4
         if kind == b"OBJT":
             offset += OBJECT_LENGTH
         elif kind == b"CONT":
             (count,) = struct.unpack_from(">i", content, offset)
             offset += 16
-            if offset + 12 * count > len(content):
+            if count < 0 or offset + 12 * count > len(content):
                 raise struct.error
             flat = np.frombuffer(content, dtype=">f4", count=3 * count, offset=offset)
             contours.append(flat.reshape(-1, 3).astype(np.float32)[:, order])
@@ -161,4 +161,6 @@ def _parse_model(content: bytes) -> list[NDArray[np.float32]]:
         else:  # all other parts start with their length
             (length,) = struct.unpack_from(">i", content, offset)
             offset += 4 + length
+        if offset < before + 4:  # a negative length: each part ends behind its beginning
+            raise struct.error
     return contours

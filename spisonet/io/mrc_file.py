@@ -14,7 +14,7 @@ import zlib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import mrcfile
 import numpy as np
@@ -23,6 +23,7 @@ from mrcfile.gzipmrcfile import GzipMrcFile
 from mrcfile.utils import data_dtype_from_header
 
 from spisonet.errors import SpisonetError
+from spisonet.io.numbers import SIZE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,6 +34,9 @@ OPENERS: dict[str, Any] = {"gzip": gzip.open, "bzip2": bz2.open}
 # Raised by mrcfile, gzip and bz2 if a header or a compressed stream is damaged.
 UNREADABLE = (ValueError, OSError, RuntimeError, EOFError, MemoryError, OverflowError, zlib.error)
 HEADER_BYTES = 1024
+MAGIC: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open}  # first bytes of compressed files
+EXTENDED_OFFSET, LONGEST_EXTENDED_HEADER = 92, 2**28  # bytes
+ORDERS: tuple[Literal["little", "big"], ...] = ("little", "big")
 APIX_OPTION = "give it with --apix"
 READ_BYTES = 2**23  # read at once
 SPARE_BYTES = 2**30  # that copies of compressed files leave free, if possible
@@ -120,6 +124,11 @@ class MrcFile:
             raise SpisonetError(
                 f"{self.path} has no voxel size in its header; {remedy}.", code="no_voxel_size"
             )
+        if not SIZE.contains(np.array((x, y, z))).all():
+            raise SpisonetError(
+                f"{self.path} has voxels of {x:g} x {y:g} x {z:g} Å, which is not possible; {remedy}.",
+                code="no_voxel_size",
+            )
         if max(x, y, z) - min(x, y, z) > RELATIVE_VOXEL_SIZE_TOLERANCE * x:
             cause = " by its header of a stack of images (ispg 0, mz 1)" if self.is_stack else ""
             raise SpisonetError(
@@ -159,6 +168,8 @@ class MrcFile:
             with self._open(random_access=not is_whole) as file:
                 for index, run in enumerate(runs):
                     self._read_rows(file, (first[0] + index) * self.shape[1] + first[1], first[2], run)
+                if is_whole and self.compression is not None and file.read(1):
+                    raise _excess(self.path)
         except UNREADABLE as error:
             raise _unreadable(self.path, error) from error
         return region
@@ -242,10 +253,34 @@ def _open_decompressed(file: MrcFile) -> Any:
                     f"{n_bytes / 1e9:.1f} GB; decompress it, or set TMPDIR to another folder."
                 )
             copy = folder / f"{abs(hash(key)):x}.mrc"
-            with OPENERS[str(file.compression)](file.path) as packed, copy.open("wb") as unpacked:
-                shutil.copyfileobj(packed, unpacked, READ_BYTES)
+            try:
+                _decompress(file, copy)
+            except BaseException:
+                copy.unlink(missing_ok=True)
+                raise
             copies.paths[key] = copy
         return copies.paths[key].open("rb", buffering=0)
+
+
+def _decompress(file: MrcFile, copy: Path) -> None:
+    """Decompress a file as far as its header promises, block by block."""
+    n_left = file.n_bytes
+    with OPENERS[str(file.compression)](file.path) as packed, copy.open("wb") as unpacked:
+        while n_left:
+            block = packed.read(min(n_left, READ_BYTES))
+            if not block:
+                raise SpisonetError(f"{file.path} is not a readable MRC file: it is truncated.")
+            unpacked.write(block)
+            n_left -= len(block)
+        if packed.read(1):
+            raise _excess(file.path)
+
+
+def _excess(path: Path) -> SpisonetError:
+    return SpisonetError(
+        f"{path} is not a readable MRC file: it contains more data than its header describes; compress the "
+        "map anew."
+    )
 
 
 def open_mrc(path: Path) -> MrcFile:
@@ -262,6 +297,7 @@ def open_mrc(path: Path) -> MrcFile:
     """
     if not path.is_file():
         raise SpisonetError(f"{path} does not exist.", code="file_not_found")
+    _require_possible_header(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -284,6 +320,30 @@ def open_mrc(path: Path) -> MrcFile:
     return file
 
 
+def _require_possible_header(path: Path) -> None:
+    """Refuse an extended header that no file has, before memory for it is reserved.
+
+    Raises
+    ------
+    SpisonetError
+        If it would be longer than `LONGEST_EXTENDED_HEADER`, whatever the order of the bytes.
+    """
+    with path.open("rb") as file:
+        beginning = file.read(HEADER_BYTES)
+    opener = next((opener for magic, opener in MAGIC.items() if beginning.startswith(magic)), None)
+    if opener is not None:
+        try:
+            with opener(path) as packed:
+                beginning = packed.read(HEADER_BYTES)
+        except UNREADABLE as error:
+            raise _unreadable(path, error) from error
+    field = beginning[EXTENDED_OFFSET : EXTENDED_OFFSET + 4]
+    if min(int.from_bytes(field, order, signed=False) for order in ORDERS) > LONGEST_EXTENDED_HEADER:
+        raise SpisonetError(
+            f"{path} is not a readable MRC file: its header announces an impossible extended header."
+        )
+
+
 def _read_header(path: Path, mrc: Any) -> MrcFile:
     header = mrc.header
     shape = int(header.nz), int(header.ny), int(header.nx)
@@ -301,7 +361,7 @@ def _read_header(path: Path, mrc: Any) -> MrcFile:
         dtype=_data_type(path, header),
         data_offset=HEADER_BYTES + int(header.nsymbt),
         compression=_compression(mrc),
-        axes=_axes(header),
+        axes=_axes(path, header),
         is_stack=is_stack,
         voxel_size_xyz=(x, y, z),
         nstart=(int(header.nxstart), int(header.nystart), int(header.nzstart)),
@@ -359,9 +419,13 @@ def _compression(mrc: Any) -> str | None:
     return "bzip2" if isinstance(mrc, Bzip2MrcFile) else None
 
 
-def _axes(header: Any) -> tuple[int, int, int]:
+def _axes(path: Path, header: Any) -> tuple[int, int, int]:
     axes = int(header.mapc), int(header.mapr), int(header.maps)
-    return X_Y_Z if axes == (0, 0, 0) else axes
+    if axes == (0, 0, 0):
+        return X_Y_Z
+    if sorted(axes) != [*X_Y_Z]:
+        raise SpisonetError(f"{path} is not a readable MRC file: its header has the axes {axes}.")
+    return axes
 
 
 def _unreadable(path: Path, error: BaseException) -> SpisonetError:

@@ -11,6 +11,7 @@ import numpy as np
 
 from spisonet.errors import SpisonetError
 from spisonet.geometry.rotations import relion_rotation_matrices, rotation_vector_matrices
+from spisonet.io.numbers import require_range
 from spisonet.io.star import StarFile
 
 if TYPE_CHECKING:
@@ -43,7 +44,9 @@ DIMENSIONALITY_COLUMN = "rlnImageDimensionality"
 VISIBLE_TILTS_COLUMN = "rlnTomoVisibleFrames"
 HELICAL_OPTION = "--helix"
 HELICAL_LABELS = ("rlnDoHelicalRefine", "rlnHelicalSymmetryLocalRefinement")
-CRYOSPARC_POSE_FIELD = "alignments3D/pose"
+CRYOSPARC_POSE_FIELD, SPLIT_FIELD = "alignments3D/pose", "alignments3D/split"
+SHAPE_FIELD = "blob/shape"
+LARGEST_ROTATION = 1000.0  # radians
 PIXEL_SIZE, RELION30_PIXEL_SIZE = "rlnImagePixelSize", ("rlnDetectorPixelSize", "rlnMagnification")
 OPTICS_GROUP = "rlnOpticsGroup"
 CRYOSPARC_PIXEL_SIZE = "blob/psize_A"
@@ -220,9 +223,9 @@ def tomogram_name(name: object) -> str:
 def _visible_tilts(path: Path, particles: pd.DataFrame) -> list[NDArray[np.bool_]] | None:
     if VISIBLE_TILTS_COLUMN not in particles:
         return None
-    texts = particles[VISIBLE_TILTS_COLUMN].astype(str)
+    texts = [str(value) for value in particles[VISIBLE_TILTS_COLUMN]]
     try:
-        return [np.array([int(word) for word in text.strip("[]").split(",")]) > 0 for text in texts]
+        return [np.array([float(word) for word in text.strip("[]").split(",")]) > 0 for text in texts]
     except ValueError as error:
         raise SpisonetError(
             f"{path} has an invalid value in column {VISIBLE_TILTS_COLUMN}: expected a list of 0 and 1."
@@ -264,21 +267,20 @@ def particle_tables(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def numbers(path: Path, table: pd.DataFrame, column: str) -> NDArray[np.float64]:
-    """Return a column of finite numbers.
+    """Return a column of numbers.
 
     Raises
     ------
     SpisonetError
-        If the column is missing, or a value is not a finite number.
+        If the column is missing, or a value is not a finite number in the range of the column.
     """
     if column not in table:
         raise SpisonetError(f"{path} has no column {column}; give a particle STAR file of a 3D refinement.")
     try:
         values: NDArray[np.float64] = table[column].to_numpy(dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise SpisonetError(f"{path} has a value in column {column} that is not a number.") from error
-    if not np.isfinite(values).all():
-        raise SpisonetError(f"{path} has missing or infinite values in column {column}.")
+    require_range(path, column, values)
     return values
 
 
@@ -300,17 +302,23 @@ def relion_pixel_sizes(path: Path, particles: pd.DataFrame, optics: pd.DataFrame
 
 def _read_cryosparc(path: Path) -> ParticleOrientations:
     table = _cryosparc_table(path)
-    fields = getattr(table, "dtype", np.dtype(float)).names or ()
+    fields = table.dtype.names or () if table.ndim == 1 else ()
     if CRYOSPARC_POSE_FIELD not in fields:
         raise SpisonetError(
             f"{path} has no field {CRYOSPARC_POSE_FIELD}; give the particles of a 3D refinement."
         )
     if len(table) == 0:
         raise SpisonetError(f"{path} contains no particles.")
+    for name in (CRYOSPARC_POSE_FIELD, SHAPE_FIELD, CRYOSPARC_PIXEL_SIZE, SPLIT_FIELD):
+        if name in fields and table.dtype[name].base.kind not in "fiu":
+            raise SpisonetError(f"{path} has a field {name} that does not contain numbers.")
     poses = np.asarray(table[CRYOSPARC_POSE_FIELD], dtype=np.float64)
-    if poses.shape[1:] != (3,) or not np.isfinite(poses).all():
+    if poses.shape[1:] != (3,) or not (np.abs(poses) <= LARGEST_ROTATION).all():
         raise SpisonetError(f"{path} has unreadable rotation vectors in field {CRYOSPARC_POSE_FIELD}.")
-    shape = _common(table["blob/shape"].ravel()) if "blob/shape" in fields else None
+    split = table[SPLIT_FIELD] if SPLIT_FIELD in fields else None
+    if split is not None and (split.ndim != 1 or not np.isin(split, (0, 1)).all()):
+        raise SpisonetError(f"{path} has half sets in field {SPLIT_FIELD} that are not 0 or 1.")
+    shape = _common(table[SHAPE_FIELD].ravel()) if SHAPE_FIELD in fields else None
     return ParticleOrientations(
         # A cryoSPARC pose rotates the image frame to the map (as interpreted by pyem's csparc2star).
         rotations=rotation_vector_matrices(poses).transpose(0, 2, 1),
@@ -318,9 +326,7 @@ def _read_cryosparc(path: Path) -> ParticleOrientations:
         if CRYOSPARC_PIXEL_SIZE in fields
         else PixelSizes(),
         box=None if shape is None else round(shape),
-        random_subset=table["alignments3D/split"].astype(np.int64) + 1
-        if "alignments3D/split" in fields
-        else None,
+        random_subset=None if split is None else split.astype(np.int64) + 1,
     )
 
 
@@ -336,7 +342,7 @@ def _cryosparc_table(path: Path) -> NDArray[np.void]:
     try:
         with path.open("rb") as file:
             table = np.lib.format.read_array(file, allow_pickle=False, max_header_size=MAX_CRYOSPARC_HEADER)
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # a broken header can raise any exception in the parser
         reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
         raise SpisonetError(f"{path} is not a readable cryoSPARC file: {reason}.") from error
     return table

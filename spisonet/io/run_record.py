@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import platform
@@ -11,13 +10,16 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from spisonet import __version__
-from spisonet.errors import SpisonetError
+from spisonet.errors import SpisonetError, known_error
 from spisonet.io.atomic import write_json
 from spisonet.io.config import is_output
 from spisonet.io.events import PROGRESS_FILE, progress_to_folder
+from spisonet.io.json_files import DAMAGED, plain_name, read_json_object, validated
 from spisonet.io.logs import log_to_folder
 
 if TYPE_CHECKING:
@@ -34,6 +36,65 @@ FAILED, INTERRUPTED = "failed", "interrupted"
 INTERNAL_ERROR = "internal_error"  # code of an exception that is not a fault of the input
 
 C = TypeVar("C", bound="CommandConfig")
+FileName = Annotated[str, AfterValidator(plain_name)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class HalvesEntry(BaseModel):
+    """Independence of the halves, see `spisonet.anisotropy.independence`."""
+
+    independent: bool | None
+    shared: list[str]
+
+
+class FullMapEntry(BaseModel):
+    """The corrected average of both halves."""
+
+    corrected: FileName
+    classical: FileName | None
+    sharpened: FileName | None
+    b_factor_square_angstrom: float | None
+    unmeasured_fraction: Fraction
+
+
+class RunRecord(BaseModel):
+    """Types of the fields of ``job.json``; other fields may have any value."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    config: dict[str, Any]
+    program: str = ""
+    version: str = ""
+    libraries: dict[str, str] = {}
+    command: str = ""
+    written: str = ""
+    working_directory: str = ""
+    status: str = ""
+    seconds: float = 0
+    device: str = ""
+    processes: int = 1
+    network: str = ""
+    label: str = ""
+    # Of ``reconstruct``.
+    halves: HalvesEntry | None = None
+    limit_resolution_angstrom: Annotated[float, Field(gt=0, le=10_000)] = 1
+    unmeasured_fraction: Fraction = 0
+    corrected_by_shell: list[Any] | dict[str, Any] | None = None
+    epoch_losses: dict[str, list[float | None]] | list[float | None] = []
+    prediction_shares: dict[str, dict[str, float]] = {}
+    loss_reductions: dict[str, float | None] = {}
+    corrected_maps: Annotated[list[FileName], Field(min_length=1)] = ["none"]
+    classical_maps: list[FileName] = []
+    figures: list[FileName] = []
+    full_map: FullMapEntry | None = None
+    # Of commands for tomograms.
+    method: str = ""
+    tomograms: list[str] = []
+    epochs: int = 0
+    subvolumes_per_epoch: int = 0
+    cube_size: int = 0
+    previews: list[FileName] = []
+    corrected: dict[str, str] = {}
 
 
 def write_job_record(folder: Path, config: CommandConfig, **result: object) -> None:
@@ -67,18 +128,27 @@ def read_job_record(folder: Path) -> dict[str, Any]:
     Raises
     ------
     SpisonetError
-        If it is missing or unreadable.
+        If it is missing, or a field is damaged, which is named.
     """
     path = folder / JOB_FILE
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        return dict(record, config=dict(record["config"]))
-    except FileNotFoundError as error:
+    if not path.exists():
         raise SpisonetError(
             f"{folder} is not the output folder of a run: it contains no {JOB_FILE}.", code="not_a_run"
-        ) from error
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise SpisonetError(f"{path} is not a readable record of a run.", code="not_a_run") from error
+        )
+    return validated(RunRecord, read_json_object(path), path)
+
+
+def require_results(record: dict[str, Any], folder: Path, *fields: str) -> None:
+    """Check that the record of a finished run contains results.
+
+    Raises
+    ------
+    SpisonetError
+        Naming the field that is missing.
+    """
+    missing = next((field for field in fields if record.get(field) is None), None)
+    if missing is not None:
+        raise SpisonetError(f"{folder / JOB_FILE} is damaged: {missing} is missing.", code=DAMAGED)
 
 
 @contextmanager
@@ -193,9 +263,9 @@ def record_failure(config: CommandConfig, error: SpisonetError) -> None:
         v for name, v in config if isinstance(v, Path) and is_output(name, type(config).model_fields[name])
     )
     for folder in (place for output in outputs for place in (output, output.parent)):
-        if not (folder / JOB_FILE).is_file():
-            continue
-        with suppress(SpisonetError):
+        with suppress(SpisonetError, OSError):
+            if not (folder / JOB_FILE).is_file():
+                continue
             record = read_job_record(folder)
             if record.get("status") == QUEUED and record.get("command") == config.command:
                 failed = {"status": FAILED, "error": _error_record(error, config)}
@@ -203,8 +273,8 @@ def record_failure(config: CommandConfig, error: SpisonetError) -> None:
 
 
 def _error_record(error: Exception, config: CommandConfig) -> dict[str, str | None]:
-    if isinstance(error, SpisonetError):
-        return error.locate(config).as_record()
+    if (known := known_error(error)) is not None:
+        return known.locate(config).as_record()
     message = str(error) or type(error).__name__
     return SpisonetError(message, code=INTERNAL_ERROR).as_record()
 
@@ -247,7 +317,7 @@ def changed_option(config: CommandConfig, record: dict[str, Any]) -> str | None:
     def is_same_file(before: str, now: Path) -> bool:
         """Compare two places: the same one, or the same one beside a run that was moved or copied."""
         old, new = os.path.normpath(working_directory / before), os.path.normpath(now.absolute())
-        if old == new or Path(old).resolve() == Path(new).resolve():
+        if old == new or os.path.realpath(old) == os.path.realpath(new):
             return True
         if recorded_output is None or output is None:
             return False
@@ -270,7 +340,7 @@ def _output_path(config: CommandConfig, folder: Path) -> Path | None:
     for name, info in type(config).model_fields.items():
         value = getattr(config, name)
         if is_output(name, info) and value is not None:
-            return Path(os.path.normpath(folder / value))
+            return Path(os.path.normpath(folder / str(value)))
     return None
 
 

@@ -16,7 +16,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # A closing quote is followed by a blank, as RELION reads it: quotes and # inside of a value are part of it.
-VALUE = re.compile(r"""'(?:[^']|'(?=\S))*'(?!\S)|"(?:[^"]|"(?=\S))*"(?!\S)|\S+""")
+CLOSING = {quote: re.compile(rf"{quote}(?!\S)") for quote in "'\""}
+WORD = re.compile(r"\S+")
+LONGEST_LINE = 2**20  # bytes
+MOST_COLUMNS = 4096
+ZERO = b"\0"
 BLOCK_NAME = re.compile(rb"^data_(\S*)", re.MULTILINE)
 QUOTED_BEGINNINGS = ("'", '"', "#", "_", "$", "[", ";", "data_", "loop_")
 
@@ -40,6 +44,56 @@ class StarBlock:
     is_loop: bool
 
 
+def require_text(path: Path) -> None:
+    """Check that a file is text whose lines and blocks are not too long to be read.
+
+    Raises
+    ------
+    SpisonetError
+        If the file is missing, a line is not text or longer than `LONGEST_LINE`, or a block has more than
+        `MOST_COLUMNS` columns.
+    """
+    if not path.is_file():
+        raise SpisonetError(f"{path} does not exist.", code="file_not_found")
+    with path.open("rb") as file:
+        number = n_columns = 0
+        while line := file.readline(LONGEST_LINE + 1):
+            number += 1
+            n_columns = n_columns + 1 if line.startswith(b"_") else 0
+            if len(line) > LONGEST_LINE or ZERO in line:
+                reason = "is not text" if ZERO in line else f"is longer than {LONGEST_LINE // 2**20} MiB"
+                raise SpisonetError(f"{path} is not a readable STAR file: line {number} {reason}.")
+            if n_columns > MOST_COLUMNS:
+                raise SpisonetError(
+                    f"{path} is not a readable STAR file: line {number} is column {n_columns}; "
+                    f"at most {MOST_COLUMNS} are read."
+                )
+
+
+def split_values(line: str) -> list[str]:
+    """Return the values in a line of a STAR file, with their quotes."""
+    return [line[start:stop] for start, stop in places_of_values(line)]
+
+
+def places_of_values(line: str) -> Iterator[tuple[int, int]]:
+    """Yield where each value in a line of a STAR file starts and ends.
+
+    A quote that is not closed begins a value without blanks. The time is proportional to the length of the
+    line, whatever it contains.
+    """
+    unclosed: set[str] = set()
+    position = 0
+    while (word := WORD.search(line, position)) is not None:
+        quote = word[0][0]
+        closing = None
+        if quote in CLOSING and quote not in unclosed:
+            closing = CLOSING[quote].search(line, word.start() + 1)
+            if closing is None:
+                unclosed.add(quote)
+        position = word.end() if closing is None else closing.end()
+        yield word.start(), position
+
+
 def read_blocks(path: Path) -> dict[str, StarBlock]:
     """Read all blocks of a STAR file, with every value as the text between its quotes.
 
@@ -50,8 +104,7 @@ def read_blocks(path: Path) -> dict[str, StarBlock]:
     SpisonetError
         If the file is missing or not a STAR file, or a line is faulty, which is named.
     """
-    if not path.is_file():
-        raise SpisonetError(f"{path} does not exist.", code="file_not_found")
+    require_text(path)
     content = path.read_bytes().decode("utf-8-sig", errors="surrogateescape")
     blocks: dict[str, StarBlock] = {}
     block: StarBlock | None = None
@@ -109,8 +162,10 @@ def write_blocks(path: Path, blocks: Mapping[str, StarBlock], comments: Sequence
 
 
 def _add_label(path: Path, number: int, block: StarBlock, line: str) -> None:
-    words = VALUE.findall(line.partition(" #")[0] if block.is_loop else line)
+    words = split_values(line.partition(" #")[0] if block.is_loop else line)
     label = words[0].removeprefix("_")
+    if not label.isascii() or not label.isprintable():
+        raise SpisonetError(f"{path} has a column whose name is not ASCII text (line {number}).")
     if label in block.labels:
         raise SpisonetError(f"{path} has two columns _{label} (line {number}); remove one of them.")
     if block.is_loop and block.rows:
@@ -125,7 +180,7 @@ def _add_label(path: Path, number: int, block: StarBlock, line: str) -> None:
 
 
 def _values_of_row(path: Path, number: int, block: StarBlock, line: str) -> list[str]:
-    words = VALUE.findall(line)
+    words = split_values(line)
     comment = next((i for i, word in enumerate(words) if word.startswith("#")), len(words))
     values = [_unquoted(word) for word in words[:comment]]
     if len(values) != len(block.labels):
@@ -149,7 +204,10 @@ def _quoted(value: str) -> str:
         and value == value.strip()
     ):
         return value
-    quote = next((quote for quote in "\"'" if VALUE.fullmatch(f"{quote}{value}{quote}")), None)
+    quote = next(
+        (quote for quote in "\"'" if split_values(f"{quote}{value}{quote}") == [f"{quote}{value}{quote}"]),
+        None,
+    )
     if quote is None or "\n" in value or "\r" in value:
         raise SpisonetError(f"{value} contains a line break or both kinds of quotes; rename the file.")
     return f"{quote}{value}{quote}"
@@ -176,10 +234,11 @@ class StarFile:
         import starfile  # noqa: PLC0415
 
         self.path = path
-        if not path.is_file():
-            raise SpisonetError(f"{path} does not exist.")
+        require_text(path)
         try:
             blocks = starfile.read(path, always_dict=True, parse_as_string=list(text_columns))
+        except UnicodeDecodeError:  # names of files may be any bytes
+            blocks = _blocks_as_tables(path)
         except Exception as error:  # a broken file can raise any exception in the parser
             read_blocks(path)  # names the line at fault
             raise SpisonetError(f"{path} is not a readable STAR file.") from error
@@ -217,6 +276,26 @@ class StarFile:
         return found
 
 
+def _blocks_as_tables(path: Path) -> dict[str, Any]:
+    """Return tables and single values as ``starfile`` does, with numbers where all values are numbers."""
+    import pandas as pd  # noqa: PLC0415
+
+    def converted(values: list[str]) -> Any:
+        try:
+            return pd.to_numeric(pd.Series(values, dtype=object))
+        except (ValueError, TypeError):
+            return pd.Series(values, dtype=object)
+
+    found: dict[str, Any] = {}
+    for name, block in read_blocks(path).items():
+        columns = [converted([row[i] for row in block.rows]) for i in range(len(block.labels))]
+        if block.is_loop:
+            found[name] = pd.DataFrame(dict(zip(block.labels, columns, strict=True)))
+        else:
+            found[name] = {label: column[0] for label, column in zip(block.labels, columns, strict=True)}
+    return found
+
+
 def write_with_columns(source: Path, target: Path, columns: Mapping[str, Sequence[str]]) -> None:
     """Copy a STAR file with other values in some columns of a loop; everything else is kept as it is.
 
@@ -236,9 +315,9 @@ def write_with_columns(source: Path, target: Path, columns: Mapping[str, Sequenc
     prepare_output_file(target, source)
     try:
         with (
-            source.open(encoding="utf-8", newline="") as lines,
+            source.open(encoding="utf-8", errors="surrogateescape", newline="") as lines,
             atomic_path(target) as temporary,
-            temporary.open("w", encoding="utf-8", newline="") as written,
+            temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as written,
         ):
             written.writelines(_with_columns(source, lines, columns))
     except UnicodeDecodeError as error:
@@ -271,16 +350,16 @@ def _with_columns(source: Path, lines: Iterator[str], columns: Mapping[str, Sequ
 
 def _with_values(source: Path, line: str, n_columns: int, values: Mapping[int, str]) -> str:
     """Replace values of a row by column number; they end where the old ones ended, if there is room."""
-    matches = list(VALUE.finditer(line))
-    if len(matches) != n_columns:
-        raise SpisonetError(f"{source} has a row of {len(matches)} values for {n_columns} columns.")
+    places = list(places_of_values(line))
+    if len(places) != n_columns:
+        raise SpisonetError(f"{source} has a row of {len(places)} values for {n_columns} columns.")
     parts: list[str] = []
     last = 0
-    for number, match in enumerate(matches):
-        gap, old = line[last : match.start()], match[0]
+    for number, (start, stop) in enumerate(places):
+        gap, old = line[last:start], line[start:stop]
         new = values.get(number, old)
         if len(gap) > 1:
             gap = gap[: max(len(gap) - max(len(new) - len(old), 0), 1)]
         parts.append(f"{gap}{' ' * (len(old) - len(new))}{new}")
-        last = match.end()
+        last = stop
     return "".join(parts) + line[last:]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import itertools
 import logging
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from spisonet.errors import SpisonetError
 from spisonet.io.locks import lock_for_update
+from spisonet.io.numbers import RANGES, parse_number
 from spisonet.io.star import StarBlock, read_blocks, write_blocks
 from spisonet.io.tilt_series import require_unique_series
 from spisonet.io.tomograms import SUFFIXES, stem_of
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("spisonet")
 
+LONGEST_INDEX = 9  # digits
+MOST_BLOCKS = 1000  # of a table of tomograms, which has one or a few
+AUTOMATIC = "auto"
 EMPTY_VALUES = ("", "None", "none", "nan")
 SUBTOMOGRAM = "rlnImageName"
 NAMES = ("rlnTomoName", "rlnMicrographName", "rlnTomoReconstructedTomogram")
@@ -105,18 +110,22 @@ class TomogramRow:
         Raises
         ------
         SpisonetError
-            If the value is not a valid number.
+            If the value is not a finite number in the range of the column.
         """
         text = self.text(column)
-        if text is None:
-            return None
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not math.isfinite(value):
-            raise SpisonetError(f"{self.shown}: {column} is {text}, which is not a valid number.")
-        return value
+        return None if text is None else parse_number(text, column, f"Row {self.number + 1} ({self.shown})")
+
+    def check_numbers(self) -> None:
+        """Check all values of columns whose range is known; ``auto`` stands for the default.
+
+        Raises
+        ------
+        SpisonetError
+            If one is not a number in the range of its column.
+        """
+        for column in RANGES.keys() & self.values.keys():
+            if self.text(column) != AUTOMATIC:
+                self.number_of(column)
 
 
 class TomogramTable:
@@ -177,8 +186,11 @@ class TomogramTable:
         import pandas as pd  # noqa: PLC0415 - slow to import
 
         found = read_blocks(path)
+        if len(found) > MOST_BLOCKS:
+            raise SpisonetError(f"{path} lists no tomograms: it has {len(found)} blocks.")
         blocks = {
-            name: pd.DataFrame(block.rows, columns=block.labels, dtype=str) for name, block in found.items()
+            name: pd.DataFrame(block.rows, columns=block.labels, dtype=object)
+            for name, block in found.items()
         }
         singles = {name for name, block in found.items() if not block.is_loop}
         lines = path.read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines()
@@ -203,7 +215,7 @@ class TomogramTable:
         """Return a new table with rows of text by column."""
         import pandas as pd  # noqa: PLC0415
 
-        return cls(path, {"": pd.DataFrame(rows, dtype=str).fillna("None")})
+        return cls(path, {"": pd.DataFrame(rows, dtype=object).fillna("None")})
 
     @property
     def rows(self) -> list[TomogramRow]:
@@ -230,9 +242,11 @@ class TomogramTable:
         Raises
         ------
         SpisonetError
-            If the list is invalid, or an index is not in the table.
+            If the list is invalid, an index is not in the table, or a number of a row is invalid.
         """
         rows = self.rows
+        for row in rows:
+            row.check_numbers()
         if tomo_idx is None or str(tomo_idx).lower() in ("all", "none"):
             return rows
         wanted: list[str] = []
@@ -240,6 +254,10 @@ class TomogramTable:
             first, _, last = part.partition("-")
             if not first.isdecimal() or (last and not last.isdecimal()):
                 raise SpisonetError(f"--tomo_idx {tomo_idx} is not a list such as 1,3-5.", field="tomo_idx")
+            if max(len(first), len(last)) > LONGEST_INDEX or int(last or first) - int(first) > len(rows):
+                raise SpisonetError(
+                    f"--tomo_idx {tomo_idx} names more tomograms than {self.path} lists.", field="tomo_idx"
+                )
             wanted += [str(index) for index in range(int(first), int(last or first) + 1)]
         known = {row.index: row for row in rows}
         if len(known) < len(rows):
@@ -257,7 +275,8 @@ class TomogramTable:
         """
         block = self._blocks[self._name]
         if column not in block.columns:
-            block[column] = "None"
+            # Of any objects: the strings of pandas hold no names that are not UTF-8.
+            block[column] = np.full(len(block), "None", dtype=object)
         if column == DENOISED_RELION5:
             for other in self.rows:
                 if other.text(column) is None and (

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import torch
+from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from spisonet.errors import SpisonetError
 from spisonet.io.atomic import write_bytes
+from spisonet.io.json_files import DAMAGED, parse_json
 from spisonet.learning.unet import ARCHITECTURES
 
 if TYPE_CHECKING:
@@ -18,6 +21,22 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from spisonet.learning.unet import Network
+
+LARGEST_WIDTH = 4096  # channels of the first level
+
+
+class CheckpointRecord(BaseModel):
+    """Types of the metadata of a training state; see `Trainer.state`."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    tile_size: Annotated[int, Field(gt=0)]
+    n_splits: Annotated[int, Field(gt=0)]
+    refresh_interval: Annotated[int, Field(ge=0)]
+    memory_settings: dict[str, float]
+    n_updates: Annotated[int, Field(ge=0)]
+    epoch_losses: list[float | None]
+    loss_reduction: float | None = None
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
@@ -39,7 +58,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Raises
     ------
     SpisonetError
-        If the file is missing or is in another format (a pickled ``.pt``, for instance).
+        If the file is missing, damaged, or in another format (a pickled ``.pt``, for instance).
     """
     if not path.is_file():
         raise SpisonetError(f"{path} does not exist.")
@@ -54,7 +73,21 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         ) from error
     if "spisonet" not in header:
         raise SpisonetError(f"{path} was not written by spisonet.")
-    return tensors, json.loads(header["spisonet"])
+    try:
+        metadata = parse_json(header["spisonet"])
+    except ValueError as error:
+        raise damaged(path, f"its metadata: {error}") from error
+    if not isinstance(metadata, dict):
+        raise damaged(path, "its metadata are not an object")
+    wrong = next((name for name, t in tensors.items() if not torch.isfinite(t.float()).all()), None)
+    if wrong is not None:
+        raise damaged(path, f"{wrong} contains NaN or infinite values")
+    return tensors, metadata
+
+
+def damaged(path: Path, reason: str) -> SpisonetError:
+    """Return the error of a file that cannot be used."""
+    return SpisonetError(f"{path} is damaged: {reason}; train the network again.", code=DAMAGED, path=path)
 
 
 def save_network(path: Path, network: Network, metadata: dict[str, Any]) -> None:
@@ -81,7 +114,7 @@ def load_network(path: Path, filter_base: int | None = None) -> tuple[Network, d
     tensors, metadata = load_tensors(path)
     width = metadata.get("filter_base")
     architecture = metadata.get("architecture")
-    if architecture is None or not isinstance(width, int):
+    if not isinstance(architecture, str) or not isinstance(width, int) or isinstance(width, bool):
         raise SpisonetError(f"{path} does not contain the weights of a spisonet network.")
     if architecture not in ARCHITECTURES:
         raise SpisonetError(
@@ -92,9 +125,12 @@ def load_network(path: Path, filter_base: int | None = None) -> tuple[Network, d
         raise SpisonetError(
             f"{path} contains a network of base width {width}, not {filter_base}; give --filter_base {width}."
         )
+    if not 0 < width <= LARGEST_WIDTH:
+        raise damaged(path, f"filter_base is {width}")
+    with torch.device("meta"):  # shapes without memory
+        expected = ARCHITECTURES[architecture](width).state_dict()
+    if {k: v.shape for k, v in expected.items()} != {k: v.shape for k, v in tensors.items()}:
+        raise SpisonetError(f"{path} contains a network of another shape.")
     network = ARCHITECTURES[architecture](width)
-    try:
-        network.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise SpisonetError(f"{path} contains a network of another shape.") from error
+    network.load_state_dict(tensors)
     return network, metadata

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 
 from spisonet.errors import SpisonetError
+from spisonet.io.processors import limited_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -168,8 +169,7 @@ def available_devices() -> Iterator[torch.device]:
 
 def use_cpu_threads(requested: int, n_local_processes: int = 1) -> int:
     """Divide at most `requested` CPU threads among local processes; return the number for this one."""
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = max(1, min(requested, available) // n_local_processes)
+    threads = max(1, limited_threads(requested) // n_local_processes)
     torch.set_num_threads(threads)
     return threads
 

@@ -96,22 +96,28 @@ SINGLE_PROCESS = ProcessGroup()
 
 def started_by_torchrun() -> bool:
     """Whether ``torchrun`` has started this process and others."""
-    return torch.distributed.is_torchelastic_launched() and int(os.environ.get("WORLD_SIZE", "1")) > 1
+    return torch.distributed.is_torchelastic_launched() and _number_in_environment("WORLD_SIZE", 1) > 1
 
 
 def is_main_process() -> bool:
     """Whether this process is the only one, or the first of those that ``torchrun`` has started."""
-    return int(os.environ.get("RANK", "0")) == 0
+    return _number_in_environment("RANK", 0) == 0
 
 
 def local_rank() -> int:
     """Return the number of this process among the local ones."""
-    return int(os.environ.get("LOCAL_RANK", "0"))
+    return _number_in_environment("LOCAL_RANK", 0)
 
 
 def local_count() -> int:
     """Return the number of processes on this machine."""
-    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return max(1, _number_in_environment("LOCAL_WORLD_SIZE", 1))
+
+
+def _number_in_environment(name: str, default: int) -> int:
+    """Return a number that ``torchrun`` has set; text of other programs counts as unset."""
+    text = os.environ.get(name, "")
+    return int(text) if text.isdecimal() and text.isascii() else default
 
 
 @contextlib.contextmanager

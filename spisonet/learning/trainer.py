@@ -15,7 +15,8 @@ import torch
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from spisonet.errors import SpisonetError
-from spisonet.learning.checkpoint import load_tensors, save_tensors
+from spisonet.io.json_files import validated
+from spisonet.learning.checkpoint import CheckpointRecord, damaged, load_tensors, save_tensors
 from spisonet.learning.devices import Backend, empty_cache
 from spisonet.learning.memory import is_out_of_memory
 from spisonet.learning.process_group import SINGLE_PROCESS
@@ -471,7 +472,8 @@ class Trainer:
         self.tile_size, self._n_parts = metadata["tile_size"], metadata["n_splits"]
         self._refreshes = RefreshSchedule(metadata["refresh_interval"], self._options.n_updates)
         self._objective.restore_memory_settings(metadata["memory_settings"])
-        self.n_updates, self.epoch_losses = metadata["n_updates"], metadata["epoch_losses"]
+        self.n_updates = metadata["n_updates"]
+        self.epoch_losses = [math.nan if loss is None else loss for loss in metadata["epoch_losses"]]
         self.loss_reduction = metadata.get("loss_reduction")
 
     def _save(self, path: Path) -> None:
@@ -485,4 +487,8 @@ class Trainer:
                     f"{path} belongs to a run with other {name} ({metadata.get(name)}, now {value}); "
                     "repeat the same command line on the same files to resume it."
                 )
-        self._set_state(tensors, metadata)
+        validated(CheckpointRecord, metadata, path)
+        try:
+            self._set_state(tensors, metadata)
+        except (KeyError, IndexError, ValueError, RuntimeError) as error:  # foreign names and shapes
+            raise damaged(path, "its tensors are not those of this training") from error

@@ -214,7 +214,7 @@ def read_particle_images(star: Path, folder: Path | None = None) -> ParticleImag
         stacks=stacks,
         stack_numbers=stack_numbers,
         slice_numbers=slice_numbers,
-        ignored_aberrations=_ignored_aberrations(particles, optics),
+        ignored_aberrations=_ignored_aberrations(star, particles, optics),
     )
 
 
@@ -227,12 +227,14 @@ def _image_files(
     star: Path, particles: pd.DataFrame, folder: Path | None
 ) -> tuple[tuple[Path, ...], NDArray[np.int64], NDArray[np.int64]]:
     """Return the stacks, and for each particle the number of its stack and of its image in it, from 0."""
-    names = particles[IMAGE_COLUMN].astype(str).str.rpartition("@")
-    stack_names, stack_numbers = np.unique(names[2].to_numpy(dtype=str), return_inverse=True)
+    names = [str(name).rpartition("@") for name in particles[IMAGE_COLUMN]]
+    stack_names, stack_numbers = np.unique([stack for _, _, stack in names], return_inverse=True)
     try:
-        slices = names[0].where(names[0] != "", "1").astype(int).to_numpy() - 1
-    except ValueError as error:
+        slices = np.array([int(number or "1") for number, _, _ in names], dtype=np.int64) - 1
+    except (ValueError, OverflowError) as error:
         raise SpisonetError(f"{star} has an invalid value in column {IMAGE_COLUMN}.") from error
+    if (slices < 0).any():
+        raise SpisonetError(f"{star} has an image number below 1 in column {IMAGE_COLUMN}.")
     stacks = find_image_files(star, [str(name) for name in stack_names], folder)
     return stacks, stack_numbers.astype(np.int64), slices.astype(np.int64)
 
@@ -333,15 +335,19 @@ def _ctf(
     )
 
 
-def _ignored_aberrations(particles: pd.DataFrame, optics: pd.DataFrame) -> tuple[str, ...]:
+def _ignored_aberrations(star: Path, particles: pd.DataFrame, optics: pd.DataFrame) -> tuple[str, ...]:
     """Return columns of aberrations that are not applied, if they are not 0."""
     found = []
     for column in ABERRATIONS:
         table = optics if column in optics else particles
         if column not in table:
             continue
-        values = table[column].astype(str).str.strip("[]").str.split(",").explode()
+        texts = [text for cell in table[column] for text in str(cell).strip("[]").split(",") if text]
         identity = 1.0 if column == "rlnMagMat00" else 0.0
-        if any(abs(float(text) - identity) > NO_VALUE for text in values if text):
+        try:
+            values = np.array([float(text) for text in texts])
+        except ValueError as error:
+            raise SpisonetError(f"{star} has a value in column {column} that is not a number.") from error
+        if not (np.abs(values - identity) <= NO_VALUE).all():
             found.append(column)
     return tuple(found)

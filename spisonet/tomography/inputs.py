@@ -15,7 +15,7 @@ from spisonet.io.tilt_angles import (
     complete_tilt_range,
     find_tilt_file,
 )
-from spisonet.io.tomogram_table import DECONVOLVED, RELION5_SERIES, SUBTOMOGRAM
+from spisonet.io.tomogram_table import AUTOMATIC, DECONVOLVED, RELION5_SERIES, SUBTOMOGRAM
 from spisonet.io.tomograms import DEFAULT_VOXEL_SIZE, open_tomogram
 from spisonet.tomography.tomogram import Tomogram
 
@@ -164,10 +164,10 @@ def _tilt_range(row: TomogramRow, paths: tuple[Path, ...]) -> TiltRange:
 
 
 def _n_subvolumes(row: TomogramRow) -> int:
-    if row.text("rlnNumberSubtomo") in (None, "auto"):
+    if row.text("rlnNumberSubtomo") in (None, AUTOMATIC):
         return DEFAULT_SUBVOLUMES if row.text(SUBTOMOGRAM) is None else SUBVOLUMES_PER_SUBTOMOGRAM
     number = row.number_of("rlnNumberSubtomo")
-    if number is None or number < 1 or number != int(number):
+    if number is None or number != int(number):
         raise SpisonetError(
             f"{row.shown}: rlnNumberSubtomo is {row.text('rlnNumberSubtomo')}, not a positive whole number."
         )

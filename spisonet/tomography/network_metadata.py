@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from spisonet.errors import SpisonetError
+from spisonet.io.config import LARGEST
+from spisonet.io.json_files import validated
+from spisonet.learning.checkpoint import damaged
 from spisonet.tomography.ctf_correction import CtfCorrection
 from spisonet.tomography.training_method import DENOISED, FILLED, FILLED_HALVES, HALVES_METHODS
 
@@ -17,6 +21,33 @@ if TYPE_CHECKING:
     from spisonet.tomography.tomogram import Tomogram
 
 MAX_VOXEL_SIZE_RATIO = 1.25  # of tomograms that one network may be used for without a warning
+
+
+class CtfRecord(BaseModel):
+    """Types of the fields of a `CtfCorrection`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    mode: Literal["None", "phase_only", "wiener", "network"] = "None"
+    phase_flipped: bool = False
+    keep_low: bool = True
+    b_factor: Annotated[float, Field(ge=0, le=LARGEST)] = 0
+    snr_falloff: Annotated[float, Field(ge=0, le=LARGEST)] | None = None
+    strength: Annotated[float, Field(ge=-LARGEST, le=LARGEST)] | None = None
+    highpass: Annotated[float, Field(gt=0, le=1)] = 0.02
+
+
+class NetworkRecord(BaseModel):
+    """Types of the metadata in the file of a network."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    ctf: CtfRecord
+    cube_size: Annotated[int, Field(ge=8, le=4096)]
+    saw_other_structures: bool = False
+    voxel_sizes_angstrom: Annotated[
+        list[Annotated[float, Field(gt=0, le=10_000)]], Field(min_length=2, max_length=2)
+    ]
 
 
 @dataclass(frozen=True)
@@ -75,15 +106,12 @@ class NetworkMetadata:
         """
         if record.get("method") not in (DENOISED, FILLED_HALVES, FILLED):
             raise SpisonetError(f"{path} was not trained on tomograms.", field="model")
-        try:
-            smallest, largest = (float(size) for size in record["voxel_sizes_angstrom"])
-            ctf, cube_size = CtfCorrection(**record["ctf"]), int(record["cube_size"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise SpisonetError(f"{path} contains damaged metadata: train the network again.") from error
-        if not (0 < smallest <= largest < math.inf):
-            raise SpisonetError(f"{path} contains an invalid voxel size: train the network again.")
-        saw_others = record.get("saw_other_structures") is True
-        return cls(record["method"], ctf, cube_size, (smallest, largest), saw_others)
+        validated(NetworkRecord, record, path)
+        smallest, largest = record["voxel_sizes_angstrom"]
+        if smallest > largest:
+            raise damaged(path, "its voxel sizes are not in order")
+        ctf, saw_others = CtfCorrection(**record["ctf"]), record.get("saw_other_structures", False)
+        return cls(record["method"], ctf, record["cube_size"], (smallest, largest), saw_others)
 
 
 def voxel_size_range(tomograms: Iterable[Tomogram]) -> tuple[float, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -15,8 +14,10 @@ from spisonet.anisotropy.independence import HalvesIndependence
 from spisonet.anisotropy.run_inputs import DATA_WEIGHT_STEM, FILTERED_SUFFIX, FULL_MAP, with_reference
 from spisonet.errors import SpisonetError
 from spisonet.fourier.grids import half_from_centred
+from spisonet.io.json_files import DAMAGED
 from spisonet.io.mrc import Volume, read_volume
-from spisonet.io.run_record import located_config, read_job_record
+from spisonet.io.processors import limited_threads
+from spisonet.io.run_record import JOB_FILE, located_config, read_job_record, require_results
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,8 +65,22 @@ class FinishedRun:
             raise SpisonetError(
                 f"{folder} was written by an older version: repeat {ReconstructConfig.command}."
             )
-        workers = min(ncpus, os.cpu_count() or 1)
-        config = ReconstructConfig.from_options(record["config"])
+        require_results(
+            record,
+            folder,
+            *("limit_resolution_angstrom", "unmeasured_fraction", "corrected_maps", "figures"),
+            *("epoch_losses", "device", "written"),
+        )
+        workers = limited_threads(ncpus)
+        try:
+            config = ReconstructConfig.from_options(record["config"])
+        except SpisonetError as error:
+            raise SpisonetError(f"{folder / JOB_FILE} is damaged: {error}", code=DAMAGED) from error
+        if len(record["corrected_maps"]) != (1 if config.i2 is None else 2):
+            raise SpisonetError(
+                f"{folder / JOB_FILE} is damaged: corrected_maps does not list a map for each half map.",
+                code=DAMAGED,
+            )
         located = located_config(config, record, folder, INPUT_MAPS)
         return cls(folder, located.model_copy(update={"output_dir": folder}), record, workers)
 

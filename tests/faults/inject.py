@@ -43,7 +43,6 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from relion_external.jobs.folder import RESERVED
-from relion_external.process import end_with_parent
 from tests.faults.shim import STATE_VARIABLE, Outcome, Shim, build
 
 EACH_CALL, WHOLE_RUN = ("enospc", "eio", "kill"), ("short", "slow", "clock")
@@ -85,7 +84,6 @@ class ForkedWorker:
                 signal.signal(number, signal.SIG_DFL)
 
             def run() -> None:
-                end_with_parent()
                 sys.argv = [module, *words]
                 sys.modules.pop(module, None)
                 runpy.run_module(module, run_name="__main__")

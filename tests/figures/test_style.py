@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -35,3 +36,11 @@ def test_a_figure_is_written_as_png_and_on_request_as_svg(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png"]
     save_figure(tmp_path / "a.png", figure, vector=True)
     assert "<svg" in (tmp_path / "a.svg").read_text()
+
+
+@pytest.mark.parametrize("name", ["caf\udce9.mrc", "a$b_{$c", "$\\nonsense$"])
+def test_any_file_name_is_drawn(tmp_path, name):
+    figure = Figure(figsize=(1, 1))
+    figure.text(0.5, 0.5, name)
+    save_figure(tmp_path / "x.png", figure, vector=True)
+    assert (tmp_path / "x.svg").is_file()

@@ -97,7 +97,7 @@ def test_values_are_edited_in_place_and_nothing_else_changes(tables, tmp_path):
         ("rlnTiltMin", "70", "tilt range 70 to 60 degrees"),
         ("rlnTiltMax", "-75", "tilt range -60 to -75 degrees"),
         ("rlnTiltMax", "95", "valid range -90 to 90"),
-        ("rlnPixelSize", "0", "must be above 0"),
+        ("rlnPixelSize", "0", "valid range 0.001 to 10000"),
         ("rlnMaskBoundary", "none.mod", "does not exist"),
         ("rlnMaskBoundary", "../b.mod", "outside"),
         ("rlnVoltage", "200", "does not have rlnVoltage"),

@@ -110,10 +110,14 @@ def test_the_rows_of_the_tomogram_are_selected(tmp_path):
         (
             "a.star",
             star(columns(POINTS) | {"rlnOpticsGroup": ["a", "b"]}, OPTICS),
-            "missing or infinite values",
+            "rlnTomoTiltSeriesPixelSize is nan in row 1",
         ),
         ("a.star", star(columns(POINTS)), "does not give the size of the pixels"),
-        ("a.star", star(columns(POINTS) | {"rlnPixelSize": [0, 0]}), "is not positive"),
+        (
+            "a.star",
+            star(columns(POINTS) | {"rlnPixelSize": [0, 0]}),
+            "rlnPixelSize is 0 in row 1; the valid range is 0.001 to 10000",
+        ),
     ],
 )
 def test_other_files_are_refused_in_one_sentence(tmp_path, name, content, part):

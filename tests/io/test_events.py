@@ -28,7 +28,7 @@ def test_a_damaged_line_is_left_out(tmp_path):
     with (tmp_path / PROGRESS_FILE).open("a", encoding="utf-8") as file:
         file.write('{"stage": "prediction", "do\n' + json.dumps({"other": 1}) + "\n[1]\n")
         valid = {"stage": "s", "title": "t", "done": 1, "total": 2, "unit": "tiles", "time": 0.5}
-        for changes in ({"done": "x"}, {"total": None}, {"title": 3}, {"loss": math.nan}, {"time": "now"}):
+        for changes in ({"done": "x"}, {"total": None}, {"title": 3}, {"time": "now"}):
             file.write(json.dumps({**valid, **changes}) + "\n")
     assert [event.done for event in read_progress(tmp_path)] == [1]
 

@@ -87,10 +87,10 @@ def test_optics_groups_of_several_pixel_sizes(tmp_path):
     assert read_particle_orientations(one).pixel_size_angstrom == 1.05
 
 
-@pytest.mark.parametrize(("sizes", "fault"), [((0.0,), "an invalid pixel size"), ((-1.0, 1.0), "an invalid")])
-def test_pixel_sizes_that_cannot_be(tmp_path, sizes, fault):
+@pytest.mark.parametrize("sizes", [(0.0,), (-1.0, 1.0)])
+def test_pixel_sizes_that_cannot_be(tmp_path, sizes):
     path = write_star(tmp_path / "p.star", {**IMAGES, **ANGLES}, optics(sizes))
-    with pytest.raises(SpisonetError, match=f"{fault}.*rlnImagePixelSize"):
+    with pytest.raises(SpisonetError, match=r"rlnImagePixelSize is .* in row 1; the valid range"):
         read_particle_orientations(path).pixel_sizes.require_common(path, "correct it")
     path = write_star(tmp_path / "p.star", {**IMAGES, **ANGLES})
     with pytest.raises(SpisonetError, match="gives no pixel size"):
@@ -235,7 +235,7 @@ def bad_files(folder):
         "picks.star": "no column rlnAngleRot",
         "nopsi.star": "no column rlnAnglePsi",
         "words.star": "a value in column rlnAngleRot that is not a number",
-        "nan.star": "missing or infinite values in column rlnAngleTilt",
+        "nan.star": "rlnAngleTilt is nan in row",
         "tilts.star": "invalid value in column rlnTomoVisibleFrames",
         "noise.cs": "not a readable cryoSPARC",
         "plain.cs": "no field alignments3D/pose",

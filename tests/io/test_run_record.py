@@ -160,7 +160,7 @@ def test_a_failure_before_the_run_is_noted_in_a_queued_record_only(tmp_path):
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"config": 3}'])
 def test_a_damaged_record_is_named(tmp_path, content):
     (tmp_path / "job.json").write_text(content)
-    with pytest.raises(SpisonetError, match="not a readable record"):
+    with pytest.raises(SpisonetError, match=r"job\.json is damaged: "):
         read_job_record(tmp_path)
 
 

@@ -29,11 +29,12 @@ def test_every_job_has_a_logfile(job):
 @pytest.mark.parametrize(("independent", "kind"), [(True, NodeType.HALF_MAP), (False, NodeType.MAP)])
 def test_the_full_map_is_the_first_output_and_no_half_map(tmp_path, independent, kind):
     halves = ["corrected_a.mrc", "corrected_b.mrc"]
+    others = ("classical", "sharpened", "b_factor_square_angstrom")
     record = {
         "config": {"aniso_file": "FSC3D.mrc"},
-        "halves": {"independent": independent},
+        "halves": {"independent": independent, "shared": []},
         "corrected_maps": halves,
-        "full_map": {"corrected": "corrected_full.mrc"},
+        "full_map": {"corrected": "corrected_full.mrc", **dict.fromkeys(others), "unmeasured_fraction": 0.1},
     }
     for full_map, first in ((record["full_map"], [("corrected_full.mrc", NodeType.MAP)]), (None, [])):
         (tmp_path / "job.json").write_text(json.dumps(record | {"full_map": full_map}), encoding="utf-8")

@@ -473,7 +473,7 @@ def test_a_folder_that_cannot_be_written_fails_with_one_sentence(project, capfd)
     (project / JOB / "note.txt").mkdir()
     assert run("fsc3d", "--in_3dref", HALF1) == 1
     assert exit_file() is ExitFile.FAILURE
-    assert "note.txt cannot be written" in capfd.readouterr().err
+    assert "note.txt is a folder" in capfd.readouterr().err
 
 
 def test_help_within_a_job_still_writes_an_exit_file(project):
@@ -494,6 +494,7 @@ def test_a_program_that_cannot_start_is_a_failure(project):
 
 
 def test_a_failed_logfile_leaves_the_result(project, monkeypatch, capsys):
+    monkeypatch.setattr(worker, "end_with_parent", lambda: None)
     monkeypatch.setitem(sys.modules, "relion_external.jobs.logfile", None)
     config = configure("fsc3d", "--in_3dref", HALF1, "--limit_res", "8")
     worker.main("fsc3d", Path(JOB), config.model_dump_json())
@@ -502,7 +503,8 @@ def test_a_failed_logfile_leaves_the_result(project, monkeypatch, capsys):
 
 
 WORKERS = {
-    "sleeps": "import signal, time\nsignal.signal(signal.SIGINT, signal.default_int_handler)\ntime.sleep(60)",
+    "sleeps": "import signal, time\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    "from relion_external.process import end_with_parent\nend_with_parent()\ntime.sleep(60)",
     "is killed": "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)",
     "breaks": "raise ValueError('a defect')",
 }

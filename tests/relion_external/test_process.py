@@ -90,7 +90,8 @@ def test_a_worker_ends_with_an_interrupted_parent(module, tmp_path):
 
 
 def test_a_worker_ends_with_a_killed_parent(module, tmp_path):
-    parent, worker = start_parent(module(SLEEPER), tmp_path / "pid")
+    watching = "from relion_external.process import end_with_parent\nend_with_parent()\n"
+    parent, worker = start_parent(module(watching + SLEEPER), tmp_path / "pid")
     parent.kill()
     parent.wait()
     wait_for(lambda: not alive(worker))
@@ -110,11 +111,7 @@ def test_a_process_ends_with_the_rank_whose_shell_lives_on(tmp_path):
     wait_for(lambda: not alive(hook))
 
 
-def test_a_worker_is_watched_before_its_imports(module, tmp_path):
-    """Both ranks and their executables are killed while PyTorch is imported."""
-    source = "import torch_that_takes_a_minute"
-    (tmp_path / "torch_that_takes_a_minute.py").write_text(SLEEPER)
-    parent, worker = start_parent(module(source), tmp_path / "pid")
-    parent.kill()
-    parent.wait()
-    wait_for(lambda: not alive(worker))
+@pytest.mark.parametrize("worker", ["correction_worker", "jobs.worker", "pose_watch"])
+def test_workers_look_after_their_parent_before_pytorch_is_imported(worker):
+    code = f"import relion_external.{worker}, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
