@@ -12,6 +12,7 @@ from spisonet.fourier.ctf import find_defocus
 from spisonet.io.atomic import prepare_output_folder
 from spisonet.io.run_record import recorded, require_same_run
 from spisonet.io.tomogram_table import DECONVOLVED, TomogramTable, results_table
+from spisonet.learning.process_group import started_by_torchrun
 from spisonet.tomography.as_reconstructed import require_relion5
 from spisonet.tomography.filters_config import DeconvConfig, MakeMaskConfig
 from spisonet.tomography.resizing import MASK
@@ -38,6 +39,11 @@ def run_correct(config: CorrectConfig) -> None:
     SpisonetError
         If an input or option is unusable, or a step fails.
     """
+    if started_by_torchrun():  # every process would deconvolve and mask
+        raise SpisonetError(
+            "correct cannot be started by torchrun: give the GPUs with --gpuID, or run deconv and make_mask "
+            "first, and only refine by torchrun."
+        )
     folder = config.output_dir or TOMOGRAM_OUTPUT
     results = config.output_star or results_table(config.star_file, None, folder) or config.star_file
     config = config.model_copy(update={"output_dir": folder, "output_star": results})

@@ -44,6 +44,11 @@ class LimitedProtocol(H11Protocol):
             self._check.cancel()
         super().connection_lost(exc)
 
+    def on_response_complete(self) -> None:
+        """Await the next request from now on."""
+        self._waiting_since = self.loop.time()
+        super().on_response_complete()
+
     @property
     def is_busy(self) -> bool:
         """Whether a request is being answered."""

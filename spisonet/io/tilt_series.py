@@ -15,7 +15,7 @@ from spisonet.io.star import StarFile
 from spisonet.io.tilt_angles import require_tilt_range
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -91,8 +91,9 @@ def tilt_tables(star: StarFile) -> dict[str, tuple[Path, pd.DataFrame]]:
     }
     for table in lists:
         names = [tomogram_name(name) for name in table[NAME]]
-        require_unique_series(star.path, names)
         if SERIES_FILE not in table:
+            if not found.keys().isdisjoint(names):  # otherwise a list of particles, or of isonet.py
+                require_unique_series(star.path, names)
             continue
         require_unique_series(star.path, [*names, *found])
         for name, series in zip(names, table[SERIES_FILE], strict=True):
@@ -128,7 +129,7 @@ def read_projection_directions(path: Path) -> dict[str, NDArray[np.float64]]:
     found: dict[str, NDArray[np.float64]] = {}
     for name, (file, table) in tilt_tables(star).items():
         if PROJECTION_ROW in table:
-            found[name] = _from_matrices(file, table)
+            found[name] = matrix_rows(file, table, (PROJECTION_ROW,))[:, 0]
         elif file != path or set(TILT_ANGLES) <= set(table):
             found[name] = _from_angles(file, table)
     if not found:
@@ -140,20 +141,38 @@ def read_projection_directions(path: Path) -> dict[str, NDArray[np.float64]]:
     return found
 
 
-def _from_matrices(path: Path, table: pd.DataFrame) -> NDArray[np.float64]:
+def matrix_rows(path: Path, table: pd.DataFrame, columns: Sequence[str]) -> NDArray[np.float64]:
+    """Return rows of the rotations in projection matrices, ``(n_tilts, n_columns, 3)`` unit vectors.
+
+    Parameters
+    ----------
+    path : Path
+        File of the table, for messages.
+    table : DataFrame
+        Tilt images of a tomogram.
+    columns : sequence of str
+        Columns of rows such as ``[0.5,0,0.87,-200]``, scaled by the binning.
+
+    Raises
+    ------
+    SpisonetError
+        If a value is not a row of a matrix.
+    """
     try:
-        rows = [
-            [float(word) for word in str(row).strip("[]").split(",")[:3]] for row in table[PROJECTION_ROW]
-        ]
-        directions = np.array(rows).reshape(-1, 3)
-        lengths = np.linalg.norm(directions, axis=1, keepdims=True)
+        rows = np.array(
+            [
+                [[float(word) for word in str(row).strip("[]").split(",")[:3]] for row in table[column]]
+                for column in columns
+            ]
+        ).reshape(len(columns), -1, 3)
     except ValueError as error:
         raise SpisonetError(
-            f"{path} contains an invalid {PROJECTION_ROW} (not a row of a matrix)."
+            f"{path} contains an invalid value in {', '.join(columns)} (not a row of a matrix)."
         ) from error
+    lengths = np.linalg.norm(rows, axis=2, keepdims=True)
     if not (np.isfinite(lengths) & (lengths > 0)).all():
-        raise SpisonetError(f"{path} contains an invalid {PROJECTION_ROW} (not a direction).")
-    return np.asarray(directions / lengths)
+        raise SpisonetError(f"{path} contains an invalid value in {', '.join(columns)} (not a direction).")
+    return np.asarray((rows / lengths).transpose(1, 0, 2))
 
 
 def _from_angles(path: Path, table: pd.DataFrame) -> NDArray[np.float64]:
@@ -172,18 +191,20 @@ def _from_ranges(star: StarFile) -> dict[str, NDArray[np.float64]]:
     for table in star.tables.values():
         if not {NAME, *TILT_RANGE} <= set(table):
             continue
-        for name, *ends in zip(table[NAME], *(table[column] for column in TILT_RANGE), strict=True):
+        names = [tomogram_name(star.path.with_name(str(name)).name) for name in table[NAME]]
+        require_unique_series(star.path, names)
+        for name, *ends in zip(names, *(table[column] for column in TILT_RANGE), strict=True):
             try:
                 first, last = (float(end) for end in ends)
             except (TypeError, ValueError):
                 first = last = math.nan
             require_tilt_range(f"{star.path}: {name}", first, last)
             directions = tilt_series_directions(first, last, RANGE_STEP_DEGREES)
-            found[tomogram_name(star.path.with_name(str(name)).name)] = directions
+            found[name] = directions
     return found
 
 
-def require_unique_series(path: Path, names: Iterable[str]) -> None:
+def require_unique_series(path: Path, names: Sequence[str]) -> None:
     """Refuse two tilt series of one name, as from two sessions, or from two versions of RELION.
 
     Raises

@@ -165,7 +165,7 @@ class TomogramTable:
             )
         (self._name,) = found
         if self.is_of_relion5:
-            require_unique_series(path, blocks[self._name].get(FULL_ISONET2, ()))
+            require_unique_series(path, [*blocks[self._name].get(FULL_ISONET2, [])])
 
     @classmethod
     def read(cls, path: Path, output: Path | None = None) -> TomogramTable:

@@ -31,6 +31,7 @@ from spisonet.io.tilt_series import (
     PROJECTION_ROW,
     SERIES_FILE,
     find_tomograms,
+    matrix_rows,
     read_optimisation_set,
     tilt_tables,
 )
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TILT_ANGLES = ("rlnTomoXTilt", "rlnTomoYTilt", "rlnTomoZRot")
-MATRIX_ROWS = ("rlnTomoProjX", "rlnTomoProjY", "rlnTomoProjZ")
+MATRIX_ROWS = ("rlnTomoProjX", "rlnTomoProjY", PROJECTION_ROW)
 ORIGINS = ("rlnOriginXAngst", "rlnOriginYAngst", "rlnOriginZAngst")
 MICROSCOPE = ("rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast")
 DEFOCUS = ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle")
@@ -118,18 +119,8 @@ def _from_angles(path: Path, tilts: pd.DataFrame) -> NDArray[np.float64]:
 
 
 def _from_matrices(path: Path, tilts: pd.DataFrame) -> NDArray[np.float64]:
-    try:
-        rows = [
-            [[float(word) for word in str(row).strip("[]").split(",")[:3]] for row in tilts[column]]
-            for column in MATRIX_ROWS
-        ]
-        matrices: NDArray[np.float64] = np.array(rows).transpose(1, 0, 2)
-    except ValueError as error:
-        raise SpisonetError(f"{path} has an invalid value in columns {', '.join(MATRIX_ROWS)}.") from error
-    with np.errstate(invalid="ignore", divide="ignore"):  # found below
-        matrices /= np.linalg.norm(matrices, axis=2, keepdims=True)
-    unitary = np.allclose(matrices @ matrices.transpose(0, 2, 1), np.eye(3), atol=1e-2)
-    if not np.isfinite(matrices).all() or not unitary:
+    matrices = matrix_rows(path, tilts, MATRIX_ROWS)
+    if not np.allclose(matrices @ matrices.transpose(0, 2, 1), np.eye(3), atol=1e-2):
         raise SpisonetError(f"{path} has a projection matrix in {MATRIX_ROWS[0]} that is not a rotation.")
     return matrices
 

@@ -64,6 +64,9 @@ def test_volumes_of_relion_5_1_take_the_tilts_of_their_tomograms(tmp_path):
     )
     starfile.write({"": ranges}, tmp_path / "tomograms.star")
     assert len(read_views(config).directions) == 41 + 21 + 41
+    starfile.write({"": ranges.assign(rlnTomoName="021")}, tmp_path / "tomograms.star", overwrite=True)
+    with pytest.raises(SpisonetError, match="lists 2 tilt series of the name 021"):
+        read_views(config)
     starfile.write({"": ranges.assign(rlnTiltMax=-70)}, tmp_path / "tomograms.star", overwrite=True)
     with pytest.raises(SpisonetError, match="invalid tilt range -60 to -70"):
         read_views(config)

@@ -540,6 +540,13 @@ def fail(config):
     raise SpisonetError("No mask today.")
 
 
+def test_correct_under_torchrun_is_refused_before_anything_is_written(project, capsys, monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert "give the GPUs with --gpuID" in failure("correct tomograms.star", capsys)
+    assert not list(project.iterdir())
+
+
 def test_correct_does_not_deconvolve_what_it_would_not_use(project, monkeypatch):
     write_halves(project, "TS_1", shape=(24, 32, 32), n=4, seed=1)
     Path("tomograms.star").write_text(
