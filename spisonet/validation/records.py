@@ -120,5 +120,7 @@ def _record_of(run: FinishedRun, path: Path, model: type[BaseModel]) -> dict[str
     """Read a record; None if it is missing or belongs to an earlier run in the same folder."""
     if not path.is_file():
         return None
-    record = validated(model, read_json_object(path), path)
-    return record if record.get("validated_run") == run.record["written"] else None
+    record = read_json_object(path)
+    if record.get("validated_run") != run.record["written"]:
+        return None
+    return validated(model, record, path)
