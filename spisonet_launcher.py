@@ -2,13 +2,19 @@
 
 Python puts the folder of a script named ``spisonet.py`` first on ``sys.path``, where the script shadows the
 package ``spisonet``. This module has another name, and removes the folder before the package is imported.
+
+External jobs handle signals before they import more than this module and `relion_external.signals`, which
+therefore import no module that takes long.
 """
+
+from __future__ import annotations
 
 import os
 import sys
-from importlib import import_module
-from pathlib import Path
-from typing import NoReturn
+
+TYPE_CHECKING = False  # as in `typing`
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 EXIT_INTERRUPTED = 130
 
@@ -31,14 +37,20 @@ def relion_reconstruct() -> NoReturn:
 def relion_job() -> NoReturn:
     """Run the External job that the console script is named after."""
     _remove_script_folder()
-    from relion_external.signals import abort_until_started  # noqa: PLC0415 - only importable once sys.path is clean
+    from relion_external.signals import (  # noqa: PLC0415 - only importable once sys.path is clean
+        abort_until_started,
+        hold_signals,
+    )
 
     abort_until_started(sys.argv)
+    if _lacks_utf8():
+        hold_signals()  # until the new start handles them
     try:
         _run("relion_external.jobs.run", "run_script")
     except Exception:  # RELION waits for an exit file, even of a program that cannot start
         if "--o" in sys.argv[:-1]:
-            (Path(sys.argv[sys.argv.index("--o") + 1]) / "RELION_JOB_EXIT_FAILURE").touch()
+            path = os.path.join(sys.argv[sys.argv.index("--o") + 1], "RELION_JOB_EXIT_FAILURE")
+            os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o666))
         raise
 
 
@@ -46,6 +58,8 @@ def _run(module: str, function: str) -> NoReturn:
     """Run a program, and end without a traceback if it is interrupted or its output cannot be written."""
     _use_utf8()
     _remove_script_folder()
+    from importlib import import_module  # noqa: PLC0415
+
     from spisonet.io.streams import finish_streams, prepare_streams  # noqa: PLC0415
 
     prepare_streams()
@@ -61,9 +75,13 @@ def _run(module: str, function: str) -> NoReturn:
 
 def _use_utf8() -> None:
     """Start again in Python's UTF-8 mode if the locale has only ASCII, in which names and text do not fit."""
-    if sys.getfilesystemencoding() == "ascii" and sys.executable:
+    if _lacks_utf8():
         os.environ["PYTHONUTF8"] = "1"  # for programs that this one starts
         os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])  # noqa: S606 - this program
+
+
+def _lacks_utf8() -> bool:
+    return sys.getfilesystemencoding() == "ascii" and bool(sys.executable)
 
 
 def _remove_script_folder() -> None:

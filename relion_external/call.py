@@ -13,6 +13,7 @@ import numpy as np
 
 from spisonet.errors import SpisonetError
 from spisonet.io.mrc_file import UNREADABLE
+from spisonet.io.numbers import NumberRange
 from spisonet.io.star import StarFile
 from spisonet.misalignment.backprojection import BackProjector
 
@@ -25,6 +26,7 @@ NAME = re.compile(
 )
 MAP_FLOAT_MODE = 2
 LARGEST_BOX, LARGEST_PADDING = 10_000, 8
+POSSIBLE_SIZE = NumberRange(0, 100_000, above_low=True)  # Å
 
 
 @dataclass(frozen=True)
@@ -140,8 +142,9 @@ def read_call(star: Path) -> ReconstructCall:
             f"{star} describes an impossible reconstruction: box {box}, current size {current}, padding "
             f"{padding:g}."
         )
-    if not 0 < fudge < math.inf or not all(size is None or 0 < size < math.inf for size in sizes.values()):
-        raise SpisonetError(f"{star} contains a number among its sizes and factors that is not above 0.")
+    given = np.array([size for size in sizes.values() if size is not None])
+    if not 0 < fudge < math.inf or not POSSIBLE_SIZE.contains(given).all():
+        raise SpisonetError(f"{star} contains a number among its sizes and factors that is not possible.")
     if dimensionality != 3:
         raise SpisonetError(f"{star} is about a 2D reference; only 3D references are supported.")
     if len(columns) < box // 2 + 1 or not np.isfinite(columns).all():

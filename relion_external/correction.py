@@ -1,4 +1,4 @@
-"""The worker process of one call: regularise, and write the reference into the job's private folder.
+"""The correction of one call: regularise, and write the reference into the job's private folder.
 
 If this process fails or is killed, its parent still gives RELION the uncorrected map.
 """
@@ -19,7 +19,6 @@ from relion_external.call import read_back_projector, read_call
 from relion_external.halves import GpuLock, JointCorrection
 from relion_external.inputs import CallInputs, read_all
 from relion_external.options import with_variable
-from relion_external.process import end_with_parent, log_to_standard_error
 from relion_external.workspace import Workspace
 from spisonet.errors import SpisonetError
 from spisonet.io.atomic import write_json
@@ -45,8 +44,6 @@ log = logging.getLogger("spisonet")
 
 def main() -> None:
     """Correct the call whose STAR file is the only argument."""
-    log_to_standard_error()
-    end_with_parent()
     call = read_call(Path(sys.argv[1]))
     try:
         _correct(call)
@@ -177,7 +174,3 @@ def _write(
         "kept_fraction_of_change": regularised.kept_fraction_of_change if kept else None,
     }
     write_json(result_path, {"metrics": metrics, "halves": halves})
-
-
-if __name__ == "__main__":
-    main()

@@ -204,7 +204,7 @@ def _correct_in_worker(
         return None
     workspace.remove_worker_files()
     try:
-        run_worker("relion_external.correction", str(call.star), timeout=settings.timeout)
+        run_worker("relion_external.correction_worker", str(call.star), timeout=settings.timeout)
     except SpisonetError as error:
         reported = workspace.read_result().get("error")
         if reported is None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # as in `typing`, whose import takes long
 if TYPE_CHECKING:
     from types import FrameType
 
@@ -50,6 +50,12 @@ def abort_until_started(arguments: list[str]) -> None:
         _job_folder[:] = [arguments[arguments.index(FOLDER_OPTION) + 1]]
         for number in handled_signals():
             signal.signal(number, abort_job)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+
+
+def hold_signals() -> None:
+    """Let signals wait for `abort_until_started` of the program that takes the place of this one."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
 
 
 def abort_job(number: int, frame: FrameType | None) -> None:

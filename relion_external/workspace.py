@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,8 +80,9 @@ class IterationRecord:
         if self.status != CORRECTED:
             status = "skipped" if self.status == SKIPPED else "NOT corrected"
             return f"{title}: {status}: {self.reason.rstrip('.')}{self._poses()}."
-        metrics = self.metrics
-        loss = f"loss {metrics['loss']:.3g}, " if metrics.get("loss") is not None else ""
+        # JSON has no NaN, such as the angle of a part that is empty.
+        metrics = {name: math.nan if value is None else value for name, value in self.metrics.items()}
+        loss = f"loss {metrics['loss']:.3g}, " if self.metrics.get("loss") is not None else ""
         coupled = f"; {HALVES_NOTE}" if self.halves == COUPLED else ""
         resolution = metrics["resolution_angstrom"]
         return (

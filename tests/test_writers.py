@@ -21,9 +21,12 @@ EXCEPTIONS = {
     ("spisonet.gui.runner", "_wait_for_tickets"),
     ("spisonet.gui.runner", "run"),  # output of the command, which is appended to
     ("spisonet.gui.runner", "_run_command"),
-    ("spisonet.io.mrc_file", "_open_decompressed"),  # decompressed copies in the folder for temporary files
+    ("spisonet.io.streams", "_null_stream"),  # the null device
+    ("spisonet.io.streams", "_discard"),
+    ("spisonet.io.mrc_file", "_decompress"),  # decompressed copies in the folder for temporary files
     ("spisonet.learning.process_group", "_run_one"),  # error of a process, in a temporary folder
     ("relion_external.correction", "_correct"),  # moves complete files
+    ("relion_external.signals", "abort_job"),  # the empty exit file
     ("relion_external.jobs.folder", "prepare"),  # the empty file that becomes the exit file
 }
 

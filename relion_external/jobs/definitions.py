@@ -62,8 +62,8 @@ def _rescued(folder: Path) -> list[Node]:
 
 
 TOMOGRAMS_DESCRIPTION = (
-    "STAR file of tomograms or the folder of a Reconstruct tomograms job, from RELION 5, or a table of "
-    "isonet.py prepare_star; type its name, which RELION's Browse does not offer"
+    "tomograms.star of RELION 5, as of a Reconstruct tomograms job, or of isonet.py prepare_star; type its "
+    "name, which RELION's Browse does not offer"
 )
 TOMOGRAM_JOBS: tuple[tuple[str, type[CommandConfig], dict[str, str], tuple[str, ...]], ...] = (
     ("deconv", DeconvConfig, {"deconv_folder": "deconv"}, ("snrfalloff", "deconvstrength", "phaseflipped")),
@@ -212,7 +212,7 @@ JOBS = {
         Job(
             "report",
             ReportConfig,
-            {"in_3dref": f"a corrected map, or the folder, of a {EXECUTABLE_PREFIX}anisotropy job"},
+            {"in_3dref": f"a corrected map of a {EXECUTABLE_PREFIX}anisotropy job"},
             (),
             ("folder", "o"),
             report_options,

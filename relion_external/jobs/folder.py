@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 NODES_FILE, NOTE_FILE = "RELION_OUTPUT_NODES.star", "note.txt"
 ABORT_FILE = "RELION_JOB_ABORT_NOW"
-FORM_VERSION, RELION5 = re.compile(r"^# version (\d+)", re.MULTILINE), 50000
+FORM_VERSION, RELION5 = re.compile(r"^# version (\d{1,9})\b", re.MULTILINE), 50000
 RESERVED = ".spisonet_exit"
 
 

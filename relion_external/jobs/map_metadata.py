@@ -110,7 +110,7 @@ class MapMetadata:
         """
         if self.half1 is None:
             raise SpisonetError(
-                f"No half maps were found for {given}; give half map 1, or the folder of a finished "
+                f"No half maps were found for {given}; give half map 1, or a map of a finished "
                 "Refine3D, PostProcess or Reconstruct particle job."
             )
         if self.half2 is None:

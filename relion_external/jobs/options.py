@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from relion_external.jobs.arguments import JobCall
 
-HALF1_DESCRIPTION = "half map 1, or the folder of a finished Refine3D or PostProcess job"
-RESCUE_DESCRIPTION = "a map, or the folder, of a finished Refine3D job"
+HALF1_DESCRIPTION = "a map of a finished Refine3D, PostProcess or Reconstruct particle job, or half map 1"
+RESCUE_DESCRIPTION = "a map of a finished Refine3D job"
 TOMOGRAMS_FILE = "tomograms.star"
 
 

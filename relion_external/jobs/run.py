@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -102,7 +103,8 @@ def _run_command(job: Job, words: list[str], folder: JobFolder) -> None:
     folder.append_note(line)
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
-    status = _wait_for_worker(folder, [job.name, str(folder.path), config.model_dump_json()])
+    options = json.dumps(config.model_dump(mode="json"))
+    status = _wait_for_worker(folder, [job.name, str(folder.path), options])
     if status in (EXIT_ABORTED, 128 + signal.SIGTERM) or -status in ENDING:
         raise _Stopped("the command was interrupted")
     if status < 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
 from importlib import import_module
@@ -32,7 +33,7 @@ def main(name: str, folder: Path, text: str) -> None:
     from relion_external.jobs.definitions import JOBS, LOGFILE  # noqa: PLC0415 - slow to import
     from spisonet.commands.main import run_config  # noqa: PLC0415
 
-    config = JOBS[name].config.model_validate_json(text)
+    config = JOBS[name].config.from_options(json.loads(text))  # names may be any bytes
     run_config(config)
     try:
         import_module("relion_external.jobs.logfile").write_logfile(folder / LOGFILE.name, config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,6 +25,14 @@ if TYPE_CHECKING:
 DAMAGED_RECORD_ERRORS = (LookupError, TypeError, ValueError, AttributeError)
 NOT_CACHED = {"Cache-Control": "no-store"}
 R = TypeVar("R", bound=RequestModel)
+
+
+class AsciiResponse(JSONResponse):
+    """JSON in ASCII, which holds names of files of any bytes."""
+
+    def render(self, content: Any) -> bytes:
+        """Return the content of the response."""
+        return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
 
 
 class FormError(SpisonetError):
@@ -61,7 +70,7 @@ def _route(path: str, model: type[R], respond: Callable[[R], Any], method: str) 
             raise SpisonetError(
                 "The files that this page shows are damaged, or of another version.", code=DAMAGED
             ) from error
-        return JSONResponse(_replace_nonfinite(content), headers=NOT_CACHED)
+        return AsciiResponse(_replace_nonfinite(content), headers=NOT_CACHED)
 
     return Route(path, handle, methods=[method])
 
@@ -87,10 +96,10 @@ async def error_response(_request: Request, error: Exception) -> Response:
     """Return an error as JSON: ``error`` (the message), ``code``, and for forms messages by field."""
     if isinstance(error, FormError):
         content = {"error": str(error), "code": error.code, "field_errors": error.field_errors}
-        return JSONResponse(content, 422)
+        return AsciiResponse(content, 422)
     if isinstance(error, SpisonetError):
-        return JSONResponse({"error": str(error), "code": error.code}, 400)
-    return JSONResponse({"error": str(error), "code": "system_error"}, 500)
+        return AsciiResponse({"error": str(error), "code": error.code}, 400)
+    return AsciiResponse({"error": str(error), "code": "system_error"}, 500)
 
 
 def _replace_nonfinite(content: Any) -> Any:

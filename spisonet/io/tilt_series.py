@@ -10,7 +10,7 @@ import numpy as np
 
 from spisonet.errors import SpisonetError
 from spisonet.geometry.tilts import projection_directions, tilt_series_directions
-from spisonet.io.particles import tomogram_name
+from spisonet.io.particles import numbers, tomogram_name
 from spisonet.io.star import StarFile
 from spisonet.io.tilt_angles import require_tilt_range
 
@@ -93,9 +93,9 @@ def tilt_tables(star: StarFile) -> dict[str, tuple[Path, pd.DataFrame]]:
         names = [tomogram_name(name) for name in table[NAME]]
         if SERIES_FILE not in table:
             if not found.keys().isdisjoint(names):  # otherwise a list of particles, or of isonet.py
-                _require_unique(star.path, names)
+                require_unique_series(star.path, names)
             continue
-        _require_unique(star.path, [*names, *found])
+        require_unique_series(star.path, [*names, *found])
         for name, series in zip(names, table[SERIES_FILE], strict=True):
             path = listed_file(star.path, SERIES_FILE, str(series))
             tables = list(StarFile(path).tables.values())
@@ -178,10 +178,7 @@ def matrix_rows(path: Path, table: pd.DataFrame, columns: Sequence[str]) -> NDAr
 def _from_angles(path: Path, table: pd.DataFrame) -> NDArray[np.float64]:
     if not set(TILT_ANGLES) <= set(table):
         raise SpisonetError(f"{path} has no columns {', '.join(TILT_ANGLES)}.")
-    try:
-        x, y = (np.asarray(table[column], float) for column in TILT_ANGLES)
-    except (TypeError, ValueError) as error:
-        raise SpisonetError(f"{path} contains a tilt angle that is not a valid number.") from error
+    x, y = (numbers(path, table, column) for column in TILT_ANGLES)
     return projection_directions(y, x)
 
 
@@ -192,7 +189,7 @@ def _from_ranges(star: StarFile) -> dict[str, NDArray[np.float64]]:
         if not {NAME, *TILT_RANGE} <= set(table):
             continue
         names = [tomogram_name(star.path.with_name(str(name)).name) for name in table[NAME]]
-        _require_unique(star.path, names)
+        require_unique_series(star.path, names)
         for name, *ends in zip(names, *(table[column] for column in TILT_RANGE), strict=True):
             try:
                 first, last = (float(end) for end in ends)
@@ -204,8 +201,14 @@ def _from_ranges(star: StarFile) -> dict[str, NDArray[np.float64]]:
     return found
 
 
-def _require_unique(path: Path, names: list[str]) -> None:
-    """Refuse two tilt series of one name, as from two sessions, or from two versions of RELION."""
+def require_unique_series(path: Path, names: Sequence[str]) -> None:
+    """Refuse two tilt series of one name, as from two sessions, or from two versions of RELION.
+
+    Raises
+    ------
+    SpisonetError
+        If a name of a table is listed twice.
+    """
     name, number = next(iter(Counter(names).most_common(1)), ("", 0))
     if number > 1:
         raise SpisonetError(

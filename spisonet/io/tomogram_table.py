@@ -14,6 +14,7 @@ from spisonet.errors import SpisonetError
 from spisonet.io.locks import lock_for_update
 from spisonet.io.numbers import RANGES, parse_number
 from spisonet.io.star import StarBlock, read_blocks, write_blocks
+from spisonet.io.tilt_series import require_unique_series
 from spisonet.io.tomograms import SUFFIXES, stem_of
 
 if TYPE_CHECKING:
@@ -157,7 +158,14 @@ class TomogramTable:
         found = [name for name, own in columns.items() if own & set(NAMES) or own >= SUBTOMOGRAM_COLUMNS]
         if not found:
             raise SpisonetError(f"{path} lists no tomograms: it has none of the columns {', '.join(NAMES)}.")
-        self._name = found[-1]
+        if len(found) > 1:
+            names = ", ".join(f"data_{name}" for name in found)
+            raise SpisonetError(
+                f"{path} has {len(found)} tables of tomograms ({names}); give each in a file of its own."
+            )
+        (self._name,) = found
+        if self.is_of_relion5:
+            require_unique_series(path, [*blocks[self._name].get(FULL_ISONET2, [])])
 
     @classmethod
     def read(cls, path: Path, output: Path | None = None) -> TomogramTable:

@@ -64,20 +64,22 @@ def read_model(path: Path) -> AtomicModel:
     gemmi = _gemmi()
     if not path.is_file():
         raise SpisonetError(f"{path} does not exist.")
+    positions, residues, names = [], [], []
     try:
         structure = gemmi.read_structure(str(path))
+        structure.remove_hydrogens()
+        for chain in structure[0] if len(structure) else ():
+            for residue in chain:
+                names.append(f"{chain.name}/{residue.name} {residue.seqid}")
+                for atom in residue:
+                    positions.append(atom.pos.tolist())
+                    residues.append(len(names) - 1)
     except (ValueError, RuntimeError, OSError, IndexError) as error:  # IndexError: an empty mmCIF file
         raise SpisonetError(f"{path} is not a readable atomic model: {str(error).rstrip('.')}.") from error
-    structure.remove_hydrogens()
-    positions, residues, names = [], [], []
-    for chain in structure[0] if len(structure) else ():
-        for residue in chain:
-            names.append(f"{chain.name}/{residue.name} {residue.seqid}")
-            for atom in residue:
-                positions.append(atom.pos.tolist())
-                residues.append(len(names) - 1)
     if not positions:
         raise SpisonetError(f"{path} contains no atoms.")
+    if not np.isfinite(positions).all():
+        raise SpisonetError(f"{path} contains an atom without a position.")
     return AtomicModel(path, structure, np.array(positions), np.array(residues), names)
 
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 
+import anyio
 import pytest
+from starlette.requests import Request
 
 from spisonet.gui import jobs
 from spisonet.gui.allowed_folders import AllowedFolders
 from spisonet.gui.jobs import Jobs
+from spisonet.gui.json_api import get_route
+from spisonet.gui.requests import RequestModel
 
 
 @pytest.fixture
@@ -62,3 +67,13 @@ def test_only_new_changed_and_active_jobs_are_read(tmp_path, write_job, read):
     read.clear()
     listed.summaries()
     assert read == []
+
+
+def test_jobs_in_folders_whose_names_are_not_utf8_are_listed(tmp_path, write_job):
+    write_job(1)
+    name = os.fsdecode(b"caf\xe9")
+    (tmp_path / "run1").rename(tmp_path / name)
+    route = get_route("/jobs", RequestModel, lambda _: Jobs(AllowedFolders(tmp_path, ()), None).summaries())
+    request = Request({"type": "http", "method": "GET", "query_string": b"", "headers": []})
+    response = anyio.run(route.endpoint, request)
+    assert [job["name"] for job in json.loads(response.body)] == [name]

@@ -104,3 +104,12 @@ def test_an_optimisation_set_whose_files_moved(tmp_path):
     assert read_optimisation_set(path, other) == (tmp_path / "run_data.star", other)
     (tmp_path / "tomograms.star").touch()
     assert read_optimisation_set(path) == (tmp_path / "run_data.star", tmp_path / "tomograms.star")
+
+
+@pytest.mark.parametrize("angle", ["nan", "inf", "91", "word"])
+def test_tilt_angles_are_finite_and_in_range(relion5, angle):
+    path = relion5("TS_01")
+    series = path.parent / "tilt_series" / "TS_01.star"
+    series.write_text(series.read_text().replace("-40.0", angle))
+    with pytest.raises(SpisonetError, match=r"TS_01\.star.* rlnTomoYTilt"):
+        read_projection_directions(path)

@@ -64,6 +64,24 @@ def test_comments_and_single_values_are_kept(tmp_path):
     assert len(TomogramTable.read(path).rows) == 2
 
 
+def test_tables_of_two_sessions_or_versions_in_one_file_are_refused(tmp_path):
+    """The rows of a RELION 5 table are known by their names; RELION 3.1 and IsoNet list files."""
+    path = tmp_path / "t.star"
+    own = "data_\n\nloop_\n_rlnIndex #1\n_rlnMicrographName #2\n1 tomograms/TS_01.mrc\n"
+    path.write_text(RELION5 + own)
+    with pytest.raises(
+        SpisonetError, match=r"t.star has 2 tables of tomograms \(data_global, data_\); give each"
+    ):
+        TomogramTable.read(path)
+    # RELION 5 needs one name for each tilt series, IsoNet2 one file.
+    series = RELION5.replace("_rlnOpticsGroupName", "_rlnTomoTiltSeriesStarFile")
+    path.write_text(series.replace("TS_03 ", "TS_01 "))
+    with pytest.raises(SpisonetError, match="2 tilt series of the name TS_01 in column rlnTomoName; rename"):
+        TomogramTable.read(path)
+    path.write_text(series)
+    assert len(TomogramTable.read(path).rows) == 2
+
+
 VALUES = [
     "my tomo.mrc",
     "",

@@ -310,6 +310,7 @@ def test_nodes_are_written_for_all_versions_if_they_exist(project):
         (None, "ParticleGroupMetadata.star.relion"),
         ("\n# version 50001\n\ndata_job\n", "ParticleGroupMetadata.star.relion"),
         ("\n# version 30001\n\ndata_job\n", "ParticlesData.star.relion"),
+        (f"\n# version {'1' * 6000}\n\ndata_job\n", "ParticleGroupMetadata.star.relion"),
     ],
 )
 def test_particles_have_the_node_type_of_the_version(project, form, label):
@@ -493,13 +494,60 @@ def test_a_program_that_cannot_start_is_a_failure(project):
     assert exit_file() is ExitFile.FAILURE
 
 
+def launch(code: str) -> subprocess.CompletedProcess[str]:
+    """Run code before the launcher of a job, without what the environment imports by itself."""
+    code = (
+        f"import sys\nsys.path.insert(0, {str(Path(__file__).parents[2])!r})\nimport spisonet_launcher\n"
+        f"sys.argv = ['spisonet-job-fsc3d', '--o', '{JOB}']\n{code}\nspisonet_launcher.relion_job()"
+    )
+    return subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True)
+
+
+def test_signals_are_handled_before_slow_imports(project):
+    done = launch(
+        "import os, signal\ndef start(*_):\n"
+        "    print({'typing', 'pathlib', 'importlib'} & {*sys.modules}, flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGUSR1)\nspisonet_launcher._run = start"
+    )
+    assert done.stdout == "set()\n"
+    assert exit_file() is ExitFile.ABORTED
+
+
+def test_signals_wait_while_the_interpreter_starts_again_in_utf8_mode(project):
+    # The program that takes the place of the first one is the same launcher, in another locale.
+    done = launch(
+        "import os, signal\nsys.getfilesystemencoding = lambda: 'ascii'\n"
+        "def restart(*_):\n    os.kill(os.getpid(), signal.SIGTERM)\n    print('waits', flush=True)\n"
+        "    sys.getfilesystemencoding = lambda: 'utf-8'\n    spisonet_launcher.relion_job()\n"
+        "os.execv = restart"
+    )
+    assert (done.stdout, done.returncode) == ("waits\n", 130)
+    assert exit_file() is ExitFile.ABORTED
+
+
 def test_a_failed_logfile_leaves_the_result(project, monkeypatch, capsys):
     monkeypatch.setattr(worker, "end_with_parent", lambda: None)
     monkeypatch.setitem(sys.modules, "relion_external.jobs.logfile", None)
     config = configure("fsc3d", "--in_3dref", HALF1, "--limit_res", "8")
-    worker.main("fsc3d", Path(JOB), config.model_dump_json())
+    worker.main("fsc3d", Path(JOB), json.dumps(config.model_dump(mode="json")))
     assert (Path(JOB) / "FSC3D.mrc").is_file()
     assert "the results are complete, but logfile.pdf was not written" in capsys.readouterr().err
+
+
+def test_names_that_are_not_utf8_reach_the_worker(project, monkeypatch):
+    given, configs = [], []
+    waiting = "relion_external.jobs.run._wait_for_worker"
+    monkeypatch.setattr(waiting, lambda _, words: given.append(words) or 1)
+    monkeypatch.setattr(worker, "end_with_parent", lambda: None)
+    monkeypatch.setattr("spisonet.commands.main.run_config", configs.append)
+    monkeypatch.setitem(sys.modules, "relion_external.jobs.logfile", None)
+    folder = Path(os.fsdecode(b"External/caf\xe9"))
+    folder.mkdir()
+    with pytest.raises(SystemExit):
+        main("fsc3d", ["--o", f"{folder}/", "--in_3dref", HALF1])
+    name, path, text = given[0]
+    worker.main(name, Path(path), text)
+    assert configs[0].o == folder / "FSC3D.mrc"
 
 
 WORKERS = {

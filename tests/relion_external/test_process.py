@@ -109,3 +109,9 @@ def test_a_process_ends_with_the_rank_whose_shell_lives_on(tmp_path):
     rank.kill()
     rank.wait()
     wait_for(lambda: not alive(hook))
+
+
+@pytest.mark.parametrize("worker", ["correction_worker", "jobs.worker", "pose_watch"])
+def test_workers_look_after_their_parent_before_pytorch_is_imported(worker):
+    code = f"import relion_external.{worker}, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
