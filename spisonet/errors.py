@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from typing import Self
 
 SYSTEM_ERROR = "system_error"  # code of errors that the operating system reports
+TOO_BIG = ("array is too big", "Maximum allowed dimension exceeded")  # beginnings of NumPy's messages
 LOOP_OF_LINKS = "Symlink loop"  # beginning of Python's message, which is not an OSError
 
 
@@ -74,9 +75,9 @@ def known_error(error: BaseException) -> SpisonetError | None:
         return error
     if isinstance(error, OSError):
         return _system_error(error)
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or (isinstance(error, ValueError) and str(error).startswith(TOO_BIG)):
         return SpisonetError(
-            "The memory of this machine does not suffice for this input; see its size in the header.",
+            "The memory of this machine does not suffice; check the sizes in the headers and options.",
             code="out_of_memory",
         )
     if isinstance(error, RuntimeError) and str(error).startswith(LOOP_OF_LINKS):

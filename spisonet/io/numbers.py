@@ -66,7 +66,7 @@ RANGES = {
     **dict.fromkeys(("rlnDefocusU", "rlnDefocusV"), LENGTH),
     "rlnDefocusAngle": ANGLE,
     "rlnPhaseShift": ANGLE,
-    "rlnVoltage": NumberRange(0, 10_000, above_low=True),
+    "rlnVoltage": NumberRange(1, 10_000),
     "rlnSphericalAberration": NumberRange(-1000, 1000),
     "rlnAmplitudeContrast": NumberRange(0, 1),
     "rlnCtfBfactor": LENGTH,

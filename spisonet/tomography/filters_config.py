@@ -30,19 +30,20 @@ class DeconvConfig(CommandConfig):
         "halves].",
     )
     voltage: float | None = Field(
-        None, gt=0, description="Acceleration voltage in kV [default: from the table, or 300]."
+        None, ge=1, le=10_000, description="Acceleration voltage in kV [default: from the table, or 300]."
     )
     cs: float | None = Field(
-        None, ge=0, description="Spherical aberration in mm [default: from the table, or 2.7]."
+        None, ge=0, le=1000, description="Spherical aberration in mm [default: from the table, or 2.7]."
     )
     snrfalloff: float | None = Field(
         None,
         ge=0,
+        le=1000,
         description="Falloff of the assumed signal-to-noise ratio with frequency [default: from the "
         "table, or 1].",
     )
     deconvstrength: float | None = Field(
-        None, description="Strength of the deconvolution [default: from the table, or 1]."
+        None, ge=-1000, le=1000, description="Strength of the deconvolution [default: from the table, or 1]."
     )
     highpassnyquist: float = Field(
         0.02, gt=0, le=1, description="Cut-off of the high-pass filter as a fraction of Nyquist."

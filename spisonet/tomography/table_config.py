@@ -50,8 +50,8 @@ class PrepareStarConfig(CommandConfig):
     defocus: str = Field(
         "0", description="Defocus in Å: one value, or one for each tomogram such as 30000,35000; 0: no CTF."
     )
-    voltage: float = Field(300.0, gt=0, description="Acceleration voltage in kV.")
-    cs: float = Field(2.7, ge=0, description="Spherical aberration in mm.")
+    voltage: float = Field(300.0, ge=1, le=10_000, description="Acceleration voltage in kV.")
+    cs: float = Field(2.7, ge=0, le=1000, description="Spherical aberration in mm.")
     ac: float = Field(0.1, ge=0, le=1, description="Amplitude contrast.")
     tilt_min: float | None = Field(
         None,

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from spisonet.errors import SpisonetError
 from spisonet.io.coordinates import read_coordinates
+from spisonet.io.numbers import SIZE, parse_number
 from spisonet.io.series_names import half_candidates
 from spisonet.io.tilt_angles import ASSUMED, TILT_SOURCE, TiltRange, complete_tilt_range, find_tilt_file
 from spisonet.io.tomogram_sources import (
@@ -16,7 +19,7 @@ from spisonet.io.tomogram_sources import (
     find_tomograms,
     match_files,
 )
-from spisonet.io.tomogram_table import FULL_ISONET1, FULL_ISONET2, HALVES, INDEX
+from spisonet.io.tomogram_table import AUTOMATIC, FULL_ISONET1, FULL_ISONET2, HALVES, INDEX
 from spisonet.io.tomograms import DEFAULT_VOXEL_SIZE, SUFFIXES, open_tomogram, written_tomogram
 from spisonet.tomography.chunks import slabs
 
@@ -206,12 +209,19 @@ def _defocus_values(text: str, n_tomograms: int) -> list[float]:
     return values * n_tomograms if len(values) == 1 else values
 
 
+def _number_of_subtomograms(text: str) -> str:
+    """Return the entry of the table: ``auto``, or a number in the range of its column."""
+    if text != AUTOMATIC:
+        parse_number(text, "rlnNumberSubtomo", f"--number_subtomos {text}")
+    return text
+
+
 def _voxel_size(text: str) -> float:
     try:
         value = float(text)
     except ValueError:
         value = 0.0
-    if not value > 0:
+    if not SIZE.contains(np.array(value)):
         raise SpisonetError(f"--pixel_size {text} is neither a voxel size in Å nor auto.", field="pixel_size")
     return value
 
@@ -260,7 +270,7 @@ def _row(config: PrepareStarConfig, tomogram: PlannedTomogram, defocus_angstrom:
         "rlnVoltage": f"{config.voltage:g}",
         "rlnSphericalAberration": f"{config.cs:g}",
         "rlnAmplitudeContrast": f"{config.ac:g}",
-        "rlnNumberSubtomo": config.number_subtomos,
+        "rlnNumberSubtomo": _number_of_subtomograms(config.number_subtomos),
         "rlnMaskBoundary": "None",
         "rlnTiltMin": f"{tilts.lowest_degrees:g}",
         "rlnTiltMax": f"{tilts.highest_degrees:g}",

@@ -104,7 +104,7 @@ def test_tomograms_of_one_name_in_two_folders_have_two_outputs(tmp_path, monkeyp
         (("tomograms/a.mrc", "tomograms/gone.mrc"), "Missing files: tomograms/gone.mrc"),
         (("35000", "None"), "has no rlnDefocus above 0"),
         (("35000", "0"), "has no rlnDefocus above 0"),
-        (("35000", "deep"), "rlnDefocus is deep"),
+        (("35000", "deep"), "rlnDefocus is 'deep'"),
     ],
 )
 def test_invalid_rows_are_refused_in_one_sentence_and_nothing_is_written(

@@ -198,8 +198,8 @@ def test_a_program_without_home_and_temporary_folder(folder):
         name: value for name, value in os.environ.items() if name not in ("HOME", "USER", "LOGNAME")
     }
     environment |= {
-        "TMPDIR": "/nowhere",
-        "XDG_CACHE_HOME": "/nowhere",
+        "TMPDIR": str(folder / "half.mrc"),
+        "XDG_CACHE_HOME": str(folder / "half.mrc"),
         "SPISONET_PARENT": "abc",
         "RANK": "abc",
     }
