@@ -192,7 +192,9 @@ class Bench:
         status, outcome, text = self.run(kind=kind, at=at, persistent=persistent)
         if not outcome.injected:
             return 0, ""
-        call = next((f"{call} {path}" for number, call, path in outcome.calls if number == at), "every call")
+        call = next(
+            (f"{call} {path}" for number, _, call, path in outcome.calls if number == at), "every call"
+        )
         problem = self._after_fault(status, text, call) or self._after_proceeding()
         where = call.replace(f"{self._work}/", "")
         return outcome.injected, problem and f"{kind} at {at} ({where}), exit {status}: {problem}"
@@ -321,28 +323,26 @@ def sweep(
     return results
 
 
-def order_faults(calls: list[tuple[int, str, str]]) -> list[str]:
-    """Return the renamed files that were not on the disk before, or whose name was not on it afterwards."""
+def order_faults(calls: list[tuple[int, int, str, str]]) -> list[str]:
+    """Return the renamed files that were not on the disk before, or whose name was not on it afterwards.
+
+    Threads may write at the same time; the order is that of the calls of a thread.
+    """
     found = []
-    for index, (_, call, path) in enumerate(calls):
-        if call not in ("rename", "link"):
-            continue
+    for index, (_, thread, call, path) in enumerate(calls):
         folder, name = os.path.split(path)
-        if name in EXIT_FILES:  # without content
+        if call not in ("rename", "link") or name in EXIT_FILES:  # exit files have no content
             continue
-        own = re.compile(re.escape(f"{folder}/.") + r".*\.partial" + re.escape(Path(name).suffix))
-        earlier = [(c, p) for _, c, p in calls[:index] if own.fullmatch(p)]
-        if not earlier or earlier[-1][0] != "fsync":
+        stem, suffix = re.escape(f"{folder}/.{Path(name).stem}."), re.escape(Path(name).suffix)
+        own = re.compile(rf"{stem}[\w-]+\.\d+\.\d+\.partial{suffix}")
+        earlier = [c for _, t, c, p in calls[:index] if t == thread and own.fullmatch(p)]
+        if not earlier or earlier[-1] != "fsync":
             found.append(f"{path} was renamed before its content was on the disk")
-        # A line of a log may come between; the next result may not.
         later = [
-            (c, p)
-            for _, c, p in calls[index + 1 :]
-            if (os.path.dirname(p) == folder and c in ("rename", "link")) or p == folder
+            (c, p) for _, t, c, p in calls[index + 1 :] if t == thread and folder in (os.path.dirname(p), p)
         ]
         if not later or later[0] != ("fsync", folder):
-            next_call = " ".join(later[0]) if later else "none"
-            found.append(f"the name of {path} was not on the disk before the next change: {next_call}")
+            found.append(f"the name of {path} was not on the disk before the next change in its folder")
     return found
 
 

@@ -52,7 +52,7 @@ __attribute__((constructor)) static void start(void)
 static void note(const char *call, const char *path, long number)
 {
     char line[2200];
-    int length = snprintf(line, sizeof line, "%ld %s %s\n", number, call, path);
+    int length = snprintf(line, sizeof line, "%ld %ld %s %s\n", number, syscall(SYS_gettid), call, path);
     int descriptor = (int)syscall(SYS_openat, AT_FDCWD, shared->log, O_WRONLY | O_APPEND | O_CREAT, 0600);
     if (descriptor >= 0) {
         syscall(SYS_write, descriptor, line, (size_t)length);

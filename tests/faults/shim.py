@@ -31,9 +31,9 @@ def build(folder: Path) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the library saw: calls such as ``(7, "fsync", "/job.json")``, and the number of faults."""
+    """What the library saw: calls such as ``(7, thread, "fsync", "/job.json")``, and the number of faults."""
 
-    calls: list[tuple[int, str, str]]
+    calls: list[tuple[int, int, str, str]]
     injected: int
 
 
@@ -58,5 +58,6 @@ class Shim:
         injected = NUMBERS.unpack_from(self._memory)[4]
         self._memory[:] = bytes(len(self._memory))
         lines = self._log.read_text().splitlines() if self._log.is_file() else []
-        calls = [(int(number), call, path) for number, call, path in (line.split(" ", 2) for line in lines)]
+        words = (line.split(" ", 3) for line in lines)
+        calls = [(int(number), int(thread), call, path) for number, thread, call, path in words]
         return Outcome(sorted(calls), injected)

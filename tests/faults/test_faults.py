@@ -39,7 +39,7 @@ def test_faults_and_kills_at_every_call_of_the_checkpoint_protocol_and_in_a_job_
 def test_a_file_that_is_renamed_too_early_is_noticed():
     write, final = "/p/.a.host.1.0.partial.mrc", "/p/a.mrc"
     right = [("create", write), ("write", write), ("fsync", write), ("rename", final), ("fsync", "/p")]
-    assert not order_faults([(number, *call) for number, call in enumerate(right)])
+    assert not order_faults([(number, 1, *call) for number, call in enumerate(right)])
     for missing, part in ((2, "before its content"), (4, "the name of")):
-        calls = [(number, *call) for number, call in enumerate(right) if number != missing]
+        calls = [(number, 1, *call) for number, call in enumerate(right) if number != missing]
         assert part in order_faults(calls)[0]
