@@ -12,7 +12,6 @@ from spisonet.errors import SpisonetError
 from spisonet.validation.finished_run import FinishedRun
 from spisonet.validation.records import read_null_tests, read_validation
 
-
 CURVES = ("resolution_angstrom", "recovery", "recovery_without_network", "fsc", "ceiling")
 FIELDS = {
     "settings": {"cones": 3, "half_angle_degrees": 20.0, "epochs": 1, "subvolumes_per_epoch": 2},
