@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from spisonet.io.config import CommandConfig, CommandLine, NamedPositional, Positional
-from spisonet.learning.start_option import EARLIER_NAMES, StartOption
+from spisonet.learning.start_config import EARLIER_NAMES, StartOption
 
 
 class ReconstructConfig(CommandConfig):

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, field_validator
 
 from spisonet.io.config import CommandLine
-from spisonet.learning.start_option import EARLIER_NAMES, StartOption
+from spisonet.learning.start_config import EARLIER_NAMES, StartOption
 from spisonet.tomography.shared_config import OUTPUT_STAR, TableFile, TomogramNetworkConfig
 
 WIDTHS = {"unet-small": 16, "unet-medium": 32, "unet-default": 64, "unet-large": 64}
