@@ -83,10 +83,12 @@ class Case:
     seed: int = 1
 
 
-def contrast_transfer(box: int, voxel_size: float, defocus: float) -> NDArray[np.float32]:
-    """Return the CTF, ``(n, n, n // 2 + 1)``, positive near DC as RELION requires; defocus in Å."""
-    k = radius_rfft((box,) * 3) / (box * voxel_size)
-    phase = np.pi * WAVELENGTH_ANGSTROM * k**2 * (defocus - 0.5 * WAVELENGTH_ANGSTROM**2 * k**2 * CS_MM * 1e7)
+def contrast_transfer(frequency_per_angstrom: NDArray[np.floating], defocus: float) -> NDArray[np.float32]:
+    """Return the CTF at frequencies in 1/Å, positive near DC as RELION requires; defocus in Å."""
+    square = frequency_per_angstrom**2
+    phase = (
+        np.pi * WAVELENGTH_ANGSTROM * square * (defocus - 0.5 * WAVELENGTH_ANGSTROM**2 * square * CS_MM * 1e7)
+    )
     return np.asarray(np.sin(phase + np.arcsin(AMPLITUDE_CONTRAST)), dtype=np.float32)
 
 
@@ -128,7 +130,7 @@ def simulate(folder: Path, truth: Volume, mask: Volume, case: Case) -> None:
     for number, (matrix, shift, defocus) in enumerate(
         zip(relion_rotation_matrices(*angles.T), shifts, defoci, strict=True)
     ):
-        ctf = contrast_transfer(box, voxel_size, defocus) * measured
+        ctf = contrast_transfer(radius_rfft((box,) * 3) / (box * voxel_size), defocus) * measured
         # RELION shifts an image by its origin to centre it.
         signal = rfft3(rotated(density, matrix, -shift)) * ctf
         noise = rfft3((case.noise * rng.normal(size=density.shape)).astype(np.float32))

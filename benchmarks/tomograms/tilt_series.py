@@ -27,8 +27,8 @@ from benchmarks.subtomograms.simulate import (
     ANGLES,
     CS_MM,
     VOLTAGE_KV,
-    WAVELENGTH_ANGSTROM,
     coarsened,
+    contrast_transfer,
     poses,
     rotated,
 )
@@ -150,14 +150,9 @@ def _image(
 
 def _with_ctf(image: NDArray[np.float64], pixel_size: float, defocus: float) -> NDArray[np.float64]:
     """Apply the CTF, positive near DC; defocus in Å."""
-    ky, kx = np.meshgrid(
-        np.fft.fftfreq(len(image), pixel_size), np.fft.rfftfreq(len(image), pixel_size), indexing="ij"
-    )
-    square = ky**2 + kx**2
-    phase = (
-        np.pi * WAVELENGTH_ANGSTROM * square * (defocus - 0.5 * WAVELENGTH_ANGSTROM**2 * square * CS_MM * 1e7)
-    )
-    ctf = np.sin(phase + np.arcsin(AMPLITUDE_CONTRAST))
+    n = len(image)
+    frequency = np.hypot(np.fft.fftfreq(n, pixel_size)[:, None], np.fft.rfftfreq(n, pixel_size))
+    ctf = contrast_transfer(frequency, defocus)
     return np.asarray(np.fft.irfft2(np.fft.rfft2(image) * ctf, image.shape))
 
 
