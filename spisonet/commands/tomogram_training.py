@@ -173,15 +173,20 @@ def _predict_all(
     workers: list[PredictionWorker],
     metadata: NetworkMetadata,
 ) -> tuple[list[PredictionTask], dict[str, str], dict[str, dict[str, object]]]:
-    """Predict what does not exist yet.
+    """Predict what does not exist yet, and draw the figures that are missing.
 
     Returns
     -------
     tuple
         The completed tasks; error messages, and records of the missing wedges, by tomogram.
     """
-    done = [task for task in tasks if task.output.is_file()]
-    remaining = [task for task in tasks if not task.output.is_file()]
+
+    def is_done(task: PredictionTask) -> bool:
+        has_figure = not config.save_slices or figure_path(task.output).is_file()
+        return task.output.is_file() and has_figure
+
+    done = [task for task in tasks if is_done(task)]
+    remaining = [task for task in tasks if not is_done(task)]
     failures: dict[str, str] = {}
     wedges: dict[str, dict[str, object]] = {}
 
@@ -338,11 +343,13 @@ def remove_old_training(folder: Path) -> None:
 
 
 def _write_preview(folder: Path, trainer: Trainer, tomogram: Tomogram) -> None:
+    n_epochs = len(trainer.epoch_losses)
+    path = folder / f"preview_{n_epochs:04d}.png"
+    if path.is_file():  # of the run that is resumed
+        return
     try:
         data, prediction = predict_preview(trainer, tomogram)
     except (RuntimeError, MemoryError) as error:
         log.info("The preview is skipped: %s", error)
         return
-    n_epochs = len(trainer.epoch_losses)
-    path = folder / f"preview_{n_epochs:04d}.png"
     save_figure(path, draw_preview(data, prediction, f"{tomogram.name}, epoch {n_epochs}"))

@@ -12,6 +12,7 @@ from safetensors.torch import save
 
 from spisonet.errors import SpisonetError
 from spisonet.io.atomic import write_bytes
+from spisonet.io.config import LARGEST_WIDTH
 from spisonet.io.json_files import DAMAGED, parse_json
 from spisonet.learning.unet import ARCHITECTURES
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from spisonet.learning.unet import Network
-
-LARGEST_WIDTH = 4096  # channels of the first level
 
 
 class CheckpointRecord(BaseModel):

@@ -196,7 +196,7 @@ class Trainer:
         resume : bool
             Continue from `checkpoint` if it exists.
         after_epoch : callable, optional
-            Called after every epoch.
+            Called after every epoch, and again for the last one when a checkpoint is continued.
         predictions_after : float
             Number of predictions (`Objective.predict`) that follow, for the estimate of the time left.
         stop_after_epochs : int, optional
@@ -210,6 +210,8 @@ class Trainer:
         options, size = self._options, self._options.batch_size
         if checkpoint is not None and resume and checkpoint.is_file():
             self._restore(checkpoint)
+            if after_epoch is not None and self.epoch_losses:
+                after_epoch()  # the run may have ended between the checkpoint and this
         elif checkpoint is not None:
             self._save(checkpoint)
         if self._group.count > 1:

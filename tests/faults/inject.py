@@ -4,11 +4,11 @@
 
 For each scenario the undisturbed run is recorded first. Then the run is repeated with a fault at its first,
 second, ... call that writes, creates, renames, removes or synchronises a file of the project: a full disk
-or an exceeded quota from there on (``enospc``, ``edquot``), one error of the disk (``eio``), a kill just before the call (``kill``). One run
-each has short writes, a slow disk, and a clock that jumps at every call. After each run: inputs are as they
-were; every file under a final name is whole; a run that reports success has the results of the undisturbed
-one; a failure is one sentence; going on ends with the results of the undisturbed run, and leaves no partial
-file. Prints a JSON line for each kind.
+or an exceeded quota from there on (``enospc``, ``edquot``), one error of the disk (``eio``), a kill just
+before the call (``kill``). One run each has short writes, a slow disk, and a clock that jumps at every call.
+After each run: inputs are as they were; every file under a final name is whole; a run that reports success
+has the results of the undisturbed one; a failure is one sentence; going on ends with the results of the
+undisturbed run, and leaves no partial file. Prints a JSON line for each kind.
 
 The order of calls is checked too: every file is on the disk before it is renamed, and its name before the
 next change of its folder. With --sample, N calls are chosen at random (seed 0) for each kind of fault; with
