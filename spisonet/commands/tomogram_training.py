@@ -162,7 +162,7 @@ def run_predict(config: PredictConfig) -> None:
         if failures:
             reasons = "; ".join(f"{name}: {message.rstrip('.')}" for name, message in failures.items())
             raise SpisonetError(
-                f"{len(failures)} of {len(tasks)} tomograms could not be corrected: {reasons}."
+                f"{len(failures)} of {len(tasks)} tomograms failed: {reasons}."
             )
 
 
@@ -191,7 +191,7 @@ def _predict_all(
     wedges: dict[str, dict[str, object]] = {}
 
     def report_done() -> None:
-        n_done = len(done) + len(failures)
+        n_done = len(done) + len(failures.keys() - {task.row.shown for task in done})
         report_progress("tomograms", str(config.star_file), n_done, len(tasks), "tomograms")
 
     for task in done:
@@ -209,8 +209,9 @@ def _predict_all(
             wedges[name] = result.wedge.as_record()
             log.info("%s: %.0f s -> %s", name, result.seconds, task.output)
             note_output(table, task, metadata)  # after each tomogram, in case a later one fails
-            if config.save_slices:
-                _draw_comparison(task, result)
+            if config.save_slices and (missing := _draw_comparison(task, result)):
+                failures[name] = missing
+                log.error("%s: %s", name, missing)
         report_done()
     table.flush()
     if config.as_reconstructed and done:
@@ -219,14 +220,16 @@ def _predict_all(
     return done, failures, wedges
 
 
-def _draw_comparison(task: PredictionTask, result: PredictionResult) -> None:
+def _draw_comparison(task: PredictionTask, result: PredictionResult) -> str | None:
+    """Draw the figure of a corrected tomogram; return why there is none."""
     corrected = open_tomogram(task.output)
     try:
         save_figure(
             figure_path(task.output), draw_tomogram_comparison(result.inputs, corrected, result.wedge)
         )
     except SpisonetError as error:
-        log.warning("%s: the figure is skipped: %s", task.row.shown, error)
+        return f"it is corrected, but its figure is missing: {error}"
+    return None
 
 
 def _predict_after_training(config: TomogramTrainingConfig) -> None:

@@ -44,6 +44,7 @@ WARMUP_UPDATES = 30
 MAX_AVERAGED_UPDATES = 1000
 AVERAGED_FRACTION = 0.2  # of all updates
 MAX_GRADIENT_NORM = 1.0
+OPTIMISER_STATE = {"step", "exp_avg", "exp_avg_sq"}  # of Adam, for each parameter
 MIN_UPDATES_TO_COMPILE = 1000
 UPDATES_PER_LOSS_READING = 10
 N_COMPARED, COMPARISON_SEED = (
@@ -467,9 +468,13 @@ class Trainer:
         for name, tensor in groups["optimiser"].items():
             index, _, key = name.partition(".")
             parameter = parameters[int(index)]
+            if int(index) < 0 or tensor.shape != (() if key == "step" else parameter.shape):
+                raise ValueError(name)
             # The fused optimiser requires the memory layout of the weights for its state.
             like = parameter if tensor.shape == parameter.shape else tensor
             state.setdefault(int(index), {})[key] = torch.empty_like(like).copy_(tensor).detach()
+        if any(own.keys() != OPTIMISER_STATE for own in state.values()):
+            raise KeyError("optimiser")
         self._optimiser.load_state_dict({**self._optimiser.state_dict(), "state": state})
         self.tile_size, self._n_parts = metadata["tile_size"], metadata["n_splits"]
         self._refreshes = RefreshSchedule(metadata["refresh_interval"], self._options.n_updates)
@@ -490,6 +495,9 @@ class Trainer:
                     "repeat the same command line on the same files to resume it."
                 )
         validated(CheckpointRecord, metadata, path)
+        n_updates, n_epochs = metadata["n_updates"], len(metadata["epoch_losses"])
+        if n_updates != n_epochs * self._options.updates_per_epoch or n_epochs > self._options.epochs:
+            raise damaged(path, f"n_updates is {n_updates} after {n_epochs} epochs")
         try:
             self._set_state(tensors, metadata)
         except (KeyError, IndexError, ValueError, RuntimeError) as error:  # foreign names and shapes
