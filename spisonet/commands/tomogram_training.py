@@ -161,9 +161,7 @@ def run_predict(config: PredictConfig) -> None:
         )
         if failures:
             reasons = "; ".join(f"{name}: {message.rstrip('.')}" for name, message in failures.items())
-            raise SpisonetError(
-                f"{len(failures)} of {len(tasks)} tomograms failed: {reasons}."
-            )
+            raise SpisonetError(f"{len(failures)} of {len(tasks)} tomograms failed: {reasons}.")
 
 
 def _predict_all(

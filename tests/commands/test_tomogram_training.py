@@ -532,8 +532,13 @@ def test_a_correction_that_ends_before_its_training_is_resumed(project, capsys, 
     assert "--z_crop was None" in failure(f"{line} --z_crop 0.1 --resume", capsys)
     run(f"{line} --resume")
     assert deconvolved.stat().st_mtime_ns == written
-    assert Path("isonet_maps/mask/TS_1_mask.mrc").is_file()
+    mask = Path("isonet_maps/mask/TS_1_mask.mrc")
+    masked = mask.stat().st_mtime_ns
     assert len(trained) == 1
+    os.utime("even/TS_1.mrc")  # the data are newer than what was made of them
+    run(f"{line} --resume")
+    assert deconvolved.stat().st_mtime_ns > written
+    assert mask.stat().st_mtime_ns > masked
 
 
 def fail(config):
