@@ -195,8 +195,8 @@ def fourier_shell_correlation(
     >>> curve = spisonet.fourier_shell_correlation("half1.mrc", "half2.mrc", "mask.mrc")
     >>> len(curve.fsc)
     25
-    >>> print(curve.resolution_0143)
-    16.42 Å
+    >>> print(curve.resolution_05)
+    7.18 Å
     >>> curve.plot().savefig("fsc.png")
     """
     maps = half_maps_of(half1, half2, mask, voxel_size_angstrom)
@@ -264,8 +264,8 @@ def fsc3d(
     --------
     >>> import spisonet
     >>> result = spisonet.fsc3d("half1.mrc", "half2.mrc", "mask.mrc")
-    >>> print(f"{result.resolution_0143}, cFAR {result.cfar:.2f}, sphericity {result.sphericity:.2f}")
-    ?
+    >>> print(f"cFAR {result.cfar:.2f}, sphericity {result.sphericity:.2f}")
+    cFAR 0.50, sphericity 0.91
     >>> spisonet.write_map("FSC3D.mrc", result.volume())
     """
     maps = half_maps_of(half1, half2, mask, voxel_size_angstrom)

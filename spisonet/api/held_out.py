@@ -56,7 +56,7 @@ class HeldOutValidation:
 
     @property
     def by_resolution(self) -> dict[str, list[float]]:
-        """Curves over ``resolution_angstrom``: ``recovery``, ``recovery_without_network``, ``fsc``, ``ceiling``."""
+        """Recovery with and without a network, FSC and its ceiling, over ``resolution_angstrom``."""
         return self.result.by_resolution
 
     @property
@@ -134,15 +134,13 @@ def validate(
     >>> run = spisonet.reconstruct(
     ...     "half1.mrc", "half2.mrc", "mask.mrc", output_dir="corrected", report=False, **training
     ... )
-    >>> validation = spisonet.validate(run, cones=1)
+    >>> validation = spisonet.validate(run, cones=1, rotations=2)
     >>> -1 <= validation.recovery <= 1
     True
     """
     folder = run.folder if isinstance(run, Reconstruction) else Path(run)
     if folder is None:
-        raise SpisonetError(
-            "The reconstruction was not written: give output_dir to reconstruct.", field="run"
-        )
+        raise SpisonetError("The reconstruction was not written: give it an output_dir.", field="run")
     config = ValidateConfig.from_options(
         {
             **{"folder": folder, "cones": cones, "cone_angle": cone_angle_degrees, "epochs": epochs},

@@ -190,7 +190,7 @@ def fourier_sampling(
     ...     voxel_size_angstrom=8.0, low_resolution_angstrom=60, high_resolution_angstrom=20,
     ... )
     >>> sampling.n_used
-    ?
+    200
     >>> spisonet.write_map("FSD3D.mrc", sampling.density)
     """
     if isinstance(particles, ParticleViews):
@@ -257,12 +257,10 @@ def diagnose(
         Number of particles for this, drawn at random.
     device : str, optional
         For the drift: ``cpu``, ``cuda``, ``cuda:1`` or ``mps`` [default: a GPU if there is one].
-    threads : int
-        CPU threads.
-    seed : int
-        Seed of random subsets.
+    threads, seed : int
+        CPU threads, and seed of random subsets.
     progress : callable, optional
-        Called with a `ProgressEvent` now and then.
+        Called with a `ProgressEvent` while the drift is measured.
 
     Returns
     -------
@@ -279,27 +277,27 @@ def diagnose(
     >>> import spisonet
     >>> diagnosis = spisonet.diagnose("half1.mrc", "half2.mrc", "mask.mrc", symmetry="C3")
     >>> diagnosis.strategy, round(diagnosis.cfar, 2)
-    ?
+    ('anisotropy', 0.5)
     >>> print(diagnosis.recommendation.headline)
-    ?
+    Anisotropy correction of the half maps.
     """
     maps = half_maps_of(half1, half2, mask, voxel_size_angstrom)
     limit = checked_limit_resolution(
         limit_resolution_angstrom, maps.half1.voxel_size_angstrom, "limit_resolution_angstrom"
     )
-    star, directions, n_particles, kind = None, None, 0, ParticleKind.IMAGES
+    star, views, not_measured = None, None, None
     if particles is not None:
         star = Path(particles)
         views = _read_views(
             star, symmetry, tomograms, tilt_range_degrees, tilt_step_degrees, max_particles, seed
         )
-        directions, n_particles = views.directions, views.n_used
-        if views.from_tilt_series:
-            kind = ParticleKind.SUBTOMOGRAMS
-        elif is_helical_refinement(star):
-            kind = ParticleKind.HELICAL_SEGMENTS
-    found = orientation_diagnostics.diagnose(maps, limit, limited_threads(threads), directions, n_particles)
-    not_measured = None
+    found = orientation_diagnostics.diagnose(
+        maps,
+        limit,
+        limited_threads(threads),
+        None if views is None else views.directions,
+        0 if views is None else views.n_used,
+    )
     if star is not None and pose_drift:
         resolution = found.fsc.limit_resolution_angstrom
         with progress_to(progress):
@@ -307,19 +305,20 @@ def diagnose(
                 star, tomograms, maps.mask, symmetry, resolution, device, threads, max_drift_particles, seed
             )
         found = replace(found, drift=drift)
-    mask_path = None if maps.mask is None else Path(maps.mask.name)
-    assert maps.half2 is not None
-    recommendation = recommend(
-        found,
-        Path(maps.half1.name),
-        Path(maps.half2.name),
-        mask_path,
-        symmetry,
-        voxel_size_angstrom,
-        star,
-        kind,
-    )
+    names = [None if v is None else Path(v.name) for v in (maps.half1, maps.half2, maps.mask)]
+    assert names[0] is not None
+    assert names[1] is not None
+    kind = _kind_of_particles(star, views)
+    recommendation = recommend(found, names[0], names[1], names[2], symmetry, voxel_size_angstrom, star, kind)
     return DiagnosisResult(found, recommendation, maps.coupled, not_measured)
+
+
+def _kind_of_particles(star: Path | None, views: ParticleViews | None) -> ParticleKind:
+    if star is None or views is None:
+        return ParticleKind.IMAGES
+    if views.from_tilt_series:
+        return ParticleKind.SUBTOMOGRAMS
+    return ParticleKind.HELICAL_SEGMENTS if is_helical_refinement(star) else ParticleKind.IMAGES
 
 
 def _read_views(

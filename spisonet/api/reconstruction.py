@@ -75,7 +75,7 @@ class Reconstruction:
 
     @property
     def data_weight(self) -> Map:
-        """Fraction in 0..1 of each Fourier coefficient that is data, DC at ``n // 2``; the rest is inferred."""
+        """Fraction in 0..1 of each Fourier coefficient that is data, not inferred; DC at ``n // 2``."""
         unit = self.result.units[0]
         first = unit.unit.volumes[0]
         cube = centred_from_half(self.result.data_weight_rfft(unit.data_weight_rfft), first.box)
@@ -191,8 +191,6 @@ def reconstruct(
     --------
     >>> import spisonet
     >>> result = spisonet.reconstruct("half1.mrc", "half2.mrc", "mask.mrc", method="deconvolve")
-    >>> result.full_map.data.shape
-    (48, 48, 48)
     >>> 0 < result.unmeasured_fraction < 1
     True
     >>> spisonet.write_map("corrected_full.mrc", result.full_map)
@@ -215,13 +213,13 @@ def reconstruct(
     given = fsc3d.volume() if isinstance(fsc3d, Fsc3dResult) else fsc3d
     cube = None if given is None else cubic_volume_of(given, maps.half1.voxel_size_angstrom, "fsc3d")
     sources = {"half1": half1, "half2": half2, "mask": mask, "fsc3d": given}
-    volumes = {"half1": maps.half1, "half2": maps.half2, "mask": maps.mask, "fsc3d": cube}
+    volumes = (maps.half1, maps.half2, maps.mask, cube)
     folder = None if output_dir is None else Path(output_dir)
     if folder is not None:
         prepare_output_folder(folder)
     files = {
-        name: None if volume is None else saved_map(sources[name], volume, name, folder)
-        for name, volume in volumes.items()
+        name: None if source is None or volume is None else saved_map(source, volume, name, folder)
+        for (name, source), volume in zip(sources.items(), volumes, strict=True)
     }
     config = ReconstructConfig.from_options(
         {
@@ -257,7 +255,8 @@ def _require_known(options: dict[str, Any], output_dir: Path | str | None) -> No
     """Refuse options that have no effect."""
     if unknown := sorted(set(options) - OPTIONS):
         raise SpisonetError(
-            f"reconstruct has no option {unknown[0]}; beside its arguments it takes {', '.join(sorted(OPTIONS))}.",
+            f"reconstruct has no option {unknown[0]}; beside its arguments it takes "
+            f"{', '.join(sorted(OPTIONS))}.",
             code="invalid_option",
             field=unknown[0],
         )
