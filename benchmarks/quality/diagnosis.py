@@ -142,7 +142,8 @@ def diagnose_particles(spec: CaseSpec, case: BenchmarkCase) -> Row:
     expected = EXPECTED_OF_PARTICLES[kind]
     if not isinstance(spec, ParticleCase) or star is None:
         return diagnose_case(spec.name, kind, expected, volumes, case.voxel_size_angstrom, None)
-    views = read_views(Fsd3dConfig(star_file=star, map_dim=case.box, sym=spec.symmetry)).directions
+    particles = {"star_file": star, "map_dim": len(case.half1), "sym": spec.symmetry}
+    views = read_views(Fsd3dConfig.from_options(particles)).directions
     start = time.perf_counter()
     row = diagnose_case(spec.name, kind, expected, volumes, case.voxel_size_angstrom, views)
     limit = row.without.fsc.limit_resolution_angstrom
