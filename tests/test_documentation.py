@@ -50,7 +50,7 @@ def test_dead_links(tmp_path, html, dead):
 
 
 def test_the_site_is_built_without_a_warning(tmp_path):
-    # Executes the notebooks. A failing cell, a page that is not in the navigation or a dead link ends the build.
+    # Executes the notebooks. A cell that fails, a page outside the navigation or a dead link ends the build.
     built = subprocess.run(
         [
             sys.executable,

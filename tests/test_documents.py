@@ -13,7 +13,7 @@ from spisonet.io.config import CommandLine
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [
     path
-    for pattern in ("*.md", "docs/*.md", "examples/*/*.md", "benchmarks/README.md")
+    for pattern in ("*.md", "docs/**/*.md", "examples/*/*.md", "benchmarks/README.md")
     for path in sorted(ROOT.glob(pattern))
 ]
 SOURCE_PATH = re.compile(r"`((?:spisonet|relion_external|tests|benchmarks|examples|docs)/[\w./]*)`")

@@ -77,6 +77,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
             return match[0]
         name = target.relative_to(ROOT).as_posix()
         path = REPOSITORY_PAGES.get(name, name.removeprefix("docs/"))
+        path = re.sub(r"\.ipynb$", ".md", path)
         return f"]({_relative(path, uri)}{match[2] or ''})"
 
     markdown = NAMED_RESULTS.sub(f"[`benchmarks/RESULTS.md`]({_relative('results.md', uri)})", markdown)
