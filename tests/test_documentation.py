@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import spisonet
 from spisonet.anisotropy.config import ReconstructConfig
 from spisonet.commands.registry import ISONET, RELION, SPISONET
 from tools.documentation.command_pages import command_page, command_pages
@@ -25,6 +26,12 @@ def test_every_command_has_a_page_with_all_its_options():
         assert page.count(f"| `--{name}`") == 1
     assert "| `--validation`, `--validate`, `--no-validation` |" in page
     assert all(example in page for example in ReconstructConfig.examples)
+
+
+def test_every_public_name_is_documented():
+    page = (ROOT / "docs/api.md").read_text(encoding="utf-8")
+    documented = {line.rpartition(".")[2] for line in page.splitlines() if line.startswith("::: ")}
+    assert documented == set(spisonet.__all__)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,8 +56,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         files.append(File.generated(config, path, content=(ROOT / source).read_text(encoding="utf-8")))
     for notebook in sorted(Path(config.docs_dir).glob("notebooks/*.ipynb")):
         log.info("Executing %s", notebook.name)
-        with tempfile.TemporaryDirectory(prefix="spisonet_notebook_") as work:
-            page, figures = notebook_page(notebook, Path(work))
+        page, figures = notebook_page(notebook)
         files.append(File.generated(config, f"notebooks/{notebook.stem}.md", content=page))
         for name, data in figures.items():
             files.append(File.generated(config, f"notebooks/{name}", content=data))

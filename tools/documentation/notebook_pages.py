@@ -17,15 +17,13 @@ SKIP_VARIABLE = "SPISONET_DOCS_SKIP_NOTEBOOKS"
 SECONDS = 300
 
 
-def notebook_page(notebook: Path, work: Path) -> tuple[str, dict[str, bytes]]:
+def notebook_page(notebook: Path) -> tuple[str, dict[str, bytes]]:
     """Execute a notebook, and return its page with the figures that the page shows.
 
     Parameters
     ----------
     notebook : Path
-        The ``.ipynb`` file, without outputs.
-    work : Path
-        Folder in which the cells run; files that they write stay there.
+        The ``.ipynb`` file, without outputs; its cells run in its folder.
 
     Returns
     -------
@@ -41,7 +39,9 @@ def notebook_page(notebook: Path, work: Path) -> tuple[str, dict[str, bytes]]:
     """
     content = nbformat.read(notebook, as_version=4)  # type: ignore[no-untyped-call]
     if not os.environ.get(SKIP_VARIABLE):
-        NotebookClient(content, timeout=SECONDS, resources={"metadata": {"path": str(work)}}).execute()
+        NotebookClient(
+            content, timeout=SECONDS, resources={"metadata": {"path": str(notebook.parent)}}
+        ).execute()
     parts: list[str] = []
     figures: dict[str, bytes] = {}
     for cell in content.cells:
