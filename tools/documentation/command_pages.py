@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Any
 
 from spisonet.commands.registry import ISONET, RELION, SPISONET
-from spisonet.io.config import CommandLine, is_output
+from spisonet.io.config import command_line_shape, option_kind
+from spisonet.io.option_groups import grouped_options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from pydantic.fields import FieldInfo
 
     from spisonet.io.config import CommandConfig
@@ -54,13 +52,13 @@ def command_page(program: str, config: type[CommandConfig]) -> str:
     parts.append(f"```sh\n{_usage(program, config)}\n```")
     if config.examples:
         parts.append("## Examples\n\n```sh\n" + "\n".join(config.examples) + "\n```")
-    for title, fields in _option_groups(config):
-        rows = [_row(name, info) for name, info in fields]
+    for group, names in grouped_options(config).items():
+        rows = [_row(name, config.model_fields[name]) for name in names]
         header = "| option | value | default | meaning |\n|---|---|---|---|"
-        parts.append(f"## {title}\n\n" + "\n".join([header, *rows]))
+        parts.append(f"## {group}\n\n" + "\n".join([header, *rows]))
     if config.obsolete:
-        names = ", ".join(f"`--{name}`" for name in sorted(config.obsolete))
-        parts.append(f"## Accepted without effect\n\nOptions of published programs: {names}.")
+        obsolete = ", ".join(f"`--{name}`" for name in sorted(config.obsolete))
+        parts.append(f"## Accepted without effect\n\nOptions of published programs: {obsolete}.")
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -86,43 +84,25 @@ def _summary(config: type[CommandConfig]) -> str:
 def _usage(program: str, config: type[CommandConfig]) -> str:
     words = [f"{program} {config.command}"]
     for name, info in config.model_fields.items():
-        if _shape(info).positional:
+        if command_line_shape(info).positional:
             words.append(name.upper() if info.is_required() else f"[{name.upper()}]")
     return " ".join([*words, "[OPTIONS]"])
 
 
-def _option_groups(
-    config: type[CommandConfig],
-) -> Iterator[tuple[str, list[tuple[str, FieldInfo]]]]:
-    groups: dict[str, list[tuple[str, FieldInfo]]] = {"Input": [], "Output": [], "Options": []}
-    for name, info in config.model_fields.items():
-        is_path = Path in (info.annotation, *get_args(info.annotation))
-        title = "Output" if is_output(name, info) else "Input" if is_path else "Options"
-        groups[title].append((name, info))
-    yield from ((title, fields) for title, fields in groups.items() if fields)
-
-
-def _shape(info: FieldInfo) -> CommandLine:
-    return next((m for m in info.metadata if isinstance(m, CommandLine)), CommandLine())
-
-
 def _row(name: str, info: FieldInfo) -> str:
-    spellings = [f"`--{name}`", *(f"`{alias}`" for alias in _shape(info).aliases)]
+    spellings = [f"`--{name}`", *(f"`{alias}`" for alias in command_line_shape(info).aliases)]
     if info.annotation is bool:
         spellings.append(f"`--no-{name}`")
-    cells = [", ".join(spellings), _values(info.annotation), _default(info), _cell(info.description or "")]
+    cells = [", ".join(spellings), _values(info), _default(info), _cell(info.description or "")]
     return "| " + " | ".join(cells) + " |"
 
 
-def _values(annotation: Any) -> str:
-    """Return the values that an option takes, in words."""
-    if get_origin(annotation) is Literal:
-        return ", ".join(f"`{value}`" for value in get_args(annotation))
-    members = [member for member in get_args(annotation) if member is not type(None)]
-    if members:
-        return " or ".join(dict.fromkeys(_values(member) for member in members))
-    names = {bool: "", int: "integer", float: "number", str: "text", Path: "path"}
-    return names.get(annotation, "text")
+def _values(info: FieldInfo) -> str:
+    """Return the values that an option takes."""
+    kind, choices = option_kind(info)
+    if kind == "choice":
+        return ", ".join(f"`{choice}`" for choice in choices if choice)
+    return "" if kind == "switch" else kind
 
 
 def _default(info: FieldInfo) -> str:
