@@ -9,7 +9,7 @@ MINUTES ?= 10
 DEMO = examples/hemagglutinin
 WHEEL_TESTS ?= tests
 
-.PHONY: demo test test-relion5 fuzz wheel wheel-test lint javascript faults load audit lock clean
+.PHONY: demo test docs test-relion5 fuzz wheel wheel-test lint javascript faults load audit lock clean
 
 demo: .venv/ready
 	. .venv/bin/activate && sh $(DEMO)/run.sh
@@ -44,6 +44,10 @@ wheel-test: wheel .venv-wheel/ready
 	rm -r dist/tests/spisonet dist/tests/relion_external dist/tests/spisonet_launcher.py
 	cd dist/tests && OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive ../../.venv-wheel/bin/python -m pytest $(WHEEL_TESTS) \
 		-n auto --maxprocesses 8 --dist loadfile
+
+# The documentation site, in site/index.html; executes the notebooks (SPISONET_DOCS_SKIP_NOTEBOOKS=1: shows them only).
+docs: .venv-test/ready
+	NO_MKDOCS_2_WARNING=1 OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive .venv-test/bin/python -m mkdocs build --strict
 
 lint: .venv-test/ready javascript
 	.venv-test/bin/ruff check .
@@ -102,4 +106,4 @@ lock:
 	touch $@
 
 clean:
-	rm -rf .venv .venv-test .venv-wheel .venv-build .venv-audit dist demo_output node_modules
+	rm -rf .venv .venv-test .venv-wheel .venv-build .venv-audit dist demo_output node_modules site

@@ -1,1 +1,1 @@
-"""Tools for developers."""
+"""Tools for development: the documentation site, a build of RELION 5."""

@@ -20,11 +20,7 @@ if TYPE_CHECKING:
     from importlib.metadata import PackageMetadata
 
 EXTRAS = ("gui", "model")
-OF_CUDA = (
-    "cuda-",
-    "nvidia-",
-    "triton",
-)  # beginnings of packages of PyTorch for CUDA, described beside the table
+OF_CUDA = ("cuda-", "nvidia-", "triton")  # beginnings of packages of PyTorch for CUDA
 LONGEST = 80  # characters of a licence; longer ones are the text of the licence itself
 TABLE = re.compile(r"\| package \|.*?\n\n", re.DOTALL)
 SPDX = {
@@ -67,13 +63,13 @@ def _add_needed(text: str, purpose: str, found: dict[str, str]) -> None:
 
 def licence(package: PackageMetadata) -> str:
     """Return the licence of a package: its expression, or else its classifier or name."""
-    if expression := package.get("License-Expression"):
-        return expression
+    if expression := package.get_all("License-Expression"):
+        return str(expression[0])
     prefix = "License :: OSI Approved :: "
     classifiers = [
         c.removeprefix(prefix) for c in package.get_all("Classifier") or [] if c.startswith(prefix)
     ]
-    named = package.get("License") or ""
+    named = str((package.get_all("License") or [""])[0])
     if classifiers and (not named or len(named) > LONGEST or named in ("BSD", "MIT")):
         return " OR ".join(SPDX.get(name, name) for name in classifiers)
     return named.replace(" License", "").replace("BSD 3-Clause", "BSD-3-Clause")
