@@ -62,6 +62,9 @@ def _run(module: str, function: str) -> NoReturn:
     if raises:  # an exception within the import of a compiled module can end in a panic of the module
         signal.signal(signal.SIGINT, _exit_at_once)
     _use_utf8()
+    # By default, idle threads of OpenMP keep their core busy, which makes a training several times slower as
+    # soon as another program runs on the machine. The library reads this when PyTorch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     _remove_script_folder()
     from importlib import import_module  # noqa: PLC0415
 

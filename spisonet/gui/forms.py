@@ -5,15 +5,23 @@ from __future__ import annotations
 import inspect
 import re
 from pathlib import Path
-from types import NoneType
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from spisonet.commands.registry import PROGRAMS
 from spisonet.errors import SpisonetError
 from spisonet.gui.config import GuiConfig
-from spisonet.io.config import CommandConfig, CommandLine, command_words, field_faults, is_output
+from spisonet.io.config import (
+    CommandConfig,
+    command_line_shape,
+    command_words,
+    field_faults,
+    is_output,
+    option_bounds,
+    option_choices,
+    option_kind,
+)
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -22,8 +30,6 @@ if TYPE_CHECKING:
 
 JOB_PLACEHOLDER = "{job}"  # stands for the job folder, which is created when the job starts
 TARGET_FIELDS = ("gpuID", "device", "resume")  # set by the compute target and by Resume, not in the form
-KINDS: dict[Any, str] = {bool: "switch", int: "integer", float: "number", Path: "path", str: "text"}
-BOUNDS = ("ge", "gt", "le", "lt")
 # Shown above "Further options", beside the required fields and those in the command's examples.
 COMMON_FIELDS = ("epochs", "n_subvolume", "cube_size", "filter_base", "method")
 
@@ -57,10 +63,10 @@ def _form(model: type[CommandConfig]) -> dict[str, Any]:
         if name in TARGET_FIELDS:
             continue
         output = is_output(name, info)
-        kind, choices = _kind(info)
+        kind, choices = option_kind(info)
         common = (
             info.is_required()
-            or _command_line_shape(info).positional
+            or command_line_shape(info).positional
             or output
             or name in in_examples
             or name in COMMON_FIELDS
@@ -75,12 +81,7 @@ def _form(model: type[CommandConfig]) -> dict[str, Any]:
                 "default": _default(model, name, info, output),
                 "output": output,
                 "common": common and not (output and info.default is None),
-                "bounds": {
-                    bound: value
-                    for constraint in info.metadata
-                    for bound in BOUNDS
-                    if (value := getattr(constraint, bound, None)) is not None
-                },
+                "bounds": option_bounds(info),
             }
         )
     return {
@@ -89,22 +90,6 @@ def _form(model: type[CommandConfig]) -> dict[str, Any]:
         "fields": fields,
         "uses_gpus": "gpuID" in model.model_fields,
     }
-
-
-def _kind(info: FieldInfo) -> tuple[str, list[str]]:
-    """Return the kind of a field and its choices; an empty choice stands for the default."""
-    members = [member for member in get_args(info.annotation) if member is not NoneType]
-    if choices := _choices(info):
-        return "choice", [*([""] if NoneType in get_args(info.annotation) else []), *choices]
-    return KINDS[members[0] if members else info.annotation], []
-
-
-def _choices(info: FieldInfo) -> dict[str, Any]:
-    """Return the permitted values of a field by their text; empty if any value is permitted."""
-    for annotation in (info.annotation, *get_args(info.annotation)):
-        if get_origin(annotation) is Literal:
-            return {str(value): value for value in get_args(annotation)}
-    return {}
 
 
 def _default(model: type[CommandConfig], name: str, info: FieldInfo, output: bool) -> Any:
@@ -158,7 +143,7 @@ def validate_form(
         if value is not None and (not isinstance(value, str) or value.strip())
     }
     for name in given.keys() & model.model_fields.keys():
-        given[name] = _choices(model.model_fields[name]).get(given[name], given[name])
+        given[name] = option_choices(model.model_fields[name]).get(given[name], given[name])
     errors = _path_errors(model, given, allowed_folders)
     try:
         config = model(**given)
@@ -172,7 +157,7 @@ def _path_errors(
 ) -> dict[str, str]:
     errors = {}
     for name, info in model.model_fields.items():
-        if name not in given or _kind(info)[0] != "path":
+        if name not in given or option_kind(info)[0] != "path":
             continue
         text = str(given[name])
         output = is_output(name, info)
@@ -238,13 +223,9 @@ def input_files(program: str, command: str, config: dict[str, Any]) -> list[str]
     return [
         str(config[name])
         for name, info in fields.items()
-        if (shape := _command_line_shape(info)).positional
+        if (shape := command_line_shape(info)).positional
         and not shape.shown_by_name
-        and _kind(info)[0] == "path"
+        and option_kind(info)[0] == "path"
         and not is_output(name, info)
         and config.get(name) is not None
     ]
-
-
-def _command_line_shape(info: FieldInfo) -> CommandLine:
-    return next((m for m in info.metadata if isinstance(m, CommandLine)), CommandLine())

@@ -10,6 +10,9 @@ const ICONS = { folder: "▸", volume: "▦", star: "≣", mod: "⬠" };
  * kinds: selectable kinds of files (empty: all); folders: whether a folder can be selected; several: whether more than
  * one file can be selected; create: suffix of a new file that can be entered (null: none).
  * Resolves to { folder, names } with names relative to the project, or null.
+ *
+ * @param {{ title: string, kinds?: string[], folders?: boolean, several?: boolean, create?: string | null, start?: string }} options
+ * @returns {Promise<any>}
  */
 export function browse({ title, kinds = [], folders = false, several = false, create = null, start = "" }) {
   return new Promise((resolve) => {
@@ -94,8 +97,8 @@ export function browse({ title, kinds = [], folders = false, several = false, cr
       list.dataset.folder = current.name;
       folderButtons.replaceChildren(
         ...(current.allowed_folders.length > 1
-          ? current.allowed_folders.map((folder) =>
-              h("button", { class: "plain", onclick: () => open(folder) }, folder === "." ? "project" : folder),
+          ? current.allowed_folders.map((allowed) =>
+              h("button", { class: "plain", onclick: () => open(allowed) }, allowed === "." ? "project" : allowed),
             )
           : []),
       );
