@@ -110,7 +110,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise SpisonetError(f"{path} is not a regular file; remove or rename it.")
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise SpisonetError(f"{path} is not a readable TOML file: {str(error).rstrip('.')}.") from error
 
 
