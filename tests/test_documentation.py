@@ -21,6 +21,8 @@ ROOT = Path(__file__).parents[1]
 PAGES = [*sorted(ROOT.glob("docs/**/*.md")), *(ROOT / path for path in PROJECT_PAGES)]
 LIST_ITEM = re.compile(r"([-*]|\d+\.) ")
 
+pytestmark = pytest.mark.checkout
+
 
 def test_every_command_has_a_page_with_all_its_options():
     pages = command_pages()
