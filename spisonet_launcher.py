@@ -36,7 +36,7 @@ def relion_reconstruct() -> NoReturn:
 
 def relion_job() -> NoReturn:
     """Run the External job that the console script is named after."""
-    _remove_script_folder()
+    remove_script_folder()
     from relion_external.signals import (  # noqa: PLC0415 - only importable once sys.path is clean
         abort_until_started,
         hold_signals,
@@ -57,7 +57,7 @@ def relion_job() -> NoReturn:
 def _run(module: str, function: str) -> NoReturn:
     """Run a program, and end without a traceback if it is interrupted or its output cannot be written."""
     _use_utf8()
-    _remove_script_folder()
+    remove_script_folder()
     from importlib import import_module  # noqa: PLC0415
 
     from spisonet.io.streams import finish_streams, prepare_streams  # noqa: PLC0415
@@ -84,6 +84,7 @@ def _lacks_utf8() -> bool:
     return sys.getfilesystemencoding() == "ascii" and bool(sys.executable)
 
 
-def _remove_script_folder() -> None:
+def remove_script_folder() -> None:
+    """Remove the folder of the running script from ``sys.path``."""
     script_folder = os.path.realpath(os.path.dirname(sys.argv[0]))
     sys.path[:] = [entry for entry in sys.path if entry and os.path.realpath(entry) != script_folder]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("spisonet", "relion_external")
+PACKAGES = ("spisonet", "relion_external", "spisonet_plugins")
 FOUNDATION = {"io", "geometry", "fourier"}
 # What each part of spisonet may import, from the bottom up; every part may import itself and spisonet.errors.
 ALLOWED = {
@@ -31,10 +31,12 @@ ALLOWED = {
 }
 ALLOWED["api"] = set(ALLOWED) - {"gui"}
 ALLOWED["commands"] = set(ALLOWED)
+ALLOWED["integrations"] = set(ALLOWED) - {"gui"}
 WITHOUT_TORCH = ("io", "geometry", "fourier", "analysis", "figures")
 MAX_FUNCTION_LINES = 100
 # The commands of RELION's programs are listed with the others; their options are beside their feature.
 FROM_COMMANDS_TO_RELION = "relion_external.config"
+FROM_COMMANDS_TO_INTEGRATIONS = "spisonet.integrations.config"
 
 
 @cache
@@ -104,12 +106,19 @@ def test_no_modules_import_each_other():
     assert circles() == []
 
 
-def test_only_the_list_of_commands_knows_relions_programs():
+def test_only_the_list_of_commands_and_integrations_know_relions_programs():
     for module in sources():
         if module.startswith("spisonet"):
             used = {name for name in imports(module) if name.startswith("relion_external")}
             allowed = {FROM_COMMANDS_TO_RELION} if layer(module) == "commands" else set()
-            assert used <= allowed, module
+            assert used <= allowed or layer(module) == "integrations", module
+
+
+def test_only_plugins_use_the_integrations():
+    for module in sources():
+        if layer(module) != "integrations" and not module.startswith("spisonet_plugins"):
+            used = {name for name in imports(module) if name.startswith("spisonet.integrations")}
+            assert used <= {FROM_COMMANDS_TO_INTEGRATIONS}, module
 
 
 def test_relions_programs_do_not_use_the_graphical_interface():
