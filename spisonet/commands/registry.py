@@ -10,6 +10,7 @@ from spisonet.analysis.config import DiagnoseConfig, Fsc3dConfig, Fsd3dConfig
 from spisonet.anisotropy.config import ReconstructConfig
 from spisonet.fourier.map_filters_config import AngularWhitenConfig, CombineMapConfig, WhiteningConfig
 from spisonet.gui.config import GuiConfig
+from spisonet.integrations.config import DepositConfig
 from spisonet.io.config import command_words
 from spisonet.learning.device_check_config import CheckConfig
 from spisonet.report.config import ReportConfig
@@ -38,6 +39,7 @@ SPISONET: Commands = {
     ValidateConfig: "spisonet.commands.validation:run_validate",
     NullTestConfig: "spisonet.commands.validation:run_null_test",
     ReportConfig: "spisonet.commands.validation:run_report",
+    DepositConfig: "spisonet.integrations.deposition:run_deposit",
     Fsd3dConfig: "spisonet.commands.analysis:run_fsd3d",
     WhiteningConfig: "spisonet.commands.map_filters:run_whitening",
     AngularWhitenConfig: "spisonet.commands.map_filters:run_angular_whiten",

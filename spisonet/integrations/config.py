@@ -22,8 +22,8 @@ class DepositConfig(CommandConfig):
     folder: Annotated[Path, Positional] = Field(description="Output folder of a reconstruct run.")
     postprocess: Path | None = Field(
         None,
-        description="RELION PostProcess job of the same half maps: its sharpened map becomes the primary map, "
-        "and its mask is used [default: the average of the half maps, not sharpened].",
+        description="RELION PostProcess job of the same half maps: its sharpened map becomes the primary "
+        "map, and its mask is used [default: the average of the half maps, not sharpened].",
     )
     output_dir: Annotated[Path | None, CommandLine(aliases=("-o",))] = Field(
         None, description="Output folder [default: deposit in the folder of the run]."

@@ -1,9 +1,10 @@
-"""Files of an EMDB deposition: primary map, unmodified half maps, mask, FSC, corrected map as additional map."""
+"""Files of an EMDB deposition: primary map, unmodified half maps, mask, FSC and the corrected map."""
 
 from __future__ import annotations
 
 import logging
 import shutil
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +24,7 @@ from spisonet.figures.surfaces import enclosing_level, shaded_surface
 from spisonet.fourier.phase_randomisation import PHASE_SEED
 from spisonet.io.atomic import atomic_path, prepare_output_folder, write_bytes, write_json, write_text
 from spisonet.io.labels import HALVES, read_tokens
-from spisonet.io.mrc import Volume, read_volume, require_same_grid, write_volume
+from spisonet.io.mrc import COMPRESSIONS, Volume, read_volume, require_same_grid, write_volume
 from spisonet.io.star import StarFile
 from spisonet.validation.finished_run import FinishedRun
 from spisonet.validation.inferred import inferred_fraction_of_full_map
@@ -42,6 +43,7 @@ SHARPENED_MAP = "postprocess.mrc"  # of RELION, not masked
 FSC_AXES = {"xaxis": "Resolution (A-1)", "yaxis": "Correlation Coefficient"}  # as in RELION's file
 IMAGE_PIXELS = 500  # the archive's size
 PICTURE_DPI = 100
+TEXT_WIDTH = 100
 
 
 @dataclass(frozen=True)
@@ -114,9 +116,9 @@ def run_deposit(config: DepositConfig) -> None:
     folder = config.output_dir or config.folder / FOLDER
     prepare_output_folder(folder)
     deposition = _measure(run, halves, primary, corrected)
-    _copy(run.config.i1, folder / HALF.format(number=1))
-    assert run.config.i2 is not None
-    _copy(run.config.i2, folder / HALF.format(number=2))
+    for source, name in zip((run.config.i1, run.config.i2), _half_names(run), strict=True):
+        assert source is not None
+        _copy(source, folder / name)
     if primary.mask is not None:
         write_volume(folder / MASK, primary.mask)
     if primary.source is None:
@@ -176,6 +178,13 @@ def _uncorrected_halves(run: FinishedRun) -> HalfMaps:
     return halves
 
 
+def _half_names(run: FinishedRun) -> list[str]:
+    """Return the names of the copies of the half maps; compressed maps stay compressed."""
+    endings = [Path(str(path)).suffix for path in (run.config.i1, run.config.i2)]
+    endings = [ending if ending in COMPRESSIONS else "" for ending in endings]
+    return [HALF.format(number=number) + ending for number, ending in enumerate(endings, start=1)]
+
+
 def _primary_map(run: FinishedRun, halves: HalfMaps, postprocess: Path | None) -> PrimaryMap:
     if postprocess is None:
         assert run.average_map is not None
@@ -186,7 +195,8 @@ def _primary_map(run: FinishedRun, halves: HalfMaps, postprocess: Path | None) -
     source = postprocess / SHARPENED_MAP
     if not source.is_file() or not (postprocess / POSTPROCESS_FILE).is_file():
         raise SpisonetError(
-            f"{postprocess} is not a finished PostProcess job: it lacks {SHARPENED_MAP} or {POSTPROCESS_FILE}.",
+            f"{postprocess} is not a finished PostProcess job: it lacks {SHARPENED_MAP} or "
+            f"{POSTPROCESS_FILE}.",
             field="postprocess",
         )
     metadata = find_map_metadata(source)
@@ -227,8 +237,12 @@ def _measure(run: FinishedRun, halves: HalfMaps, primary: PrimaryMap, corrected:
     files = {
         PRIMARY: "Primary map"
         + (": RELION's sharpened map" if primary.source else ": average of the half maps, not sharpened"),
-        HALF.format(number=1): f"Half map 1 of the refinement, unmodified ({run.config.i1.name})",
-        HALF.format(number=2): f"Half map 2 of the refinement, unmodified ({Path(str(run.config.i2)).name})",
+        **{
+            name: f"Half map {number} of the refinement, unmodified ({Path(str(path)).name})"
+            for number, (name, path) in enumerate(
+                zip(_half_names(run), (run.config.i1, run.config.i2), strict=True), start=1
+            )
+        },
         **({} if primary.mask is None else {MASK: "Mask of the FSC"}),
         FSC: "FSC of the half maps above",
         ADDITIONAL.format(number=1): f"Additional map: corrected full map ({full['corrected']})",
@@ -277,7 +291,19 @@ def deposition_text(run: FinishedRun, deposition: Deposition) -> str:
         else f"B-factor {primary.b_factor_square_angstrom:.1f} Å² (RELION PostProcess)"
     )
     inferred = deposition.inferred_power_fraction
-    power = "" if inferred is None else f" {inferred:.0%} of the power of the additional map is inferred."
+    power = "" if inferred is None else f"{100 * inferred:.0f} % of its power is inferred. "
+    unmeasured = 100 * deposition.unmeasured_fraction
+    details = (
+        f"Anisotropy-corrected map. {unmeasured:.0f} % of Fourier space to {run.limit_angstrom:.2f} Å was "
+        f"not measured in the half maps (mean of 1 - data weight) and was inferred by spisonet {__version__} "
+        f"(method {run.config.method}). {power}Measured Fourier coefficients are kept. The resolution of the "
+        "entry refers to the half maps, not to this map."
+    )
+    warning = (
+        f"{', '.join(run.record['corrected_maps'])} as half maps. EMDB recalculates the FSC from the half "
+        "maps and requires those of the refinement, unmodified. In unmeasured directions an FSC between "
+        "corrected halves does not measure resolution."
+    )
     return "\n".join(
         [
             "Files for a deposition in EMDB",
@@ -295,18 +321,11 @@ def deposition_text(run: FinishedRun, deposition: Deposition) -> str:
             "",
             "Details of the additional map, to copy",
             "",
-            f"  Anisotropy-corrected map. {deposition.unmeasured_fraction:.0%} of Fourier space to "
-            f"{run.limit_angstrom:.2f} Å was not",
-            "  measured in the half maps (mean of 1 - data weight) and was inferred by spisonet "
-            f"({run.config.method}).{power}",
-            "  Measured Fourier coefficients are kept. The resolution of the entry refers to the half maps,",
-            "  not to this map.",
+            *textwrap.wrap(details, TEXT_WIDTH, initial_indent="  ", subsequent_indent="  "),
             "",
             "Do not upload",
             "",
-            f"  {', '.join(run.record['corrected_maps'])} as half maps. EMDB recalculates the FSC from the half",
-            "  maps and requires those of the refinement, unmodified. In unmeasured directions an FSC between",
-            "  corrected halves does not measure resolution.",
+            *textwrap.wrap(warning, TEXT_WIDTH, initial_indent="  ", subsequent_indent="  "),
             "",
         ]
     )

@@ -29,7 +29,7 @@ from spisonet.integrations.pipeliner.options import pipeliner_parameters  # noqa
 FSC3D, DIAGNOSE = "spisonet.map_analysis.fsc3d", "spisonet.map_analysis.diagnose"
 ANISOTROPY, REPORT = "spisonet.map_correction.anisotropy", "spisonet.map_analysis.report"
 WHITENING = "spisonet.map_utilities.whitening"
-TIMEOUT_SECONDS = 300
+TIMEOUT_SECONDS = 1800
 
 
 def make_job(kind: str, **options):
@@ -125,7 +125,7 @@ def finished(tmp_path_factory):
         patch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
         make_case(folder)
         project = PipelinerProject(make_new_project=True)
-        halves = {"in_3dref": "half1.mrc", "half2": "half2.mrc", "in_mask": "mask.mrc", "limit_res": 10.0}
+        halves = {"in_3dref": "half1.mrc", "half2": "half2.mrc", "in_mask": "mask.mrc", "limit_res": 6.0}
         fsc = project.schedule_job({"_rlnJobTypeLabel": FSC3D, **halves})
         diagnosis = project.schedule_job({"_rlnJobTypeLabel": DIAGNOSE, **halves})
         small = {"epochs": 1, "n_subvolume": 2, "cube_size": 16, "filter_base": 2, "report": False}
@@ -139,7 +139,7 @@ def finished(tmp_path_factory):
         )
         full = f"{correction.output_dir}corrected_full.mrc"
         whitening = project.schedule_job(
-            {"_rlnJobTypeLabel": WHITENING, "in_3dref": full, "high_res": 10.0, "low_res": 30.0}
+            {"_rlnJobTypeLabel": WHITENING, "in_3dref": full, "high_res": 6.0, "low_res": 20.0}
         )
         report = project.schedule_job({"_rlnJobTypeLabel": REPORT, "in_3dref": full})
         names = [job.output_dir for job in (fsc, diagnosis, correction, whitening, report)]
@@ -213,15 +213,17 @@ def test_a_failed_job_leaves_the_reason_and_no_output(finished):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")  # of the Pipeliner
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_an_aborted_job_ends_and_the_project_is_unharmed(finished):
     project = PipelinerProject()
-    words = {"in_3dref": "half1.mrc", "half2": "half2.mrc", "in_mask": "mask.mrc", "limit_res": 10.0}
+    words = {"in_3dref": "half1.mrc", "half2": "half2.mrc", "in_mask": "mask.mrc", "limit_res": 6.0}
     words |= {"epochs": 1000, "n_subvolume": 100, "cube_size": 16, "filter_base": 2, "prior": "none"}
     job = project.run_job({"_rlnJobTypeLabel": ANISOTROPY, **words})
     progress = Path(job.output_dir, "progress.jsonl")
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while not progress.is_file():
-        assert time.monotonic() < deadline
+        assert time.monotonic() < deadline, Path(job.output_dir, "run.err").read_text(encoding="utf-8")
         time.sleep(0.2)
     project.abort_job(job.output_dir)
     assert project.wait_for_job_to_finish(job, timeout=TIMEOUT_SECONDS) == "Aborted"
