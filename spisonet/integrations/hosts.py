@@ -71,3 +71,4 @@ class Host:
 
 
 PIPELINER = Host("doppio", "ccpem-pipeliner", "pipeliner", ("1.6",))
+NAPARI = Host("napari", "napari", "napari", ("0.9",))
