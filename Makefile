@@ -6,9 +6,11 @@ INSTALL = $(QUIET) -c constraints.txt -e
 COMPILE = uv pip compile pyproject.toml -c constraints.txt --overrides /dev/stdin --generate-hashes --universal --quiet \
 	--no-annotate --no-header
 MINUTES ?= 10
+PLUGIN_TESTS = SPISONET_REQUIRE_PLUGINS=1 OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
+XVFB ?= $(if $(DISPLAY),,xvfb-run -a)
 DEMO = examples/hemagglutinin
 
-.PHONY: demo test test-relion5 fuzz lint javascript faults load audit lock clean
+.PHONY: demo test docs test-relion5 test-integrations fuzz lint javascript faults load audit lock clean
 
 demo: .venv/ready
 	. .venv/bin/activate && sh $(DEMO)/run.sh
@@ -22,10 +24,19 @@ test-relion5: .venv-test/ready
 	SPISONET_RELION5="$(SPISONET_RELION5)" SPISONET_REQUIRE_RELION5=1 OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive \
 		.venv-test/bin/python -m pytest -m "relion or relion5"
 
+# The plugins with their programs, each in an environment of its own; napari needs an X server or xvfb-run.
+test-integrations: .venv-doppio/ready .venv-napari/ready
+	PATH="$$PWD/.venv-doppio/bin:$$PATH" $(PLUGIN_TESTS) .venv-doppio/bin/python -m pytest tests/integrations/test_pipeliner.py
+	$(PLUGIN_TESTS) $(XVFB) .venv-napari/bin/python -m pytest -W default tests/integrations/test_napari.py
+
 # Hostile inputs for as long as wanted: make fuzz MINUTES=60 (half for the parsers, half for the programs).
 fuzz: .venv-test/ready
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive .venv-test/bin/python -m tests.hostile.fuzz $$(($(MINUTES) / 2))
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive .venv-test/bin/python -m tests.hostile.programs $$(($(MINUTES) / 2))
+
+# The documentation site, in site/index.html; executes the notebooks (SPISONET_DOCS_SKIP_NOTEBOOKS=1: shows them only).
+docs: .venv-test/ready
+	NO_MKDOCS_2_WARNING=1 OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive .venv-test/bin/python -m mkdocs build --strict
 
 lint: .venv-test/ready javascript
 	.venv-test/bin/ruff check .
@@ -77,5 +88,12 @@ lock:
 	.venv-test/bin/pip install $(INSTALL) '.[dev]'
 	touch $@
 
+# The programs pin packages of their own: only PyTorch has the tested version.
+.venv-doppio/ready .venv-napari/ready: .venv-%/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/pip install $(QUIET) -e '.[$*]' hypothesis pytest $(if $(filter napari,$*),pyqt6) \
+		$$(grep '^torch==' constraints.txt)
+	touch $@
+
 clean:
-	rm -rf .venv .venv-test .venv-audit demo_output node_modules
+	rm -rf .venv .venv-test .venv-doppio .venv-napari .venv-audit demo_output node_modules site

@@ -13,7 +13,9 @@ from spisonet.integrations.napari.reading import contrast_limits, get_reader, ru
 from spisonet.integrations.napari.writing import write_mask
 from spisonet.io.imod import read_contours
 from spisonet.io.mrc import Volume, read_volume, write_volume
+from tests.integrations.plugin_host import require_plugin_host
 
+NOT_INSTALLED = "napari is not installed (extra napari)"
 MANIFEST = Path(__file__).parents[2] / "spisonet_plugins" / "napari.yaml"
 
 
@@ -97,7 +99,7 @@ def test_labels_that_are_no_mask_are_refused(tmp_path, labels, scale, part):
 
 
 def test_the_manifest_is_valid():
-    npe2 = pytest.importorskip("npe2", reason="napari is not installed (extra napari)")
+    npe2 = require_plugin_host("npe2", NOT_INSTALLED)
     manifest = npe2.PluginManifest.from_file(MANIFEST)
     manifest.validate_imports()
     patterns = manifest.contributions.readers[0].filename_patterns
@@ -106,7 +108,7 @@ def test_the_manifest_is_valid():
 
 @pytest.fixture
 def viewer():
-    napari = pytest.importorskip("napari", reason="napari is not installed (extra napari)")
+    napari = require_plugin_host("napari", NOT_INSTALLED)
     viewer = napari.Viewer(show=False)
     yield viewer
     viewer.close()

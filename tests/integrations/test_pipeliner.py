@@ -15,8 +15,9 @@ import pytest
 
 from spisonet.io.mrc import Volume, read_volume, write_volume
 from tests.anisotropy.small_case import make_case
+from tests.integrations.plugin_host import require_plugin_host
 
-pipeliner = pytest.importorskip("pipeliner", reason="ccpem-pipeliner is not installed (extra doppio)")
+require_plugin_host("pipeliner", "ccpem-pipeliner is not installed (extra doppio)")
 
 from pipeliner.api.manage_project import PipelinerProject  # noqa: E402
 from pipeliner.job_factory import create_job_from_proc, get_job_types, job_from_dict  # noqa: E402
