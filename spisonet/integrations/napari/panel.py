@@ -70,6 +70,7 @@ class SpisonetPanel(QWidget):
         for data, options, _ in run_layers(folder):
             self.viewer.add_image(data, **options)
         self.switch(self.show_after.isChecked())
+        self.viewer.layers.selection.active = self.viewer.layers[AFTER]
         self.message.setText(f"{folder}: {AFTER} is the corrected map, in the contrast of {BEFORE}.")
 
     def switch(self, after: bool) -> None:
@@ -102,7 +103,8 @@ class SpisonetPanel(QWidget):
         self.viewer.add_surface(
             (vertices * box * SPHERE_FRACTION + box / 2, triangles, values),
             name=SPHERE,
-            colormap="viridis_r" if "viridis_r" in _colormaps() else "viridis",
+            colormap="viridis",
+            shading="none",
             units=(UNIT,) * 3,
         )
         self.viewer.dims.ndisplay = 3
@@ -122,7 +124,7 @@ class SpisonetPanel(QWidget):
         self.viewer.dims.ndisplay = 2
         layer = self.viewer.add_shapes(
             ndim=3, name=BOUNDARY, scale=like.scale, translate=like.translate, units=like.units,
-            face_color="transparent", edge_color="lime", edge_width=2,
+            face_color="transparent", edge_color="lime", edge_width=1,
         )  # fmt: skip
         layer.mode = "add_polygon"
         self.message.setText("Draw the outline of the specimen in two or more slices, then save it.")
@@ -209,7 +211,3 @@ def direction_sphere(
 
 def _is_volume(layer: Any) -> bool:
     return type(layer).__name__ == "Image" and layer.ndim == 3
-
-
-def _colormaps() -> set[str]:
-    return set(NAPARI.require("utils.colormaps").AVAILABLE_COLORMAPS)

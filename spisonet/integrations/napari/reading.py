@@ -30,6 +30,8 @@ UNIT = "angstrom"
 CONTRAST_QUANTILES = (0.005, 0.9995)
 SAMPLED_VALUES = 1_000_000  # of a large tomogram, for its contrast
 BEFORE, AFTER, INFERRED = "before", "after", "inferred fraction"
+# Multiplied by the density below it, so that the solvent stays dark.
+INFERRED_OPTIONS = {"colormap": "bwr", "contrast_limits": (0.0, 1.0), "blending": "multiplicative"}
 EXAMPLE = Path(__file__).parents[3] / "examples" / "hemagglutinin"
 
 
@@ -96,13 +98,13 @@ def run_layers(folder: Path) -> list[Layer]:
     for _, options, _ in layers:
         options["contrast_limits"] = contrast
     overlays: list[tuple[Path | None, str, dict[str, Any]]] = [
-        (folder / INFERRED_FILE, INFERRED, {"colormap": "bwr", "contrast_limits": (0.0, 1.0)}),
-        (config.mask, "mask", {"colormap": "cyan", "contrast_limits": (0.0, 1.0)}),
+        (folder / INFERRED_FILE, INFERRED, INFERRED_OPTIONS),
+        (config.mask, "mask", {"colormap": "cyan", "contrast_limits": (0.0, 1.0), "opacity": 0.4}),
         (run.data_weight_path, "data weight (Fourier space)", {"colormap": "viridis"}),
     ]
     for overlay, name, options in overlays:
         if overlay is not None and overlay.is_file():
-            layers.append(volume_layer(overlay, name, visible=False, opacity=0.6, **options))
+            layers.append(volume_layer(overlay, name, visible=False, **options))
     for _, options, _ in layers:
         options["metadata"]["spisonet_run"] = str(folder)
     return layers
