@@ -25,8 +25,9 @@ test-relion5: .venv-test/ready
 		.venv-test/bin/python -m pytest -m "relion or relion5"
 
 # The plugins with their programs, each in an environment of its own; napari needs an X server or xvfb-run.
-test-integrations: .venv-doppio/ready .venv-napari/ready
+test-integrations: .venv-doppio/ready .venv-napari/ready .venv-cryosparc/ready
 	PATH="$$PWD/.venv-doppio/bin:$$PATH" $(PLUGIN_TESTS) .venv-doppio/bin/python -m pytest tests/integrations/test_pipeliner.py
+	$(PLUGIN_TESTS) .venv-cryosparc/bin/python -m pytest tests/integrations/test_cryosparc.py
 	$(PLUGIN_TESTS) $(XVFB) .venv-napari/bin/python -m pytest -W default tests/integrations/test_napari.py
 
 # Hostile inputs for as long as wanted: make fuzz MINUTES=60 (half for the parsers, half for the programs).
@@ -89,11 +90,11 @@ lock:
 	touch $@
 
 # The programs pin packages of their own: only PyTorch has the tested version.
-.venv-doppio/ready .venv-napari/ready: .venv-%/ready: pyproject.toml constraints.txt
+.venv-doppio/ready .venv-napari/ready .venv-cryosparc/ready: .venv-%/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv-$*
 	.venv-$*/bin/pip install $(QUIET) -e '.[$*]' hypothesis pytest $(if $(filter napari,$*),pyqt6) \
 		$$(grep '^torch==' constraints.txt)
 	touch $@
 
 clean:
-	rm -rf .venv .venv-test .venv-doppio .venv-napari .venv-audit demo_output node_modules site
+	rm -rf .venv .venv-test .venv-doppio .venv-napari .venv-cryosparc .venv-audit demo_output node_modules site

@@ -71,4 +71,5 @@ class Host:
 
 
 PIPELINER = Host("doppio", "ccpem-pipeliner", "pipeliner", ("1.6",))
+CRYOSPARC = Host("cryosparc", "cryosparc-tools", "cryosparc", ("5.0",))
 NAPARI = Host("napari", "napari", "napari", ("0.9",))
