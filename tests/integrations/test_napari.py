@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import spisonet_launcher
 from spisonet.integrations.napari.reading import contrast_limits, get_reader, run_layers
 from spisonet.integrations.napari.writing import write_mask
 from spisonet.io.imod import read_contours
@@ -16,7 +17,7 @@ from spisonet.io.mrc import Volume, read_volume, write_volume
 from tests.integrations.plugin_host import require_plugin_host
 
 NOT_INSTALLED = "napari is not installed (extra napari)"
-MANIFEST = Path(__file__).parents[2] / "spisonet_plugins" / "napari.yaml"
+MANIFEST = Path(spisonet_launcher.__file__).parent / "spisonet_plugins" / "napari.yaml"
 
 
 # --- layers --------------------------------------------------------------------------------------------
