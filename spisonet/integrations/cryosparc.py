@@ -215,14 +215,16 @@ def push(session: Any, project: str, workspace: str, run: FinishedRun) -> str:
         for name in run.record["figures"]:
             figure = run.folder / name
             if figure.suffix == ".png" and figure.is_file():
-                job.log_plot(figure, figure.stem.replace("_", " "))
+                with figure.open("rb") as file:
+                    job.log_plot(file, figure.stem.replace("_", " "), formats=["png"])
     return str(job.uid)
 
 
 def _save_volumes(job: Any, output: str, files: dict[str, Path]) -> None:
     dataset = job.alloc_output(output, 1)
     for result, path in files.items():
-        job.upload(path.name, path)
+        with path.open("rb") as file:  # the client would leave it open
+            job.upload(path.name, file)
         volume = read_volume(path)
         dataset[f"{result}/path"] = f"{job.uid}/{path.name}"
         dataset[f"{result}/shape"] = [volume.data.shape]

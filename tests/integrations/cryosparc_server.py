@@ -48,7 +48,7 @@ ENDPOINTS: tuple[tuple[str, str, str, tuple[str, ...], str, str], ...] = (
     ("projects.upload_file", "post", "/projects/{project_uid}/files", ("path", "overwrite"), BYTES, "none"),
     ("assets.upload", "post", JOB + "/assets", ("filename", "format"), BYTES, "GridFSAsset"),
 )
-FIELDS = {"path": "O", "shape": ["<u4", [3]], "psize_A": "<f4"}
+FIELDS = {"path": ["O"], "shape": ["<u4", [3]], "psize_A": ["<f4"]}
 
 
 def description() -> dict[str, Any]:
@@ -63,7 +63,9 @@ def description() -> dict[str, Any]:
             found["requestBody"] = {"content": {kinds.get(body, body): {"schema": {}}}}
         schema = {"$ref": f"#/components/schemas/{answer}"} if answer in REFERENCES else {}
         mime = answer if answer in (DATASET, BYTES) else "application/json"
-        found["responses"] = {"200": {} if answer == "none" else {"content": {mime: {"schema": schema}}}}
+        found["responses"] = {
+            "200": {"description": ""} if answer == "none" else {"content": {mime: {"schema": schema}}}
+        }
         paths.setdefault(path, {})[method] = found
     return {"info": {}, "components": {}, "paths": paths}
 
@@ -158,12 +160,12 @@ class Server:
             "config.get_version": lambda: self.version,
             "jobs.load_output": lambda: b"".join(self.datasets[uid, output].stream()),
             "jobs.get_output_fields": lambda: [
-                [f"{slot}/{field}", kind]
+                [f"{slot}/{field}", *kind]
                 for slot in self.slots[uid, output]
                 for field, kind in FIELDS.items()
             ],
             "jobs.add_event_log": lambda: event,
-            "jobs.add_image_log": lambda: event,
+            "jobs.add_image_log": lambda: event | {"type": "image"},
             "assets.upload": lambda: {"fileid": "1", "filename": "figure.png", "filetype": "image/png"},
         }
         return fixed.get(name, lambda: self.jobs[uid])()
