@@ -45,4 +45,4 @@ def test_both_maps_are_drawn_along_three_axes_with_a_scale_bar():
     bars = [axes.texts[0].get_text() for axes in figure.axes if axes.texts]
     assert bars == ["20 Å", "20 Å"]
     line = figure.axes[0].lines[0].get_xdata()
-    assert line[1] - line[0] == pytest.approx(2)
+    assert line[1] - line[0] == pytest.approx(20)
