@@ -160,7 +160,7 @@ def measure_interfaces(project: Path) -> None:
 
     def start(number: int) -> tuple[int, Any]:
         key = f"form number {number // 2}"  # every form is submitted in both interfaces
-        values = {"h1": "a.mrc", "low_res": "20", "high_res": str(7 + number // 2)}
+        values = {"h1": "a.mrc", "low_res": "40", "high_res": str(7 + number // 2)}
         body = {"program": "spisonet", "command": "whitening", "values": values, "target": {}, "key": key}
         return post(servers[number % 2], "api/start", body)
 
