@@ -64,8 +64,8 @@ def test_dead_links(tmp_path, html, dead):
 
 @pytest.mark.parametrize("document", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_lists_are_lists_on_the_site_too(document):
-    # Python-Markdown needs an empty line between a paragraph and a list, also within an item, and steps of four
-    # spaces; GitHub does not.
+    # Python-Markdown needs an empty line between a paragraph and a list, also within an item, and steps of
+    # four spaces; GitHub does not.
     wrong, in_fence, first = [], False, ""
     for number, line in enumerate(document.read_text(encoding="utf-8").splitlines(), 1):
         first = (first or line) if line.strip() else ""

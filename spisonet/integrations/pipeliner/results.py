@@ -9,9 +9,11 @@ from pipeliner.nodes import NODE_DENSITYMAP
 
 from relion_external.jobs.definitions import LOGFILE
 from relion_external.jobs.logfile import contents_of
-from spisonet.figures.captions import CORRECTION
+from spisonet.anisotropy.config import ReconstructConfig
+from spisonet.figures.captions import correction_caption
 from spisonet.integrations.pipeliner.nodes import FOURIER_VOLUMES, REPORT_FILE, finished_outputs
 from spisonet.io.json_files import read_json_object
+from spisonet.io.run_record import read_job_record
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +53,8 @@ def results_display(job: Job, folder: Path, config: CommandConfig) -> list[Any]:
         shown = {str(folder / name): name for name in maps}
         found += make_maps_slice_montage_and_3d_display(in_maps=shown, output_dir=f"{folder}/")
     if not (folder / REPORT_FILE).is_file():  # which contains the figures
-        found += [_figure(path) for path in sorted(folder.glob("*.png"))]
+        captions = _captions(config)
+        found += [_figure(path, captions.get(path.name, "")) for path in sorted(folder.glob("*.png"))]
     else:
         report = str(folder / REPORT_FILE)
         found.append(
@@ -118,11 +121,19 @@ def _resolution_histogram(folder: Path, record: dict[str, Any]) -> Any:
     )
 
 
-def _figure(path: Path) -> Any:
+def _captions(config: CommandConfig) -> dict[str, str]:
+    """Return the captions of the figures of a run by file name; empty for other commands."""
+    if not isinstance(config, ReconstructConfig):
+        return {}
+    figures = read_job_record(config.output_dir)["figures"]
+    return {name: correction_caption(name, config.i2 is None) for name in figures if name.endswith(".png")}
+
+
+def _figure(path: Path, caption: str) -> Any:
     return create_results_display_object(
         "image",
         title=path.stem.replace("_", " "),
         image_path=str(path),
-        image_desc=CORRECTION.get(path.name, ""),
+        image_desc=caption,
         associated_data=[str(path)],
     )
