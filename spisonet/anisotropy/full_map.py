@@ -21,7 +21,8 @@ import numpy as np
 import torch
 
 from spisonet.analysis.normalisation import GreyScale
-from spisonet.anisotropy.inferred_gain import with_gain
+from spisonet.anisotropy.data_factors import DataFactors
+from spisonet.anisotropy.inferred_gain import CompletedMaps
 from spisonet.anisotropy.preparation import prepare_measurement
 from spisonet.anisotropy.recombination import CorrectedMap, corrected_maps
 from spisonet.io.labels import BOTH, label_with_tokens
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
     from spisonet.analysis.half_maps import HalfMaps
     from spisonet.anisotropy.fourier_weights import FourierWeights
-    from spisonet.anisotropy.inferred_gain import CompletedMaps
     from spisonet.io.mrc import Volume
     from spisonet.learning.measurement import Measurement
 
@@ -129,7 +129,8 @@ class AveragedHalves:
         ----------
         completed, constrained : list of CompletedMaps
             Half maps completed by networks and by constraints only. Without the first, constraints alone
-            complete the full map. Its inferred part gets the mean gain of theirs.
+            complete the full map. Its inferred part gets the mean gain of
+            theirs, its data their mean factors.
         device : torch.device
             Where it is computed.
         """
@@ -148,8 +149,11 @@ class AveragedHalves:
         mean = torch.cat([half.maps.to(device) for half in halves]).mean(dim=0, keepdim=True)
         gains = [half.gain for half in halves if half.gain is not None]
         gain = torch.stack(gains).mean(dim=0) if gains else None
-        completed = with_gain(measurement, _with_averaged_data(measurement, mean), gain)
-        (corrected,) = corrected_maps(measurement, completed, [self.volume.data], [self.scale])
+        factors = DataFactors.mean([half.factors for half in halves])
+        completed = CompletedMaps(_with_averaged_data(measurement, mean), gain, factors)
+        (corrected,) = corrected_maps(
+            measurement, completed.recombined(measurement), [self.volume.data], [self.scale]
+        )
         return corrected
 
 
