@@ -14,7 +14,7 @@ from spisonet.errors import SpisonetError
 from spisonet.gui.config import GuiConfig
 from spisonet.io.config import (
     CommandConfig,
-    CommandLine,
+    command_line_shape,
     command_words,
     field_faults,
     is_output,
@@ -66,7 +66,7 @@ def _form(model: type[CommandConfig]) -> dict[str, Any]:
         kind, choices = option_kind(info)
         common = (
             info.is_required()
-            or _command_line_shape(info).positional
+            or command_line_shape(info).positional
             or output
             or name in in_examples
             or name in COMMON_FIELDS
@@ -223,13 +223,9 @@ def input_files(program: str, command: str, config: dict[str, Any]) -> list[str]
     return [
         str(config[name])
         for name, info in fields.items()
-        if (shape := _command_line_shape(info)).positional
+        if (shape := command_line_shape(info)).positional
         and not shape.shown_by_name
         and option_kind(info)[0] == "path"
         and not is_output(name, info)
         and config.get(name) is not None
     ]
-
-
-def _command_line_shape(info: FieldInfo) -> CommandLine:
-    return next((m for m in info.metadata if isinstance(m, CommandLine)), CommandLine())

@@ -8,7 +8,7 @@ import { showProject } from "./jobs.js";
 import { showMaps } from "./maps.js";
 import { showRelion } from "./relion.js";
 import { showTomograms } from "./tomograms.js";
-import { showViewer } from "./viewer.js";
+import { showViewer } from "./viewer/page.js";
 
 const PAGES = {
   "": { show: showProject, title: "Project" },
