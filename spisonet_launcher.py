@@ -10,10 +10,12 @@ therefore import no module that takes long.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 TYPE_CHECKING = False  # as in `typing`
 if TYPE_CHECKING:
+    from types import FrameType
     from typing import NoReturn
 
 EXIT_INTERRUPTED = 130
@@ -56,6 +58,9 @@ def relion_job() -> NoReturn:
 
 def _run(module: str, function: str) -> NoReturn:
     """Run a program, and end without a traceback if it is interrupted or its output cannot be written."""
+    raises = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if raises:  # an exception within the import of a compiled module can end in a panic of the module
+        signal.signal(signal.SIGINT, _exit_at_once)
     _use_utf8()
     # By default, idle threads of OpenMP keep their core busy, which makes a training several times slower as
     # soon as another program runs on the machine. The library reads this when PyTorch is imported.
@@ -67,13 +72,20 @@ def _run(module: str, function: str) -> NoReturn:
 
     prepare_streams()
     status: str | int | None = 0
+    program = getattr(import_module(module), function)
+    if raises:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        getattr(import_module(module), function)()
+        program()
     except SystemExit as done:
         status = done.code
     except KeyboardInterrupt:
         status = EXIT_INTERRUPTED
     sys.exit(finish_streams() or status)
+
+
+def _exit_at_once(number: int, frame: FrameType | None) -> None:
+    os._exit(EXIT_INTERRUPTED)
 
 
 def _use_utf8() -> None:

@@ -112,10 +112,18 @@ class Job:
         return self._resumed(config, call.folder) if self.trains else config
 
     def _resumed(self, config: CommandConfig, folder: Path) -> CommandConfig:
-        if not (folder / JOB_FILE).is_file() or not any(folder.glob("checkpoint*.safetensors")):
+        if not (folder / JOB_FILE).is_file():
             return config
-        record = read_job_record(folder)
+        has_trained = any(folder.glob("checkpoint*.safetensors"))
+        try:
+            record = read_job_record(folder)
+        except SpisonetError:
+            if has_trained:
+                raise
+            return config
         name = changed_option(config, record)
+        if name is not None and not has_trained:
+            return config
         if name is not None:
             raise SpisonetError(
                 f"{name} was {record['config'].get(name)} when this job started and is now "

@@ -7,7 +7,14 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from spisonet.io.config import CommandConfig, CommandLine, NamedPositional, Positional
+from spisonet.io.config import (
+    LARGEST_BOX,
+    LARGEST_WIDTH,
+    CommandConfig,
+    CommandLine,
+    NamedPositional,
+    Positional,
+)
 from spisonet.learning.start_config import EARLIER_NAMES, StartOption
 
 
@@ -81,11 +88,12 @@ class ReconstructConfig(CommandConfig):
     )
     n_subvolume: int = Field(1000, ge=1, description="Number of subvolumes per epoch.")
     cube_size: int = Field(
-        64, ge=16, description="Edge of the training subvolumes in voxels, a multiple of 8."
+        64, ge=16, le=LARGEST_BOX, description="Edge of the training subvolumes in voxels, a multiple of 8."
     )
     predict_crop_size: int | None = Field(
         None,
         ge=1,
+        le=LARGEST_BOX,
         description="Edge of the prediction tiles in voxels [default: the largest that fits into memory].",
     )
     batch_size: int | None = Field(
@@ -106,7 +114,10 @@ class ReconstructConfig(CommandConfig):
         "[default: 2e-3; 5e-4 with --pretrained default; 3e-4 for objective ei].",
     )
     filter_base: int | None = Field(
-        None, ge=1, description="Base width of the U-Net [default: that of --pretrained, else 32]."
+        None,
+        ge=1,
+        le=LARGEST_WIDTH,
+        description="Base width of the U-Net [default: that of --pretrained, else 32].",
     )
     objective: Literal["self-training", "ei"] = Field(
         "self-training",

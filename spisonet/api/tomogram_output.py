@@ -138,9 +138,7 @@ def predict_into_folder(config: PredictConfig) -> None:
         )
         if failures:
             reasons = "; ".join(f"{name}: {message.rstrip('.')}" for name, message in failures.items())
-            raise SpisonetError(
-                f"{len(failures)} of {len(tasks)} tomograms could not be corrected: {reasons}."
-            )
+            raise SpisonetError(f"{len(failures)} of {len(tasks)} tomograms failed: {reasons}.")
 
 
 def _predict_all(
@@ -150,20 +148,25 @@ def _predict_all(
     workers: list[PredictionWorker],
     metadata: NetworkMetadata,
 ) -> tuple[list[PredictionTask], dict[str, str], dict[str, dict[str, object]]]:
-    """Predict what does not exist yet.
+    """Predict what does not exist yet, and draw the figures that are missing.
 
     Returns
     -------
     tuple
         The completed tasks; error messages, and records of the missing wedges, by tomogram.
     """
-    done = [task for task in tasks if task.output.is_file()]
-    remaining = [task for task in tasks if not task.output.is_file()]
+
+    def is_done(task: PredictionTask) -> bool:
+        has_figure = not config.save_slices or figure_path(task.output).is_file()
+        return task.output.is_file() and has_figure
+
+    done = [task for task in tasks if is_done(task)]
+    remaining = [task for task in tasks if not is_done(task)]
     failures: dict[str, str] = {}
     wedges: dict[str, dict[str, object]] = {}
 
     def report_done() -> None:
-        n_done = len(done) + len(failures)
+        n_done = len(done) + len(failures.keys() - {task.row.shown for task in done})
         report_progress("tomograms", str(config.star_file), n_done, len(tasks), "tomograms")
 
     for task in done:
@@ -181,8 +184,9 @@ def _predict_all(
             wedges[name] = result.wedge.as_record()
             log.info("%s: %.0f s -> %s", name, result.seconds, task.output)
             note_output(table, task, metadata)  # after each tomogram, in case a later one fails
-            if config.save_slices:
-                _draw_comparison(task, result)
+            if config.save_slices and (missing := _draw_comparison(task, result)):
+                failures[name] = missing
+                log.error("%s: %s", name, missing)
         report_done()
     table.flush()
     if config.as_reconstructed and done:
@@ -191,14 +195,16 @@ def _predict_all(
     return done, failures, wedges
 
 
-def _draw_comparison(task: PredictionTask, result: PredictionResult) -> None:
+def _draw_comparison(task: PredictionTask, result: PredictionResult) -> str | None:
+    """Draw the figure of a corrected tomogram; return why there is none."""
     corrected = open_tomogram(task.output)
     try:
         save_figure(
             figure_path(task.output), draw_tomogram_comparison(result.inputs, corrected, result.wedge)
         )
     except SpisonetError as error:
-        log.warning("%s: the figure is skipped: %s", task.row.shown, error)
+        return f"it is corrected, but its figure is missing: {error}"
+    return None
 
 
 def predict_after_training(config: TomogramTrainingConfig) -> None:
@@ -339,11 +345,13 @@ def remove_old_training(folder: Path) -> None:
 
 
 def _write_preview(folder: Path, trainer: Trainer, tomogram: Tomogram) -> None:
+    n_epochs = len(trainer.epoch_losses)
+    path = folder / f"preview_{n_epochs:04d}.png"
+    if path.is_file():  # of the run that is resumed
+        return
     try:
         data, prediction = predict_preview(trainer, tomogram)
     except (RuntimeError, MemoryError) as error:
         log.info("The preview is skipped: %s", error)
         return
-    n_epochs = len(trainer.epoch_losses)
-    path = folder / f"preview_{n_epochs:04d}.png"
     save_figure(path, draw_preview(data, prediction, f"{tomogram.name}, epoch {n_epochs}"))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spisonet.errors import SpisonetError
+from spisonet.io.paths import real_path
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,8 +41,8 @@ class AllowedFolders:
             If the path is outside the allowed folders.
         """
         try:
-            path = (self.project / name).resolve()
-        except (OSError, ValueError, RuntimeError) as error:  # a loop of links, or a zero byte
+            path = real_path(self.project / name)
+        except (OSError, ValueError) as error:  # a loop of links, or a zero byte
             raise SpisonetError(f"{name!r} is not a valid file name.") from error
         if not any(path.is_relative_to(folder) for folder in self.all):
             raise SpisonetError(

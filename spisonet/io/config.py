@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 
 LARGEST_INTEGER = 2**31 - 1
+LARGEST_BOX = 8192  # voxels along an edge; three of them fit into any array's index
+LARGEST_WIDTH = 4096  # channels of the first level of a network
 LARGEST = 1e9  # magnitude of a number; its inverse is the smallest
 KINDS: dict[Any, str] = {bool: "switch", int: "integer", float: "number", Path: "path", str: "text"}
 BOUNDS = ("ge", "gt", "le", "lt")

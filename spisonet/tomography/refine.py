@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from spisonet.errors import SpisonetError
+from spisonet.io.paths import real_path
 from spisonet.learning.pretrained import (
     TOMOGRAM_NETWORK_FILE,
     TOMOGRAMS,
@@ -260,7 +261,7 @@ def _start_network(config: TomogramTrainingConfig, method: str, output_dir: Path
             field="pretrained",
         )
     path = find_network(path)
-    if path.resolve() == (output_dir / NETWORK_FILE).resolve() and not config.resume:
+    if real_path(path) == real_path(output_dir / NETWORK_FILE) and not config.resume:
         raise SpisonetError(
             f"{path} would be replaced by the result: give another --output_dir.", field="output_dir"
         )

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from spisonet.io.config import CommandLine
+from spisonet.io.config import LARGEST_BOX, LARGEST_WIDTH, CommandLine
 from spisonet.learning.start_config import EARLIER_NAMES, StartOption
 from spisonet.tomography.shared_config import OUTPUT_STAR, TableFile, TomogramNetworkConfig
 
@@ -56,7 +56,10 @@ class TomogramTrainingConfig(TomogramNetworkConfig):
         "that of --pretrained, else unet-medium].",
     )
     filter_base: int | None = Field(
-        None, ge=1, description="Base width of the U-Net [default: that of --pretrained, else by --arch]."
+        None,
+        ge=1,
+        le=LARGEST_WIDTH,
+        description="Base width of the U-Net [default: that of --pretrained, else by --arch].",
     )
     pretrained: StartOption = Field(
         "none",
@@ -67,6 +70,7 @@ class TomogramTrainingConfig(TomogramNetworkConfig):
     cube_size: int | None = Field(
         None,
         ge=16,
+        le=LARGEST_BOX,
         description="Edge of training subvolumes in voxels, a multiple of 8 [default: 64, or from the "
         "table].",
     )
