@@ -38,7 +38,7 @@ def relion_reconstruct() -> NoReturn:
 
 def relion_job() -> NoReturn:
     """Run the External job that the console script is named after."""
-    _remove_script_folder()
+    remove_script_folder()
     from relion_external.signals import (  # noqa: PLC0415 - only importable once sys.path is clean
         abort_until_started,
         hold_signals,
@@ -65,7 +65,7 @@ def _run(module: str, function: str) -> NoReturn:
     # By default, idle threads of OpenMP keep their core busy, which makes a training several times slower as
     # soon as another program runs on the machine. The library reads this when PyTorch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    _remove_script_folder()
+    remove_script_folder()
     from importlib import import_module  # noqa: PLC0415
 
     from spisonet.io.streams import finish_streams, prepare_streams  # noqa: PLC0415
@@ -99,6 +99,7 @@ def _lacks_utf8() -> bool:
     return sys.getfilesystemencoding() == "ascii" and bool(sys.executable)
 
 
-def _remove_script_folder() -> None:
+def remove_script_folder() -> None:
+    """Remove the folder of the running script from ``sys.path``."""
     script_folder = os.path.realpath(os.path.dirname(sys.argv[0]))
     sys.path[:] = [entry for entry in sys.path if entry and os.path.realpath(entry) != script_folder]

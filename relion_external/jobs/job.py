@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from relion_external.jobs.arguments import JobCall, as_options
-from spisonet.commands.options import boolean_names
+from relion_external.jobs.arguments import NONE_WORD, JobCall, as_options
+from spisonet.commands.options import boolean_names, optional_names
 from spisonet.errors import SpisonetError
 from spisonet.io.run_record import JOB_FILE, changed_option, read_job_record
 
@@ -98,6 +98,10 @@ class Job:
         given: dict[str, Any] = {
             **as_options(call.parameters, names, boolean_names([self.config]), self.aliases)
         }
+        optional = optional_names([self.config])
+        for name, value in given.items():
+            if value is None and name not in optional and not fields[name].is_required():
+                given[name] = NONE_WORD  # a value of its own, as of --prior
         if given.get("gpuID"):
             given["gpuID"] = given["gpuID"].replace(":", ",")  # RELION separates GPUs by colons
         if "ncpus" in fields:

@@ -128,7 +128,7 @@ def predict_into_folder(config: PredictConfig) -> None:
         )
         result.update(asdict(summary))
         figures = {task.row.shown: figure_path(task.output) for task in done}
-        write_prediction_report(config, summary, figures)
+        write_prediction_report(config, summary, figures, time.monotonic() - started)
         log.info(
             "Corrected %d of %d tomograms in %.0f s. Summary: %s",
             len(done),
@@ -274,6 +274,7 @@ def train_into_folder(config: TomogramTrainingConfig, memory: Memory, processes:
     SpisonetError
         If an input or option is unusable (nothing is written then), or if training fails.
     """
+    started = time.monotonic()
     table = TomogramTable.read(config.star_file, config.output_star)
     if config.as_reconstructed:
         require_relion5(table)
@@ -326,12 +327,13 @@ def train_into_folder(config: TomogramTrainingConfig, memory: Memory, processes:
             epochs=options.epochs,
             subvolumes_per_epoch=options.subvolumes_per_epoch,
             epoch_losses=trainer.epoch_losses,
+            loss_reduction=trainer.loss_reduction,
             network=NETWORK_FILE,
             previews=sorted(path.name for path in folder.glob("preview_*.png")),
             wedges={wedge.name: wedge.as_record() for wedge in inputs.wedges},
         )
         result.update(asdict(summary))
-        write_training_report(folder, config, summary)
+        write_training_report(folder, config, summary, time.monotonic() - started)
         remove_filtered(folder / CTF_FOLDER)
 
 
@@ -354,4 +356,5 @@ def _write_preview(folder: Path, trainer: Trainer, tomogram: Tomogram) -> None:
     except (RuntimeError, MemoryError) as error:
         log.info("The preview is skipped: %s", error)
         return
-    save_figure(path, draw_preview(data, prediction, f"{tomogram.name}, epoch {n_epochs}"))
+    title = f"{tomogram.name}, epoch {n_epochs}"
+    save_figure(path, draw_preview(data, prediction, title, tomogram.voxel_size_angstrom))

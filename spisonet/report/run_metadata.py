@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from spisonet import __version__
@@ -27,6 +28,35 @@ def run_metadata_section(run: FinishedRun, page: Path) -> Section:
     return Section(
         "Run", {"command": words}, [metadata_table(metadata), paragraph("Command:"), code_block(words)]
     )
+
+
+def run_summary(run: FinishedRun) -> dict[str, str]:
+    """Return date, duration, box and voxel size of a run."""
+    half = run.input_maps.half1
+    return {
+        "Maps": ", ".join(path.name for path in (run.config.i1, run.config.i2) if path),
+        "Box": f"{half.box}³ voxels of {half.voxel_size_angstrom:.4g} Å",
+        "Resolution limit": f"{run.limit_angstrom:.2f} Å",
+        **date_and_duration(run.record),
+    }
+
+
+def date_and_duration(record: dict[str, Any]) -> dict[str, str]:
+    """Return when a run was written (UTC) and how long it took, as far as its ``job.json`` has them."""
+    rows = {}
+    if record.get("written"):
+        rows["Date"] = f"{datetime.fromisoformat(record['written']).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    if record.get("seconds"):
+        rows["Duration"] = duration_text(record["seconds"])
+    return rows
+
+
+def duration_text(seconds: float) -> str:
+    """Return a duration in hours, minutes or seconds."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def run_metadata(config: ReconstructConfig, record: dict[str, Any]) -> dict[str, str]:

@@ -149,6 +149,8 @@ class TrainingSummary:
         Edge of training subvolumes in voxels, number of epochs, and subvolumes in each.
     epoch_losses : list of float
         Mean training loss of each epoch.
+    loss_reduction : float or None
+        Fraction by which the training reduced the loss of the untrained network; None if it was not measured.
     network : str
         File name of the network.
     previews : list of str
@@ -168,6 +170,7 @@ class TrainingSummary:
     epochs: int
     subvolumes_per_epoch: int
     epoch_losses: list[float]
+    loss_reduction: float | None
     network: str
     previews: list[str]
     wedges: dict[str, dict[str, Any]]

@@ -130,6 +130,12 @@ def test_the_most_similar_parameter_is_suggested(project, name):
         configure("anisotropy", "--in_3dref", HALF1, f"--{name}", "3.5")
 
 
+def test_none_is_no_value_or_the_option_of_that_name(project):
+    words = ("--in_3dref", HALF1, "--mask", "none", "--prior", "none", "--pretrained", "None")
+    config = configure("anisotropy", *words)
+    assert (config.mask, config.prior, config.pretrained) == (None, "none", "none")
+
+
 # --- metadata of the inputs ----------------------------------------------------------------------------
 
 
