@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from spisonet.io.config import CommandConfig
     from spisonet.io.tomogram_table import TomogramRow
 
-NUMBERS = ("rlnPixelSize", "rlnDefocus", "rlnTiltMin", "rlnTiltMax")
+PIXEL_SIZE = "rlnPixelSize"
+NUMBERS = (PIXEL_SIZE, "rlnDefocus", "rlnTiltMin", "rlnTiltMax")
 BOUNDARY = "rlnMaskBoundary"
 FILE_COLUMNS = {
     "full": None,
@@ -102,8 +103,8 @@ class TomogramTables:
                 number = _parse_number(column, value)
                 _check_tilt_range(rows[row], column, number)
                 value = f"{number:.12g}"
-                if rows[row].text(column) is None:
-                    _fill_column(table, column, value)
+                if column == PIXEL_SIZE:
+                    _list_known_pixel_sizes(table)
             table.set(rows[row], column, value)
             table.write()
             return self.read(name)
@@ -220,8 +221,8 @@ def _describe_row(row: TomogramRow) -> dict[str, Any]:
         if path is not None:
             files[kind] = {"name": str(path), "exists": path.is_file()}
     values = {column: row.text(column) for column in NUMBERS}
-    if values["rlnPixelSize"] is None and row.voxel_size_angstrom is not None:
-        values["rlnPixelSize"] = f"{row.voxel_size_angstrom:g}"  # of RELION 5
+    if values[PIXEL_SIZE] is None and row.voxel_size_angstrom is not None:
+        values[PIXEL_SIZE] = f"{row.voxel_size_angstrom:g}"  # of RELION 5
     return {
         "number": row.number,
         "index": row.index,
@@ -255,12 +256,11 @@ def _check_tilt_range(row: TomogramRow, column: str, number: float) -> None:
         )
 
 
-def _fill_column(table: TomogramTable, column: str, value: str) -> None:
-    """Fill a new column with numbers in every row, because readers of the table expect numbers throughout."""
+def _list_known_pixel_sizes(table: TomogramTable) -> None:
+    """Enter the pixel sizes that RELION 5 lists in other columns: RELION reads this column as numbers."""
     for row in table.rows:
-        if row.text(column) is None:
-            known = row.voxel_size_angstrom if column == "rlnPixelSize" else None
-            table.set(row, column, value if known is None else known)
+        if row.text(PIXEL_SIZE) is None and row.voxel_size_angstrom is not None:
+            table.set(row, PIXEL_SIZE, row.voxel_size_angstrom)
 
 
 def _file_names(row: TomogramRow) -> set[str]:

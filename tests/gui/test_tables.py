@@ -128,10 +128,26 @@ def test_a_table_of_relion5_keeps_its_other_columns(tables, tmp_path):
     tables.edit("own.star", 0, "rlnTiltMin", "-50", copy["version"])
     table = TomogramTable.read(tmp_path / "own.star")
     assert [row.values["rlnVoltage"] for row in table.rows] == ["300.000000"] * 2
-    assert [row.number_of("rlnTiltMin") for row in table.rows] == [-50, -50]  # a column of numbers throughout
+    assert [row.number_of("rlnTiltMin") for row in table.rows] == [-50, None]  # only what was edited
     assert (tmp_path / "tomograms.star").read_text(encoding="utf-8") == RELION5
     with pytest.raises(SpisonetError, match="already exists"):
         tables.save_as("tomograms.star", "own.star")
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "other"),
+    [("rlnDefocus", "25000", None), ("rlnTiltMax", "48", None), ("rlnPixelSize", "9.5", 10.0)],
+)
+def test_an_edit_of_relion5_s_table_without_that_column_changes_one_row(
+    tables, tmp_path, column, value, other
+):
+    """The other tomogram keeps its values: none, or the pixel size that RELION 5 lists otherwise."""
+    (tmp_path / "tomograms.star").write_text(RELION5, encoding="utf-8")
+    shown = tables.read("tomograms.star")
+    edited = tables.edit("tomograms.star", 0, column, value, shown["version"])
+    assert values(edited, column)[1] == values(shown, column)[1]
+    table = TomogramTable.read(tmp_path / "tomograms.star")
+    assert [row.number_of(column) for row in table.rows] == [float(value), other]
 
 
 def test_rows_are_removed_but_not_all(tables, tmp_path):
