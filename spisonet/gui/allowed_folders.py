@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spisonet.errors import SpisonetError
+from spisonet.gui.file_names import restore_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +41,7 @@ class AllowedFolders:
             If the path is outside the allowed folders.
         """
         try:
-            path = (self.project / name).resolve()
+            path = restore_bytes(name, self.project).resolve()
         except (OSError, ValueError, RuntimeError) as error:  # a loop of links, or a zero byte
             raise SpisonetError(f"{name!r} is not a valid file name.") from error
         if not any(path.is_relative_to(folder) for folder in self.all):

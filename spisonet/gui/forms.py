@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from spisonet.commands.registry import PROGRAMS
 from spisonet.errors import SpisonetError
 from spisonet.gui.config import GuiConfig
+from spisonet.gui.file_names import restore_bytes
 from spisonet.io.config import CommandConfig, CommandLine, command_words, field_faults, is_output
 
 if TYPE_CHECKING:
@@ -158,7 +159,10 @@ def validate_form(
         if value is not None and (not isinstance(value, str) or value.strip())
     }
     for name in given.keys() & model.model_fields.keys():
-        given[name] = _choices(model.model_fields[name]).get(given[name], given[name])
+        info = model.model_fields[name]
+        given[name] = _choices(info).get(given[name], given[name])
+        if _kind(info)[0] == "path":
+            given[name] = restore_bytes(given[name])
     errors = _path_errors(model, given, allowed_folders)
     try:
         config = model(**given)

@@ -19,6 +19,7 @@ from spisonet.gui import refinements, slurm
 from spisonet.gui.boundaries import read_boundary, write_boundary
 from spisonet.gui.devices import list_gpus
 from spisonet.gui.dropped_folders import locate_folder
+from spisonet.gui.file_names import escape_bytes
 from spisonet.gui.folders import list_folder
 from spisonet.gui.forms import command_line, list_forms, validate_form
 from spisonet.gui.job_details import describe_job, read_log, summarise_job
@@ -260,7 +261,7 @@ def _file_routes(allowed_folders: AllowedFolders) -> list[Route]:
         if path.suffix in TEXT_SUFFIXES and not requested.download:
             return FileResponse(path, media_type="text/plain; charset=utf-8", headers=NOT_CACHED)
         octets = "application/octet-stream"
-        return FileResponse(path, filename=path.name, media_type=octets, headers=NOT_CACHED)
+        return FileResponse(path, filename=escape_bytes(path.name), media_type=octets, headers=NOT_CACHED)
 
     return [
         Route("/", page, methods=["GET"]),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spisonet.errors import SpisonetError
+from spisonet.gui.file_names import restore_bytes
 from spisonet.gui.forms import command_line, validate_form
 from spisonet.gui.installation import find_executable
 from spisonet.io.locks import lock_for_update
@@ -177,7 +178,8 @@ class TomogramTables:
             raise SpisonetError(f"{name} does not end in .star.")
         config = self._prepare_star_config(self._allowed_folders.resolve(folder), options)
         added = _list_tomograms(config)
-        selected = [row for row in added.rows if not files or _file_names(row) & set(files)]
+        wanted = {restore_bytes(file).name for file in files}
+        selected = [row for row in added.rows if not files or _file_names(row) & wanted]
         if not selected:
             raise SpisonetError(f"{folder} does not contain {', '.join(files)}.")
         added.remove([row.number for row in added.rows if row not in selected])
