@@ -120,6 +120,7 @@ def _progress(event: ProgressEvent) -> dict[str, Any]:
         "total": event.total,
         "unit": event.unit,
         "seconds_left": event.seconds_left,
+        "part": event.part,
     }
 
 
@@ -132,7 +133,8 @@ def _stages(events: list[ProgressEvent]) -> list[dict[str, Any]]:
     for event in events:
         key = (event.stage, event.title)
         losses = stages[key]["losses"] if key in stages else []
-        while losses and losses[-1][0] >= event.done:
+        first_repeated = event.done if event.part is None else event.done + 1
+        while losses and losses[-1][0] >= first_repeated:
             losses.pop()
         if event.loss is not None:
             losses.append((event.done, event.loss))

@@ -45,6 +45,8 @@ class ProgressEvent:
         Mean training loss since the previous event; None if there is none or if it is not finite.
     seconds_left : float or None
         Estimated time to the end of the stage.
+    part : float or None
+        Completed fraction of the next unit, in an event within it; None at the end of a unit.
     """
 
     stage: str
@@ -55,6 +57,7 @@ class ProgressEvent:
     time: float
     loss: float | None = None
     seconds_left: float | None = None
+    part: float | None = None
 
 
 @contextmanager
@@ -78,6 +81,7 @@ def report_progress(
     unit: str,
     loss: float | None = None,
     seconds_left: float | None = None,
+    part: float | None = None,
 ) -> None:
     """Write an event to every open progress file; see `ProgressEvent` for the parameters.
 
@@ -85,7 +89,15 @@ def report_progress(
     written with a later event.
     """
     event = ProgressEvent(
-        stage, title, done, total, unit, round(time.time(), 3), _finite(loss), _finite(seconds_left)
+        stage,
+        title,
+        done,
+        total,
+        unit,
+        round(time.time(), 3),
+        _finite(loss),
+        _finite(seconds_left),
+        _finite(part),
     )
     line = json.dumps(asdict(event)) + "\n"
     for file in _open_files:
@@ -127,7 +139,7 @@ def read_progress(folder: Path, max_bytes: int = TAIL_BYTES) -> list[ProgressEve
 
 def _is_valid(event: ProgressEvent) -> bool:
     texts = (event.stage, event.title, event.unit)
-    numbers = (event.time, event.loss, event.seconds_left)
+    numbers = (event.time, event.loss, event.seconds_left, event.part)
     return (
         all(isinstance(text, str) for text in texts)
         and all(isinstance(count, int) and count >= 0 for count in (event.done, event.total))
