@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spisonet.errors import SpisonetError
 from spisonet.gui.forms import command_line, config_model, form_values, input_files
-from spisonet.gui.job import DIED
+from spisonet.gui.job import UNRESPONSIVE
 from spisonet.io.events import PROGRESS_FILE, TAIL_BYTES, read_progress
+from spisonet.io.run_record import QUEUED
 
 if TYPE_CHECKING:
     from spisonet.gui.job import Job
@@ -29,12 +29,6 @@ LOG_PAGE_BYTES = 2**17
 
 def summarise_job(job: Job) -> dict[str, Any]:
     """Return a line of the job list."""
-    started = job.process.get("started") or job.launch.get("submitted")
-    seconds = None
-    if started is not None:
-        seconds = round(job.process.get("ended", time.time()) - started) if job.state != DIED else None
-    elif "seconds" in job.record:
-        seconds = round(job.record["seconds"])
     events = _events(job, SUMMARY_BYTES) if job.is_active else []
     return {
         "name": job.name,
@@ -43,7 +37,9 @@ def summarise_job(job: Job) -> dict[str, Any]:
         "state": job.state,
         "submitted": job.launch.get("submitted"),
         "written": job.record.get("written"),
-        "seconds": seconds,
+        "seconds": None if job.seconds is None else round(job.seconds),
+        "last_sign_of_life": job.last_sign_of_life if job.state == UNRESPONSIVE else None,
+        "waiting_for": _waiting_for(job) if job.state == QUEUED else None,
         "progress": _progress(events[-1]) if events else None,
         "inputs": input_files(job.program, job.command, job.record.get("config", {})),
         "host": job.process.get("host"),
@@ -51,6 +47,17 @@ def summarise_job(job: Job) -> dict[str, Any]:
         "started_here": bool(job.launch),
         "resumable": job.is_resumable,
     }
+
+
+def _waiting_for(job: Job) -> dict[str, str] | None:
+    """Return the device that a queued job waits for, and the job that uses it."""
+    waiting_for = job.process.get("waiting_for")
+    if not isinstance(waiting_for, dict):
+        return None
+    device, folder = (str(waiting_for.get(entry, "")) for entry in ("device", "folder"))
+    project = job.folder.parents[len(Path(job.name).parts) - 1]
+    path = Path(folder)
+    return {"device": device, "job": str(path.relative_to(project) if path.is_relative_to(project) else path)}
 
 
 def describe_job(job: Job) -> dict[str, Any]:

@@ -134,6 +134,7 @@ def _job_routes(allowed_folders: AllowedFolders, template: Path | None) -> list[
         post_route("/api/start", StartRequest, start),
         post_route("/api/stop", NamedRequest, lambda request: jobs.stop(request.name)),
         post_route("/api/resume", NamedRequest, lambda request: summarise_job(jobs.resume(request.name))),
+        post_route("/api/mark_failed", NamedRequest, lambda request: jobs.mark_failed(request.name)),
         post_route("/api/delete", NamedRequest, lambda request: jobs.delete(request.name)),
     ]
 
