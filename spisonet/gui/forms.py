@@ -5,8 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from pathlib import Path
-from types import NoneType
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -14,7 +13,16 @@ from spisonet.commands.registry import PROGRAMS
 from spisonet.errors import SpisonetError
 from spisonet.gui.config import GuiConfig
 from spisonet.gui.file_names import restore_bytes
-from spisonet.io.config import CommandConfig, CommandLine, command_words, field_faults, is_output
+from spisonet.io.config import (
+    CommandConfig,
+    CommandLine,
+    command_words,
+    field_faults,
+    is_output,
+    option_bounds,
+    option_choices,
+    option_kind,
+)
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -23,8 +31,6 @@ if TYPE_CHECKING:
 
 JOB_PLACEHOLDER = "{job}"  # stands for the job folder, which is created when the job starts
 TARGET_FIELDS = ("gpuID", "device", "resume")  # set by the compute target and by Resume, not in the form
-KINDS: dict[Any, str] = {bool: "switch", int: "integer", float: "number", Path: "path", str: "text"}
-BOUNDS = ("ge", "gt", "le", "lt")
 # Shown above "Further options", beside the required fields and those in the command's examples.
 COMMON_FIELDS = ("epochs", "n_subvolume", "cube_size", "filter_base", "method")
 
@@ -58,7 +64,7 @@ def _form(model: type[CommandConfig]) -> dict[str, Any]:
         if name in TARGET_FIELDS:
             continue
         output = is_output(name, info)
-        kind, choices = _kind(info)
+        kind, choices = option_kind(info)
         common = (
             info.is_required()
             or _command_line_shape(info).positional
@@ -76,12 +82,7 @@ def _form(model: type[CommandConfig]) -> dict[str, Any]:
                 "default": _default(model, name, info, output),
                 "output": output,
                 "common": common and not (output and info.default is None),
-                "bounds": {
-                    bound: value
-                    for constraint in info.metadata
-                    for bound in BOUNDS
-                    if (value := getattr(constraint, bound, None)) is not None
-                },
+                "bounds": option_bounds(info),
             }
         )
     return {
@@ -90,22 +91,6 @@ def _form(model: type[CommandConfig]) -> dict[str, Any]:
         "fields": fields,
         "uses_gpus": "gpuID" in model.model_fields,
     }
-
-
-def _kind(info: FieldInfo) -> tuple[str, list[str]]:
-    """Return the kind of a field and its choices; an empty choice stands for the default."""
-    members = [member for member in get_args(info.annotation) if member is not NoneType]
-    if choices := _choices(info):
-        return "choice", [*([""] if NoneType in get_args(info.annotation) else []), *choices]
-    return KINDS[members[0] if members else info.annotation], []
-
-
-def _choices(info: FieldInfo) -> dict[str, Any]:
-    """Return the permitted values of a field by their text; empty if any value is permitted."""
-    for annotation in (info.annotation, *get_args(info.annotation)):
-        if get_origin(annotation) is Literal:
-            return {str(value): value for value in get_args(annotation)}
-    return {}
 
 
 def _default(model: type[CommandConfig], name: str, info: FieldInfo, output: bool) -> Any:
@@ -160,8 +145,8 @@ def validate_form(
     }
     for name in given.keys() & model.model_fields.keys():
         info = model.model_fields[name]
-        given[name] = _choices(info).get(given[name], given[name])
-        if _kind(info)[0] == "path":
+        given[name] = option_choices(info).get(given[name], given[name])
+        if option_kind(info)[0] == "path":
             given[name] = restore_bytes(given[name])
     errors = _path_errors(model, given, allowed_folders)
     try:
@@ -176,7 +161,7 @@ def _path_errors(
 ) -> dict[str, str]:
     errors = {}
     for name, info in model.model_fields.items():
-        if name not in given or _kind(info)[0] != "path":
+        if name not in given or option_kind(info)[0] != "path":
             continue
         text = str(given[name])
         output = is_output(name, info)
@@ -244,7 +229,7 @@ def input_files(program: str, command: str, config: dict[str, Any]) -> list[str]
         for name, info in fields.items()
         if (shape := _command_line_shape(info)).positional
         and not shape.shown_by_name
-        and _kind(info)[0] == "path"
+        and option_kind(info)[0] == "path"
         and not is_output(name, info)
         and config.get(name) is not None
     ]

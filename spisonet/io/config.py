@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, cast, get_args
+from types import NoneType
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 LARGEST_INTEGER = 2**31 - 1
 LARGEST = 1e9  # magnitude of a number; its inverse is the smallest
+KINDS: dict[Any, str] = {bool: "switch", int: "integer", float: "number", Path: "path", str: "text"}
+BOUNDS = ("ge", "gt", "le", "lt")
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,35 @@ def is_output(name: str, info: FieldInfo) -> bool:
     """Return whether a field is an output: a path called ``o`` or ``out...``, or with a default."""
     is_path = Path in (info.annotation, *get_args(info.annotation))
     return is_path and (name == "o" or name.startswith("out") or isinstance(info.default, Path))
+
+
+def option_kind(info: FieldInfo) -> tuple[str, list[str]]:
+    """Return the kind of an option and its choices; an empty choice stands for the default.
+
+    Kinds are switch, integer, number, path, text and choice.
+    """
+    members = [member for member in get_args(info.annotation) if member is not NoneType]
+    if choices := option_choices(info):
+        return "choice", [*([""] if NoneType in get_args(info.annotation) else []), *choices]
+    return KINDS[members[0] if members else info.annotation], []
+
+
+def option_choices(info: FieldInfo) -> dict[str, Any]:
+    """Return the permitted values of an option by their text; empty if any value is permitted."""
+    for annotation in (info.annotation, *get_args(info.annotation)):
+        if get_origin(annotation) is Literal:
+            return {str(value): value for value in get_args(annotation)}
+    return {}
+
+
+def option_bounds(info: FieldInfo) -> dict[str, float]:
+    """Return the bounds of a number: ge, gt, le and lt, as far as they are set."""
+    return {
+        bound: value
+        for constraint in info.metadata
+        for bound in BOUNDS
+        if (value := getattr(constraint, bound, None)) is not None
+    }
 
 
 def command_words(config: CommandConfig) -> list[str]:
