@@ -1,4 +1,4 @@
-"""Names of files as text: bytes that are not UTF-8 are shown escaped, such as ``m\\xe4p.mrc``."""
+r"""Names of files as text: bytes that are not UTF-8 are shown escaped, such as ``m\xe4p.mrc``."""
 
 from __future__ import annotations
 

@@ -151,8 +151,11 @@ def validate_form(
     errors = _path_errors(model, given, allowed_folders)
     try:
         config = model(**given)
+        config.check_options()
     except ValidationError as error:
         return None, {**errors, **field_faults(error)}
+    except SpisonetError as error:
+        return None, {**errors, error.field or "": str(error)}
     return (None, errors) if errors else (config, {})
 
 

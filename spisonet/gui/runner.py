@@ -149,8 +149,8 @@ class Runner:
 def _draw_ticket(folder: Path, name: str, holder: str, stack: ExitStack) -> tuple[IO[bytes], list[int]]:
     """Draw a ticket for a device; return it and the numbers of earlier tickets.
 
-    A ticket is a locked file that names its holder, a job folder. The system unlocks it when the last process that holds it has ended, whatever
-    the reason.
+    A ticket is a locked file that names its holder, a job folder. The system unlocks it when the last process
+    that holds it has ended, whatever the reason.
     """
     with (folder / f"{name}.drawing").open("ab") as drawing:
         fcntl.flock(drawing, fcntl.LOCK_EX)

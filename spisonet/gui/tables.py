@@ -7,14 +7,12 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from spisonet.errors import SpisonetError
 from spisonet.gui.file_names import restore_bytes
 from spisonet.gui.forms import command_line, validate_form
 from spisonet.gui.installation import find_executable
 from spisonet.io.locks import lock_for_update
-from spisonet.io.numbers import range_of
+from spisonet.io.numbers import range_of, require_defocus_in_angstrom
 from spisonet.io.tomogram_table import HALVES, TomogramTable
 
 if TYPE_CHECKING:
@@ -25,7 +23,8 @@ if TYPE_CHECKING:
     from spisonet.io.tomogram_table import TomogramRow
 
 PIXEL_SIZE = "rlnPixelSize"
-NUMBERS = (PIXEL_SIZE, "rlnDefocus", "rlnTiltMin", "rlnTiltMax")
+DEFOCUS = "rlnDefocus"
+NUMBERS = (PIXEL_SIZE, DEFOCUS, "rlnTiltMin", "rlnTiltMax")
 BOUNDARY = "rlnMaskBoundary"
 FILE_COLUMNS = {
     "full": None,
@@ -244,8 +243,13 @@ def _parse_number(column: str, text: str) -> float:
     except ValueError:
         raise SpisonetError(f"{text} is not a valid number.") from None
     allowed = range_of(column)
-    if not allowed.contains(np.array(number)):
+    if not allowed.holds(number):
         raise SpisonetError(f"{text} is outside the valid range {allowed}.")
+    if column == DEFOCUS:
+        try:
+            require_defocus_in_angstrom(number)
+        except ValueError as error:
+            raise SpisonetError(f"{error}.") from None
     return number
 
 

@@ -542,5 +542,5 @@ class Trainer:
             self._set_state(tensors, metadata)
             if self._random_state is not None:
                 self._rng.bit_generator.state = self._random_state
-        except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:  # foreign names and shapes
+        except (LookupError, TypeError, ValueError, RuntimeError) as error:  # foreign names and shapes
             raise damaged(path, "its tensors are not those of this training") from error
