@@ -8,7 +8,7 @@ COMPILE = uv pip compile pyproject.toml -c constraints.txt --overrides /dev/stdi
 MINUTES ?= 10
 DEMO = examples/hemagglutinin
 
-.PHONY: demo test test-relion5 fuzz lint faults load audit lock clean
+.PHONY: demo test test-relion5 fuzz lint javascript faults load audit lock clean
 
 demo: .venv/ready
 	. .venv/bin/activate && sh $(DEMO)/run.sh
@@ -27,10 +27,24 @@ fuzz: .venv-test/ready
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive .venv-test/bin/python -m tests.hostile.fuzz $$(($(MINUTES) / 2))
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive .venv-test/bin/python -m tests.hostile.programs $$(($(MINUTES) / 2))
 
-lint: .venv-test/ready
+lint: .venv-test/ready javascript
 	.venv-test/bin/ruff check .
 	.venv-test/bin/ruff format --check .
 	.venv-test/bin/mypy
+
+# ESLint, types and unit tests of the interface's JavaScript, which itself needs neither Node nor a build.
+javascript:
+	@if command -v npm >/dev/null; then \
+		$(MAKE) --no-print-directory node_modules/ready && npm run --silent lint && npm run --silent test; \
+	elif [ -n "$$SPISONET_REQUIRE_NODE" ]; then \
+		echo "Node.js is required: install nodejs and npm." >&2; exit 1; \
+	else \
+		echo "SKIPPED: the JavaScript is not checked, because npm is not installed (Debian: nodejs, npm)." >&2; \
+	fi
+
+node_modules/ready: package.json package-lock.json
+	npm ci --silent --no-audit --no-fund
+	touch $@
 
 # Faults of disk and clock at every call that changes a file, in all kinds of runs (docs/reliability.md); hours.
 faults: .venv-test/ready
@@ -64,4 +78,4 @@ lock:
 	touch $@
 
 clean:
-	rm -rf .venv .venv-test .venv-audit demo_output
+	rm -rf .venv .venv-test .venv-audit demo_output node_modules

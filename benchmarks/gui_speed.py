@@ -28,7 +28,9 @@ import numpy as np
 
 PROGRAM = Path(sys.executable).parent / "spisonet.py"
 STATIC = Path(__file__).parents[1] / "spisonet" / "gui" / "static"
-FIRST_PAGE = ["", "api/project", "api/jobs", *(f"static/{path.name}" for path in sorted(STATIC.iterdir()))]
+LOADED = (".js", ".css", ".svg")
+FILES = sorted(path.relative_to(STATIC) for path in STATIC.rglob("*") if path.suffix in LOADED)
+FIRST_PAGE = ["", "api/project", "api/jobs", *(f"static/{path}" for path in FILES)]
 N_TOMOGRAMS, AT_ONCE = 3, 50
 
 

@@ -102,7 +102,7 @@ def to_device(array: NDArray[Any], device: torch.device) -> torch.Tensor:
 
 
 def computes_in_bfloat16(device: torch.device) -> bool:
-    """Whether convolutions in bf16 are much faster on a device: CUDA, and CPUs with `BFLOAT16_INSTRUCTIONS`."""
+    """Whether convolutions in bf16 are much faster: on CUDA, and on CPUs with `BFLOAT16_INSTRUCTIONS`."""
     if device.type == "cpu":
         if not hasattr(torch.cpu, "get_capabilities"):  # an older PyTorch
             return False

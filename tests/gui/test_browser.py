@@ -225,7 +225,7 @@ def test_tomograms_from_the_folder_to_the_picture(page, monkeypatch):
         page.start()
         page.finish()
         if command == "refine":
-            page.find(".chart polyline")
+            page.find(".chart canvas")
             page.find(".gallery img")
     corrected = [row["rlnCorrectedTomoName"] for row in table(page)]
     assert all(Path(file).is_file() for file in corrected)

@@ -1,25 +1,62 @@
+// @ts-check
 // Elements, notices and dialogs. Text is always inserted as text, never as HTML.
 
 const SVG = "http://www.w3.org/2000/svg";
 
-function build(element, properties, children) {
-  for (const [name, value] of Object.entries(properties ?? {})) {
+/** @typedef {Record<string, any> | null} Attributes of an element; functions named on... are listeners, `style` is an object */
+/** @typedef {any} Content string, number, element, or (nested) lists of these; null, undefined and false are omitted */
+
+/**
+ * @template {Element} E
+ * @param {E} element
+ * @param {Attributes | undefined} attributes
+ * @param {Content[]} children
+ * @returns {E}
+ */
+function build(element, attributes, children) {
+  for (const [name, value] of Object.entries(attributes ?? {})) {
     if (value === undefined || value === null || value === false) continue;
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-    else if (name === "style") Object.assign(element.style, value);
-    else if (name === "value") element.value = value;
+    else if (name === "style") Object.assign(/** @type {any} */ (element).style, value);
+    else if (name === "value") /** @type {any} */ (element).value = value;
     else element.setAttribute(name, value === true ? "" : value);
   }
   element.append(...children.flat(3).filter((child) => child !== null && child !== undefined && child !== false));
   return element;
 }
 
-export const h = (tag, properties, ...children) => build(document.createElement(tag), properties, children);
-export const s = (tag, properties, ...children) => build(document.createElementNS(SVG, tag), properties, children);
+/**
+ * Make an HTML element.
+ *
+ * @template {keyof HTMLElementTagNameMap} T
+ * @param {T} tag
+ * @param {Attributes} [attributes]
+ * @param {...Content} children
+ * @returns {HTMLElementTagNameMap[T]}
+ */
+export const h = (tag, attributes, ...children) => build(document.createElement(tag), attributes, children);
 
+/**
+ * Make an SVG element.
+ *
+ * @template {keyof SVGElementTagNameMap} T
+ * @param {T} tag
+ * @param {Attributes} [attributes]
+ * @param {...Content} children
+ * @returns {SVGElementTagNameMap[T]}
+ */
+export const s = (tag, attributes, ...children) => build(document.createElementNS(SVG, tag), attributes, children);
+
+/** @type {WeakMap<Element, string>} */
 const drawnData = new WeakMap();
 
-/** Replace the content of an element if its data have changed; an unchanged element stays, and with it a click in progress. */
+/**
+ * Replace the content of an element if its data have changed; an unchanged element stays, and with it a click in progress.
+ *
+ * @param {Element} element
+ * @param {unknown} data
+ * @param {() => Content} make
+ */
 export function redraw(element, data, make) {
   const key = JSON.stringify(data);
   if (drawnData.get(element) === key) return;
@@ -27,23 +64,36 @@ export function redraw(element, data, make) {
   element.replaceChildren(...[make()].flat(3).filter((child) => child !== null && child !== undefined && child !== false));
 }
 
+/** @param {string} text */
 export function notify(text, bad = false) {
   const notice = h("div", { class: bad ? "bad" : "" }, text);
-  document.getElementById("notices").append(notice);
+  document.getElementById("notices")?.append(notice);
   setTimeout(() => notice.remove(), bad ? 9000 : 4000);
 }
 
-/** Run an action; show its error as a notice. */
+/**
+ * Run an action; show its error as a notice.
+ *
+ * @template T
+ * @param {() => T | Promise<T>} action
+ * @returns {Promise<T | undefined>}
+ */
 export async function attempt(action) {
   try {
     return await action();
   } catch (error) {
-    notify(error.message, true);
+    notify(error instanceof Error ? error.message : String(error), true);
     return undefined;
   }
 }
 
-/** Run an action again and again while the page is visible, until the user leaves it. */
+/**
+ * Run an action again and again while the page is visible, until the user leaves it.
+ *
+ * @param {number} milliseconds
+ * @param {(cleanup: () => void) => void} onLeave
+ * @param {() => unknown} action
+ */
 export function repeat(milliseconds, onLeave, action) {
   let ended = false;
   const next = async () => {
@@ -54,8 +104,13 @@ export function repeat(milliseconds, onLeave, action) {
   setTimeout(next, milliseconds);
 }
 
+/** @param {string} state */
 export const badge = (state) => h("span", { class: `badge ${state}` }, state);
 
+/**
+ * @param {string} title
+ * @param {Content} content
+ */
 export function openDialog(title, content, narrow = false) {
   const dialog = h("dialog", { class: narrow ? "narrow" : "" }, h("h2", {}, title), content);
   dialog.addEventListener("close", () => dialog.remove());
@@ -64,7 +119,14 @@ export function openDialog(title, content, narrow = false) {
   return dialog;
 }
 
-/** Show a dialog; resolves to whether the user confirmed the action. */
+/**
+ * Show a dialog; resolves to whether the user confirmed the action.
+ *
+ * @param {string} title
+ * @param {string} text
+ * @param {string} action
+ * @returns {Promise<boolean>}
+ */
 export function confirmAction(title, text, action) {
   return new Promise((resolve) => {
     const dialog = openDialog(
@@ -84,6 +146,7 @@ export function confirmAction(title, text, action) {
   });
 }
 
+/** @param {number | null | undefined} seconds */
 export function duration(seconds) {
   if (seconds === null || seconds === undefined) return "";
   if (seconds < 60) return `${Math.round(seconds)} s`;
@@ -91,6 +154,7 @@ export function duration(seconds) {
   return `${Math.floor(seconds / 3600)} h ${Math.round((seconds % 3600) / 60)} min`;
 }
 
+/** @param {number} bytes */
 export function size(bytes) {
   const units = ["B", "kB", "MB", "GB", "TB"];
   let power = 0;
@@ -98,6 +162,7 @@ export function size(bytes) {
   return `${power ? bytes.toFixed(bytes < 10 ? 1 : 0) : bytes} ${units[power]}`;
 }
 
+/** @param {number | string | null | undefined} when seconds since 1970, or a date in ISO format */
 export function dateTime(when) {
   if (!when) return "";
   const date = typeof when === "number" ? new Date(when * 1000) : new Date(when);
@@ -106,7 +171,11 @@ export function dateTime(when) {
   return today ? time : `${date.toISOString().slice(0, 10)} ${time}`;
 }
 
-/** List of named values; empty values are omitted. */
+/**
+ * List of named values; empty values are omitted.
+ *
+ * @param {[string, Content][]} pairs
+ */
 export const properties = (pairs) =>
   h(
     "dl",
@@ -117,6 +186,8 @@ export const properties = (pairs) =>
     ]),
   );
 
-export const baseName = (path) => path.split("/").pop();
+/** @param {string} path */
+export const baseName = (path) => path.slice(path.lastIndexOf("/") + 1);
+/** @param {string} path */
 export const stem = (path) => baseName(path).replace(/\.(mrc|rec|map|st|star|mod)$/, "");
 export const newKey = () => Array.from(crypto.getRandomValues(new Uint8Array(12)), (b) => b.toString(16).padStart(2, "0")).join("");

@@ -94,8 +94,8 @@ export function browse({ title, kinds = [], folders = false, several = false, cr
       list.dataset.folder = current.name;
       folderButtons.replaceChildren(
         ...(current.allowed_folders.length > 1
-          ? current.allowed_folders.map((folder) =>
-              h("button", { class: "plain", onclick: () => open(folder) }, folder === "." ? "project" : folder),
+          ? current.allowed_folders.map((allowed) =>
+              h("button", { class: "plain", onclick: () => open(allowed) }, allowed === "." ? "project" : allowed),
             )
           : []),
       );

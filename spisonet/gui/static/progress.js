@@ -1,13 +1,21 @@
+// @ts-check
 // Progress of a run: bars of its stages and the curve of the training loss.
 
 import { lineChart } from "./chart.js";
 import { duration, h } from "./dom.js";
 
+/**
+ * @typedef {{ done: number, total: number, unit: string, seconds_left?: number | null }} Progress
+ * @typedef {Progress & { stage: string, title: string, losses: [number, number][] }} Stage
+ */
+
+/** @param {Progress} progress */
 export function progressText({ done, total, unit, seconds_left: secondsLeft }) {
   const left = secondsLeft && done < total ? `, ${duration(secondsLeft)} left` : "";
   return `${done} of ${total} ${unit}${left}`;
 }
 
+/** @param {Progress | null | undefined} progress */
 export function progressBar(progress) {
   if (!progress) return null;
   const percent = progress.total ? (100 * progress.done) / progress.total : 0;
@@ -20,26 +28,35 @@ export function progressBar(progress) {
   );
 }
 
+/** @param {string} word */
 const capitalised = (word) => word.charAt(0).toUpperCase() + word.slice(1).replaceAll("_", " ");
 
+/** @param {Stage} stage */
 function stageBar(stage) {
   const heading = capitalised(stage.stage);
   const name = !stage.title || stage.title.toLowerCase() === heading.toLowerCase() ? heading : `${heading}: ${stage.title}`;
   return h("div", { class: "stage-progress", "data-stage": stage.stage }, h("div", { class: "small" }, name), progressBar(stage));
 }
 
-/** Loss of each training by epoch; `losses` are those of a run that has only recorded them at its end. */
+/**
+ * Loss of each training by epoch.
+ *
+ * @param {Stage[]} stages
+ * @param {(number | null)[] | null} losses of a run that has only recorded them at its end
+ */
 function lossChart(stages, losses) {
   const trainings = stages.filter((stage) => stage.losses.length);
+  /** @type {import("./chart.js").Series[]} */
   const series = trainings.map((stage) => ({ name: stage.title, points: stage.losses }));
   if (!series.length && losses) {
-    series.push({ name: "", points: losses.map((loss, index) => [index + 1, loss]).filter(([, loss]) => loss !== null) });
+    series.push({ name: "", points: losses.flatMap((loss, index) => (loss === null ? [] : [[index + 1, loss]])) });
   }
   const drawn = series.filter(({ points }) => points.length > 1);
   const xMax = Math.max(0, ...trainings.map(({ total }) => total));
   return drawn.length ? lineChart(drawn, { xTitle: "epoch", yTitle: "loss", xMax }) : null;
 }
 
+/** @param {{ stages: Stage[], losses: (number | null)[] | null }} job */
 export function progressContent({ stages, losses }) {
   return [h("h2", {}, "Progress"), stages.map(stageBar), lossChart(stages, losses)];
 }

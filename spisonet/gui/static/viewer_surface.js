@@ -65,7 +65,7 @@ const rotation = (x, y) => {
 
 /** Draw a volume on a canvas; the threshold is in standard deviations above the mean. */
 export async function drawSurface(canvas, name) {
-  const { voxels, shape, mean, standard_deviation: deviation } = await getSurface(name);
+  const { voxels, shape, mean, standard_deviation: deviation } = await getSurface({ name });
   const gl = canvas.getContext("webgl2", { antialias: false, preserveDrawingBuffer: true });
   if (!gl) throw new Error("Surfaces require WebGL 2, which this browser does not support.");
   const program = gl.createProgram();
