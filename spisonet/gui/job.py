@@ -33,7 +33,7 @@ from spisonet.io.run_record import FAILED, FINISHED, INTERRUPTED, JOB_FILE, QUEU
 if TYPE_CHECKING:
     from pathlib import Path
 
-SLURM_FILE = "slurm_job"
+SLURM_FILE, NOTES_FILE = "slurm_job", "notes.json"
 DIED, UNRESPONSIVE, STOPPING = "died", "unresponsive", "stopping"
 PROGRAM = "spisonet"  # value of "program" in job.json
 ACTIVE = (QUEUED, RUNNING, STOPPING)
@@ -72,6 +72,11 @@ class Job:
     def process(self) -> dict[str, Any]:
         """Content of ``process.json``; empty before the runner has started."""
         return _read_json(self.folder / PROCESS_FILE)
+
+    @cached_property
+    def notes(self) -> dict[str, Any]:
+        """Content of ``notes.json``, title and text by the user; empty without notes."""
+        return _read_json(self.folder / NOTES_FILE)
 
     @property
     def command(self) -> str:

@@ -42,6 +42,7 @@ def summarise_job(job: Job) -> dict[str, Any]:
         "waiting_for": _waiting_for(job) if job.state == QUEUED else None,
         "progress": _progress(events[-1]) if events else None,
         "inputs": input_files(job.program, job.command, job.record.get("config", {})),
+        "title": str(job.notes.get("title", "")),
         "host": job.process.get("host"),
         "slurm": job.slurm_number,
         "started_here": bool(job.launch),
@@ -75,6 +76,7 @@ def describe_job(job: Job) -> dict[str, Any]:
     return {
         **summarise_job(job),
         "line": line,
+        "notes": str(job.notes.get("text", "")),
         "config": config,
         "values": values,
         "target": job.launch.get("target"),

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 from spisonet.errors import SpisonetError
 from spisonet.gui import slurm
 from spisonet.gui.forms import command_line, config_model, insert_job_folder, require_allowed_paths
-from spisonet.gui.job import SECONDS_TO_START, UNRESPONSIVE, Job
+from spisonet.gui.job import NOTES_FILE, SECONDS_TO_START, UNRESPONSIVE, Job
 from spisonet.gui.job_details import summarise_job
 from spisonet.gui.json_api import DAMAGED_RECORD_ERRORS
 from spisonet.gui.processes import host_name, is_alive, is_run_by
 from spisonet.gui.run_search import find_run_folders
 from spisonet.gui.runner import ENDED, LAUNCH_FILE, NOT_STARTED, POLL_SECONDS, PROCESS_FILE
 from spisonet.gui.submission import RUNNER, ComputeTarget, is_starting, select_devices, submit_job
+from spisonet.gui.trash import TRASH_FOLDER, Trash
 from spisonet.io.atomic import prepare_output_folder, write_json
 from spisonet.io.json_files import DAMAGED
 from spisonet.io.locks import FileLock
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from spisonet.io.config import CommandConfig
 
 JOBS_FOLDER, LOCK_FILE = "jobs", ".lock"
-STATE_FILES = (JOB_FILE, LAUNCH_FILE, PROCESS_FILE)
+STATE_FILES = (JOB_FILE, LAUNCH_FILE, PROCESS_FILE, NOTES_FILE)
 
 
 @dataclass(frozen=True)
@@ -66,11 +67,17 @@ class Jobs:
         The project folder and where else files may be.
     template : Path or None
         Submission script for SLURM.
+
+    Attributes
+    ----------
+    trash : Trash
+        Deleted jobs and tables.
     """
 
     def __init__(self, allowed_folders: AllowedFolders, template: Path | None) -> None:
         self._allowed_folders, self._template = allowed_folders, template
         self._project = allowed_folders.project
+        self.trash = Trash(self._project, self._project / JOBS_FOLDER / TRASH_FOLDER)
         self._known: dict[Path, _KnownJob] = {}
 
     def all(self) -> list[Job]:
@@ -246,13 +253,13 @@ class Jobs:
                 write_json(job.folder / PROCESS_FILE, process)
             write_json(job.folder / JOB_FILE, {**job.record, "status": FAILED, "error": error})
 
-    def delete(self, name: str) -> None:
-        """Delete the folder of a job that the interface started.
+    def delete(self, name: str) -> str:
+        """Move the folder of a job that the interface started into the trash; return the name of the entry.
 
         Raises
         ------
         SpisonetError
-            If the job is active, was started on the command line, or cannot be deleted.
+            If the job is active, was started on the command line, or cannot be moved.
         """
         with self._lock():
             job = self.find(name)
@@ -260,10 +267,17 @@ class Jobs:
                 raise SpisonetError(f"{name} was not started by the interface; delete its folder yourself.")
             if job.is_active or job.state == UNRESPONSIVE:
                 raise SpisonetError(f"{name} is {job.state}; stop it, or mark it as failed, first.")
-            try:
-                shutil.rmtree(job.folder)
-            except OSError as error:
-                raise SpisonetError(f"{name} cannot be deleted: {error}.") from error
+            return self.trash.put(job.folder)
+
+    def annotate(self, name: str, title: str, text: str) -> None:
+        """Write the title and the notes of a job.
+
+        Raises
+        ------
+        SpisonetError
+            If there is no such job.
+        """
+        write_json(self.find(name).folder / NOTES_FILE, {"title": title.strip(), "text": text})
 
     def _job(self, folder: Path) -> Job:
         return Job(folder, self._allowed_folders.display_name(folder))

@@ -21,6 +21,23 @@ class NamedRequest(RequestModel):
     name: str = ""
 
 
+class InterfaceSettings(RequestModel):
+    """What the page remembers of a project: the chosen maps and the folder that was browsed last."""
+
+    half1: str | None = None
+    half2: str | None = None
+    mask: str | None = None
+    aniso: str | None = None
+    folder: str | None = None
+
+
+class JobNotes(NamedRequest):
+    """Title and notes that a user gives a job."""
+
+    title: str = Field("", max_length=200)
+    text: str = Field("", max_length=20_000)
+
+
 class LogRequest(NamedRequest):
     """Page of a job's log that starts at a byte offset; -1: the last page."""
 
@@ -55,6 +72,14 @@ class CellEdit(NamedRequest):
     row: int
     column: str
     value: str
+    version: str
+
+
+class EntryRemoval(NamedRequest):
+    """File to remove from a row of a tomogram table; ``kind`` as in ``mask``."""
+
+    row: int
+    kind: str
     version: str
 
 

@@ -17,13 +17,14 @@ from spisonet import __version__
 from spisonet.errors import SpisonetError
 from spisonet.gui import refinements, slurm
 from spisonet.gui.boundaries import read_boundary, write_boundary
+from spisonet.gui.companions import find_companions
 from spisonet.gui.devices import list_gpus
 from spisonet.gui.dropped_folders import locate_folder
 from spisonet.gui.file_names import escape_bytes
 from spisonet.gui.folders import list_folder
 from spisonet.gui.forms import command_line, list_forms, validate_form
 from spisonet.gui.job_details import describe_job, read_log, summarise_job
-from spisonet.gui.jobs import Jobs
+from spisonet.gui.jobs import JOBS_FOLDER, Jobs
 from spisonet.gui.json_api import (
     NOT_CACHED,
     FormError,
@@ -36,8 +37,11 @@ from spisonet.gui.requests import (
     BoundaryRequest,
     CellEdit,
     DroppedFolder,
+    EntryRemoval,
     FileRequest,
     FormRequest,
+    InterfaceSettings,
+    JobNotes,
     LogRequest,
     NamedRequest,
     PlaneRequest,
@@ -50,6 +54,7 @@ from spisonet.gui.requests import (
     TomogramAddition,
 )
 from spisonet.gui.security import SecurityMiddleware
+from spisonet.gui.settings import change_settings, read_settings
 from spisonet.gui.tables import TomogramTables
 from spisonet.gui.volumes import VolumePictures, read_surface
 
@@ -59,6 +64,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from spisonet.gui.allowed_folders import AllowedFolders
+    from spisonet.gui.trash import Trash
 
 STATIC = Path(__file__).parent / "static"
 SIMULTANEOUS_PICTURES = 2  # each holds some planes in memory; further requests wait
@@ -86,9 +92,10 @@ def make_application(
     template : Path or None
         Submission script for SLURM.
     """
+    jobs = Jobs(allowed_folders, template)
     routes = [
-        *_job_routes(allowed_folders, template),
-        *_table_routes(allowed_folders),
+        *_job_routes(jobs, allowed_folders, template),
+        *_table_routes(allowed_folders, jobs.trash),
         *_picture_routes(allowed_folders),
         *_relion_routes(allowed_folders),
         *_file_routes(allowed_folders),
@@ -98,8 +105,8 @@ def make_application(
     return SecurityMiddleware(Starlette(routes=routes, exception_handlers=handlers), token)
 
 
-def _job_routes(allowed_folders: AllowedFolders, template: Path | None) -> list[Route]:
-    jobs = Jobs(allowed_folders, template)
+def _job_routes(jobs: Jobs, allowed_folders: AllowedFolders, template: Path | None) -> list[Route]:
+    folder = allowed_folders.project / JOBS_FOLDER
 
     def project(_: RequestModel) -> dict[str, Any]:
         return {
@@ -108,6 +115,7 @@ def _job_routes(allowed_folders: AllowedFolders, template: Path | None) -> list[
             "version": __version__,
             "programs": list_forms(),
             "gpus": list_gpus(),
+            "settings": read_settings(folder),
             "slurm": {
                 "available": slurm.is_available(),
                 "template": None if template is None else str(template),
@@ -135,12 +143,20 @@ def _job_routes(allowed_folders: AllowedFolders, template: Path | None) -> list[
         post_route("/api/stop", NamedRequest, lambda request: jobs.stop(request.name)),
         post_route("/api/resume", NamedRequest, lambda request: summarise_job(jobs.resume(request.name))),
         post_route("/api/mark_failed", NamedRequest, lambda request: jobs.mark_failed(request.name)),
+        post_route("/api/notes", JobNotes, lambda notes: jobs.annotate(notes.name, notes.title, notes.text)),
+        get_route("/api/trash", RequestModel, lambda _: jobs.trash.entries()),
+        post_route("/api/trash/restore", NamedRequest, lambda request: jobs.trash.restore(request.name)),
+        post_route("/api/trash/empty", RequestModel, lambda _: jobs.trash.empty()),
+        get_route(
+            "/api/companions", NamedRequest, lambda request: find_companions(request.name, allowed_folders)
+        ),
+        post_route("/api/settings", InterfaceSettings, lambda changes: change_settings(folder, changes)),
         post_route("/api/delete", NamedRequest, lambda request: jobs.delete(request.name)),
     ]
 
 
-def _table_routes(allowed_folders: AllowedFolders) -> list[Route]:
-    tables = TomogramTables(allowed_folders)
+def _table_routes(allowed_folders: AllowedFolders, trash: Trash) -> list[Route]:
+    tables = TomogramTables(allowed_folders, trash)
     return [
         get_route("/api/table", NamedRequest, lambda request: tables.read(request.name)),
         post_route(
@@ -152,6 +168,11 @@ def _table_routes(allowed_folders: AllowedFolders) -> list[Route]:
             "/api/table/remove",
             RowRemoval,
             lambda request: tables.remove(request.name, request.rows, request.version),
+        ),
+        post_route(
+            "/api/table/clear",
+            EntryRemoval,
+            lambda entry: tables.clear(entry.name, entry.row, entry.kind, entry.version),
         ),
         post_route(
             "/api/table/copy", TableCopy, lambda request: tables.save_as(request.name, request.target)

@@ -13,12 +13,15 @@ from spisonet.gui.forms import command_line, validate_form
 from spisonet.gui.installation import find_executable
 from spisonet.io.locks import lock_for_update
 from spisonet.io.numbers import range_of, require_defocus_in_angstrom
+from spisonet.io.series_names import pairs_of_halves
+from spisonet.io.tomogram_sources import FULL
 from spisonet.io.tomogram_table import HALVES, TomogramTable
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from spisonet.gui.allowed_folders import AllowedFolders
+    from spisonet.gui.trash import Trash
     from spisonet.io.config import CommandConfig
     from spisonet.io.tomogram_table import TomogramRow
 
@@ -47,10 +50,12 @@ class TomogramTables:
     ----------
     allowed_folders : AllowedFolders
         Where files may be.
+    trash : Trash
+        For tables without tomograms.
     """
 
-    def __init__(self, allowed_folders: AllowedFolders) -> None:
-        self._allowed_folders = allowed_folders
+    def __init__(self, allowed_folders: AllowedFolders, trash: Trash) -> None:
+        self._allowed_folders, self._trash = allowed_folders, trash
 
     def read(self, name: str) -> dict[str, Any]:
         """Return the rows of a table.
@@ -117,16 +122,40 @@ class TomogramTables:
             return "None"
         return self._allowed_folders.display_name(self._allowed_folders.resolve_file(name))
 
-    def remove(self, name: str, rows: list[int], version: str) -> dict[str, Any]:
-        """Remove tomograms from the table, but not from the disk; return the table.
+    def clear(self, name: str, row: int, kind: str, version: str) -> dict[str, Any]:
+        """Remove the name of a file that does not exist any more from a row; return the table.
 
         Raises
         ------
         SpisonetError
-            If no tomogram would remain, or the file has changed since the page read it.
+            If the row has no such file, the file exists, or the table has changed since the page read it.
         """
         with self._locked(name):
             table = self._open(name, version)
+            rows, column = table.rows, FILE_COLUMNS.get(kind)
+            path = rows[row].path(column) if column is not None and 0 <= row < len(rows) else None
+            if column is None or path is None or path.is_file():
+                raise SpisonetError(f"{name} lists no missing file as {kind} in row {row + 1}.")
+            table.set(rows[row], column, "None")
+            table.write()
+            return self.read(name)
+
+    def remove(self, name: str, rows: list[int], version: str) -> dict[str, Any]:
+        """Remove tomograms from the table, but not from the disk; return the table.
+
+        A table of which no tomogram remains is moved into the trash, and ``trashed`` names the entry.
+
+        Raises
+        ------
+        SpisonetError
+            If the file has changed since the page read it, or no tomogram would remain in a table of RELION.
+        """
+        with self._locked(name):
+            table = self._open(name, version)
+            path = self._allowed_folders.resolve(name)
+            is_own = not table.is_of_relion5 and path.is_relative_to(self._allowed_folders.project)
+            if is_own and set(rows) >= set(range(len(table.rows))):
+                return {"name": name, "rows": [], "trashed": self._trash.put(path)}
             table.remove(rows)
             table.write()
         return self.read(name)
@@ -175,7 +204,8 @@ class TomogramTables:
         path = self._allowed_folders.resolve(name)
         if path.suffix != ".star":
             raise SpisonetError(f"{name} does not end in .star.")
-        config = self._prepare_star_config(self._allowed_folders.resolve(folder), options)
+        path_options = self._folder_options(self._allowed_folders.resolve(folder))
+        config = self._prepare_star_config({**options, **path_options})
         added = _list_tomograms(config)
         wanted = {restore_bytes(file).name for file in files}
         selected = [row for row in added.rows if not files or _file_names(row) & wanted]
@@ -192,11 +222,20 @@ class TomogramTables:
         line = command_line("isonet", config.model_copy(update={"output_star": Path(name)}))
         return {**self.read(name), "line": line}
 
-    def _prepare_star_config(self, folder: Path, options: dict[str, Any]) -> CommandConfig:
+    def _folder_options(self, folder: Path) -> dict[str, str]:
+        """Return the options of ``prepare_star`` for a folder; beside a folder of one half, for both."""
         name = self._allowed_folders.display_name(folder)
         if not folder.is_dir():
             raise SpisonetError(f"{name} is not a folder.")
-        values = {**options, "folder_name": name}
+        siblings = [path for path in sorted(folder.parent.iterdir()) if path.is_dir()]
+        pairs = [pair for pair in pairs_of_halves(siblings) if folder in pair]
+        if not pairs:
+            return {"folder_name": name}
+        options = dict(zip(("even", "odd"), map(self._allowed_folders.display_name, pairs[0]), strict=True))
+        full = folder.parent / FULL
+        return options | ({"full": self._allowed_folders.display_name(full)} if full.is_dir() else {})
+
+    def _prepare_star_config(self, values: dict[str, Any]) -> CommandConfig:
         config, errors = validate_form("isonet", "prepare_star", values, self._allowed_folders)
         if config is None:
             field, message = next(iter(errors.items()))

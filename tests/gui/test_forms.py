@@ -176,6 +176,7 @@ def test_errors_of_the_configuration_model_are_reported(allowed_folders):
         ("spisonet", "reconstruct", {"b_factor": "-80"}, "b_factor", "--b_factor is the B-factor of"),
         ("spisonet", "reconstruct", {"i2": ""}, "i2", "The anisotropy of a single map is unknown"),
         ("isonet", "refine", {"arch": "unet-huge"}, "arch", "must be unet-small, unet-medium"),
+        ("isonet", "refine", {"noise_mode": "median"}, "noise_mode", "must be noFilter, ramp or hamming"),
         ("isonet", "refine", {"noise_level": "much"}, "noise_level", "much is not a list of numbers"),
         ("isonet", "refine", {"epochs": "0"}, "pretrained", "--epochs 0 predicts without training"),
         ("isonet", "denoise", {"pretrained": "default"}, "pretrained", "fills missing wedges"),

@@ -12,7 +12,7 @@ from spisonet.tomography.training_config import DenoiseConfig, RefineConfig
 
 
 def refine(**options: object) -> RefineConfig:
-    return RefineConfig.from_options(star_file=Path("tomograms.star"), **options)
+    return RefineConfig.from_options({"star_file": Path("tomograms.star"), **options})
 
 
 def test_epochs_are_those_of_isonet2_or_of_the_iterations_of_isonet():
