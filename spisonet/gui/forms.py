@@ -13,6 +13,7 @@ from spisonet.commands.registry import PROGRAMS
 from spisonet.errors import SpisonetError
 from spisonet.gui.config import GuiConfig
 from spisonet.gui.file_names import restore_bytes
+from spisonet.gui.form_layout import PRESETS, group_of, label_of
 from spisonet.io.config import (
     CommandConfig,
     CommandLine,
@@ -25,14 +26,14 @@ from spisonet.io.config import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pydantic.fields import FieldInfo
 
     from spisonet.gui.allowed_folders import AllowedFolders
 
 JOB_PLACEHOLDER = "{job}"  # stands for the job folder, which is created when the job starts
 TARGET_FIELDS = ("gpuID", "device", "resume")  # set by the compute target and by Resume, not in the form
-# Shown above "Further options", beside the required fields and those in the command's examples.
-COMMON_FIELDS = ("epochs", "n_subvolume", "cube_size", "filter_base", "method")
 
 
 def config_model(program: str, command: str) -> type[CommandConfig]:
@@ -65,13 +66,7 @@ def _form(model: type[CommandConfig]) -> dict[str, Any]:
             continue
         output = is_output(name, info)
         kind, choices = option_kind(info)
-        common = (
-            info.is_required()
-            or _command_line_shape(info).positional
-            or output
-            or name in in_examples
-            or name in COMMON_FIELDS
-        )
+        needed = info.is_required() or _command_line_shape(info).positional
         fields.append(
             {
                 "name": name,
@@ -81,7 +76,8 @@ def _form(model: type[CommandConfig]) -> dict[str, Any]:
                 "required": info.is_required(),
                 "default": _default(model, name, info, output),
                 "output": output,
-                "common": common and not (output and info.default is None),
+                "label": label_of(name),
+                "group": group_of(name, is_needed=needed, in_examples=name in in_examples and not output),
                 "bounds": option_bounds(info),
             }
         )
@@ -89,6 +85,7 @@ def _form(model: type[CommandConfig]) -> dict[str, Any]:
         "command": model.command,
         "summary": inspect.getdoc(model),
         "fields": fields,
+        "presets": PRESETS.get(model.command, {}),
         "uses_gpus": "gpuID" in model.model_fields,
     }
 
@@ -190,6 +187,14 @@ def require_allowed_paths(config: CommandConfig, allowed_folders: AllowedFolders
         type(config), config.model_dump(exclude_none=True), allowed_folders
     ).items():
         raise SpisonetError(f"--{name}: {message}", field=name)
+
+
+def preset_values(program: str, command: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of all fields that the presets of a command set: those of one, else defaults."""
+    form = _form(config_model(program, command))
+    changed = {name for preset in form["presets"].values() for name in preset}
+    defaults = {field["name"]: field["default"] for field in form["fields"] if field["name"] in changed}
+    return defaults | dict(values)
 
 
 def insert_job_folder(config: CommandConfig, folder: str) -> CommandConfig:

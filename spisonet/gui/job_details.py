@@ -9,12 +9,14 @@ from spisonet.errors import SpisonetError
 from spisonet.gui.forms import command_line, config_model, form_values, input_files
 from spisonet.gui.job import UNRESPONSIVE
 from spisonet.io.events import PROGRESS_FILE, TAIL_BYTES, read_progress
+from spisonet.io.json_files import read_json_object
 from spisonet.io.run_record import QUEUED
 
 if TYPE_CHECKING:
     from spisonet.gui.job import Job
     from spisonet.io.events import ProgressEvent
 
+REPORT_FILE = "report.json"
 RESULT_DEPTH = 3  # of subfolders whose files are listed
 KIND_OF_SUFFIX = {
     **dict.fromkeys((".mrc", ".rec", ".map", ".st"), "volume"),
@@ -43,6 +45,7 @@ def summarise_job(job: Job) -> dict[str, Any]:
         "progress": _progress(events[-1]) if events else None,
         "inputs": input_files(job.program, job.command, job.record.get("config", {})),
         "title": str(job.notes.get("title", "")),
+        "thumbnail": None if job.is_active else _thumbnail(job),
         "host": job.process.get("host"),
         "slurm": job.slurm_number,
         "started_here": bool(job.launch),
@@ -77,6 +80,8 @@ def describe_job(job: Job) -> dict[str, Any]:
         **summarise_job(job),
         "line": line,
         "notes": str(job.notes.get("text", "")),
+        "verdict": _verdict(job),
+        "comparison": _comparison(job),
         "config": config,
         "values": values,
         "target": job.launch.get("target"),
@@ -86,6 +91,35 @@ def describe_job(job: Job) -> dict[str, Any]:
         "losses": losses if isinstance(losses, list) else None,
         "results": list_results(job.folder, job.name, _main_result(job.record)),
     }
+
+
+def _thumbnail(job: Job) -> dict[str, str] | None:
+    """Return ``name`` and ``version`` of the volume that stands for a job: its main result, or the first."""
+    main = _main_result(job.record)
+    files = [job.folder / main] if main else sorted(job.folder.glob("*.mrc"))
+    for path in files:
+        if path.is_file() and not path.is_symlink():
+            return {"name": f"{job.name}/{path.name}", "version": str(path.stat().st_mtime_ns)}
+    return None
+
+
+def _verdict(job: Job) -> dict[str, str] | None:
+    """Return ``sentence`` and ``code`` of the verdict of the report in a job folder."""
+    try:
+        report = read_json_object(job.folder / REPORT_FILE)
+    except (SpisonetError, OSError):
+        return None
+    sentence, code = report.get("verdict"), report.get("verdict_code")
+    return {"sentence": sentence, "code": str(code)} if isinstance(sentence, str) else None
+
+
+def _comparison(job: Job) -> dict[str, str] | None:
+    """Return the maps to compare in the viewer: ``before`` and ``after`` a correction."""
+    full_map = job.record.get("full_map")
+    if not isinstance(full_map, dict) or not isinstance(full_map.get("corrected"), str):
+        return None
+    before = str(job.record.get("config", {}).get("i1", ""))
+    return {"before": before, "after": f"{job.name}/{full_map['corrected']}"} if before else None
 
 
 def _events(job: Job, max_bytes: int) -> list[ProgressEvent]:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from spisonet.gui.submission import ComputeTarget  # noqa: TC001 - evaluated by pydantic
+from spisonet.gui.submission import ComputeTarget
 
 
 class RequestModel(BaseModel):
@@ -57,6 +57,12 @@ class FormRequest(RequestModel):
     program: str
     command: str
     values: dict[str, str | bool | None]
+
+
+class PreviewRequest(FormRequest):
+    """Form whose command line is shown."""
+
+    target: ComputeTarget = Field(default_factory=lambda: ComputeTarget(gpus=()))
 
 
 class StartRequest(FormRequest):

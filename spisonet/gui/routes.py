@@ -20,9 +20,11 @@ from spisonet.gui.boundaries import read_boundary, write_boundary
 from spisonet.gui.companions import find_companions
 from spisonet.gui.devices import list_gpus
 from spisonet.gui.dropped_folders import locate_folder
+from spisonet.gui.estimates import estimate_training
 from spisonet.gui.file_names import escape_bytes
 from spisonet.gui.folders import list_folder
-from spisonet.gui.forms import command_line, list_forms, validate_form
+from spisonet.gui.form_layout import PRESETS
+from spisonet.gui.forms import command_line, list_forms, preset_values, validate_form
 from spisonet.gui.job_details import describe_job, read_log, summarise_job
 from spisonet.gui.jobs import JOBS_FOLDER, Jobs
 from spisonet.gui.json_api import (
@@ -33,18 +35,20 @@ from spisonet.gui.json_api import (
     parse_request,
     post_route,
 )
+from spisonet.gui.lineage import find_lineage
+from spisonet.gui.processes import host_name
 from spisonet.gui.requests import (
     BoundaryRequest,
     CellEdit,
     DroppedFolder,
     EntryRemoval,
     FileRequest,
-    FormRequest,
     InterfaceSettings,
     JobNotes,
     LogRequest,
     NamedRequest,
     PlaneRequest,
+    PreviewRequest,
     RefinementCheck,
     RequestModel,
     RowRemoval,
@@ -55,7 +59,9 @@ from spisonet.gui.requests import (
 )
 from spisonet.gui.security import SecurityMiddleware
 from spisonet.gui.settings import change_settings, read_settings
+from spisonet.gui.submission import select_devices
 from spisonet.gui.tables import TomogramTables
+from spisonet.gui.thumbnails import draw_thumbnail
 from spisonet.gui.volumes import VolumePictures, read_surface
 
 if TYPE_CHECKING:
@@ -65,6 +71,7 @@ if TYPE_CHECKING:
 
     from spisonet.gui.allowed_folders import AllowedFolders
     from spisonet.gui.trash import Trash
+    from spisonet.io.config import CommandConfig
 
 STATIC = Path(__file__).parent / "static"
 SIMULTANEOUS_PICTURES = 2  # each holds some planes in memory; further requests wait
@@ -123,9 +130,23 @@ def _job_routes(jobs: Jobs, allowed_folders: AllowedFolders, template: Path | No
             },
         }
 
-    def preview(form: FormRequest) -> dict[str, Any]:
+    def preview(form: PreviewRequest) -> dict[str, Any]:
         config, errors = validate_form(form.program, form.command, form.values, allowed_folders)
-        return {"line": config and command_line(form.program, config), "field_errors": errors}
+        if config is None:
+            return {"line": None, "field_errors": errors, "estimate": None, "presets": {}}
+        earlier = [job for job in jobs.all() if job.process.get("host") == host_name()]
+
+        def estimate(configuration: CommandConfig) -> dict[str, Any] | None:
+            on_slurm = form.target.slurm is not None
+            return None if on_slurm else estimate_training(configuration, len(form.target.gpus), earlier)
+
+        presets = {}
+        for name, values in PRESETS.get(form.command, {}).items():
+            form_with_preset = {**form.values, **preset_values(form.program, form.command, values)}
+            preset, _ = validate_form(form.program, form.command, form_with_preset, allowed_folders)
+            presets[name] = preset and estimate(preset)
+        line = command_line(form.program, select_devices(config, form.target))
+        return {"line": line, "field_errors": {}, "estimate": estimate(config), "presets": presets}
 
     def start(form: StartRequest) -> dict[str, Any]:
         config, errors = validate_form(form.program, form.command, form.values, allowed_folders)
@@ -137,8 +158,13 @@ def _job_routes(jobs: Jobs, allowed_folders: AllowedFolders, template: Path | No
         get_route("/api/project", RequestModel, project),
         get_route("/api/jobs", RequestModel, lambda _: jobs.summaries()),
         get_route("/api/job", NamedRequest, lambda request: describe_job(jobs.find(request.name))),
+        get_route(
+            "/api/lineage",
+            NamedRequest,
+            lambda request: find_lineage(jobs.find(request.name), jobs.all()),
+        ),
         get_route("/api/log", LogRequest, lambda request: read_log(jobs.find(request.name), request.offset)),
-        post_route("/api/preview", FormRequest, preview),
+        post_route("/api/preview", PreviewRequest, preview),
         post_route("/api/start", StartRequest, start),
         post_route("/api/stop", NamedRequest, lambda request: jobs.stop(request.name)),
         post_route("/api/resume", NamedRequest, lambda request: summarise_job(jobs.resume(request.name))),
@@ -212,6 +238,13 @@ def _picture_routes(allowed_folders: AllowedFolders) -> list[Route]:
 
         return Route(path, handle, methods=["GET"])
 
+    async def thumbnail(request: Request) -> Response:
+        named = await parse_request(request, FileRequest)
+        picture = await anyio.to_thread.run_sync(
+            lambda: draw_thumbnail(allowed_folders.resolve_file(named.name)), limiter=limiter
+        )
+        return Response(picture, media_type="image/png", headers=CACHED)
+
     async def surface(request: Request) -> Response:
         named = await parse_request(request, NamedRequest)
         voxels, scale = await anyio.to_thread.run_sync(
@@ -243,6 +276,7 @@ def _picture_routes(allowed_folders: AllowedFolders) -> list[Route]:
             PlaneRequest,
             lambda plane, path: pictures.mask_overlay(path, plane.axis, plane.index),
         ),
+        Route("/api/thumbnail", thumbnail, methods=["GET"]),
         Route("/api/surface", surface, methods=["GET"]),
     ]
 

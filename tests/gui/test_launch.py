@@ -94,12 +94,14 @@ def test_a_kept_address_is_that_of_the_next_start_and_private(tmp_path, monkeypa
     project = tmp_path / "project"
     project.mkdir()
     first = serve(project, "--keep_address")
+    assert first.get("").status == 200  # it has started, and handles the signal to end
     end(first)
     (kept,) = (tmp_path / "state" / "spisonet" / "addresses").iterdir()
     assert kept.stat().st_mode & 0o777 == 0o600
     assert read_address(project) is not None
     assert read_address(tmp_path) is None
     again = serve(project, "--keep_address")
+    assert again.get("").status == 200  # it has started, and handles the signal to end
     end(again)
     assert again.prefix == first.prefix
     token, port = read_address(project)

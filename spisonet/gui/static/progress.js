@@ -5,25 +5,26 @@ import { lineChart } from "./chart.js";
 import { duration, h } from "./dom.js";
 
 /**
- * @typedef {{ done: number, total: number, unit: string, seconds_left?: number | null }} Progress
+ * @typedef {{ done: number, total: number, unit: string, seconds_left?: number | null, part?: number | null }} Progress
  * @typedef {Progress & { stage: string, title: string, losses: [number, number][] }} Stage
  */
 
 /** @param {Progress} progress */
-export function progressText({ done, total, unit, seconds_left: secondsLeft }) {
+export function progressText({ done, total, unit, seconds_left: secondsLeft, part }) {
   const left = secondsLeft && done < total ? `, ${duration(secondsLeft)} left` : "";
-  return `${done} of ${total} ${unit}${left}`;
+  const within = part ? `, ${Math.floor(100 * part)} % of the next` : "";
+  return `${done} of ${total} ${unit}${within}${left}`;
 }
 
 /** @param {Progress | null | undefined} progress */
 export function progressBar(progress) {
   if (!progress) return null;
-  const percent = progress.total ? (100 * progress.done) / progress.total : 0;
+  const percent = progress.total ? (100 * (progress.done + (progress.part ?? 0))) / progress.total : 0;
   const text = progressText(progress);
   return h(
     "div",
     { title: text },
-    h("div", { class: "bar" }, h("i", { style: { width: `${percent}%` } })),
+    h("div", { class: "bar", role: "progressbar", "aria-label": text, "aria-valuenow": Math.round(percent), "aria-valuemin": 0, "aria-valuemax": 100 }, h("i", { style: { width: `${percent}%` } })),
     h("span", { class: "small quiet" }, text),
   );
 }

@@ -65,19 +65,25 @@ export async function showRelion({ main, values, onLeave, pageAddress }) {
     style: { flex: "1" },
   });
   const button = h("button", { class: "main", "data-do": "check", onclick: check }, "Check");
+  let nCheck = 0; // results of an earlier check, or of another text, are not shown
+  input.addEventListener("input", () => {
+    nCheck += 1;
+    findingList.replaceChildren();
+  });
   async function check() {
-    button.disabled = true;
+    nCheck += 1;
+    const own = nCheck;
     findingList.replaceChildren(h("p", { class: "quiet" }, "Checking …"));
     try {
       const findings = await post("check", { refinement: input.value });
+      if (own !== nCheck) return;
       const badgeOfLevel = { ok: "finished", warning: "stopped", error: "failed" };
       findingList.replaceChildren(
         h("table", {}, findings.map(({ level, message }) => h("tr", {}, h("td", {}, h("span", { class: `badge ${badgeOfLevel[level]}` }, level)), h("td", {}, message)))),
       );
     } catch (error) {
-      findingList.replaceChildren(h("p", { class: "error" }, error.message));
+      if (own === nCheck) findingList.replaceChildren(h("p", { class: "error" }, error.message));
     }
-    button.disabled = false;
   }
   const copy = async () => {
     try {

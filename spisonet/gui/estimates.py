@@ -1,0 +1,116 @@
+"""Estimated duration of a training, from the speed of earlier jobs or of this machine."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spisonet.errors import SpisonetError
+from spisonet.gui.forms import config_model
+from spisonet.io.events import read_progress
+from spisonet.io.tomogram_table import TomogramTable
+from spisonet.tomography.training_config import WIDTHS, TomogramTrainingConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from spisonet.gui.job import Job
+    from spisonet.io.config import CommandConfig
+
+# Floating-point operations of one training step per voxel and squared base width: the convolutions of
+# 3 x 3 x 3 voxels of a U-Net of three levels, forward and backward.
+OPERATIONS = 1225.0
+# Share of the speed of matrix products that a training reaches on a CPU, rotations of subvolumes included.
+CPU_EFFICIENCY = 0.4
+GPU_OPERATIONS_PER_SECOND = 1.5e13  # assumed until a job has run on this machine
+MATRIX = 1024
+SECONDS_OF_A_MEASUREMENT = 20.0  # of a training, at least
+TABLE_SUBVOLUMES, DEFAULT_SUBVOLUMES = "rlnNumberSubtomo", 100
+
+
+def estimate_training(config: CommandConfig, n_gpus: int, earlier: Iterable[Job]) -> dict[str, Any] | None:
+    """Estimate how long a training takes.
+
+    Parameters
+    ----------
+    config : CommandConfig
+        Configuration of a command.
+    n_gpus : int
+        Number of GPUs; 0: the CPU.
+    earlier : iterable of Job
+        Jobs of this machine, newest first.
+
+    Returns
+    -------
+    dict or None
+        ``seconds``, and in ``basis`` the job whose speed was used, or None for that of the machine. None if
+        the command does not train.
+    """
+    operations = _operations(config.model_dump(mode="json"), type(config))
+    if operations is None:
+        return None
+    for job in earlier:
+        speed = _speed_of(job, n_gpus > 0)
+        if speed is not None:
+            return {"seconds": operations / speed, "basis": job.name}
+    speed = GPU_OPERATIONS_PER_SECOND * n_gpus if n_gpus else CPU_EFFICIENCY * _matrix_speed()
+    return {"seconds": operations / speed, "basis": None}
+
+
+def _operations(config: dict[str, Any], model: type[CommandConfig]) -> float | None:
+    """Return the number of operations of a training; None if there is none."""
+    is_tomographic = issubclass(model, TomogramTrainingConfig)
+    if not is_tomographic and model.command != "reconstruct":
+        return None
+    if config.get("method") in ("prior", "deconvolve"):
+        return None
+    epochs = config["epochs"] if config["epochs"] is not None else 10 if config.get("iterations") else 50
+    epochs *= config.get("iterations") or 1
+    subvolumes = config["n_subvolume"]
+    if subvolumes is None:
+        subvolumes = _listed_subvolumes(str(config["star_file"]))
+    width = config["filter_base"] or WIDTHS[config.get("arch") or "unet-medium"]
+    edge = config["cube_size"] or 64
+    n_trainings = 2.0 if config.get("independent") else 1.0
+    if config.get("validation"):
+        n_trainings += config["validation_cones"]
+    return float(OPERATIONS * width**2 * edge**3 * epochs * subvolumes * n_trainings)
+
+
+def _listed_subvolumes(star_file: str) -> float:
+    try:
+        rows = TomogramTable.read(Path(star_file)).rows
+        return sum(row.number_of(TABLE_SUBVOLUMES) or DEFAULT_SUBVOLUMES for row in rows)
+    except (SpisonetError, OSError):
+        return DEFAULT_SUBVOLUMES
+
+
+def _speed_of(job: Job, on_gpu: bool) -> float | None:
+    """Return the operations per second of the training of a job; None if it has not trained there."""
+    target = job.launch.get("target")
+    if not isinstance(target, dict) or target.get("slurm") or bool(target.get("gpus")) != on_gpu:
+        return None
+    events = [event for event in read_progress(job.folder) if event.stage == "training"]
+    with suppress(SpisonetError, KeyError, TypeError, ValueError):
+        operations = _operations(job.record["config"], config_model(job.program, job.command))
+        first, last = events[0], events[-1]
+        seconds = last.time - first.time
+        done = (last.done + (last.part or 0) - first.done - (first.part or 0)) / last.total
+        if operations and first.title == last.title and seconds > SECONDS_OF_A_MEASUREMENT and done > 0:
+            return operations * done / seconds
+    return None
+
+
+@cache
+def _matrix_speed() -> float:
+    """Return the operations per second of matrix products on this machine, by all its processors."""
+    matrix = np.ones((MATRIX, MATRIX), dtype=np.float32)
+    matrix @ matrix
+    begin = time.perf_counter()
+    matrix @ matrix
+    return float(2 * MATRIX**3 / max(time.perf_counter() - begin, 1e-6))
