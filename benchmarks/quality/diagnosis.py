@@ -34,10 +34,10 @@ from benchmarks.quality.profiles import CPU_CASES, HEMAGGLUTININ, RIBOSOME
 from benchmarks.quality.run_simulated import SMALL
 from benchmarks.quality.simulate import SPREAD_DEGREES, Case, simulate
 from benchmarks.quality.views import draw_views
-from spisonet import read_particle_views
-from spisonet.analysis.config import DiagnoseConfig
+from spisonet.analysis.config import DiagnoseConfig, Fsd3dConfig
 from spisonet.analysis.half_maps import HalfMaps
 from spisonet.analysis.orientation_diagnostics import Diagnosis, diagnose
+from spisonet.analysis.particle_views import read_views
 from spisonet.geometry.rotations import random_rotations, rotation_vector_matrices
 from spisonet.io.mrc import Volume
 from spisonet.learning.devices import choose_devices
@@ -142,7 +142,8 @@ def diagnose_particles(spec: CaseSpec, case: BenchmarkCase) -> Row:
     expected = EXPECTED_OF_PARTICLES[kind]
     if not isinstance(spec, ParticleCase) or star is None:
         return diagnose_case(spec.name, kind, expected, volumes, case.voxel_size_angstrom, None)
-    views = read_particle_views(star, symmetry=spec.symmetry).directions
+    particles = {"star_file": star, "map_dim": len(case.half1), "sym": spec.symmetry}
+    views = read_views(Fsd3dConfig.from_options(particles)).directions
     start = time.perf_counter()
     row = diagnose_case(spec.name, kind, expected, volumes, case.voxel_size_angstrom, views)
     limit = row.without.fsc.limit_resolution_angstrom

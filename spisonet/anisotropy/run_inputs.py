@@ -107,20 +107,46 @@ def read_run_inputs(config: ReconstructConfig) -> RunInputs:
     config.check_options()
     _require_new_outputs(config)
     maps = read_half_maps(config.i1, config.i2, config.mask, config.apix)
-    limit = checked_limit_resolution(config.limit_res, maps.half1.voxel_size_angstrom)
-    fitting_cube_size(config.cube_size, maps.half1.box)
     cube = None
     if config.aniso_file is not None:
         # Published programs write no voxel size into these files.
         cube = read_volume(config.aniso_file, maps.half1.voxel_size_angstrom)
+    return run_inputs(config, maps, cube)
+
+
+def run_inputs(config: ReconstructConfig, maps: HalfMaps, weight_cube: Volume | None) -> RunInputs:
+    """Check the options of a run for maps that have been read, and read the networks and the reference.
+
+    Parameters
+    ----------
+    config : ReconstructConfig
+        Options; the files of maps, mask and weight are not read, only whether they are given matters.
+    maps : HalfMaps
+        Half maps and mask.
+    weight_cube : Volume or None
+        3D FSC or sampling density, DC at ``n // 2``.
+
+    Raises
+    ------
+    SpisonetError
+        If an option is unusable.
+    """
+    if config.method == "learn" and config.epochs == 0 and config.pretrained == NOT_PRETRAINED:
+        raise SpisonetError(
+            "--epochs 0 predicts without training and needs --pretrained.",
+            code="invalid_option",
+            field="pretrained",
+        )
+    limit = checked_limit_resolution(config.limit_res, maps.half1.voxel_size_angstrom)
+    fitting_cube_size(config.cube_size, maps.half1.box)
     start = read_start_network(network_file(config.pretrained), config.objective, config.filter_base)
     if start is not None and isinstance(start.network, WhitenedUNet):
         _require_view_weight(config)
     maps, reference_shell = with_reference(config, maps)
     return RunInputs(
         maps=maps,
-        weight_rfft=None if cube is None else fourier_weight_of_cube(cube, maps.half1),
-        weight_is_of_both_halves=cube is None or not is_sampling_density(cube),
+        weight_rfft=None if weight_cube is None else fourier_weight_of_cube(weight_cube, maps.half1),
+        weight_is_of_both_halves=weight_cube is None or not is_sampling_density(weight_cube),
         limit_resolution_angstrom=limit,
         start=start,
         reference_shell=reference_shell,

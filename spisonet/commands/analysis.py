@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from spisonet import __version__
-from spisonet.analysis.fourier_sampling import SamplingBand, sampling_weight
-from spisonet.analysis.fsc3d import Fsc3d, Fsc3dMetrics, estimate_fsc3d, summarise_fsc3d
+from spisonet.analysis.fourier_sampling import SamplingBand
 from spisonet.analysis.fsc_metrics import (
     DIRECTION_CONE_DEGREES,
     FSC_THRESHOLD_05,
@@ -22,19 +20,16 @@ from spisonet.analysis.fsc_metrics import (
     resolution_histogram,
 )
 from spisonet.analysis.half_maps import checked_limit_resolution, read_half_maps
-from spisonet.analysis.orientation_diagnostics import diagnose
 from spisonet.analysis.particle_views import read_views
-from spisonet.analysis.recommendation import ParticleKind, recommend
+from spisonet.api.fsc import fsc3d
+from spisonet.api.orientation import diagnose, fourier_sampling
 from spisonet.commands.registry import command_line
 from spisonet.errors import SpisonetError
 from spisonet.figures.style import save_figure
 from spisonet.geometry.sphere import geodesic_sphere
 from spisonet.io.atomic import prepare_output_file, write_json, write_text
 from spisonet.io.labels import FSC_3D, SAMPLING_DENSITY, label_with_tokens
-from spisonet.io.mrc import Volume, write_volume
-from spisonet.io.particles import is_helical_refinement
-from spisonet.io.processors import limited_threads
-from spisonet.io.stages import StageProgress
+from spisonet.io.mrc import write_volume
 from spisonet.report.diagnosis import diagnosis_section
 from spisonet.report.independence import COUPLED_INPUT
 from spisonet.report.page import code_block, paragraph, warning, write_page
@@ -46,7 +41,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from spisonet.analysis.config import DiagnoseConfig, Fsc3dConfig, Fsd3dConfig
-    from spisonet.analysis.pose_drift import PoseDrift
+    from spisonet.analysis.fsc3d import Fsc3d, Fsc3dMetrics
     from spisonet.analysis.recommendation import Recommendation
 
 log = logging.getLogger("spisonet")
@@ -79,25 +74,25 @@ def run_fsc3d(config: Fsc3dConfig) -> None:
         if maps.coupled:
             log.warning("One network was trained on both half maps: their FSC does not measure resolution.")
         voxel_size = maps.half1.voxel_size_angstrom
-        fsc3d = estimate_fsc3d(
-            maps.half1.data,
-            maps.half2.data,
-            None if maps.mask is None else maps.mask.data,
-            voxel_size,
-            checked_limit_resolution(config.limit_res, voxel_size),
-            config.cone_sampling_angle,
-            limited_threads(config.ncpus),
-            config.seed if config.phase_randomise else None,
+        result = fsc3d(
+            maps.half1,
+            maps.half2,
+            maps.mask,
+            limit_resolution_angstrom=checked_limit_resolution(config.limit_res, voxel_size),
+            cone_angle_degrees=config.cone_sampling_angle,
+            correct_for_mask=config.phase_randomise,
+            seed=config.seed,
+            threads=config.ncpus,
         )
+        found, metrics = result.fsc, result.metrics
         thresholded = config.o.with_name(f"{config.o.stem}_thresholded.mrc")
         table, figure = config.o.with_suffix(".json"), config.o.with_suffix(".png")
         for path in (config.o, thresholded, table, figure):
             prepare_output_file(path, config.h, config.h2, config.mask)
-        metrics = summarise_fsc3d(fsc3d)
         draw_fsc3d = figures.result().draw_fsc3d
-        drawing = background.submit(lambda: save_figure(figure, draw_fsc3d(fsc3d, metrics)))
+        drawing = background.submit(lambda: save_figure(figure, draw_fsc3d(found, metrics)))
         # The volume lies in Fourier space: it keeps the voxel size of the map, but not its origin.
-        cube = Volume(fsc3d.weight_cube(beyond_limit=float(config.keep_highres)), voxel_size)
+        cube = result.volume(beyond_limit=float(config.keep_highres))
         binary = cube.with_data((cube.data >= FSC_THRESHOLD_HALF_MAPS).astype(np.float32))
         label = label_with_tokens("spisonet: conical 3D FSC", data=FSC_3D)
         writing = background.submit(
@@ -107,16 +102,16 @@ def run_fsc3d(config: Fsc3dConfig) -> None:
             f"spisonet: 1 where the conical 3D FSC is {FSC_THRESHOLD_HALF_MAPS} or above",
         )
         write_volume(config.o, cube, label)
-        write_json(table, _record(config, fsc3d, metrics) | {"halves_coupled": maps.coupled})
+        write_json(table, _record(config, found, metrics) | {"halves_coupled": maps.coupled})
         for task in (drawing, writing):
             task.result()
-    _log_fsc3d(fsc3d, metrics)
+    _log_fsc3d(found, metrics)
     log.info("Written: %s, %s, %s and %s.", config.o, thresholded.name, table.name, figure.name)
 
 
-def _record(config: Fsc3dConfig, fsc3d: Fsc3d, metrics: Fsc3dMetrics) -> dict[str, object]:
+def _record(config: Fsc3dConfig, found: Fsc3d, metrics: Fsc3dMetrics) -> dict[str, object]:
     """Collect the content of the JSON file."""
-    curves, axes = fsc3d.directional_curves, geodesic_sphere().axes_zyx
+    curves, axes = found.directional_curves, geodesic_sphere().axes_zyx
     directional, uncorrected = metrics.directional_0143, metrics.resolution_0143_uncorrected
     counts, edges = resolution_histogram(directional.angstrom)
     n_shells = curves.shape[1]
@@ -125,15 +120,15 @@ def _record(config: Fsc3dConfig, fsc3d: Fsc3d, metrics: Fsc3dMetrics) -> dict[st
         "version": __version__,
         "command": config.command,
         "config": config.model_dump(mode="json"),
-        "box_voxels": fsc3d.box,
-        "voxel_size_angstrom": fsc3d.voxel_size_angstrom,
-        "limit_shell": fsc3d.limit_shell,
-        "limit_resolution_angstrom": fsc3d.limit_resolution_angstrom,
-        "cone_half_angle_degrees": fsc3d.cone_angle_degrees,
-        "randomised_from_resolution_angstrom": fsc3d.randomised_from_angstrom,
+        "box_voxels": found.box,
+        "voxel_size_angstrom": found.voxel_size_angstrom,
+        "limit_shell": found.limit_shell,
+        "limit_resolution_angstrom": found.limit_resolution_angstrom,
+        "cone_half_angle_degrees": found.cone_angle_degrees,
+        "randomised_from_resolution_angstrom": found.randomised_from_angstrom,
         "resolution_rule": f"{RESOLUTION_RULE} null: not reached to the finest resolution.",
-        "finest_resolution_angstrom": fsc3d.box_angstrom / (len(fsc3d.global_fsc) - 1),
-        "finest_directional_resolution_angstrom": fsc3d.box_angstrom / (n_shells - 1),
+        "finest_resolution_angstrom": found.box_angstrom / (len(found.global_fsc) - 1),
+        "finest_directional_resolution_angstrom": found.box_angstrom / (n_shells - 1),
         "resolution_0143_angstrom": metrics.resolution_0143.number,
         "resolution_0143_uncorrected_angstrom": None if uncorrected is None else uncorrected.number,
         "resolution_05_angstrom": metrics.resolution_05.number,
@@ -145,19 +140,19 @@ def _record(config: Fsc3dConfig, fsc3d: Fsc3d, metrics: Fsc3dMetrics) -> dict[st
         "sphericity_threshold": FSC_THRESHOLD_05,
         "cfar": metrics.cfar,
         "cfar_weighted_by_shell_area": conical_area_ratio(
-            fsc3d.directional_curves, weight_by_shell_area=True
+            found.directional_curves, weight_by_shell_area=True
         ),
         "global_curve": {
             "spatial_frequency_per_angstrom": _rounded(
-                np.arange(len(fsc3d.global_fsc)) / fsc3d.box_angstrom, 8
+                np.arange(len(found.global_fsc)) / found.box_angstrom, 8
             ),
-            "fsc": _rounded(fsc3d.global_fsc),
+            "fsc": _rounded(found.global_fsc),
         },
         "global_fsc_uncorrected": (
-            None if fsc3d.global_fsc_uncorrected is None else _rounded(fsc3d.global_fsc_uncorrected)
+            None if found.global_fsc_uncorrected is None else _rounded(found.global_fsc_uncorrected)
         ),
         "directional_curves": {
-            "spatial_frequency_per_angstrom": _rounded(np.arange(n_shells) / fsc3d.box_angstrom, 8),
+            "spatial_frequency_per_angstrom": _rounded(np.arange(n_shells) / found.box_angstrom, 8),
             "mean": _rounded(curves.mean(axis=0)),
             "percentile_16": _rounded(np.percentile(curves, 16, axis=0)),
             "percentile_84": _rounded(np.percentile(curves, 84, axis=0)),
@@ -165,8 +160,8 @@ def _record(config: Fsc3dConfig, fsc3d: Fsc3d, metrics: Fsc3dMetrics) -> dict[st
             "maximum": _rounded(curves.max(axis=0)),
             "mean_uncorrected": (
                 None
-                if fsc3d.directional_curves_uncorrected is None
-                else _rounded(fsc3d.directional_curves_uncorrected.mean(axis=0))
+                if found.directional_curves_uncorrected is None
+                else _rounded(found.directional_curves_uncorrected.mean(axis=0))
             ),
         },
         "directional_resolution_histogram": {
@@ -185,7 +180,7 @@ def _rounded(values: NDArray[np.floating], decimals: int = 5) -> list[float]:
     return [round(float(value), decimals) for value in values]
 
 
-def _log_fsc3d(fsc3d: Fsc3d, metrics: Fsc3dMetrics) -> None:
+def _log_fsc3d(found: Fsc3d, metrics: Fsc3dMetrics) -> None:
     directional, uncorrected = metrics.directional_0143, metrics.resolution_0143_uncorrected
     log.info("Resolution at FSC %g: %s.", FSC_THRESHOLD_HALF_MAPS, metrics.resolution_0143)
     log.info("Resolution at FSC %g: %s.", FSC_THRESHOLD_05, metrics.resolution_05)
@@ -201,8 +196,8 @@ def _log_fsc3d(fsc3d: Fsc3d, metrics: Fsc3dMetrics) -> None:
     log.info("Sphericity at FSC %g: %.3f. cFAR: %.3f.", FSC_THRESHOLD_05, metrics.sphericity, metrics.cfar)
     log.info(
         "The 3D FSC extends to %.2f Å (cones of %g°).",
-        fsc3d.limit_resolution_angstrom,
-        fsc3d.cone_angle_degrees,
+        found.limit_resolution_angstrom,
+        found.cone_angle_degrees,
     )
 
 
@@ -228,11 +223,18 @@ def run_fsd3d(config: Fsd3dConfig) -> None:
     apix = config.apix or views.pixel_sizes.require_common(
         config.star_file, "give that of the map with --apix"
     )
-    band = SamplingBand.of_resolutions(config.map_dim, apix, config.low_res, config.high_res)
+    SamplingBand.of_resolutions(config.map_dim, apix, config.low_res, config.high_res)
     prepare_output_file(config.o, config.star_file)
-    weight = sampling_weight(views, config.map_dim, band, config.grid_size)
+    sampling = fourier_sampling(
+        views,
+        config.map_dim,
+        voxel_size_angstrom=apix,
+        low_resolution_angstrom=config.low_res,
+        high_resolution_angstrom=config.high_res,
+        grid_size=config.grid_size,
+    )
     label = label_with_tokens("spisonet: Fourier sampling, DC at n//2", data=SAMPLING_DENSITY)
-    write_volume(config.o, Volume(weight, apix), label)
+    write_volume(config.o, sampling.density, label)
     log.info("Written: %s", config.o)
 
 
@@ -252,21 +254,32 @@ def run_diagnose(config: DiagnoseConfig) -> None:
     """
     maps = read_half_maps(config.h, config.h2, config.mask, config.apix)
     limit = checked_limit_resolution(config.limit_res, maps.half1.voxel_size_angstrom)
-    directions, n_particles, kind = None, 0, ParticleKind.IMAGES
-    if config.star is not None:
-        views = read_views(config)
-        directions, n_particles = views.directions, views.n_used
-        if views.from_tilt_series:
-            kind = ParticleKind.SUBTOMOGRAMS
-        elif is_helical_refinement(config.star):
-            kind = ParticleKind.HELICAL_SEGMENTS
-    elif config.sym.upper() != "C1" or config.tomograms is not None or config.tilt_min is not None:
+    is_c1 = config.sym.upper() == "C1"
+    if config.star is None and not (is_c1 and config.tomograms is None and config.tilt_min is None):
         raise SpisonetError("--sym, --tomograms and tilts describe the particles: give these with --star.")
-    diagnosis = diagnose(maps, limit, limited_threads(config.ncpus), directions, n_particles)
-    drift, not_measured = _measured_drift(config, maps.mask, diagnosis.fsc.limit_resolution_angstrom)
-    diagnosis = replace(diagnosis, drift=drift)
-    recommendation = recommend(
-        diagnosis, config.h, config.h2, config.mask, config.sym, config.apix, config.star, kind
+    assert maps.half2 is not None
+    result = diagnose(
+        maps.half1,
+        maps.half2,
+        maps.mask,
+        particles=config.star,
+        symmetry=config.sym,
+        voxel_size_angstrom=config.apix,
+        limit_resolution_angstrom=limit,
+        tomograms=config.tomograms,
+        tilt_range_degrees=(config.tilt_min, config.tilt_max),
+        tilt_step_degrees=config.tilt_step,
+        max_particles=config.number_subset,
+        pose_drift=config.pose_drift,
+        max_drift_particles=config.pose_drift_particles,
+        device=config.device,
+        threads=config.ncpus,
+        seed=config.seed,
+    )
+    diagnosis, recommendation, not_measured = (
+        result.diagnosis,
+        result.recommendation,
+        result.drift_not_measured,
     )
     page = config.output_dir / DIAGNOSIS_PAGE
     prepare_output_file(page, config.h, config.h2, config.mask, config.star)
@@ -280,7 +293,9 @@ def run_diagnose(config: DiagnoseConfig) -> None:
     }
     record["pose_drift_not_measured"] = not_measured
     write_json(page.with_suffix(".json"), record | section.numbers)
-    parts = [section.html] if drift is None else [section.html, drift_section(drift, page).html]
+    parts = [section.html]
+    if diagnosis.drift is not None:
+        parts.append(drift_section(diagnosis.drift, page).html)
     notes = [warning(COUPLED_INPUT)] if maps.coupled else []
     if not_measured is not None:
         notes.append(paragraph(not_measured))
@@ -292,49 +307,6 @@ def run_diagnose(config: DiagnoseConfig) -> None:
     _write_commands(config.output_dir / COMMANDS_FILE, recommendation)
     _log_recommendation(recommendation)
     log.info("Written: %s", page)
-
-
-def _measured_drift(
-    config: DiagnoseConfig, mask: Volume | None, limit_angstrom: float
-) -> tuple[PoseDrift | None, str | None]:
-    """Return the drift of the poses, if the images are found, and otherwise why it was not measured."""
-    if config.star is None or not config.pose_drift:
-        return None, None
-    # PyTorch is slow to import.
-    from spisonet.learning.devices import choose_devices, use_cpu_threads  # noqa: PLC0415
-    from spisonet.learning.memory import is_out_of_memory  # noqa: PLC0415
-    from spisonet.misalignment.drift_measurement import (  # noqa: PLC0415
-        DRIFT_RESOLUTION_ANGSTROM,
-        measure_drift,
-    )
-    from spisonet.misalignment.particle_mask import mask_of_particles  # noqa: PLC0415
-    from spisonet.misalignment.tilt_images import read_images  # noqa: PLC0415
-
-    device = choose_devices(config.device)[0]
-    use_cpu_threads(config.ncpus)
-    try:
-        particles = read_images(config.star, config.tomograms)
-        with StageProgress("diagnosis", "drift of the poses", 1, "searches") as progress:
-            drift = measure_drift(
-                particles,
-                None if mask is None else mask_of_particles(mask, particles),
-                config.sym,
-                max(DRIFT_RESOLUTION_ANGSTROM, limit_angstrom),
-                device,
-                config.pose_drift_particles,
-                config.seed,
-            )
-            progress.advance()
-    except SpisonetError as error:
-        return None, f"The drift of the poses was not measured: {error}"
-    except Exception as error:
-        if not is_out_of_memory(error):
-            raise
-        return None, (
-            f"The drift of the poses was not measured: {device} is out of memory; use --device cpu, or fewer "
-            "particles with --pose_drift_particles."
-        )
-    return drift, None
 
 
 def _write_commands(path: Path, recommendation: Recommendation) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spisonet.commands.correction import correct_into_folder
-from spisonet.commands.validation import report_run, validate_run
+from spisonet.api.reconstruction_output import correct_into_folder, report_run
+from spisonet.api.validation_output import validate_into_folder
 from spisonet.errors import SpisonetError
 from spisonet.io.mrc import read_volume
 from spisonet.io.run_record import continued
@@ -48,7 +48,7 @@ def _validate_and_report(config: ReconstructConfig, memory: Memory, processes: P
         options = {"cones": config.validation_cones, "ncpus": config.ncpus, "resume": config.resume}
         validation = ValidateConfig.from_options({"folder": config.output_dir, **options})
         try:
-            validate_run(validation, memory, processes)
+            validate_into_folder(validation, memory, processes)
         except SpisonetError:
             _report_if_requested(config)
             raise

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from spisonet.api.tomogram_output import TOMOGRAM_OUTPUT, remove_old_training
 from spisonet.commands.tomogram_filters import run_deconv, run_make_mask
-from spisonet.commands.tomogram_training import TOMOGRAM_OUTPUT, remove_old_training, run_refine
+from spisonet.commands.tomogram_training import run_refine
 from spisonet.errors import SpisonetError
 from spisonet.fourier.ctf import find_defocus
 from spisonet.io.atomic import prepare_output_folder

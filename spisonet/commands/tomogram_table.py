@@ -6,10 +6,9 @@ import logging
 from typing import TYPE_CHECKING
 
 from spisonet.commands.check import run_check
-from spisonet.io.atomic import prepare_output_file, prepare_output_folder
 from spisonet.io.tomogram_table import TomogramTable
 from spisonet.tomography.inputs import read_tomograms
-from spisonet.tomography.table_preparation import AVERAGE_FOLDER, plan_table, write_sum
+from spisonet.tomography.table_preparation import plan_table, write_table
 from spisonet.tomography.wedge_check import check_wedges
 
 if TYPE_CHECKING:
@@ -34,14 +33,7 @@ def run_prepare_star(config: PrepareStarConfig) -> None:
     if config.dry_run:
         log.info("%s was not written (--dry_run).", config.output_star)
         return
-    prepare_output_file(config.output_star)
-    if plan.sums:
-        prepare_output_folder(config.output_star.parent / AVERAGE_FOLDER)
-    for paths in plan.sums:
-        write_sum(paths, plan.voxel_size_angstrom)
-        log.info("Wrote %s", paths.full)
-    TomogramTable.new(config.output_star, plan.rows).write()
-    log.info("Wrote %s: %d tomograms.", config.output_star, len(plan.rows))
+    write_table(plan, config.output_star)
 
 
 def run_tomogram_check(config: TomogramCheckConfig) -> None:

@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from spisonet.anisotropy.config import ReconstructConfig
 from spisonet.anisotropy.run_inputs import FSC3D_FILE
-from spisonet.commands.correction import correct_into_folder
-from spisonet.commands.validation_results import write_null_tests, write_validation
-from spisonet.io.atomic import prepare_output_file, prepare_output_folder
+from spisonet.api.reconstruction_output import correct_into_folder, report_run, write_run_report
+from spisonet.api.validation_output import validate_into_folder, write_null_tests
+from spisonet.io.atomic import prepare_output_folder
 from spisonet.io.events import progress_to_folder
 from spisonet.io.logs import log_to_folder
 from spisonet.io.mrc import write_volume
 from spisonet.io.run_record import JOB_FILE
 from spisonet.learning.launcher import run_on_devices
-from spisonet.report.config import ReportConfig
-from spisonet.report.reconstruction import REPORT_FILE, write_report
-from spisonet.validation.finished_run import FinishedRun
-from spisonet.validation.model import positions_in_map, read_model
 from spisonet.validation.null_tests import NullCorrection, null_tests, prepare_null_tests
-from spisonet.validation.prepared import prepare_validation
 from spisonet.validation.records import NULL_TEST_FOLDER, VALIDATION_FOLDER
-from spisonet.validation.validate import log, validate
+from spisonet.validation.validate import log
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from spisonet.learning.memory import Memory
     from spisonet.learning.process_group import ProcessGroup
+    from spisonet.report.config import ReportConfig
     from spisonet.validation.config import NullTestConfig, ValidateConfig
+    from spisonet.validation.finished_run import FinishedRun
     from spisonet.validation.null_maps import Halves
 
 
@@ -62,8 +58,13 @@ def run_null_test(config: NullTestConfig) -> None:
     run_on_devices(run_null_test, config, _null_test)
 
 
+def run_report(config: ReportConfig) -> None:
+    """Write the report of a finished run; see `write_run_report`."""
+    write_run_report(config)
+
+
 def _validate(config: ValidateConfig, memory: Memory, processes: ProcessGroup) -> None:
-    validate_run(config, memory, processes)
+    validate_into_folder(config, memory, processes)
     with log_to_folder(config.folder / VALIDATION_FOLDER):
         report_run(config.folder, config.ncpus)
 
@@ -72,22 +73,6 @@ def _null_test(config: NullTestConfig, memory: Memory, processes: ProcessGroup) 
     null_test_run(config, memory, processes)
     with log_to_folder(config.folder / NULL_TEST_FOLDER):
         report_run(config.folder, config.ncpus)
-
-
-def validate_run(config: ValidateConfig, memory: Memory, processes: ProcessGroup) -> None:
-    """Validate a finished run and write the results; see `run_validate`."""
-    prepared = prepare_validation(config, memory)
-    folder = prepared.run.folder / VALIDATION_FOLDER
-    prepare_output_folder(folder)
-    with log_to_folder(folder), progress_to_folder(prepared.run.folder):
-        result = validate(config, prepared, processes, folder)
-        path = write_validation(folder, config, prepared, result)
-        log.info(
-            "Held-out validation: correlation with the signal %.2f (without a network %.2f). Written: %s",
-            result.learned.recovery,
-            result.constrained.recovery,
-            path,
-        )
 
 
 def null_test_run(config: NullTestConfig, memory: Memory, processes: ProcessGroup) -> None:
@@ -136,28 +121,3 @@ def _correct_null_maps(
     result = correct_into_folder(ReconstructConfig.from_options(options), memory, processes, halves_only=True)
     half1, half2 = result.corrected
     return NullCorrection(half1.whole, half2.whole, half1.filtered, result.corrected_by_shell)
-
-
-def report_run(folder: Path, ncpus: int) -> None:
-    """Write the report of a finished run into its folder."""
-    run_report(ReportConfig.from_options({"folder": folder, "ncpus": ncpus}))
-
-
-def run_report(config: ReportConfig) -> None:
-    """Write the report of a finished run: an HTML page, its numbers as JSON, and its figures.
-
-    Raises
-    ------
-    SpisonetError
-        If the folder does not contain a finished run, if its input maps are missing, or if the model is
-        unusable.
-    """
-    run = FinishedRun.read(config.folder, config.ncpus)
-    if config.model is not None:
-        run = replace(run, config=run.config.model_copy(update={"model": config.model}))
-        positions_in_map(read_model(config.model), run.half_maps.half1)
-    page = config.o or config.folder / REPORT_FILE
-    prepare_output_file(page, run.config.i1, run.config.i2, run.config.mask)
-    with progress_to_folder(config.folder):
-        write_report(run, page)
-    log.info("Report: %s", page)

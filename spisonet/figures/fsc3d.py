@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from spisonet.analysis.fsc3d import DirectionalFsc, Fsc3d, Fsc3dMetrics
+    from spisonet.analysis.fsc_metrics import Resolution
 
 HEIGHT_INCHES = 7.6
 CONTOUR_BLUR_VOXELS = 2.5
@@ -96,6 +97,49 @@ def _headline(metrics: Fsc3dMetrics) -> str:
     )
 
 
+def draw_fsc(
+    frequencies_per_angstrom: NDArray[np.float64],
+    curves: dict[str, NDArray[np.float64]],
+    resolutions: dict[float, Resolution],
+) -> Figure:
+    """Draw FSC curves over spatial frequency.
+
+    Parameters
+    ----------
+    frequencies_per_angstrom : ndarray
+        ``(n_shells,)`` spatial frequency of each shell.
+    curves : dict
+        ``(n_shells,)`` FSC by name.
+    resolutions : dict
+        Resolution of the first curve by threshold.
+    """
+    figure = Figure(figsize=(7.2, 4.2), layout="constrained")
+    axes = figure.subplots()
+    for (label, curve), colour in zip(curves.items(), ("black", GREY), strict=False):
+        axes.plot(frequencies_per_angstrom, curve, color=colour, linewidth=1.4, label=label)
+    _draw_thresholds(axes, resolutions, frequencies_per_angstrom[-1])
+    return figure
+
+
+def _draw_thresholds(axes: Axes, resolutions: dict[float, Resolution], last_frequency: float) -> None:
+    """Draw the thresholds of an FSC with the resolutions there, and finish the axes."""
+    for threshold, resolution in resolutions.items():
+        axes.axhline(threshold, color=GREY, linewidth=0.8, linestyle="--", zorder=0)
+        axes.annotate(
+            f"{threshold}: {resolution}",
+            (last_frequency, threshold),
+            xytext=(-3, 3),
+            textcoords="offset points",
+            ha="right",
+            fontsize=TICK_SIZE,
+            color=GREY,
+        )
+    axes.axhline(0, color="0.7", linewidth=0.6, zorder=0)
+    axes.set(xlim=(0, last_frequency), ylim=(-0.12, 1.03), ylabel="FSC")
+    axes.legend(fontsize=TICK_SIZE, facecolor="white", edgecolor="none", framealpha=0.85, loc="lower left")
+    label_resolutions(axes)
+
+
 def draw_curves(axes: Axes, fsc: DirectionalFsc, metrics: Fsc3dMetrics) -> None:
     """Draw the global FSC and the range of the FSC over directions, and both before the mask correction."""
     curves = fsc.directional_curves
@@ -118,20 +162,6 @@ def draw_curves(axes: Axes, fsc: DirectionalFsc, metrics: Fsc3dMetrics) -> None:
         )
         label = "global FSC, corrected for the mask"
     axes.plot(whole, fsc.global_fsc, color="black", linewidth=1.6, label=label)
-    for threshold, resolution in (
-        (FSC_THRESHOLD_05, metrics.resolution_05),
-        (FSC_THRESHOLD_HALF_MAPS, metrics.resolution_0143),
-    ):
-        axes.axhline(threshold, color=GREY, linewidth=0.8, linestyle="--", zorder=0)
-        axes.annotate(
-            f"{threshold}: {resolution}",
-            (whole[-1], threshold),
-            xytext=(-3, 3),
-            textcoords="offset points",
-            ha="right",
-            fontsize=TICK_SIZE,
-            color=GREY,
-        )
     axes.axvline(
         fsc.limit_shell / fsc.box_angstrom,
         color=ORANGE,
@@ -139,10 +169,8 @@ def draw_curves(axes: Axes, fsc: DirectionalFsc, metrics: Fsc3dMetrics) -> None:
         linestyle=":",
         label=f"resolution limit, {fsc.limit_resolution_angstrom:.2f} Å",
     )
-    axes.axhline(0, color="0.7", linewidth=0.6, zorder=0)
-    axes.set(xlim=(0, whole[-1]), ylim=(-0.12, 1.03), ylabel="FSC")
-    axes.legend(fontsize=TICK_SIZE, facecolor="white", edgecolor="none", framealpha=0.85, loc="lower left")
-    label_resolutions(axes)
+    resolutions = {FSC_THRESHOLD_05: metrics.resolution_05, FSC_THRESHOLD_HALF_MAPS: metrics.resolution_0143}
+    _draw_thresholds(axes, resolutions, whole[-1])
 
 
 def _draw_histogram(axes: Axes, metrics: Fsc3dMetrics) -> None:

@@ -21,9 +21,9 @@ ANGSTROM_PER_NM = 10
 
 
 def central_slices(volume: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """Return the XY, XZ and YZ planes through the centre of a cube ``(z, y, x)``."""
-    middle = volume.shape[0] // 2
-    return [volume[middle], volume[:, middle], volume[:, :, middle]]
+    """Return the XY, XZ and YZ planes through the centre of a volume ``(z, y, x)``."""
+    z, y, x = (n // 2 for n in volume.shape)
+    return [volume[z], volume[:, y], volume[:, :, x]]
 
 
 def grey_range(values: NDArray[np.float32]) -> tuple[float, float]:
@@ -63,6 +63,27 @@ def draw_slice(
     panel.set_xlabel(f"{plane[0].lower()} / nm", fontsize=SMALL_LABEL_SIZE)
     panel.set_ylabel(f"{plane[1].lower()} / nm", fontsize=SMALL_LABEL_SIZE)
     panel.tick_params(labelsize=SMALL_TICK_SIZE)
+
+
+def draw_central_slices(volumes: dict[str, NDArray[np.float32]], voxel_size_angstrom: float) -> Figure:
+    """Draw the central slices of maps or tomograms, one row each with its own grey scale.
+
+    Parameters
+    ----------
+    volumes : dict
+        Densities ``(z, y, x)`` by title.
+    voxel_size_angstrom : float
+        Edge of a voxel in Å.
+    """
+    figure = Figure(figsize=(9.6, 3.3 * len(volumes)), layout="constrained")
+    axes = figure.subplots(len(volumes), 3, squeeze=False)
+    for row, (title, volume) in zip(axes, volumes.items(), strict=True):
+        z, y, x = (n * voxel_size_angstrom / ANGSTROM_PER_NM / 2 for n in volume.shape)
+        halves, limits = {"X": x, "Y": y, "Z": z}, grey_range(volume)
+        for panel, plane, image in zip(row, PLANES, central_slices(volume), strict=True):
+            across, up = (halves[name] for name in plane)
+            draw_slice(panel, image, plane, title, (-across, across, -up, up), limits)
+    return figure
 
 
 def draw_slices(maps: dict[str, Volume], limit_angstrom: float) -> Figure:

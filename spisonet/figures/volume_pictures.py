@@ -129,7 +129,7 @@ class SurfaceVolume:
     low, high : float
         Densities that 0 and 255 stand for.
     mean, standard_deviation : float
-        Of the voxels.
+        Of the densities before binning, on the scale of the voxels.
     """
 
     voxels: NDArray[np.uint8]
@@ -149,12 +149,19 @@ def surface_volume(layers: Iterable[NDArray[np.float32]], binning: int) -> Surfa
     binning : int
         Edge in voxels of the cubes that are averaged.
     """
-    binned = np.nan_to_num(np.stack([_binned(layer.mean(axis=0), binning, binning) for layer in layers]))
+    means, squares, rows = [], [], []
+    for layer in layers:
+        finite = np.nan_to_num(layer, posinf=0, neginf=0)
+        means.append(float(finite.mean(dtype=np.float64)))
+        squares.append(float(np.mean(np.square(finite, dtype=np.float64))))
+        rows.append(_binned(finite.mean(axis=0), binning, binning))
+    binned = np.stack(rows)
     low, high = float(binned.min()), float(binned.max())
-    scaled = (binned - low) * (255 / ((high - low) or 1.0))
-    return SurfaceVolume(
-        np.rint(scaled).astype(np.uint8), low, high, float(scaled.mean()), float(scaled.std())
-    )
+    scale = 255 / ((high - low) or 1.0)
+    mean = float(np.mean(means))
+    deviation = math.sqrt(max(0.0, float(np.mean(squares)) - mean**2))
+    voxels = np.rint((binned - low) * scale).astype(np.uint8)
+    return SurfaceVolume(voxels, low, high, (mean - low) * scale, deviation * scale)
 
 
 def _upright(plane: NDArray[np.float32], axis: str) -> NDArray[np.float32]:

@@ -123,7 +123,21 @@ class BoundaryRequest(NamedRequest):
     contours: list[list[tuple[float, float, float]]]
 
 
-class PlaneRequest(NamedRequest):
+class VolumeRequest(NamedRequest):
+    """Volume, or the mean of two half maps: ``name`` and ``averaged_with``."""
+
+    averaged_with: str = ""
+
+
+class VoxelRequest(VolumeRequest):
+    """Voxel of a volume."""
+
+    x: int = Field(ge=0)
+    y: int = Field(ge=0)
+    z: int = Field(ge=0)
+
+
+class PlaneRequest(VolumeRequest):
     """Plane of a volume; ``version`` keeps the browser from showing an earlier content of the file."""
 
     axis: Literal["z", "y", "x"]

@@ -56,13 +56,15 @@ from spisonet.gui.requests import (
     StartRequest,
     TableCopy,
     TomogramAddition,
+    VolumeRequest,
+    VoxelRequest,
 )
 from spisonet.gui.security import SecurityMiddleware
 from spisonet.gui.settings import change_settings, read_settings
 from spisonet.gui.submission import select_devices
 from spisonet.gui.tables import TomogramTables
 from spisonet.gui.thumbnails import draw_thumbnail
-from spisonet.gui.volumes import VolumePictures, read_surface
+from spisonet.gui.volumes import VolumePictures, read_surface, read_voxel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,7 +84,7 @@ REPORT_POLICY = (
 )
 SHOWN_IN_PAGE = (".png", ".html")
 TEXT_SUFFIXES = (".json", ".jsonl", ".log", ".out", ".star", ".sh", ".toml", ".csv", ".txt")
-N = TypeVar("N", bound=NamedRequest)
+V = TypeVar("V", bound=VolumeRequest)
 
 
 def make_application(
@@ -228,12 +230,14 @@ def _picture_routes(allowed_folders: AllowedFolders) -> list[Route]:
     pictures = VolumePictures()
     limiter = anyio.CapacityLimiter(SIMULTANEOUS_PICTURES)
 
-    def picture_route(path: str, model: type[N], draw: Callable[[N, Path], bytes]) -> Route:
+    def files(request: VolumeRequest) -> list[Path]:
+        names = [request.name, *([request.averaged_with] if request.averaged_with else [])]
+        return [allowed_folders.resolve_file(name) for name in names]
+
+    def picture_route(path: str, model: type[V], draw: Callable[[V, list[Path]], bytes]) -> Route:
         async def handle(request: Request) -> Response:
             plane = await parse_request(request, model)
-            picture = await anyio.to_thread.run_sync(
-                lambda: draw(plane, allowed_folders.resolve_file(plane.name)), limiter=limiter
-            )
+            picture = await anyio.to_thread.run_sync(lambda: draw(plane, files(plane)), limiter=limiter)
             return Response(picture, media_type="image/png", headers=CACHED)
 
         return Route(path, handle, methods=["GET"])
@@ -246,35 +250,34 @@ def _picture_routes(allowed_folders: AllowedFolders) -> list[Route]:
         return Response(picture, media_type="image/png", headers=CACHED)
 
     async def surface(request: Request) -> Response:
-        named = await parse_request(request, NamedRequest)
-        voxels, scale = await anyio.to_thread.run_sync(
-            lambda: read_surface(allowed_folders.resolve_file(named.name)), limiter=limiter
-        )
+        volume = await parse_request(request, VolumeRequest)
+        voxels, scale = await anyio.to_thread.run_sync(lambda: read_surface(files(volume)), limiter=limiter)
         headers = {**NOT_CACHED, "X-Surface": json.dumps(scale)}
         return Response(voxels, media_type="application/octet-stream", headers=headers)
 
     return [
+        get_route("/api/volume", VolumeRequest, lambda request: pictures.properties(files(request))),
         get_route(
-            "/api/volume",
-            NamedRequest,
-            lambda request: pictures.properties(allowed_folders.resolve_file(request.name)),
+            "/api/voxel",
+            VoxelRequest,
+            lambda voxel: {"density": read_voxel(files(voxel), voxel.z, voxel.y, voxel.x)},
         ),
         picture_route(
             "/api/slice",
             SliceRequest,
-            lambda plane, path: pictures.slice(
-                path, plane.axis, plane.index, plane.thickness, (plane.low, plane.high)
+            lambda plane, paths: pictures.slice(
+                paths, plane.axis, plane.index, plane.thickness, (plane.low, plane.high)
             ),
         ),
         picture_route(
             "/api/power",
             PlaneRequest,
-            lambda plane, path: pictures.power_spectrum(path, plane.axis, plane.index, plane.thickness),
+            lambda plane, paths: pictures.power_spectrum(paths, plane.axis, plane.index, plane.thickness),
         ),
         picture_route(
             "/api/overlay",
             PlaneRequest,
-            lambda plane, path: pictures.mask_overlay(path, plane.axis, plane.index),
+            lambda plane, paths: pictures.mask_overlay(paths[0], plane.axis, plane.index),
         ),
         Route("/api/thumbnail", thumbnail, methods=["GET"]),
         Route("/api/surface", surface, methods=["GET"]),

@@ -20,11 +20,12 @@ from spisonet.figures.volume_pictures import (
 from spisonet.io.slices import AXES, PlaneReader, open_planes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
+INFERRED_FRACTION = "inferred_fraction.mrc"  # beside the maps of a correction
 MAX_SURFACE_EDGE = 96  # voxels
 MAX_SURFACE_INPUT = 2**27  # voxels: a cube of 512
 MAX_PLANE_PIXELS = 2**25
@@ -69,35 +70,41 @@ class ColumnCache:
 
 
 class VolumePictures:
-    """Pictures of the planes of volumes."""
+    """Pictures of the planes of volumes. Each volume is the mean of its files, for example two half maps."""
 
     def __init__(self) -> None:
         self._columns = ColumnCache()
 
-    def properties(self, path: Path) -> dict[str, Any]:
+    def properties(self, paths: Sequence[Path]) -> dict[str, Any]:
         """Return shape, voxel size in Å and the distribution of densities, from a sample of planes.
+
+        ``inferred_fraction`` is whether a map of the inferred fraction lies beside the first file.
 
         Raises
         ------
         SpisonetError
-            If the file is not a volume, its planes are too large to draw, or no density is finite.
+            If a file is not a volume, the shapes differ, the planes are too large, or no density is finite.
         """
-        reader = open_planes(path)
+        readers = _open_all(paths)
+        reader = readers[0]
         _require_drawable(reader, "z")
         n_z = reader.shape[0]
         sampled = sorted({round(z) for z in np.linspace(0, n_z - 1, min(n_z, SAMPLED_PLANES))})
         stride = max(1, len(sampled) * reader.shape[1] * reader.shape[2] // SAMPLES)
-        sample = np.concatenate([reader.read("z", z, z + 1).ravel()[::stride].copy() for z in sampled])
+        sample = np.concatenate(
+            [_mean(each.read("z", z, z + 1) for each in readers).ravel()[::stride].copy() for z in sampled]
+        )
         sample = sample[np.isfinite(sample)]
         if not sample.size:
-            raise SpisonetError(f"{path} has no finite densities.")
+            raise SpisonetError(f"{paths[0]} has no finite densities.")
         distribution = density_distribution(sample)
         return {
             "shape": reader.shape,
             "voxel_size": reader.voxel_size_angstrom,
-            "bytes": path.stat().st_size,
+            "bytes": sum(path.stat().st_size for path in paths),
             "type": reader.dtype.name,
-            "version": str(path.stat().st_mtime_ns),
+            "version": "-".join(str(path.stat().st_mtime_ns) for path in paths),
+            "inferred_fraction": _has_inferred_fraction(reader),
             "contrast": distribution.contrast,
             "extent": distribution.extent,
             "histogram": distribution.histogram,
@@ -106,13 +113,13 @@ class VolumePictures:
         }
 
     def slice(
-        self, path: Path, axis: str, index: int, thickness: int, contrast: tuple[float, float]
+        self, paths: Sequence[Path], axis: str, index: int, thickness: int, contrast: tuple[float, float]
     ) -> bytes:
         """Draw the mean of planes around a central one as PNG.
 
         Parameters
         ----------
-        path : Path
+        paths : sequence of Path
             The volume.
         axis : str
             Axis that the planes are perpendicular to: ``z``, ``y`` or ``x``.
@@ -128,29 +135,71 @@ class VolumePictures:
         SpisonetError
             If there is no such plane, or the file cannot be read.
         """
-        return draw_mean(self._planes(path, axis, index, thickness), axis, contrast)
+        return draw_mean(self._planes(paths, axis, index, thickness), axis, contrast)
 
-    def power_spectrum(self, path: Path, axis: str, index: int, thickness: int) -> bytes:
+    def power_spectrum(self, paths: Sequence[Path], axis: str, index: int, thickness: int) -> bytes:
         """Draw the power spectrum of planes around a central one as PNG; see `slice`."""
-        return draw_power_spectrum(self._planes(path, axis, index, thickness), axis)
+        return draw_power_spectrum(self._planes(paths, axis, index, thickness), axis)
 
     def mask_overlay(self, path: Path, axis: str, index: int) -> bytes:
         """Draw a plane of a mask as a transparent PNG; see `slice`."""
-        return draw_mask_overlay(next(self._planes(path, axis, index, 1)), axis)
+        return draw_mask_overlay(next(self._planes([path], axis, index, 1)), axis)
 
-    def _planes(self, path: Path, axis: str, index: int, thickness: int) -> Iterator[NDArray[np.float32]]:
-        reader = open_planes(path)
+    def _planes(
+        self, paths: Sequence[Path], axis: str, index: int, thickness: int
+    ) -> Iterator[NDArray[np.float32]]:
+        readers = _open_all(paths)
+        reader = readers[0]
         n_planes = reader.shape[AXES.index(axis)]
         if not 0 <= index < n_planes:
-            raise SpisonetError(f"{path} has planes 0 to {n_planes - 1} across {axis}, but not {index}.")
+            raise SpisonetError(
+                f"{reader.path} has planes 0 to {n_planes - 1} across {axis}, but not {index}."
+            )
         _require_drawable(reader, axis)
         first = index - (thickness - 1) // 2
         for number in range(first, first + thickness):
             nearest = min(max(number, 0), n_planes - 1)
-            if axis == "x":
-                yield self._columns.read(reader, nearest)
-            else:
-                yield reader.read(axis, nearest, nearest + 1)[0]
+            yield _mean(self._plane(each, axis, nearest) for each in readers)
+
+    def _plane(self, reader: PlaneReader, axis: str, index: int) -> NDArray[np.float32]:
+        if axis == "x":
+            return self._columns.read(reader, index)
+        plane: NDArray[np.float32] = reader.read(axis, index, index + 1)[0]
+        return plane
+
+
+def read_voxel(paths: Sequence[Path], z: int, y: int, x: int) -> float:
+    """Read the density of one voxel, the mean over several files.
+
+    Raises
+    ------
+    SpisonetError
+        If the voxel is outside a volume, or a file cannot be read.
+    """
+    return sum(open_planes(path).read_voxel(z, y, x) for path in paths) / len(paths)
+
+
+def _open_all(paths: Sequence[Path]) -> list[PlaneReader]:
+    readers = [open_planes(path) for path in paths]
+    for reader in readers[1:]:
+        if reader.shape != readers[0].shape:
+            raise SpisonetError(f"{reader.path} and {readers[0].path} differ in size and cannot be averaged.")
+    return readers
+
+
+def _mean(planes: Iterator[NDArray[np.float32]]) -> NDArray[np.float32]:
+    first, *others = planes
+    return sum(others, first) / np.float32(1 + len(others)) if others else first
+
+
+def _has_inferred_fraction(reader: PlaneReader) -> bool:
+    beside = reader.path.with_name(INFERRED_FRACTION)
+    if not beside.is_file():
+        return False
+    try:
+        return open_planes(beside).shape == reader.shape
+    except SpisonetError:
+        return False
 
 
 def _require_drawable(reader: PlaneReader, axis: str) -> None:
@@ -158,7 +207,7 @@ def _require_drawable(reader: PlaneReader, axis: str) -> None:
         raise SpisonetError(f"{reader.path}: the planes across {axis} are too large to draw.")
 
 
-def read_surface(path: Path) -> tuple[bytes, dict[str, Any]]:
+def read_surface(paths: Sequence[Path]) -> tuple[bytes, dict[str, Any]]:
     """Read a small map, binned for drawing its surface in the browser.
 
     Returns
@@ -166,24 +215,29 @@ def read_surface(path: Path) -> tuple[bytes, dict[str, Any]]:
     bytes
         Densities from 0 to 255, ``(z, y, x)``.
     dict
-        Shape, the densities that 0 and 255 stand for, and mean and standard deviation on that scale.
+        Shape, the densities that 0 and 255 stand for, the edge of a binned voxel in Å, and mean and standard
+        deviation of the map, before binning, on the scale of the bytes.
 
     Raises
     ------
     SpisonetError
         If the map is too large or too flat, or cannot be read.
     """
-    reader = open_planes(path)
+    readers = _open_all(paths)
+    reader = readers[0]
     if math.prod(reader.shape) > MAX_SURFACE_INPUT or min(reader.shape) == 1:
         shape = " x ".join(map(str, reader.shape))
-        raise SpisonetError(f"{path} ({shape} voxels) is too large, or too flat, to draw a surface.")
+        raise SpisonetError(f"{reader.path} ({shape} voxels) is too large, or too flat, to draw a surface.")
     binning = min(math.ceil(max(reader.shape) / MAX_SURFACE_EDGE), *reader.shape)
     starts = range(0, reader.shape[0] - binning + 1, binning)
-    surface = surface_volume((reader.read("z", start, start + binning) for start in starts), binning)
+    layers = (_mean(each.read("z", start, start + binning) for each in readers) for start in starts)
+    surface = surface_volume(layers, binning)
+    voxel_size = reader.voxel_size_angstrom
     return surface.voxels.tobytes(), {
         "shape": surface.voxels.shape,
         "low": surface.low,
         "high": surface.high,
+        "voxel_size": None if voxel_size is None else binning * voxel_size,
         "mean": surface.mean,
         "standard_deviation": surface.standard_deviation,
     }

@@ -10,19 +10,19 @@ import math
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from spisonet.io.atomic import open_for_appending
 from spisonet.io.json_files import parse_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 PROGRESS_FILE = "progress.jsonl"
 TAIL_BYTES = 2**22  # read from the end of a long file
 
-_open_files: list[TextIO] = []
+_listeners: list[Callable[[ProgressEvent], None]] = []
 
 
 @dataclass(frozen=True)
@@ -61,15 +61,37 @@ class ProgressEvent:
 
 
 @contextmanager
-def progress_to_folder(folder: Path) -> Iterator[None]:
-    """Append the events that `report_progress` is called with to ``progress.jsonl`` in `folder`."""
-    file = open_for_appending(folder / PROGRESS_FILE)
-    _open_files.append(file)
+def progress_to(listener: Callable[[ProgressEvent], None] | None) -> Iterator[None]:
+    """Call `listener` with the events of `report_progress`; None changes nothing."""
+    if listener is None:
+        yield
+        return
+    _listeners.append(listener)
     try:
         yield
     finally:
-        _open_files.remove(file)
-        with suppress(OSError):  # see `report_progress`
+        _listeners.remove(listener)
+
+
+@contextmanager
+def progress_to_folder(folder: Path) -> Iterator[None]:
+    """Append the events that `report_progress` is called with to ``progress.jsonl`` in `folder`.
+
+    A run does not end because its progress cannot be written; lines that do not fit onto a full disk are
+    written with a later event.
+    """
+    file = open_for_appending(folder / PROGRESS_FILE)
+
+    def write(event: ProgressEvent) -> None:
+        with suppress(OSError):
+            file.write(json.dumps(asdict(event)) + "\n")
+            file.flush()
+
+    try:
+        with progress_to(write):
+            yield
+    finally:
+        with suppress(OSError):
             file.close()
 
 
@@ -83,11 +105,7 @@ def report_progress(
     seconds_left: float | None = None,
     part: float | None = None,
 ) -> None:
-    """Write an event to every open progress file; see `ProgressEvent` for the parameters.
-
-    A run does not end because its progress cannot be written; lines that do not fit onto a full disk are
-    written with a later event.
-    """
+    """Report an event to every listener; see `ProgressEvent` for the parameters."""
     event = ProgressEvent(
         stage,
         title,
@@ -99,11 +117,8 @@ def report_progress(
         _finite(seconds_left),
         _finite(part),
     )
-    line = json.dumps(asdict(event)) + "\n"
-    for file in _open_files:
-        with suppress(OSError):
-            file.write(line)
-            file.flush()
+    for listener in tuple(_listeners):
+        listener(event)
 
 
 def read_progress(folder: Path, max_bytes: int = TAIL_BYTES) -> list[ProgressEvent]:

@@ -76,8 +76,10 @@ def read_box(path: Path) -> int:
     return open_mrc(path).shape[-1]
 
 
-def read_volume(path: Path, apix: float | None = None, remedy: str = APIX_OPTION) -> Volume:
-    """Read a cubic map.
+def read_volume(
+    path: Path, apix: float | None = None, remedy: str = APIX_OPTION, *, cubic: bool = True
+) -> Volume:
+    """Read a map.
 
     Parameters
     ----------
@@ -88,6 +90,8 @@ def read_volume(path: Path, apix: float | None = None, remedy: str = APIX_OPTION
         Voxel size in Å that overrides that of the header.
     remedy : str
         What to do without a voxel size, as the end of a sentence.
+    cubic : bool
+        Whether the map has to be cubic.
 
     Returns
     -------
@@ -101,10 +105,10 @@ def read_volume(path: Path, apix: float | None = None, remedy: str = APIX_OPTION
         values, or is constant.
     """
     with reading(path):
-        return _read_cubic(path, apix, remedy)
+        return _read_checked(path, apix, remedy, cubic)
 
 
-def _read_cubic(path: Path, apix: float | None, remedy: str) -> Volume:
+def _read_checked(path: Path, apix: float | None, remedy: str, cubic: bool) -> Volume:
     if path.is_dir():
         raise SpisonetError(f"{path} is a folder, not a map.")
     if not path.is_file():
@@ -119,7 +123,7 @@ def _read_cubic(path: Path, apix: float | None, remedy: str) -> Volume:
     data = volume.data
     if data.ndim != 3 or min(data.shape) == 1:
         raise SpisonetError(f"{path} is a 2D image or a stack of images of shape {data.shape}, not a 3D map.")
-    if len(set(data.shape)) != 1:
+    if cubic and len(set(data.shape)) != 1:
         raise SpisonetError(f"{path} is not cubic: its shape is {data.shape}; pad or crop it to a cube.")
     return replace(volume, data=checked_densities(data, str(path)))
 

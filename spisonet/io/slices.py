@@ -82,6 +82,18 @@ class PlaneReader:
         region[across] = slice(start, stop)
         return np.ascontiguousarray(np.moveaxis(self.file.read(*region), across, 0))
 
+    def read_voxel(self, z: int, y: int, x: int) -> float:
+        """Read the density of one voxel.
+
+        Raises
+        ------
+        SpisonetError
+            If the voxel is outside the volume, or the file cannot be read.
+        """
+        if not all(0 <= index < n for index, n in zip((z, y, x), self.shape, strict=True)):
+            raise SpisonetError(f"{self.path} has no voxel ({x}, {y}, {z}).")
+        return float(self.file.read(*(slice(index, index + 1) for index in (z, y, x))).item())
+
 
 def open_planes(path: Path) -> PlaneReader:
     """Open a volume by its header.

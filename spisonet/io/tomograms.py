@@ -89,6 +89,23 @@ class SummedTomogram(TomogramFile):
         return super().read(*region) + self.other.read(*region)
 
 
+@dataclass(frozen=True)
+class TomogramInMemory(TomogramFile):
+    """A tomogram in memory.
+
+    Attributes
+    ----------
+    data : ndarray of float32
+        ``(z, y, x)`` densities.
+    """
+
+    data: NDArray[np.float32]
+
+    def read(self, *region: slice) -> NDArray[np.float32]:
+        """Read a region ``(z, y, x)``, or the whole tomogram; see `TomogramFile.read`."""
+        return self.data[region]
+
+
 def open_tomogram(
     path: Path,
     voxel_size_angstrom: float | None = None,

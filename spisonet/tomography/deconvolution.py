@@ -155,21 +155,34 @@ def filter_tomogram(
     SpisonetError
         If the input cannot be read, or the output cannot be written.
     """
+    with written_tomogram(output, tomogram, label) as result:
+        filter_into(result, tomogram, curve, reach, chunk_size, overlap, workers)
+
+
+def filter_into(
+    result: NDArray[np.float32],
+    tomogram: TomogramFile,
+    curve: RadialCurve,
+    reach: int,
+    chunk_size: int | None = None,
+    overlap: float = 0.0,
+    workers: int = -1,
+) -> None:
+    """Filter a tomogram in chunks into an array ``(z, y, x)``; see `filter_tomogram`."""
     fits = tomogram.n_voxels <= MAX_WHOLE_VOXELS
     edge = chunk_size or (max(tomogram.shape) if fits else AUTOMATIC_CHUNK_EDGE)
     whole = all(n <= edge for n in tomogram.shape)
     margin = 0 if whole else max(round(overlap * edge / 2), reach)
     before, after = _Moments(), _Moments()
-    with written_tomogram(output, tomogram, label) as result:
-        for chunk in chunks(tomogram.shape, edge, margin):
-            data = read_mirrored(tomogram, chunk)
-            filtered = curve.apply(data, workers)[chunk.inner_in_chunk]
-            before.add(data[chunk.inner_in_chunk])
-            after.add(filtered)
-            result[chunk.inner] = filtered
-        scale = before.deviation / after.deviation if after.deviation > 0 else 1.0
-        for slab in slabs(tomogram.shape):
-            result[slab] = (result[slab] - after.mean) * np.float32(scale) + np.float32(before.mean)
+    for chunk in chunks(tomogram.shape, edge, margin):
+        data = read_mirrored(tomogram, chunk)
+        filtered = curve.apply(data, workers)[chunk.inner_in_chunk]
+        before.add(data[chunk.inner_in_chunk])
+        after.add(filtered)
+        result[chunk.inner] = filtered
+    scale = before.deviation / after.deviation if after.deviation > 0 else 1.0
+    for slab in slabs(tomogram.shape):
+        result[slab] = (result[slab] - after.mean) * np.float32(scale) + np.float32(before.mean)
 
 
 class _Moments:

@@ -214,10 +214,15 @@ def write_mask(output: Path, tomogram: TomogramFile, binned: NDArray[np.bool_]) 
     SpisonetError
         If the file cannot be written.
     """
-    n_y, n_x = tomogram.shape[1:]
-    rows, columns = (
-        np.minimum(np.arange(n) // BINNING, m - 1) for n, m in zip((n_y, n_x), binned.shape[1:], strict=True)
-    )
     with written_tomogram(output, tomogram, "spisonet make_mask", np.int8) as mask:
-        for z in range(tomogram.shape[0]):
-            mask[z] = binned[min(z // BINNING, len(binned) - 1)][np.ix_(rows, columns)]
+        for z, plane in enumerate(unbinned_planes(binned, tomogram.shape)):
+            mask[z] = plane
+
+
+def unbinned_planes(binned: NDArray[np.bool_], shape: tuple[int, int, int]) -> Iterator[NDArray[np.bool_]]:
+    """Yield the planes of a binned mask at the voxel size of a tomogram of this shape ``(z, y, x)``."""
+    rows, columns = (
+        np.minimum(np.arange(n) // BINNING, m - 1) for n, m in zip(shape[1:], binned.shape[1:], strict=True)
+    )
+    for z in range(shape[0]):
+        yield binned[min(z // BINNING, len(binned) - 1)][np.ix_(rows, columns)]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from spisonet.errors import SpisonetError
+from spisonet.io.atomic import prepare_output_file, prepare_output_folder
 from spisonet.io.coordinates import read_coordinates
 from spisonet.io.numbers import parse_number
 from spisonet.io.series_names import half_candidates
@@ -17,7 +19,14 @@ from spisonet.io.tomogram_sources import (
     find_tomograms,
     match_files,
 )
-from spisonet.io.tomogram_table import AUTOMATIC, FULL_ISONET1, FULL_ISONET2, HALVES, INDEX
+from spisonet.io.tomogram_table import (
+    AUTOMATIC,
+    FULL_ISONET1,
+    FULL_ISONET2,
+    HALVES,
+    INDEX,
+    TomogramTable,
+)
 from spisonet.io.tomograms import DEFAULT_VOXEL_SIZE, SUFFIXES, open_tomogram, written_tomogram
 from spisonet.tomography.chunks import slabs
 from spisonet.tomography.table_config import parse_defocus, parse_voxel_size
@@ -26,6 +35,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from spisonet.tomography.table_config import PrepareStarConfig
+
+log = logging.getLogger("spisonet")
 
 AVERAGE_FOLDER = "sum_even_odd_tomograms"
 NO_FILES = MatchedFiles({})
@@ -160,6 +171,24 @@ def _assumptions(tomogram: PlannedTomogram, voxel_size: float | None) -> list[st
             "it; give --pixel_size."
         )
     return found
+
+
+def write_table(plan: TablePlan, output_star: Path) -> None:
+    """Write a planned table, and the sums of even and odd tomograms that it lists.
+
+    Raises
+    ------
+    SpisonetError
+        If a tomogram cannot be read, or a file cannot be written.
+    """
+    prepare_output_file(output_star)
+    if plan.sums:
+        prepare_output_folder(output_star.parent / AVERAGE_FOLDER)
+    for paths in plan.sums:
+        write_sum(paths, plan.voxel_size_angstrom)
+        log.info("Wrote %s", paths.full)
+    TomogramTable.new(output_star, plan.rows).write()
+    log.info("Wrote %s: %d tomograms.", output_star, len(plan.rows))
 
 
 def write_sum(paths: TomogramPaths, voxel_size_angstrom: float | None) -> None:

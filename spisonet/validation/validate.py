@@ -10,6 +10,8 @@ import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from spisonet.errors import SpisonetError
 from spisonet.fourier.grids import rfft3
 from spisonet.io.events import report_progress
@@ -66,6 +68,20 @@ class ValidationResult:
     seeds: list[int]
     corrected: Volume
     uncertainty: Uncertainty | None
+
+    @property
+    def by_resolution(self) -> dict[str, list[float]]:
+        """Curves of the compared shells, over ``resolution_angstrom``."""
+        learned, constrained = self.learned, self.constrained
+        shells = np.flatnonzero(learned.used)
+        curves = {
+            "resolution_angstrom": self.box_angstrom / shells,
+            "recovery": learned.recovery_by_shell[shells],
+            "recovery_without_network": constrained.recovery_by_shell[shells],
+            "fsc": learned.fsc[shells],
+            "ceiling": learned.ceiling[shells],
+        }
+        return {name: [round(float(value), 4) for value in curve] for name, curve in curves.items()}
 
 
 def validate(

@@ -85,7 +85,7 @@ def test_a_correction_whose_validation_fails_can_be_reported(small_case, tmp_pat
     def fail(*_: object) -> None:
         raise SpisonetError("The cones are empty.")
 
-    monkeypatch.setattr("spisonet.commands.reconstruct.validate_run", fail)
+    monkeypatch.setattr("spisonet.commands.reconstruct.validate_into_folder", fail)
     words = ["reconstruct", *small_case.inputs, *QUICK, "--validate", "--output_dir", str(tmp_path / "out")]
     assert "The cones are empty." in failure(words, capsys)
     record = json.loads((tmp_path / "out" / "job.json").read_text())

@@ -377,10 +377,76 @@ def test_slices_boundary_and_power_spectrum(page):
     page.click("[data-do=invert]")
 
 
+def shown(page: Page, axis: str, text: str, volume: int = 0) -> None:
+    """Wait until the address of the picture in a pane contains a text."""
+    pane = f"document.querySelector('[data-axis={axis}][data-volume=\"{volume}\"]')"
+    page.wait_for(f"{pane}.dataset.shown?.includes('{text}')")
+
+
+def test_keys_zoom_contrast_and_the_density_under_the_pointer(page):
+    page.open("view?name=half1.mrc&half2=half2.mrc&second=half1.mrc")
+    page.find(".tools .name", "mean of half1.mrc and half2.mrc")
+    shown(page, "z", "averaged_with=half2.mrc")
+    for key, index in ((Keys.HOME, 0), (Keys.PAGE_UP, 10), (Keys.ARROW_UP, 11), (Keys.END, 31)):
+        ActionChains(page.driver).send_keys(key).perform()
+        shown(page, "z", f"index={index}&")
+
+    pane = page.find("[data-axis=z] .content")
+    bar = page.find("[data-axis=z] .scale-bar").text
+    assert bar.endswith("Å") or bar.endswith("nm")
+    ActionChains(page.driver).send_keys("+" * 4).perform()
+    page.find("#zoom", "244 %")
+    assert pane.size["width"] > 2 * page.find("[data-axis=z]").size["width"]
+    assert page.find("[data-axis=z] .scale-bar").text != bar
+    ActionChains(page.driver).send_keys("0").perform()
+    page.find("#zoom", "100 %")
+
+    ActionChains(page.driver).move_to_element_with_offset(page.find("[data-axis=z]"), 3, -3).perform()
+    page.find("#readout dd", "σ")
+    x, y, z = (int(n) - 1 for n in page.find("#readout dd").text.split(", "))
+    with mrcfile.open(page.server.project / "half1.mrc") as mrc:
+        density = float(page.find("#readout dd:last-of-type", "σ").text.split()[0])
+        assert density == pytest.approx(mrc.data[z, y, x], rel=1e-3)
+
+    page.fill("[data-contrast=low]", "-0.25" + Keys.ENTER)
+    shown(page, "y", "low=-0.25&")
+    ActionChains(page.driver).click(page.find("[data-handle=high]")).send_keys(Keys.ARROW_RIGHT).perform()
+    before = float(page.find("[data-contrast=high]").get_attribute("value"))
+    ActionChains(page.driver).send_keys(Keys.ARROW_RIGHT).perform()
+    assert float(page.find("[data-contrast=high]").get_attribute("value")) > before
+
+    page.click("[data-do=side-by-side]")
+    shown(page, "y", "name=half1.mrc", volume=1)
+    page.wait_for("document.querySelectorAll('.pane:not([hidden])').length === 6")
+
+
+def test_the_spectrum_has_axes_and_slices_are_coloured_by_the_inferred_fraction(page):
+    list_tomograms(page, "wedge.star")
+    page.open("view?name=data/full/TS_01.mrc&star=wedge.star")
+    page.click("[data-do=power]")
+    page.find("[data-axis=y] .spectrum text", "Nyquist")
+    page.wait_for("document.querySelectorAll('.spectrum .wedge').length === 2")
+    folder = page.server.project / "coloured"
+    with mrcfile.open(page.server.project / "half1.mrc") as mrc:
+        write_mrc(folder / "corrected.mrc", mrc.data.copy(), 5.2)
+    fraction = np.zeros((32, 32, 32), np.float32)
+    fraction[:16] = 1
+    write_mrc(folder / "inferred_fraction.mrc", fraction, 5.2)
+    page.open("view?name=coloured/corrected.mrc")
+    page.click("[data-do=fraction]")
+    page.find("[data-axis=z] img.fraction")
+    assert "fraction=coloured" in page.driver.current_url
+    page.find(".fraction-bar", "inferred (100 %)")
+
+
 def test_a_surface_is_drawn(page):
-    page.open("view?name=half1.mrc")
+    page.open("view?name=half1.mrc&second=half2.mrc")
     page.click("[data-do=surface]")
     page.wait_for("document.getElementById('surface').dataset.drawn === '2'")
+    page.find(".surface-title", "kDa of protein")
+    page.wait_for("document.querySelectorAll('.surface[data-drawn]').length === 2")
+    ActionChains(page.driver).send_keys(Keys.PAGE_DOWN).perform()
+    page.wait_for("document.getElementById('surface').dataset.drawn === '1.9'")
     colours = (
         "(() => { const gl = document.getElementById('surface').getContext('webgl2'),"
         " p = new Uint8Array(4 * gl.drawingBufferWidth * gl.drawingBufferHeight);"

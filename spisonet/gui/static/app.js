@@ -9,7 +9,7 @@ import { showMaps } from "./maps.js";
 import { showRelion } from "./relion.js";
 import { showTomograms } from "./tomograms.js";
 import { setSettings } from "./settings.js";
-import { showViewer } from "./viewer.js";
+import { showViewer } from "./viewer/page.js";
 
 const PAGES = {
   "": { show: showProject, title: "Project" },

@@ -11,6 +11,9 @@ const ICONS = { folder: "▸", volume: "▦", star: "≣", mod: "⬠" };
  * kinds: selectable kinds of files (empty: all); folders: whether a folder can be selected; several: whether more than
  * one file can be selected; create: suffix of a new file that can be entered (null: none).
  * Resolves to { folder, names } with names relative to the project, or null.
+ *
+ * @param {{ title: string, kinds?: string[], folders?: boolean, several?: boolean, create?: string | null, start?: string }} options
+ * @returns {Promise<any>}
  */
 export function browse({ title, kinds = [], folders = false, several = false, create = null }) {
   return new Promise((resolve) => {

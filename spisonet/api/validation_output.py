@@ -1,4 +1,4 @@
-"""What the commands ``validate`` and ``nulltest`` write into the folder of a run."""
+"""Validate a finished run, and write the results of validations and null tests into its folder."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ import numpy as np
 
 from spisonet import __version__
 from spisonet.fourier.grids import centred_from_half
-from spisonet.io.atomic import write_json, write_text
+from spisonet.io.atomic import prepare_output_folder, write_json, write_text
+from spisonet.io.events import progress_to_folder
+from spisonet.io.logs import log_to_folder
 from spisonet.io.mrc import MASK_THRESHOLD, Volume, write_volume
 from spisonet.validation.held_out import resolution_at
+from spisonet.validation.prepared import prepare_validation
 from spisonet.validation.records import (
     COLOUR_SCRIPT,
     NULL_TEST_FILE,
@@ -20,11 +23,14 @@ from spisonet.validation.records import (
     VALIDATION_FILE,
     VALIDATION_FOLDER,
 )
+from spisonet.validation.validate import log, validate
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from spisonet.io.config import CommandConfig
+    from spisonet.learning.memory import Memory
+    from spisonet.learning.process_group import ProcessGroup
     from spisonet.validation.config import NullTestConfig, ValidateConfig
     from spisonet.validation.finished_run import FinishedRun
     from spisonet.validation.null_tests import NullTestResult
@@ -33,6 +39,41 @@ if TYPE_CHECKING:
     from spisonet.validation.validate import ValidationResult
 
 COLOUR_PERCENTILES = (10, 50, 90)
+
+
+def validate_into_folder(config: ValidateConfig, memory: Memory, processes: ProcessGroup) -> ValidationResult:
+    """Validate a finished run, write the results into its folder, and return them.
+
+    Called in the main process while the others `join_workers`.
+
+    Parameters
+    ----------
+    config : ValidateConfig
+        The folder of the run, and options.
+    memory : Memory
+        Device, and how much of its memory may be used.
+    processes : ProcessGroup
+        Processes that train together.
+
+    Raises
+    ------
+    SpisonetError
+        If the folder does not contain a finished run of two half maps with a trained network, or if its input
+        maps are missing.
+    """
+    prepared = prepare_validation(config, memory)
+    folder = prepared.run.folder / VALIDATION_FOLDER
+    prepare_output_folder(folder)
+    with log_to_folder(folder), progress_to_folder(prepared.run.folder):
+        result = validate(config, prepared, processes, folder)
+        path = write_validation(folder, config, prepared, result)
+        log.info(
+            "Held-out validation: correlation with the signal %.2f (without a network %.2f). Written: %s",
+            result.learned.recovery,
+            result.constrained.recovery,
+            path,
+        )
+    return result
 
 
 def write_validation(
@@ -79,7 +120,6 @@ def _validation_numbers(
     config: ValidateConfig, prepared: PreparedValidation, result: ValidationResult
 ) -> dict[str, Any]:
     learned, constrained = result.learned, result.constrained
-    shells = np.flatnonzero(learned.used)
     pretrained = prepared.inputs.start_may_be_of_these_maps
     return {
         "settings": {
@@ -95,13 +135,7 @@ def _validation_numbers(
         "recovery_without_network": constrained.recovery,
         "resolution_at_recovery_05_angstrom": resolution_at(learned.recovery_by_shell, result.box_angstrom),
         "power_ratio": learned.power_ratio,
-        "by_resolution": {
-            "resolution_angstrom": _rounded(result.box_angstrom / shells),
-            "recovery": _rounded(learned.recovery_by_shell[shells]),
-            "recovery_without_network": _rounded(constrained.recovery_by_shell[shells]),
-            "fsc": _rounded(learned.fsc[shells]),
-            "ceiling": _rounded(learned.ceiling[shells]),
-        },
+        "by_resolution": result.by_resolution,
         "by_cone": [
             {
                 "axis_xyz": _rounded(np.array(cone.cone.axis_xyz)),

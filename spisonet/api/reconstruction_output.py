@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -29,14 +30,19 @@ from spisonet.figures.reconstruction import draw_correction
 from spisonet.figures.style import save_figure
 from spisonet.fourier.grids import centred_from_half
 from spisonet.fourier.sharpening import guinier_shells, sharpen
-from spisonet.io.atomic import prepare_output_folder
+from spisonet.io.atomic import prepare_output_file, prepare_output_folder
+from spisonet.io.events import progress_to_folder
 from spisonet.io.labels import DATA_WEIGHT, FSC_3D, label_with_tokens
 from spisonet.io.mrc import Volume, write_volume
 from spisonet.io.run_record import recorded, require_same_run
 from spisonet.io.stages import StageProgress
 from spisonet.learning.checkpoint import save_network
 from spisonet.learning.launcher import out_of_memory_error
+from spisonet.report.config import ReportConfig
+from spisonet.report.reconstruction import REPORT_FILE, write_report
 from spisonet.validation.correction_fsc import correction_fsc
+from spisonet.validation.finished_run import FinishedRun
+from spisonet.validation.model import positions_in_map, read_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -242,3 +248,28 @@ def _draw_figures(folder: Path, inputs: RunInputs, result: CorrectionResult) -> 
         for name, figure in progress.over(figures.items()):
             save_figure(folder / name, figure, vector=True)
     return list(figures)
+
+
+def report_run(folder: Path, ncpus: int) -> None:
+    """Write the report of a finished run into its folder; see `write_run_report`."""
+    write_run_report(ReportConfig.from_options({"folder": folder, "ncpus": ncpus}))
+
+
+def write_run_report(config: ReportConfig) -> None:
+    """Write the report of a finished run: an HTML page, its numbers as JSON, and its figures.
+
+    Raises
+    ------
+    SpisonetError
+        If the folder does not contain a finished run, if its input maps are missing, or if the model is
+        unusable.
+    """
+    run = FinishedRun.read(config.folder, config.ncpus)
+    if config.model is not None:
+        run = replace(run, config=run.config.model_copy(update={"model": config.model}))
+        positions_in_map(read_model(config.model), run.half_maps.half1)
+    page = config.o or config.folder / REPORT_FILE
+    prepare_output_file(page, run.config.i1, run.config.i2, run.config.mask)
+    with progress_to_folder(config.folder):
+        write_report(run, page)
+    log.info("Report: %s", page)

@@ -1,23 +1,31 @@
+// @ts-check
 // Boundary of the specimen: contours that the user draws on the XY planes, saved as an IMOD model.
 
-import { get, post } from "./api.js";
-import { attempt, h, notify, s, stem } from "./dom.js";
+import { get, post } from "../api.js";
+import { attempt, h, notify, s, stem } from "../dom.js";
 
 const COLOUR = "#ffd166";
 const HIT_PIXELS = 9;
 const RIGHT_BUTTON = 2;
 
+/** @typedef {[number, number, number]} Point x, y and z in voxels */
+/** @typedef {{ distance: number, contour: number, index: number, point: Point }} Hit */
+
 export class Boundary {
   /**
-   * scene: of the viewer; contours: lists of points [x, y, z] in voxels; target: { boundary, star }, the file to write
-   * and the table to enter it into.
+   * @param {import("./scene.js").Scene} scene
+   * @param {Point[][]} contours
+   * @param {{ boundary?: string, star?: string }} target the file to write, and the table to enter it into
    */
   constructor(scene, contours, target) {
-    Object.assign(this, { scene, contours, target });
+    this.scene = scene;
+    this.contours = contours;
+    this.target = target;
     this.editing = false;
     this.current = -1; // contour that grows with each click
     this.text = h("p", { class: "small", id: "contour-text" });
-    const suggested = target.boundary?.endsWith(".mod") ? target.boundary : `boundary/${stem(scene.volume.name)}.mod`;
+    const { boundary } = target;
+    const suggested = boundary?.endsWith(".mod") ? boundary : `boundary/${stem(scene.volume.name)}.mod`;
     this.fileName = h("input", { type: "text", "aria-label": "Boundary file", value: suggested, style: { width: "100%" } });
     this.panel = h(
       "div",
@@ -35,6 +43,10 @@ export class Boundary {
     );
   }
 
+  /**
+   * @param {import("./scene.js").Scene} scene
+   * @param {{ boundary?: string, star?: string }} target
+   */
   static async open(scene, target) {
     const contours = target.boundary ? await attempt(() => get("boundary", { name: target.boundary })) : null;
     return new Boundary(scene, contours ?? [], target);
@@ -69,7 +81,12 @@ export class Boundary {
     this.changed();
   }
 
-  /** Handle a click on the XY plane; returns the point to drag, or null. */
+  /**
+   * Handle a click on the XY plane; returns the point to drag, or null.
+   *
+   * @param {import("./pane.js").Pane} pane
+   * @param {PointerEvent} event
+   */
   press(pane, event) {
     const hit = this.nearestPoint(pane, event);
     if (event.button === RIGHT_BUTTON) {
@@ -82,32 +99,40 @@ export class Boundary {
     return point;
   }
 
+  /**
+   * @param {import("./pane.js").Pane} pane
+   * @param {PointerEvent} event
+   */
   nearestPoint(pane, event) {
     const [px, py] = pane.pixelAt(event);
-    let nearest = null;
+    /** @type {Hit[]} */
+    const hits = [];
     this.contours.forEach((points, contour) => {
       points.forEach((point, index) => {
         if (Math.round(point[2]) !== this.scene.position.z) return;
         const [x, y] = pane.toPixels(point[0], point[1]);
         const distance = Math.hypot(x - px, y - py);
-        if (distance < (nearest?.distance ?? HIT_PIXELS)) nearest = { distance, contour, index, point };
+        if (distance < HIT_PIXELS) hits.push({ distance, contour, index, point });
       });
     });
-    return nearest;
+    return hits.sort((a, b) => a.distance - b.distance)[0] ?? null;
   }
 
-  addPoint({ x, y }) {
+  /** @param {Partial<import("./volume.js").Voxel>} position */
+  addPoint({ x = 0, y = 0 }) {
     const { z } = this.scene.position;
     const onThisPlane = this.current >= 0 && Math.round(this.contours[this.current]?.[0]?.[2] ?? -1) === z;
     if (!onThisPlane) {
       this.contours.push([]);
       this.current = this.contours.length - 1;
     }
+    /** @type {Point} */
     const point = [x, y, z];
     this.contours[this.current].push(point);
     return point;
   }
 
+  /** @param {Hit} hit */
   removePoint({ contour, index }) {
     this.contours[contour].splice(index, 1);
     if (!this.contours[contour].length) {
@@ -117,7 +142,11 @@ export class Boundary {
     this.changed();
   }
 
-  /** SVG elements of the contours for a pane of a given width in pixels. */
+  /**
+   * SVG elements of the contours.
+   *
+   * @param {number} paneWidth of the whole plane, in pixels
+   */
   draw(paneWidth) {
     const [, ny, nx] = this.scene.volume.shape;
     const radius = (HIT_PIXELS * 0.5 * nx) / (paneWidth || 1);
@@ -149,8 +178,8 @@ export class Boundary {
     await attempt(async () => {
       // Find the row by its files, because rows may have been removed since this page was opened.
       const table = star ? await get("table", { name: star }) : null;
-      const row = table?.rows.find(({ files }) => Object.values(files).some((file) => file.name === volume));
-      const other = table?.rows.find((each) => each !== row && each.files.boundary?.name === name);
+      const row = table?.rows.find((/** @type {any} */ { files }) => Object.values(files).some((file) => file.name === volume));
+      const other = table?.rows.find((/** @type {any} */ each) => each !== row && each.files.boundary?.name === name);
       if (other) throw new Error(`${name} is already the boundary of ${other.name}; enter another name.`);
       const saved = await post("boundary", { name, contours: this.closedContours, volume });
       if (!row) {
