@@ -96,7 +96,7 @@ def _speed_of(job: Job, on_gpu: bool) -> float | None:
     if not isinstance(target, dict) or target.get("slurm") or bool(target.get("gpus")) != on_gpu:
         return None
     events = [event for event in read_progress(job.folder) if event.stage == "training"]
-    with suppress(SpisonetError, KeyError, TypeError, ValueError):
+    with suppress(SpisonetError, LookupError, TypeError, ValueError, ZeroDivisionError):
         operations = _operations(job.record["config"], config_model(job.program, job.command))
         first, last = events[0], events[-1]
         seconds = last.time - first.time

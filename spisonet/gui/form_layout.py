@@ -15,7 +15,7 @@ LABELS = {
     **dict.fromkeys(("mask", "mask_file"), "Mask"),
     "folder": "Job to examine",
     "star_file": "Table of tomograms",
-    "model": "Trained network or atomic model",
+    "model": "Atomic model",
     "input_column": "Column of input tomograms",
     "tomo_idx": "Tomograms to process",
     "limit_res": "Resolution limit, Å",
@@ -118,8 +118,10 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
 }
 
 
-def label_of(name: str) -> str:
-    """Return the plain label of an option."""
+def label_of(command: str, name: str) -> str:
+    """Return the plain label of an option of a command."""
+    if (command, name) == ("predict", "model"):
+        return "Trained network"
     text = name.replace("_", " ")
     return LABELS.get(name, f"{text[0].upper()}{text[1:]}")
 

@@ -76,7 +76,7 @@ def _form(model: type[CommandConfig]) -> dict[str, Any]:
                 "required": info.is_required(),
                 "default": _default(model, name, info, output),
                 "output": output,
-                "label": label_of(name),
+                "label": label_of(model.command, name),
                 "group": group_of(name, is_needed=needed, in_examples=name in in_examples and not output),
                 "bounds": option_bounds(info),
             }
