@@ -8,7 +8,7 @@ COMPILE = uv pip compile pyproject.toml -c constraints.txt --overrides /dev/stdi
 MINUTES ?= 10
 DEMO = examples/hemagglutinin
 
-.PHONY: demo test test-relion5 fuzz lint javascript faults load audit lock clean
+.PHONY: demo test docs test-relion5 fuzz lint javascript faults load audit lock clean
 
 demo: .venv/ready
 	. .venv/bin/activate && sh $(DEMO)/run.sh
@@ -26,6 +26,10 @@ test-relion5: .venv-test/ready
 fuzz: .venv-test/ready
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive .venv-test/bin/python -m tests.hostile.fuzz $$(($(MINUTES) / 2))
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive .venv-test/bin/python -m tests.hostile.programs $$(($(MINUTES) / 2))
+
+# The documentation site, in site/index.html; executes the notebooks (SPISONET_DOCS_SKIP_NOTEBOOKS=1: shows them only).
+docs: .venv-test/ready
+	NO_MKDOCS_2_WARNING=1 OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive .venv-test/bin/python -m mkdocs build --strict
 
 lint: .venv-test/ready javascript
 	.venv-test/bin/ruff check .
@@ -78,4 +82,4 @@ lock:
 	touch $@
 
 clean:
-	rm -rf .venv .venv-test .venv-audit demo_output node_modules
+	rm -rf .venv .venv-test .venv-audit demo_output node_modules site

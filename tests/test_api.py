@@ -116,13 +116,17 @@ def test_the_sampling_density_is_that_of_the_command(tmp_path, in_empty_folder):
     np.testing.assert_array_equal(sampling.density.data, read_volume(target).data)
 
 
-def test_the_diagnosis_is_that_of_the_command(small_case, tmp_path, in_empty_folder):
+def test_the_diagnosis_is_that_of_the_command(small_case, tmp_path, in_empty_folder, capsys):
     found = spisonet.diagnose(small_case.half1, small_case.half2, small_case.mask, threads=1)
     maps = [str(small_case.half1), str(small_case.half2), str(small_case.mask)]
     main(["diagnose", *maps, "--ncpus", "1", "--output_dir", str(tmp_path / "out")])
     record = json.loads((tmp_path / "out" / "diagnosis.json").read_text())
     assert record["strategy"] == found.strategy
     assert record["cfar"] == pytest.approx(found.cfar, abs=1e-3)
+    lines = capsys.readouterr().out.splitlines()
+    recommendation = found.recommendation
+    shown = [recommendation.headline, *recommendation.reasons]
+    assert lines[-1 - len(shown) - len(recommendation.commands) : -1][: len(shown)] == shown
 
 
 def test_wrong_options_are_named(small_case, in_empty_folder):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +16,7 @@ from spisonet.io.config import CommandLine
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [
     path
-    for pattern in ("*.md", "docs/*.md", "examples/*/*.md", "benchmarks/README.md")
+    for pattern in ("*.md", "docs/**/*.md", "examples/*/*.md", "benchmarks/README.md")
     for path in sorted(ROOT.glob(pattern))
 ]
 SOURCE_PATH = re.compile(r"`((?:spisonet|relion_external|tests|benchmarks|examples|docs)/[\w./]*)`")
@@ -51,3 +54,30 @@ def test_options_of_example_commands_exist(document):
             words = rest.split("#", maxsplit=1)[0]
             unknown = {option.replace("-", "_") for option in OPTION.findall(words)} - names(program, command)
             assert not unknown, f"{program}.py {command}: {unknown}"
+
+
+# Added to the commands of README's quick starts, which train for minutes otherwise.
+SHORTENED = {
+    "spisonet.py reconstruct": "--method deconvolve --no-report",
+    "isonet.py refine": "--n_subvolume 4 --with_predict False",
+}
+
+
+@pytest.mark.parametrize("section", ["Maps", "Tomograms", "RELION", "Python"])
+def test_quick_starts_run_as_written_on_the_examples(section, tmp_path):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8").split(f"## {section}\n")[1]
+    kind, block = re.findall(r"```(\w+)\n(.*?)```", readme, re.DOTALL)[0]
+    lines = block.replace("\\\n", " ").strip().split("\n")
+    if kind == "sh":
+        options = [
+            next((o for start, o in SHORTENED.items() if line.startswith(start)), "") for line in lines
+        ]
+        command = ["sh", "-ec", "\n".join(f"{line} {o}" for line, o in zip(lines, options, strict=True))]
+    else:
+        command = [sys.executable, "-c", block]
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    ran = subprocess.run(
+        command, cwd=tmp_path, env={**os.environ, "PATH": path}, capture_output=True, text=True
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr

@@ -33,6 +33,7 @@ from spisonet.fourier.sharpening import guinier_shells, sharpen
 from spisonet.io.atomic import prepare_output_file, prepare_output_folder
 from spisonet.io.events import progress_to_folder
 from spisonet.io.labels import DATA_WEIGHT, FSC_3D, label_with_tokens
+from spisonet.io.logs import VERDICT
 from spisonet.io.mrc import Volume, write_volume
 from spisonet.io.run_record import recorded, require_same_run
 from spisonet.io.stages import StageProgress
@@ -271,5 +272,6 @@ def write_run_report(config: ReportConfig) -> None:
     page = config.o or config.folder / REPORT_FILE
     prepare_output_file(page, run.config.i1, run.config.i2, run.config.mask)
     with progress_to_folder(config.folder):
-        write_report(run, page)
+        result = write_report(run, page)
+    log.info("%s", result.sentence, extra=VERDICT)
     log.info("Report: %s", page)

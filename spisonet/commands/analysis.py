@@ -29,6 +29,7 @@ from spisonet.figures.style import save_figure
 from spisonet.geometry.sphere import geodesic_sphere
 from spisonet.io.atomic import prepare_output_file, write_json, write_text
 from spisonet.io.labels import FSC_3D, SAMPLING_DENSITY, label_with_tokens
+from spisonet.io.logs import VERDICT
 from spisonet.io.mrc import write_volume
 from spisonet.report.diagnosis import diagnosis_section
 from spisonet.report.independence import COUPLED_INPUT
@@ -317,8 +318,8 @@ def _write_commands(path: Path, recommendation: Recommendation) -> None:
 
 
 def _log_recommendation(recommendation: Recommendation) -> None:
+    log.info("%s", recommendation.headline, extra=VERDICT)
     for reason in recommendation.reasons:
         log.info("%s", reason)
-    log.info("%s", recommendation.headline)
     for line in recommendation.commands:
         log.info("  %s", line)

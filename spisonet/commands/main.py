@@ -6,11 +6,12 @@ import logging
 import sys
 from contextlib import contextmanager
 from importlib import import_module
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 import typer
 
 from spisonet import __version__
+from spisonet.commands.help import ProgramHelp
 from spisonet.commands.options import (
     add_command,
     boolean_names,
@@ -21,7 +22,7 @@ from spisonet.commands.options import (
 )
 from spisonet.commands.registry import ISONET, RELION, REPLACED, SPISONET
 from spisonet.errors import SpisonetError, known_error
-from spisonet.io.logs import keep_early_records
+from spisonet.io.logs import TerminalHandler, keep_early_records
 from spisonet.io.run_record import record_failure
 
 if TYPE_CHECKING:
@@ -33,21 +34,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("spisonet")
 
 EXIT_INTERRUPTED = 130
-
-
-class TerminalHandler(logging.StreamHandler[TextIO]):
-    """Writes to the current standard output: a progress bar replaces it temporarily."""
-
-    def __init__(self) -> None:
-        logging.Handler.__init__(self)
-
-    @property
-    def stream(self) -> TextIO:  # type: ignore[override]
-        """Standard output."""
-        return sys.stdout
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - of logging
-        """Go on without the line: whoever read the output may have ended, and ``run.log`` has it."""
 
 
 def _runner(target: str) -> Callable[[CommandConfig], None]:
@@ -72,8 +58,8 @@ def _runner(target: str) -> Callable[[CommandConfig], None]:
 def _program(name: str, commands: Commands, text: str, **groups: tuple[Commands, str]) -> typer.Typer:
     """Build a program from commands and groups of commands."""
     app = typer.Typer(
+        cls=ProgramHelp,
         no_args_is_help=True,
-        add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
         help=text,
@@ -95,7 +81,9 @@ def _program(name: str, commands: Commands, text: str, **groups: tuple[Commands,
     for model, target in commands.items():
         add_command(app, model, _runner(target))
     for group, (members, group_text) in groups.items():
-        subcommands = typer.Typer(no_args_is_help=True, help=group_text)
+        subcommands = typer.Typer(
+            cls=ProgramHelp, no_args_is_help=True, rich_markup_mode=None, help=group_text
+        )
         app.add_typer(subcommands, name=group)
         for model, target in members.items():
             add_command(subcommands, model, _runner(target))

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 from pydantic_core import PydanticUndefined
 
+from spisonet.commands.help import CommandHelp
 from spisonet.errors import SpisonetError
-from spisonet.io.config import CommandConfig, CommandLine
+from spisonet.io.config import command_line_shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pydantic.fields import FieldInfo
+
+    from spisonet.io.config import CommandConfig
 
 POSITIONAL_SUFFIX = "_positional"
 NOT_GIVEN = ("None", "auto")
@@ -37,13 +40,12 @@ def add_command(app: typer.Typer, model: type[CommandConfig], run: Callable[[Com
     signature = inspect.Signature(parameters)
     command.__signature__ = signature  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in parameters}
-    examples = "\n\n".join(f"  {line}" for line in model.examples)
-    command.__doc__ = f"{inspect.getdoc(model)}" + (f"\n\nExamples:\n\n{examples}" if examples else "")
-    app.command(model.command)(command)
+    command.__doc__ = inspect.getdoc(model)
+    app.command(model.command, cls=type("Help", (CommandHelp,), {"model": model}))(command)
 
 
 def _parameters(name: str, info: FieldInfo) -> list[inspect.Parameter]:
-    shape = next((m for m in info.metadata if isinstance(m, CommandLine)), CommandLine())
+    shape = command_line_shape(info)
     default = None if info.default is PydanticUndefined else info.default
     spellings = list(dict.fromkeys([f"--{name}", f"--{name.replace('_', '-')}", *shape.aliases]))
     if info.annotation is bool:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from spisonet.io.option_groups import OptionGroup, option_group
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from spisonet.io.config import CommandConfig
 
 INPUT, USUAL, ADVANCED, COMPATIBILITY = "input", "usual", "advanced", "compatibility"
 LABELS = {
@@ -84,13 +88,8 @@ LABELS = {
     "high_res": "High-resolution limit, Å",
     "low_res": "Low-resolution limit, Å",
 }
-# Shown with the inputs, or among what usually matters; the others are advanced.
-USUAL_FIELDS = {
-    *("epochs", "n_subvolume", "cube_size", "method", "limit_res", "independent", "validation", "arch"),
-    *("pretrained", "CTF_mode", "turns", "z_crop", "density_percentage", "std_percentage", "deconvolve"),
-    *("snrfalloff", "deconvstrength", "high_res", "low_res", "cone_sampling_angle", "sharpen", "mask"),
-}
-INPUT_FIELDS = {"mask", "mask_file", "aniso_file", "tomo_idx", "star_file", "model", "folder", "even", "odd"}
+# Among what usually matters, besides the common options.
+USUAL_FIELDS = {"n_subvolume", "cube_size", "arch", "pretrained", "validation", "turns"}
 # Options of IsoNet, IsoNet2 and spIsoNet that have better counterparts here.
 COMPATIBILITY_FIELDS = {
     *("iterations", "continue_from", "noise_level", "noise_start_iter", "noise_mode", "do_phaseflip_input"),
@@ -126,20 +125,11 @@ def label_of(command: str, name: str) -> str:
     return LABELS.get(name, f"{text[0].upper()}{text[1:]}")
 
 
-def group_of(name: str, *, is_needed: bool, in_examples: bool) -> str:
-    """Return the group of a field.
-
-    Parameters
-    ----------
-    name : str
-        Name of the option.
-    is_needed : bool
-        Whether the field is required or given without its name.
-    in_examples : bool
-        Whether the examples of the command use it.
-    """
+def group_of(model: type[CommandConfig], name: str) -> str:
+    """Return the group of a field of a form, which has fewer groups than ``--help``."""
     if name in COMPATIBILITY_FIELDS:
         return COMPATIBILITY
-    if is_needed or name in INPUT_FIELDS:
+    group = option_group(model, name)
+    if group is OptionGroup.INPUT:
         return INPUT
-    return USUAL if name in USUAL_FIELDS or in_examples else ADVANCED
+    return USUAL if group is OptionGroup.COMMON or name in USUAL_FIELDS else ADVANCED

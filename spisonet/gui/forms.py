@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ from spisonet.gui.file_names import restore_bytes
 from spisonet.gui.form_layout import PRESETS, group_of, label_of
 from spisonet.io.config import (
     CommandConfig,
-    CommandLine,
+    command_line_shape,
     command_words,
     field_faults,
     is_output,
@@ -59,14 +58,12 @@ def list_forms() -> dict[str, list[dict[str, Any]]]:
 
 
 def _form(model: type[CommandConfig]) -> dict[str, Any]:
-    in_examples = set(re.findall(r"--?(\w+)", " ".join(model.examples)))
     fields = []
     for name, info in model.model_fields.items():
         if name in TARGET_FIELDS:
             continue
         output = is_output(name, info)
         kind, choices = option_kind(info)
-        needed = info.is_required() or _command_line_shape(info).positional
         fields.append(
             {
                 "name": name,
@@ -77,7 +74,7 @@ def _form(model: type[CommandConfig]) -> dict[str, Any]:
                 "default": _default(model, name, info, output),
                 "output": output,
                 "label": label_of(model.command, name),
-                "group": group_of(name, is_needed=needed, in_examples=name in in_examples and not output),
+                "group": group_of(model, name),
                 "bounds": option_bounds(info),
             }
         )
@@ -235,13 +232,9 @@ def input_files(program: str, command: str, config: dict[str, Any]) -> list[str]
     return [
         str(config[name])
         for name, info in fields.items()
-        if (shape := _command_line_shape(info)).positional
+        if (shape := command_line_shape(info)).positional
         and not shape.shown_by_name
         and option_kind(info)[0] == "path"
         and not is_output(name, info)
         and config.get(name) is not None
     ]
-
-
-def _command_line_shape(info: FieldInfo) -> CommandLine:
-    return next((m for m in info.metadata if isinstance(m, CommandLine)), CommandLine())

@@ -96,10 +96,17 @@ def describe_job(job: Job) -> dict[str, Any]:
 def _thumbnail(job: Job) -> dict[str, str] | None:
     """Return ``name`` and ``version`` of the volume that stands for a job: its main result, or the first."""
     main = _main_result(job.record)
-    files = [job.folder / main] if main else [*sorted(job.folder.glob("*.mrc")), *sorted(job.folder.glob("*/*.mrc"))]
+    files = (
+        [job.folder / main]
+        if main
+        else [*sorted(job.folder.glob("*.mrc")), *sorted(job.folder.glob("*/*.mrc"))]
+    )
     for path in files:
         if path.is_file() and not path.is_symlink():
-            return {"name": f"{job.name}/{path.relative_to(job.folder)}", "version": str(path.stat().st_mtime_ns)}
+            return {
+                "name": f"{job.name}/{path.relative_to(job.folder)}",
+                "version": str(path.stat().st_mtime_ns),
+            }
     return None
 
 

@@ -165,6 +165,11 @@ def _capitalised(sentence: str) -> str:
     return sentence[0].upper() + sentence[1:]
 
 
+def command_line_shape(info: FieldInfo) -> CommandLine:
+    """Return the form of a field on the command line."""
+    return next((m for m in info.metadata if isinstance(m, CommandLine)), CommandLine())
+
+
 def is_output(name: str, info: FieldInfo) -> bool:
     """Return whether a field is an output: a path called ``o`` or ``out...``, or with a default."""
     is_path = Path in (info.annotation, *get_args(info.annotation))
@@ -207,7 +212,7 @@ def command_words(config: CommandConfig) -> list[str]:
     in_order = True
     for name, info in type(config).model_fields.items():
         value = getattr(config, name)
-        shape = next((m for m in info.metadata if isinstance(m, CommandLine)), CommandLine())
+        shape = command_line_shape(info)
         if value == info.default:
             in_order = in_order and not shape.positional
         elif shape.positional and in_order and not shape.shown_by_name:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TextIO
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LOG_FILE = "run.log"
+VERDICT = {"is_verdict": True}  # ``extra`` of the line that states the result of a run
+BOLD, NORMAL = "\033[1m", "\033[0m"
 
 
 class _EarlyRecords(logging.Handler):
@@ -34,6 +37,30 @@ class _EarlyRecords(logging.Handler):
         self._is_open = False
         records, self.records = self.records, []
         return records
+
+
+class TerminalHandler(logging.StreamHandler[TextIO]):
+    """Writes to the current standard output, which a progress bar replaces temporarily.
+
+    The line with the `VERDICT` is bold on a terminal.
+    """
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]
+        """Standard output."""
+        return sys.stdout
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the text of a line."""
+        text = super().format(record)
+        takes_colours = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        return f"{BOLD}{text}{NORMAL}" if takes_colours and hasattr(record, "is_verdict") else text
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - of logging
+        """Go on without the line: whoever read the output may have ended, and ``run.log`` has it."""
 
 
 class _LogFile(logging.StreamHandler[TextIO]):

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from spisonet.report.section import Section
+    from spisonet.report.verdict import Verdict
     from spisonet.validation.finished_run import FinishedRun
 
     MakeSection = Callable[[FinishedRun, Path], Section | None]
@@ -50,7 +51,7 @@ SECTIONS: dict[str, MakeSection] = {
 }
 
 
-def write_report(run: FinishedRun, page: Path) -> None:
+def write_report(run: FinishedRun, page: Path) -> Verdict:
     """Write the report of a finished run.
 
     Parameters
@@ -59,6 +60,11 @@ def write_report(run: FinishedRun, page: Path) -> None:
         The run.
     page : Path
         HTML file to write; the JSON file and the figures are named after it.
+
+    Returns
+    -------
+    Verdict
+        How much is inferred, and how well.
 
     Raises
     ------
@@ -97,3 +103,4 @@ def write_report(run: FinishedRun, page: Path) -> None:
         warning(" ".join(notes)),
         *(section.html for section in sections.values()),
     )
+    return judgement

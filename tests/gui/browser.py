@@ -121,6 +121,5 @@ def open_page(driver: webdriver.Chrome, server: Server, *expected: str) -> Itera
     driver.get_log("browser")
     yield Page(driver, server)
     wrong = [entry["message"] for entry in driver.get_log("browser") if entry["level"] == "SEVERE"]
-    assert [
-        message for message in wrong if not any(known in message for known in (*EXPECTED, *expected))
-    ] == []
+    known = (*EXPECTED, *expected)
+    assert [message for message in wrong if not any(text in message for text in known)] == []

@@ -6,7 +6,14 @@ import logging
 
 import pytest
 
-from spisonet.io.logs import LOG_FILE, keep_early_records, log_to_folder, take_early_records
+from spisonet.io.logs import (
+    LOG_FILE,
+    VERDICT,
+    TerminalHandler,
+    keep_early_records,
+    log_to_folder,
+    take_early_records,
+)
 
 log = logging.getLogger("spisonet")
 
@@ -69,3 +76,21 @@ def test_early_lines_reach_the_processes_that_a_command_starts(tmp_path):
         with log_to_folder(tmp_path):
             log.info("of the parent again")
     assert messages(tmp_path) == ["INFO of the parent", "INFO of the child", "INFO of the parent again"]
+
+
+@pytest.mark.parametrize(
+    ("is_terminal", "extra", "shown"),
+    [
+        (True, VERDICT, "\033[1mNot recovered.\033[0m"),
+        (True, None, "Not recovered."),
+        (False, VERDICT, "Not recovered."),
+    ],
+)
+def test_the_verdict_is_bold_on_a_terminal(capsys, monkeypatch, is_terminal, extra, shown):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: is_terminal)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    handler = TerminalHandler()
+    log.addHandler(handler)
+    log.info("Not %s.", "recovered", extra=extra)
+    log.removeHandler(handler)
+    assert capsys.readouterr().out == f"{shown}\n"

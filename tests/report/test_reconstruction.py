@@ -41,6 +41,10 @@ def test_a_report_sums_up_a_finished_run_and_no_other(done, tmp_path, capsys):
     assert page.count(percent) >= 3  # verdict, section and table of the run
     assert report["verdict_code"] == "too_short"
     assert "The training was too short to learn" in (out / "run.log").read_text()
+    assert capsys.readouterr().out.splitlines()[-2:] == [
+        report["verdict"],
+        f"Report: {tmp_path / 'sum.html'}",
+    ]
     stages = {event.stage for event in read_progress(out)}
     assert stages >= {"training", "prediction", "figures", "report"}
     assert (tmp_path / "sum_directional_fsc.png").is_file()

@@ -1,0 +1,1 @@
+"""Tools for development: the documentation site, a build of RELION 5."""

@@ -1,0 +1,1 @@
+"""Parts of the documentation site that are generated: pages of commands, executed notebooks, links."""
