@@ -18,6 +18,6 @@ export default [
       "prefer-template": "error",
     },
   },
-  { files: ["spisonet/gui/static/**/*.js"], languageOptions: { globals: globals.browser } },
+  { files: ["spisonet/gui/static/**/*.js", "docs/javascripts/**/*.js"], languageOptions: { globals: globals.browser } },
   { files: ["tests/gui/javascript/**/*.js"], languageOptions: { globals: globals.node } },
 ];

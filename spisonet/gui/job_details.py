@@ -181,14 +181,17 @@ def _stages(events: list[ProgressEvent]) -> list[dict[str, Any]]:
     """
     stages: dict[tuple[str, str], dict[str, Any]] = {}
     for event in events:
-        key = (event.stage, event.title)
-        losses = stages[key]["losses"] if key in stages else []
+        known = stages.get((event.stage, event.title), {"losses": [], "loss_reductions": []})
         first_repeated = event.done if event.part is None else event.done + 1
-        while losses and losses[-1][0] >= first_repeated:
-            losses.pop()
-        if event.loss is not None:
-            losses.append((event.done, event.loss))
-        stages[key] = {**_progress(event), "losses": losses}
+        curves = {}
+        for name, value in (("losses", event.loss), ("loss_reductions", event.loss_reduction)):
+            points = known[name]
+            while points and points[-1][0] >= first_repeated:
+                points.pop()
+            if value is not None:
+                points.append((event.done, value))
+            curves[name] = points
+        stages[event.stage, event.title] = {**_progress(event), **curves}
     return list(stages.values())
 
 

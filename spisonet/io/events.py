@@ -47,6 +47,9 @@ class ProgressEvent:
         Estimated time to the end of the stage.
     part : float or None
         Completed fraction of the next unit, in an event within it; None at the end of a unit.
+    loss_reduction : float or None
+        ``1 - L / L0`` on subvolumes that are not used for training: loss ``L`` of the network, ``L0`` of the
+        untrained one.
     """
 
     stage: str
@@ -58,6 +61,7 @@ class ProgressEvent:
     loss: float | None = None
     seconds_left: float | None = None
     part: float | None = None
+    loss_reduction: float | None = None
 
 
 @contextmanager
@@ -104,6 +108,7 @@ def report_progress(
     loss: float | None = None,
     seconds_left: float | None = None,
     part: float | None = None,
+    loss_reduction: float | None = None,
 ) -> None:
     """Report an event to every listener; see `ProgressEvent` for the parameters."""
     event = ProgressEvent(
@@ -116,6 +121,7 @@ def report_progress(
         _finite(loss),
         _finite(seconds_left),
         _finite(part),
+        _finite(loss_reduction),
     )
     for listener in tuple(_listeners):
         listener(event)
@@ -154,7 +160,7 @@ def read_progress(folder: Path, max_bytes: int = TAIL_BYTES) -> list[ProgressEve
 
 def _is_valid(event: ProgressEvent) -> bool:
     texts = (event.stage, event.title, event.unit)
-    numbers = (event.time, event.loss, event.seconds_left, event.part)
+    numbers = (event.time, event.loss, event.seconds_left, event.part, event.loss_reduction)
     return (
         all(isinstance(text, str) for text in texts)
         and all(isinstance(count, int) and count >= 0 for count in (event.done, event.total))

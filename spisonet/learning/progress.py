@@ -87,7 +87,9 @@ class TrainingProgress:
             "training", self._title, int(epochs), self._n_epochs, "epochs", None, seconds_left, part
         )
 
-    def epoch(self, epoch: int, loss: float, seconds_after: float = 0.0) -> None:
+    def epoch(
+        self, epoch: int, loss: float, seconds_after: float = 0.0, loss_reduction: float | None = None
+    ) -> None:
         """Report the end of an epoch and its mean loss.
 
         Parameters
@@ -98,6 +100,8 @@ class TrainingProgress:
             Mean loss of the epoch.
         seconds_after : float
             Estimated duration of the prediction that follows the training.
+        loss_reduction : float or None
+            See `ProgressEvent`.
         """
         if not self._shown:
             return
@@ -113,4 +117,13 @@ class TrainingProgress:
             seconds_left,
             " with the prediction" if seconds_after else "",
         )
-        report_progress("training", self._title, epoch, self._n_epochs, "epochs", loss, seconds_left)
+        report_progress(
+            "training",
+            self._title,
+            epoch,
+            self._n_epochs,
+            "epochs",
+            loss,
+            seconds_left,
+            loss_reduction=loss_reduction,
+        )

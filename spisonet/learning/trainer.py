@@ -47,10 +47,10 @@ MAX_GRADIENT_NORM = 1.0
 MIN_UPDATES_TO_COMPILE = 1000
 UPDATES_PER_LOSS_READING = 10
 SECONDS_BETWEEN_CHECKPOINTS = 300.0  # within an epoch
-N_COMPARED, COMPARISON_SEED = (
-    32,
-    1,
-)  # subvolumes with which the trained and the untrained network are compared
+# New subvolumes with which the trained and the untrained network are compared, and those of an epoch for one
+# that is compared after it.
+N_COMPARED, COMPARISON_SEED = 32, 1
+SUBVOLUMES_PER_COMPARED = 100
 
 
 @dataclass(frozen=True)
@@ -238,11 +238,11 @@ class Trainer:
                 epoch = len(self.epoch_losses)
                 self._train_epoch(epoch, progress, checkpoint)
                 if self.n_updates >= options.n_updates and self._group.is_main and not options.published:
-                    self.loss_reduction = self._measure_loss_reduction()
+                    self.loss_reduction = self._measure_loss_reduction(N_COMPARED)
                 if checkpoint is not None:
                     self._save(checkpoint)
                 seconds_after = self._seconds_to_predict * predictions_after
-                progress.epoch(epoch + 1, self.epoch_losses[-1], seconds_after)
+                progress.epoch(epoch + 1, self.epoch_losses[-1], seconds_after, self._current_reduction())
                 if after_epoch is not None:
                     after_epoch()
 
@@ -275,6 +275,15 @@ class Trainer:
         self.epoch_losses.append(self._loss_in_epoch / options.updates_per_epoch)
         self._loss_in_epoch = 0.0
         self._average_batch_statistics()
+
+    def _current_reduction(self) -> float | None:
+        """Return the loss reduction so far, on a few new subvolumes; None as for `loss_reduction`."""
+        if self.loss_reduction is not None:
+            return self.loss_reduction
+        if not self._group.is_main or self._options.published:
+            return None
+        n_subvolumes = self._options.subvolumes_per_epoch // SUBVOLUMES_PER_COMPARED
+        return self._measure_loss_reduction(max(1, min(N_COMPARED, n_subvolumes)))
 
     def _log_resumption(self, title: str) -> None:
         options = self._options
@@ -437,8 +446,8 @@ class Trainer:
             for averaged, current in zip(self.average.buffers(), self.network.buffers(), strict=True):
                 averaged.copy_(current)
 
-    def _measure_loss_reduction(self) -> float:
-        """Compare the averaged network with the untrained one, which returns its input."""
+    def _measure_loss_reduction(self, n_subvolumes: int) -> float:
+        """Compare the averaged network with the untrained one, which returns its input, on new subvolumes."""
         size, rng = self._options.batch_size, np.random.default_rng([self._options.seed, COMPARISON_SEED])
         losses = {"trained": 0.0, "untrained": 0.0}
         networks: dict[str, Callable[[Tensor], Tensor]] = {
@@ -446,7 +455,7 @@ class Trainer:
             "untrained": lambda volumes: volumes,
         }
         with torch.no_grad():
-            for _ in range(math.ceil(N_COMPARED / size)):
+            for _ in range(math.ceil(n_subvolumes / size)):
                 batch = self._objective.draw(size, rng)
                 for index in range(size):  # one at a time, to save memory
                     for name, network in networks.items():

@@ -403,6 +403,22 @@ def test_relions_page_shows_a_running_refinement(page):
         }
         (job / "spisonet" / f"it003_{half}_class001.json").write_text(json.dumps(record), encoding="utf-8")
     page.find("#iterations td", "half2: corrected in 31 s, 21 % of the power inferred")  # refreshed by itself
+    assert len(page.driver.find_elements(By.CSS_SELECTOR, "#strip .cell-corrected[role]")) == 2
+    rows = [
+        {
+            "iteration": iteration,
+            "part": "class001",
+            "corrections": [],
+            "best_direction_angstrom": 8.0,
+            "worst_direction_angstrom": 14.0 - iteration,
+            "view_histogram": [[0.0, 1.5], [2.0, 0.5]],
+        }
+        for iteration in (1, 2)
+    ]
+    summary = {"program": "spisonet", "rows": rows}
+    (job / "spisonet" / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
+    page.find("#views svg[aria-label*='25 % of the directions']")
+    page.find(".live-chart [aria-label='resolution, Å by iteration']")
     page.click("[data-do=check]")
     page.find("#findings .badge", "error")
     page.find("#findings td", "--external_reconstruct")

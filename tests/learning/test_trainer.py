@@ -220,6 +220,7 @@ def test_progress_is_reported_within_an_epoch(measurement_factory, tmp_path, mon
     ]
     assert [event.done for event in events if event.part is None] == [1, 2]
     assert events[1].seconds_left > 0
+    assert all(-1 < event.loss_reduction < 1 for event in events if event.part is None)
 
 
 def test_resuming_with_other_options_is_refused(measurement_factory, tmp_path):

@@ -6,7 +6,7 @@ import { duration, h } from "./dom.js";
 
 /**
  * @typedef {{ done: number, total: number, unit: string, seconds_left?: number | null, part?: number | null }} Progress
- * @typedef {Progress & { stage: string, title: string, losses: [number, number][] }} Stage
+ * @typedef {Progress & { stage: string, title: string, losses: [number, number][], loss_reductions?: [number, number][] }} Stage
  */
 
 /** @param {Progress} progress */
@@ -57,7 +57,22 @@ function lossChart(stages, losses) {
   return drawn.length ? lineChart(drawn, { xTitle: "epoch", yTitle: "loss", xMax }) : null;
 }
 
+/**
+ * Reduction of the loss on subvolumes that are not used for training, relative to the untrained network.
+ *
+ * @param {Stage[]} stages
+ */
+function reductionChart(stages) {
+  const series = stages.map(({ title, loss_reductions: points = [] }) => ({
+    name: title,
+    points: points.map(([epoch, value]) => /** @type {[number, number]} */ ([epoch, 100 * value])),
+  }));
+  const drawn = series.filter(({ points }) => points.length > 1);
+  const xMax = Math.max(0, ...stages.filter(({ losses }) => losses.length).map(({ total }) => total));
+  return drawn.length ? lineChart(drawn, { xTitle: "epoch", yTitle: "loss reduction on new subvolumes, %", xMax }) : null;
+}
+
 /** @param {{ stages: Stage[], losses: (number | null)[] | null }} job */
 export function progressContent({ stages, losses }) {
-  return [h("h2", {}, "Progress"), stages.map(stageBar), lossChart(stages, losses)];
+  return [h("h2", {}, "Progress"), stages.map(stageBar), lossChart(stages, losses), reductionChart(stages)];
 }
