@@ -57,6 +57,9 @@ def relion_job() -> NoReturn:
 def _run(module: str, function: str) -> NoReturn:
     """Run a program, and end without a traceback if it is interrupted or its output cannot be written."""
     _use_utf8()
+    # By default, idle threads of OpenMP keep their core busy, which makes a training several times slower as
+    # soon as another program runs on the machine. The library reads this when PyTorch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     _remove_script_folder()
     from importlib import import_module  # noqa: PLC0415
 

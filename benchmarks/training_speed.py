@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from spisonet.fourier.grids import frequency_axes_rfft, irfft3, radius_rfft, rfft3
 from spisonet.fourier.windows import soft_lowpass_weights
+from spisonet.io.atomic import write_json
 from spisonet.learning.devices import Backend, choose_devices, describe_device, keep_freed_memory
 from spisonet.learning.measurement import Measurement
 from spisonet.learning.memory import Memory
@@ -43,6 +45,7 @@ def main() -> None:
     parser.add_argument("--filter_base", type=int, default=32)
     parser.add_argument("--batch_sizes", type=int, nargs="+", default=[4, 16])
     parser.add_argument("--updates", type=int, default=20)
+    parser.add_argument("--json", type=Path, help="file for the results, written after each row")
     args = parser.parse_args()
     keep_freed_memory()
     device = choose_devices(args.device)[0]
@@ -59,6 +62,7 @@ def main() -> None:
         "| single convolution, TFLOP/s | fraction | peak GB |"
     )
     print("|---|---|---|---|---|---|---|---|")
+    rows: list[dict[str, float | str | None]] = []
     for batch_size in args.batch_sizes:
         for name, mixed, published in (
             ("self-training, bf16", True, False),
@@ -73,14 +77,27 @@ def main() -> None:
             with FlopCounterMode(display=False) as counter:
                 trainer.compute_gradients()
             operations = counter.get_total_flops()
-            peak = torch.cuda.max_memory_allocated(device) / 1e9 if device.type == "cuda" else float("nan")
+            peak = torch.cuda.max_memory_allocated(device) / 1e9 if device.type == "cuda" else None
             rate = operations / seconds
             cells = [
                 *(name, batch_size, f"{operations / batch_size / 1e9:.1f}", f"{batch_size / seconds:.1f}"),
                 *(f"{rate / 1e12:.3f}", f"{rates[mixed] / 1e12:.3f}", f"{100 * rate / rates[mixed]:.0f} %"),
-                f"{peak:.1f}",
+                "-" if peak is None else f"{peak:.1f}",
             ]
             print("| " + " | ".join(map(str, cells)) + " |", flush=True)
+            rows.append(
+                {
+                    "method": name,
+                    "batch_size": batch_size,
+                    "operations_per_subvolume": operations / batch_size,
+                    "subvolumes_per_second": batch_size / seconds,
+                    "operations_per_second": rate,
+                    "operations_per_second_of_a_convolution": rates[mixed],
+                    "peak_gigabytes": peak,
+                }
+            )
+            if args.json is not None:
+                write_json(args.json, {"device": describe_device(device), "rows": rows})
 
 
 def make_trainer(

@@ -14,7 +14,7 @@ import argparse
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,7 @@ from benchmarks.quality.simulate import Case, Simulated, simulate
 from benchmarks.quality.simulated_methods import fourier_weights
 from spisonet.anisotropy.preparation import correction_band, prepare_measurement
 from spisonet.fourier.grids import frequency_axes_rfft, radius_rfft, shell_index_rfft
+from spisonet.io.atomic import write_json
 from spisonet.learning.devices import choose_devices, describe_device, keep_freed_memory
 from spisonet.learning.memory import Memory
 from spisonet.learning.objectives import SelfTrainingObjective
@@ -109,6 +110,7 @@ def main() -> None:
     parser.add_argument("--published_base", type=int, default=64)
     parser.add_argument("--filter_base", type=int, default=32)
     parser.add_argument("--cube_size", type=int, default=64)
+    parser.add_argument("--json", type=Path, help="file for the results")
     args = parser.parse_args()
     keep_freed_memory()
     device = choose_devices()[0]
@@ -147,6 +149,9 @@ def main() -> None:
         return held.measurement.complete(predictions)[0]
 
     ours = train_and_score("self-training", our_trainer, held, our_prediction)
+    if args.json is not None:
+        scores = {"published": published, "self-training": ours}
+        write_json(args.json, {name: [asdict(point) for point in points] for name, points in scores.items()})
     goal = published[-1].score
     first = next(point for point in published if point.score >= goal)
     reached = [point for point in ours if point.score >= goal]

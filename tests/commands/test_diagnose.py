@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from spisonet.analysis.config import DiagnoseConfig
 from spisonet.analysis.orientation_diagnostics import Strategy
-from spisonet.commands.analysis import _measured_drift
+from spisonet.api.orientation import _measured_drift
 from spisonet.commands.main import main
 from spisonet.io.mrc import Volume, read_volume, write_volume
 from spisonet.misalignment.image_band import Poses
@@ -26,6 +25,10 @@ def write_case(folder, halves):
     for number, half in enumerate(halves, start=1):
         write_volume(folder / f"half{number}.mrc", Volume(half, VOXEL_SIZE))
     return [str(folder / "half1.mrc"), str(folder / "half2.mrc")]
+
+
+def drift_of_the_poses(star=JOB / "run_data.star", tomograms=None, mask=None):
+    return _measured_drift(star, tomograms, mask, "C1", 15.0, "cpu", 1, 2000, 0)
 
 
 def test_the_command_writes_page_numbers_and_figure(tmp_path):
@@ -82,9 +85,8 @@ def test_a_fault_is_one_sentence_and_writes_nothing(tmp_path, capsys, options, w
 
 def test_no_drift_is_measured_with_a_mask_of_another_pixel_size(project):
     write_refined_project(project, 0.0, n=100)
-    config = DiagnoseConfig(h="half1.mrc", h2="half2.mrc", star=JOB / "run_data.star", device="cpu")
     mask = read_volume(project / "mask.mrc", 1.01 * PIXEL)
-    drift, reason = _measured_drift(config, mask, 15.0)
+    drift, reason = drift_of_the_poses(mask=mask)
     assert drift is None
     assert "was not measured" in reason
     assert "mask.mrc has voxels of 5.05 Å, but the images of" in reason
@@ -96,19 +98,14 @@ def test_without_enough_memory_no_drift_is_measured(project, monkeypatch):
 
     write_refined_project(project, 0.0, n=100)
     monkeypatch.setattr("spisonet.misalignment.drift_measurement.measure_drift", without_memory)
-    config = DiagnoseConfig(h="half1.mrc", h2="half2.mrc", star=JOB / "run_data.star", device="cpu")
-    drift, reason = _measured_drift(config, None, 15.0)
+    drift, reason = drift_of_the_poses()
     assert drift is None
     assert "cpu is out of memory; use --device cpu" in (reason or "")
 
 
 def test_the_stacks_of_subtomograms_are_read_for_the_drift(tmp_path):
     simulated = simulate_tilt_stacks(tmp_path, n=8)
-    tomograms = tmp_path / "tomograms.star"
-    config = DiagnoseConfig(
-        h="half1.mrc", h2="half2.mrc", star=simulated.star, tomograms=tomograms, device="cpu"
-    )
-    drift, reason = _measured_drift(config, None, 15.0)
+    drift, reason = drift_of_the_poses(simulated.star, tmp_path / "tomograms.star")
     assert drift is None
     assert "lists 8 particles; at least 100 are needed" in reason
 
