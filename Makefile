@@ -2,13 +2,14 @@ PYTHON ?= python3
 QUIET = --quiet --disable-pip-version-check
 # Packages are checked by hash; PyTorch, which has other files for each kind of GPU, and what it needs, by version.
 HASHED = $(QUIET) --require-hashes --no-deps -r
-INSTALL = $(QUIET) -c constraints.txt -e
+INSTALL = $(QUIET) -c constraints.txt
 COMPILE = uv pip compile pyproject.toml -c constraints.txt --overrides /dev/stdin --generate-hashes --universal --quiet \
 	--no-annotate --no-header
 MINUTES ?= 10
 DEMO = examples/hemagglutinin
+WHEEL_TESTS ?= tests
 
-.PHONY: demo test docs test-relion5 fuzz lint javascript faults load audit lock clean
+.PHONY: demo test docs test-relion5 fuzz wheel wheel-test lint javascript faults load audit lock clean
 
 demo: .venv/ready
 	. .venv/bin/activate && sh $(DEMO)/run.sh
@@ -26,6 +27,23 @@ test-relion5: .venv-test/ready
 fuzz: .venv-test/ready
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive .venv-test/bin/python -m tests.hostile.fuzz $$(($(MINUTES) / 2))
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive .venv-test/bin/python -m tests.hostile.programs $$(($(MINUTES) / 2))
+
+# Wheel and source distribution, in dist/.
+wheel:
+	$(PYTHON) -m venv .venv-build
+	.venv-build/bin/pip install $(QUIET) build
+	rm -rf dist
+	.venv-build/bin/python -m build --outdir dist
+
+# The tests of the source distribution with the installed wheel; no source of the package is on the path.
+wheel-test: wheel .venv-wheel/ready
+	.venv-wheel/bin/pip install $(QUIET) --force-reinstall --no-deps dist/*.whl
+	.venv-wheel/bin/pip check
+	mkdir dist/tests
+	tar -xzf dist/*.tar.gz -C dist/tests --strip-components 1
+	rm -r dist/tests/spisonet dist/tests/relion_external dist/tests/spisonet_launcher.py
+	cd dist/tests && OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive ../../.venv-wheel/bin/python -m pytest $(WHEEL_TESTS) \
+		-n auto --maxprocesses 8 --dist loadfile
 
 # The documentation site, in site/index.html; executes the notebooks (SPISONET_DOCS_SKIP_NOTEBOOKS=1: shows them only).
 docs: .venv-test/ready
@@ -72,14 +90,20 @@ lock:
 .venv/ready: pyproject.toml constraints.txt requirements.txt
 	$(PYTHON) -m venv .venv
 	.venv/bin/pip install $(HASHED) requirements.txt
-	.venv/bin/pip install $(INSTALL) .
+	.venv/bin/pip install $(INSTALL) -e .
 	touch $@
 
 .venv-test/ready: pyproject.toml constraints.txt requirements-dev.txt
 	$(PYTHON) -m venv .venv-test
 	.venv-test/bin/pip install $(HASHED) requirements-dev.txt
-	.venv-test/bin/pip install $(INSTALL) '.[dev]'
+	.venv-test/bin/pip install $(INSTALL) -e '.[dev]'
+	touch $@
+
+.venv-wheel/ready: pyproject.toml constraints.txt requirements-dev.txt
+	$(PYTHON) -m venv .venv-wheel
+	.venv-wheel/bin/pip install $(HASHED) requirements-dev.txt
+	.venv-wheel/bin/pip install $(INSTALL) 'torch>=2.5'
 	touch $@
 
 clean:
-	rm -rf .venv .venv-test .venv-audit demo_output node_modules site
+	rm -rf .venv .venv-test .venv-wheel .venv-build .venv-audit dist demo_output node_modules site

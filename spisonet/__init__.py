@@ -8,7 +8,7 @@ configuring it. They are imported when they are first used; ``__init__.pyi`` dec
 from importlib import import_module
 from typing import Any
 
-__version__ = "2.0.0a1"
+__version__ = "2.0.0"
 
 _MODULES = {
     "spisonet.api.fsc": (

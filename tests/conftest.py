@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 settings.register_profile("spisonet", deadline=None)
 settings.load_profile("spisonet")
 
-EXAMPLE = Path(__file__).parents[1] / "examples" / "hemagglutinin"
+ROOT = Path(__file__).parents[1]
+EXAMPLE = ROOT / "examples" / "hemagglutinin"
 
 
 # What tests with a marker need on PATH, its name, and the variable that requires it.
@@ -44,6 +45,8 @@ def pytest_configure() -> None:
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip tests of other programs where these are absent, unless their presence is required, and of GPUs."""
+    if item.get_closest_marker("checkout") and not (ROOT / "spisonet").is_dir():
+        pytest.skip("the package is installed; its sources are not here")
     if item.get_closest_marker("gpu") and not torch.cuda.is_available():
         pytest.skip("no CUDA device on this machine")
     for marker, (programs, name, variable) in PROGRAMS.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +14,14 @@ import spisonet
 from spisonet.anisotropy.config import ReconstructConfig
 from spisonet.commands.registry import ISONET, RELION, SPISONET
 from tools.documentation.command_pages import command_page, command_pages
+from tools.documentation.hooks import PROJECT_PAGES
 from tools.documentation.links import dead_links
 
 ROOT = Path(__file__).parents[1]
+PAGES = [*sorted(ROOT.glob("docs/**/*.md")), *(ROOT / path for path in PROJECT_PAGES)]
+LIST_ITEM = re.compile(r"([-*]|\d+\.) ")
+
+pytestmark = pytest.mark.checkout
 
 
 def test_every_command_has_a_page_with_all_its_options():
@@ -54,6 +60,21 @@ def test_dead_links(tmp_path, html, dead):
     (site / "b.html").write_text('<h1 id="here">', encoding="utf-8")
     (site / "page.html").write_text(html, encoding="utf-8")
     assert dead_links(site) == [("page.html", link) for link in dead]
+
+
+@pytest.mark.parametrize("document", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_lists_are_lists_on_the_site_too(document):
+    # Python-Markdown needs an empty line before a list, and steps of four spaces within it; GitHub does not.
+    wrong, in_fence, previous = [], False, ""
+    for number, line in enumerate(document.read_text(encoding="utf-8").splitlines(), 1):
+        if line.lstrip().startswith("```"):
+            in_fence = not in_fence
+            wrong += [number] if in_fence and (len(line) - len(line.lstrip())) % 4 else []
+        elif not in_fence and LIST_ITEM.match(line):
+            in_list = not previous.strip() or previous.startswith(" ") or LIST_ITEM.match(previous)
+            wrong += [] if in_list else [number]
+        previous = line
+    assert not wrong
 
 
 def test_the_site_is_built_without_a_warning(tmp_path):

@@ -14,6 +14,9 @@ from spisonet.commands.registry import PROGRAMS
 from spisonet.io.config import CommandLine
 
 ROOT = Path(__file__).parents[1]
+
+pytestmark = pytest.mark.checkout
+
 DOCUMENTS = [
     path
     for pattern in ("*.md", "docs/**/*.md", "examples/*/*.md", "benchmarks/README.md")

@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+
+pytestmark = pytest.mark.checkout
+
 PACKAGES = ("spisonet", "relion_external")
 FOUNDATION = {"io", "geometry", "fourier"}
 # What each part of spisonet may import, from the bottom up; every part may import itself and spisonet.errors.

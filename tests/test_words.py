@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+
+pytestmark = pytest.mark.checkout
+
 # Files where they may stand: the record of what was renamed, and this list.
 EXEMPT = {"CHANGELOG.md", "tests/test_words.py"}
 SUFFIXES = {".cff", ".css", ".html", ".js", ".md", ".py", ".sh", ".toml"}

@@ -26,6 +26,28 @@ TITLES = {
     "isonet": "Tomograms: isonet.py",
 }
 FOLDER = "commands"
+# Pages that describe the use and the results of a command.
+TOMOGRAM_GUIDE = ("Tomograms", "tomograms.md")
+OUTPUT_FILES = ("Output files", "output_files.md")
+GUIDES: dict[str, list[tuple[str, str]]] = {
+    "diagnose": [("Diagnose first", "trust.md#diagnose-first"), OUTPUT_FILES],
+    "fsc3d": [("Choose options", "howto/options.md"), OUTPUT_FILES],
+    "reconstruct": [("Choose options", "howto/options.md"), OUTPUT_FILES, ("Theory", "method.md")],
+    "validate": [("Held-out directions", "trust.md#held-out-directions")],
+    "nulltest": [("Null tests", "trust.md#null-tests")],
+    "report": [("The report", "trust.md#the-report")],
+    "fsd3d": [("Subtomogram averages", "subtomograms.md"), ("cryoSPARC", "tutorials/cryosparc.md")],
+    "reference": [("The initial reference", "relion.md#the-initial-reference-of-a-refinement")],
+    "gui": [("Graphical interface", "gui.md")],
+    "install-jobs": [("External jobs", "relion.md#after-a-refinement-external-jobs")],
+    "install-schemes": [("Schemes", "relion.md#schemes")],
+    "list-jobs": [("The jobs", "relion.md#the-jobs")],
+    "rescue": [("Poses that have drifted", "relion.md#poses-that-have-drifted")],
+    **{
+        command: [TOMOGRAM_GUIDE]
+        for command in ("prepare_star", "deconv", "make_mask", "correct", "refine", "denoise", "predict")
+    },
+}
 
 
 def command_pages() -> dict[str, str]:
@@ -49,6 +71,9 @@ def command_navigation() -> list[dict[str, Any]]:
 def command_page(program: str, config: type[CommandConfig]) -> str:
     """Return the page of a command: purpose, usage, examples, options in groups."""
     parts = [f"# {program} {config.command}", inspect.getdoc(config) or ""]
+    if guides := GUIDES.get(config.command):
+        links = ", ".join(f"[{title}](../../{page})" for title, page in guides)
+        parts.append(f"Guide: {links}.")
     parts.append(f"```sh\n{_usage(program, config)}\n```")
     if config.examples:
         parts.append("## Examples\n\n```sh\n" + "\n".join(config.examples) + "\n```")
