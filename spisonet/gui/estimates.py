@@ -29,6 +29,7 @@ CPU_EFFICIENCY = 0.4
 GPU_OPERATIONS_PER_SECOND = 1.5e13  # assumed until a job has run on this machine
 MATRIX, N_MEASUREMENTS = 512, 20
 DEFAULT_EDGE, DEFAULT_WIDTH, DEFAULT_EPOCHS, EPOCHS_PER_ITERATION = 64, 32, 50, 10
+LARGEST_RATIO = 10.0  # of the operations of two trainings for a subvolume
 SECONDS_OF_A_MEASUREMENT = 20.0  # of a training, at least
 UNTRAINED_METHODS = ("prior", "deconvolve")
 TABLE_SUBVOLUMES, DEFAULT_SUBVOLUMES = "rlnNumberSubtomo", 100
@@ -56,11 +57,17 @@ def estimate_training(config: CommandConfig, n_gpus: int, earlier: Iterable[Job]
     if operations is None:
         return None
     for job in earlier:
-        speed = _speed_of(job, n_gpus > 0)
+        speed = _speed_of(job, n_gpus > 0, _operations_of_subvolume(config))
         if speed is not None:
             return {"seconds": operations / speed, "basis": job.name}
     speed = GPU_OPERATIONS_PER_SECOND * n_gpus if n_gpus else CPU_EFFICIENCY * _matrix_speed()
     return {"seconds": operations / speed, "basis": None}
+
+
+def _operations_of_subvolume(config: CommandConfig) -> float:
+    options = config.model_dump()
+    width = getattr(config, "width", None) or options["filter_base"] or DEFAULT_WIDTH
+    return float(OPERATIONS * width**2 * (options["cube_size"] or DEFAULT_EDGE) ** 3)
 
 
 def _operations(config: CommandConfig) -> float | None:
@@ -75,13 +82,11 @@ def _operations(config: CommandConfig) -> float | None:
     if epochs is None:
         epochs = EPOCHS_PER_ITERATION if iterations else DEFAULT_EPOCHS
     subvolumes = options["n_subvolume"] or _listed_subvolumes(options["star_file"])
-    width = getattr(config, "width", None) or options["filter_base"] or DEFAULT_WIDTH
-    edge = options["cube_size"] or DEFAULT_EDGE
     n_trainings = 2.0 if options.get("independent") else 1.0
     if options.get("validation"):
         n_trainings += options["validation_cones"]
     n_subvolumes = epochs * (iterations or 1) * subvolumes * n_trainings
-    return float(OPERATIONS * width**2 * edge**3 * n_subvolumes)
+    return float(_operations_of_subvolume(config) * n_subvolumes)
 
 
 def _listed_subvolumes(star_file: Path) -> float:
@@ -92,15 +97,22 @@ def _listed_subvolumes(star_file: Path) -> float:
         return DEFAULT_SUBVOLUMES
 
 
-def _speed_of(job: Job, on_gpu: bool) -> float | None:
-    """Return the operations per second of the training of a job; None if it has not trained there."""
+def _speed_of(job: Job, on_gpu: bool, of_subvolume: float) -> float | None:
+    """Return the operations per second of the training of a job.
+
+    None if it has not trained on such a device, or a network or subvolumes of quite another size, with which
+    the speed differs.
+    """
     target = job.launch.get("target")
     if not isinstance(target, dict) or target.get("slurm") or bool(target.get("gpus")) != on_gpu:
         return None
     events = [event for event in read_progress(job.folder) if event.stage == "training"]
     with suppress(SpisonetError, LookupError, TypeError, ValueError, ZeroDivisionError):
         model = config_model(job.program, job.command)
-        operations = _operations(model.model_validate(job.record["config"]))
+        config = model.model_validate(job.record["config"])
+        operations = _operations(config)
+        if not 1 / LARGEST_RATIO <= _operations_of_subvolume(config) / of_subvolume <= LARGEST_RATIO:
+            return None
         first, last = events[0], events[-1]
         seconds = last.time - first.time
         done = (last.done + (last.part or 0) - first.done - (first.part or 0)) / last.total

@@ -62,3 +62,4 @@ def test_the_speed_of_an_earlier_job_on_the_same_device_is_used(tmp_path):
     found = estimate(**MAPS, epochs=3, earlier=(job,))
     assert found == {"seconds": pytest.approx(200.0), "basis": "jobs/001"}  # 1.5 epochs in 100 s
     assert estimate(**MAPS, epochs=3, earlier=(job,), n_gpus=1)["basis"] is None
+    assert estimate(**MAPS, cube_size=16, earlier=(job,))["basis"] is None  # slower for its work
