@@ -19,7 +19,7 @@ from tools.documentation.links import dead_links
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*sorted(ROOT.glob("docs/**/*.md")), *(ROOT / path for path in PROJECT_PAGES)]
-LIST_ITEM = re.compile(r"([-*]|\d+\.) ")
+LIST_ITEM = re.compile(r" *([-*]|\d+\.) ")
 
 pytestmark = pytest.mark.checkout
 
@@ -64,16 +64,16 @@ def test_dead_links(tmp_path, html, dead):
 
 @pytest.mark.parametrize("document", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_lists_are_lists_on_the_site_too(document):
-    # Python-Markdown needs an empty line before a list, and steps of four spaces within it; GitHub does not.
-    wrong, in_fence, previous = [], False, ""
+    # Python-Markdown needs an empty line between a paragraph and a list, also within an item, and steps of four
+    # spaces; GitHub does not.
+    wrong, in_fence, first = [], False, ""
     for number, line in enumerate(document.read_text(encoding="utf-8").splitlines(), 1):
+        first = (first or line) if line.strip() else ""
         if line.lstrip().startswith("```"):
             in_fence = not in_fence
             wrong += [number] if in_fence and (len(line) - len(line.lstrip())) % 4 else []
-        elif not in_fence and LIST_ITEM.match(line):
-            in_list = not previous.strip() or previous.startswith(" ") or LIST_ITEM.match(previous)
-            wrong += [] if in_list else [number]
-        previous = line
+        elif not in_fence and LIST_ITEM.match(line) and not LIST_ITEM.match(first):
+            wrong.append(number)
     assert not wrong
 
 
