@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from tests.gui.conftest import Server
 
+SECONDS = 60.0  # to wait at most, as on a machine that is busy
 EXPECTED = ("400 (Bad Request)", "422 (Unprocessable")  # responses to errors that a test makes on purpose
 OPTIONS = ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1400,950")
 SOFTWARE_WEBGL = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader")
@@ -36,7 +37,7 @@ class Page:
 
     def find(self, css: str, text: str | None = None) -> WebElement:
         """Wait for an element."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + SECONDS
         while time.monotonic() < deadline:
             for element in self.driver.find_elements(By.CSS_SELECTOR, css):
                 try:
@@ -100,7 +101,7 @@ class Page:
         self.click("dialog [data-do=choose]")
 
     def wait_for(self, what: str) -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + SECONDS
         while not self.driver.execute_script(f"return {what}"):
             assert time.monotonic() < deadline, what
             time.sleep(0.05)

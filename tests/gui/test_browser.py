@@ -16,7 +16,7 @@ from selenium.webdriver.common.by import By
 
 from spisonet.io.imod import read_contours
 from spisonet.io.tomogram_table import TomogramTable
-from tests.gui.browser import Page, open_page, start_browser
+from tests.gui.browser import SECONDS, Page, open_page, start_browser
 from tests.gui.conftest import ACTIVE, Server, end, serve
 from tests.tomography.simulation import slab_of_rods, with_missing_wedge, write_mrc
 
@@ -106,7 +106,7 @@ def test_tomograms_from_the_folder_to_the_picture(page, monkeypatch):
     page.fill("[data-cell='0-rlnDefocus']", "25000" + Keys.ENTER)
     page.wait_for("!document.querySelector('td .invalid')")
     page.fill("[data-cell='1-rlnDefocus']", "24000" + Keys.ENTER)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + SECONDS
     while [row["rlnDefocus"] for row in table(page)] != ["25000", "24000"]:
         assert time.monotonic() < deadline
     assert [row["rlnTiltMin"] for row in table(page)] == ["-58", "-58"]

@@ -14,7 +14,7 @@ from selenium.webdriver import Keys
 from selenium.webdriver.common.by import By
 
 from spisonet.io.tomogram_table import TomogramTable
-from tests.gui.browser import Page, open_page, start_browser
+from tests.gui.browser import SECONDS, Page, open_page, start_browser
 from tests.gui.conftest import Server, end, serve, write_map
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def test_jobs_are_titled_sorted_and_filtered(page):
     assert "second=corrected%2Fcorrected_full.mrc" in page.find("[data-do=compare]").get_attribute("href")
     assert page.find("dd a", "validated").get_attribute("href").endswith("job?name=validated")
     page.fill("#job-title", "Apoferritin" + Keys.ENTER)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + SECONDS
     while not (page.server.project / "corrected" / "notes.json").is_file():
         assert time.monotonic() < deadline
     page.open("job?name=validated")
