@@ -72,6 +72,7 @@ class Page:
 
     def unfold(self) -> None:
         """Open all groups of the form."""
+        self.find("form")
         for fold in self.driver.find_elements(By.CSS_SELECTOR, "details.card"):
             if fold.get_attribute("open") is None:
                 fold.find_element(By.TAG_NAME, "summary").click()
