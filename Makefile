@@ -6,10 +6,12 @@ INSTALL = $(QUIET) -c constraints.txt
 COMPILE = uv pip compile pyproject.toml -c constraints.txt --overrides /dev/stdin --generate-hashes --universal --quiet \
 	--no-annotate --no-header
 MINUTES ?= 10
+PLUGIN_TESTS = SPISONET_REQUIRE_PLUGINS=1 OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
+XVFB ?= $(if $(DISPLAY),,xvfb-run -a)
 DEMO = examples/hemagglutinin
 WHEEL_TESTS ?= tests
 
-.PHONY: demo test docs test-relion5 fuzz wheel wheel-test lint javascript faults load audit lock clean
+.PHONY: demo test docs test-relion5 test-integrations fuzz wheel wheel-test lint javascript faults load audit lock clean
 
 demo: .venv/ready
 	. .venv/bin/activate && sh $(DEMO)/run.sh
@@ -22,6 +24,12 @@ test: lint
 test-relion5: .venv-test/ready
 	SPISONET_RELION5="$(SPISONET_RELION5)" SPISONET_REQUIRE_RELION5=1 OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive \
 		.venv-test/bin/python -m pytest -m "relion or relion5"
+
+# The plugins with their programs, each in an environment of its own; napari needs an X server or xvfb-run.
+test-integrations: .venv-doppio/ready .venv-napari/ready .venv-cryosparc/ready
+	PATH="$$PWD/.venv-doppio/bin:$$PATH" $(PLUGIN_TESTS) .venv-doppio/bin/python -m pytest tests/integrations/test_pipeliner.py
+	$(PLUGIN_TESTS) .venv-cryosparc/bin/python -m pytest tests/integrations/test_cryosparc.py
+	$(PLUGIN_TESTS) $(XVFB) .venv-napari/bin/python -m pytest -W default tests/integrations/test_napari.py
 
 # Hostile inputs for as long as wanted: make fuzz MINUTES=60 (half for the parsers, half for the programs).
 fuzz: .venv-test/ready
@@ -41,7 +49,7 @@ wheel-test: wheel .venv-wheel/ready
 	.venv-wheel/bin/pip check
 	mkdir dist/tests
 	tar -xzf dist/*.tar.gz -C dist/tests --strip-components 1
-	rm -r dist/tests/spisonet dist/tests/relion_external dist/tests/spisonet_launcher.py
+	rm -r dist/tests/spisonet dist/tests/relion_external dist/tests/spisonet_launcher.py dist/tests/spisonet_plugins
 	cd dist/tests && OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive ../../.venv-wheel/bin/python -m pytest $(WHEEL_TESTS) \
 		-n auto --maxprocesses 8 --dist loadfile
 
@@ -80,7 +88,7 @@ load: .venv-test/ready
 audit:
 	$(PYTHON) -m venv .venv-audit
 	.venv-audit/bin/pip install --quiet --disable-pip-version-check pip-audit
-	.venv-audit/bin/pip-audit --disable-pip --no-deps -r constraints.txt
+	.venv-audit/bin/pip-audit --strict --disable-pip --no-deps -r constraints.txt
 
 # The lists of hashes, after a change of constraints.txt or of the dependencies; needs uv.
 lock:
@@ -105,5 +113,12 @@ lock:
 	.venv-wheel/bin/pip install $(INSTALL) 'torch>=2.5'
 	touch $@
 
+# The programs pin packages of their own: only PyTorch has the tested version.
+.venv-doppio/ready .venv-napari/ready .venv-cryosparc/ready: .venv-%/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/pip install $(QUIET) -e '.[$*]' hypothesis pytest $(if $(filter napari,$*),pyqt6) \
+		$$(grep '^torch==' constraints.txt)
+	touch $@
+
 clean:
-	rm -rf .venv .venv-test .venv-wheel .venv-build .venv-audit dist demo_output node_modules site
+	rm -rf .venv .venv-test .venv-wheel .venv-build .venv-doppio .venv-napari .venv-cryosparc .venv-audit dist demo_output node_modules site

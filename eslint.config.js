@@ -2,7 +2,7 @@ import js from "@eslint/js";
 import globals from "globals";
 
 export default [
-  { ignores: ["**/vendor/**", ".venv*/**"] },
+  { ignores: ["**/vendor/**", "**/.venv*/**", "site/**"] },
   js.configs.recommended,
   {
     languageOptions: { ecmaVersion: 2022, sourceType: "module" },
@@ -18,6 +18,6 @@ export default [
       "prefer-template": "error",
     },
   },
-  { files: ["spisonet/gui/static/**/*.js", "docs/javascripts/**/*.js"], languageOptions: { globals: globals.browser } },
+  { files: ["**/*.js"], ignores: ["tests/**"], languageOptions: { globals: globals.browser } },
   { files: ["tests/gui/javascript/**/*.js"], languageOptions: { globals: globals.node } },
 ];

@@ -10,10 +10,12 @@ therefore import no module that takes long.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 TYPE_CHECKING = False  # as in `typing`
 if TYPE_CHECKING:
+    from types import FrameType
     from typing import NoReturn
 
 EXIT_INTERRUPTED = 130
@@ -36,7 +38,7 @@ def relion_reconstruct() -> NoReturn:
 
 def relion_job() -> NoReturn:
     """Run the External job that the console script is named after."""
-    _remove_script_folder()
+    remove_script_folder()
     from relion_external.signals import (  # noqa: PLC0415 - only importable once sys.path is clean
         abort_until_started,
         hold_signals,
@@ -56,24 +58,34 @@ def relion_job() -> NoReturn:
 
 def _run(module: str, function: str) -> NoReturn:
     """Run a program, and end without a traceback if it is interrupted or its output cannot be written."""
+    raises = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if raises:  # an exception within the import of a compiled module can end in a panic of the module
+        signal.signal(signal.SIGINT, _exit_at_once)
     _use_utf8()
     # By default, idle threads of OpenMP keep their core busy, which makes a training several times slower as
     # soon as another program runs on the machine. The library reads this when PyTorch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    _remove_script_folder()
+    remove_script_folder()
     from importlib import import_module  # noqa: PLC0415
 
     from spisonet.io.streams import finish_streams, prepare_streams  # noqa: PLC0415
 
     prepare_streams()
     status: str | int | None = 0
+    program = getattr(import_module(module), function)
+    if raises:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        getattr(import_module(module), function)()
+        program()
     except SystemExit as done:
         status = done.code
     except KeyboardInterrupt:
         status = EXIT_INTERRUPTED
     sys.exit(finish_streams() or status)
+
+
+def _exit_at_once(number: int, frame: FrameType | None) -> None:
+    os._exit(EXIT_INTERRUPTED)
 
 
 def _use_utf8() -> None:
@@ -87,6 +99,7 @@ def _lacks_utf8() -> bool:
     return sys.getfilesystemencoding() == "ascii" and bool(sys.executable)
 
 
-def _remove_script_folder() -> None:
+def remove_script_folder() -> None:
+    """Remove the folder of the running script from ``sys.path``."""
     script_folder = os.path.realpath(os.path.dirname(sys.argv[0]))
     sys.path[:] = [entry for entry in sys.path if entry and os.path.realpath(entry) != script_folder]

@@ -1,8 +1,9 @@
 """Many programs at once in one project, and large projects in the graphical interface.
 
-    python benchmarks/load.py [interface] [interfaces] [table] [jobs] [hooks]
+    python benchmarks/load.py [interface] [polling] [interfaces] [table] [jobs] [hooks] [--minutes M]
 
 interface   a project of 5,000 jobs and a table of 2,000 tomograms: time of lists, memory over 200 polls
+polling     memory of the server while the list of 5,000 jobs is asked for every 3 s, for an hour (--minutes)
 interfaces  two interfaces of one project are asked for the same 20 jobs at once: each starts once
 table       60 edits of a table by two interfaces, and 30 results of a program, at once: none is lost
 jobs        50 External jobs (3D FSC) are started at once in one project: 50 exit files and results
@@ -23,6 +24,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 SCRIPTS = Path(sys.executable).parent
 N_JOBS, N_TOMOGRAMS, N_POLLS = 5000, 2000, 200
 N_EXTERNAL, N_HOOKS = 50, 20
+POLLING_MINUTES, POLLING_SECONDS = 60.0, 3.0
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
@@ -128,6 +131,25 @@ def measure_interface(project: Path) -> None:
     server.stop()
 
 
+def measure_polling(project: Path, minutes: float = POLLING_MINUTES) -> None:
+    """Poll the list of a large project for a long time; show the memory at eleven times."""
+    write_many_jobs(project)
+    server, memory, n_polls = GuiServer(project), list[float](), 0
+    began, processor = time.monotonic(), processor_seconds(server.process.pid)
+    for part in range(11):
+        while time.monotonic() - began < 60 * minutes * part / 10 or not n_polls:
+            server.get("api/jobs")
+            n_polls += 1
+            time.sleep(POLLING_SECONDS)
+        memory.append(server.memory_megabytes()[0])
+    seconds = (processor_seconds(server.process.pid) - processor) / n_polls
+    show(
+        f"memory over {n_polls} polls in {minutes:g} minutes, MB",
+        f"{', '.join(f'{m:.0f}' for m in memory)} (processor {seconds:.2f} s for each poll)",
+    )
+    server.stop()
+
+
 def measure_interfaces(project: Path) -> None:
     """Ask two interfaces of a project for jobs at once."""
     with mrcfile.new(project / "a.mrc") as mrc:
@@ -137,8 +159,8 @@ def measure_interfaces(project: Path) -> None:
     servers = [GuiServer(project) for _ in range(2)]
 
     def start(number: int) -> tuple[int, Any]:
-        key = f"key {number // 2}"  # every form is submitted in both interfaces
-        values = {"h1": "a.mrc", "low_res": "20", "high_res": str(7 + number // 2)}
+        key = f"form number {number // 2}"  # every form is submitted in both interfaces
+        values = {"h1": "a.mrc", "low_res": "40", "high_res": str(7 + number // 2)}
         body = {"program": "spisonet", "command": "whitening", "values": values, "target": {}, "key": key}
         return post(servers[number % 2], "api/start", body)
 
@@ -314,6 +336,7 @@ def measure_hooks(project: Path) -> None:
 
 MEASUREMENTS: dict[str, Callable[[Path], None]] = {
     "interface": measure_interface,
+    "polling": measure_polling,
     "interfaces": measure_interfaces,
     "table": measure_table,
     "jobs": measure_jobs,
@@ -325,7 +348,9 @@ def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("measurement", nargs="*", choices=[*MEASUREMENTS, []])
+    parser.add_argument("--minutes", type=float, default=POLLING_MINUTES, help="duration of polling")
     args = parser.parse_args()
+    MEASUREMENTS["polling"] = partial(measure_polling, minutes=args.minutes)
     print("| load | found |\n|---|---|")
     for name in args.measurement or MEASUREMENTS:
         with tempfile.TemporaryDirectory() as folder:

@@ -57,7 +57,7 @@ def read_settings(environment: Mapping[str, str], folders: Iterable[Path]) -> Mi
     sources: dict[str, str] = {}
     for folder in folders:
         path = folder / SETTINGS_FILE
-        if path.is_file():
+        if path.exists():
             for name, value in _read_toml(path).items():
                 values[_field_name(name.lower(), f"{path}: {name}")] = value
                 sources[_field_name(name.lower(), "")] = f"{name} in {path}"
@@ -94,7 +94,7 @@ def is_strict(environment: Mapping[str, str], folders: Iterable[Path]) -> bool:
     for folder in () if strict is not None else folders:
         path = folder / SETTINGS_FILE
         try:
-            strict = _read_toml(path).get("strict", strict) if path.is_file() else strict
+            strict = _read_toml(path).get("strict", strict) if path.exists() else strict
         except SpisonetError:
             continue
     try:
@@ -104,9 +104,11 @@ def is_strict(environment: Mapping[str, str], folders: Iterable[Path]) -> bool:
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise SpisonetError(f"{path} is not a regular file; remove or rename it.")
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise SpisonetError(f"{path} is not a readable TOML file: {str(error).rstrip('.')}.") from error
 
 

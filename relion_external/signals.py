@@ -53,6 +53,14 @@ def abort_until_started(arguments: list[str]) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
 
 
+def exit_at_once(number: int, frame: FrameType | None) -> None:
+    """End this process while it imports; a signal handler.
+
+    An exception that a handler raises within the import of a compiled module can end in a panic of it.
+    """
+    os._exit(EXIT_ABORTED)
+
+
 def hold_signals() -> None:
     """Let signals wait for `abort_until_started` of the program that takes the place of this one."""
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)

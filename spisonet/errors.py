@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from typing import Self
 
 SYSTEM_ERROR = "system_error"  # code of errors that the operating system reports
-TOO_BIG = ("array is too big", "Maximum allowed dimension exceeded")  # beginnings of NumPy's messages
-LOOP_OF_LINKS = "Symlink loop"  # beginning of Python's message, which is not an OSError
 
 
 class SpisonetError(Exception):
@@ -75,13 +73,11 @@ def known_error(error: BaseException) -> SpisonetError | None:
         return error
     if isinstance(error, OSError):
         return _system_error(error)
-    if isinstance(error, MemoryError) or (isinstance(error, ValueError) and str(error).startswith(TOO_BIG)):
+    if isinstance(error, MemoryError):
         return SpisonetError(
             "The memory of this machine does not suffice; check the sizes in the headers and options.",
             code="out_of_memory",
         )
-    if isinstance(error, RuntimeError) and str(error).startswith(LOOP_OF_LINKS):
-        return SpisonetError(f"{error.args[0]} cannot be used: a loop of links.", code=SYSTEM_ERROR)
     return None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -11,10 +12,13 @@ from pathlib import Path
 import mrcfile
 import numpy as np
 import pytest
+import torch
 
 import spisonet
-from spisonet.commands.main import main
+from spisonet.commands.main import isonet, main
+from spisonet.io.events import report_progress
 from spisonet.io.mrc import read_volume
+from tests.tomography.simulation import slab_of_rods, with_missing_wedge, write_mrc
 
 OPTIONS = {"epochs": 1, "n_subvolume": 4, "cube_size": 16, "filter_base": 4, "seed": 3}
 WORDS = [word for name, value in OPTIONS.items() for word in (f"--{name}", str(value))]
@@ -73,6 +77,7 @@ def test_the_corrected_maps_are_those_of_the_command(small_case, tmp_path, metho
     assert record["unmeasured_fraction"] == pytest.approx(result.unmeasured_fraction, abs=1e-4)
     assert record["corrected_by_shell"] == result.result.corrected_by_shell
     assert record["inferred_gains"] == result.result.inferred_gains
+    assert record["data_factors"] == result.result.data_factors
     (gains,) = result.result.inferred_gains.values()
     assert gains is not None
     assert 0 <= min(gains) <= max(gains) <= 2
@@ -155,3 +160,84 @@ def test_an_option_without_effect_is_refused(small_case, in_empty_folder, option
     with pytest.raises(spisonet.SpisonetError, match=f"{option}") as raised:
         spisonet.reconstruct(small_case.half1, small_case.half2, **{option: "1"})
     assert raised.value.field == option
+
+
+def test_an_interrupted_computation_leaves_nothing_behind(small_case, in_empty_folder):
+    logger, threads, seen = logging.getLogger("spisonet"), torch.get_num_threads(), []
+    before = logger.level, list(logger.handlers), list(logging.getLogger().handlers)
+
+    def interrupt(event):
+        seen.append(event)
+        if event.loss is not None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        spisonet.reconstruct(
+            small_case.half1, small_case.half2, small_case.mask, progress=interrupt, threads=threads + 1,
+            prior="none", **OPTIONS,
+        )  # fmt: skip
+    n_seen = len(seen)
+    report_progress("training", "", 1, 1, "epochs")
+    assert len(seen) == n_seen
+    assert torch.get_num_threads() == threads
+    assert (logger.level, logger.handlers, logging.getLogger().handlers) == before
+
+
+def test_arrays_are_written_into_the_output_folder_only(small_case, tmp_path, in_empty_folder):
+    half1, half2, mask = (read_volume(getattr(small_case, name)).data for name in ("half1", "half2", "mask"))
+    out = tmp_path / "out"
+    run = spisonet.reconstruct(
+        half1, half2, mask, voxel_size_angstrom=4.0, method="deconvolve", output_dir=out, report=False
+    )
+    assert {path.name for path in out.iterdir()} >= {"half1.mrc", "half2.mrc", "mask.mrc", "job.json"}
+    np.testing.assert_array_equal(read_volume(out / "corrected_full.mrc").data, run.full_map.data)
+    with pytest.raises(spisonet.SpisonetError, match="without training"):
+        spisonet.validate(run)
+    with pytest.raises(spisonet.SpisonetError, match="give it an output_dir"):
+        spisonet.validate(spisonet.reconstruct(small_case.half1, small_case.half2, method="deconvolve"))
+
+
+def test_results_are_drawn(small_case, in_empty_folder):
+    maps = small_case.half1, small_case.half2, small_case.mask
+    results = [spisonet.read_map(maps[0]), spisonet.fourier_shell_correlation(*maps)]
+    results += [spisonet.fsc3d(*maps, limit_resolution_angstrom=10)]
+    results += [spisonet.reconstruct(*maps, method="deconvolve")]
+    for result in results:
+        assert result.plot().axes
+
+
+def test_directions_may_be_an_array(in_empty_folder):
+    rng = np.random.default_rng(0)
+    around_z = rng.normal(size=(200, 3)) * (1, 1, 0)
+    options = {"voxel_size_angstrom": 4.0, "low_resolution_angstrom": 40, "high_resolution_angstrom": 8}
+    sampling = spisonet.fourier_sampling(around_z, 24, **options)
+    centre = sampling.density.data.shape[0] // 2
+    along_z, along_x = (
+        sampling.density.data[centre + 8, centre, centre],
+        sampling.density.data[centre, centre, centre + 8],
+    )
+    assert sampling.n_used == 200
+    assert along_z > 2 * along_x  # views about an axis sample this axis best
+    for wrong in (np.zeros((5, 3)), np.ones((5, 2))):
+        with pytest.raises(spisonet.SpisonetError, match="view directions"):
+            spisonet.fourier_sampling(wrong, 24, **options)
+
+
+def test_a_filter_and_a_mask_are_those_of_the_commands(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tomograms").mkdir()
+    write_mrc(
+        tmp_path / "tomograms" / "TS_1.mrc", with_missing_wedge(slab_of_rods((20, 32, 32), 8, 0), 0.5, 0)
+    )
+    prepared = spisonet.prepare_tomograms("tomograms", tilt_range_degrees=(-60, 60), defocus_angstrom=30000)
+    assert not (tmp_path / "tomograms.star").exists()
+    assert prepared.tomograms[0].shape == (20, 32, 32)
+    isonet(["prepare_star", "tomograms", "--defocus", "30000", "--tilt_min", "-60", "--tilt_max", "60"])
+    isonet(["deconv", "tomograms.star"])
+    isonet(["make_mask", "tomograms.star", "--density_percentage", "60"])
+    deconvolved = spisonet.deconvolve_ctf("tomograms/TS_1.mrc", 30000)
+    with mrcfile.open("deconv/TS_1.mrc") as written:
+        np.testing.assert_allclose(deconvolved.tomogram.data, written.data, atol=1e-5)
+    found = spisonet.make_mask("deconv/TS_1.mrc", density_percentage=60)
+    with mrcfile.open("mask/TS_1_mask.mrc") as written:
+        np.testing.assert_array_equal(found.mask.data, written.data)

@@ -12,7 +12,7 @@ import pytest
 
 import spisonet
 from spisonet.anisotropy.config import ReconstructConfig
-from spisonet.commands.registry import ISONET, RELION, SPISONET
+from spisonet.commands.registry import CRYOSPARC, ISONET, RELION, SPISONET
 from tools.documentation.command_pages import command_page, command_pages
 from tools.documentation.hooks import PROJECT_PAGES
 from tools.documentation.links import dead_links
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.checkout
 
 def test_every_command_has_a_page_with_all_its_options():
     pages = command_pages()
-    assert len(pages) == 1 + len(SPISONET) + len(RELION) + len(ISONET)
+    assert len(pages) == 1 + len(SPISONET) + len(RELION) + len(CRYOSPARC) + len(ISONET)
     page = command_page("spisonet.py", ReconstructConfig)
     for name in ReconstructConfig.model_fields:
         assert page.count(f"| `--{name}`") == 1
@@ -64,8 +64,8 @@ def test_dead_links(tmp_path, html, dead):
 
 @pytest.mark.parametrize("document", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_lists_are_lists_on_the_site_too(document):
-    # Python-Markdown needs an empty line between a paragraph and a list, also within an item, and steps of four
-    # spaces; GitHub does not.
+    # Python-Markdown needs an empty line between a paragraph and a list, also within an item, and steps of
+    # four spaces; GitHub does not.
     wrong, in_fence, first = [], False, ""
     for number, line in enumerate(document.read_text(encoding="utf-8").splitlines(), 1):
         first = (first or line) if line.strip() else ""

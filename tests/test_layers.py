@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 
 pytestmark = pytest.mark.checkout
 
-PACKAGES = ("spisonet", "relion_external")
+PACKAGES = ("spisonet", "relion_external", "spisonet_plugins")
 FOUNDATION = {"io", "geometry", "fourier"}
 # What each part of spisonet may import, from the bottom up; every part may import itself and spisonet.errors.
 ALLOWED = {
@@ -34,10 +34,12 @@ ALLOWED = {
 }
 ALLOWED["api"] = set(ALLOWED) - {"gui"}
 ALLOWED["commands"] = set(ALLOWED)
+ALLOWED["integrations"] = set(ALLOWED) - {"gui"}
 WITHOUT_TORCH = ("io", "geometry", "fourier", "analysis", "figures")
 MAX_FUNCTION_LINES = 100
 # The commands of RELION's programs are listed with the others; their options are beside their feature.
 FROM_COMMANDS_TO_RELION = "relion_external.config"
+FROM_COMMANDS_TO_INTEGRATIONS = "spisonet.integrations.config"
 
 
 @cache
@@ -94,7 +96,11 @@ def circles() -> list[set[str]]:
 def test_a_part_imports_only_what_is_below_it(part):
     for module in sources():
         if module.startswith("spisonet.") and layer(module) == part:
-            used = {layer(name) for name in imports(module) if name.startswith("spisonet.")}
+            used = {
+                layer(name)
+                for name in imports(module)
+                if name.startswith("spisonet.") and name != FROM_COMMANDS_TO_INTEGRATIONS
+            }
             assert used <= ALLOWED[part] | {part, "errors"}, module
 
 
@@ -107,11 +113,19 @@ def test_no_modules_import_each_other():
     assert circles() == []
 
 
-def test_only_the_list_of_commands_knows_relions_programs():
+def test_only_the_list_of_commands_and_integrations_know_relions_programs():
     for module in sources():
         if module.startswith("spisonet"):
             used = {name for name in imports(module) if name.startswith("relion_external")}
             allowed = {FROM_COMMANDS_TO_RELION} if layer(module) == "commands" else set()
+            assert used <= allowed or layer(module) == "integrations", module
+
+
+def test_only_plugins_use_the_integrations():
+    for module in sources():
+        if layer(module) != "integrations" and not module.startswith("spisonet_plugins"):
+            used = {name for name in imports(module) if name.startswith("spisonet.integrations")}
+            allowed = {FROM_COMMANDS_TO_INTEGRATIONS} if layer(module) == "commands" else set()
             assert used <= allowed, module
 
 

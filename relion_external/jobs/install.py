@@ -17,6 +17,7 @@ from relion_external.jobs.map_metadata import last_reconstructed_tomograms, last
 from relion_external.jobs.run import describe
 from spisonet.errors import SpisonetError
 from spisonet.io.atomic import prepare_output_folder, write_text
+from spisonet.io.paths import real_path
 from spisonet.io.processors import available_cores
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def run_install_jobs(config: InstallJobsConfig) -> None:
         raise SpisonetError(f"--relion31 {config.relion31} is not a job; did you mean {nearest}?")
     folder = config.project / FOLDER
     prepare_output_folder(folder)
-    script = (folder / SLURM_FILE).resolve()
+    script = real_path(folder / SLURM_FILE)
     write_text(script, SLURM, mode=0o755)
     half1, tomograms = last_refined_half1(config.project), last_reconstructed_tomograms(config.project)
     for job in JOBS.values():
@@ -96,7 +97,7 @@ def require_project(project: Path) -> None:
     """
     if not (project / PROJECT_FILE).is_file():
         raise SpisonetError(
-            f"{project.resolve()} is not a RELION project: it has no {PROJECT_FILE}. "
+            f"{real_path(project)} is not a RELION project: it has no {PROJECT_FILE}. "
             "Start RELION there first."
         )
 

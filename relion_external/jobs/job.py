@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from relion_external.jobs.arguments import JobCall, as_options
-from spisonet.commands.options import boolean_names
+from relion_external.jobs.arguments import NONE_WORD, JobCall, as_options
+from spisonet.commands.options import boolean_names, optional_names
 from spisonet.errors import SpisonetError
 from spisonet.io.run_record import JOB_FILE, changed_option, read_job_record
 
@@ -98,6 +98,10 @@ class Job:
         given: dict[str, Any] = {
             **as_options(call.parameters, names, boolean_names([self.config]), self.aliases)
         }
+        optional = optional_names([self.config])
+        for name, value in given.items():
+            if value is None and name not in optional and not fields[name].is_required():
+                given[name] = NONE_WORD  # a value of its own, as of --prior
         if given.get("gpuID"):
             given["gpuID"] = given["gpuID"].replace(":", ",")  # RELION separates GPUs by colons
         if "ncpus" in fields:
@@ -112,10 +116,18 @@ class Job:
         return self._resumed(config, call.folder) if self.trains else config
 
     def _resumed(self, config: CommandConfig, folder: Path) -> CommandConfig:
-        if not (folder / JOB_FILE).is_file() or not any(folder.glob("checkpoint*.safetensors")):
+        if not (folder / JOB_FILE).is_file():
             return config
-        record = read_job_record(folder)
+        has_trained = any(folder.glob("checkpoint*.safetensors"))
+        try:
+            record = read_job_record(folder)
+        except SpisonetError:
+            if has_trained:
+                raise
+            return config
         name = changed_option(config, record)
+        if name is not None and not has_trained:
+            return config
         if name is not None:
             raise SpisonetError(
                 f"{name} was {record['config'].get(name)} when this job started and is now "

@@ -15,7 +15,7 @@ from spisonet.analysis.config import DiagnoseConfig, Fsc3dConfig, Fsd3dConfig
 from spisonet.analysis.fsc_metrics import NOT_REACHED
 from spisonet.anisotropy.config import ReconstructConfig
 from spisonet.commands.registry import command_line
-from spisonet.figures.captions import CORRECTION
+from spisonet.figures.captions import correction_caption
 from spisonet.figures.pages import (
     draw_amplitudes_page,
     draw_picture_page,
@@ -247,7 +247,11 @@ def _correction(title: str, record: dict[str, Any], folder: Path) -> Contents:
     config = ReconstructConfig.model_validate(record["config"])
     figures = [folder / name for name in record["figures"]]
     metadata = run_metadata(config, record) | {"Note": note_on_independence(config, record)}
-    pages = [draw_picture_page(path, CORRECTION[path.name]) for path in figures if path.is_file()]
+    pages = [
+        draw_picture_page(path, correction_caption(path.name, config.i2 is None))
+        for path in figures
+        if path.is_file()
+    ]
     return Contents(title, metadata, pages)
 
 

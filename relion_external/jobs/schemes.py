@@ -11,6 +11,7 @@ from relion_external.job_form import EXTERNAL, FORM_FILE, form_text
 from relion_external.jobs.definitions import JOBS
 from relion_external.jobs.install import FOLDER, SLURM_FILE, job_options, require_project
 from spisonet.io.atomic import prepare_output_folder, write_text
+from spisonet.io.paths import real_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,7 +59,7 @@ class Step:
         """Return the text of its ``job.star``."""
         if self.job is None:
             return form_text(self.label, self.options)
-        script = (project / FOLDER / SLURM_FILE).resolve()
+        script = real_path(project / FOLDER / SLURM_FILE)
         return form_text(EXTERNAL, {**job_options(JOBS[self.job], script, None, None), **self.options})
 
 

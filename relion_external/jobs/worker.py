@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 from relion_external.process import end_with_parent
-from relion_external.signals import EXIT_ABORTED
+from relion_external.signals import EXIT_ABORTED, exit_at_once
 from spisonet.errors import known_error
 from spisonet.io.streams import prepare_streams
 
@@ -27,12 +27,13 @@ def main(name: str, folder: Path, text: str) -> None:
         Configuration of the command as JSON.
     """
     # Background processes of a shell ignore this signal, by which the parent interrupts the worker.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGINT, exit_at_once)
     end_with_parent()
     prepare_streams()
     from relion_external.jobs.definitions import JOBS, LOGFILE  # noqa: PLC0415 - slow to import
     from spisonet.commands.main import run_config  # noqa: PLC0415
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     config = JOBS[name].config.from_options(json.loads(text))  # names may be any bytes
     run_config(config)
     try:

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from spisonet.io.config import CommandConfig, CommandLine, Positional
+from spisonet.io.config import LARGEST_BOX, CommandConfig, CommandLine, Positional
 
 # Field types are evaluated at run time by pydantic and Typer.
 
@@ -62,7 +62,7 @@ class Fsd3dConfig(CommandConfig):
     star_file: Annotated[Path, Positional] = Field(
         description="Particle STAR file or optimisation set of RELION 3.0 to 5 or Warp, or a .cs file."
     )
-    map_dim: Annotated[int, Positional] = Field(ge=8, description="Box of the map in voxels.")
+    map_dim: Annotated[int, Positional] = Field(ge=8, le=LARGEST_BOX, description="Box of the map in voxels.")
     apix: float | None = Field(
         None, gt=0, description="Voxel size of the map in Å [default: pixel size of the particle images]."
     )
@@ -76,7 +76,9 @@ class Fsd3dConfig(CommandConfig):
     number_subset: int = Field(
         10000, ge=1, description="Maximum number of particles to use, drawn at random."
     )
-    grid_size: int = Field(64, ge=8, description="Box in voxels in which the density is computed.")
+    grid_size: int = Field(
+        64, ge=8, le=LARGEST_BOX, description="Box in voxels in which the density is computed."
+    )
     sym: str = Field("c1", description="Point group in RELION's notation: Cn, Dn, T, O, I.")
     tomograms: Path | None = Field(
         None,

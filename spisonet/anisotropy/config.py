@@ -7,7 +7,15 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from spisonet.io.config import CommandConfig, CommandLine, NamedPositional, Positional, invalid_option
+from spisonet.io.config import (
+    LARGEST_BOX,
+    LARGEST_WIDTH,
+    CommandConfig,
+    CommandLine,
+    NamedPositional,
+    Positional,
+    invalid_option,
+)
 from spisonet.learning.size_config import NETWORK_MULTIPLE
 from spisonet.learning.start_config import EARLIER_NAMES, NOT_PRETRAINED, StartOption
 
@@ -84,12 +92,14 @@ class ReconstructConfig(CommandConfig):
     cube_size: int = Field(
         64,
         ge=16,
+        le=LARGEST_BOX,
         multiple_of=NETWORK_MULTIPLE,
         description="Edge of the training subvolumes in voxels, a multiple of 8.",
     )
     predict_crop_size: int | None = Field(
         None,
         ge=1,
+        le=LARGEST_BOX,
         description="Edge of the prediction tiles in voxels [default: the largest that fits into memory].",
     )
     batch_size: int | None = Field(
@@ -110,7 +120,10 @@ class ReconstructConfig(CommandConfig):
         "[default: 2e-3; 5e-4 with --pretrained default; 3e-4 for objective ei].",
     )
     filter_base: int | None = Field(
-        None, ge=1, description="Base width of the U-Net [default: that of --pretrained, else 32]."
+        None,
+        ge=1,
+        le=LARGEST_WIDTH,
+        description="Base width of the U-Net [default: that of --pretrained, else 32].",
     )
     objective: Literal["self-training", "ei"] = Field(
         "self-training",

@@ -17,6 +17,7 @@ from spisonet.anisotropy.fourier_weights import reference_weight
 from spisonet.anisotropy.preparation import fourier_weight_of_cube, include_reference
 from spisonet.errors import SpisonetError
 from spisonet.io.mrc import Volume, read_volume, require_same_grid
+from spisonet.io.paths import real_path
 from spisonet.learning.pretrained import (
     StartNetwork,
     network_file,
@@ -219,7 +220,7 @@ def _require_new_outputs(config: ReconstructConfig) -> None:
         None if config.pretrained in (NOT_PRETRAINED, DEFAULT_PRETRAINED) else Path(config.pretrained)
     )
     for path in (config.i1, config.i2, config.aniso_file, config.mask, config.reference, pretrained):
-        if path is None or path.resolve().parent != config.output_dir.resolve():
+        if path is None or real_path(path).parent != real_path(config.output_dir):
             continue
         replaced = any(path.match(pattern) for pattern in RESULT_PATTERNS)
         if replaced or (path.name == FSC3D_FILE and config.aniso_file is None):

@@ -130,7 +130,7 @@ def validate(
     Examples
     --------
     >>> import spisonet
-    >>> training = {"epochs": 1, "n_subvolume": 4, "cube_size": 16, "filter_base": 4}
+    >>> training = {"epochs": 1, "n_subvolume": 4, "cube_size": 16, "filter_base": 4, "prior": "none"}
     >>> run = spisonet.reconstruct(
     ...     "half1.mrc", "half2.mrc", "mask.mrc", output_dir="corrected", report=False, **training
     ... )

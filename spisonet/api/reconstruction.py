@@ -198,7 +198,8 @@ def reconstruct(
     A training takes minutes on a GPU; `progress` is called once an epoch.
 
     >>> result = spisonet.reconstruct(
-    ...     "half1.mrc", "half2.mrc", "mask.mrc", epochs=1, n_subvolume=4, cube_size=16, filter_base=4,
+    ...     "half1.mrc", "half2.mrc", "mask.mrc",
+    ...     epochs=1, n_subvolume=4, cube_size=16, filter_base=4, prior="none",
     ...     progress=lambda event: print(event.stage, event.done, event.total) if event.loss else None,
     ... )
     training 1 1

@@ -128,7 +128,7 @@ def predict_into_folder(config: PredictConfig) -> None:
         )
         result.update(asdict(summary))
         figures = {task.row.shown: figure_path(task.output) for task in done}
-        write_prediction_report(config, summary, figures)
+        write_prediction_report(config, summary, figures, time.monotonic() - started)
         log.info(
             "Corrected %d of %d tomograms in %.0f s. Summary: %s",
             len(done),
@@ -138,9 +138,7 @@ def predict_into_folder(config: PredictConfig) -> None:
         )
         if failures:
             reasons = "; ".join(f"{name}: {message.rstrip('.')}" for name, message in failures.items())
-            raise SpisonetError(
-                f"{len(failures)} of {len(tasks)} tomograms could not be corrected: {reasons}."
-            )
+            raise SpisonetError(f"{len(failures)} of {len(tasks)} tomograms failed: {reasons}.")
 
 
 def _predict_all(
@@ -150,20 +148,25 @@ def _predict_all(
     workers: list[PredictionWorker],
     metadata: NetworkMetadata,
 ) -> tuple[list[PredictionTask], dict[str, str], dict[str, dict[str, object]]]:
-    """Predict what does not exist yet.
+    """Predict what does not exist yet, and draw the figures that are missing.
 
     Returns
     -------
     tuple
         The completed tasks; error messages, and records of the missing wedges, by tomogram.
     """
-    done = [task for task in tasks if task.output.is_file()]
-    remaining = [task for task in tasks if not task.output.is_file()]
+
+    def is_done(task: PredictionTask) -> bool:
+        has_figure = not config.save_slices or figure_path(task.output).is_file()
+        return task.output.is_file() and has_figure
+
+    done = [task for task in tasks if is_done(task)]
+    remaining = [task for task in tasks if not is_done(task)]
     failures: dict[str, str] = {}
     wedges: dict[str, dict[str, object]] = {}
 
     def report_done() -> None:
-        n_done = len(done) + len(failures)
+        n_done = len(done) + len(failures.keys() - {task.row.shown for task in done})
         report_progress("tomograms", str(config.star_file), n_done, len(tasks), "tomograms")
 
     for task in done:
@@ -181,8 +184,9 @@ def _predict_all(
             wedges[name] = result.wedge.as_record()
             log.info("%s: %.0f s -> %s", name, result.seconds, task.output)
             note_output(table, task, metadata)  # after each tomogram, in case a later one fails
-            if config.save_slices:
-                _draw_comparison(task, result)
+            if config.save_slices and (missing := _draw_comparison(task, result)):
+                failures[name] = missing
+                log.error("%s: %s", name, missing)
         report_done()
     table.flush()
     if config.as_reconstructed and done:
@@ -191,14 +195,16 @@ def _predict_all(
     return done, failures, wedges
 
 
-def _draw_comparison(task: PredictionTask, result: PredictionResult) -> None:
+def _draw_comparison(task: PredictionTask, result: PredictionResult) -> str | None:
+    """Draw the figure of a corrected tomogram; return why there is none."""
     corrected = open_tomogram(task.output)
     try:
         save_figure(
             figure_path(task.output), draw_tomogram_comparison(result.inputs, corrected, result.wedge)
         )
     except SpisonetError as error:
-        log.warning("%s: the figure is skipped: %s", task.row.shown, error)
+        return f"it is corrected, but its figure is missing: {error}"
+    return None
 
 
 def predict_after_training(config: TomogramTrainingConfig) -> None:
@@ -268,6 +274,7 @@ def train_into_folder(config: TomogramTrainingConfig, memory: Memory, processes:
     SpisonetError
         If an input or option is unusable (nothing is written then), or if training fails.
     """
+    started = time.monotonic()
     table = TomogramTable.read(config.star_file, config.output_star)
     if config.as_reconstructed:
         require_relion5(table)
@@ -320,12 +327,13 @@ def train_into_folder(config: TomogramTrainingConfig, memory: Memory, processes:
             epochs=options.epochs,
             subvolumes_per_epoch=options.subvolumes_per_epoch,
             epoch_losses=trainer.epoch_losses,
+            loss_reduction=trainer.loss_reduction,
             network=NETWORK_FILE,
             previews=sorted(path.name for path in folder.glob("preview_*.png")),
             wedges={wedge.name: wedge.as_record() for wedge in inputs.wedges},
         )
         result.update(asdict(summary))
-        write_training_report(folder, config, summary)
+        write_training_report(folder, config, summary, time.monotonic() - started)
         remove_filtered(folder / CTF_FOLDER)
 
 
@@ -339,11 +347,14 @@ def remove_old_training(folder: Path) -> None:
 
 
 def _write_preview(folder: Path, trainer: Trainer, tomogram: Tomogram) -> None:
+    n_epochs = len(trainer.epoch_losses)
+    path = folder / f"preview_{n_epochs:04d}.png"
+    if path.is_file():  # of the run that is resumed
+        return
     try:
         data, prediction = predict_preview(trainer, tomogram)
     except (RuntimeError, MemoryError) as error:
         log.info("The preview is skipped: %s", error)
         return
-    n_epochs = len(trainer.epoch_losses)
-    path = folder / f"preview_{n_epochs:04d}.png"
-    save_figure(path, draw_preview(data, prediction, f"{tomogram.name}, epoch {n_epochs}"))
+    title = f"{tomogram.name}, epoch {n_epochs}"
+    save_figure(path, draw_preview(data, prediction, title, tomogram.voxel_size_angstrom))

@@ -91,7 +91,7 @@ def run_fsc3d(config: Fsc3dConfig) -> None:
         for path in (config.o, thresholded, table, figure):
             prepare_output_file(path, config.h, config.h2, config.mask)
         draw_fsc3d = figures.result().draw_fsc3d
-        drawing = background.submit(lambda: save_figure(figure, draw_fsc3d(found, metrics)))
+        drawing = background.submit(lambda: save_figure(figure, draw_fsc3d(found, metrics), vector=True))
         # The volume lies in Fourier space: it keeps the voxel size of the map, but not its origin.
         cube = result.volume(beyond_limit=float(config.keep_highres))
         binary = cube.with_data((cube.data >= FSC_THRESHOLD_HALF_MAPS).astype(np.float32))

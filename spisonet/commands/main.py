@@ -20,7 +20,7 @@ from spisonet.commands.options import (
     join_boolean_values,
     optional_names,
 )
-from spisonet.commands.registry import ISONET, RELION, REPLACED, SPISONET
+from spisonet.commands.registry import CRYOSPARC, ISONET, RELION, REPLACED, SPISONET
 from spisonet.errors import SpisonetError, known_error
 from spisonet.io.logs import TerminalHandler, keep_early_records
 from spisonet.io.run_record import record_failure
@@ -147,8 +147,9 @@ def main(arguments: list[str] | None = None) -> None:
             RELION,
             "Check refinements and correct their drifted poses; install the External jobs of RELION's GUI.",
         ),
+        cryosparc=(CRYOSPARC, "Download refinements of a cryoSPARC instance and upload corrected maps."),
     )
-    _run(app, [*SPISONET, *RELION], arguments)
+    _run(app, [*SPISONET, *RELION, *CRYOSPARC], arguments)
 
 
 def isonet(arguments: list[str] | None = None) -> None:
@@ -162,4 +163,4 @@ def isonet(arguments: list[str] | None = None) -> None:
 def run_config(config: CommandConfig) -> None:
     """Run the command of a configuration as the command line does; return only on success."""
     with _terminal():
-        _runner({**SPISONET, **ISONET, **RELION}[type(config)])(config)
+        _runner({**SPISONET, **ISONET, **RELION, **CRYOSPARC}[type(config)])(config)

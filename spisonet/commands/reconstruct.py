@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from spisonet.api.reconstruction_output import correct_into_folder, report_run
@@ -10,13 +11,17 @@ from spisonet.errors import SpisonetError
 from spisonet.io.mrc import read_volume
 from spisonet.io.run_record import continued
 from spisonet.learning.launcher import out_of_memory_error, run_on_devices
+from spisonet.report.viewer_scripts import write_viewer_scripts
 from spisonet.validation.config import ValidateConfig
+from spisonet.validation.finished_run import FinishedRun
 from spisonet.validation.model import positions_in_map, read_model
 
 if TYPE_CHECKING:
     from spisonet.anisotropy.config import ReconstructConfig
     from spisonet.learning.memory import Memory
     from spisonet.learning.process_group import ProcessGroup
+
+log = logging.getLogger("spisonet")
 
 
 def run_reconstruct(config: ReconstructConfig) -> None:
@@ -58,3 +63,5 @@ def _validate_and_report(config: ReconstructConfig, memory: Memory, processes: P
 def _report_if_requested(config: ReconstructConfig) -> None:
     if config.report:
         report_run(config.output_dir, config.ncpus)
+    scripts = write_viewer_scripts(FinishedRun.read(config.output_dir, config.ncpus))
+    log.info("To look at the maps: chimerax %s, or %s in PyMOL.", *scripts)

@@ -33,7 +33,8 @@ DECONVOLUTION_FOLDER, MASK_FOLDER = "deconv", "mask"
 def run_correct(config: CorrectConfig) -> None:
     """Deconvolve and mask the tomograms of a table, train a network on them, and correct them.
 
-    All results are entered into one table. Steps whose files exist are skipped when a run is resumed.
+    All results are entered into one table. When a run is resumed, steps are skipped for
+    tomograms whose files exist.
 
     Raises
     ------
@@ -70,10 +71,10 @@ def run_correct(config: CorrectConfig) -> None:
                     "tomograms, whose CTF is corrected as --CTF_mode says (%s).",
                     config.CTF_mode,
                 )
-            if not _is_done(config, rows, DECONVOLVED):
-                run_deconv(_deconvolution(config, folder, results))
-        if config.mask and not _is_done(config, rows, MASK):
-            run_make_mask(_masking(config, folder, results))
+            if remaining := _remaining(config, rows, DECONVOLVED):
+                run_deconv(_deconvolution(config, remaining, folder, results))
+        if config.mask and (remaining := _remaining(config, rows, MASK)):
+            run_make_mask(_masking(config, remaining, folder, results))
     run_refine(config)
 
 
@@ -88,15 +89,26 @@ def _deconvolves(config: CorrectConfig, rows: list[TomogramRow]) -> bool:
     return not without
 
 
-def _is_done(config: CorrectConfig, rows: list[TomogramRow], column: str) -> bool:
-    files = [row.path(column) for row in rows]
-    return config.resume and all(path is not None and path.is_file() for path in files)
+def _remaining(config: CorrectConfig, rows: list[TomogramRow], column: str) -> list[TomogramRow]:
+    """Return the tomograms whose result in a column does not exist yet, or is older than their data."""
+
+    def is_done(row: TomogramRow) -> bool:
+        path = row.path(column)
+        if path is None or not path.is_file():
+            return False
+        data = [source for source in (row.full, *(row.halves or ())) if source is not None]
+        changed = max((source.stat().st_mtime_ns for source in data if source.is_file()), default=0)
+        return path.stat().st_mtime_ns >= changed
+
+    return [row for row in rows if not (config.resume and is_done(row))]
 
 
-def _deconvolution(config: CorrectConfig, folder: Path, results: Path) -> DeconvConfig:
+def _deconvolution(
+    config: CorrectConfig, rows: list[TomogramRow], folder: Path, results: Path
+) -> DeconvConfig:
     return DeconvConfig.from_options(
         {
-            **_shared(config, results),
+            **_shared(config, rows, results),
             "deconv_folder": folder / DECONVOLUTION_FOLDER,
             "phaseflipped": config.isCTFflipped,
             "ncpu": config.ncpus,
@@ -105,9 +117,9 @@ def _deconvolution(config: CorrectConfig, folder: Path, results: Path) -> Deconv
     )
 
 
-def _masking(config: CorrectConfig, folder: Path, results: Path) -> MakeMaskConfig:
+def _masking(config: CorrectConfig, rows: list[TomogramRow], folder: Path, results: Path) -> MakeMaskConfig:
     return MakeMaskConfig.from_options(
-        {**_shared(config, results), "mask_folder": folder / MASK_FOLDER}
+        {**_shared(config, rows, results), "mask_folder": folder / MASK_FOLDER}
         | {
             name: getattr(config, name)
             for name in ("density_percentage", "std_percentage", "z_crop", "use_deconv_tomo")
@@ -115,5 +127,6 @@ def _masking(config: CorrectConfig, folder: Path, results: Path) -> MakeMaskConf
     )
 
 
-def _shared(config: CorrectConfig, results: Path) -> dict[str, object]:
-    return {"star_file": config.star_file, "output_star": results, "tomo_idx": config.tomo_idx}
+def _shared(config: CorrectConfig, rows: list[TomogramRow], results: Path) -> dict[str, object]:
+    indices = ",".join(row.index for row in rows)
+    return {"star_file": config.star_file, "output_star": results, "tomo_idx": indices}

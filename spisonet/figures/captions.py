@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-# By the file names of a reconstruct run.
-CORRECTION = {
+# By the file names of a reconstruct run; see `correction_caption`.
+_CORRECTION = {
     "full_map.png": "Central slices of the average of the half maps and of the corrected full map, in the "
     "same grey scale.",
-    "slices.png": "Central slices of half map 1 before and after the correction, in the same grey scale.",
-    "fourier.png": "Central Fourier slices. Data are kept as measured where the data weight is 1; amplitudes "
+    "slices.png": "Central slices of {map} before and after the correction, in the same grey scale.",
+    "fourier.png": "Central Fourier slices of {map} before and after the correction, and of the data weight "
+    "(dashed: resolution limit). Data are kept as measured where the data weight is 1; amplitudes "
     "after the correction are inferred where it is 0.",
-    "fsc.png": "Fourier shell correlations. The FSC between corrected halves does not measure resolution: "
-    "their unmeasured regions are filled by the same network, or by the same mask and weight.",
+    "fsc.png": "Fourier shell correlations between the half maps before and after the correction, and "
+    "between each map before and after. The FSC between corrected halves does not measure resolution: their "
+    "unmeasured regions are filled by the same network, or by the same mask and weight.",
     "loss.png": "Mean training loss per epoch.",
 }
-SURFACES = "Isosurfaces of half map 1 before and after, at levels that enclose the same volume."
+_SINGLE_MAP_FSC = "Fourier shell correlation between the map before and after the correction."
+_SURFACES = "Isosurfaces of {map} before and after, at levels that enclose the same volume."
 FULL_MAP_SURFACES = (
     "Isosurfaces of the average of the half maps (before) and of the corrected full map (after), at levels "
     "that enclose the same volume."
@@ -65,3 +68,27 @@ POSE_FSC = (
     "FSC of the half maps by direction, in cones of 20°, before and after the correction of the poses. "
     "Half maps that have drifted alike agree too well, so that the FSC can fall when the poses are corrected."
 )
+
+
+def correction_caption(name: str, single_map: bool) -> str:
+    """Return the caption of a figure of a reconstruct run by its file name.
+
+    Parameters
+    ----------
+    name : str
+        ``full_map.png``, ``slices.png``, ``fourier.png``, ``fsc.png`` or ``loss.png``.
+    single_map : bool
+        Whether a single map was corrected instead of two half maps.
+    """
+    if name == "fsc.png" and single_map:
+        return _SINGLE_MAP_FSC
+    return _CORRECTION[name].format(map=_map_name(single_map))
+
+
+def surfaces_caption(single_map: bool) -> str:
+    """Return the caption of isosurfaces of the first map; see `correction_caption`."""
+    return _SURFACES.format(map=_map_name(single_map))
+
+
+def _map_name(single_map: bool) -> str:
+    return "the map" if single_map else "half map 1"

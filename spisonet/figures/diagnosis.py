@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from spisonet.figures.fsc3d import draw_curves
+from spisonet.figures.fsc3d import add_legend_below, draw_curves
 from spisonet.figures.hemisphere import draw_hemisphere, smoothed_density
 from spisonet.figures.style import CORRELATION_COLOURS, LABEL_SIZE, TICK_SIZE, TITLE_SIZE, WIDTH_INCHES
 
@@ -21,7 +21,7 @@ LOWEST, HIGHEST = 0.03, 30.0  # density relative to even views
 
 def draw_diagnosis(diagnosis: Diagnosis) -> Figure:
     """Draw the FSC by direction, the view distribution and the sampling density of Fourier space."""
-    figure = Figure(figsize=(WIDTH_INCHES, 7.4), layout="constrained")
+    figure = Figure(figsize=(WIDTH_INCHES, 7.8), layout="constrained")
     radius = float(diagnosis.fsc.limit_shell)
     measured = diagnosis.measured.density
     particles, model = diagnosis.particles, diagnosis.view_distribution
@@ -40,6 +40,7 @@ def draw_diagnosis(diagnosis: Diagnosis) -> Figure:
     curves = figure.add_subplot(grid[0, :])
     draw_curves(curves, diagnosis.fsc, diagnosis.metrics)
     curves.set_title("FSC of the half maps", fontsize=TITLE_SIZE, loc="left")
+    add_legend_below(curves, columns=4)
     axes = [figure.add_subplot(grid[1, column]) for column in range(len(panels))]
     for panel, (title, values) in zip(axes, panels.items(), strict=True):
         image = draw_hemisphere(panel, values, LogNorm(LOWEST, HIGHEST), CORRELATION_COLOURS)

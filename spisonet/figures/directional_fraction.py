@@ -15,6 +15,7 @@ from spisonet.figures.style import (
     LABEL_SIZE,
     TICK_SIZE,
     WIDTH_INCHES,
+    add_legend_above,
     label_resolutions,
 )
 
@@ -45,7 +46,7 @@ def draw_directional_fraction(fraction: DirectionalFractions, box_angstrom: floa
     first.fill_between(frequency, low, high, color=BLUE, alpha=0.2, lw=0, label="range over directions")
     first.plot(frequency, fraction.mean, "k-", label="whole shells")
     first.set(ylim=(0, 1), ylabel=name)
-    first.legend(fontsize=TICK_SIZE, loc="upper left")
+    add_legend_above(first)
     label_resolutions(first)
     norm = Normalize(0, 1)
     for panel, band in zip(globes, np.array_split(np.arange(len(fraction.shells)), n_bands), strict=True):

@@ -22,6 +22,7 @@ from spisonet.figures.style import (
     ORANGE,
     TICK_SIZE,
     WIDTH_INCHES,
+    add_legend_above,
     add_title,
     label_resolutions,
     resolution_ticks,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from spisonet.analysis.fsc3d import DirectionalFsc, Fsc3d, Fsc3dMetrics
     from spisonet.analysis.fsc_metrics import Resolution
 
-HEIGHT_INCHES = 7.6
+HEIGHT_INCHES = 8.0
 CONTOUR_BLUR_VOXELS = 2.5
 MOST_DIRECTIONS = (16, 84)  # percentiles
 TITLE_CHARACTERS = 70  # in a line above one of two panels
@@ -45,14 +46,15 @@ def draw_fsc3d(fsc3d: Fsc3d, metrics: Fsc3dMetrics) -> Figure:
     """Draw the global and directional FSC, the directional resolutions and three central slices."""
     figure = Figure(figsize=(WIDTH_INCHES, HEIGHT_INCHES))
     top = figure.add_gridspec(
-        1, 2, left=0.065, right=0.98, bottom=0.575, top=0.90, width_ratios=(1.75, 1), wspace=0.17
+        1, 2, left=0.065, right=0.98, bottom=0.60, top=0.905, width_ratios=(1.75, 1), wspace=0.17
     )
     curves = figure.add_subplot(top[0])
     draw_curves(curves, fsc3d, metrics)
     add_title(curves, "FSC of the half maps")
+    add_legend_below(curves, columns=3)
     _draw_histogram(figure.add_subplot(top[1]), metrics)
     bottom = figure.add_gridspec(
-        1, 4, left=0.065, right=0.94, bottom=0.075, top=0.455, width_ratios=(1, 1, 1, 0.045), wspace=0.16
+        1, 4, left=0.065, right=0.94, bottom=0.075, top=0.435, width_ratios=(1, 1, 1, 0.045), wspace=0.16
     )
     image = _draw_slices([figure.add_subplot(bottom[column]) for column in range(3)], fsc3d)
     bar = figure.colorbar(
@@ -80,7 +82,6 @@ def draw_comparison(curves: dict[str, tuple[DirectionalFsc, Fsc3dMetrics]]) -> F
     panels = figure.subplots(1, len(curves), sharey=True, squeeze=False)[0]
     for panel, (title, (fsc, metrics)) in zip(panels, curves.items(), strict=True):
         draw_curves(panel, fsc, metrics)
-        panel.get_legend().remove()
         numbers = f"{title}: cFAR {metrics.cfar:.2f}, sphericity {metrics.sphericity:.2f}"
         add_title(panel, textwrap.fill(numbers, TITLE_CHARACTERS))
     # One legend for all panels; their resolution limits, the last entries, may differ.
@@ -118,6 +119,7 @@ def draw_fsc(
     for (label, curve), colour in zip(curves.items(), ("black", GREY), strict=False):
         axes.plot(frequencies_per_angstrom, curve, color=colour, linewidth=1.4, label=label)
     _draw_thresholds(axes, resolutions, frequencies_per_angstrom[-1])
+    add_legend_above(axes, columns=2)
     return figure
 
 
@@ -132,11 +134,11 @@ def _draw_thresholds(axes: Axes, resolutions: dict[float, Resolution], last_freq
             textcoords="offset points",
             ha="right",
             fontsize=TICK_SIZE,
-            color=GREY,
+            color="0.25",
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
         )
     axes.axhline(0, color="0.7", linewidth=0.6, zorder=0)
     axes.set(xlim=(0, last_frequency), ylim=(-0.12, 1.03), ylabel="FSC")
-    axes.legend(fontsize=TICK_SIZE, facecolor="white", edgecolor="none", framealpha=0.85, loc="lower left")
     label_resolutions(axes)
 
 
@@ -173,6 +175,14 @@ def draw_curves(axes: Axes, fsc: DirectionalFsc, metrics: Fsc3dMetrics) -> None:
     _draw_thresholds(axes, resolutions, whole[-1])
 
 
+def add_legend_below(axes: Axes, columns: int) -> None:
+    """Put the legend below the label of the x axis."""
+    axes.legend(
+        fontsize=TICK_SIZE, frameon=False, ncols=columns, loc="upper left", bbox_to_anchor=(0, -0.18),
+        borderaxespad=0,
+    )  # fmt: skip
+
+
 def _draw_histogram(axes: Axes, metrics: Fsc3dMetrics) -> None:
     directional = metrics.directional_0143
     counts, edges = resolution_histogram(directional.angstrom)
@@ -196,7 +206,7 @@ def _draw_histogram(axes: Axes, metrics: Fsc3dMetrics) -> None:
     high = max(edges[-1], 1 / metrics.resolution_0143.angstrom) + margin
     axes.set(xlim=(low, high), ylabel="directions (%)")
     add_title(axes, f"Resolution of {len(directional.angstrom)} directions (FSC {FSC_THRESHOLD_HALF_MAPS})")
-    axes.legend(fontsize=TICK_SIZE, frameon=False, loc="upper left")
+    add_legend_below(axes, columns=1)
     label_resolutions(axes)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from spisonet.figures.style import TICK_SIZE, WIDTH_INCHES, label_resolutions
+from spisonet.figures.style import WIDTH_INCHES, add_legend_above, label_resolutions
 from spisonet.validation.held_out import RECOVERY_THRESHOLD
 
 
@@ -31,6 +31,6 @@ def draw_held_out(curves: dict[str, list[float]]) -> Figure:
     lowest = np.nanmin([curves["fsc"], curves["recovery"], curves["recovery_without_network"]])
     for panel in (left, right):
         panel.set_ylim(min(-0.1, lowest - 0.05), 1.05)
-        panel.legend(fontsize=TICK_SIZE, loc="lower left")
+        add_legend_above(panel)
         label_resolutions(panel)
     return figure

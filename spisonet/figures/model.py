@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from spisonet.figures.style import BLUE, TICK_SIZE
+from spisonet.figures.style import BLUE, add_legend_above, set_equal_ticks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,5 +31,6 @@ def draw_q_scores(before: NDArray[np.float64], after: NDArray[np.float64]) -> Fi
     panel.set(
         xlim=(low, high), ylim=(low, high), xlabel="Q-score before", ylabel="Q-score after", aspect="equal"
     )
-    panel.legend(fontsize=TICK_SIZE, frameon=False)
+    set_equal_ticks(panel)
+    add_legend_above(panel)
     return figure

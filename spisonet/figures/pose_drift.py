@@ -18,6 +18,7 @@ from spisonet.figures.style import (
     TICK_SIZE,
     TITLE_SIZE,
     WIDTH_INCHES,
+    add_legend_above,
 )
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 def draw_drift(drift: PoseDrift) -> Figure:
     """Draw the cross-half likelihood along the motion, with its standard errors."""
-    figure = Figure(figsize=(WIDTH_INCHES / 2, 3.4), layout="constrained")
+    figure = Figure(figsize=(WIDTH_INCHES / 2, 3.8), layout="constrained")
     axes = figure.add_subplot()
     degrees = drift.fractions * drift.motion_degrees
     axes.axhline(0, color=GREY, lw=0.7)
@@ -48,7 +49,7 @@ def draw_drift(drift: PoseDrift) -> Figure:
     axes.set_ylabel("change of the log-likelihood\nper particle (nats)", fontsize=LABEL_SIZE)
     axes.tick_params(labelsize=TICK_SIZE)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(fontsize=TICK_SIZE, frameon=False)
+    add_legend_above(axes)
     return figure
 
 

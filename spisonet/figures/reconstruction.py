@@ -14,8 +14,9 @@ from spisonet.figures.style import (
     SMALL_LABEL_SIZE,
     SMALL_TICK_SIZE,
     SPECTRUM_COLOURS,
-    TICK_SIZE,
+    add_legend_above,
     label_resolutions,
+    set_equal_ticks,
 )
 from spisonet.figures.training import draw_loss
 from spisonet.fourier.grids import centred_from_half, rfft3
@@ -103,8 +104,8 @@ def draw_fourier_slices(
     inside = axis[:, None, None] ** 2 + axis[None, :, None] ** 2 + axis[None, None, :] ** 2 < limit_shell**2
     low, high = np.percentile(spectra[0][inside], (2, 99.9))
     rows = (
-        ("log amplitude, before", spectra[0], low, high, SPECTRUM_COLOURS),
-        ("log amplitude, after", spectra[1], low, high, SPECTRUM_COLOURS),
+        ("log10 amplitude, before", spectra[0], low, high, SPECTRUM_COLOURS),
+        ("log10 amplitude, after", spectra[1], low, high, SPECTRUM_COLOURS),
         ("data weight", centred_from_half(weight_rfft, n), 0.0, 1.0, CORRELATION_COLOURS),
     )
     nyquist = 0.5 / before.voxel_size_angstrom
@@ -112,19 +113,23 @@ def draw_fourier_slices(
     angle = np.linspace(0, 2 * np.pi, 200)
     for row, (title, cube, bottom, top, colours) in zip(axes, rows, strict=True):
         for panel, plane, image in zip(row, PLANES, central_slices(cube), strict=True):
-            panel.imshow(image, cmap=colours, vmin=bottom, vmax=top, origin="lower", extent=extent)
+            drawn = panel.imshow(image, cmap=colours, vmin=bottom, vmax=top, origin="lower", extent=extent)
+            set_equal_ticks(panel)
             panel.plot(np.cos(angle) / limit_angstrom, np.sin(angle) / limit_angstrom, "w--", lw=0.8)
             panel.set_title(f"{plane}: {title}", fontsize=9)
             panel.tick_params(labelsize=SMALL_TICK_SIZE)
-            panel.set_xlabel(f"k{plane[0].lower()} / Å⁻¹", fontsize=SMALL_LABEL_SIZE)
-            panel.set_ylabel(f"k{plane[1].lower()} / Å⁻¹", fontsize=SMALL_LABEL_SIZE)
+            panel.set_xlabel(f"k{plane[0].lower()} (1/Å)", fontsize=SMALL_LABEL_SIZE)
+            panel.set_ylabel(f"k{plane[1].lower()} (1/Å)", fontsize=SMALL_LABEL_SIZE)
+        bar = figure.colorbar(drawn, ax=list(row), fraction=0.02, pad=0.01)
+        bar.set_label(title.split(",")[0], fontsize=SMALL_LABEL_SIZE)
+        bar.ax.tick_params(labelsize=SMALL_TICK_SIZE)
     figure.suptitle(f"Central Fourier slices (dashed: resolution limit, {limit_angstrom:.2f} Å)", fontsize=11)
     return figure
 
 
 def draw_correction_fsc(fsc: CorrectionFsc, limit_angstrom: float) -> Figure:
     """Draw the FSC between the halves before and after, and between each map before and after."""
-    figure = Figure(figsize=(7.2, 4.6), layout="constrained")
+    figure = Figure(figsize=(7.2, 5.2), layout="constrained")
     panel = figure.subplots()
     frequency = fsc.frequency_per_angstrom
     for curve, uncorrected, color, label in (
@@ -145,6 +150,6 @@ def draw_correction_fsc(fsc: CorrectionFsc, limit_angstrom: float) -> Figure:
     )
     panel.set(xlim=(0, frequency[-1]), ylim=(-0.1, 1.03))
     panel.set_ylabel("FSC inside the mask" if fsc.masked else "FSC")
-    panel.legend(fontsize=TICK_SIZE, loc="lower left")
+    add_legend_above(panel, columns=2)
     label_resolutions(panel)
     return figure

@@ -36,5 +36,5 @@ def draw_progress(curves: Mapping[str, Mapping[str, Sequence[tuple[int, float]]]
         axis.tick_params(labelsize=8)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         if len(parts) > 1:
-            axis.legend(fontsize=7, frameon=False)
+            axis.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     return figure

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from spisonet.figures.style import SMALL_LABEL_SIZE, SMALL_TICK_SIZE, TITLE_SIZE
+from spisonet.figures.style import SMALL_LABEL_SIZE, SMALL_TICK_SIZE, TITLE_SIZE, set_equal_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.image import AxesImage
     from numpy.typing import NDArray
 
     from spisonet.io.mrc import Volume
 
 PLANES = ("XY", "XZ", "YZ")
 CONTRAST_PERCENTILES = (0.5, 99.8)  # of the grey values, shown black and white
-ANGSTROM_PER_NM = 10
 
 
 def central_slices(volume: NDArray[np.float32]) -> list[NDArray[np.float32]]:
@@ -37,10 +37,11 @@ def draw_slice(
     image: NDArray[np.float32],
     plane: str,
     title: str,
-    extent_nm: tuple[float, float, float, float],
+    extent: tuple[float, float, float, float],
     limits: tuple[float, float],
-) -> None:
-    """Draw one slice with axes in nm.
+    unit: str = "Å",
+) -> AxesImage:
+    """Draw one slice, with the same ticks on both axes.
 
     Parameters
     ----------
@@ -52,17 +53,35 @@ def draw_slice(
         One of `PLANES`: the names of the axes across and up.
     title : str
         What is shown, such as ``before``.
-    extent_nm : tuple of float
-        Left, right, lower and upper edge in nm.
+    extent : tuple of float
+        Left, right, lower and upper edge.
     limits : tuple of float
         Grey values shown black and white; see `grey_range`.
+    unit : str
+        Unit of length.
+
+    Returns
+    -------
+    AxesImage
+        For a colour bar.
     """
     low, high = limits
-    panel.imshow(image, cmap="gray", vmin=low, vmax=high, origin="lower", extent=extent_nm)
+    drawn = panel.imshow(image, cmap="gray", vmin=low, vmax=high, origin="lower", extent=extent)
+    set_equal_ticks(panel)
     panel.set_title(f"{plane}, {title}", fontsize=TITLE_SIZE)
-    panel.set_xlabel(f"{plane[0].lower()} / nm", fontsize=SMALL_LABEL_SIZE)
-    panel.set_ylabel(f"{plane[1].lower()} / nm", fontsize=SMALL_LABEL_SIZE)
+    panel.set_xlabel(f"{plane[0].lower()} ({unit})", fontsize=SMALL_LABEL_SIZE)
+    panel.set_ylabel(f"{plane[1].lower()} ({unit})", fontsize=SMALL_LABEL_SIZE)
     panel.tick_params(labelsize=SMALL_TICK_SIZE)
+    return drawn
+
+
+def add_density_bar(image: AxesImage, panels: list[Axes]) -> None:
+    """Add a bar of the grey values beside panels."""
+    figure = panels[0].get_figure()
+    assert figure is not None
+    bar = figure.colorbar(image, ax=panels, fraction=0.02, pad=0.01)
+    bar.set_label("density", fontsize=SMALL_LABEL_SIZE)
+    bar.ax.tick_params(labelsize=SMALL_TICK_SIZE)
 
 
 def draw_central_slices(volumes: dict[str, NDArray[np.float32]], voxel_size_angstrom: float) -> Figure:
@@ -78,11 +97,12 @@ def draw_central_slices(volumes: dict[str, NDArray[np.float32]], voxel_size_angs
     figure = Figure(figsize=(9.6, 3.3 * len(volumes)), layout="constrained")
     axes = figure.subplots(len(volumes), 3, squeeze=False)
     for row, (title, volume) in zip(axes, volumes.items(), strict=True):
-        z, y, x = (n * voxel_size_angstrom / ANGSTROM_PER_NM / 2 for n in volume.shape)
+        z, y, x = (n * voxel_size_angstrom / 2 for n in volume.shape)
         halves, limits = {"X": x, "Y": y, "Z": z}, grey_range(volume)
         for panel, plane, image in zip(row, PLANES, central_slices(volume), strict=True):
             across, up = (halves[name] for name in plane)
-            draw_slice(panel, image, plane, title, (-across, across, -up, up), limits)
+            drawn = draw_slice(panel, image, plane, title, (-across, across, -up, up), limits)
+        add_density_bar(drawn, list(row))
     return figure
 
 
@@ -100,10 +120,11 @@ def draw_slices(maps: dict[str, Volume], limit_angstrom: float) -> Figure:
     axes = figure.subplots(len(maps), 3, squeeze=False)
     first = next(iter(maps.values()))
     limits = grey_range(first.data)
-    half_edge = first.box * first.voxel_size_angstrom / ANGSTROM_PER_NM / 2
+    half_edge = first.box * first.voxel_size_angstrom / 2
     extent = (-half_edge, half_edge, -half_edge, half_edge)
     for row, (title, volume) in zip(axes, maps.items(), strict=True):
         for panel, plane, image in zip(row, PLANES, central_slices(volume.data), strict=True):
-            draw_slice(panel, image, plane, title, extent, limits)
+            drawn = draw_slice(panel, image, plane, title, extent, limits)
+    add_density_bar(drawn, list(axes.ravel()))
     figure.suptitle(f"Central slices, corrected to {limit_angstrom:.2f} Å (same grey scale)", fontsize=11)
     return figure

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-DPI = 110
+DPI = 110  # of figures for the screen, and of the pictures in vector graphics
+PRINT_DPI = 300
 PNG_COMPRESSION = 1  # the default of 6 takes several times as long for files little smaller
 WIDTH_INCHES = 11.0  # of a figure as wide as a page
 TITLE_SIZE, LABEL_SIZE, TICK_SIZE = 10, 9, 8  # points
@@ -26,16 +27,19 @@ FRACTION_COLOURS = "cividis"
 SPECTRUM_COLOURS = "magma"
 
 ROUND_RESOLUTIONS_ANGSTROM = (50, 20, 10, 8, 6, 5, 4, 3.5, 3, 2.5, 2, 1.8, 1.6, 1.4, 1.2, 1, 0.8, 0.6)
+EQUAL_TICKS = 5  # at most, on the longer axis
 LABEL_DISTANCE = 0.075  # of the axis, between labels
 
 
 def save_figure(path: Path, figure: Figure, vector: bool = False) -> None:
-    """Write a figure atomically as PNG and, if `vector` is set, as SVG under the same name."""
+    """Write a figure atomically as PNG; with `vector`, at 300 dpi for printing, and as SVG beside it."""
     make_text_drawable(figure)
     with atomic_path(path) as temporary:
         options = {"compress_level": PNG_COMPRESSION}
-        figure.savefig(temporary, dpi=DPI, format="png", pil_kwargs=options)
+        dpi = PRINT_DPI if vector else DPI
+        figure.savefig(temporary, dpi=dpi, format="png", pil_kwargs=options)
     if vector:
+        figure.set_layout_engine("none")  # the layout is done: a second one takes as long as the drawing
         with atomic_path(path.with_suffix(".svg")) as temporary:
             figure.savefig(temporary, dpi=DPI, format="svg")
 
@@ -58,6 +62,26 @@ def add_title(axes: Axes, text: str) -> None:
     A matplotlib title is placed by measuring every label, which takes a fifth of the drawing time.
     """
     axes.text(0, 1.03, text, transform=axes.transAxes, fontsize=TITLE_SIZE)
+
+
+def add_legend_above(axes: Axes, columns: int = 1) -> None:
+    """Put the legend above a panel, where it covers no data."""
+    axes.legend(
+        fontsize=TICK_SIZE, frameon=False, loc="lower left", bbox_to_anchor=(0, 1.01), ncols=columns,
+        borderaxespad=0, borderpad=0.2,
+    )  # fmt: skip
+
+
+def set_equal_ticks(axes: Axes) -> None:
+    """Put ticks at the same round distance on both axes, which have the same unit."""
+    from matplotlib.ticker import MultipleLocator  # noqa: PLC0415 - slow to import
+
+    spans = [abs(high - low) for low, high in (axes.get_xlim(), axes.get_ylim())]
+    rough = max(spans) / EQUAL_TICKS
+    power = 10.0 ** np.floor(np.log10(rough))
+    step = next(digit * power for digit in (1, 2, 5, 10) if digit * power >= 0.999 * rough)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MultipleLocator(step))
 
 
 def label_resolutions(axes: Axes) -> None:

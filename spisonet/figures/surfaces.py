@@ -19,7 +19,7 @@ PIXELS = 180  # approximate edge of a picture
 LIGHT = (0.3, 0.5, 0.81)  # from the upper left, towards the eye
 AMBIENT, FOG = 0.25, 0.35
 MASK_FRACTION, SPHERE_FRACTION = 0.35, 0.1  # of the volume, inside the surface
-SCALE_BARS_NM = (0.5, 1, 2, 5, 10, 20, 50)
+SCALE_BARS_ANGSTROM = (5, 10, 20, 50, 100, 200, 500)
 BLUR_OF_LIMIT = 0.25  # standard deviation of the low-pass filter, relative to the resolution limit
 
 
@@ -101,7 +101,7 @@ def draw_surfaces(
     """
     figure = Figure(figsize=(9.6, 6.6), layout="constrained")
     axes = figure.subplots(2, 3)
-    edge = len(before) * voxel_size_angstrom / 20  # nm, half
+    edge = len(before) * voxel_size_angstrom / 2
     sigma = BLUR_OF_LIMIT * limit_angstrom / voxel_size_angstrom
     for row, (title, density) in zip(axes, (("before", before), ("after", after)), strict=True):
         volume = ndimage.gaussian_filter(density, sigma)
@@ -113,7 +113,7 @@ def draw_surfaces(
             )  # fmt: skip
             panel.set_title(f"{title}, {view}", fontsize=TITLE_SIZE)
             panel.set_axis_off()
-        bar = max((b for b in SCALE_BARS_NM if b < edge), default=SCALE_BARS_NM[0])
+        bar = max((b for b in SCALE_BARS_ANGSTROM if b < edge), default=SCALE_BARS_ANGSTROM[0])
         row[0].plot([-edge, -edge + bar], [-edge, -edge], "k-", lw=2)
-        row[0].annotate(f"{bar:g} nm", (-edge, -edge * 0.97), fontsize=SMALL_LABEL_SIZE, va="bottom")
+        row[0].annotate(f"{bar:g} Å", (-edge, -edge * 0.97), fontsize=SMALL_LABEL_SIZE, va="bottom")
     return figure

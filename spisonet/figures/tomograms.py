@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from spisonet.figures.slices import ANGSTROM_PER_NM, PLANES, draw_slice
+from spisonet.figures.slices import PLANES, draw_slice
 from spisonet.figures.style import (
     SMALL_LABEL_SIZE,
     SMALL_TICK_SIZE,
     SPECTRUM_COLOURS,
     TITLE_SIZE,
+    set_equal_ticks,
 )
 from spisonet.fourier.grids import rfft3
 from spisonet.geometry.tilts import slice_directions
@@ -21,11 +22,13 @@ from spisonet.tomography.wedge_check import FILLED, WRONG_AXIS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.image import AxesImage
     from numpy.typing import NDArray
 
     from spisonet.io.tomograms import TomogramFile
     from spisonet.tomography.wedge_check import WedgeCheck
 
+ANGSTROM_PER_NM = 10
 MAX_SLICE_VOXELS = 400  # along an edge
 SPECTRUM_VOXELS = 192  # along an edge of the central part
 N_AVERAGED_PLANES = 3
@@ -87,9 +90,10 @@ def draw_tomogram_comparison(
         _draw_slices(axes[row], middle_slices(files), title, voxel_size_nm)
         spectrum, panel = power_by_x_and_z(files), axes[2][row]
         low, high = np.percentile(spectrum, (5, 99.9))
-        panel.imshow(
+        image = panel.imshow(
             spectrum, cmap=SPECTRUM_COLOURS, vmin=low, vmax=high, origin="lower", extent=(-1, 1, -1, 1)
         )
+        _add_small_bar(figure, image, panel, "log10 power")
         _draw_wedge_lines(panel, wedge.assumed_range_degrees, "w--")
         if wedge.measured_range_degrees is not None:
             _draw_wedge_lines(panel, wedge.measured_range_degrees, MEASURED_LINE)
@@ -99,17 +103,20 @@ def draw_tomogram_comparison(
     return figure
 
 
-def draw_preview(data: NDArray[np.float32], prediction: NDArray[np.float32], title: str) -> Figure:
+def draw_preview(
+    data: NDArray[np.float32], prediction: NDArray[np.float32], title: str, voxel_size_angstrom: float
+) -> Figure:
     """Draw XY and XZ slices of a part of a tomogram ``(z, y, x)`` and of its prediction."""
+    voxel_size_nm = voxel_size_angstrom / ANGSTROM_PER_NM
     figure = Figure(figsize=(9, 7), layout="constrained")
     axes = figure.subplots(2, 2)
     for row, (name, part) in zip(axes, (("data", data), ("prediction", prediction)), strict=True):
         planes = part[part.shape[0] // 2], part[:, part.shape[1] // 2]
-        low, high = np.percentile(part, CONTRAST_PERCENTILES)
+        low, high = (float(value) for value in np.percentile(part, CONTRAST_PERCENTILES))
         for panel, image, plane in zip(row, planes, PLANES, strict=False):
-            panel.imshow(image, cmap="gray", vmin=low, vmax=high, origin="lower")
-            panel.set_title(f"{plane}, {name}", fontsize=TITLE_SIZE)
-            panel.tick_params(labelsize=SMALL_TICK_SIZE)
+            extent = (0.0, image.shape[1] * voxel_size_nm, 0.0, image.shape[0] * voxel_size_nm)
+            drawn = draw_slice(panel, image, plane, name, extent, (low, high), "nm")
+        _add_small_bar(figure, drawn, row[-1], "density")
     figure.suptitle(title, fontsize=11)
     return figure
 
@@ -131,9 +138,7 @@ def draw_wedge(axis: Axes, wedge: WedgeCheck) -> None:
         title += f"\nspectrum: {measured[0]:.0f} to {measured[1]:.0f}°"
         _draw_wedge_lines(axis, measured, MEASURED_LINE)
     axis.set_title(title, fontsize=TITLE_SIZE)
-    axis.set_xlabel("kx / Nyquist", fontsize=SMALL_LABEL_SIZE)
-    axis.set_ylabel("kz / Nyquist", fontsize=SMALL_LABEL_SIZE)
-    axis.tick_params(labelsize=SMALL_TICK_SIZE)
+    _label_frequencies(axis)
 
 
 def _draw_slices(
@@ -142,15 +147,25 @@ def _draw_slices(
     for panel, plane, image in zip(axes, PLANES, slices, strict=True):
         low, high = np.percentile(image, CONTRAST_PERCENTILES)
         extent = (0.0, image.shape[1] * voxel_size_nm, 0.0, image.shape[0] * voxel_size_nm)
-        draw_slice(panel, image, plane, title, extent, (float(low), float(high)))
+        draw_slice(panel, image, plane, title, extent, (float(low), float(high)), "nm")
+
+
+def _label_frequencies(axis: Axes) -> None:
+    axis.set(xlim=(-1, 1), ylim=(-1, 1))
+    set_equal_ticks(axis)
+    axis.set_xlabel("kx / Nyquist", fontsize=SMALL_LABEL_SIZE)
+    axis.set_ylabel("kz / Nyquist", fontsize=SMALL_LABEL_SIZE)
+    axis.tick_params(labelsize=SMALL_TICK_SIZE)
+
+
+def _add_small_bar(figure: Figure, image: AxesImage, panel: Axes, label: str) -> None:
+    bar = figure.colorbar(image, ax=panel, fraction=0.046, pad=0.02)
+    bar.set_label(label, fontsize=SMALL_LABEL_SIZE)
+    bar.ax.tick_params(labelsize=SMALL_TICK_SIZE)
 
 
 def _draw_wedge_lines(axis: Axes, tilt_range_degrees: tuple[float, float], line: str) -> None:
     for end in slice_directions(tilt_range_degrees):
         x, z = end / np.abs(end).max()
         axis.plot([-x, x], [-z, z], line, lw=1.2)
-    axis.set_xlim(-1, 1)
-    axis.set_ylim(-1, 1)
-    axis.set_xlabel("kx / Nyquist", fontsize=SMALL_LABEL_SIZE)
-    axis.set_ylabel("kz / Nyquist", fontsize=SMALL_LABEL_SIZE)
-    axis.tick_params(labelsize=SMALL_TICK_SIZE)
+    _label_frequencies(axis)

@@ -8,6 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from spisonet.figures.style import add_legend_above
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -28,5 +30,5 @@ def draw_loss(losses: Mapping[str, Sequence[float]]) -> Figure:
     panel.set_xlabel("epoch")
     panel.set_ylabel("mean training loss")
     if len(losses) > 1:
-        panel.legend(fontsize=8)
+        add_legend_above(panel, columns=2)
     return figure

@@ -10,6 +10,7 @@ from spisonet.gui.forms import command_line, config_model, form_values, input_fi
 from spisonet.gui.job import UNRESPONSIVE
 from spisonet.io.events import PROGRESS_FILE, TAIL_BYTES, read_progress
 from spisonet.io.json_files import read_json_object
+from spisonet.io.paths import real_path
 from spisonet.io.run_record import QUEUED
 
 if TYPE_CHECKING:
@@ -146,7 +147,10 @@ def _events(job: Job, max_bytes: int) -> list[ProgressEvent]:
         return events
     project = job.folder.parents[len(Path(job.name).parts) - 1]
     for name in input_files(job.program, job.command, job.record.get("config", {})):
-        folder = (project / name).resolve()
+        try:
+            folder = real_path(project / name)
+        except OSError:  # a loop of links
+            continue
         if folder.is_relative_to(project):
             started = job.launch["submitted"]
             events += [event for event in read_progress(folder, max_bytes) if event.time >= started]

@@ -16,6 +16,7 @@ from spisonet.gui.allowed_folders import AllowedFolders
 from spisonet.gui.kept_address import read_address, write_address
 from spisonet.gui.processes import user_name
 from spisonet.gui.slurm import template_fields
+from spisonet.io.paths import real_path
 
 if TYPE_CHECKING:
     from spisonet.gui.config import GuiConfig
@@ -44,7 +45,7 @@ def run_gui(config: GuiConfig) -> None:
         raise SpisonetError(
             f"The graphical interface needs {error.name}: pip install 'spisonet[gui]'."
         ) from error
-    project = config.project.resolve()
+    project = real_path(config.project)
     additional = [Path(word.strip()) for word in (config.allowed_folders or "").split(",") if word.strip()]
     for folder in (project, *additional):
         if not folder.is_dir():
@@ -52,11 +53,11 @@ def run_gui(config: GuiConfig) -> None:
     template = config.slurm_template
     if template is not None and not template.is_file():
         raise SpisonetError(f"{template} does not exist.")
-    allowed_folders = AllowedFolders(project, [folder.resolve() for folder in additional])
-    template = None if template is None else template.resolve()
+    allowed_folders = AllowedFolders(project, [real_path(folder) for folder in additional])
+    template = None if template is None else real_path(template)
     os.chdir(project)  # paths in tables and options are relative to it, as on the command line
     if template is None and SLURM_TEMPLATE.is_file():
-        template = SLURM_TEMPLATE.resolve()
+        template = real_path(SLURM_TEMPLATE)
     if template is not None:
         template_fields(template)  # report an invalid template before serving
     kept = read_address(project) if config.keep_address else None

@@ -21,6 +21,7 @@ from typing import IO, TYPE_CHECKING, Any
 from spisonet.gui.processes import host_name, process_identity
 from spisonet.io.atomic import write_json
 from spisonet.io.locks import private_folder
+from spisonet.io.paths import real_path
 from spisonet.io.run_record import FAILED, FINISHED, JOB_FILE, QUEUED, RUNNING
 
 if TYPE_CHECKING:
@@ -182,7 +183,7 @@ def main() -> None:
     """Run the job whose folder is the only argument."""
     # A shell starts background processes with interrupts ignored, and the command would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    runner = Runner(Path(sys.argv[1]).resolve())
+    runner = Runner(real_path(Path(sys.argv[1])))
     signal.signal(signal.SIGTERM, runner.stop)
     runner.run()
 

@@ -16,13 +16,14 @@ import socket
 import stat
 import time
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from spisonet.errors import SpisonetError
+from spisonet.io.paths import real_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 # Partial files of other hosts are removed at this age, because their processes cannot be looked up.
 OTHER_HOST_SECONDS = 7 * 86_400.0
@@ -42,8 +43,8 @@ def output_file(path: Path) -> Path:
         If the name belongs to anything but a regular file or a link to one (a folder, device, pipe or
         socket), or to a file that is read-only.
     """
-    target = Path(os.path.realpath(path))
     try:
+        target = real_path(path)
         mode = target.stat().st_mode
     except FileNotFoundError:
         return target
@@ -170,7 +171,7 @@ def prepare_output_file(path: Path, *inputs: Path | None) -> None:
         folder cannot be written.
     """
     for source in inputs:
-        if source is not None and os.path.realpath(path) == os.path.realpath(source):
+        if source is not None and real_path(path) == real_path(source):
             raise SpisonetError(f"The output {path} is also an input; give another name.")
     prepare_output_folder(output_file(path).parent)
 

@@ -82,6 +82,11 @@ class _LogFile(logging.StreamHandler[TextIO]):
         super().close()
 
 
+def runs_a_command() -> bool:
+    """Return whether a command of this program prints its log; otherwise a Python program calls functions."""
+    return any(isinstance(handler, TerminalHandler) for handler in logging.getLogger("spisonet").handlers)
+
+
 @contextmanager
 def keep_early_records(records: Sequence[logging.LogRecord] = ()) -> Iterator[None]:
     """Keep what a command logs before its output folder exists; `log_to_folder` writes it.

@@ -24,6 +24,7 @@ from mrcfile.utils import data_dtype_from_header
 
 from spisonet.errors import SpisonetError
 from spisonet.io.numbers import SIZE
+from spisonet.io.paths import real_path
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,6 +35,7 @@ OPENERS: dict[str, Any] = {"gzip": gzip.open, "bzip2": bz2.open}
 # Raised by mrcfile, gzip and bz2 if a header or a compressed stream is damaged.
 UNREADABLE = (ValueError, OSError, RuntimeError, EOFError, MemoryError, OverflowError, zlib.error)
 HEADER_BYTES = 1024
+LARGEST_MRC = 2**44  # bytes; 16 TiB
 MAGIC: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open}  # first bytes of compressed files
 EXTENDED_OFFSET, LONGEST_EXTENDED_HEADER = 92, 2**28  # bytes
 ORDERS: tuple[Literal["little", "big"], ...] = ("little", "big")
@@ -241,7 +243,7 @@ def _open_decompressed(file: MrcFile) -> Any:
         If there is no room for it.
     """
     copies, status = _copies(), file.path.stat()
-    key = file.path.resolve(), status.st_mtime_ns, status.st_size
+    key = real_path(file.path), status.st_mtime_ns, status.st_size
     with copies.lock:
         if key not in copies.paths:
             folder, n_bytes = Path(copies.folder.name), file.n_bytes
@@ -311,6 +313,9 @@ def open_mrc(path: Path) -> MrcFile:
         raise SpisonetError(f"{path} is a stack of volumes, not a 3D map.")
     if min(file.shape) < 1 or file.data_offset < HEADER_BYTES:
         raise SpisonetError(f"{path} is not a readable MRC file: its header is damaged.")
+    if file.n_bytes > LARGEST_MRC:
+        voxels = " x ".join(map(str, file.shape))
+        raise SpisonetError(f"{path} is not a readable MRC file: its header announces {voxels} voxels.")
     if file.compression is None and path.stat().st_size < file.n_bytes:
         extended = file.data_offset - HEADER_BYTES
         reason = "it is truncated"

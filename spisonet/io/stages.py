@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from spisonet.io.events import report_progress
+from spisonet.io.logs import runs_a_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -85,7 +86,7 @@ class StageProgress:
 def terminal_bar(shown: bool, *columns: TextColumn) -> Progress:
     """Return a bar with a name, a count, the given columns and the time left, on standard error.
 
-    It is shown only if standard error is a terminal.
+    It is shown only by a command, and only if standard error is a terminal.
     """
     return Progress(
         TextColumn("{task.description}"),
@@ -94,6 +95,6 @@ def terminal_bar(shown: bool, *columns: TextColumn) -> Progress:
         *columns,
         TimeRemainingColumn(),
         console=Console(file=sys.stderr),
-        disable=not (shown and sys.stderr.isatty()),
+        disable=not (shown and runs_a_command() and sys.stderr.isatty()),
         transient=True,
     )

@@ -11,6 +11,7 @@ import numpy as np
 from spisonet.errors import SpisonetError
 from spisonet.geometry.tilts import projection_directions, tilt_series_directions
 from spisonet.io.particles import numbers, tomogram_name
+from spisonet.io.paths import real_path
 from spisonet.io.star import StarFile
 from spisonet.io.tilt_angles import require_tilt_range
 
@@ -226,7 +227,7 @@ def listed_file(path: Path, label: str, name: str) -> Path:
         If it does not exist.
     """
     given = type(path)(name)
-    folders = (type(path)(), *path.parents, *path.resolve().parents)
+    folders = (type(path)(), *path.parents, *real_path(path).parents)
     for folder in folders:
         if (folder / given).is_file():
             return folder / given

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spisonet.errors import SpisonetError
+from spisonet.io.paths import real_path
 from spisonet.io.series_names import (
     EVEN,
     ODD,
@@ -219,7 +220,7 @@ class _Folders:
     @property
     def used(self) -> set[Path]:
         """Resolved paths of all folders."""
-        return {folder.resolve() for folder in (*self.mixed, *self.full, *chain(*self.halves))}
+        return {real_path(folder) for folder in (*self.mixed, *self.full, *chain(*self.halves))}
 
 
 def _search(
@@ -283,7 +284,7 @@ def _subfolders(folder: Path, used: Collection[Path]) -> list[Path]:
         path
         for path in (sorted(folder.iterdir()) if folder.is_dir() else [])
         if not path.name.startswith(".")
-        and path.resolve() not in used
+        and real_path(path) not in used
         and any(not file.name.startswith(".") for file in _mrc_files(path))
     ]
 
@@ -387,7 +388,7 @@ def _unique_keys(paths: list[Path], keys_of: Callable[[Path], list[str]]) -> dic
 def _name_of_half(path: Path) -> str:
     """Return the name of the tilt series; that of the folder for files that are called only even and odd."""
     is_bare = any(key == PLACE for _, key in half_candidates(path))
-    return path.resolve().parent.name if is_bare else series_name(path)
+    return real_path(path).parent.name if is_bare else series_name(path)
 
 
 def _name_of_halves(even: Path, odd: Path) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 from spisonet.errors import SpisonetError
 from spisonet.io.locks import lock_for_update
 from spisonet.io.numbers import RANGES, parse_number
+from spisonet.io.paths import real_path
 from spisonet.io.star import StarBlock, read_blocks, write_blocks
 from spisonet.io.tilt_series import require_unique_series
 from spisonet.io.tomograms import SUFFIXES, stem_of
@@ -27,7 +28,8 @@ log = logging.getLogger("spisonet")
 LONGEST_INDEX = 9  # digits
 MOST_BLOCKS = 1000  # of a table of tomograms, which has one or a few
 AUTOMATIC = "auto"
-EMPTY_VALUES = ("", "None", "none", "nan")
+EMPTY_NUMBERS = ("", "None", "none", "<NA>")
+EMPTY_VALUES = (*EMPTY_NUMBERS, "nan")  # of texts and files
 SUBTOMOGRAM = "rlnImageName"
 NAMES = ("rlnTomoName", "rlnMicrographName", "rlnTomoReconstructedTomogram")
 SUBTOMOGRAM_COLUMNS = {SUBTOMOGRAM, "rlnCubeSize"}
@@ -111,15 +113,17 @@ class TomogramRow:
         return None if text is None else Path(text)
 
     def number_of(self, column: str) -> float | None:
-        """Return a number, or None if it is empty.
+        """Return a number, or None if it is empty; ``nan`` is not empty, but invalid.
 
         Raises
         ------
         SpisonetError
             If the value is not a finite number in the range of the column.
         """
-        text = self.text(column)
-        return None if text is None else parse_number(text, column, f"Row {self.number + 1} ({self.shown})")
+        text = self.values.get(column, "")
+        if text in EMPTY_NUMBERS:
+            return None
+        return parse_number(text, column, f"Row {self.number + 1} ({self.shown})")
 
     def check_numbers(self) -> None:
         """Check all values of columns whose range is known; ``auto`` stands for the default.
@@ -487,11 +491,11 @@ def output_names(inputs: list[Path | None], folder: Path, ending: str, beginning
     files = [Path(f"row{number}") if path is None else path for number, path in enumerate(inputs)]
     stems = [stem_of(path) for path in files]
     if len(set(stems)) < len(stems):
-        stems = [f"{path.resolve().parent.name}_{stem}" for path, stem in zip(files, stems, strict=True)]
+        stems = [f"{real_path(path).parent.name}_{stem}" for path, stem in zip(files, stems, strict=True)]
     outputs = [folder / f"{beginning}{stem}{ending}" for stem in stems]
     for number, output in enumerate(outputs):
         if output in outputs[:number]:
             raise SpisonetError(f"Two tomograms would both be written to {output}; rename one of them.")
-        if any(output.resolve() == path.resolve() for path in files):
+        if any(real_path(output) == real_path(path) for path in files):
             raise SpisonetError(f"{output} is an input: give another output folder.")
     return outputs

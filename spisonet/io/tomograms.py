@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ import numpy as np
 from spisonet.errors import SpisonetError
 from spisonet.io.atomic import atomic_path
 from spisonet.io.labels import append_label
-from spisonet.io.mrc_file import open_mrc
+from spisonet.io.mrc_file import LARGEST_MRC, open_mrc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -168,6 +169,9 @@ def written_tomogram(
     SpisonetError
         If the file cannot be written.
     """
+    if 4 * math.prod(like.shape) > LARGEST_MRC:
+        voxels = " x ".join(map(str, like.shape))
+        raise SpisonetError(f"{path} cannot be written: it would have {voxels} voxels.")
     with atomic_path(path) as temporary:
         new = mrcfile.new_mmap(temporary, shape=like.shape, mrc_mode=_mode(dtype), overwrite=True)
         # Without allocation, writing to the memory map on a full disk would kill the process.

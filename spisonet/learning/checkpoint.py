@@ -12,6 +12,7 @@ from safetensors.torch import save
 
 from spisonet.errors import SpisonetError
 from spisonet.io.atomic import write_bytes
+from spisonet.io.config import LARGEST_BOX, LARGEST_INTEGER, LARGEST_WIDTH
 from spisonet.io.json_files import DAMAGED, parse_json
 from spisonet.learning.unet import ARCHITECTURES
 
@@ -22,17 +23,15 @@ if TYPE_CHECKING:
 
     from spisonet.learning.unet import Network
 
-LARGEST_WIDTH = 4096  # channels of the first level
-
 
 class CheckpointRecord(BaseModel):
     """Types of the metadata of a training state; see `Trainer.state`."""
 
     model_config = ConfigDict(extra="allow", strict=True)
 
-    tile_size: Annotated[int, Field(gt=0)]
-    n_splits: Annotated[int, Field(gt=0)]
-    refresh_interval: Annotated[int, Field(ge=0)]
+    tile_size: Annotated[int, Field(gt=0, le=LARGEST_BOX)]
+    n_splits: Annotated[int, Field(gt=0, le=LARGEST_INTEGER)]
+    refresh_interval: Annotated[int, Field(ge=0, le=LARGEST_INTEGER)]
     memory_settings: dict[str, float]
     n_updates: Annotated[int, Field(ge=0)]
     epoch_losses: list[float | None]

@@ -25,7 +25,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from spisonet.errors import SpisonetError
-from spisonet.io.logs import keep_early_records, take_early_records
+from spisonet.io.logs import TerminalHandler, keep_early_records, take_early_records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -294,7 +294,7 @@ def _run_one(
 ) -> None:
     _end_with_parent(signal.default_int_handler)  # either signal ends it in an orderly way
     if int(os.environ["RANK"]) == 0:
-        handler = logging.StreamHandler(sys.stdout)
+        handler = TerminalHandler()
         handler.setFormatter(logging.Formatter("%(message)s"))
         log.addHandler(handler)
         log.setLevel(log_level)

@@ -44,6 +44,7 @@ WARMUP_UPDATES = 30
 MAX_AVERAGED_UPDATES = 1000
 AVERAGED_FRACTION = 0.2  # of all updates
 MAX_GRADIENT_NORM = 1.0
+OPTIMISER_STATE = {"step", "exp_avg", "exp_avg_sq"}  # of Adam, for each parameter
 MIN_UPDATES_TO_COMPILE = 1000
 UPDATES_PER_LOSS_READING = 10
 SECONDS_BETWEEN_CHECKPOINTS = 300.0  # within an epoch
@@ -204,7 +205,7 @@ class Trainer:
         resume : bool
             Continue from `checkpoint` if it exists.
         after_epoch : callable, optional
-            Called after every epoch.
+            Called after every epoch, and again for the last one when a checkpoint is continued.
         predictions_after : float
             Number of predictions (`Objective.predict`) that follow, for the estimate of the time left.
         stop_after_epochs : int, optional
@@ -219,6 +220,8 @@ class Trainer:
         if checkpoint is not None and resume and checkpoint.is_file():
             self._restore(checkpoint)
             self._log_resumption(title)
+            if after_epoch is not None and self.epoch_losses:
+                after_epoch()  # the run may have ended between the checkpoint and this
         elif checkpoint is not None:
             self._save(checkpoint)
         if self._group.count > 1:
@@ -517,9 +520,13 @@ class Trainer:
         for name, tensor in groups["optimiser"].items():
             index, _, key = name.partition(".")
             parameter = parameters[int(index)]
+            if int(index) < 0 or tensor.shape != (() if key == "step" else parameter.shape):
+                raise ValueError(name)
             # The fused optimiser requires the memory layout of the weights for its state.
             like = parameter if tensor.shape == parameter.shape else tensor
             state.setdefault(int(index), {})[key] = torch.empty_like(like).copy_(tensor).detach()
+        if any(own.keys() != OPTIMISER_STATE for own in state.values()):
+            raise KeyError("optimiser")
         self._optimiser.load_state_dict({**self._optimiser.state_dict(), "state": state})
         self.tile_size, self._n_parts = metadata["tile_size"], metadata["n_splits"]
         self._refreshes = RefreshSchedule(metadata["refresh_interval"], self._options.n_updates)
@@ -547,6 +554,14 @@ class Trainer:
                     "repeat the same command line on the same files to resume it."
                 )
         validated(CheckpointRecord, metadata, path)
+        n_updates, n_epochs = metadata["n_updates"], len(metadata["epoch_losses"])
+        in_epoch = n_updates - n_epochs * self._options.updates_per_epoch
+        # Within an epoch, the state of the random numbers is needed as well.
+        is_within = (
+            0 < in_epoch < self._options.updates_per_epoch and metadata.get("random_state") is not None
+        )
+        if not (in_epoch == 0 or is_within) or n_epochs > self._options.epochs:
+            raise damaged(path, f"n_updates is {n_updates} after {n_epochs} epochs")
         try:
             self._set_state(tensors, metadata)
             if self._random_state is not None:

@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
+from spisonet.io.config import LARGEST_BOX, LARGEST_WIDTH
+
 KeepLowres = Literal["auto", "yes", "no"]
 
 
@@ -88,8 +90,12 @@ class MisalignmentSettings(BaseModel):
         5, ge=0, description="Training epochs per iteration; 0 applies the constraints without a network."
     )
     n_subvolume: int = Field(1000, ge=1, description="Training subvolumes per epoch.")
-    cube_size: int = Field(64, ge=16, description="Edge of the training subvolumes in voxels.")
-    filter_base: int = Field(32, ge=1, description="Number of features in the first level of the U-Net.")
+    cube_size: int = Field(
+        64, ge=16, le=LARGEST_BOX, description="Edge of the training subvolumes in voxels."
+    )
+    filter_base: int = Field(
+        32, ge=1, le=LARGEST_WIDTH, description="Number of features in the first level of the U-Net."
+    )
     batch_size: int | None = Field(None, ge=1, description="Subvolumes per update.")
     acc_batches: int = Field(
         1, ge=1, description="Number of parts in which a batch is computed, to save memory."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spisonet.figures.captions import CORRECTION, FULL_MAP_SURFACES, SURFACES
+from spisonet.figures.captions import FULL_MAP_SURFACES, correction_caption, surfaces_caption
 from spisonet.figures.reconstruction import FULL_MAP_FIGURE
 from spisonet.figures.surfaces import draw_surfaces
 from spisonet.report.page import paragraph
@@ -51,19 +51,21 @@ def full_map_section(run: FinishedRun, page: Path) -> Section | None:
     section.add_figure(beside(page, "surfaces"), FULL_MAP_SURFACES, figure)
     path = run.folder / FULL_MAP_FIGURE
     if path.is_file():
-        section.add_figure(path, CORRECTION[FULL_MAP_FIGURE])
+        section.add_figure(path, correction_caption(FULL_MAP_FIGURE, single_map=False))
     return section
 
 
 def before_after_section(run: FinishedRun, page: Path) -> Section:
     """Show half map 1 before and after, and the figures of the run."""
     section = Section("Half map 1 before and after" if run.full_map else "Before and after")
+    single_map = run.config.i2 is None
     if run.full_map is None:
         before, after = run.input_maps.half1, run.corrected_maps.half1
-        section.add_figure(beside(page, "surfaces"), SURFACES, _surfaces(run, before, after))
+        figure = _surfaces(run, before, after)
+        section.add_figure(beside(page, "surfaces"), surfaces_caption(single_map), figure)
     for name in run.record["figures"]:
         if (run.folder / name).is_file() and name not in (LOSS_FIGURE, FULL_MAP_FIGURE):
-            section.add_figure(run.folder / name, CORRECTION[name])
+            section.add_figure(run.folder / name, correction_caption(name, single_map))
     return section
 
 
@@ -76,5 +78,5 @@ def training_section(run: FinishedRun, page: Path) -> Section | None:
     if LOSS_FIGURE not in run.record["figures"] or not (run.folder / LOSS_FIGURE).is_file():
         return None
     section = Section("Training", {"epoch_losses": run.record["epoch_losses"]})
-    section.add_figure(run.folder / LOSS_FIGURE, CORRECTION[LOSS_FIGURE])
+    section.add_figure(run.folder / LOSS_FIGURE, correction_caption(LOSS_FIGURE, run.config.i2 is None))
     return section

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -14,12 +15,28 @@ if TYPE_CHECKING:
 
 # Names of files come from others: whatever they contain, a report runs no script and loads nothing.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+# Figures are numbered by the style sheet, in the order of the page.
 STYLE = (
-    "body{font-family:sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#222}"
-    "img{max-width:100%}figure{margin:2em 0}figcaption{color:#555}"
-    "th{text-align:left;padding-right:1em}td{padding:.15em 1em .15em 0;vertical-align:top}"
-    ".verdict{font-size:1.2em}"
-    ".note{background:#fff3d6;padding:.6em 1em}pre{white-space:pre-wrap;background:#f4f4f4;padding:.6em 1em}"
+    "body{font:16px/1.45 sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#222}"
+    "body{counter-reset:figure}"
+    "h1{margin:0 0 .4em}h2{margin:2em 0 .6em;border-bottom:1px solid #ccc;padding-bottom:.2em}"
+    "img{max-width:100%}figure{margin:1.5em 0;counter-increment:figure}figcaption{color:#555;font-size:.92em}"
+    "figcaption::before{content:'Figure ' counter(figure) '. ';font-weight:bold}"
+    "table{border-collapse:collapse}th{text-align:left;border-bottom:1px solid #888}"
+    "th,td{padding:.25em 1.2em .25em 0;vertical-align:top}tr+tr>td{border-top:1px solid #e4e4e4}"
+    "td:first-child{color:#555}"
+    ".verdict{border-left:6px solid #888;background:#f4f4f4;padding:.7em 1em;margin:1em 0}"
+    ".verdict b{display:block;font-size:1.25em;margin-bottom:.2em}"
+    ".verdict.good{border-color:#0d7c70;background:#e7f5f3}"
+    ".verdict.caution{border-color:#c98a00;background:#fff6e0}"
+    ".verdict.bad{border-color:#b3261e;background:#fdecea}"
+    "nav ol{columns:2;padding-left:1.4em}nav a{color:#0a5f56}"
+    ".note{background:#fff3d6;padding:.6em 1em}"
+    "pre{white-space:pre-wrap;overflow-wrap:anywhere;background:#f4f4f4;padding:.6em 1em}"
+    "@page{size:A4;margin:16mm}"
+    "@media print{body{font-size:10.5pt;max-width:none;margin:0;padding:0}h2{break-after:avoid}"
+    "figure,tr,pre,.verdict,.note{break-inside:avoid}figure img{max-height:215mm}"
+    "nav a{color:inherit;text-decoration:none}*{print-color-adjust:exact}}"
 )
 
 
@@ -34,6 +51,22 @@ def table(head: list[str], rows: list[list[str]]) -> str:
     lines = ["".join(f"<th>{escape(cell)}</th>" for cell in head)]
     lines += ["".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows]
     return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
+
+
+def contents(titles: Iterable[str]) -> str:
+    """Return a list of links to sections."""
+    links = "".join(f"<li><a href='#{anchor(title)}'>{escape(title)}</a></li>" for title in titles)
+    return f"<nav><ol>{links}</ol></nav>"
+
+
+def anchor(title: str) -> str:
+    """Return the name of a section in links."""
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+
+
+def verdict_box(judgement: str, sentence: str, level: str) -> str:
+    """Return a judgement with its reasons; level: ``good``, ``caution``, ``bad`` or ``neutral``."""
+    return f"<p class='verdict {level}'><b>{escape(judgement)}</b>{escape(sentence)}</p>"
 
 
 def paragraph(text: str) -> str:

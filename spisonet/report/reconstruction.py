@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from html import escape
 from typing import TYPE_CHECKING
 
 from spisonet import __version__
@@ -18,8 +17,8 @@ from spisonet.report.independence import COUPLED_INPUT, label_of_halves, note_on
 from spisonet.report.inferred import inferred_section
 from spisonet.report.model import model_section
 from spisonet.report.null_tests import null_test_section
-from spisonet.report.page import warning, write_page
-from spisonet.report.run_metadata import run_metadata_section
+from spisonet.report.page import contents, metadata_table, verdict_box, warning, write_page
+from spisonet.report.run_metadata import run_metadata_section, run_summary
 from spisonet.report.verdict import verdict
 
 if TYPE_CHECKING:
@@ -81,6 +80,8 @@ def write_report(run: FinishedRun, page: Path) -> Verdict:
         {
             "program": "spisonet",
             "version": __version__,
+            "judgement": judgement.judgement,
+            "judgement_level": judgement.level,
             "verdict": judgement.sentence,
             "verdict_code": judgement.code.value,
             "run": run.record,
@@ -99,8 +100,10 @@ def write_report(run: FinishedRun, page: Path) -> Verdict:
         page,
         f"spisonet: {run.config.i1}",
         "Anisotropy correction",
-        f"<p class='verdict'>{escape(judgement.sentence)}</p>",
+        verdict_box(judgement.judgement, judgement.sentence, judgement.level),
+        metadata_table(run_summary(run)),
         warning(" ".join(notes)),
+        contents(section.title for section in sections.values()),
         *(section.html for section in sections.values()),
     )
     return judgement

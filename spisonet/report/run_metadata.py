@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from spisonet import __version__
@@ -27,6 +28,35 @@ def run_metadata_section(run: FinishedRun, page: Path) -> Section:
     return Section(
         "Run", {"command": words}, [metadata_table(metadata), paragraph("Command:"), code_block(words)]
     )
+
+
+def run_summary(run: FinishedRun) -> dict[str, str]:
+    """Return date, duration, box and voxel size of a run."""
+    half = run.input_maps.half1
+    return {
+        "Maps": ", ".join(path.name for path in (run.config.i1, run.config.i2) if path),
+        "Box": f"{half.box}³ voxels of {half.voxel_size_angstrom:.4g} Å",
+        "Resolution limit": f"{run.limit_angstrom:.2f} Å",
+        **date_and_duration(run.record),
+    }
+
+
+def date_and_duration(record: dict[str, Any]) -> dict[str, str]:
+    """Return when a run was written (UTC) and how long it took, as far as its ``job.json`` has them."""
+    rows = {}
+    if record.get("written"):
+        rows["Date"] = f"{datetime.fromisoformat(record['written']).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    if record.get("seconds"):
+        rows["Duration"] = duration_text(record["seconds"])
+    return rows
+
+
+def duration_text(seconds: float) -> str:
+    """Return a duration in hours, minutes or seconds."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def run_metadata(config: ReconstructConfig, record: dict[str, Any]) -> dict[str, str]:
@@ -57,6 +87,7 @@ def run_metadata(config: ReconstructConfig, record: dict[str, Any]) -> dict[str,
         "Method": method,
         **_shares(record.get("prediction_shares", {})),
         **_gains(record.get("inferred_gains", {}), record.get("corrected_by_shell", [])),
+        **_factors(record.get("data_factors", {})),
         **({} if full_map is None else {"Corrected full map": f"{full_map} (the map to build into)"}),
         "Corrected half maps": ", ".join(record["corrected_maps"]),
         "Program": ", ".join(
@@ -85,3 +116,18 @@ def _gains(of_units: dict[str, list[float] | None], corrected_by_shell: list[flo
         if corrected:
             lines.append(f"{unit}: {min(corrected):.2f} to {max(corrected):.2f}")
     return {"Gain of the inferred part by shell, by a held-out cone": "; ".join(lines)} if lines else {}
+
+
+def _factors(of_units: dict[str, dict[str, float]]) -> dict[str, str]:
+    """Return a row with the factors of the data, if any were measured."""
+    lines = [
+        f"{unit}: {factors['well_measured']:.2f} in the best measured directions of a shell, "
+        f"{factors['poorly_measured']:.2f} in poorly measured ones"
+        for unit, factors in of_units.items()
+        if set(factors.values()) != {1.0}
+    ]
+    return (
+        {"Factor of the signal-to-noise ratio of the data, by the other half": "; ".join(lines)}
+        if lines
+        else {}
+    )

@@ -7,7 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from spisonet.figures.style import save_figure
-from spisonet.report.page import embedded_figure
+from spisonet.report.page import anchor, embedded_figure
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,7 +46,8 @@ class Section:
     @property
     def html(self) -> str:
         """The section as part of a page."""
-        return f"<section><h2>{escape(self.title)}</h2>{''.join(self.parts)}</section>"
+        heading = f"<h2 id='{anchor(self.title)}'>{escape(self.title)}</h2>"
+        return f"<section>{heading}{''.join(self.parts)}</section>"
 
 
 def beside(page: Path, name: str) -> Path:

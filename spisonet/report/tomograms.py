@@ -3,11 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from spisonet import __version__
-from spisonet.report.page import embedded_figure, metadata_table, paragraph, warning, write_page
-from spisonet.tomography.wedge_check import CONTRADICTIONS
+from spisonet.anisotropy.training_length import is_too_short, too_short_sentence
+from spisonet.report.page import (
+    embedded_figure,
+    metadata_table,
+    paragraph,
+    table,
+    verdict_box,
+    warning,
+    write_page,
+)
+from spisonet.report.run_metadata import date_and_duration
+from spisonet.report.verdict import JUDGEMENTS, VerdictCode
+from spisonet.tomography.wedge_check import (
+    AGREES,
+    CONTRADICTIONS,
+    FILLED,
+    WRONG_AXIS,
+    WRONG_RANGE,
+    WRONG_SIGN,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,6 +47,13 @@ FROM_OTHERS = (
 )
 STARTS = {"none": "random weights", "default": "network trained on simulated tomograms of other structures"}
 DENOISED = "The network removes noise that differs between even and odd tomograms. Missing wedges stay empty."
+RESULT_NAMES = {
+    AGREES: "agrees",
+    FILLED: "not measurable",
+    WRONG_AXIS: "another tilt axis",
+    WRONG_SIGN: "opposite sign",
+    WRONG_RANGE: "another range",
+}
 COMPARISON = (
     "{name}: central slices before correction (mean of the inputs) and after; power spectra over kx and kz "
     "before and after, with the tilt range of the table between dashed lines and that of the power between "
@@ -63,8 +89,10 @@ class PredictionSummary:
     saw_other_structures: bool
 
 
-def write_training_report(folder: Path, config: TomogramTrainingConfig, summary: TrainingSummary) -> None:
-    """Write the page of a training: its data and method, the training loss and the last previews.
+def write_training_report(
+    folder: Path, config: TomogramTrainingConfig, summary: TrainingSummary, seconds: float
+) -> None:
+    """Write the page of a training: verdict, data and method, the training loss and the last previews.
 
     Parameters
     ----------
@@ -74,6 +102,8 @@ def write_training_report(folder: Path, config: TomogramTrainingConfig, summary:
         Options of the training.
     summary : TrainingSummary
         Results of the training.
+    seconds : float
+        Duration.
     """
     rows = {
         "Tomograms": f"{config.star_file}: {', '.join(summary.tomograms)}",
@@ -83,6 +113,7 @@ def write_training_report(folder: Path, config: TomogramTrainingConfig, summary:
         "CTF correction": config.CTF_mode,
         "Network": f"{summary.network}, base width {summary.filter_base}",
         "Start": STARTS.get(summary.start, summary.start),
+        **_when(seconds),
         "Program": f"spisonet {__version__}, on {summary.device}",
     }
     figures = [
@@ -97,17 +128,18 @@ def write_training_report(folder: Path, config: TomogramTrainingConfig, summary:
         folder / SUMMARY_FILE,
         "spisonet: training",
         "Training on tomograms",
+        _training_verdict(summary),
         metadata_table(rows),
         warning(_note(summary)),
-        *(_wedge_verdict(name, record) for name, record in summary.wedges.items()),
+        *_wedge_parts(summary.wedges),
         *figures,
     )
 
 
 def write_prediction_report(
-    config: PredictConfig, summary: PredictionSummary, figures: dict[str, Path]
+    config: PredictConfig, summary: PredictionSummary, figures: dict[str, Path], seconds: float
 ) -> None:
-    """Write the page of a prediction: every tomogram before and after correction, and failures.
+    """Write the page of a prediction: verdict, every tomogram before and after correction, and failures.
 
     Parameters
     ----------
@@ -117,11 +149,14 @@ def write_prediction_report(
         Results of the prediction.
     figures : dict
         Path of the figure by name of the tomogram.
+    seconds : float
+        Duration.
     """
     rows = {
         "Tomograms": str(config.star_file),
         "Network": str(config.model),
         "Corrected": ", ".join(summary.corrected) or "none",
+        **_when(seconds),
         "Program": f"spisonet {__version__}, on {', '.join(summary.devices)}",
     }
     failed = [warning(f"{name} FAILED: {message}") for name, message in summary.failures.items()]
@@ -134,12 +169,87 @@ def write_prediction_report(
         config.output_dir / SUMMARY_FILE,
         "spisonet: tomograms",
         "Corrected tomograms",
+        _prediction_verdict(summary),
         metadata_table(rows),
         warning(_note(summary)),
         *failed,
-        *(_wedge_verdict(name, record) for name, record in summary.wedges.items()),
+        *_wedge_parts(summary.wedges),
         *pictures,
     )
+
+
+def _when(seconds: float) -> dict[str, str]:
+    now = datetime.now(UTC).isoformat()
+    return date_and_duration({"written": now, "seconds": seconds})
+
+
+def _training_verdict(summary: TrainingSummary) -> str:
+    if not summary.epoch_losses:
+        return verdict_box("No network was trained", "The initial network is unchanged.", "neutral")
+    first, last = summary.epoch_losses[0], summary.epoch_losses[-1]
+    losses = f"Mean loss {first:.4g} in the first and {last:.4g} in the last epoch"
+    if is_too_short(summary.loss_reduction):
+        reason = f"{too_short_sentence(summary.loss_reduction)} {losses}."
+        return verdict_box(JUDGEMENTS[VerdictCode.TOO_SHORT][0], reason, "bad")
+    if summary.loss_reduction is not None:
+        losses += f", {100 * summary.loss_reduction:.0f} % below that of the untrained network"
+    reason = f"{losses}. {_contradiction_sentence(summary.wedges)}"
+    return verdict_box("The network has learned", reason, _level(summary.wedges))
+
+
+def _prediction_verdict(summary: PredictionSummary) -> str:
+    n_all = len(summary.corrected) + len(summary.failures)
+    reason = _contradiction_sentence(summary.wedges)
+    if summary.failures:
+        judgement = f"{len(summary.failures)} of {n_all} tomograms could not be corrected"
+        return verdict_box(judgement, reason, "bad")
+    n_tomograms = f"{n_all} tomogram{'s' if n_all != 1 else ''}"
+    done = "denoised" if summary.method == "n2n" else "corrected"
+    return verdict_box(f"{n_tomograms} {done}", reason, _level(summary.wedges))
+
+
+def _contradictions(wedges: dict[str, dict[str, Any]]) -> list[str]:
+    return [name for name, record in wedges.items() if record["result"] in CONTRADICTIONS]
+
+
+def _level(wedges: dict[str, dict[str, Any]]) -> str:
+    return "caution" if _contradictions(wedges) else "neutral"
+
+
+def _contradiction_sentence(wedges: dict[str, dict[str, Any]]) -> str:
+    if not wedges:
+        return "Tilt ranges were not compared with power spectra."
+    found = _contradictions(wedges)
+    if found:
+        return f"The tilt ranges of {', '.join(found)} contradict their power spectra: check the table."
+    n_agreeing = sum(record["result"] == AGREES for record in wedges.values())
+    return f"The tilt range agrees with the power spectrum in {n_agreeing} of {len(wedges)} tomograms."
+
+
+def _wedge_parts(wedges: dict[str, dict[str, Any]]) -> list[str]:
+    """Return a table of the tilt ranges, and a sentence for each tomogram."""
+    if not wedges:
+        return []
+    head = [
+        "tomogram",
+        "tilt range in the table",
+        "in the power spectrum",
+        "power left in the wedge",
+        "result",
+    ]
+    rows = [[name, *_wedge_row(record)] for name, record in wedges.items()]
+    return [table(head, rows), *(_wedge_verdict(name, record) for name, record in wedges.items())]
+
+
+def _wedge_row(record: dict[str, Any]) -> list[str]:
+    low, high = record["assumed_range_degrees"]
+    fit, ratio = record["fit"], record["assumed_power_ratio"]
+    measured = "not measurable"
+    if fit is not None and record["result"] not in (FILLED, WRONG_AXIS):
+        measured = "{:.0f} to {:.0f}°".format(*fit["tilt_range_degrees"])
+    default = " (default)" if record["range_is_default"] else ""
+    left = "–" if ratio is None else f"{100 * ratio:.0f} %"
+    return [f"{low:g} to {high:g}°{default}", measured, left, RESULT_NAMES[record["result"]]]
 
 
 def _wedge_verdict(name: str, record: dict[str, Any]) -> str:

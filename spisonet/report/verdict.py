@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from spisonet.anisotropy.training_length import is_too_short, too_short_sentence
+from spisonet.validation.null_tests import NullTestOutcome
 
 if TYPE_CHECKING:
     from spisonet.validation.finished_run import FinishedRun
@@ -27,12 +28,47 @@ class VerdictCode(StrEnum):
     NOT_RECOVERED = "not_recovered"
 
 
+# What a reader may do with the inferred region, and how a page colours it.
+JUDGEMENTS = {
+    VerdictCode.UNCHANGED: ("The maps are unchanged", "neutral"),
+    VerdictCode.NO_NETWORK: ("Corrected without a network", "neutral"),
+    VerdictCode.TOO_SHORT: ("The training was too short: repeat it", "bad"),
+    VerdictCode.SINGLE_MAP: ("The inferred region is not validated", "caution"),
+    VerdictCode.NOT_VALIDATED: ("The inferred region is not validated", "caution"),
+    VerdictCode.RECOVERED: ("The inferred region is supported to the resolution limit", "good"),
+    VerdictCode.PARTLY_RECOVERED: ("The inferred region is supported at low resolution only", "caution"),
+    VerdictCode.NOT_RECOVERED: ("The inferred region is not supported: do not interpret it", "bad"),
+}
+NULL_TEST_FAILED = "A null test failed: density was inferred without signal"
+
+
 @dataclass(frozen=True)
 class Verdict:
-    """A verdict as code and in words."""
+    """A verdict as code and in words.
+
+    Attributes
+    ----------
+    code : VerdictCode
+        For programs.
+    sentence : str
+        The numbers.
+    null_test_failed : bool
+        Whether a null test found density that the data cannot support.
+    """
 
     code: VerdictCode
     sentence: str
+    null_test_failed: bool = False
+
+    @property
+    def judgement(self) -> str:
+        """What may be done with the inferred region, in a few words."""
+        return NULL_TEST_FAILED if self.null_test_failed else JUDGEMENTS[self.code][0]
+
+    @property
+    def level(self) -> str:
+        """``good``, ``caution``, ``bad`` or ``neutral``."""
+        return "bad" if self.null_test_failed else JUDGEMENTS[self.code][1]
 
 
 def verdict(run: FinishedRun, numbers: dict[str, dict[str, Any]]) -> Verdict:
@@ -43,7 +79,8 @@ def verdict(run: FinishedRun, numbers: dict[str, dict[str, Any]]) -> Verdict:
     run : FinishedRun
         The run.
     numbers : dict
-        Numbers of the report's sections by their keys; ``inferred`` and ``held_out`` are used if present.
+        Numbers of the report's sections by their keys; ``inferred``, ``held_out`` and ``null_tests`` are used
+        if present.
     """
     config = run.config
     if config.method == "learn" and config.epochs and not any(run.record["epoch_losses"].values()):
@@ -59,11 +96,19 @@ def verdict(run: FinishedRun, numbers: dict[str, dict[str, Any]]) -> Verdict:
         fraction = 100 * inferred["inferred_power_fraction"]
         parts.append(f"{fraction:.0f} % of the power of the corrected map is inferred")
     code, validation = _validation(run, numbers.get("held_out"))
+    failed = _failed_null_tests(numbers.get("null_tests", {}))
+    if failed:
+        validation += f" Failed null tests: {', '.join(failed)}."
     if is_too_short(lowest):
         return Verdict(
             VerdictCode.TOO_SHORT, f"{too_short_sentence(lowest)} {'; '.join(parts)}. {validation}"
         )
-    return Verdict(code, f"{'; '.join(parts)}. {validation}")
+    return Verdict(code, f"{'; '.join(parts)}. {validation}", null_test_failed=bool(failed))
+
+
+def _failed_null_tests(record: dict[str, Any]) -> list[str]:
+    tests = {name: found for name, found in record.items() if isinstance(found, dict)}
+    return [name for name, found in tests.items() if found.get("result") == NullTestOutcome.FAILED.value]
 
 
 def _validation(run: FinishedRun, held_out: dict[str, Any] | None) -> tuple[VerdictCode, str]:

@@ -45,12 +45,15 @@ def require_relion5(table: TomogramTable) -> None:
 def write_as_reconstructed(table: TomogramTable, corrected: Mapping[int, Path]) -> Path:
     """Write a table of the corrected tomograms only, listed as the reconstructed ones.
 
+    Tomograms that an existing table lists, from an earlier run on others (``--tomo_idx``), stay in it as long
+    as their files exist.
+
     Parameters
     ----------
     table : TomogramTable
         Table of RELION 5.
     corrected : mapping
-        Files of the corrected tomograms by the numbers of their rows.
+        Files of the corrected tomograms of this run by the numbers of their rows.
 
     Returns
     -------
@@ -58,7 +61,7 @@ def write_as_reconstructed(table: TomogramTable, corrected: Mapping[int, Path]) 
         The file; see `as_reconstructed_path`. Commands of ``isonet.py`` read the measured tomograms from it.
     """
     path = as_reconstructed_path(table.path)
-    table.with_full_tomograms(corrected, COMMENT).write_to(path)
+    table.with_full_tomograms(_of_earlier_runs(table, path) | dict(corrected), COMMENT).write_to(path)
     log.warning(
         "%s lists the corrected tomograms as reconstructed. They are inferred in part, and so are averages "
         "of subtomograms that are extracted from them: the FSC of such averages overestimates the "
@@ -66,3 +69,16 @@ def write_as_reconstructed(table: TomogramTable, corrected: Mapping[int, Path]) 
         path,
     )
     return path
+
+
+def _of_earlier_runs(table: TomogramTable, path: Path) -> dict[int, Path]:
+    """Return the existing files that a table of earlier runs lists, by their rows in the table of results."""
+    if not path.is_file():
+        return {}
+    try:
+        listed = {row.shown: row.path(FULL_RELION5) for row in type(table).read(path).rows}
+    except SpisonetError as error:
+        log.warning("The tomograms of earlier runs are not kept in the table: %s", error)
+        return {}
+    found = {row.number: listed.get(row.shown) for row in table.rows}
+    return {number: file for number, file in found.items() if file is not None and file.is_file()}

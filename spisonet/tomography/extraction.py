@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from spisonet.errors import SpisonetError
 from spisonet.io.mrc import Volume, write_volume
+from spisonet.io.paths import real_path
 from spisonet.io.tomogram_table import SUBTOMOGRAM, TomogramTable
 from spisonet.io.tomograms import SUFFIXES, open_tomogram, stem_of
 from spisonet.tomography.chunks import Chunk, read_mirrored
@@ -157,10 +158,10 @@ def earlier_subtomograms(folder: Path, star_file: Path) -> list[Path]:
     if star_file.is_file():
         table = TomogramTable.read(star_file)
         paths = (row.path(SUBTOMOGRAM) for row in table.rows if table.lists_subtomograms)
-        listed = {path.resolve() for path in paths if path is not None}
+        listed = {real_path(path) for path in paths if path is not None}
     contents = list(folder.iterdir()) if folder.is_dir() else []
     visible = [path for path in contents if not path.name.startswith(".")]
-    if any(path.resolve() not in listed for path in visible):
+    if any(real_path(path) not in listed for path in visible):
         raise SpisonetError(
             f"{folder} contains files that {star_file} does not list: empty it, or give another "
             "--subtomo_folder.",

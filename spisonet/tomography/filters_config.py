@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from spisonet.io.config import CommandConfig, CommandLine, Positional
+from spisonet.io.config import LARGEST_BOX, CommandConfig, CommandLine, Positional
 from spisonet.tomography.shared_config import OUTPUT_STAR, STAR_FILE, TOMO_IDX, USE_DECONVOLVED, TableFile
 
 
@@ -52,6 +52,7 @@ class DeconvConfig(CommandConfig):
     chunk_size: int | None = Field(
         None,
         ge=16,
+        le=LARGEST_BOX,
         description="Edge in voxels of the chunks to filter [default: the whole tomogram, or 384 if it is "
         "large].",
     )
@@ -80,6 +81,7 @@ class MakeMaskConfig(CommandConfig):
     patch_size: int = Field(
         4,
         ge=1,
+        le=LARGEST_BOX,
         description="Radius of the maximum and variance filters, in voxels of the tomogram binned by 2.",
     )
     density_percentage: float | None = Field(
@@ -124,7 +126,12 @@ class PsfConfig(CommandConfig):
     examples: ClassVar[tuple[str, ...]] = ("isonet.py psf --size 128 --tilt_file TS_01.tlt",)
     obsolete: ClassVar[frozenset[str]] = frozenset({"w", "between_tilts"})
 
-    size: int = Field(128, ge=8, description="Edge of the volume in voxels; zero frequency is in the centre.")
+    size: int = Field(
+        128,
+        ge=8,
+        le=LARGEST_BOX,
+        description="Edge of the volume in voxels; zero frequency is in the centre.",
+    )
     tilt_file: Path | None = Field(
         None, description="Tilt file: .tlt, .rawtlt, .aln, .mdoc or STAR [default: -60 to 60 degrees]."
     )

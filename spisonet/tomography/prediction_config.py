@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, field_validator
 
-from spisonet.io.config import Positional
+from spisonet.io.config import LARGEST_BOX, Positional
 from spisonet.tomography.shared_config import OUTPUT_STAR, STAR_FILE, TableFile, TomogramNetworkConfig
 
 
@@ -49,6 +49,7 @@ class PredictConfig(TomogramNetworkConfig):
     cube_size: int | None = Field(
         None,
         ge=1,
+        le=LARGEST_BOX,
         description="Stride of tiles in voxels: without --crop_size, tiles are --padding_factor times as "
         "long, by default 1.5 times.",
     )
@@ -60,7 +61,10 @@ class PredictConfig(TomogramNetworkConfig):
         "[default: an overlap of 32 voxels].",
     )
     crop_size: int | None = Field(
-        None, ge=1, description="Edge of tiles in voxels [default: the largest that fits into memory]."
+        None,
+        ge=1,
+        le=LARGEST_BOX,
+        description="Edge of tiles in voxels [default: the largest that fits into memory].",
     )
 
     @field_validator("output_prefix")

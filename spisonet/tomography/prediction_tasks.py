@@ -244,7 +244,7 @@ def note_output(table: TomogramTable, task: PredictionTask, metadata: NetworkMet
 
 
 def predict_task(worker: PredictionWorker, task: PredictionTask) -> PredictionResult:
-    """Predict one tomogram, in the process of the worker.
+    """Predict one tomogram, in the process of the worker; an existing output is kept.
 
     Raises
     ------
@@ -262,6 +262,8 @@ def predict_task(worker: PredictionWorker, task: PredictionTask) -> PredictionRe
     wedge = check_wedge(raw)
     if metadata.fills_wedge and not task.trust_table and wedge.refusal is not None:
         raise SpisonetError(wedge.refusal, code="wrong_wedge", field="trust_table")
+    if task.output.is_file():
+        return PredictionResult(raw.volumes, round(time.monotonic() - started, 1), wedge)
     folder = task.output.parent / f"{CTF_FOLDER}_{task.row.number:05d}"
     remove_filtered(folder)  # of a run that was killed
     try:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from spisonet.errors import SpisonetError
+from spisonet.io.paths import real_path
 from spisonet.learning.pretrained import (
     TOMOGRAM_NETWORK_FILE,
     TOMOGRAMS,
@@ -148,6 +149,8 @@ class TrainingSummary:
         Edge of training subvolumes in voxels, number of epochs, and subvolumes in each.
     epoch_losses : list of float
         Mean training loss of each epoch.
+    loss_reduction : float or None
+        Fraction by which the training reduced the loss of the untrained network; None if it was not measured.
     network : str
         File name of the network.
     previews : list of str
@@ -167,6 +170,7 @@ class TrainingSummary:
     epochs: int
     subvolumes_per_epoch: int
     epoch_losses: list[float]
+    loss_reduction: float | None
     network: str
     previews: list[str]
     wedges: dict[str, dict[str, Any]]
@@ -250,7 +254,7 @@ def _start_network(config: TomogramTrainingConfig, method: str, output_dir: Path
     if path is None:
         return None
     path = find_network(path)
-    if path.resolve() == (output_dir / NETWORK_FILE).resolve() and not config.resume:
+    if real_path(path) == real_path(output_dir / NETWORK_FILE) and not config.resume:
         raise SpisonetError(
             f"{path} would be replaced by the result: give another --output_dir.", field="output_dir"
         )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
+from spisonet.errors import SpisonetError
 from spisonet.fourier.filters import RadialCurve
 from spisonet.fourier.windows import cosine_edge
 from spisonet.io.tomogram_table import (
@@ -60,9 +61,13 @@ def resize_tomogram(tomogram: TomogramFile, output: Path, voxel_size_angstrom: f
     Raises
     ------
     SpisonetError
-        If the input cannot be read, or the output cannot be written.
+        If the input cannot be read or is smaller than a voxel, or the output cannot be written.
     """
     ratio = voxel_size_angstrom / tomogram.voxel_size_angstrom
+    if ratio > max(tomogram.shape):
+        raise SpisonetError(
+            f"--apix: voxels of {voxel_size_angstrom:g} Å are larger than {tomogram.path}.", field="apix"
+        )
     z, y, x = (max(2, int((n - 1) / ratio) + 1) for n in tomogram.shape)
     new = replace(tomogram, shape=(z, y, x), voxel_size_angstrom=voxel_size_angstrom)
     lowpass = None if is_mask or ratio <= 1 else _lowpass(1 / ratio)

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from spisonet.io.config import CommandConfig, Positional
+from spisonet.io.config import LARGEST_BOX, CommandConfig, Positional
 from spisonet.tomography.shared_config import STAR_FILE, TOMO_IDX, TRUST_TABLE, USE_DECONVOLVED
 
 
@@ -28,9 +28,10 @@ class ExtractConfig(CommandConfig):
     cube_size: int = Field(
         64,
         ge=16,
+        le=LARGEST_BOX,
         description="Edge of training subvolumes in voxels; that of subtomograms is 1.5 times as long.",
     )
-    crop_size: int | None = Field(None, ge=16, description="Edge of subtomograms in voxels.")
+    crop_size: int | None = Field(None, ge=16, le=LARGEST_BOX, description="Edge of subtomograms in voxels.")
     tomo_idx: str | None = Field(None, description=TOMO_IDX)
     trust_table: bool = Field(False, description=TRUST_TABLE)
     seed: int = Field(0, ge=0, description="Seed of the random positions.")
@@ -48,6 +49,7 @@ class SubtomogramStarConfig(CommandConfig):
     cube_size: int | None = Field(
         None,
         ge=16,
+        le=LARGEST_BOX,
         description="Edge of training subvolumes in voxels [default: two thirds of that of the "
         "subtomograms].",
     )

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from spisonet.io.config import CommandLine, invalid_option
+from spisonet.io.config import LARGEST_BOX, LARGEST_WIDTH, CommandLine, invalid_option
 from spisonet.learning.size_config import NETWORK_MULTIPLE
 from spisonet.learning.start_config import (
     DEFAULT_PRETRAINED,
@@ -81,7 +81,10 @@ class TomogramTrainingConfig(TomogramNetworkConfig):
         "[default: that of --pretrained, else unet-medium].",
     )
     filter_base: int | None = Field(
-        None, ge=1, description="Base width of the U-Net [default: that of --pretrained, else by --arch]."
+        None,
+        ge=1,
+        le=LARGEST_WIDTH,
+        description="Base width of the U-Net [default: that of --pretrained, else by --arch].",
     )
     pretrained: StartOption = Field(
         "none",
@@ -92,6 +95,7 @@ class TomogramTrainingConfig(TomogramNetworkConfig):
     cube_size: int | None = Field(
         None,
         ge=16,
+        le=LARGEST_BOX,
         multiple_of=NETWORK_MULTIPLE,
         description="Edge of training subvolumes in voxels, a multiple of 8 [default: 64, or from the "
         "table].",

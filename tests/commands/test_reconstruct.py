@@ -71,6 +71,7 @@ def test_a_run_leaves_maps_figures_weights_and_records(done):
         "checkpoint.safetensors",
         "checkpoint_held_out.safetensors",
         "network.safetensors",
+        *("input_filtered.mrc", "view.cxc", "view.pml"),
         *(
             f"{name}.{kind}"
             for name in ("full_map", "slices", "fourier", "fsc", "loss")

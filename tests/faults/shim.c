@@ -1,6 +1,6 @@
 /* Faults of the file system and of the clock, by a library that is loaded before the C library (LD_PRELOAD).
 
-   Every call that changes a file below the prefix in the shared state is counted, in all processes, and noted in
+   Every call that changes a file in or below the folder in the shared state is counted, in all processes, and noted in
    a log. A fault is injected at one of them, or at all from there on. See shim.py for the state. */
 
 #define _GNU_SOURCE
@@ -21,11 +21,11 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { NONE, ENOSPC_FAULT, EIO_FAULT, KILL_FAULT, SHORT_FAULT, SLOW_FAULT, CLOCK_FAULT };
+enum { NONE, ENOSPC_FAULT, EDQUOT_FAULT, EIO_FAULT, KILL_FAULT, SHORT_FAULT, SLOW_FAULT, CLOCK_FAULT };
 
 struct state {
     long count, at, persistent, kind, injected, clock_seconds;
-    char prefix[1000];
+    char folder[1000];
     char log[1000];
 };
 
@@ -60,10 +60,17 @@ static void note(const char *call, const char *path, long number)
     }
 }
 
+/* Whether a path is the folder or below it. */
+static int is_below(const char *path, const char *folder)
+{
+    size_t length = strlen(folder);
+    return length && !strncmp(path, folder, length) && (!path[length] || path[length] == '/');
+}
+
 /* Count a call; return the error to give, 0 for none, or -1 for a short write. */
 static int fault(const char *call, const char *path, int takes_space)
 {
-    if (!shared || !shared->prefix[0] || strncmp(path, shared->prefix, strlen(shared->prefix)))
+    if (!shared || !is_below(path, shared->folder))
         return 0;
     int before = errno;
     long number = __atomic_add_fetch(&shared->count, 1, __ATOMIC_SEQ_CST);
@@ -71,12 +78,14 @@ static int fault(const char *call, const char *path, int takes_space)
     errno = before;
     if (!shared->at || (shared->persistent ? number < shared->at : number != shared->at))
         return 0;
-    if (shared->kind == ENOSPC_FAULT && !takes_space)
+    if ((shared->kind == ENOSPC_FAULT || shared->kind == EDQUOT_FAULT) && !takes_space)
         return 0;
     __atomic_add_fetch(&shared->injected, 1, __ATOMIC_SEQ_CST);
     switch (shared->kind) {
     case ENOSPC_FAULT:
         return ENOSPC;
+    case EDQUOT_FAULT:
+        return EDQUOT;
     case EIO_FAULT:
         return EIO;
     case KILL_FAULT:

@@ -10,7 +10,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-KINDS = ("none", "enospc", "eio", "kill", "short", "slow", "clock")
+KINDS = ("none", "enospc", "edquot", "eio", "kill", "short", "slow", "clock")
 SOURCE = Path(__file__).with_name("shim.c")
 NUMBERS, TEXT_BYTES = struct.Struct("6l"), 1000
 STATE_VARIABLE = "FAULTS_STATE"
@@ -38,11 +38,11 @@ class Outcome:
 
 
 class Shim:
-    """The state; calls that change files below `prefix` are counted while a fault is set."""
+    """The state; calls that change files in or below `folder` are counted while a fault is set."""
 
-    def __init__(self, prefix: Path) -> None:
+    def __init__(self, folder: Path) -> None:
         state = Path(os.environ[STATE_VARIABLE])
-        self._prefix, self._log = f"{prefix}/", state.with_name("calls.log")
+        self._folder, self._log = folder, state.with_name("calls.log")
         with state.open("r+b") as file:
             self._memory = mmap.mmap(file.fileno(), 0)
 
@@ -50,7 +50,7 @@ class Shim:
         """Count from 1, and inject a fault at call `at`, or at all from there on."""
         self._log.unlink(missing_ok=True)
         numbers = NUMBERS.pack(0, at, persistent, KINDS.index(kind), 0, 0)
-        texts = (str(text).encode().ljust(TEXT_BYTES, b"\0") for text in (self._prefix, self._log))
+        texts = (str(text).encode().ljust(TEXT_BYTES, b"\0") for text in (self._folder, self._log))
         self._memory[:] = numbers + b"".join(texts)
 
     def disarm(self) -> Outcome:

@@ -45,9 +45,13 @@ def test_fourier_slices_show_amplitudes_and_the_data_weight_with_the_limit():
     before, after = (Volume(rng.normal(size=(N,) * 3).astype(np.float32), VOXEL_SIZE) for _ in range(2))
     weight = rng.random((N, N, N // 2 + 1)).astype(np.float32)
     figure = draw_fourier_slices(before, after, weight, 8.0)
-    assert len(figure.axes) == 9
-    assert [axes.get_title() for axes in figure.axes[::3]] == [
-        "XY: log amplitude, before", "XY: log amplitude, after", "XY: data weight",
+    assert [axes.get_ylabel() for axes in figure.axes[9:]] == [
+        "log10 amplitude",
+        "log10 amplitude",
+        "data weight",
+    ]
+    assert [axes.get_title() for axes in figure.axes[:9:3]] == [
+        "XY: log10 amplitude, before", "XY: log10 amplitude, after", "XY: data weight",
     ]  # fmt: skip
     centre = N // 2
     shown = np.asarray(figure.axes[6].images[0].get_array())

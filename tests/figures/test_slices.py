@@ -24,15 +24,17 @@ def test_planes_are_named_after_their_axes():
     assert yz.max() == 0
 
 
-def test_maps_share_the_grey_scale_of_the_first_and_axes_are_in_nm():
+def test_maps_share_the_grey_scale_of_the_first_and_axes_are_in_angstroms():
     maps = {"before": volume(0), "after": Volume(3 * volume(1).data, VOXEL_SIZE)}
     figure = draw_slices(maps, 4.25)
-    assert len(figure.axes) == 6
-    limits = {axes.images[0].get_clim() for axes in figure.axes}
+    *panels, bar = figure.axes
+    assert len(panels) == 6
+    assert bar.get_ylabel() == "density"
+    limits = {axes.images[0].get_clim() for axes in panels}
     assert limits == {grey_range(maps["before"].data)}
-    titles = [axes.get_title() for axes in figure.axes]
+    titles = [axes.get_title() for axes in panels]
     assert titles == [f"{plane}, {when}" for when in maps for plane in ("XY", "XZ", "YZ")]
-    assert (figure.axes[1].get_xlabel(), figure.axes[1].get_ylabel()) == ("x / nm", "z / nm")
-    assert figure.axes[0].images[0].get_extent() == pytest.approx((-1.6, 1.6, -1.6, 1.6))
+    assert (figure.axes[1].get_xlabel(), figure.axes[1].get_ylabel()) == ("x (Å)", "z (Å)")
+    assert figure.axes[0].images[0].get_extent() == pytest.approx((-16, 16, -16, 16))
     np.testing.assert_array_equal(figure.axes[4].images[0].get_array(), central_slices(maps["after"].data)[1])
     assert "4.25 Å" in figure.get_suptitle()

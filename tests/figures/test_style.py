@@ -7,7 +7,14 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from spisonet.figures.style import DPI, label_resolutions, resolution_ticks, save_figure
+from spisonet.figures.style import (
+    DPI,
+    PRINT_DPI,
+    label_resolutions,
+    resolution_ticks,
+    save_figure,
+    set_equal_ticks,
+)
 
 
 def test_ticks_are_round_resolutions_inside_the_limits_and_apart():
@@ -35,7 +42,21 @@ def test_a_figure_is_written_as_png_and_on_request_as_svg(tmp_path):
         assert picture.size == (2 * DPI, DPI)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png"]
     save_figure(tmp_path / "a.png", figure, vector=True)
+    with Image.open(tmp_path / "a.png") as picture:
+        assert picture.size == (2 * PRINT_DPI, PRINT_DPI)
     assert "<svg" in (tmp_path / "a.svg").read_text()
+
+
+@pytest.mark.parametrize("span", [(0, 1), (-83.2, 83.2), (0, 4000), (-0.19, 0.19)])
+def test_both_axes_have_ticks_at_the_same_few_round_distances(span):
+    axes = Figure().subplots()
+    axes.set(xlim=span, ylim=(span[0] / 2, span[1] / 2))
+    set_equal_ticks(axes)
+    steps = {round(step, 9) for ticks in (axes.get_xticks(), axes.get_yticks()) for step in np.diff(ticks)}
+    assert len(steps) == 1
+    (step,) = steps
+    assert 2 <= (span[1] - span[0]) / step <= 5.01
+    assert f"{step:e}"[0] in "125"
 
 
 @pytest.mark.parametrize("name", ["caf\udce9.mrc", "a$b_{$c", "$\\nonsense$"])

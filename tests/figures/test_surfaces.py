@@ -43,6 +43,6 @@ def test_both_maps_are_drawn_along_three_axes_with_a_scale_bar():
     titles = [axes.get_title() for axes in figure.axes]
     assert titles == [f"{when}, along {axis}" for when in ("before", "after") for axis in "zyx"]
     bars = [axes.texts[0].get_text() for axes in figure.axes if axes.texts]
-    assert bars == ["2 nm", "2 nm"]
+    assert bars == ["20 Å", "20 Å"]
     line = figure.axes[0].lines[0].get_xdata()
-    assert line[1] - line[0] == pytest.approx(2)
+    assert line[1] - line[0] == pytest.approx(20)

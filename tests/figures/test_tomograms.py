@@ -54,11 +54,11 @@ def test_before_and_after_are_compared_in_nine_panels(tmp_path):
     figure = draw_tomogram_comparison((before,), after, wedge())
     titles = [axes.get_title() for axes in figure.axes]
     assert titles[:6] == [f"{plane}, {when}" for when in ("before", "after") for plane in ("XY", "XZ", "YZ")]
-    assert titles[6:] == [
+    assert titles[6:9] == [
         "power over kx and kz, before", "power over kx and kz, after",
         "tilts about y, table: -50 to 60°\nspectrum: -52 to 63°",
     ]  # fmt: skip
-    assert figure.axes[0].get_xlabel() == "x / nm"
+    assert figure.axes[0].get_xlabel() == "x (nm)"
     assert figure.axes[0].images[0].get_extent() == pytest.approx((0, 32, 0, 24))
     assert figure.get_suptitle() == "4.mrc"
 

@@ -36,7 +36,7 @@ KINDS = {
     **dict.fromkeys(("record", "run", "fsc3d", "hook record"), "json"),
     "cryosparc": "cs",
     "contours": "model",
-    "network": "weights",
+    **dict.fromkeys(("network", "checkpoint"), "weights"),
 }
 INTERESTING = (
     b"\xff\xff\xff\xff",

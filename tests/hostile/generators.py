@@ -12,6 +12,9 @@ import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+from safetensors.torch import load, save
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -278,7 +281,29 @@ def _of_weights(content: bytes, seed: int) -> Iterator[Variant]:
     foreign = {f"x.{name}" if name == first else name: value for name, value in others.items()}
     yield "foreign key", packed({"__metadata__": header["__metadata__"], **foreign})
     yield "NaN", content[: 8 + length] + struct.pack("<f", float("nan")) * (len(body) // 4)
+    yield from _of_tensors(content, header["__metadata__"], seed)
     yield "pickle", b"\x80\x04\x95\x10\0\0\0\0\0\0\0\x8c\x02os\x94."
+
+
+def _of_tensors(content: bytes, metadata: dict[str, str], seed: int) -> Iterator[Variant]:
+    """Whole files with other tensors."""
+    tensors, rng = load(content), random.Random(seed)
+    for name in rng.sample(sorted(tensors), min(8, len(tensors))):
+        tensor = tensors[name]
+        others = {key: value for key, value in tensors.items() if key != name}
+        kind, _, end = name.partition(".")
+        for what, key, value in (
+            ("elsewhere", f"{kind}.999999.{end}", tensor),
+            ("before the first", f"{kind}.-1.{end.partition('.')[2]}", tensor),
+            ("flat", name, tensor.reshape(-1)),
+            ("with another axis", name, tensor[None]),
+            ("empty", name, tensor[:0] if tensor.dim() else tensor.reshape(1)[:0]),
+            ("whole numbers", name, tensor.to(torch.int64)),
+            ("two numbers", name, tensor.to(torch.float64)),
+            ("huge", name, torch.full_like(tensor, 1e30) if tensor.is_floating_point() else tensor * 10**9),
+        ):
+            yield f"{name} {what}", save({**others, key: value.contiguous()}, metadata)
+        yield f"without {name}", save(others, metadata)
 
 
 GENERATORS: dict[str, Callable[[bytes, int], Iterator[Variant]]] = {

@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from spisonet.anisotropy.config import ReconstructConfig
 from spisonet.io.events import progress_to_folder, report_progress
 from spisonet.io.mrc import Volume, write_volume
 from spisonet.io.run_record import FINISHED, write_job_record
-from spisonet.learning.checkpoint import save_network
+from spisonet.learning.checkpoint import save_network, save_tensors
 from spisonet.learning.unet import UNet
 from spisonet.misalignment.prior import spherical_mask
 from tests.anisotropy.small_case import make_case
+from tests.hostile.parsers import small_trainer
 from tests.io.imod_models import imod_model
 from tests.misalignment.accumulators import body_map
 from tests.misalignment.particle_sets import simulate_particles
@@ -201,6 +203,7 @@ def write_inputs(folder: Path) -> None:
     _write_subtomograms(folder)
     _write_cryosparc(folder / "particles.cs")
     _write_network(folder / "network.safetensors")
+    _write_checkpoint(folder / "checkpoint.safetensors")
     rng = np.random.default_rng(1)
     atoms = 24 + 8 * rng.normal(size=(60, 3)).clip(-2, 2)
     (folder / "model.pdb").write_text(
@@ -292,6 +295,17 @@ def _write_cryosparc(path: Path) -> None:
     table["alignments3D/pose"] = rng.normal(size=(20, 3))
     with path.open("wb") as file:
         np.save(file, table)
+
+
+def _write_checkpoint(path: Path) -> None:
+    """Write the state of a training after an epoch, with an optimiser that has made no step."""
+    trainer = small_trainer()
+    tensors, metadata = trainer.state()
+    for index, parameter in enumerate(trainer.network.parameters()):
+        tensors[f"optimiser.{index}.step"] = torch.tensor(1.0)
+        for name in ("exp_avg", "exp_avg_sq"):
+            tensors[f"optimiser.{index}.{name}"] = torch.zeros_like(parameter)
+    save_tensors(path, tensors, {**metadata, "n_updates": 1, "epoch_losses": [1.0]})
 
 
 def _write_network(path: Path) -> None:

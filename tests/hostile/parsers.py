@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from relion_external.call import read_call
 from relion_external.job_form import read_form
 from relion_external.jobs.map_metadata import find_map_metadata
@@ -29,9 +31,12 @@ from spisonet.io.tilt_angles import read_tilt_range
 from spisonet.io.tilt_series import read_optimisation_set, read_projection_directions
 from spisonet.io.tomogram_table import TomogramTable
 from spisonet.learning.checkpoint import load_network
+from spisonet.learning.trainer import Trainer, TrainingOptions
+from spisonet.learning.unet import UNet
 from spisonet.tomography.network_metadata import NetworkMetadata
 from spisonet.validation.finished_run import FinishedRun
 from spisonet.validation.model import read_model
+from tests.learning.test_trainer import FakeObjective
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -72,6 +77,17 @@ def _network(path: Path) -> object:
     return NetworkMetadata.from_record(path, load_network(path)[1])
 
 
+def _checkpoint(path: Path) -> object:
+    small_trainer().train("small", path, resume=True)
+    return None
+
+
+def small_trainer(epochs: int = 1) -> Trainer:
+    """Return the training of a small network."""
+    options = TrainingOptions(epochs, 2, 2, 1, 1e-3, 0)
+    return Trainer(UNet(2), FakeObjective(), options, torch.device("cpu"), 16)
+
+
 def _star(path: Path) -> object:
     return StarFile(path), read_optimisation_set(path)
 
@@ -103,6 +119,7 @@ PARSERS = {
     "mdoc": Parser(read_tilt_range, "a.mdoc", "tilts/a.mdoc"),
     "aln": Parser(read_tilt_range, "a.aln", "tilts/a.aln"),
     "network": Parser(_network, "network.safetensors", "network.safetensors"),
+    "checkpoint": Parser(_checkpoint, "checkpoint.safetensors", "checkpoint.safetensors"),
     "record": Parser(lambda path: read_job_record(path.parent), "job.json", "run/job.json"),
     "run": Parser(lambda path: FinishedRun.read(path.parent), "job.json", "run/job.json"),
     "progress": Parser(lambda path: read_progress(path.parent), PROGRESS_FILE, "run/progress.jsonl"),

@@ -230,12 +230,47 @@ def test_numbers_that_no_calculation_can_hold_are_refused(sandbox, folder, optio
     assert outcome.output.startswith(f"spisonet: {option}: ")
 
 
+@pytest.mark.parametrize(
+    ("program", "line", "option"),
+    [
+        ("isonet.py", "psf --size 2000000000", "--size"),
+        ("spisonet.py", "fsd3d particles.star 2000000000", "--map_dim"),
+        ("isonet.py", "refine tomograms.star --cube_size 2000000000", "--cube_size"),
+        ("isonet.py", "refine tomograms.star --filter_base 2000000000", "--filter_base"),
+    ],
+)
+def test_boxes_that_no_array_can_hold_are_refused(sandbox, folder, program, line, option):
+    outcome = sandbox.run(folder, program, *line.split())
+    assert (outcome.status, outcome.fault) == (1, "")
+    assert outcome.output.startswith(f"spisonet: {option}: ")
+
+
 def test_threads_are_limited_to_the_machine(sandbox, folder):
     words = ("fsc3d", "half.mrc", "half.mrc", "--ncpus", "1000000")
     assert sandbox.run(folder, "spisonet.py", *words).fault == ""
 
 
 # Signals.
+
+INTERRUPTED_IMPORT = """
+import os, signal
+os.kill(os.getpid(), signal.SIGINT)
+raise AssertionError
+"""
+
+
+def test_an_interrupt_within_an_import_ends_the_program_at_once(folder):
+    """An exception within the import of a compiled module can end in a panic of the module."""
+    (folder / "interrupted.py").write_text(INTERRUPTED_IMPORT)
+    code = f"import sys; sys.path.insert(1, {str(folder)!r}); from spisonet_launcher import _run; "
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code} _run('interrupted', 'main')"],
+        capture_output=True,
+        check=False,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    assert (done.returncode, done.stderr) == (130, b"")
+
 
 JOB = ("spisonet-job-whitening", "--o", "External/job001/", "--in_3dref", "half.mrc", "--high_res", "6")
 

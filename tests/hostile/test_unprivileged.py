@@ -1,4 +1,4 @@
-"""Another machine: no privileges, LANG=C, no HOME, a read-only checkout, a path that is not ASCII."""
+"""Another machine: another user, LANG=C, no HOME, a read-only checkout, a path that is not ASCII."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -14,14 +17,29 @@ from tests.hostile.inputs import write_inputs
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = "from spisonet_launcher import {function}\n\n{function}()\n"
+NOBODY = 65534
 # Root without capabilities is bound by permissions as any other user.
 WITHOUT_CAPABILITIES = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
+AS_NOBODY = [*WITHOUT_CAPABILITIES, f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+
+
+@cache
+def prefix() -> list[str]:
+    """Return the words before a command line that is to run without privileges."""
+    if os.geteuid() != 0 or not shutil.which("setpriv"):
+        return []
+    # The interpreter may be in a folder that only root may search; setpriv itself still starts what is there.
+    words = [*AS_NOBODY, "sh", "-c", '"$0" -c ""', sys.executable]
+    done = subprocess.run(words, cwd="/", capture_output=True, check=False)
+    return WITHOUT_CAPABILITIES if done.returncode else AS_NOBODY
 
 
 @pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def machine() -> Iterator[Path]:
     """A folder with a read-only copy of the packages, scripts, and inputs."""
-    place = tmp_path_factory.mktemp("other") / "a folder é"
+    folder = Path(tempfile.mkdtemp())  # folders of pytest can be searched by their owner alone
+    folder.chmod(0o755)
+    place = folder / "a folder é"
     packages, scripts, project = place / "site-packages", place / "bin", place / "project"
     for name in ("spisonet", "relion_external"):
         shutil.copytree(ROOT / name, packages / name)
@@ -35,24 +53,28 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     for name, function in functions.items():
         (scripts / name).write_text(SCRIPT.format(function=function))
-    project.mkdir()
+    (project / "External/é").mkdir(parents=True)
     write_inputs(project)
-    for folder, _, files in os.walk(packages):
+    for name, _, files in os.walk(packages):
         for file in files:
-            os.chmod(os.path.join(folder, file), 0o444)
-        os.chmod(folder, 0o555)
+            os.chmod(os.path.join(name, file), 0o444)
+        os.chmod(name, 0o555)
+    if prefix() == AS_NOBODY:
+        for name, _, files in os.walk(project):
+            for file in (name, *(os.path.join(name, file) for file in files)):
+                os.chown(file, NOBODY, NOBODY)
     yield place
-    for folder, _, _ in os.walk(packages):
-        os.chmod(folder, 0o755)
+    for name, _, _ in os.walk(packages):
+        os.chmod(name, 0o755)
+    shutil.rmtree(folder)
 
 
 def run(machine: Path, program: str, *words: str) -> subprocess.CompletedProcess[bytes]:
-    prefix = WITHOUT_CAPABILITIES if os.geteuid() == 0 and shutil.which("setpriv") else []
     return subprocess.run(
-        [*prefix, sys.executable, str(machine / "bin" / program), *words],
+        [*prefix(), sys.executable, str(machine / "bin" / program), *words],
         cwd=machine / "project",
         env={
-            "PATH": os.environ["PATH"],
+            **{name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ},
             "PYTHONPATH": str(machine / "site-packages"),
             "LANG": "C",
             "LC_ALL": "C",
@@ -77,7 +99,6 @@ def run(machine: Path, program: str, *words: str) -> subprocess.CompletedProcess
     ],
 )
 def test_programs_need_nothing_but_a_folder_to_write_to(machine, program, line, status):
-    (machine / "project/External/é").mkdir(parents=True, exist_ok=True)
     done = run(machine, program, *line.split())
     assert b"Traceback" not in done.stderr + done.stdout
     assert done.returncode == status, done.stderr

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+
 from spisonet.io import stages
 from spisonet.io.events import progress_to_folder, read_progress
-from spisonet.io.stages import StageProgress
+from spisonet.io.logs import TerminalHandler
+from spisonet.io.stages import StageProgress, terminal_bar
 
 
 def test_a_stage_reports_its_start_and_its_end(tmp_path):
@@ -31,3 +34,11 @@ def test_other_processes_and_empty_stages_report_nothing(tmp_path):
             with StageProgress("prediction", "half 1", total, "maps", shown) as progress:
                 progress.advance()
     assert not read_progress(tmp_path)
+
+
+def test_only_a_command_shows_bars(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    logger = logging.getLogger("spisonet")
+    for handlers, is_shown in (([], False), ([TerminalHandler()], True)):
+        logger.handlers = handlers
+        assert terminal_bar(shown=True).disable is not is_shown

@@ -276,3 +276,20 @@ def test_changes_by_other_programs_are_kept(tmp_path):
     copied.note(copied.rows[1], {"rlnMaskName": "b.mrc"})
     rows = TomogramTable.read(tmp_path / "copy.star").rows
     assert [row.values["rlnMaskName"] for row in rows] == ["a.mrc", "b.mrc"]
+
+
+@pytest.mark.parametrize(("value", "expected"), [("None", None), ("<NA>", None), ("", None), ("9.5", 9.5)])
+def test_empty_numbers_are_none(tmp_path, value, expected):
+    assert table_with_pixel_size(tmp_path, value or '""').rows[0].number_of("rlnPixelSize") == expected
+
+
+@pytest.mark.parametrize("value", ["nan", "NaN", "-1", "x"])
+def test_nan_is_not_an_empty_number(tmp_path, value):
+    with pytest.raises(SpisonetError, match=rf"^Row 1 \(a\.mrc\): rlnPixelSize is '{value}'"):
+        table_with_pixel_size(tmp_path, value).chosen(None)
+
+
+def table_with_pixel_size(folder: Path, value: str) -> TomogramTable:
+    path = folder / "tomograms.star"
+    path.write_text(f"data_\n\nloop_\n_rlnTomoName #1\n_rlnPixelSize #2\na.mrc {value}\n")
+    return TomogramTable.read(path)

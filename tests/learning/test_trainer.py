@@ -10,6 +10,7 @@ from spisonet.anisotropy.training_length import is_too_short
 from spisonet.errors import SpisonetError
 from spisonet.io.events import progress_to_folder, read_progress
 from spisonet.learning import progress
+from spisonet.learning.checkpoint import save_tensors
 from spisonet.learning.devices import Backend
 from spisonet.learning.objectives import EquivarianceObjective, SelfTrainingObjective
 from spisonet.learning.trainer import Trainer, TrainingOptions
@@ -448,3 +449,43 @@ def test_a_callback_follows_every_epoch(measurement_factory):
     seen = []
     trainer.train("test", None, resume=False, after_epoch=lambda: seen.append(len(trainer.epoch_losses)))
     assert seen == [1, 2, 3]
+
+
+def test_what_follows_an_epoch_is_repeated_when_a_checkpoint_is_continued(tmp_path):
+    """The run may have ended between the checkpoint and what followed."""
+    path, called = tmp_path / "c.safetensors", []
+    trainer_of(FakeObjective(), options(1), 2).train("first", path, resume=False)
+    resumed = trainer_of(FakeObjective(), options(1), 2)
+    resumed.train("resumed", path, resume=True, after_epoch=lambda: called.append(resumed.n_updates))
+    assert called == [options(1).n_updates]
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        (lambda tensors, _: tensors.pop("optimiser.3.exp_avg"), "its tensors are not those"),
+        (lambda tensors, _: tensors.update({"optimiser.-1.step": torch.tensor(1.0)}), "its tensors are not"),
+        (
+            lambda tensors, _: tensors.update({"optimiser.0.step": torch.zeros(0)}),
+            "its tensors are not those",
+        ),
+        (lambda _, metadata: metadata.update(n_updates=0), "n_updates is 0 after 1 epochs"),
+        (lambda _, metadata: metadata.update(tile_size=10**9), "tile_size: input should be less than"),
+    ],
+)
+def test_damaged_states_are_refused_before_training(tmp_path, change, part):
+    path = tmp_path / "c.safetensors"
+    trainer = trainer_of(FakeObjective(), options(1), 2)
+    tensors, metadata = trainer.state()
+    for index, parameter in enumerate(trainer.network.parameters()):
+        tensors[f"optimiser.{index}.step"] = torch.tensor(1.0)
+        for name in ("exp_avg", "exp_avg_sq"):
+            tensors[f"optimiser.{index}.{name}"] = torch.zeros_like(parameter)
+    metadata |= {"n_updates": options(1).n_updates, "epoch_losses": [1.0]}
+    save_tensors(path, tensors, metadata)
+    trainer.train("valid", path, resume=True)
+    change(tensors, metadata)
+    save_tensors(path, tensors, metadata)
+    with pytest.raises(SpisonetError, match=part) as error:
+        trainer.train("damaged", path, resume=True)
+    assert error.value.path == path

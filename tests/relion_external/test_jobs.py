@@ -130,6 +130,12 @@ def test_the_most_similar_parameter_is_suggested(project, name):
         configure("anisotropy", "--in_3dref", HALF1, f"--{name}", "3.5")
 
 
+def test_none_is_no_value_or_the_option_of_that_name(project):
+    words = ("--in_3dref", HALF1, "--mask", "none", "--prior", "none", "--pretrained", "None")
+    config = configure("anisotropy", *words)
+    assert (config.mask, config.prior, config.pretrained) == (None, "none", "none")
+
+
 # --- metadata of the inputs ----------------------------------------------------------------------------
 
 
@@ -280,9 +286,12 @@ def test_a_job_that_is_run_again_resumes_with_the_same_options(project):
     record = {"command": "reconstruct", "config": config.model_dump(mode="json")}
     del record["config"]["seed"]  # an option that an older version did not have
     (project / JOB / "job.json").write_text(json.dumps(record))
-    assert not configure(
-        "anisotropy", "--in_3dref", HALF1, "--epochs", "7"
-    ).resume  # there is no checkpoint yet
+    # Before the first checkpoint, what was made so far is used, unless an option has changed.
+    assert configure("anisotropy", "--in_3dref", HALF1).resume
+    assert not configure("anisotropy", "--in_3dref", HALF1, "--epochs", "7").resume
+    (project / JOB / "job.json").write_text("[")
+    assert not configure("anisotropy", "--in_3dref", HALF1).resume
+    (project / JOB / "job.json").write_text(json.dumps(record))
     (project / JOB / "checkpoint.safetensors").touch()
     assert configure("anisotropy", "--in_3dref", HALF1, "--device", "cpu").resume
     with pytest.raises(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
 from relion_external.options import is_strict, obsolete_variables, option_names, read_settings
@@ -92,3 +95,11 @@ def test_mistakes_in_a_file_name_the_file(tmp_path):
         path.write_text(content)
         with pytest.raises(SpisonetError, match=complaint):
             read_settings({}, (tmp_path,))
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir])
+def test_settings_that_are_no_regular_file_are_refused(tmp_path, make):
+    make(tmp_path / "spisonet.toml")
+    with pytest.raises(SpisonetError, match=r"spisonet\.toml is not a regular file"):
+        read_settings({}, [tmp_path])
+    assert not is_strict({}, [tmp_path])

@@ -7,12 +7,15 @@ import base64
 from matplotlib.figure import Figure
 
 from spisonet.report.page import (
+    anchor,
     bullet_list,
     code_block,
+    contents,
     embedded_figure,
     metadata_table,
     paragraph,
     table,
+    verdict_box,
     warning,
     write_page,
 )
@@ -23,7 +26,7 @@ def test_text_is_escaped_everywhere(tmp_path):
     text = "a < b & c"
     parts = [
         paragraph(text), warning(text), code_block(text), bullet_list([text]), metadata_table({text: text}),
-        table([text], [[text]]),
+        table([text], [[text]]), contents([text]), verdict_box(text, text, "good"),
     ]  # fmt: skip
     for part in parts:
         assert "a &lt; b &amp; c" in part
@@ -33,6 +36,11 @@ def test_text_is_escaped_everywhere(tmp_path):
     assert "<title>a &lt; b &amp; c</title>" in page
     assert text not in page
     assert [page.index(part) for part in parts] == sorted(page.index(part) for part in parts)
+
+
+def test_the_contents_link_to_the_sections():
+    assert f"href='#{anchor('Measured & inferred')}'" in contents(["Measured & inferred"])
+    assert Section("Measured & inferred").html.startswith("<section><h2 id='measured-inferred'>")
 
 
 def test_tables_have_a_header_row_and_a_cell_for_each_value():
@@ -58,5 +66,5 @@ def test_a_section_holds_its_figures_with_captions(tmp_path):
     assert section.figures == {tmp_path / "sum_plot.png": "A caption."}
     assert (tmp_path / "sum_plot.png").is_file()
     assert (tmp_path / "sum_plot.svg").is_file()
-    assert section.html.startswith("<section><h2>Title</h2><p>Text.</p><figure>")
+    assert section.html.startswith("<section><h2 id='title'>Title</h2><p>Text.</p><figure>")
     assert "<figcaption>A caption.</figcaption>" in section.html

@@ -59,6 +59,23 @@ def test_the_recovery_decides_what_may_be_interpreted(resolution, code, end):
     assert "correlation with the signal 0.52 (without a network 0.55)" in found.sentence
 
 
+@pytest.mark.parametrize(("resolution", "level"), [(None, "bad"), (9.0, "caution"), (LIMIT, "good")])
+def test_the_judgement_follows_the_recovery(resolution, level):
+    found = verdict(run(), held_out(resolution))
+    assert found.level == level
+    assert "supported" in found.judgement
+
+
+def test_a_failed_null_test_is_the_judgement_whatever_the_recovery():
+    null_tests = {"config": {"seed": 0}, "noise": {"result": "passed"}, "phases": {"result": "failed"}}
+    found = verdict(run(), held_out(LIMIT) | {"null_tests": null_tests})
+    assert (found.level, found.code) == ("bad", VerdictCode.RECOVERED)
+    assert found.judgement.startswith("A null test failed")
+    assert found.sentence.endswith("Failed null tests: phases.")
+    passed = verdict(run(), held_out(LIMIT) | {"null_tests": {"noise": {"result": "passed"}}})
+    assert passed.level == "good"
+
+
 def test_start_weights_are_mentioned():
     assert "start weights" in verdict(run(), held_out(None, "network.safetensors")).sentence
     assert "start weights" not in verdict(run(), held_out(None)).sentence

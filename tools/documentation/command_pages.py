@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from spisonet.commands.registry import ISONET, RELION, SPISONET
+from spisonet.commands.registry import CRYOSPARC, ISONET, RELION, SPISONET
 from spisonet.io.config import command_line_shape, option_kind
 from spisonet.io.option_groups import grouped_options
 
@@ -18,11 +18,13 @@ if TYPE_CHECKING:
 GROUPS = {
     "spisonet": ("spisonet.py", SPISONET),
     "relion": ("spisonet relion", RELION),
+    "cryosparc": ("spisonet cryosparc", CRYOSPARC),
     "isonet": ("isonet.py", ISONET),
 }
 TITLES = {
     "spisonet": "Maps: spisonet.py",
     "relion": "RELION: spisonet relion",
+    "cryosparc": "cryoSPARC: spisonet cryosparc",
     "isonet": "Tomograms: isonet.py",
 }
 FOLDER = "commands"

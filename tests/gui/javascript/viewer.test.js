@@ -37,6 +37,14 @@ test("a flat image has one spectrum for each volume", () => {
   assert.deepEqual(spectrumLayout([1, 60, 100], 1000, 700, 2).boxes.map(Object.keys), [["z"], ["z"]]);
 });
 
+test("spectra of one volume stand in a square if that makes them larger", () => {
+  const { z, y, x } = spectrumLayout(SHAPE, 700, 700, 1).boxes[0];
+  near(z.width, (700 - GAP) / 2);
+  assert.ok(x.top > z.top && y.top === z.top);
+  const inRow = spectrumLayout(SHAPE, 1500, 500, 1).boxes[0];
+  assert.ok(inRow.x.top === inRow.z.top && inRow.z.width > 490);
+});
+
 test("a zoomed pane shows its centre, and the whole plane without zoom", () => {
   const pane = { width: 200, height: 120 };
   assert.deepEqual(zoomedPlane(pane, 1, [49.5, 29.5], [100, 60]), { left: 0, top: 0, width: 200, height: 120 });

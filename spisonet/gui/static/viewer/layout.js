@@ -90,7 +90,8 @@ export function sideBySideLayout(shape, width, height) {
 }
 
 /**
- * Power spectra are equal squares in a row, for each volume; a single plane has only one.
+ * Power spectra are equal squares: those of one volume in a row or a square, whichever makes them larger, those of two
+ * volumes in a row each. A single plane has only one.
  *
  * @param {[number, number, number]} shape
  * @param {number} width
@@ -101,11 +102,17 @@ export function sideBySideLayout(shape, width, height) {
 export function spectrumLayout([nz], width, height, nVolumes) {
   /** @type {Axis[]} */
   const axes = nz === 1 ? ["z"] : AXES;
-  const edge = Math.min((width - (axes.length - 1) * GAP) / axes.length, (height - (nVolumes - 1) * GAP) / nVolumes);
-  const left = centred(width, axes.length * (edge + GAP) - GAP);
-  const top = centred(height, nVolumes * (edge + GAP) - GAP);
+  const edgeOf = (/** @type {number} */ columns, /** @type {number} */ rows) =>
+    Math.min((width - (columns - 1) * GAP) / columns, (height - (rows - 1) * GAP) / rows);
+  const inSquare = nVolumes === 1 && axes.length > 2 && edgeOf(2, 2) > edgeOf(3, 1);
+  const [columns, rows] = inSquare ? [2, 2] : [axes.length, nVolumes];
+  const edge = edgeOf(columns, rows);
+  const left = centred(width, columns * (edge + GAP) - GAP);
+  const top = centred(height, rows * (edge + GAP) - GAP);
+  const place = (/** @type {number} */ number) =>
+    box(left + (number % columns) * (edge + GAP), top + Math.floor(number / columns) * (edge + GAP), edge, edge);
   const boxes = Array.from({ length: nVolumes }, (_, volume) =>
-    Object.fromEntries(axes.map((axis, column) => [axis, box(left + column * (edge + GAP), top + volume * (edge + GAP), edge, edge)])),
+    Object.fromEntries(axes.map((axis, number) => [axis, place(volume * axes.length + number)])),
   );
   return { scale: 0, boxes };
 }

@@ -119,7 +119,7 @@ export class Pane {
     }
     const which = second && (scene.sideBySide ? ["before", "after"][this.number] : "before");
     this.label.textContent = powerSpectrum
-      ? `power spectrum k${this.right}, k${this.up}${which ? `   ${which}` : ""}`
+      ? `k${this.right}, k${this.up}${which ? `   ${which}` : ""}`
       : `${this.planeName}   ${axis} ${position[axis] + 1} / ${scene.volume.count(axis)}${which ? `   ${which}` : ""}`;
     this.element.classList.toggle("active", scene.activeAxis === axis && !powerSpectrum);
     this.drawPlane();

@@ -49,7 +49,7 @@ function positionSection(scene) {
 /** @param {Scene} scene */
 function tiltSection(scene) {
   const inputs = [0, 1].map((end) => {
-    const input = h("input", { type: "text", inputmode: "decimal", "aria-label": ["Lowest tilt", "Highest tilt"][end], value: scene.tiltRange?.[end] ?? "" });
+    const input = h("input", { type: "text", inputmode: "decimal", "aria-label": ["Lowest tilt", "Highest tilt"][end] });
     input.addEventListener("change", () => {
       const range = inputs.map(({ value }) => Number(value || NaN));
       scene.tiltRange = range.every((angle) => Number.isFinite(angle) && Math.abs(angle) <= 90) ? [range[0], range[1]] : null;
@@ -64,7 +64,11 @@ function tiltSection(scene) {
     h("div", { class: "contrast-numbers" }, inputs),
     h("p", { class: "small" }, "Tilts about y bound the missing wedge in kx, kz (dashed lines)."),
   );
-  scene.onChange(() => (section.hidden = !scene.powerSpectrum));
+  scene.onChange(() => {
+    section.hidden = !scene.powerSpectrum;
+    if (!scene.tiltRange || inputs.some((input) => input === document.activeElement)) return;
+    inputs.forEach((input, end) => (input.value = String(scene.tiltRange?.[end])));
+  });
   return section;
 }
 

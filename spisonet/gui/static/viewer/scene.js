@@ -2,6 +2,7 @@
 // State of the viewer: the volumes, the crosshair, zoom, and what is drawn. Its parts subscribe to changes.
 
 import { get } from "../api.js";
+import { attempt } from "../dom.js";
 import { AXES, sizeText, Volume } from "./volume.js";
 
 /** @typedef {import("./volume.js").Axis} Axis */
@@ -25,14 +26,15 @@ const MAX_ZOOM = 32;
 export class Scene {
   /**
    * @param {Volume} volume
-   * @param {{ second?: Volume | null, mask?: Volume | null, fraction?: Volume | null, tiltRange?: [number, number] | null }} [others]
+   * @param {{ second?: Volume | null, mask?: Volume | null, fraction?: Volume | null }} [others]
    */
-  constructor(volume, { second = null, mask = null, fraction = null, tiltRange = null } = {}) {
+  constructor(volume, { second = null, mask = null, fraction = null } = {}) {
     this.volume = volume;
     this.second = second;
     this.mask = mask;
     this.fraction = fraction;
-    this.tiltRange = tiltRange; // degrees about y, drawn on the power spectrum
+    /** @type {[number, number] | null} degrees about y, drawn on the power spectrum */
+    this.tiltRange = null;
     const middle = /** @type {Voxel} */ (Object.fromEntries(AXES.map((axis) => [axis, Math.floor(volume.count(axis) / 2)])));
     this.position = middle; // of the crosshair
     this.centre = { ...middle }; // of the panes
@@ -60,8 +62,16 @@ export class Scene {
         throw new Error(`${other.name} has ${sizeText(other)} voxels, but ${volume.name} has ${sizeText(volume)}.`);
       }
     }
-    const tiltRange = star ? await tiltRangeIn(star, name) : null;
-    return new Scene(volume, { second: opened[0], mask: opened[1], fraction: opened[2], tiltRange });
+    const scene = new Scene(volume, { second: opened[0], mask: opened[1], fraction: opened[2] });
+    if (star) scene.readTiltRange(star); // meanwhile, the slices are shown
+    return scene;
+  }
+
+  /** @param {string} star the table that lists the volume */
+  async readTiltRange(star) {
+    const range = await attempt(() => tiltRangeIn(star, this.volume.name));
+    if (range) this.tiltRange = range;
+    this.changed();
   }
 
   /** The volumes that are compared. */

@@ -6,8 +6,8 @@ import { s } from "../dom.js";
 /** @typedef {import("./volume.js").Axis} Axis */
 
 const ROUND_RESOLUTIONS = [200, 100, 50, 30, 20, 15, 10, 8, 6, 5, 4, 3.5, 3, 2.5, 2, 1.5, 1.2, 1]; // Å
-const SMALLEST_RING = 0.16; // of Nyquist
-const RING_DISTANCE = 0.17;
+const RING_DISTANCE = 0.17; // of Nyquist, at least
+const LABEL_PIXELS = 24; // between rings, at least
 const LARGEST_RING = 0.93;
 const WEDGE_COLOUR = "#ffd166";
 const FONT = { "font-size": 11.5, fill: "#fff", "paint-order": "stroke", stroke: "#000", "stroke-width": 3 };
@@ -16,15 +16,16 @@ const FONT = { "font-size": 11.5, fill: "#fff", "paint-order": "stroke", stroke:
  * Resolutions in Å of the rings to draw, from the centre to the edge.
  *
  * @param {number} voxelSize in Å
+ * @param {number} [distance] between rings, of Nyquist
  */
-export function ringResolutions(voxelSize) {
+export function ringResolutions(voxelSize, distance = RING_DISTANCE) {
   const nyquist = 2 * voxelSize;
   /** @type {number[]} */
   const rings = [];
-  let last = SMALLEST_RING - RING_DISTANCE;
+  let last = 0;
   for (const resolution of ROUND_RESOLUTIONS) {
     const radius = nyquist / resolution; // of Nyquist
-    if (radius - last < RING_DISTANCE || radius > LARGEST_RING) continue;
+    if (radius - last < distance || radius > LARGEST_RING) continue;
     rings.push(resolution);
     last = radius;
   }
@@ -82,7 +83,7 @@ export function spectrumMarks({ edge, right, up, pixels, voxelSize, tiltRange })
   if (voxelSize) {
     const diagonal = radius * Math.SQRT1_2;
     marks.push(text(centre[0] - diagonal + 4, centre[1] + diagonal + 14, `Nyquist ${(2 * voxelSize).toPrecision(3)} Å`, "start"));
-    for (const resolution of ringResolutions(voxelSize)) {
+    for (const resolution of ringResolutions(voxelSize, Math.max(RING_DISTANCE, LABEL_PIXELS / radius))) {
       const r = (radius * 2 * voxelSize) / resolution;
       marks.push(ring(r, "3 4"), text(centre[0] + r * Math.SQRT1_2, centre[1] + r * Math.SQRT1_2 + 4, `${resolution} Å`));
     }

@@ -1,0 +1,218 @@
+"""The job classes that the Pipeliner finds by the entry points of `spisonet_plugins`.
+
+There is one class for each External job; all are made by `pipeliner_class`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import shlex
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pipeliner.job_options import JobOptionValidationResult
+from pipeliner.pipeliner_job import ExternalProgram, PipelinerCommand, PipelinerJob, Ref
+from pydantic import ValidationError
+
+from relion_external.jobs.arguments import read_call
+from relion_external.jobs.definitions import JOBS
+from relion_external.jobs.job import EXECUTABLE_PREFIX
+from spisonet import __version__
+from spisonet.integrations.hosts import PIPELINER
+from spisonet.integrations.pipeliner.nodes import finished_outputs, planned_outputs
+from spisonet.integrations.pipeliner.options import (
+    given_parameters,
+    pipeliner_joboptions,
+    pipeliner_parameters,
+)
+from spisonet.integrations.pipeliner.results import result_numbers, results_display
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from relion_external.jobs.job import Job
+    from spisonet.io.config import CommandConfig
+
+PIPELINER.require()  # names a version that was not tested
+CHECKPOINTS = "checkpoint*.safetensors"
+OUTSIDE_PROJECT = "half2"  # copies of half map 1 alone lose the name of the other
+REFERENCES = {
+    "spisonet": {
+        "authors": ["Liu YT", "Fan H", "Hu JJ", "Zhou ZH"],
+        "title": "Overcoming the preferred-orientation problem in cryo-EM with self-supervised deep learning",
+        "journal": "Nat. Methods",
+        "year": "2025",
+        "volume": "22",
+        "pages": "113-123",
+        "doi": "10.1038/s41592-024-02505-1",
+    },
+    "isonet": {
+        "authors": ["Liu YT", "Zhang H", "Wang H", "Tao CL", "Bi GQ", "Zhou ZH"],
+        "title": "Isotropic reconstruction for electron tomography with deep learning",
+        "journal": "Nat. Commun.",
+        "year": "2022",
+        "volume": "13",
+        "pages": "6482",
+        "doi": "10.1038/s41467-022-33957-8",
+    },
+}
+# Category in the job list, and name of the job there.
+CATEGORIES = {
+    "fsc3d": ("map_analysis", "3D FSC of half maps"),
+    "diagnose": ("map_analysis", "Diagnosis of anisotropy and misalignment"),
+    "anisotropy": ("map_correction", "Anisotropy correction"),
+    "whitening": ("map_utilities", "Whitening"),
+    "angular-whiten": ("map_utilities", "Angular whitening"),
+    "combine-map": ("map_utilities", "Combined resolutions of two maps"),
+    "fsd3d": ("map_analysis", "Fourier sampling density of particles"),
+    "rescue": ("map_correction", "Correction of drifted poses"),
+    "report": ("map_analysis", "Report of an anisotropy correction"),
+    "deconv": ("tomogram_correction", "CTF deconvolution of tomograms"),
+    "mask": ("tomogram_correction", "Masks of tomograms"),
+    "refine": ("tomogram_correction", "Training for the missing wedge"),
+    "predict": ("tomogram_correction", "Missing wedge correction"),
+    "correct": ("tomogram_correction", "Missing wedge correction in one step"),
+}
+
+
+class SpisonetJob(PipelinerJob):
+    """A Pipeliner job that runs an External job of RELION in the same folder."""
+
+    external: ClassVar[Job]
+
+    output_nodes: list[Any]
+
+    def __init__(self) -> None:
+        super().__init__()
+        job = self.external
+        program = _program(job)
+        executable = program_path(job)
+        info = self.jobinfo
+        info.display_name = CATEGORIES[job.name][1]
+        info.short_desc = (inspect.getdoc(job.config) or "").splitlines()[0].rstrip(".")
+        info.long_desc = inspect.getdoc(job.config) or ""
+        info.version = __version__
+        info.job_author = "The spisonet developers"
+        info.documentation = f"{job.executable} --help; docs/integrations_doppio.md"
+        info.programs = [
+            ExternalProgram(command=executable, name=job.executable, vers_com=[executable, "--version"])
+        ]
+        info.references = [Ref(**REFERENCES[program])]
+        self.can_continue = job.trains
+        self.is_tomo = program == "isonet"
+        self.joboptions = pipeliner_joboptions(job)
+        self.get_runtab_options(threads=True, addtl_args=True)
+
+    def create_output_nodes(self) -> None:
+        """List the outputs that are known before the job runs."""
+        report = self.joboptions.get("report")
+        for node in planned_outputs(self.external, has_report=report is None or bool(report.value)):
+            self.add_output_node(node.name, node.type, list(node.keywords))
+
+    def create_post_run_output_nodes(self) -> None:
+        """List the outputs of the run, with the types that depend on it."""
+        outputs = finished_outputs(self.external, Path(self.output_dir))
+        known = {str(Path(self.output_dir) / node.name) for node in outputs}
+        self.output_nodes = [node for node in self.output_nodes if node.name not in known]
+        for node in outputs:
+            self.add_output_node(node.name, node.type, list(node.keywords))
+
+    def get_current_output_nodes(self) -> list[Any]:
+        """Return the outputs that exist, of a job that failed or was aborted."""
+        self.output_nodes = []
+        self.create_output_nodes()
+        return [node for node in self.output_nodes if Path(node.name).is_file()]
+
+    def get_commands(self) -> list[PipelinerCommand]:
+        """Return the commands: the version for the log, and the External job."""
+        command = PipelinerCommand([program_path(self.external), *self._words()])
+        return [*self.get_program_version_commands(), command]
+
+    def additional_joboption_validation(self) -> list[JobOptionValidationResult]:
+        """Check the values as the command will, without the inputs, which may not exist yet."""
+        job = self.external
+        names = {job.aliases.get(name, name): name for name in pipeliner_parameters(job)}
+        given = {job.aliases.get(n, n): v for n, v in given_parameters(job, self.joboptions).items()}
+        found = [
+            JobOptionValidationResult("error", [self.joboptions[names[field]]], message)
+            for field, message in invalid_values(job.config, given).items()
+            if field in names
+        ]
+        half1, half2 = self.joboptions.get("in_3dref"), self.joboptions.get(OUTSIDE_PROJECT)
+        if half1 is None or half2 is None or not half1.value or half2.value:
+            return found
+        if Path(half1.value).resolve().is_relative_to(Path.cwd()):
+            return found
+        message = f"{half1.value} is outside the project and will be copied: give half map 2 too"
+        return [*found, JobOptionValidationResult("error", [half2], message)]
+
+    def prepare_clean_up_lists(self, do_harsh: bool = False) -> tuple[list[str], list[str]]:
+        """Return the checkpoints, without which a finished job cannot be continued."""
+        return [str(path) for path in sorted(Path(self.output_dir).glob(CHECKPOINTS))], []
+
+    def gather_metadata(self) -> dict[str, Any]:
+        """Return the numbers of the finished job."""
+        return dict(result_numbers(self._config()))
+
+    def create_results_display(self) -> list[Any]:
+        """Return the display objects of the finished job."""
+        return results_display(self.external, Path(self.output_dir), self._config())
+
+    def _config(self) -> CommandConfig:
+        return self.external.configure(read_call(self._words(), self.external.inputs))
+
+    def _words(self) -> list[str]:
+        """Return the arguments of the External job."""
+        job, options = self.external, self.joboptions
+        inputs = {name: str(options[name].value) for name in job.inputs if options[name].value}
+        words = ["--o", self.output_dir]
+        for name, value in {**inputs, **given_parameters(job, options)}.items():
+            words += [f"--{name}", value]
+        other = options["other_args"].value
+        return [*words, "--j", str(self.get_nr_threads()), *shlex.split(other or "")]
+
+
+def invalid_values(config: type[CommandConfig], given: Mapping[str, str]) -> dict[str, str]:
+    """Return the messages about invalid values by option; absent options are not errors here."""
+    try:
+        config.model_validate(given)
+    except ValidationError as error:
+        faults = error.errors(include_url=False)
+        return {
+            str(fault["loc"][0]): fault["msg"]
+            for fault in faults
+            if fault["loc"] and fault["input"] in given.values()
+        }
+    return {}
+
+
+def program_path(job: Job) -> str:
+    """Return the executable of a job in this installation; its name if it is not there."""
+    beside = Path(sys.executable).parent / job.executable
+    return str(beside) if beside.is_file() else shutil.which(job.executable) or job.executable
+
+
+def class_name(job: Job) -> str:
+    """Return the name of the class of a job, such as ``SpisonetFsc3d``."""
+    words = (_program(job), *job.name.split("-"))
+    return "".join(word.capitalize() for word in words)
+
+
+def process_name(job: Job) -> str:
+    """Return the type of a job in the Pipeliner, such as ``spisonet.map_analysis.fsc3d``."""
+    return f"{_program(job)}.{CATEGORIES[job.name][0]}.{job.name.replace('-', '_')}"
+
+
+def _program(job: Job) -> str:
+    return "spisonet" if job.prefix == EXECUTABLE_PREFIX else "isonet"
+
+
+def pipeliner_class(job: Job) -> type[SpisonetJob]:
+    """Return the Pipeliner's class for an External job."""
+    names = {"PROCESS_NAME": process_name(job), "OUT_DIR": class_name(job), "external": job}
+    return type(class_name(job), (SpisonetJob,), names | {"__module__": __name__})
+
+
+globals().update({class_name(job): pipeliner_class(job) for job in JOBS.values()})

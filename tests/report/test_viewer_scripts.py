@@ -1,0 +1,96 @@
+"""Scripts for ChimeraX and PyMOL: known commands, existing files, levels that enclose the same volume."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+
+import matplotlib.image
+import numpy as np
+import pytest
+
+from spisonet.commands.main import main
+from spisonet.io.mrc import read_volume
+from spisonet.report.viewer_scripts import ViewerScene, chimerax_script, pymol_script
+from tests.anisotropy.small_case import make_case
+
+# Keywords of the commands, and whether a model comes first, by ChimeraX 1.11's own descriptions.
+CHIMERAX = {
+    "set": {"bgColor"},
+    "open": {"id"},
+    "rename": set(),
+    "volume": {"style", "step", "level", "color", "hide"},
+    "color sample": {"map", "palette", "key"},
+    "shape cylinder": {"radius", "fromPoint", "toPoint", "color", "name", "modelId"},
+    "camera": {"ortho"},
+    "lighting": {"soft"},
+    "graphics silhouettes": {"true"},
+    "view": {"orient"},
+    "view position": {"sameAsModels"},
+    "turn": set(),
+    "tile": {"columns", "independentRotation"},
+}
+PYMOL = {
+    *("set", "bg_color", "load", "isosurface", "color", "ramp_new", "disable", "orient", "turn", "zoom"),
+}
+SCENE = ViewerScene("a b.mrc", "after.mrc", 0.5, 0.6, "inferred_fraction.mrc", (1.0, 2.0, 3.0), 100.0, 6.0)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Folder of a run without a network and without a report."""
+    folder = tmp_path_factory.mktemp("view")
+    case = make_case(folder)
+    words = ["--method", "deconvolve", "--limit_res", "6", "--no-report"]
+    main(["reconstruct", *case.inputs, *words, "--output_dir", str(folder / "corrected")])
+    return folder / "corrected"
+
+
+def test_chimerax_knows_every_command_and_keyword():
+    for line in chimerax_script(SCENE).splitlines():
+        if line.startswith("#"):
+            continue
+        name = max((name for name in CHIMERAX if line.startswith(name)), key=len)
+        rest = re.sub(r'"[^"]*"|#\S+', "", line.removeprefix(name))
+        words = {word for word in rest.split() if word[:1].islower() and word not in {"x", "true", "white"}}
+        values = {"surface", "before", "after", "inferred_fraction", "z_axis"}
+        assert words - values <= CHIMERAX[name], line
+
+
+def test_pymol_commands_and_quoted_names():
+    script = pymol_script(replace(SCENE, inferred=None))
+    assert {line.split()[0] for line in script.splitlines() if not line.startswith("#")} <= PYMOL
+    assert "ramp_new" not in script
+    assert 'open "a b.mrc" id #901' in chimerax_script(SCENE)
+
+
+def test_a_run_without_report_shows_both_maps_at_levels_of_the_same_volume(folder):
+    text = (folder / "view.cxc").read_text(encoding="utf-8")
+    names = re.findall(r'open "(.*?)"', text)
+    assert names == ["input_filtered.mrc", "corrected_full_filtered.mrc"]
+    levels = [float(level) for level in re.findall(r" level (\S+)", text)]
+    inside = read_volume(folder.parent / "mask.mrc").data > 0.5
+    shown = zip(names, levels, strict=True)
+    enclosed = [int((read_volume(folder / name).data[inside] > level).sum()) for name, level in shown]
+    assert enclosed[0] == pytest.approx(enclosed[1], rel=0.02)
+    assert "shape cylinder" in text
+
+
+def test_the_axis_passes_through_the_centre_of_the_box(folder):
+    text = (folder / "view.cxc").read_text(encoding="utf-8")
+    points = re.findall(r"(?:from|to)Point (\S+)", text)[:2]
+    middle = np.mean([[float(value) for value in point.split(",")] for point in points], axis=0)
+    np.testing.assert_allclose(middle, np.array([4.0, -8.0, 12.0]) + 12 * 2.0, atol=0.02)
+
+
+@pytest.mark.skipif(shutil.which("pymol") is None, reason="PyMOL is not on PATH")
+def test_pymol_draws_both_maps(folder, tmp_path):
+    picture = tmp_path / "view.png"
+    words = ["pymol", "-cq", "view.pml", "-d", f"ray 200, 100; png {picture}"]
+    path = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
+    subprocess.run(words, cwd=folder, check=True, capture_output=True, timeout=300, env=path)
+    pixels = matplotlib.image.imread(picture)[..., :3].min(axis=2)
+    halves = np.split(pixels, 2, axis=1)
+    assert all((half < 0.9).mean() > 0.01 for half in halves)
