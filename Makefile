@@ -88,7 +88,7 @@ load: .venv-test/ready
 audit:
 	$(PYTHON) -m venv .venv-audit
 	.venv-audit/bin/pip install --quiet --disable-pip-version-check pip-audit
-	.venv-audit/bin/pip-audit --disable-pip --no-deps -r constraints.txt
+	.venv-audit/bin/pip-audit --strict --disable-pip --no-deps -r constraints.txt
 
 # The lists of hashes, after a change of constraints.txt or of the dependencies; needs uv.
 lock:

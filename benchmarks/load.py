@@ -3,7 +3,7 @@
     python benchmarks/load.py [interface] [polling] [interfaces] [table] [jobs] [hooks] [--minutes M]
 
 interface   a project of 5,000 jobs and a table of 2,000 tomograms: time of lists, memory over 200 polls
-polling     memory of the server while the list of 5,000 jobs is asked for every 10 s, for an hour (--minutes)
+polling     memory of the server while the list of 5,000 jobs is asked for every 3 s, for an hour (--minutes)
 interfaces  two interfaces of one project are asked for the same 20 jobs at once: each starts once
 table       60 edits of a table by two interfaces, and 30 results of a program, at once: none is lost
 jobs        50 External jobs (3D FSC) are started at once in one project: 50 exit files and results
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 SCRIPTS = Path(sys.executable).parent
 N_JOBS, N_TOMOGRAMS, N_POLLS = 5000, 2000, 200
 N_EXTERNAL, N_HOOKS = 50, 20
-POLLING_MINUTES, POLLING_SECONDS = 60.0, 10.0
+POLLING_MINUTES, POLLING_SECONDS = 60.0, 3.0
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
@@ -159,8 +159,8 @@ def measure_interfaces(project: Path) -> None:
     servers = [GuiServer(project) for _ in range(2)]
 
     def start(number: int) -> tuple[int, Any]:
-        key = f"key {number // 2}"  # every form is submitted in both interfaces
-        values = {"h1": "a.mrc", "low_res": "20", "high_res": str(7 + number // 2)}
+        key = f"form number {number // 2}"  # every form is submitted in both interfaces
+        values = {"h1": "a.mrc", "low_res": "40", "high_res": str(7 + number // 2)}
         body = {"program": "spisonet", "command": "whitening", "values": values, "target": {}, "key": key}
         return post(servers[number % 2], "api/start", body)
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from relion_external.refinement import Refinement
 
 NEAR_DEGREES = 30.0
+# Of the histogram of views, whose cells have the same area.
+N_RINGS, N_SECTORS = 12, 24
+MAX_COUNTED_VIEWS = 100_000
 
 
 def directional_resolution(
@@ -80,7 +83,8 @@ def view_metrics(
     -------
     dict
         ``preferred_axis``, the principal axis of the views; ``median_view_angle_degrees`` from it;
-        ``fraction_near_axis``, within `NEAR_DEGREES` of it; ``median_view_change_degrees``.
+        ``fraction_near_axis``, within `NEAR_DEGREES` of it; ``view_histogram``, see `view_histogram`;
+        ``median_view_change_degrees``.
     """
     _, vectors = np.linalg.eigh(sum(mate @ (views.T @ views) @ mate.T for mate in mates))
     axis = vectors[:, -1] * (1 if vectors[2, -1] >= 0 else -1)
@@ -91,12 +95,42 @@ def view_metrics(
         "preferred_axis": [round(float(component), 3) for component in axis],
         "median_view_angle_degrees": float(np.median(angles)),
         "fraction_near_axis": float(np.mean(angles < NEAR_DEGREES)),
+        "view_histogram": view_histogram(views, mates),
     }
     if previous_views is not None and len(previous_views) == len(views):
         cosine = _largest_cosine(views, previous_views, mates)
         change = np.degrees(np.median(np.arccos(np.clip(cosine, -1, 1))))
         metrics["median_view_change_degrees"] = float(change)
     return metrics
+
+
+def view_histogram(views: NDArray[np.float64], mates: NDArray[np.floating]) -> list[list[float]]:
+    """Return the density of views over a hemisphere around z, relative to that of uniform views.
+
+    Parameters
+    ----------
+    views : ndarray
+        ``(n, 3)`` unit vectors; opposite directions are the same view, and symmetry mates count as well.
+    mates : ndarray
+        ``(m, 3, 3)`` rotations of the point group.
+
+    Returns
+    -------
+    list of list
+        `N_RINGS` rings from the pole to the equator, each of `N_SECTORS` sectors from the x axis on. All
+        cells have the same area.
+    """
+    counted = views[:: max(1, len(views) * len(mates) // MAX_COUNTED_VIEWS)]
+    counts = np.zeros((N_RINGS, N_SECTORS))
+    for mate in mates:
+        x, y, z = (counted @ mate.T).T
+        sign = np.where(z < 0, -1.0, 1.0)
+        ring = np.minimum(((1 - np.abs(z)) * N_RINGS).astype(int), N_RINGS - 1)
+        angle = np.arctan2(sign * y, sign * x) % (2 * np.pi)
+        sector = np.minimum((angle / (2 * np.pi) * N_SECTORS).astype(int), N_SECTORS - 1)
+        np.add.at(counts, (ring, sector), 1)
+    density = counts * (counts.size / counts.sum())
+    return [[round(float(value), 2) for value in row] for row in density]
 
 
 def _largest_cosine(

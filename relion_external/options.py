@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter, ValidationError
 
 from spisonet.errors import SpisonetError
+from spisonet.io.config import field_faults
 from spisonet.misalignment.settings import MisalignmentSettings
 
 if TYPE_CHECKING:
@@ -74,12 +75,9 @@ def read_settings(environment: Mapping[str, str], folders: Iterable[Path]) -> Mi
     try:
         return MisalignmentSettings.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0]) if first["loc"] else ""
-        where = sources.get(option_names().get(name, name), name)
-        raise SpisonetError(
-            f"{where}: {first['msg'].lower()} (it is {first['input']!r}).", code="invalid_option"
-        ) from error
+        field, message = next(iter(field_faults(error).items()))
+        where = sources.get(option_names().get(field, field), field)
+        raise SpisonetError(f"{where}: {message}", code="invalid_option") from error
 
 
 def with_variable(error: SpisonetError) -> str:

@@ -77,6 +77,7 @@ def test_the_corrected_maps_are_those_of_the_command(small_case, tmp_path, metho
     assert record["unmeasured_fraction"] == pytest.approx(result.unmeasured_fraction, abs=1e-4)
     assert record["corrected_by_shell"] == result.result.corrected_by_shell
     assert record["inferred_gains"] == result.result.inferred_gains
+    assert record["data_factors"] == result.result.data_factors
     (gains,) = result.result.inferred_gains.values()
     assert gains is not None
     assert 0 <= min(gains) <= max(gains) <= 2

@@ -29,6 +29,11 @@ OCCUPIED = 0.1  # of the maximum of a molecule
 SURFACE_LAYER = 0.25  # of the thickness, for molecules at the surfaces of the ice
 MAX_TRIALS = 900
 MEMBRANE_CONTRAST = 0.25, 0.8  # relative to proteins
+CLOSED_FRACTION = (
+    0.8  # of the membranes, which lie in the slab as a whole; the others may be cut by its surfaces
+)
+MEMBRANE_MARGIN_ANGSTROM = 60.0  # from the middle of closed membranes to the surfaces
+SMALLEST_VESICLE = 0.4  # of the drawn size, to which it may be reduced
 GOLD_RADIUS_ANGSTROM, GOLD_CONTRAST = (25.0, 60.0), (4.0, 12.0)
 
 
@@ -82,11 +87,11 @@ def read_molecules(files: list[Path]) -> list[Molecule]:
 
 def draw_phantom(molecules: list[Molecule], rng: np.random.Generator) -> Phantom:
     """Draw a phantom: voxel size of 5 to 20 Å, thickness, crowding, membranes, filaments and gold beads."""
-    shape = int(rng.choice([40, 48, 64])), 96, 112
+    shape = int(rng.choice([48, 56, 64])), 96, 112
     voxel = float(5 * 4 ** rng.random())
     phantom = _Builder(shape, voxel, rng)
     for _ in range(rng.choice([0, 1, 2, 3], p=[0.3, 0.3, 0.2, 0.2])):
-        phantom.add_membrane()
+        phantom.add_membrane(closed=rng.random() < CLOSED_FRACTION)
     chosen = [molecules[i] for i in rng.choice(len(molecules), int(rng.integers(2, 8)), replace=False)]
     if rng.random() < 0.3:
         phantom.add_filaments(molecules[rng.integers(len(molecules))], int(rng.integers(1, 5)))
@@ -137,8 +142,8 @@ class _Builder:
                 if not 0.15 * self.density.shape[0] < place[2] < 0.85 * self.density.shape[0]:
                     break
 
-    def add_membrane(self) -> None:
-        """Add a wavy double layer: an ellipsoid or a tube."""
+    def add_membrane(self, closed: bool) -> None:
+        """Add a wavy double layer: an ellipsoid or a tube, closed inside the slab or cut by its surfaces."""
         rng, shape = self._rng, np.array(self.density.shape)
         centre = rng.uniform([0.3, 0, 0], [0.7, 1, 1]) * shape
         z, y, x = np.indices(self.density.shape)
@@ -150,6 +155,13 @@ class _Builder:
         radii = rng.uniform(0.12, 0.5) * shape[0] * np.exp(rng.normal(0, 0.25, 3))
         if rng.random() < 0.3:
             radii[0] = 0.4 * min(shape[1:])  # nearly a tube
+        if closed:
+            half_height = np.linalg.norm(radii * axes[:, 0])
+            room = self._thickness / 2 - abs(centre[0] - (shape[0] - 1) / 2)
+            room -= MEMBRANE_MARGIN_ANGSTROM / self._voxel
+            if room < SMALLEST_VESICLE * half_height:
+                return
+            radii *= min(1.0, room / half_height)
         scaled = np.sqrt(sum((p / r) ** 2 for p, r in zip(points, radii, strict=True)))
         slope = np.sqrt(sum((p / r**2) ** 2 for p, r in zip(points, radii, strict=True)))
         distance = (scaled - 1) * scaled / np.maximum(slope, 1e-3) * self._voxel

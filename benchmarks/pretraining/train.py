@@ -59,7 +59,7 @@ class NetworkKind:
 KINDS = {
     "start": NetworkKind(WhitenedUNet, 40, 4),
     "prior": NetworkKind(PriorUNet, 40, 4),
-    "tomograms": NetworkKind(UNet, 40, 2),
+    "tomograms": NetworkKind(UNet, 48, 2),
 }
 
 

@@ -41,6 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", nargs="*", help="parts of the names of cases [default: all cases]")
     parser.add_argument("--seeds", nargs="*", type=int, help="[default: the profile's]")
     parser.add_argument("--subvolumes", type=int, help="training subvolumes in all [default: the profile's]")
+    parser.add_argument("--training_seed", type=int, default=0, help="random seed of the trainings")
     parser.add_argument("--make_only", action="store_true", help="make the cases, and correct nothing")
     parser.add_argument("--keep_maps", action="store_true", help="write the corrected maps")
     args = parser.parse_args(arguments)
@@ -48,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
     specs = with_seeds(profile.cases, args.seeds or profile.seeds)
     if args.only:
         specs = [spec for spec in specs if any(part in spec.name for part in args.only)]
-    training = profile.training
+    training = replace(profile.training, seed=args.training_seed)
     if args.subvolumes:
         training = replace(training, subvolumes_per_epoch=max(1, args.subvolumes // training.epochs))
     sources = Sources(args.models, args.maps, args.cases)

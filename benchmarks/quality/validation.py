@@ -79,6 +79,9 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=3, help="of the correction, and of its cones together")
     parser.add_argument("--subvolumes", type=int, default=200, help="per epoch")
     parser.add_argument("--width", type=int, default=8, help="of the networks")
+    parser.add_argument(
+        "--pretrained", action="store_true", help="start from the network of other structures"
+    )
     parser.add_argument("--cones", type=int, default=3)
     parser.add_argument("--ncpus", type=int, default=2)
     parser.add_argument(
@@ -133,7 +136,10 @@ def correct_and_validate(
     """Correct and validate the half maps of a folder, unless that is done; compare with the truth."""
     if not (out / "job.json").is_file():
         training = Training(args.epochs, args.subvolumes, cube_size=32, filter_base=args.width)
-        reconstruct_command(inputs, out, known.resolution_angstrom, training, ("--ncpus", str(args.ncpus)))
+        options = ("--ncpus", str(args.ncpus), *(("--pretrained", "default") if args.pretrained else ()))
+        reconstruct_command(
+            inputs, out, known.resolution_angstrom, training, options, width=not args.pretrained
+        )
     if not (out / "validation" / "validation.json").is_file():
         script = str(Path(sys.executable).parent / "spisonet.py")
         options = ("--cones", str(args.cones), "--ncpus", str(args.ncpus))

@@ -43,6 +43,8 @@ CASES = {
 }
 SUBVOLUMES = 800  # per epoch
 NETWORK = ("--filter_base", "16", "--cube_size", "32", "--n_subvolume", str(SUBVOLUMES))
+# As many voxels in larger subvolumes, 237 for 800 of 32³.
+LARGE = ("--cube_size", "48", "--n_subvolume", str(round(SUBVOLUMES * (32 / 48) ** 3)), "--batch_size", "2")
 SINGLE = ("--method", "isonet2", "--input_column", "rlnTomoName")
 PRETRAINED = ("--pretrained", "default")
 NOISE = ("--noise_level", "0.05,0.1,0.15,0.2")
@@ -58,6 +60,13 @@ METHODS: dict[str, tuple[str, tuple[str, ...], int]] = {
     "pretrained, shorter": ("refine", PRETRAINED, 2),
     "pretrained": ("refine", PRETRAINED, 4),
     "pretrained, longer": ("refine", PRETRAINED, 10),
+    "48³, shortest": ("refine", LARGE, 1),
+    "48³, shorter": ("refine", LARGE, 2),
+    "48³, longer": ("refine", LARGE, 10),
+    "pretrained, 48³, shortest": ("refine", (*PRETRAINED, *LARGE), 1),
+    "pretrained, 48³, shorter": ("refine", (*PRETRAINED, *LARGE), 2),
+    "pretrained, 48³": ("refine", (*PRETRAINED, *LARGE), 4),
+    "pretrained, 48³, longer": ("refine", (*PRETRAINED, *LARGE), 10),
     "single": ("refine", SINGLE, 4),
     "single, noise added": ("refine", (*SINGLE, *NOISE, "--noise_start_iter", "2,3,3,4"), 4),
     "single, deconvolved": ("refine", ("--method", "isonet2"), 4),
@@ -130,7 +139,7 @@ def correct(method: str, seed: int, folder: Path, turns: list[int]) -> list[tupl
 
 
 def _file_name(text: str) -> str:
-    return text.replace(" ", "_").replace("/", "_").replace(",", "").replace("'", "")
+    return text.replace(" ", "_").replace("/", "_").replace(",", "").replace("'", "").replace("³", "")
 
 
 def _scene(args: argparse.Namespace, name: str, folder: Path) -> np.ndarray:

@@ -53,6 +53,11 @@ NO_SYMMETRY = (
 )
 RESCUE_FOLDER = "rescue"
 UNKNOWN_JOB = "REFINE3D_JOB_FOLDER"
+DRIFT_IS_INVISIBLE = (
+    "Half maps alone cannot show whether poses have drifted, because both halves then agree on the same "
+    f"wrong density. If the maps are from a RELION refinement, spisonet relion rescue {UNKNOWN_JOB} measures "
+    "the drift from its particles (STAR file and images) and corrects the poses."
+)
 KEEP_REFERENCE = (
     "export ISONET_KEEP_LOWRES=True  # only if the initial reference is not a map of these particles"
 )
@@ -105,6 +110,9 @@ def recommend(
         Kind of its particles.
     """
     headline, reasons = HEADLINES[diagnosis.strategy], _reasons(diagnosis, sym)
+    is_anisotropic = diagnosis.strategy in (Strategy.ANISOTROPY, Strategy.SEVERE)
+    if is_anisotropic and diagnosis.drift is None and kind is ParticleKind.IMAGES:
+        reasons.append(DRIFT_IS_INVISIBLE)
     if diagnosis.strategy is not Strategy.POSE_DRIFT:
         return Recommendation(headline, reasons, _commands(diagnosis, half1, half2, mask, sym, apix, kind))
     if kind is not ParticleKind.IMAGES:

@@ -14,8 +14,10 @@ from spisonet.io.config import (
     CommandLine,
     NamedPositional,
     Positional,
+    invalid_option,
 )
-from spisonet.learning.start_config import EARLIER_NAMES, StartOption
+from spisonet.learning.size_config import NETWORK_MULTIPLE
+from spisonet.learning.start_config import EARLIER_NAMES, NOT_PRETRAINED, StartOption
 
 
 class ReconstructConfig(CommandConfig):
@@ -88,7 +90,11 @@ class ReconstructConfig(CommandConfig):
     )
     n_subvolume: int = Field(1000, ge=1, description="Number of subvolumes per epoch.")
     cube_size: int = Field(
-        64, ge=16, le=LARGEST_BOX, description="Edge of the training subvolumes in voxels, a multiple of 8."
+        64,
+        ge=16,
+        le=LARGEST_BOX,
+        multiple_of=NETWORK_MULTIPLE,
+        description="Edge of the training subvolumes in voxels, a multiple of 8.",
     )
     predict_crop_size: int | None = Field(
         None,
@@ -155,3 +161,28 @@ class ReconstructConfig(CommandConfig):
     seed: int = Field(0, ge=0, description="Random seed.")
     resume: bool = Field(False, description="Continue the run in --output_dir from its last checkpoint.")
     apix: float | None = Field(None, gt=0, description="Voxel size in Å [default: from the header].")
+
+    def check_options(self) -> None:
+        """See `CommandConfig.check_options`."""
+        single = self.i2 is None
+        if self.method == "learn" and self.epochs == 0 and self.pretrained == NOT_PRETRAINED:
+            raise invalid_option("pretrained", "--epochs 0 predicts without training and needs --pretrained.")
+        if single and self.aniso_file is None:
+            raise invalid_option(
+                "i2",
+                "The anisotropy of a single map is unknown: give half map 2, or a 3D FSC by --aniso_file.",
+            )
+        if single and self.sharpen:
+            raise invalid_option(
+                "sharpen", "--sharpen applies to the full map of two half maps, but a single map is given."
+            )
+        if self.b_factor is not None and not self.sharpen:
+            raise invalid_option("b_factor", "--b_factor is the B-factor of --sharpen, which is not given.")
+        if self.validation and self.method == "deconvolve":
+            raise invalid_option(
+                "validation", "--validate tests a network, but --method deconvolve trains none."
+            )
+        if self.validation and single:
+            raise invalid_option(
+                "validation", "--validate compares with half map 2, but a single map is given."
+            )

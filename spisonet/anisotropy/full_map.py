@@ -1,8 +1,15 @@
 """The full map: the average of the two half maps, corrected with its own noise level.
 
 Both completed half maps contain inferred signal, with errors that are partly independent. Their mean infers
-the unmeasured directions better than a completion of the average does (``benchmarks/RESULTS.md``). It is
-completed with the averaged data, at the weight of the average.
+the unmeasured directions better than a completion of the average does (``benchmarks/RESULTS.md``).
+
+A half map is completed to ``M y + (1 - M) p`` with the weight ``M`` of one half. The full map has the
+averaged data with their own weight ``M' = 2 M / (1 + M)``, and only the inferred parts of the halves:
+
+    x = M' (y1 + y2) / 2 + (1 - M') (p1 + p2) / 2
+
+With the completed halves in place of ``p`` it would contain the data twice. Mask and positivity are not
+applied again.
 """
 
 from __future__ import annotations
@@ -14,17 +21,20 @@ import numpy as np
 import torch
 
 from spisonet.analysis.normalisation import GreyScale
-from spisonet.anisotropy.inferred_gain import with_gain
+from spisonet.anisotropy.data_factors import DataFactors
+from spisonet.anisotropy.inferred_gain import CompletedMaps
 from spisonet.anisotropy.preparation import prepare_measurement
 from spisonet.anisotropy.recombination import CorrectedMap, corrected_maps
 from spisonet.io.labels import BOTH, label_with_tokens
+from spisonet.learning.measurement import weight_of_half
+from spisonet.learning.spectra import irfft3, rfft3
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from spisonet.analysis.half_maps import HalfMaps
     from spisonet.anisotropy.fourier_weights import FourierWeights
-    from spisonet.anisotropy.inferred_gain import CompletedMaps
     from spisonet.io.mrc import Volume
     from spisonet.learning.measurement import Measurement
 
@@ -119,7 +129,8 @@ class AveragedHalves:
         ----------
         completed, constrained : list of CompletedMaps
             Half maps completed by networks and by constraints only. Without the first, constraints alone
-            complete the full map. Its inferred part gets the mean gain of theirs.
+            complete the full map. Its inferred part gets the mean gain of
+            theirs, its data their mean factors.
         device : torch.device
             Where it is computed.
         """
@@ -138,6 +149,24 @@ class AveragedHalves:
         mean = torch.cat([half.maps.to(device) for half in halves]).mean(dim=0, keepdim=True)
         gains = [half.gain for half in halves if half.gain is not None]
         gain = torch.stack(gains).mean(dim=0) if gains else None
-        completed = with_gain(measurement, measurement.complete(mean, prior_weight=1.0), gain)
-        (corrected,) = corrected_maps(measurement, completed, [self.volume.data], [self.scale])
+        factors = DataFactors.mean([half.factors for half in halves])
+        completed = CompletedMaps(_with_averaged_data(measurement, mean), gain, factors)
+        (corrected,) = corrected_maps(
+            measurement, completed.recombined(measurement), [self.volume.data], [self.scale]
+        )
         return corrected
+
+
+def _with_averaged_data(measurement: Measurement, mean: Tensor) -> Tensor:
+    """Replace the data in the mean of two completed halves, at their weight, by those of the average.
+
+    Parameters
+    ----------
+    measurement : Measurement
+        The average.
+    mean : Tensor
+        ``(1, z, y, x)`` mean of both completed half maps.
+    """
+    weight, data = measurement.data_weight_rfft, rfft3(measurement.data)
+    inferred = rfft3(mean) - weight_of_half(weight) * data  # times 1 - weight of a half
+    return irfft3(weight * data + (1.0 - weight / 2.0) * inferred, measurement.shape)

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from spisonet.anisotropy.data_factors import NO_FACTORS, DataFactors, measure_factors, with_factors
 from spisonet.anisotropy.prediction_shares import held_out_cone, without_region
 from spisonet.learning.spectra import irfft3, rfft3, shell_index_rfft, shell_sums
 from spisonet.learning.whitening import shell_amplitude_rfft
@@ -40,22 +41,33 @@ TINY = 1e-12
 
 @dataclass(frozen=True)
 class CompletedMaps:
-    """Completed maps, and the gain of their inferred part.
+    """Completed maps, the gain of their inferred part, and the factors of their data.
 
     Attributes
     ----------
     maps : Tensor
-        ``(n_maps, z, y, x)`` completed maps, at a gain of 1.
+        ``(n_maps, z, y, x)`` completed maps, at a gain and factors of 1.
     gain : Tensor or None
         ``(n_shells,)`` gain in 0..2 by shell of the box; None if it was not measured.
+    factors : DataFactors
+        Factors of the signal-to-noise ratio of the data.
     """
 
     maps: Tensor
     gain: Tensor | None
+    factors: DataFactors = NO_FACTORS
 
-    def with_gain(self, measurement: Measurement) -> Tensor:
-        """Return the maps with the gain, for the measurement that they complete."""
-        return with_gain(measurement, self.maps, self.gain)
+    @classmethod
+    def measured(
+        cls, measurement: Measurement, maps: Tensor, region: Tensor, held_out: Tensor
+    ) -> CompletedMaps:
+        """Measure gain and factors of completed maps; parameters as for `measure_gain`."""
+        gain = measure_gain(measurement, region, held_out, maps)
+        return cls(maps, gain, measure_factors(measurement, with_gain(measurement, maps, gain)))
+
+    def recombined(self, measurement: Measurement) -> Tensor:
+        """Return the maps with gain and factors, for the measurement that they complete."""
+        return with_factors(measurement, with_gain(measurement, self.maps, self.gain), self.factors)
 
     @property
     def gain_by_shell(self) -> list[float] | None:
@@ -64,20 +76,20 @@ class CompletedMaps:
 
     def cpu(self) -> CompletedMaps:
         """Return the same in the memory of the CPU."""
-        return CompletedMaps(self.maps.cpu(), None if self.gain is None else self.gain.cpu())
+        return CompletedMaps(self.maps.cpu(), None if self.gain is None else self.gain.cpu(), self.factors)
 
 
 def constrained_maps(measurement: Measurement) -> CompletedMaps:
     """Complete the maps of a measurement by mask and positivity constraints only.
 
-    The gain is measured in a held-out cone; without mask or view weight there is none.
+    The gain is measured in a held-out cone; without mask or view weight there are neither gain nor factors.
     """
     maps = measurement.complete_by_constraints()
     if not measurement.has_constraints:
         return CompletedMaps(maps, None)
     region = held_out_cone(measurement)
     held_out = without_region(measurement, region).complete_by_constraints()
-    return CompletedMaps(maps, measure_gain(measurement, region, held_out, maps))
+    return CompletedMaps.measured(measurement, maps, region, held_out)
 
 
 def measure_gain(measurement: Measurement, region: Tensor, held_out: Tensor, completed: Tensor) -> Tensor:

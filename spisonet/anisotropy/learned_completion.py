@@ -8,7 +8,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from spisonet.anisotropy.inferred_gain import CompletedMaps, measure_gain, with_gain
+from spisonet.anisotropy.data_factors import NO_FACTORS, DataFactors
+from spisonet.anisotropy.inferred_gain import CompletedMaps
 from spisonet.anisotropy.prediction_shares import blend, held_out_cone, measure_shares, without_region
 from spisonet.errors import SpisonetError
 from spisonet.geometry.rotations import tetrahedral_rotations
@@ -73,7 +74,8 @@ class CompletionSource:
         """Train a network, and measure the shares of the predictions and the gain of the inferred part.
 
         Both are measured in a held-out cone: the first half of the training, in epochs, has no data in it,
-        and they are those of its network. The training then continues on all data. Without mask or view
+        and they are those of its network. The training then continues on all data; the factors of the data
+        are measured in its result. Without mask or view
         weight, and with the published objective, nothing is held out: the map is completed by the trained
         network alone.
 
@@ -85,7 +87,7 @@ class CompletionSource:
         Returns
         -------
         LearnedCompletion
-            The networks, the shares of their predictions and the gain.
+            The networks, the shares of their predictions, gain and factors.
         CompletedMaps
             The maps of the measurement, completed by them.
         """
@@ -113,8 +115,10 @@ class CompletionSource:
         completions = _completions(measurement, None if result is None else result.prediction)
         shares = [held_out.shares[name] for name in completions]
         completed = blend(constrained, list(completions.values()), shares)
-        gain = measure_gain(measurement, held_out.region, held_out.completed.to(completed.device), completed)
-        return LearnedCompletion(self, trainer, job, held_out.shares, gain), CompletedMaps(completed, gain)
+        maps = CompletedMaps.measured(
+            measurement, completed, held_out.region, held_out.completed.to(completed.device)
+        )
+        return LearnedCompletion(self, trainer, job, held_out.shares, maps.gain, maps.factors), maps
 
     def _hold_out(self, measurement: Measurement) -> _HeldOut:
         """Train without a cone, and measure the shares of the predictions in it."""
@@ -139,13 +143,20 @@ class CompletionSource:
         return constrained, replace(measurement, prior=prior.predict(measurement, constrained))
 
     def of_network(
-        self, measurement: Measurement, shares: dict[str, float], gain: Tensor | None
+        self,
+        measurement: Measurement,
+        shares: dict[str, float],
+        gain: Tensor | None,
+        factors: DataFactors,
     ) -> LearnedCompletion:
-        """Return the completion by `start_network`, not trained further, with shares and gain of before."""
+        """Return the completion by `start_network`, not trained further.
+
+        Shares, gain and factors are those of before.
+        """
         assert self.training is not None
         training = replace(self.training, epochs=0)
         job = training.training_job(self.title, measurement, self.memory, 1, self.start_network)
-        return LearnedCompletion(self, job.prepare(self.memory.device)[0], job, shares, gain)
+        return LearnedCompletion(self, job.prepare(self.memory.device)[0], job, shares, gain, factors)
 
     @property
     def prior(self) -> StructuralPrior | None:
@@ -236,6 +247,8 @@ class LearnedCompletion:
         constraints; empty if no shares were measured.
     gain : Tensor or None
         ``(n_shells,)`` gain of the inferred part, see `measure_gain`; None if no shares were measured.
+    factors : DataFactors
+        Factors of the data.
     """
 
     source: CompletionSource
@@ -243,6 +256,7 @@ class LearnedCompletion:
     job: TrainingJob | None
     shares: dict[str, float]
     gain: Tensor | None
+    factors: DataFactors = NO_FACTORS
 
     def rotated(self, measurement: Measurement, n_rotations: int, seed: int) -> Iterator[Tensor]:
         """Complete a measurement with predictions of single rotated copies, to estimate their error.
@@ -278,7 +292,7 @@ class LearnedCompletion:
                 measurement.complete(next(predictions[name]), prior_weight=1.0) for name in self.shares
             ]
             whole = blend(constrained, completed, list(self.shares.values()))
-            yield with_gain(measurement, whole, self.gain)
+            yield CompletedMaps(whole, self.gain, self.factors).recombined(measurement)
 
     def _rotated_predictions(self, measurement: Measurement, n_rotations: int, seed: int) -> Iterator[Tensor]:
         assert self.job is not None

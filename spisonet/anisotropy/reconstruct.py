@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from spisonet.anisotropy.config import ReconstructConfig
+    from spisonet.anisotropy.data_factors import DataFactors
     from spisonet.anisotropy.run_inputs import RunInputs
     from spisonet.io.mrc import Volume
     from spisonet.learning.memory import Memory
@@ -139,6 +140,8 @@ class UnitResult:
         Shares of the predictions in the corrected maps; see `LearnedCompletion`.
     gain : list of float or None
         Gain of the inferred part of the corrected maps by shell of the box; see `CompletedMaps`.
+    factors : DataFactors
+        Factors of the data in the corrected maps.
     """
 
     unit: TrainingUnit
@@ -151,6 +154,7 @@ class UnitResult:
     network: Network | None
     shares: dict[str, float]
     gain: list[float] | None
+    factors: DataFactors
 
 
 @dataclass(frozen=True)
@@ -233,6 +237,11 @@ class CorrectionResult:
     def inferred_gains(self) -> dict[str, list[float] | None]:
         """Gain of the inferred part of the corrected maps by shell, by the name of the unit."""
         return {unit.unit.name: unit.gain for unit in self.units}
+
+    @property
+    def data_factors(self) -> dict[str, dict[str, float]]:
+        """Factors of the data in the corrected maps, see `DataFactors`, by the name of the unit."""
+        return {unit.unit.name: unit.factors.as_record() for unit in self.units}
 
     @property
     def loss_reductions(self) -> dict[str, float | None]:
@@ -376,7 +385,7 @@ def _correct_unit(
         unit.name,
     )
     constrained = constrained_maps(measurement)
-    deconvolved = corrected_maps(measurement, constrained.with_gain(measurement), maps, scales)
+    deconvolved = corrected_maps(measurement, constrained.recombined(measurement), maps, scales)
     corrected, completed, learned = deconvolved, None, None
     if options.method != DECONVOLVE and weights.learnable[1:].any():
         source = CompletionSource(
@@ -390,7 +399,7 @@ def _correct_unit(
             resume,
         )
         learned, completed = source.learn(measurement)
-        corrected = corrected_maps(measurement, completed.with_gain(measurement), maps, scales)
+        corrected = corrected_maps(measurement, completed.recombined(measurement), maps, scales)
         completed = completed.cpu()
     trainer = None if learned is None else learned.trainer
     loss_reduction = None if trainer is None else trainer.loss_reduction
@@ -407,6 +416,7 @@ def _correct_unit(
         network=trainer.average if trainer is not None and options.training.epochs else None,
         shares={} if learned is None else learned.shares,
         gain=(constrained if completed is None else completed).gain_by_shell,
+        factors=(constrained if completed is None else completed).factors,
     )
     return result, completed, constrained.cpu()
 

@@ -19,12 +19,11 @@ from spisonet.errors import SpisonetError
 from spisonet.io.mrc import Volume, read_volume, require_same_grid
 from spisonet.io.paths import real_path
 from spisonet.learning.pretrained import (
-    DEFAULT_PRETRAINED,
-    NOT_PRETRAINED,
     StartNetwork,
     network_file,
     read_start_network,
 )
+from spisonet.learning.start_config import DEFAULT_PRETRAINED, NOT_PRETRAINED
 from spisonet.learning.training_config import fitting_cube_size
 from spisonet.learning.unet import WhitenedUNet
 
@@ -106,24 +105,7 @@ def read_run_inputs(config: ReconstructConfig) -> RunInputs:
     SpisonetError
         If an input or option is unusable.
     """
-    if config.i2 is None and config.aniso_file is None:
-        raise SpisonetError(
-            "The anisotropy of a single map is unknown: give half map 2, or a 3D FSC by --aniso_file.",
-            code="invalid_option",
-            field="i2",
-        )
-    if config.i2 is None and config.sharpen:
-        raise SpisonetError(
-            "--sharpen applies to the full map of two half maps, but a single map is given.",
-            code="invalid_option",
-            field="sharpen",
-        )
-    if config.b_factor is not None and not config.sharpen:
-        raise SpisonetError(
-            "--b_factor is the B-factor of --sharpen, which is not given.",
-            code="invalid_option",
-            field="b_factor",
-        )
+    config.check_options()
     _require_new_outputs(config)
     maps = read_half_maps(config.i1, config.i2, config.mask, config.apix)
     cube = None

@@ -376,7 +376,7 @@ def _measured_drift(
 ) -> tuple[PoseDrift | None, str | None]:
     """Return the drift of the poses, if the images are found, and otherwise why it was not measured."""
     # PyTorch is slow to import.
-    from spisonet.learning.devices import choose_devices, use_cpu_threads  # noqa: PLC0415
+    from spisonet.api.computing import one_device  # noqa: PLC0415
     from spisonet.learning.memory import is_out_of_memory  # noqa: PLC0415
     from spisonet.misalignment.drift_measurement import (  # noqa: PLC0415
         DRIFT_RESOLUTION_ANGSTROM,
@@ -385,28 +385,27 @@ def _measured_drift(
     from spisonet.misalignment.particle_mask import mask_of_particles  # noqa: PLC0415
     from spisonet.misalignment.tilt_images import read_images  # noqa: PLC0415
 
-    device = choose_devices(device_name)[0]
-    use_cpu_threads(threads)
-    try:
-        particles = read_images(star, None if tomograms is None else Path(tomograms))
-        with StageProgress("diagnosis", "drift of the poses", 1, "searches") as progress:
-            drift = measure_drift(
-                particles,
-                None if mask is None else mask_of_particles(mask, particles),
-                symmetry,
-                max(DRIFT_RESOLUTION_ANGSTROM, limit_angstrom),
-                device,
-                max_particles,
-                seed,
+    with one_device(device_name, threads, None) as memory:
+        try:
+            particles = read_images(star, None if tomograms is None else Path(tomograms))
+            with StageProgress("diagnosis", "drift of the poses", 1, "searches") as progress:
+                drift = measure_drift(
+                    particles,
+                    None if mask is None else mask_of_particles(mask, particles),
+                    symmetry,
+                    max(DRIFT_RESOLUTION_ANGSTROM, limit_angstrom),
+                    memory.device,
+                    max_particles,
+                    seed,
+                )
+                progress.advance()
+        except SpisonetError as error:
+            return None, f"The drift of the poses was not measured: {error}"
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            return None, (
+                f"The drift of the poses was not measured: {memory.device} is out of memory; use "
+                "--device cpu, or fewer particles with --pose_drift_particles."
             )
-            progress.advance()
-    except SpisonetError as error:
-        return None, f"The drift of the poses was not measured: {error}"
-    except Exception as error:
-        if not is_out_of_memory(error):
-            raise
-        return None, (
-            f"The drift of the poses was not measured: {device} is out of memory; use --device cpu, or fewer "
-            "particles with --pose_drift_particles."
-        )
-    return drift, None
+        return drift, None

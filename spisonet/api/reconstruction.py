@@ -75,7 +75,10 @@ class Reconstruction:
 
     @property
     def data_weight(self) -> Map:
-        """Fraction in 0..1 of each Fourier coefficient that is data, not inferred; DC at ``n // 2``."""
+        """Fraction in 0..1 of each Fourier coefficient of a half map that is data; DC at ``n // 2``.
+
+        With `independent`, that of half map 1.
+        """
         unit = self.result.units[0]
         first = unit.unit.volumes[0]
         cube = centred_from_half(self.result.data_weight_rfft(unit.data_weight_rfft), first.box)
@@ -83,7 +86,10 @@ class Reconstruction:
 
     @property
     def halves_independent(self) -> bool | None:
-        """Whether no data of one half entered the other; only then does their FSC measure resolution."""
+        """Whether no network, start weights or reference is common to the halves; None for a single map.
+
+        Mask and Fourier weights may be common: quote the resolution of the uncorrected half maps.
+        """
         return self.result.halves.independent
 
     @property
@@ -152,7 +158,7 @@ def reconstruct(
         ``learn`` (train a network), ``prior`` (only the network trained on other structures) or
         ``deconvolve`` (mask and positivity constraints, without a network, in seconds).
     independent : bool
-        Train one network on each half map, so that the corrected half maps remain independent.
+        Train one network on each half map, so that the noise of the corrected half maps remains independent.
     epochs : int
         Training epochs.
     output_dir : path, optional

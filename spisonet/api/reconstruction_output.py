@@ -162,6 +162,7 @@ def _write_results(
         "epoch_losses": result.epoch_losses,
         "prediction_shares": result.prediction_shares,
         "inferred_gains": result.inferred_gains,
+        "data_factors": result.data_factors,
         "loss_reductions": result.loss_reductions,
         "corrected_maps": [f"{CORRECTED_PREFIX}{name}.mrc" for name in names],
         "classical_maps": classical,

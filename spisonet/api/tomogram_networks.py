@@ -202,7 +202,7 @@ def refine_tomograms(
 
     Examples
     --------
-    A training takes hours on a GPU; this one is too short to be useful.
+    The default length is meant for a GPU; this training is too short to be useful.
 
     >>> import spisonet
     >>> trained = spisonet.refine_tomograms(

@@ -32,7 +32,9 @@ def add_command(app: typer.Typer, model: type[CommandConfig], run: Callable[[Com
     """
 
     def command(**given: Any) -> None:
-        run(model.from_options(_merge_positional(model, given)))
+        config = model.from_options(_merge_positional(model, given))
+        config.check_options()
+        run(config)
 
     parameters = [p for name, info in model.model_fields.items() for p in _parameters(name, info)]
     signature = inspect.Signature(parameters)

@@ -39,18 +39,6 @@ def run_reconstruct(config: ReconstructConfig) -> None:
 
 
 def _run(config: ReconstructConfig, memory: Memory, processes: ProcessGroup) -> None:
-    if config.validation and config.method == "deconvolve":
-        raise SpisonetError(
-            "--validate tests a network, but --method deconvolve trains none.",
-            code="invalid_option",
-            field="validation",
-        )
-    if config.validation and config.i2 is None:
-        raise SpisonetError(
-            "--validate compares with half map 2, but a single map is given.",
-            code="invalid_option",
-            field="validation",
-        )
     if config.model is not None:
         # A fault of the model is reported before the training.
         positions_in_map(read_model(config.model), read_volume(config.i1, config.apix))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spisonet.errors import SpisonetError
+from spisonet.gui.file_names import restore_bytes
 from spisonet.io.paths import real_path
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class AllowedFolders:
             If the path is outside the allowed folders.
         """
         try:
-            path = real_path(self.project / name)
+            path = real_path(restore_bytes(name, self.project))
         except (OSError, ValueError) as error:  # a loop of links, or a zero byte
             raise SpisonetError(f"{name!r} is not a valid file name.") from error
         if not any(path.is_relative_to(folder) for folder in self.all):

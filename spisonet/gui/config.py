@@ -19,6 +19,7 @@ class GuiConfig(CommandConfig):
     examples: ClassVar[tuple[str, ...]] = (
         "spisonet.py gui",
         "isonet.py gui ~/project --allowed_folders /data,/scratch --port 8700",
+        "spisonet.py gui --keep_address",
     )
 
     project: Annotated[Path, Positional] = Field(Path(), description="Project folder; jobs run in it.")
@@ -29,6 +30,11 @@ class GuiConfig(CommandConfig):
         None,
         description="Additional folders to read from and write to, separated by commas, such as "
         "/data,/scratch [default: the project folder only].",
+    )
+    keep_address: bool = Field(
+        False,
+        description="Use the same address at every start in this project, so that open pages reconnect; the "
+        "token is stored in a file that only you can read.",
     )
     slurm_template: Path | None = Field(
         None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,8 @@ from pydantic import ValidationError
 from spisonet.commands.registry import PROGRAMS
 from spisonet.errors import SpisonetError
 from spisonet.gui.config import GuiConfig
+from spisonet.gui.file_names import restore_bytes
+from spisonet.gui.form_layout import PRESETS, group_of, label_of
 from spisonet.io.config import (
     CommandConfig,
     command_line_shape,
@@ -24,14 +25,14 @@ from spisonet.io.config import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pydantic.fields import FieldInfo
 
     from spisonet.gui.allowed_folders import AllowedFolders
 
 JOB_PLACEHOLDER = "{job}"  # stands for the job folder, which is created when the job starts
 TARGET_FIELDS = ("gpuID", "device", "resume")  # set by the compute target and by Resume, not in the form
-# Shown above "Further options", beside the required fields and those in the command's examples.
-COMMON_FIELDS = ("epochs", "n_subvolume", "cube_size", "filter_base", "method")
 
 
 def config_model(program: str, command: str) -> type[CommandConfig]:
@@ -57,20 +58,12 @@ def list_forms() -> dict[str, list[dict[str, Any]]]:
 
 
 def _form(model: type[CommandConfig]) -> dict[str, Any]:
-    in_examples = set(re.findall(r"--?(\w+)", " ".join(model.examples)))
     fields = []
     for name, info in model.model_fields.items():
         if name in TARGET_FIELDS:
             continue
         output = is_output(name, info)
         kind, choices = option_kind(info)
-        common = (
-            info.is_required()
-            or command_line_shape(info).positional
-            or output
-            or name in in_examples
-            or name in COMMON_FIELDS
-        )
         fields.append(
             {
                 "name": name,
@@ -80,7 +73,8 @@ def _form(model: type[CommandConfig]) -> dict[str, Any]:
                 "required": info.is_required(),
                 "default": _default(model, name, info, output),
                 "output": output,
-                "common": common and not (output and info.default is None),
+                "label": label_of(model.command, name),
+                "group": group_of(model, name),
                 "bounds": option_bounds(info),
             }
         )
@@ -88,6 +82,7 @@ def _form(model: type[CommandConfig]) -> dict[str, Any]:
         "command": model.command,
         "summary": inspect.getdoc(model),
         "fields": fields,
+        "presets": PRESETS.get(model.command, {}),
         "uses_gpus": "gpuID" in model.model_fields,
     }
 
@@ -143,12 +138,18 @@ def validate_form(
         if value is not None and (not isinstance(value, str) or value.strip())
     }
     for name in given.keys() & model.model_fields.keys():
-        given[name] = option_choices(model.model_fields[name]).get(given[name], given[name])
+        info = model.model_fields[name]
+        given[name] = option_choices(info).get(given[name], given[name])
+        if option_kind(info)[0] == "path":
+            given[name] = restore_bytes(given[name])
     errors = _path_errors(model, given, allowed_folders)
     try:
         config = model(**given)
+        config.check_options()
     except ValidationError as error:
         return None, {**errors, **field_faults(error)}
+    except SpisonetError as error:
+        return None, {**errors, error.field or "": str(error)}
     return (None, errors) if errors else (config, {})
 
 
@@ -183,6 +184,14 @@ def require_allowed_paths(config: CommandConfig, allowed_folders: AllowedFolders
         type(config), config.model_dump(exclude_none=True), allowed_folders
     ).items():
         raise SpisonetError(f"--{name}: {message}", field=name)
+
+
+def preset_values(program: str, command: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of all fields that the presets of a command set: those of one, else defaults."""
+    form = _form(config_model(program, command))
+    changed = {name for preset in form["presets"].values() for name in preset}
+    defaults = {field["name"]: field["default"] for field in form["fields"] if field["name"] in changed}
+    return defaults | dict(values)
 
 
 def insert_job_folder(config: CommandConfig, folder: str) -> CommandConfig:

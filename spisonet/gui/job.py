@@ -8,6 +8,7 @@ progress. A folder with ``job.json`` but without ``launch.json`` is a run of the
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,15 @@ from spisonet.commands.registry import PROGRAMS
 from spisonet.errors import SpisonetError
 from spisonet.gui import slurm
 from spisonet.gui.processes import host_name, is_alive
-from spisonet.gui.runner import ENDED, LAUNCH_FILE, OUTPUT_FILE, PROCESS_FILE, STOPPED
+from spisonet.gui.runner import (
+    ENDED,
+    HEARTBEAT_FILE,
+    LAUNCH_FILE,
+    OUTPUT_FILE,
+    PROCESS_FILE,
+    STOPPED,
+)
+from spisonet.io.events import PROGRESS_FILE
 from spisonet.io.json_files import read_json_object
 from spisonet.io.logs import LOG_FILE
 from spisonet.io.run_record import FAILED, FINISHED, INTERRUPTED, JOB_FILE, QUEUED, RUNNING
@@ -24,11 +33,14 @@ from spisonet.io.run_record import FAILED, FINISHED, INTERRUPTED, JOB_FILE, QUEU
 if TYPE_CHECKING:
     from pathlib import Path
 
-SLURM_FILE = "slurm_job"
-DIED = "died"
+SLURM_FILE, NOTES_FILE = "slurm_job", "notes.json"
+DIED, UNRESPONSIVE, STOPPING = "died", "unresponsive", "stopping"
 PROGRAM = "spisonet"  # value of "program" in job.json
-ACTIVE = (QUEUED, RUNNING)
+ACTIVE = (QUEUED, RUNNING, STOPPING)
 SECONDS_TO_START = 15.0
+# Without a sign of life, after which a job is no longer listed as running.
+SECONDS_WITHOUT_HEARTBEAT, SECONDS_WITHOUT_OUTPUT = 900.0, 3600.0
+SIGNS_OF_LIFE = (HEARTBEAT_FILE, PROCESS_FILE, LAUNCH_FILE, OUTPUT_FILE, LOG_FILE, PROGRESS_FILE, JOB_FILE)
 
 
 @dataclass(frozen=True)
@@ -61,6 +73,11 @@ class Job:
         """Content of ``process.json``; empty before the runner has started."""
         return _read_json(self.folder / PROCESS_FILE)
 
+    @cached_property
+    def notes(self) -> dict[str, Any]:
+        """Content of ``notes.json``, title and text by the user; empty without notes."""
+        return _read_json(self.folder / NOTES_FILE)
+
     @property
     def command(self) -> str:
         """Name of the command."""
@@ -83,28 +100,64 @@ class Job:
 
     @cached_property
     def state(self) -> str:
-        """``queued``, ``running``, ``finished``, ``failed``, ``stopped`` or ``died``."""
+        """State of the job.
+
+        ``queued``, ``running``, ``stopping``, ``finished``, ``failed``, ``stopped``, ``died``, or
+        ``unresponsive``: it may run on another machine, but has given no sign of life for a long time.
+        """
         if not self.launch:
             status = str(self.record.get("status", FINISHED))
+            if status in ACTIVE and self.seconds_since_sign_of_life > SECONDS_WITHOUT_OUTPUT:
+                return UNRESPONSIVE
             return STOPPED if status == INTERRUPTED else status
         cancelled = self.process.get("cancelled_slurm_job")
         if cancelled is not None and slurm.is_listed(str(cancelled)):
-            return RUNNING  # SLURM gives the job some time to end
+            return STOPPING  # SLURM gives the job some time to end
         if self.process.get("state") == ENDED:
             if self.process.get("stopped"):
                 return STOPPED
             return FAILED if self.process.get("exit_status") else FINISHED
         recorded = RUNNING if self.process.get("state") == RUNNING else QUEUED
-        return recorded if self._may_be_alive() else DIED
+        return self._failure_to_live or (STOPPING if self.process.get("stopping") else recorded)
 
-    def _may_be_alive(self) -> bool:
-        if (number := self.slurm_number) is not None:
-            return slurm.is_listed(number)
+    @property
+    def _failure_to_live(self) -> str:
+        """``died`` or ``unresponsive``; empty if the processes of the job may be alive."""
+        number = self.slurm_number
+        if number is not None and slurm.is_available():
+            return "" if slurm.is_listed(number) else DIED
+        if number is not None or self.process.get("host", host_name()) != host_name():
+            return UNRESPONSIVE if self.seconds_since_sign_of_life > SECONDS_WITHOUT_HEARTBEAT else ""
         if not self.process:
-            return bool(time.time() - self.launch["submitted"] < SECONDS_TO_START)
-        if self.process["host"] != host_name():
-            return True
-        return is_alive(self.process["runner"]) or is_alive(self.process.get("child"))
+            return "" if time.time() - self.launch["submitted"] < SECONDS_TO_START else DIED
+        alive = is_alive(self.process["runner"]) or is_alive(self.process.get("child"))
+        return "" if alive else DIED
+
+    @property
+    def last_sign_of_life(self) -> float:
+        """Time at which the job last wrote one of its own files."""
+        times = [0.0]
+        for name in SIGNS_OF_LIFE:
+            with suppress(OSError):
+                times.append((self.folder / name).stat().st_mtime)
+        return max(times)
+
+    @property
+    def seconds_since_sign_of_life(self) -> float:
+        """Time since `last_sign_of_life`."""
+        return time.time() - self.last_sign_of_life
+
+    @property
+    def seconds(self) -> float | None:
+        """Time for which the command has run, over all resumptions; None if it has not started."""
+        if not self.launch:
+            return self.record.get("seconds")
+        before, started = self.launch.get("seconds_before"), self.process.get("started")
+        if started is None:
+            return before
+        lost = self.state in (DIED, UNRESPONSIVE)
+        ended = self.process.get("ended", self.last_sign_of_life if lost else time.time())
+        return float((before or 0.0) + max(0.0, ended - started))
 
     @property
     def is_own(self) -> bool:

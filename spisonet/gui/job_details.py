@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spisonet.errors import SpisonetError
 from spisonet.gui.forms import command_line, config_model, form_values, input_files
-from spisonet.gui.job import DIED
+from spisonet.gui.job import UNRESPONSIVE
 from spisonet.io.events import PROGRESS_FILE, TAIL_BYTES, read_progress
+from spisonet.io.json_files import read_json_object
 from spisonet.io.paths import real_path
+from spisonet.io.run_record import QUEUED
 
 if TYPE_CHECKING:
     from spisonet.gui.job import Job
     from spisonet.io.events import ProgressEvent
 
+REPORT_FILE = "report.json"
 RESULT_DEPTH = 3  # of subfolders whose files are listed
 KIND_OF_SUFFIX = {
     **dict.fromkeys((".mrc", ".rec", ".map", ".st"), "volume"),
@@ -30,12 +32,6 @@ LOG_PAGE_BYTES = 2**17
 
 def summarise_job(job: Job) -> dict[str, Any]:
     """Return a line of the job list."""
-    started = job.process.get("started") or job.launch.get("submitted")
-    seconds = None
-    if started is not None:
-        seconds = round(job.process.get("ended", time.time()) - started) if job.state != DIED else None
-    elif "seconds" in job.record:
-        seconds = round(job.record["seconds"])
     events = _events(job, SUMMARY_BYTES) if job.is_active else []
     return {
         "name": job.name,
@@ -44,14 +40,29 @@ def summarise_job(job: Job) -> dict[str, Any]:
         "state": job.state,
         "submitted": job.launch.get("submitted"),
         "written": job.record.get("written"),
-        "seconds": seconds,
+        "seconds": None if job.seconds is None else round(job.seconds),
+        "last_sign_of_life": job.last_sign_of_life if job.state == UNRESPONSIVE else None,
+        "waiting_for": _waiting_for(job) if job.state == QUEUED else None,
         "progress": _progress(events[-1]) if events else None,
         "inputs": input_files(job.program, job.command, job.record.get("config", {})),
+        "title": str(job.notes.get("title", "")),
+        "thumbnail": None if job.is_active else _thumbnail(job),
         "host": job.process.get("host"),
         "slurm": job.slurm_number,
         "started_here": bool(job.launch),
         "resumable": job.is_resumable,
     }
+
+
+def _waiting_for(job: Job) -> dict[str, str] | None:
+    """Return the device that a queued job waits for, and the job that uses it."""
+    waiting_for = job.process.get("waiting_for")
+    if not isinstance(waiting_for, dict):
+        return None
+    device, folder = (str(waiting_for.get(entry, "")) for entry in ("device", "folder"))
+    project = job.folder.parents[len(Path(job.name).parts) - 1]
+    path = Path(folder)
+    return {"device": device, "job": str(path.relative_to(project) if path.is_relative_to(project) else path)}
 
 
 def describe_job(job: Job) -> dict[str, Any]:
@@ -69,6 +80,9 @@ def describe_job(job: Job) -> dict[str, Any]:
     return {
         **summarise_job(job),
         "line": line,
+        "notes": str(job.notes.get("text", "")),
+        "verdict": _verdict(job),
+        "comparison": _comparison(job),
         "config": config,
         "values": values,
         "target": job.launch.get("target"),
@@ -78,6 +92,42 @@ def describe_job(job: Job) -> dict[str, Any]:
         "losses": losses if isinstance(losses, list) else None,
         "results": list_results(job.folder, job.name, _main_result(job.record)),
     }
+
+
+def _thumbnail(job: Job) -> dict[str, str] | None:
+    """Return ``name`` and ``version`` of the volume that stands for a job: its main result, or the first."""
+    main = _main_result(job.record)
+    files = (
+        [job.folder / main]
+        if main
+        else [*sorted(job.folder.glob("*.mrc")), *sorted(job.folder.glob("*/*.mrc"))]
+    )
+    for path in files:
+        if path.is_file() and not path.is_symlink():
+            return {
+                "name": f"{job.name}/{path.relative_to(job.folder)}",
+                "version": str(path.stat().st_mtime_ns),
+            }
+    return None
+
+
+def _verdict(job: Job) -> dict[str, str] | None:
+    """Return ``sentence`` and ``code`` of the verdict of the report in a job folder."""
+    try:
+        report = read_json_object(job.folder / REPORT_FILE)
+    except (SpisonetError, OSError):
+        return None
+    sentence, code = report.get("verdict"), report.get("verdict_code")
+    return {"sentence": sentence, "code": str(code)} if isinstance(sentence, str) else None
+
+
+def _comparison(job: Job) -> dict[str, str] | None:
+    """Return the maps to compare in the viewer: ``before`` and ``after`` a correction."""
+    full_map = job.record.get("full_map")
+    if not isinstance(full_map, dict) or not isinstance(full_map.get("corrected"), str):
+        return None
+    before = str(job.record.get("config", {}).get("i1", ""))
+    return {"before": before, "after": f"{job.name}/{full_map['corrected']}"} if before else None
 
 
 def _events(job: Job, max_bytes: int) -> list[ProgressEvent]:
@@ -124,6 +174,7 @@ def _progress(event: ProgressEvent) -> dict[str, Any]:
         "total": event.total,
         "unit": event.unit,
         "seconds_left": event.seconds_left,
+        "part": event.part,
     }
 
 
@@ -134,13 +185,17 @@ def _stages(events: list[ProgressEvent]) -> list[dict[str, Any]]:
     """
     stages: dict[tuple[str, str], dict[str, Any]] = {}
     for event in events:
-        key = (event.stage, event.title)
-        losses = stages[key]["losses"] if key in stages else []
-        while losses and losses[-1][0] >= event.done:
-            losses.pop()
-        if event.loss is not None:
-            losses.append((event.done, event.loss))
-        stages[key] = {**_progress(event), "losses": losses}
+        known = stages.get((event.stage, event.title), {"losses": [], "loss_reductions": []})
+        first_repeated = event.done if event.part is None else event.done + 1
+        curves = {}
+        for name, value in (("losses", event.loss), ("loss_reductions", event.loss_reduction)):
+            points = known[name]
+            while points and points[-1][0] >= first_repeated:
+                points.pop()
+            if value is not None:
+                points.append((event.done, value))
+            curves[name] = points
+        stages[event.stage, event.title] = {**_progress(event), **curves}
     return list(stages.values())
 
 

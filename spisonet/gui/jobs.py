@@ -8,22 +8,24 @@ import signal
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from spisonet.errors import SpisonetError
 from spisonet.gui import slurm
 from spisonet.gui.forms import command_line, config_model, insert_job_folder, require_allowed_paths
-from spisonet.gui.job import SECONDS_TO_START, Job
+from spisonet.gui.job import NOTES_FILE, SECONDS_TO_START, UNRESPONSIVE, Job
 from spisonet.gui.job_details import summarise_job
 from spisonet.gui.json_api import DAMAGED_RECORD_ERRORS
 from spisonet.gui.processes import host_name, is_alive, is_run_by
 from spisonet.gui.run_search import find_run_folders
-from spisonet.gui.runner import ENDED, LAUNCH_FILE, POLL_SECONDS, PROCESS_FILE
+from spisonet.gui.runner import ENDED, LAUNCH_FILE, NOT_STARTED, POLL_SECONDS, PROCESS_FILE
 from spisonet.gui.submission import RUNNER, ComputeTarget, is_starting, select_devices, submit_job
+from spisonet.gui.trash import TRASH_FOLDER, Trash
 from spisonet.io.atomic import prepare_output_folder, write_json
 from spisonet.io.json_files import DAMAGED
 from spisonet.io.locks import FileLock
-from spisonet.io.run_record import JOB_FILE, QUEUED, write_job_record
+from spisonet.io.run_record import FAILED, JOB_FILE, QUEUED, write_job_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from spisonet.io.config import CommandConfig
 
 JOBS_FOLDER, LOCK_FILE = "jobs", ".lock"
-STATE_FILES = (JOB_FILE, LAUNCH_FILE, PROCESS_FILE)
+STATE_FILES = (JOB_FILE, LAUNCH_FILE, PROCESS_FILE, NOTES_FILE)
 
 
 @dataclass(frozen=True)
@@ -46,14 +48,14 @@ class _KnownJob:
         From `_files_of`.
     line : dict or None
         None if another program wrote ``job.json``.
-    is_active : bool
-        Whether the job was queued or running.
+    may_change : bool
+        Whether the job was active or unresponsive.
     """
 
     files: tuple[object, ...]
     age: tuple[float, int]
     line: dict[str, Any] | None
-    is_active: bool
+    may_change: bool
 
 
 class Jobs:
@@ -65,11 +67,17 @@ class Jobs:
         The project folder and where else files may be.
     template : Path or None
         Submission script for SLURM.
+
+    Attributes
+    ----------
+    trash : Trash
+        Deleted jobs and tables.
     """
 
     def __init__(self, allowed_folders: AllowedFolders, template: Path | None) -> None:
         self._allowed_folders, self._template = allowed_folders, template
         self._project = allowed_folders.project
+        self.trash = Trash(self._project, self._project / JOBS_FOLDER / TRASH_FOLDER)
         self._known: dict[Path, _KnownJob] = {}
 
     def all(self) -> list[Job]:
@@ -85,7 +93,7 @@ class Jobs:
         for folder in find_run_folders(self._project):
             files, age = _files_of(folder)
             before = self._known.get(folder)
-            if before is None or before.files != files or before.is_active:
+            if before is None or before.files != files or before.may_change:
                 before = self._summarise(folder, files, age)
             known[folder] = before
         self._known = known
@@ -97,7 +105,7 @@ class Jobs:
         if not job.is_own:
             return _KnownJob(files, age, None, False)
         try:
-            return _KnownJob(files, age, summarise_job(job), job.is_active)
+            return _KnownJob(files, age, summarise_job(job), job.is_active or job.state == UNRESPONSIVE)
         except DAMAGED_RECORD_ERRORS:
             line = {"name": job.name, "command": job.command, "state": DAMAGED, "inputs": []}
             return _KnownJob(files, age, line, False)
@@ -186,7 +194,7 @@ class Jobs:
                 ) from error
             record = {entry: value for entry, value in job.record.items() if entry != "error"}
             write_json(job.folder / JOB_FILE, {**record, "status": QUEUED})
-            self._submit(job, job.program, config, target, **kept)
+            self._submit(job, job.program, config, target, **kept, seconds_before=job.seconds or 0.0)
         return self.find(name)
 
     def stop(self, name: str) -> None:
@@ -199,7 +207,7 @@ class Jobs:
         """
         job = self.find(name)
         if not job.is_active:
-            raise SpisonetError(f"{name} is not running.")
+            raise SpisonetError(f"{name} is {job.state}, not running.")
         if (number := job.slurm_number) is not None:
             slurm.cancel(number)
             ended = {"state": ENDED, "stopped": True, "cancelled_slurm_job": number}
@@ -223,24 +231,53 @@ class Jobs:
         else:
             raise SpisonetError(f"The process that {PROCESS_FILE} of {name} names is not one of this job.")
 
-    def delete(self, name: str) -> None:
-        """Delete the folder of a job that the interface started.
+    def mark_failed(self, name: str) -> None:
+        """Record that a job that gives no sign of life has failed.
 
         Raises
         ------
         SpisonetError
-            If the job is active, was started on the command line, or cannot be deleted.
+            If the job is not unresponsive.
+        """
+        with self._lock():
+            job = self.find(name)
+            if job.state != UNRESPONSIVE:
+                raise SpisonetError(f"{name} is {job.state}.")
+            last = datetime.fromtimestamp(job.last_sign_of_life, UTC).isoformat(" ", "minutes")
+            host = f" from {job.process['host']}" if "host" in job.process else ""
+            message = f"No sign of life{host} since {last}; marked as failed."
+            error = {"message": message, "code": "no_sign_of_life", "field": None}
+            ended = {"state": ENDED, "stopped": False, "exit_status": NOT_STARTED}
+            if job.launch:
+                process = {**job.process, **ended, "ended": job.last_sign_of_life}
+                write_json(job.folder / PROCESS_FILE, process)
+            write_json(job.folder / JOB_FILE, {**job.record, "status": FAILED, "error": error})
+
+    def delete(self, name: str) -> str:
+        """Move the folder of a job that the interface started into the trash; return the name of the entry.
+
+        Raises
+        ------
+        SpisonetError
+            If the job is active, was started on the command line, or cannot be moved.
         """
         with self._lock():
             job = self.find(name)
             if not job.launch or job.folder.parent != self._project / JOBS_FOLDER:
                 raise SpisonetError(f"{name} was not started by the interface; delete its folder yourself.")
-            if job.is_active:
-                raise SpisonetError(f"{name} is {job.state}; stop it first.")
-            try:
-                shutil.rmtree(job.folder)
-            except OSError as error:
-                raise SpisonetError(f"{name} cannot be deleted: {error}.") from error
+            if job.is_active or job.state == UNRESPONSIVE:
+                raise SpisonetError(f"{name} is {job.state}; stop it, or mark it as failed, first.")
+            return self.trash.put(job.folder)
+
+    def annotate(self, name: str, title: str, text: str) -> None:
+        """Write the title and the notes of a job.
+
+        Raises
+        ------
+        SpisonetError
+            If there is no such job.
+        """
+        write_json(self.find(name).folder / NOTES_FILE, {"title": title.strip(), "text": text})
 
     def _job(self, folder: Path) -> Job:
         return Job(folder, self._allowed_folders.display_name(folder))

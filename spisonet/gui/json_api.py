@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from spisonet.errors import SpisonetError
+from spisonet.gui.file_names import escape_bytes
 from spisonet.gui.requests import RequestModel
 from spisonet.io.config import field_faults
 from spisonet.io.json_files import DAMAGED
@@ -28,7 +29,7 @@ R = TypeVar("R", bound=RequestModel)
 
 
 class AsciiResponse(JSONResponse):
-    """JSON in ASCII, which holds names of files of any bytes."""
+    """JSON in ASCII; bytes of file names that are not UTF-8 are escaped."""
 
     def render(self, content: Any) -> bytes:
         """Return the content of the response."""
@@ -70,7 +71,7 @@ def _route(path: str, model: type[R], respond: Callable[[R], Any], method: str) 
             raise SpisonetError(
                 "The files that this page shows are damaged, or of another version.", code=DAMAGED
             ) from error
-        return AsciiResponse(_replace_nonfinite(content), headers=NOT_CACHED)
+        return AsciiResponse(_representable(content), headers=NOT_CACHED)
 
     return Route(path, handle, methods=[method])
 
@@ -96,16 +97,18 @@ async def error_response(_request: Request, error: Exception) -> Response:
     """Return an error as JSON: ``error`` (the message), ``code``, and for forms messages by field."""
     if isinstance(error, FormError):
         content = {"error": str(error), "code": error.code, "field_errors": error.field_errors}
-        return AsciiResponse(content, 422)
+        return AsciiResponse(_representable(content), 422)
     if isinstance(error, SpisonetError):
-        return AsciiResponse({"error": str(error), "code": error.code}, 400)
-    return AsciiResponse({"error": str(error), "code": "system_error"}, 500)
+        return AsciiResponse(_representable({"error": str(error), "code": error.code}), 400)
+    return AsciiResponse(_representable({"error": str(error), "code": "system_error"}), 500)
 
 
-def _replace_nonfinite(content: Any) -> Any:
-    """Replace NaN and infinity, which JSON does not have, by null."""
+def _representable(content: Any) -> Any:
+    """Replace NaN and infinity, which JSON does not have, by null, and escape bytes that are not UTF-8."""
     if isinstance(content, dict):
-        return {key: _replace_nonfinite(value) for key, value in content.items()}
+        return {_representable(key): _representable(value) for key, value in content.items()}
     if isinstance(content, (list, tuple)):
-        return [_replace_nonfinite(value) for value in content]
+        return [_representable(value) for value in content]
+    if isinstance(content, str):
+        return escape_bytes(content)
     return None if isinstance(content, float) and not math.isfinite(content) else content

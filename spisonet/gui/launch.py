@@ -13,6 +13,7 @@ import typer
 
 from spisonet.errors import SpisonetError
 from spisonet.gui.allowed_folders import AllowedFolders
+from spisonet.gui.kept_address import read_address, write_address
 from spisonet.gui.processes import user_name
 from spisonet.gui.slurm import template_fields
 from spisonet.io.paths import real_path
@@ -59,9 +60,12 @@ def run_gui(config: GuiConfig) -> None:
         template = real_path(SLURM_TEMPLATE)
     if template is not None:
         template_fields(template)  # report an invalid template before serving
-    token = secrets.token_urlsafe(TOKEN_BYTES)
-    with closing(_listen(config.port)) as listener:
+    kept = read_address(project) if config.keep_address else None
+    token = kept[0] if kept else secrets.token_urlsafe(TOKEN_BYTES)
+    with closing(_listen(kept[1] if kept and config.port is None else config.port)) as listener:
         port = listener.getsockname()[1]
+        if config.keep_address:
+            write_address(project, token, port)
         server = uvicorn.Server(
             uvicorn.Config(
                 make_application(allowed_folders, token, template),

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from spisonet.gui.submission import ComputeTarget  # noqa: TC001 - evaluated by pydantic
+from spisonet.gui.submission import ComputeTarget
 
 
 class RequestModel(BaseModel):
@@ -19,6 +19,23 @@ class NamedRequest(RequestModel):
     """Name of a job, file, table or folder of the project."""
 
     name: str = ""
+
+
+class InterfaceSettings(RequestModel):
+    """What the page remembers of a project: the chosen maps and the folder that was browsed last."""
+
+    half1: str | None = None
+    half2: str | None = None
+    mask: str | None = None
+    aniso: str | None = None
+    folder: str | None = None
+
+
+class JobNotes(NamedRequest):
+    """Title and notes that a user gives a job."""
+
+    title: str = Field("", max_length=200)
+    text: str = Field("", max_length=20_000)
 
 
 class LogRequest(NamedRequest):
@@ -42,6 +59,12 @@ class FormRequest(RequestModel):
     values: dict[str, str | bool | None]
 
 
+class PreviewRequest(FormRequest):
+    """Form whose command line is shown."""
+
+    target: ComputeTarget = Field(default_factory=lambda: ComputeTarget(gpus=()))
+
+
 class StartRequest(FormRequest):
     """Job to start; ``key`` identifies the form."""
 
@@ -55,6 +78,14 @@ class CellEdit(NamedRequest):
     row: int
     column: str
     value: str
+    version: str
+
+
+class EntryRemoval(NamedRequest):
+    """File to remove from a row of a tomogram table; ``kind`` as in ``mask``."""
+
+    row: int
+    kind: str
     version: str
 
 

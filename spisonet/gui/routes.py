@@ -17,12 +17,16 @@ from spisonet import __version__
 from spisonet.errors import SpisonetError
 from spisonet.gui import refinements, slurm
 from spisonet.gui.boundaries import read_boundary, write_boundary
+from spisonet.gui.companions import find_companions
 from spisonet.gui.devices import list_gpus
 from spisonet.gui.dropped_folders import locate_folder
+from spisonet.gui.estimates import estimate_training
+from spisonet.gui.file_names import escape_bytes
 from spisonet.gui.folders import list_folder
-from spisonet.gui.forms import command_line, list_forms, validate_form
+from spisonet.gui.form_layout import PRESETS
+from spisonet.gui.forms import command_line, list_forms, preset_values, validate_form
 from spisonet.gui.job_details import describe_job, read_log, summarise_job
-from spisonet.gui.jobs import Jobs
+from spisonet.gui.jobs import JOBS_FOLDER, Jobs
 from spisonet.gui.json_api import (
     NOT_CACHED,
     FormError,
@@ -31,15 +35,20 @@ from spisonet.gui.json_api import (
     parse_request,
     post_route,
 )
+from spisonet.gui.lineage import find_lineage
+from spisonet.gui.processes import host_name
 from spisonet.gui.requests import (
     BoundaryRequest,
     CellEdit,
     DroppedFolder,
+    EntryRemoval,
     FileRequest,
-    FormRequest,
+    InterfaceSettings,
+    JobNotes,
     LogRequest,
     NamedRequest,
     PlaneRequest,
+    PreviewRequest,
     RefinementCheck,
     RequestModel,
     RowRemoval,
@@ -51,7 +60,10 @@ from spisonet.gui.requests import (
     VoxelRequest,
 )
 from spisonet.gui.security import SecurityMiddleware
+from spisonet.gui.settings import change_settings, read_settings
+from spisonet.gui.submission import select_devices
 from spisonet.gui.tables import TomogramTables
+from spisonet.gui.thumbnails import draw_thumbnail
 from spisonet.gui.volumes import VolumePictures, read_surface, read_voxel
 
 if TYPE_CHECKING:
@@ -60,6 +72,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from spisonet.gui.allowed_folders import AllowedFolders
+    from spisonet.gui.trash import Trash
+    from spisonet.io.config import CommandConfig
 
 STATIC = Path(__file__).parent / "static"
 SIMULTANEOUS_PICTURES = 2  # each holds some planes in memory; further requests wait
@@ -87,9 +101,10 @@ def make_application(
     template : Path or None
         Submission script for SLURM.
     """
+    jobs = Jobs(allowed_folders, template)
     routes = [
-        *_job_routes(allowed_folders, template),
-        *_table_routes(allowed_folders),
+        *_job_routes(jobs, allowed_folders, template),
+        *_table_routes(allowed_folders, jobs.trash),
         *_picture_routes(allowed_folders),
         *_relion_routes(allowed_folders),
         *_file_routes(allowed_folders),
@@ -99,8 +114,8 @@ def make_application(
     return SecurityMiddleware(Starlette(routes=routes, exception_handlers=handlers), token)
 
 
-def _job_routes(allowed_folders: AllowedFolders, template: Path | None) -> list[Route]:
-    jobs = Jobs(allowed_folders, template)
+def _job_routes(jobs: Jobs, allowed_folders: AllowedFolders, template: Path | None) -> list[Route]:
+    folder = allowed_folders.project / JOBS_FOLDER
 
     def project(_: RequestModel) -> dict[str, Any]:
         return {
@@ -109,6 +124,7 @@ def _job_routes(allowed_folders: AllowedFolders, template: Path | None) -> list[
             "version": __version__,
             "programs": list_forms(),
             "gpus": list_gpus(),
+            "settings": read_settings(folder),
             "slurm": {
                 "available": slurm.is_available(),
                 "template": None if template is None else str(template),
@@ -116,9 +132,23 @@ def _job_routes(allowed_folders: AllowedFolders, template: Path | None) -> list[
             },
         }
 
-    def preview(form: FormRequest) -> dict[str, Any]:
+    def preview(form: PreviewRequest) -> dict[str, Any]:
         config, errors = validate_form(form.program, form.command, form.values, allowed_folders)
-        return {"line": config and command_line(form.program, config), "field_errors": errors}
+        if config is None:
+            return {"line": None, "field_errors": errors, "estimate": None, "presets": {}}
+        earlier = [job for job in jobs.all() if job.process.get("host") == host_name()]
+
+        def estimate(configuration: CommandConfig) -> dict[str, Any] | None:
+            on_slurm = form.target.slurm is not None
+            return None if on_slurm else estimate_training(configuration, len(form.target.gpus), earlier)
+
+        presets = {}
+        for name, values in PRESETS.get(form.command, {}).items():
+            form_with_preset = {**form.values, **preset_values(form.program, form.command, values)}
+            preset, _ = validate_form(form.program, form.command, form_with_preset, allowed_folders)
+            presets[name] = preset and estimate(preset)
+        line = command_line(form.program, select_devices(config, form.target))
+        return {"line": line, "field_errors": {}, "estimate": estimate(config), "presets": presets}
 
     def start(form: StartRequest) -> dict[str, Any]:
         config, errors = validate_form(form.program, form.command, form.values, allowed_folders)
@@ -130,17 +160,31 @@ def _job_routes(allowed_folders: AllowedFolders, template: Path | None) -> list[
         get_route("/api/project", RequestModel, project),
         get_route("/api/jobs", RequestModel, lambda _: jobs.summaries()),
         get_route("/api/job", NamedRequest, lambda request: describe_job(jobs.find(request.name))),
+        get_route(
+            "/api/lineage",
+            NamedRequest,
+            lambda request: find_lineage(jobs.find(request.name), jobs.all()),
+        ),
         get_route("/api/log", LogRequest, lambda request: read_log(jobs.find(request.name), request.offset)),
-        post_route("/api/preview", FormRequest, preview),
+        post_route("/api/preview", PreviewRequest, preview),
         post_route("/api/start", StartRequest, start),
         post_route("/api/stop", NamedRequest, lambda request: jobs.stop(request.name)),
         post_route("/api/resume", NamedRequest, lambda request: summarise_job(jobs.resume(request.name))),
+        post_route("/api/mark_failed", NamedRequest, lambda request: jobs.mark_failed(request.name)),
+        post_route("/api/notes", JobNotes, lambda notes: jobs.annotate(notes.name, notes.title, notes.text)),
+        get_route("/api/trash", RequestModel, lambda _: jobs.trash.entries()),
+        post_route("/api/trash/restore", NamedRequest, lambda request: jobs.trash.restore(request.name)),
+        post_route("/api/trash/empty", RequestModel, lambda _: jobs.trash.empty()),
+        get_route(
+            "/api/companions", NamedRequest, lambda request: find_companions(request.name, allowed_folders)
+        ),
+        post_route("/api/settings", InterfaceSettings, lambda changes: change_settings(folder, changes)),
         post_route("/api/delete", NamedRequest, lambda request: jobs.delete(request.name)),
     ]
 
 
-def _table_routes(allowed_folders: AllowedFolders) -> list[Route]:
-    tables = TomogramTables(allowed_folders)
+def _table_routes(allowed_folders: AllowedFolders, trash: Trash) -> list[Route]:
+    tables = TomogramTables(allowed_folders, trash)
     return [
         get_route("/api/table", NamedRequest, lambda request: tables.read(request.name)),
         post_route(
@@ -152,6 +196,11 @@ def _table_routes(allowed_folders: AllowedFolders) -> list[Route]:
             "/api/table/remove",
             RowRemoval,
             lambda request: tables.remove(request.name, request.rows, request.version),
+        ),
+        post_route(
+            "/api/table/clear",
+            EntryRemoval,
+            lambda entry: tables.clear(entry.name, entry.row, entry.kind, entry.version),
         ),
         post_route(
             "/api/table/copy", TableCopy, lambda request: tables.save_as(request.name, request.target)
@@ -193,6 +242,13 @@ def _picture_routes(allowed_folders: AllowedFolders) -> list[Route]:
 
         return Route(path, handle, methods=["GET"])
 
+    async def thumbnail(request: Request) -> Response:
+        named = await parse_request(request, FileRequest)
+        picture = await anyio.to_thread.run_sync(
+            lambda: draw_thumbnail(allowed_folders.resolve_file(named.name)), limiter=limiter
+        )
+        return Response(picture, media_type="image/png", headers=CACHED)
+
     async def surface(request: Request) -> Response:
         volume = await parse_request(request, VolumeRequest)
         voxels, scale = await anyio.to_thread.run_sync(lambda: read_surface(files(volume)), limiter=limiter)
@@ -223,6 +279,7 @@ def _picture_routes(allowed_folders: AllowedFolders) -> list[Route]:
             PlaneRequest,
             lambda plane, paths: pictures.mask_overlay(paths[0], plane.axis, plane.index),
         ),
+        Route("/api/thumbnail", thumbnail, methods=["GET"]),
         Route("/api/surface", surface, methods=["GET"]),
     ]
 
@@ -263,7 +320,7 @@ def _file_routes(allowed_folders: AllowedFolders) -> list[Route]:
         if path.suffix in TEXT_SUFFIXES and not requested.download:
             return FileResponse(path, media_type="text/plain; charset=utf-8", headers=NOT_CACHED)
         octets = "application/octet-stream"
-        return FileResponse(path, filename=path.name, media_type=octets, headers=NOT_CACHED)
+        return FileResponse(path, filename=escape_bytes(path.name), media_type=octets, headers=NOT_CACHED)
 
     return [
         Route("/", page, methods=["GET"]),

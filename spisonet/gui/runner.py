@@ -15,6 +15,7 @@ import sys
 import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from threading import Thread
 from typing import IO, TYPE_CHECKING, Any
 
 from spisonet.gui.processes import host_name, process_identity
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from types import FrameType
 
 LAUNCH_FILE, PROCESS_FILE, OUTPUT_FILE = "launch.json", "process.json", "run.out"
+HEARTBEAT_FILE = "heartbeat"  # its time tells other machines when the runner was last alive
+SECONDS_BETWEEN_HEARTBEATS = 30.0
 WAITING, ENDED, STOPPED = "waiting", "ended", "stopped"
 INCOMPLETE = (QUEUED, RUNNING)  # status in job.json if the command has not recorded its end
 GRACE_SECONDS = {signal.SIGINT: 30.0, signal.SIGTERM: 10.0, signal.SIGKILL: 10.0}
@@ -68,6 +71,7 @@ class Runner:
     def run(self) -> None:
         """Wait for the devices, run the command and record the outcome."""
         status = NOT_STARTED
+        Thread(target=self._beat, daemon=True).start()
         with ExitStack() as stack:
             try:
                 tickets = self._acquire_devices(stack)
@@ -76,9 +80,17 @@ class Runner:
             except OSError as error:
                 with (self._folder / OUTPUT_FILE).open("a", encoding="utf-8") as output:
                     output.write(f"The job could not be started: {error}\n")
-        self._process.pop("child", None)
-        self._update_process_file(state=ENDED, stopped=self._stopping, exit_status=status, ended=time.time())
+        for entry in ("child", "stopping"):
+            self._process.pop(entry, None)
+        # First the record, because other programs take the state of the process for the end of the job.
         self._complete_record(STOPPED if self._stopping else FAILED if status else FINISHED)
+        self._update_process_file(state=ENDED, stopped=self._stopping, exit_status=status, ended=time.time())
+
+    def _beat(self) -> None:
+        while True:
+            with suppress(OSError):
+                (self._folder / HEARTBEAT_FILE).touch()
+            time.sleep(SECONDS_BETWEEN_HEARTBEATS)
 
     def _update_process_file(self, **changes: object) -> None:
         self._process |= changes
@@ -91,12 +103,16 @@ class Runner:
         with suppress(_StopRequested):
             self._waiting = not self._stopping
             for name in self._launch["devices"] if self._waiting else []:
-                ticket, earlier = _draw_ticket(folder, name, stack)
+                ticket, earlier = _draw_ticket(folder, name, str(self._folder), stack)
                 tickets.append(ticket)
-                # Written only now, so that jobs that are started one after another keep their order.
+                for number in earlier:
+                    # Written only now, so that jobs that are started one after another keep their order.
+                    holder = _holder_of(folder / f"{name}.{number}")
+                    self._update_process_file(waiting_for={"device": name, "folder": holder})
+                    _wait_for_ticket(folder / f"{name}.{number}")
                 self._update_process_file()
-                _wait_for_tickets(folder, name, earlier)
             self._waiting = False
+        self._process.pop("waiting_for", None)
         return tickets
 
     def _run_command(self, tickets: list[IO[bytes]]) -> int:
@@ -115,6 +131,7 @@ class Runner:
         while not self._stopping:
             with suppress(subprocess.TimeoutExpired):
                 return child.wait(POLL_SECONDS)
+        self._update_process_file(stopping=time.time())
         for number, seconds in GRACE_SECONDS.items():  # SIGINT (Ctrl-C) first: the run stays resumable
             with suppress(ProcessLookupError):
                 os.killpg(child.pid, number)
@@ -130,11 +147,11 @@ class Runner:
             write_json(path, {**record, "status": status})
 
 
-def _draw_ticket(folder: Path, name: str, stack: ExitStack) -> tuple[IO[bytes], list[int]]:
+def _draw_ticket(folder: Path, name: str, holder: str, stack: ExitStack) -> tuple[IO[bytes], list[int]]:
     """Draw a ticket for a device; return it and the numbers of earlier tickets.
 
-    A ticket is a locked file. The system unlocks it when the last process that holds it has ended, whatever
-    the reason.
+    A ticket is a locked file that names its holder, a job folder. The system unlocks it when the last process
+    that holds it has ended, whatever the reason.
     """
     with (folder / f"{name}.drawing").open("ab") as drawing:
         fcntl.flock(drawing, fcntl.LOCK_EX)
@@ -142,16 +159,24 @@ def _draw_ticket(folder: Path, name: str, stack: ExitStack) -> tuple[IO[bytes], 
         number = 1 + max(earlier, default=0)
         ticket = stack.enter_context((folder / f"{name}.{number}").open("ab"))
         fcntl.flock(ticket, fcntl.LOCK_EX)
+        ticket.write(os.fsencode(holder))
+        ticket.flush()
     return ticket, earlier
 
 
-def _wait_for_tickets(folder: Path, name: str, numbers: list[int]) -> None:
-    """Wait until tickets are returned, and remove them."""
-    for number in numbers:
-        path = folder / f"{name}.{number}"
-        with suppress(FileNotFoundError), path.open("r+b") as ticket:
-            fcntl.flock(ticket, fcntl.LOCK_EX)
-            path.unlink()
+def _holder_of(path: Path) -> str:
+    """Return the job folder that a ticket names; empty if it has been returned."""
+    try:
+        return os.fsdecode(path.read_bytes())
+    except OSError:
+        return ""
+
+
+def _wait_for_ticket(path: Path) -> None:
+    """Wait until a ticket is returned, and remove it."""
+    with suppress(FileNotFoundError), path.open("r+b") as ticket:
+        fcntl.flock(ticket, fcntl.LOCK_EX)
+        path.unlink()
 
 
 def main() -> None:

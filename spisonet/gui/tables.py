@@ -7,23 +7,27 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from spisonet.errors import SpisonetError
+from spisonet.gui.file_names import restore_bytes
 from spisonet.gui.forms import command_line, validate_form
 from spisonet.gui.installation import find_executable
 from spisonet.io.locks import lock_for_update
-from spisonet.io.numbers import range_of
+from spisonet.io.numbers import range_of, require_defocus_in_angstrom
+from spisonet.io.series_names import pairs_of_halves
+from spisonet.io.tomogram_sources import FULL
 from spisonet.io.tomogram_table import HALVES, TomogramTable
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from spisonet.gui.allowed_folders import AllowedFolders
+    from spisonet.gui.trash import Trash
     from spisonet.io.config import CommandConfig
     from spisonet.io.tomogram_table import TomogramRow
 
-NUMBERS = ("rlnPixelSize", "rlnDefocus", "rlnTiltMin", "rlnTiltMax")
+PIXEL_SIZE = "rlnPixelSize"
+DEFOCUS = "rlnDefocus"
+NUMBERS = (PIXEL_SIZE, DEFOCUS, "rlnTiltMin", "rlnTiltMax")
 BOUNDARY = "rlnMaskBoundary"
 FILE_COLUMNS = {
     "full": None,
@@ -46,10 +50,12 @@ class TomogramTables:
     ----------
     allowed_folders : AllowedFolders
         Where files may be.
+    trash : Trash
+        For tables without tomograms.
     """
 
-    def __init__(self, allowed_folders: AllowedFolders) -> None:
-        self._allowed_folders = allowed_folders
+    def __init__(self, allowed_folders: AllowedFolders, trash: Trash) -> None:
+        self._allowed_folders, self._trash = allowed_folders, trash
 
     def read(self, name: str) -> dict[str, Any]:
         """Return the rows of a table.
@@ -102,8 +108,8 @@ class TomogramTables:
                 number = _parse_number(column, value)
                 _check_tilt_range(rows[row], column, number)
                 value = f"{number:.12g}"
-                if rows[row].text(column) is None:
-                    _fill_column(table, column, value)
+                if column == PIXEL_SIZE:
+                    _list_known_pixel_sizes(table)
             table.set(rows[row], column, value)
             table.write()
             return self.read(name)
@@ -116,16 +122,40 @@ class TomogramTables:
             return "None"
         return self._allowed_folders.display_name(self._allowed_folders.resolve_file(name))
 
-    def remove(self, name: str, rows: list[int], version: str) -> dict[str, Any]:
-        """Remove tomograms from the table, but not from the disk; return the table.
+    def clear(self, name: str, row: int, kind: str, version: str) -> dict[str, Any]:
+        """Remove the name of a file that does not exist any more from a row; return the table.
 
         Raises
         ------
         SpisonetError
-            If no tomogram would remain, or the file has changed since the page read it.
+            If the row has no such file, the file exists, or the table has changed since the page read it.
         """
         with self._locked(name):
             table = self._open(name, version)
+            rows, column = table.rows, FILE_COLUMNS.get(kind)
+            path = rows[row].path(column) if column is not None and 0 <= row < len(rows) else None
+            if column is None or path is None or path.is_file():
+                raise SpisonetError(f"{name} lists no missing file as {kind} in row {row + 1}.")
+            table.set(rows[row], column, "None")
+            table.write()
+            return self.read(name)
+
+    def remove(self, name: str, rows: list[int], version: str) -> dict[str, Any]:
+        """Remove tomograms from the table, but not from the disk; return the table.
+
+        A table of which no tomogram remains is moved into the trash, and ``trashed`` names the entry.
+
+        Raises
+        ------
+        SpisonetError
+            If the file has changed since the page read it, or no tomogram would remain in a table of RELION.
+        """
+        with self._locked(name):
+            table = self._open(name, version)
+            path = self._allowed_folders.resolve(name)
+            is_own = not table.is_of_relion5 and path.is_relative_to(self._allowed_folders.project)
+            if is_own and set(rows) >= set(range(len(table.rows))):
+                return {"name": name, "rows": [], "trashed": self._trash.put(path)}
             table.remove(rows)
             table.write()
         return self.read(name)
@@ -174,9 +204,11 @@ class TomogramTables:
         path = self._allowed_folders.resolve(name)
         if path.suffix != ".star":
             raise SpisonetError(f"{name} does not end in .star.")
-        config = self._prepare_star_config(self._allowed_folders.resolve(folder), options)
+        path_options = self._folder_options(self._allowed_folders.resolve(folder))
+        config = self._prepare_star_config({**options, **path_options})
         added = _list_tomograms(config)
-        selected = [row for row in added.rows if not files or _file_names(row) & set(files)]
+        wanted = {restore_bytes(file).name for file in files}
+        selected = [row for row in added.rows if not files or _file_names(row) & wanted]
         if not selected:
             raise SpisonetError(f"{folder} does not contain {', '.join(files)}.")
         added.remove([row.number for row in added.rows if row not in selected])
@@ -190,11 +222,20 @@ class TomogramTables:
         line = command_line("isonet", config.model_copy(update={"output_star": Path(name)}))
         return {**self.read(name), "line": line}
 
-    def _prepare_star_config(self, folder: Path, options: dict[str, Any]) -> CommandConfig:
+    def _folder_options(self, folder: Path) -> dict[str, str]:
+        """Return the options of ``prepare_star`` for a folder; beside a folder of one half, for both."""
         name = self._allowed_folders.display_name(folder)
         if not folder.is_dir():
             raise SpisonetError(f"{name} is not a folder.")
-        values = {**options, "folder_name": name}
+        siblings = [path for path in sorted(folder.parent.iterdir()) if path.is_dir()]
+        pairs = [pair for pair in pairs_of_halves(siblings) if folder in pair]
+        if not pairs:
+            return {"folder_name": name}
+        options = dict(zip(("even", "odd"), map(self._allowed_folders.display_name, pairs[0]), strict=True))
+        full = folder.parent / FULL
+        return options | ({"full": self._allowed_folders.display_name(full)} if full.is_dir() else {})
+
+    def _prepare_star_config(self, values: dict[str, Any]) -> CommandConfig:
         config, errors = validate_form("isonet", "prepare_star", values, self._allowed_folders)
         if config is None:
             field, message = next(iter(errors.items()))
@@ -220,8 +261,8 @@ def _describe_row(row: TomogramRow) -> dict[str, Any]:
         if path is not None:
             files[kind] = {"name": str(path), "exists": path.is_file()}
     values = {column: row.text(column) for column in NUMBERS}
-    if values["rlnPixelSize"] is None and row.voxel_size_angstrom is not None:
-        values["rlnPixelSize"] = f"{row.voxel_size_angstrom:g}"  # of RELION 5
+    if values[PIXEL_SIZE] is None and row.voxel_size_angstrom is not None:
+        values[PIXEL_SIZE] = f"{row.voxel_size_angstrom:g}"  # of RELION 5
     return {
         "number": row.number,
         "index": row.index,
@@ -241,8 +282,13 @@ def _parse_number(column: str, text: str) -> float:
     except ValueError:
         raise SpisonetError(f"{text} is not a valid number.") from None
     allowed = range_of(column)
-    if not allowed.contains(np.array(number)):
+    if not allowed.holds(number):
         raise SpisonetError(f"{text} is outside the valid range {allowed}.")
+    if column == DEFOCUS:
+        try:
+            require_defocus_in_angstrom(number)
+        except ValueError as error:
+            raise SpisonetError(f"{error}.") from None
     return number
 
 
@@ -255,12 +301,11 @@ def _check_tilt_range(row: TomogramRow, column: str, number: float) -> None:
         )
 
 
-def _fill_column(table: TomogramTable, column: str, value: str) -> None:
-    """Fill a new column with numbers in every row, because readers of the table expect numbers throughout."""
+def _list_known_pixel_sizes(table: TomogramTable) -> None:
+    """Enter the pixel sizes that RELION 5 lists in other columns: RELION reads this column as numbers."""
     for row in table.rows:
-        if row.text(column) is None:
-            known = row.voxel_size_angstrom if column == "rlnPixelSize" else None
-            table.set(row, column, value if known is None else known)
+        if row.text(PIXEL_SIZE) is None and row.voxel_size_angstrom is not None:
+            table.set(row, PIXEL_SIZE, row.voxel_size_angstrom)
 
 
 def _file_names(row: TomogramRow) -> set[str]:

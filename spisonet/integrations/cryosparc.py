@@ -241,8 +241,8 @@ def _named_errors(config: CryosparcConfig) -> Iterator[None]:
         yield
     except errors.APIError as error:
         reason = {401: "refused the account", 403: "refused access", 404: "does not know that project or job"}
-        said = reason.get(error.code, f"answered with status {error.code}")
-        raise SpisonetError(f"{_address(config)} {said}.", code="server_error") from error
+        result = reason.get(error.code, f"answered with status {error.code}")
+        raise SpisonetError(f"{_address(config)} {result}.", code="server_error") from error
     except (httpx.HTTPError, ConnectionError) as error:
         raise SpisonetError(f"{_address(config)} dropped the connection: {error}.") from error
     except (RuntimeError, ValueError) as error:  # of the session, with advice in further paragraphs

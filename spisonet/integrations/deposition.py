@@ -168,7 +168,7 @@ def fsc_xml(fsc: NDArray[np.float64], box_angstrom: float, is_masked: bool) -> b
 def _uncorrected_halves(run: FinishedRun) -> HalfMaps:
     halves = run.half_maps
     if halves.half2 is None:
-        raise SpisonetError(f"{run.folder} corrected a single map; EMDB asks for two half maps.")
+        raise SpisonetError(f"{run.folder} corrected a single map; EMDB requires two half maps.")
     for path, half in ((run.config.i1, halves.half1), (run.config.i2, halves.half2)):
         if HALVES in read_tokens(half.labels) or halves.coupled:
             raise SpisonetError(
@@ -186,8 +186,7 @@ def _half_names(run: FinishedRun) -> list[str]:
 
 
 def _primary_map(run: FinishedRun, halves: HalfMaps, postprocess: Path | None) -> PrimaryMap:
-    if postprocess is None:
-        assert run.average_map is not None
+    if postprocess is None:  # without the low resolutions of a reference, which the run may have used
         half1, half2 = halves.half1, halves.half2
         assert half2 is not None
         average = half1.with_data((half1.data + half2.data) / np.float32(2))

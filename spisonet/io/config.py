@@ -19,14 +19,38 @@ if TYPE_CHECKING:
     from typing import Self
 
     from pydantic.fields import FieldInfo
+    from pydantic_core import ErrorDetails
 
 
+# Sentences about an invalid value by the type of pydantic's error; its details fill the braces.
+WHOLE_NUMBER, NUMBER, YES_OR_NO = "must be a whole number", "must be a number", "must be yes or no"
+FAULTS = {
+    "greater_than": "must be above {gt:g}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than": "must be below {lt:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "multiple_of": "must be a multiple of {multiple_of:g}",
+    "int_parsing": WHOLE_NUMBER,
+    "int_parsing_size": WHOLE_NUMBER,
+    "int_type": WHOLE_NUMBER,
+    "int_from_float": WHOLE_NUMBER,
+    "float_parsing": NUMBER,
+    "float_type": NUMBER,
+    "finite_number": "must be a finite number",
+    "bool_parsing": YES_OR_NO,
+    "bool_type": YES_OR_NO,
+    "literal_error": "must be {expected}",
+    "string_type": "must be text",
+    "path_type": "must be the name of a file or folder",
+}
+MISSING, UNKNOWN = "missing", "extra_forbidden"  # types of errors without a value
+LONGEST_SHOWN = 40  # characters of a value in a message
 LARGEST_INTEGER = 2**31 - 1
 LARGEST_BOX = 8192  # voxels along an edge; three of them fit into any array's index
 LARGEST_WIDTH = 4096  # channels of the first level of a network
 LARGEST = 1e9  # magnitude of a number; its inverse is the smallest
 KINDS: dict[Any, str] = {bool: "switch", int: "integer", float: "number", Path: "path", str: "text"}
-BOUNDS = ("ge", "gt", "le", "lt")
+BOUNDS = ("ge", "gt", "le", "lt", "multiple_of")
 
 
 @dataclass(frozen=True)
@@ -85,6 +109,15 @@ class CommandConfig(BaseModel):
             raise ValueError(f"{value:.4g} is too large or too small")
         return value
 
+    def check_options(self) -> None:
+        """Check options that exclude or need each other, before any file is read.
+
+        Raises
+        ------
+        SpisonetError
+            Naming the field at fault.
+        """
+
     @classmethod
     def from_options(cls, options: dict[str, Any]) -> Self:
         """Build the configuration; a validation failure becomes an error of one sentence.
@@ -102,13 +135,32 @@ class CommandConfig(BaseModel):
             raise SpisonetError(sentence, code="invalid_option", field=field or None) from error
 
 
+def invalid_option(field: str, message: str) -> SpisonetError:
+    """Return the error of an option that does not fit the others."""
+    return SpisonetError(message, code="invalid_option", field=field)
+
+
 def field_faults(error: ValidationError) -> dict[str, str]:
     """Return the error message of every invalid field; "" is the key of errors of the whole model."""
     faults: dict[str, str] = {}
     for fault in error.errors():
-        message = fault["msg"].removeprefix("Value error, ").rstrip(".")
-        faults.setdefault(".".join(map(str, fault["loc"])), f"{message[0].lower()}{message[1:]}.")
+        faults.setdefault(".".join(map(str, fault["loc"])), f"{_sentence(fault)}.")
     return faults
+
+
+def _sentence(fault: ErrorDetails) -> str:
+    kind = fault["type"]
+    if kind == MISSING:
+        return "a value is required"
+    if kind == UNKNOWN:
+        return "this command has no such option"
+    if kind in FAULTS:
+        value = fault["input"]
+        given = f"{value:g}" if isinstance(value, float) else str(value)
+        shown = given if len(given) <= LONGEST_SHOWN else f"{given[:LONGEST_SHOWN]}..."
+        return f"{FAULTS[kind].format(**fault.get('ctx', {})).replace(chr(39), '')}; {shown} was given"
+    message = fault["msg"].removeprefix("Value error, ").rstrip(".")
+    return f"{message[0].lower()}{message[1:]}"
 
 
 def _capitalised(sentence: str) -> str:
@@ -146,7 +198,7 @@ def option_choices(info: FieldInfo) -> dict[str, Any]:
 
 
 def option_bounds(info: FieldInfo) -> dict[str, float]:
-    """Return the bounds of a number: ge, gt, le and lt, as far as they are set."""
+    """Return the bounds of a number: ge, gt, le, lt and multiple_of, as far as they are set."""
     return {
         bound: value
         for constraint in info.metadata

@@ -45,6 +45,11 @@ class ProgressEvent:
         Mean training loss since the previous event; None if there is none or if it is not finite.
     seconds_left : float or None
         Estimated time to the end of the stage.
+    part : float or None
+        Completed fraction of the next unit, in an event within it; None at the end of a unit.
+    loss_reduction : float or None
+        ``1 - L / L0`` on subvolumes that are not used for training: loss ``L`` of the network, ``L0`` of the
+        untrained one.
     """
 
     stage: str
@@ -55,6 +60,8 @@ class ProgressEvent:
     time: float
     loss: float | None = None
     seconds_left: float | None = None
+    part: float | None = None
+    loss_reduction: float | None = None
 
 
 @contextmanager
@@ -100,10 +107,21 @@ def report_progress(
     unit: str,
     loss: float | None = None,
     seconds_left: float | None = None,
+    part: float | None = None,
+    loss_reduction: float | None = None,
 ) -> None:
     """Report an event to every listener; see `ProgressEvent` for the parameters."""
     event = ProgressEvent(
-        stage, title, done, total, unit, round(time.time(), 3), _finite(loss), _finite(seconds_left)
+        stage,
+        title,
+        done,
+        total,
+        unit,
+        round(time.time(), 3),
+        _finite(loss),
+        _finite(seconds_left),
+        _finite(part),
+        _finite(loss_reduction),
     )
     for listener in tuple(_listeners):
         listener(event)
@@ -142,7 +160,7 @@ def read_progress(folder: Path, max_bytes: int = TAIL_BYTES) -> list[ProgressEve
 
 def _is_valid(event: ProgressEvent) -> bool:
     texts = (event.stage, event.title, event.unit)
-    numbers = (event.time, event.loss, event.seconds_left)
+    numbers = (event.time, event.loss, event.seconds_left, event.part, event.loss_reduction)
     return (
         all(isinstance(text, str) for text in texts)
         and all(isinstance(count, int) and count >= 0 for count in (event.done, event.total))

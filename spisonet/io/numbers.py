@@ -6,16 +6,16 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from spisonet.errors import SpisonetError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import NDArray
 
 LONGEST_SHOWN = 40  # characters of a value in a message
+SMALLEST_DEFOCUS_ANGSTROM = 100.0  # that a user enters; smaller ones are meant in µm
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,15 @@ class NumberRange:
     high: float
     above_low: bool = False
 
+    def holds(self, value: float) -> bool:
+        """Return whether a value is finite and within the range."""
+        above = value > self.low if self.above_low else value >= self.low
+        return math.isfinite(value) and above and value <= self.high
+
     def contains(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Return which values are finite and within the range."""
+        import numpy as np  # noqa: PLC0415 - configurations import this module
+
         above = values > self.low if self.above_low else values >= self.low
         return np.asarray(np.isfinite(values) & above & (values <= self.high))
 
@@ -120,9 +127,23 @@ def parse_number(text: str, label: str, where: str) -> float:
     except ValueError:
         value = math.nan
     allowed = range_of(label)
-    if not allowed.contains(np.array(value)):
+    if not allowed.holds(value):
         raise SpisonetError(f"{where}: {label} is {_shown(text)}; {_expected(allowed)}.")
     return value
+
+
+def require_defocus_in_angstrom(value: float) -> None:
+    """Check that a defocus that a user enters is not in µm.
+
+    Raises
+    ------
+    ValueError
+        If the value is above 0 and too small for a defocus in Å.
+    """
+    if 0 < value < SMALLEST_DEFOCUS_ANGSTROM:
+        raise ValueError(
+            f"the defocus is entered in Å: {value:g} Å is too small; for {value:g} µm enter {1e4 * value:g}"
+        )
 
 
 def require_range(path: Path, label: str, values: NDArray[np.float64]) -> None:
@@ -133,6 +154,8 @@ def require_range(path: Path, label: str, values: NDArray[np.float64]) -> None:
     SpisonetError
         Naming the first row whose value is not a finite number in the range of the column.
     """
+    import numpy as np  # noqa: PLC0415
+
     allowed = range_of(label)
     wrong = np.flatnonzero(~allowed.contains(values))
     if len(wrong):

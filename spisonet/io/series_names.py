@@ -41,6 +41,8 @@ OTHER_SUFFIXES = (
     ".em",
     ".box",
 )
+HALF_MAP = re.compile(rf"half{SEPARATOR}?(?:map{SEPARATOR}?)?([12AB])(?![a-z0-9])", re.IGNORECASE)
+OTHER_HALF_MAP = {"1": "2", "2": "1", "A": "B", "B": "A", "a": "b", "b": "a"}
 PLACE = "\0"  # of the word that tells the halves apart
 
 
@@ -88,6 +90,19 @@ def pairs_of_halves(paths: Iterable[Path]) -> list[tuple[Path, Path]]:
             if len(pair) == 2 and not set(pair.values()) & set(chain(*pairs)):
                 pairs.append((pair[EVEN], pair[ODD]))
     return pairs
+
+
+def other_half_map(path: Path) -> Path | None:
+    """Return the path of the other half map of a refinement; None if the name does not tell the half.
+
+    Halves are numbered or lettered after the word half, as in ``run_half1_class001_unfil.mrc`` (RELION),
+    ``J5_map_half_A.mrc`` (cryoSPARC) or ``emd_1234_half_map_1.map`` (EMDB).
+    """
+    match = HALF_MAP.search(path.name)
+    if match is None:
+        return None
+    before, after = path.name[: match.start(1)], path.name[match.end(1) :]
+    return path.with_name(f"{before}{OTHER_HALF_MAP[match[1]]}{after}")
 
 
 def series_names(path: Path) -> list[str]:

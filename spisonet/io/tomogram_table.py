@@ -87,6 +87,12 @@ class TomogramRow:
         return next(names, f"tomogram {self.index}")
 
     @property
+    def files(self) -> list[Path]:
+        """Absolute paths of the full, even and odd tomograms that are listed."""
+        listed = (self.full, *(self.path(column) for column in HALVES))
+        return [path.resolve() for path in listed if path is not None]
+
+    @property
     def voxel_size_angstrom(self) -> float | None:
         """Voxel size in Å, or None if the table does not contain it."""
         if (size := self.number_of("rlnPixelSize")) is not None:
@@ -330,8 +336,8 @@ class TomogramTable:
         """
         import pandas as pd  # noqa: PLC0415
 
-        known = {row.shown for row in self.rows}
-        chosen = [row.number for row in other.rows if row.shown not in known]
+        known = {name for row in self.rows for name in (row.shown, *row.files)}
+        chosen = [row.number for row in other.rows if not known & {row.shown, *row.files}]
         if not chosen:
             raise SpisonetError(f"{self.path} already lists these tomograms.")
         mine, new = self._blocks[self._name], other._blocks[other._name].loc[chosen].copy()

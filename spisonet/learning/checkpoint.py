@@ -35,6 +35,8 @@ class CheckpointRecord(BaseModel):
     memory_settings: dict[str, float]
     n_updates: Annotated[int, Field(ge=0)]
     epoch_losses: list[float | None]
+    loss_in_epoch: float = 0.0
+    random_state: dict[str, Any] | None = None
     loss_reduction: float | None = None
 
 

@@ -256,3 +256,14 @@ def weight_of_average(weight_rfft: Tensor) -> Tensor:
     Rosenthal & Henderson (2003) J. Mol. Biol. 333, 721-745, whose ``C_ref`` is the square root of it.
     """
     return 2.0 * weight_rfft / (1.0 + weight_rfft)
+
+
+def weight_of_half(weight_rfft: Tensor) -> Tensor:
+    """Return the Fourier weight of one half from that of the mean of two: the inverse of `weight_of_average`.
+
+    Parameters
+    ----------
+    weight_rfft : Tensor
+        Weight of the mean in 0..1, of any shape.
+    """
+    return weight_rfft / (2.0 - weight_rfft)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from spisonet.errors import SpisonetError
 from spisonet.learning.checkpoint import load_network
+from spisonet.learning.start_config import DEFAULT_PRETRAINED, NOT_PRETRAINED
 from spisonet.learning.unet import PublishedUNet, UNet, WhitenedUNet
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 NETWORKS = Path(__file__).parent / "networks"
 MAP_NETWORK_FILE = NETWORKS / "pretrained.safetensors"
 TOMOGRAM_NETWORK_FILE = NETWORKS / "pretrained_tomograms.safetensors"
-DEFAULT_PRETRAINED, NOT_PRETRAINED = "default", "none"
 TRAINED_ON = "trained_on"
 OTHER_MAPS, OTHER_TOMOGRAMS = (f"simulated {data} of known structures" for data in ("half maps", "tomograms"))
 SAW_OTHERS = "saw_other_structures"

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from spisonet.learning.measurement import SUPPORT_THRESHOLD
+from spisonet.learning.size_config import NETWORK_MULTIPLE
 from spisonet.learning.spectra import (
     MAX_OVERSAMPLING,
     FourierWeight,
@@ -16,7 +17,6 @@ from spisonet.learning.spectra import (
     apply_filter,
     frequency_points_rfft,
 )
-from spisonet.learning.tiling import NETWORK_MULTIPLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,6 +8,8 @@ from pydantic import AliasChoices, BeforeValidator
 
 from spisonet.io.config import CommandLine
 
+DEFAULT_PRETRAINED, NOT_PRETRAINED = "default", "none"
+
 
 def _start_as_text(value: object) -> object:
     """Accept the values of the earlier option --pretrained_model: a path or nothing."""

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from spisonet.fourier.windows import cosine_edge
 from spisonet.learning.process_group import SINGLE_PROCESS
-from spisonet.learning.unet import DEPTH
+from spisonet.learning.size_config import NETWORK_MULTIPLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from spisonet.learning.process_group import ProcessGroup
 
-NETWORK_MULTIPLE = 2**DEPTH
 TILE_MULTIPLE = 16
 MARGIN = 16
 SMALLEST_TILE, LARGEST_TILE = 64, 256

@@ -47,10 +47,11 @@ MAX_GRADIENT_NORM = 1.0
 OPTIMISER_STATE = {"step", "exp_avg", "exp_avg_sq"}  # of Adam, for each parameter
 MIN_UPDATES_TO_COMPILE = 1000
 UPDATES_PER_LOSS_READING = 10
-N_COMPARED, COMPARISON_SEED = (
-    32,
-    1,
-)  # subvolumes with which the trained and the untrained network are compared
+SECONDS_BETWEEN_CHECKPOINTS = 300.0  # within an epoch
+# New subvolumes with which the trained and the untrained network are compared, and those of an epoch for one
+# that is compared after it.
+N_COMPARED, COMPARISON_SEED = 32, 1
+SUBVOLUMES_PER_COMPARED = 100
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,8 @@ class Trainer:
         Number of updates done.
     epoch_losses : list of float
         Mean loss of every finished epoch.
+    seconds_between_checkpoints : float
+        Time after which a checkpoint is written within an epoch.
     loss_reduction : float or None
         ``1 - L / L0`` of the finished training: loss ``L`` of the averaged network, and ``L0`` of the
         untrained one, which returns its input, on the same new subvolumes. None for the published training,
@@ -173,6 +176,11 @@ class Trainer:
         self._seconds_per_prediction = 0.0
         self.n_updates = 0
         self.epoch_losses: list[float] = []
+        self.seconds_between_checkpoints = SECONDS_BETWEEN_CHECKPOINTS
+        self._saved = time.monotonic()
+        self._loss_in_epoch = 0.0  # sum over the updates of the current epoch
+        # Of the random numbers, if the state was saved within an epoch.
+        self._random_state: dict[str, Any] | None = None
         self.loss_reduction: float | None = None
 
     def train(
@@ -184,7 +192,7 @@ class Trainer:
         predictions_after: float = 1.0,
         stop_after_epochs: int | None = None,
     ) -> None:
-        """Train; the checkpoint is written before the first epoch and after every epoch.
+        """Train; the checkpoint is written before the first epoch, after every epoch, and in long epochs.
 
         All processes call this method; only the main one needs a checkpoint.
 
@@ -211,46 +219,88 @@ class Trainer:
         options, size = self._options, self._options.batch_size
         if checkpoint is not None and resume and checkpoint.is_file():
             self._restore(checkpoint)
+            self._log_resumption(title)
             if after_epoch is not None and self.epoch_losses:
                 after_epoch()  # the run may have ended between the checkpoint and this
         elif checkpoint is not None:
             self._save(checkpoint)
         if self._group.count > 1:
             self._set_state(*self._group.broadcast(self.state()))
-        # Reading a loss synchronises the host with the device.
-        interval = 1 if self._device.type == "cpu" else UPDATES_PER_LOSS_READING
         n_epochs = options.epochs if stop_after_epochs is None else stop_after_epochs
         n_updates = n_epochs * options.updates_per_epoch
         if self._is_between_refreshes() and self.n_updates < n_updates:
             self._repeat_refresh()
         with TrainingProgress(
-            title, options.n_updates * size, self.n_updates * size, shown=self._group.is_main
+            title,
+            options.n_updates * size,
+            self.n_updates * size,
+            n_epochs=options.epochs,
+            shown=self._group.is_main,
         ) as progress:
             while self.n_updates < n_updates:
                 epoch = len(self.epoch_losses)
-                # Every epoch has its own random numbers, so that a run can be resumed at any epoch.
-                self._rng = np.random.default_rng([options.seed, epoch, 0])
-                self._objective.begin_epoch(epoch)
-                losses, total = [], 0.0
-                for step in range(options.updates_per_epoch):
-                    if self._refreshes.is_due(self.n_updates):
-                        self._refresh()
-                    losses.append(self.update())
-                    if len(losses) == interval or step == options.updates_per_epoch - 1:
-                        mean = self._mean_loss(losses)
-                        total += mean * len(losses)
-                        progress.update(size * len(losses), mean)
-                        losses.clear()
-                self.epoch_losses.append(total / options.updates_per_epoch)
-                self._average_batch_statistics()
+                self._train_epoch(epoch, progress, checkpoint)
                 if self.n_updates >= options.n_updates and self._group.is_main and not options.published:
-                    self.loss_reduction = self._measure_loss_reduction()
+                    self.loss_reduction = self._measure_loss_reduction(N_COMPARED)
                 if checkpoint is not None:
                     self._save(checkpoint)
                 seconds_after = self._seconds_to_predict * predictions_after
-                progress.epoch(epoch + 1, options.epochs, self.epoch_losses[-1], seconds_after)
+                progress.epoch(epoch + 1, self.epoch_losses[-1], seconds_after, self._current_reduction())
                 if after_epoch is not None:
                     after_epoch()
+
+    def _train_epoch(self, epoch: int, progress: TrainingProgress, checkpoint: Path | None) -> None:
+        """Do the updates of an epoch that remain, and enter its mean loss."""
+        options = self._options
+        # Every epoch has its own random numbers, so that a run can be resumed at any epoch.
+        self._rng = np.random.default_rng([options.seed, epoch, 0])
+        if self._random_state is not None:
+            self._rng.bit_generator.state = self._random_state
+            self._random_state = None
+        self._objective.begin_epoch(epoch)
+        # Reading a loss synchronises the host with the device.
+        interval = 1 if self._device.type == "cpu" else UPDATES_PER_LOSS_READING
+        end = (epoch + 1) * options.updates_per_epoch
+        losses: list[Tensor] = []
+        while self.n_updates < end:
+            if self._refreshes.is_due(self.n_updates):
+                self._refresh()
+            losses.append(self.update())
+            if len(losses) < interval and self.n_updates < end:
+                continue
+            mean = self._mean_loss(losses)
+            self._loss_in_epoch += mean * len(losses)
+            progress.update(options.batch_size * len(losses), mean)
+            losses.clear()
+            is_due = time.monotonic() - self._saved >= self.seconds_between_checkpoints
+            if checkpoint is not None and is_due and self.n_updates < end:
+                self._save(checkpoint)
+        self.epoch_losses.append(self._loss_in_epoch / options.updates_per_epoch)
+        self._loss_in_epoch = 0.0
+        self._average_batch_statistics()
+
+    def _current_reduction(self) -> float | None:
+        """Return the loss reduction so far, on a few new subvolumes; None as for `loss_reduction`."""
+        if self.loss_reduction is not None:
+            return self.loss_reduction
+        if not self._group.is_main or self._options.published:
+            return None
+        n_subvolumes = self._options.subvolumes_per_epoch // SUBVOLUMES_PER_COMPARED
+        return self._measure_loss_reduction(max(1, min(N_COMPARED, n_subvolumes)))
+
+    def _log_resumption(self, title: str) -> None:
+        options = self._options
+        if self.n_updates:
+            log.info(
+                "%s: resumed from epoch %d of %d, update %d of %d.",
+                title,
+                len(self.epoch_losses),
+                options.epochs,
+                self.n_updates,
+                options.n_updates,
+            )
+        else:
+            log.info("%s: the run was stopped before its first checkpoint; training starts anew.", title)
 
     @property
     def _seconds_to_predict(self) -> float:
@@ -399,8 +449,8 @@ class Trainer:
             for averaged, current in zip(self.average.buffers(), self.network.buffers(), strict=True):
                 averaged.copy_(current)
 
-    def _measure_loss_reduction(self) -> float:
-        """Compare the averaged network with the untrained one, which returns its input."""
+    def _measure_loss_reduction(self, n_subvolumes: int) -> float:
+        """Compare the averaged network with the untrained one, which returns its input, on new subvolumes."""
         size, rng = self._options.batch_size, np.random.default_rng([self._options.seed, COMPARISON_SEED])
         losses = {"trained": 0.0, "untrained": 0.0}
         networks: dict[str, Callable[[Tensor], Tensor]] = {
@@ -408,7 +458,7 @@ class Trainer:
             "untrained": lambda volumes: volumes,
         }
         with torch.no_grad():
-            for _ in range(math.ceil(N_COMPARED / size)):
+            for _ in range(math.ceil(n_subvolumes / size)):
                 batch = self._objective.draw(size, rng)
                 for index in range(size):  # one at a time, to save memory
                     for name, network in networks.items():
@@ -451,6 +501,8 @@ class Trainer:
             "memory_settings": self._objective.memory_settings(),
             "n_updates": self.n_updates,
             "epoch_losses": list(self.epoch_losses),
+            "loss_in_epoch": self._loss_in_epoch,
+            "random_state": self._rng.bit_generator.state if self._is_within_epoch else None,
             "loss_reduction": self.loss_reduction,
         }
         return {name: tensor.detach().cpu() for name, tensor in tensors.items()}, metadata
@@ -481,10 +533,17 @@ class Trainer:
         self._objective.restore_memory_settings(metadata["memory_settings"])
         self.n_updates = metadata["n_updates"]
         self.epoch_losses = [math.nan if loss is None else loss for loss in metadata["epoch_losses"]]
+        self._loss_in_epoch = metadata.get("loss_in_epoch", 0.0)
+        self._random_state = metadata.get("random_state")
         self.loss_reduction = metadata.get("loss_reduction")
+
+    @property
+    def _is_within_epoch(self) -> bool:
+        return self.n_updates > len(self.epoch_losses) * self._options.updates_per_epoch
 
     def _save(self, path: Path) -> None:
         save_tensors(path, *self.state())
+        self._saved = time.monotonic()
 
     def _restore(self, path: Path) -> None:
         tensors, metadata = load_tensors(path)
@@ -496,9 +555,16 @@ class Trainer:
                 )
         validated(CheckpointRecord, metadata, path)
         n_updates, n_epochs = metadata["n_updates"], len(metadata["epoch_losses"])
-        if n_updates != n_epochs * self._options.updates_per_epoch or n_epochs > self._options.epochs:
+        in_epoch = n_updates - n_epochs * self._options.updates_per_epoch
+        # Within an epoch, the state of the random numbers is needed as well.
+        is_within = (
+            0 < in_epoch < self._options.updates_per_epoch and metadata.get("random_state") is not None
+        )
+        if not (in_epoch == 0 or is_within) or n_epochs > self._options.epochs:
             raise damaged(path, f"n_updates is {n_updates} after {n_epochs} epochs")
         try:
             self._set_state(tensors, metadata)
-        except (KeyError, IndexError, ValueError, RuntimeError) as error:  # foreign names and shapes
+            if self._random_state is not None:
+                self._rng.bit_generator.state = self._random_state
+        except (LookupError, TypeError, ValueError, RuntimeError) as error:  # foreign names and shapes
             raise damaged(path, "its tensors are not those of this training") from error

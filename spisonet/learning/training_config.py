@@ -13,11 +13,12 @@ import torch
 from spisonet.errors import SpisonetError
 from spisonet.learning.devices import computes_in_bfloat16
 from spisonet.learning.objectives import EquivarianceObjective, Objective, SelfTrainingObjective
+from spisonet.learning.size_config import NETWORK_MULTIPLE
 from spisonet.learning.spectra import useful_oversampling
 from spisonet.learning.tiling import MARGIN, TILE_MULTIPLE
 from spisonet.learning.trainer import TrainingOptions
 from spisonet.learning.training_job import TrainingJob
-from spisonet.learning.unet import DEPTH, Network, PublishedUNet, UNet, WhitenedUNet
+from spisonet.learning.unet import Network, PublishedUNet, UNet, WhitenedUNet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -230,9 +231,9 @@ def check_cube_size(requested: int) -> None:
     SpisonetError
         If the edge is not a multiple of 8.
     """
-    if requested % 2**DEPTH:
+    if requested % NETWORK_MULTIPLE:
         raise SpisonetError(
-            f"--cube_size {requested} is not a multiple of {2**DEPTH}, as the network requires.",
+            f"--cube_size {requested} is not a multiple of {NETWORK_MULTIPLE}, as the network requires.",
             field="cube_size",
         )
 
@@ -246,8 +247,7 @@ def fitting_cube_size(requested: int, box: int) -> int:
         If the requested edge is not a multiple of 8, or the box is too small.
     """
     check_cube_size(requested)
-    multiple: int = 2**DEPTH
-    fitting = min(requested, box // multiple * multiple)
+    fitting = min(requested, box // NETWORK_MULTIPLE * NETWORK_MULTIPLE)
     if fitting < SMALLEST_CUBE_SIZE:
         raise SpisonetError(
             f"The box of {box} voxels is too small: at least {SMALLEST_CUBE_SIZE} are required."

@@ -12,12 +12,13 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from spisonet.learning.size_config import DEPTH
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from torch import Tensor
 
-DEPTH = 3
 RUNNING_MOMENTUM = 0.1  # weight of a batch in the running averages of the normalisation
 CONVOLUTIONS, NEGATIVE_SLOPE = 2, 0.1  # convolutions of a level, slope of the leaky rectifier
 PUBLISHED_CONVOLUTIONS, PUBLISHED_SLOPE = 3, 0.01

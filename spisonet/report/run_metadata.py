@@ -87,6 +87,7 @@ def run_metadata(config: ReconstructConfig, record: dict[str, Any]) -> dict[str,
         "Method": method,
         **_shares(record.get("prediction_shares", {})),
         **_gains(record.get("inferred_gains", {}), record.get("corrected_by_shell", [])),
+        **_factors(record.get("data_factors", {})),
         **({} if full_map is None else {"Corrected full map": f"{full_map} (the map to build into)"}),
         "Corrected half maps": ", ".join(record["corrected_maps"]),
         "Program": ", ".join(
@@ -115,3 +116,18 @@ def _gains(of_units: dict[str, list[float] | None], corrected_by_shell: list[flo
         if corrected:
             lines.append(f"{unit}: {min(corrected):.2f} to {max(corrected):.2f}")
     return {"Gain of the inferred part by shell, by a held-out cone": "; ".join(lines)} if lines else {}
+
+
+def _factors(of_units: dict[str, dict[str, float]]) -> dict[str, str]:
+    """Return a row with the factors of the data, if any were measured."""
+    lines = [
+        f"{unit}: {factors['well_measured']:.2f} in the best measured directions of a shell, "
+        f"{factors['poorly_measured']:.2f} in poorly measured ones"
+        for unit, factors in of_units.items()
+        if set(factors.values()) != {1.0}
+    ]
+    return (
+        {"Factor of the signal-to-noise ratio of the data, by the other half": "; ".join(lines)}
+        if lines
+        else {}
+    )

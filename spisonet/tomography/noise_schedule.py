@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spisonet.errors import SpisonetError
-from spisonet.tomography.training_config import RefineConfig
+from spisonet.tomography.training_config import RefineConfig, parse_numbers
 
 if TYPE_CHECKING:
     from spisonet.tomography.training_config import TomogramTrainingConfig
@@ -57,8 +57,8 @@ def read_schedule(config: TomogramTrainingConfig, adds_noise: bool) -> NoiseSche
     given = default if config.epochs is None else config.epochs
     unit = 1 if config.iterations is None else max(given, 1)
     epochs = given * (config.iterations or 1)
-    levels = _read_numbers("noise_level", config.noise_level or "")
-    starts = _read_numbers("noise_start_iter", config.noise_start_iter or "")
+    levels = parse_numbers(config.noise_level or "")
+    starts = parse_numbers(config.noise_start_iter or "")
     if not adds_noise:
         return NoiseSchedule(epochs, ())
     if not levels and not starts:
@@ -75,14 +75,3 @@ def read_schedule(config: TomogramTrainingConfig, adds_noise: bool) -> NoiseSche
         )
     pairs = [(max(0, round((s - 1) * unit)), level) for s, level in zip(starts, levels, strict=True)]
     return NoiseSchedule(epochs, tuple(sorted(pairs)))
-
-
-def _read_numbers(field: str, text: str) -> list[float]:
-    words = [word for word in text.strip("()[] ").split(",") if word.strip()]
-    try:
-        values = [float(word) for word in words]
-    except ValueError:
-        values = [-1.0]
-    if values and not min(values) >= 0:
-        raise SpisonetError(f"--{field} {text} is not a list of numbers such as 0.05,0.1.", field=field)
-    return values

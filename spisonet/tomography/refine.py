@@ -252,17 +252,7 @@ def _warn_of_voxel_sizes(tomograms: list[Tomogram]) -> None:
 def _start_network(config: TomogramTrainingConfig, method: str, output_dir: Path) -> StartNetwork | None:
     path = network_file(config.pretrained, TOMOGRAM_NETWORK_FILE)
     if path is None:
-        if config.epochs == 0:
-            raise SpisonetError(
-                "--epochs 0 predicts without training and needs --pretrained.", field="pretrained"
-            )
         return None
-    if path == TOMOGRAM_NETWORK_FILE and method == DENOISED:
-        raise SpisonetError(
-            "The network of --pretrained default fills missing wedges; denoise starts from the network of an "
-            "earlier denoise or from none.",
-            field="pretrained",
-        )
     path = find_network(path)
     if real_path(path) == real_path(output_dir / NETWORK_FILE) and not config.resume:
         raise SpisonetError(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from spisonet.io.config import CommandConfig, CommandLine, Positional
+from spisonet.io.config import CommandConfig, CommandLine, Positional, invalid_option
+from spisonet.io.numbers import RANGES, SIZE, require_defocus_in_angstrom
 
 
 class PrepareStarConfig(CommandConfig):
@@ -71,3 +73,69 @@ class PrepareStarConfig(CommandConfig):
         "100", description="Number of subtomograms to extract from each tomogram, or auto."
     )
     dry_run: bool = Field(False, description="Print what was found, assumed and left out, and write nothing.")
+
+    @field_validator("pixel_size")
+    @classmethod
+    def _voxel_size_or_auto(cls, text: str) -> str:
+        parse_voxel_size(text)
+        return text
+
+    @field_validator("defocus")
+    @classmethod
+    def _defocus_in_angstrom(cls, text: str) -> str:
+        for value in parse_defocus(text):
+            require_defocus_in_angstrom(value)
+        return text
+
+    def check_options(self) -> None:
+        """See `CommandConfig.check_options`."""
+        if self.tilt_min is not None and self.tilt_max is not None and self.tilt_min >= self.tilt_max:
+            raise invalid_option(
+                "tilt_min", f"--tilt_min {self.tilt_min:g} is not below --tilt_max {self.tilt_max:g}."
+            )
+        if (self.even is None) != (self.odd is None):
+            raise invalid_option("even", "Give both --even and --odd, or neither.")
+        if self.folder_name is not None and self.full is not None:
+            raise invalid_option(
+                "full", "The folder of tomograms is given twice, as FOLDER_NAME and as --full."
+            )
+        if not (self.folder_name or self.full or self.even):
+            raise invalid_option(
+                "folder_name", "prepare_star needs a folder of tomograms, or --even and --odd."
+            )
+
+
+def parse_voxel_size(text: str) -> float | None:
+    """Return the value of ``--pixel_size`` in Å; None for ``auto``.
+
+    Raises
+    ------
+    ValueError
+        If it is neither a voxel size nor ``auto``.
+    """
+    if text == "auto":
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not SIZE.holds(value):
+        raise ValueError(f"{text} is neither a voxel size in Å nor auto")
+    return value
+
+
+def parse_defocus(text: str) -> list[float]:
+    """Return the values of ``--defocus`` in Å.
+
+    Raises
+    ------
+    ValueError
+        If one is not a number, or negative.
+    """
+    try:
+        values = [float(word) for word in text.strip("[]() ").split(",")]
+    except ValueError:
+        values = [math.nan]
+    if not all(RANGES["rlnDefocus"].holds(value) for value in values):
+        raise ValueError(f"{text} is neither one defocus in Å nor a list such as 30000,35000")
+    return values

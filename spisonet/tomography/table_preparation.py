@@ -6,12 +6,10 @@ import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from spisonet.errors import SpisonetError
 from spisonet.io.atomic import prepare_output_file, prepare_output_folder
 from spisonet.io.coordinates import read_coordinates
-from spisonet.io.numbers import SIZE, parse_number
+from spisonet.io.numbers import parse_number
 from spisonet.io.series_names import half_candidates
 from spisonet.io.tilt_angles import ASSUMED, TILT_SOURCE, TiltRange, complete_tilt_range, find_tilt_file
 from spisonet.io.tomogram_sources import (
@@ -31,6 +29,7 @@ from spisonet.io.tomogram_table import (
 )
 from spisonet.io.tomograms import DEFAULT_VOXEL_SIZE, SUFFIXES, open_tomogram, written_tomogram
 from spisonet.tomography.chunks import slabs
+from spisonet.tomography.table_config import parse_defocus, parse_voxel_size
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -116,9 +115,9 @@ def plan_table(config: PrepareStarConfig) -> TablePlan:
         If an option is invalid, a folder contains no tomograms, halves do not match, or a tilt range is
         invalid.
     """
-    _check_options(config)
+    config.check_options()
     found = find_tomograms(config.folder_name, config.full, config.even, config.odd)
-    voxel_size = None if config.pixel_size == "auto" else _voxel_size(config.pixel_size)
+    voxel_size = parse_voxel_size(config.pixel_size)
     defocus = _defocus_values(config.defocus, len(found.series))
     masks = match_files(config.mask_folder, found.series, SUFFIXES) if config.mask_folder else NO_FILES
     coordinates = (
@@ -208,29 +207,9 @@ def write_sum(paths: TomogramPaths, voxel_size_angstrom: float | None) -> None:
             total[slab] = even.read(slab) + odd.read(slab)
 
 
-def _check_options(config: PrepareStarConfig) -> None:
-    if config.tilt_min is not None and config.tilt_max is not None and config.tilt_min >= config.tilt_max:
-        raise SpisonetError(
-            f"--tilt_min {config.tilt_min:g} is not below --tilt_max {config.tilt_max:g}.", field="tilt_min"
-        )
-    if (config.even is None) != (config.odd is None):
-        raise SpisonetError("Give both --even and --odd, or neither.", field="even")
-    if config.folder_name is not None and config.full is not None:
-        raise SpisonetError(
-            "The folder of tomograms is given twice, as FOLDER_NAME and as --full.", field="full"
-        )
-    if not (config.folder_name or config.full or config.even):
-        raise SpisonetError(
-            "prepare_star needs a folder of tomograms, or --even and --odd.", field="folder_name"
-        )
-
-
 def _defocus_values(text: str, n_tomograms: int) -> list[float]:
-    try:
-        values = [float(word) for word in text.strip("[]() ").split(",")]
-    except ValueError:
-        values = [-1.0]
-    if not min(values) >= 0 or len(values) not in (1, n_tomograms):
+    values = parse_defocus(text)
+    if len(values) not in (1, n_tomograms):
         raise SpisonetError(
             f"--defocus {text} is neither one defocus in Å nor one for each of {n_tomograms} tomograms.",
             field="defocus",
@@ -243,16 +222,6 @@ def _number_of_subtomograms(text: str) -> str:
     if text != AUTOMATIC:
         parse_number(text, "rlnNumberSubtomo", f"--number_subtomos {text}")
     return text
-
-
-def _voxel_size(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not SIZE.contains(np.array(value)):
-        raise SpisonetError(f"--pixel_size {text} is neither a voxel size in Å nor auto.", field="pixel_size")
-    return value
 
 
 def _planned(

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from spisonet.io.config import LARGEST_BOX, LARGEST_WIDTH, CommandLine
-from spisonet.learning.start_config import EARLIER_NAMES, StartOption
+from spisonet.io.config import LARGEST_BOX, LARGEST_WIDTH, CommandLine, invalid_option
+from spisonet.learning.size_config import NETWORK_MULTIPLE
+from spisonet.learning.start_config import (
+    DEFAULT_PRETRAINED,
+    EARLIER_NAMES,
+    NOT_PRETRAINED,
+    StartOption,
+)
 from spisonet.tomography.shared_config import OUTPUT_STAR, TableFile, TomogramNetworkConfig
 
 WIDTHS = {"unet-small": 16, "unet-medium": 32, "unet-default": 64, "unet-large": 64}
@@ -22,6 +29,24 @@ OBSOLETE_IN_TRAINING = frozenset(
 
 
 CtfMode = Literal["None", "phase_only", "wiener", "network"]  # applied by tomography/ctf_correction.py
+
+
+def parse_numbers(text: str) -> list[float]:
+    """Return the numbers of a list such as ``0.05,0.1``; none are negative.
+
+    Raises
+    ------
+    ValueError
+        If the text is not such a list.
+    """
+    words = [word for word in text.strip("()[] ").split(",") if word.strip()]
+    try:
+        values = [float(word) for word in words]
+    except ValueError:
+        values = [math.nan]
+    if not all(value >= 0 for value in values):
+        raise ValueError(f"{text} is not a list of numbers such as 0.05,0.1")
+    return values
 
 
 class TomogramTrainingConfig(TomogramNetworkConfig):
@@ -50,10 +75,10 @@ class TomogramTrainingConfig(TomogramNetworkConfig):
         None, description="Output folder [default: isonet_maps, or results for subtomograms]."
     )
     output_star: Path | None = Field(None, description=OUTPUT_STAR)
-    arch: str | None = Field(
+    arch: Literal["unet-small", "unet-medium", "unet-default", "unet-large"] | None = Field(
         None,
-        description="unet-small, unet-medium or unet-large: U-Nets of base width 16, 32 and 64 [default: "
-        "that of --pretrained, else unet-medium].",
+        description="U-Net of base width 16 (small), 32 (medium) or 64 (large, and IsoNet2's default) "
+        "[default: that of --pretrained, else unet-medium].",
     )
     filter_base: int | None = Field(
         None,
@@ -71,6 +96,7 @@ class TomogramTrainingConfig(TomogramNetworkConfig):
         None,
         ge=16,
         le=LARGEST_BOX,
+        multiple_of=NETWORK_MULTIPLE,
         description="Edge of training subvolumes in voxels, a multiple of 8 [default: 64, or from the "
         "table].",
     )
@@ -146,12 +172,10 @@ class TomogramTrainingConfig(TomogramNetworkConfig):
         """Base width that the options give; None if they give none."""
         return self.filter_base or (None if self.arch is None else WIDTHS[self.arch])
 
-    @field_validator("arch")
-    @classmethod
-    def _known_architecture(cls, name: str | None) -> str | None:
-        if name is not None and name not in WIDTHS:
-            raise ValueError(f"{name} is not available; choose {', '.join(WIDTHS)}")
-        return name
+    def check_options(self) -> None:
+        """See `CommandConfig.check_options`."""
+        if self.epochs == 0 and self.pretrained == NOT_PRETRAINED:
+            raise invalid_option("pretrained", "--epochs 0 predicts without training and needs --pretrained.")
 
 
 class RefineConfig(TomogramTrainingConfig):
@@ -203,7 +227,7 @@ class RefineConfig(TomogramTrainingConfig):
     noise_start_iter: str | None = Field(
         None, description="Iterations (without --iterations: epochs) at which these noise levels start."
     )
-    noise_mode: str | None = Field(
+    noise_mode: Literal["noFilter", "ramp", "hamming"] | None = Field(
         None,
         description="Spectrum of the added noise, as backprojected with noFilter, ramp or hamming "
         "[default: white noise].",
@@ -214,9 +238,13 @@ class RefineConfig(TomogramTrainingConfig):
     @classmethod
     def _canonical_noise_mode(cls, name: str | None) -> str | None:
         known = {"nofilter": "noFilter", "ramp": "ramp", "hamming": "hamming"}
-        if name is not None and name.lower() not in known:
-            raise ValueError(f"{name} is not available; choose noFilter, ramp or hamming")
-        return None if name is None else known[name.lower()]
+        return None if name is None else known.get(name.lower(), name)
+
+    @field_validator("noise_level", "noise_start_iter")
+    @classmethod
+    def _list_of_numbers(cls, text: str | None) -> str | None:
+        parse_numbers(text or "")
+        return text
 
     @field_validator("continue_from")
     @classmethod
@@ -257,3 +285,13 @@ class DenoiseConfig(TomogramTrainingConfig):
     obsolete: ClassVar[frozenset[str]] = OBSOLETE_IN_TRAINING
 
     output_dir: Path | None = Field(Path("denoise"), description="Output folder.")
+
+    def check_options(self) -> None:
+        """See `CommandConfig.check_options`."""
+        super().check_options()
+        if self.pretrained == DEFAULT_PRETRAINED:
+            raise invalid_option(
+                "pretrained",
+                "The network of --pretrained default fills missing wedges; denoise starts from the network "
+                "of an earlier denoise or from none.",
+            )

@@ -91,10 +91,15 @@ class ConeTrainings:
         half1 = _first_half(held_out)
         learned, constrained = (
             prepared.compare(rfft3(volumes[0].cpu().numpy()), cone)
-            for volumes in (completed.with_gain(held_out), half1.complete_by_constraints())
+            for volumes in (completed.recombined(held_out), half1.complete_by_constraints())
         )
-        # Variance and error depend on shares and gain, which are others without the cone.
-        completion = replace(completion, shares=prepared.prediction_shares, gain=prepared.inferred_gain)
+        # Variance and error depend on shares, gain and factors, which are others without the cone.
+        completion = replace(
+            completion,
+            shares=prepared.prediction_shares,
+            gain=prepared.inferred_gain,
+            factors=prepared.data_factors,
+        )
         error = variance = 0.0
         if ensemble := self._ensemble(completion, half1, number):
             of_mean = prepared.compare(rfft3(ensemble.mean), cone)
@@ -113,7 +118,9 @@ class ConeTrainings:
         prepared = self.prepared
         network, _ = load_network(prepared.network_path, prepared.run.config.filter_base)
         source = prepared.completion_source("the run's network", prepared.training_config, network)
-        completion = source.of_network(self._whole, prepared.prediction_shares, prepared.inferred_gain)
+        completion = source.of_network(
+            self._whole, prepared.prediction_shares, prepared.inferred_gain, prepared.data_factors
+        )
         return self._ensemble(completion, self._whole, 0)
 
     @property

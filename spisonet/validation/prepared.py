@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from spisonet.analysis.normalisation import measure_grey_scale
+from spisonet.anisotropy.data_factors import DataFactors
 from spisonet.anisotropy.fourier_weights import REFERENCE_EDGE_SHELLS
 from spisonet.anisotropy.learned_completion import CompletionSource
 from spisonet.anisotropy.preparation import correction_band, prepare_measurement
@@ -119,6 +120,12 @@ class PreparedValidation:
         of_units: dict[str, list[float] | None] = self.run.record.get("inferred_gains", {})
         gain = of_units.get(self.unit_name)
         return None if gain is None else torch.tensor(gain, dtype=torch.float32)
+
+    @property
+    def data_factors(self) -> DataFactors:
+        """Factors of the data in the corrected maps; 1 in runs that did not measure them."""
+        of_units: dict[str, dict[str, float]] = self.run.record.get("data_factors", {})
+        return DataFactors(**of_units.get(self.unit_name, {}))
 
     def completion_source(
         self,

@@ -141,3 +141,18 @@ def test_for_drifted_particles_no_command_is_named_that_refuses_them(kind):
     of_subtomograms = kind is ParticleKind.SUBTOMOGRAMS
     assert ("--tomograms" in diagnose) is of_subtomograms
     assert ("export ISONET_SUBTOMOGRAMS=True" in found.commands) is of_subtomograms
+
+
+@pytest.mark.parametrize("strategy", Strategy)
+def test_the_rescue_is_named_where_half_maps_cannot_show_a_drift(strategy):
+    """Only for anisotropic maps whose particle images were not compared with them."""
+    found = CASES[strategy]
+    reasons = recommend(found, *HALVES, None).reasons
+    named = any("relion rescue REFINE3D_JOB_FOLDER" in reason for reason in reasons)
+    assert named == (strategy in (Strategy.ANISOTROPY, Strategy.SEVERE))
+    measured = replace(found, drift=replace(drift(0.0), p_value=1.0))
+    assert not any(
+        "REFINE3D_JOB_FOLDER measures" in reason for reason in recommend(measured, *HALVES, None).reasons
+    )
+    of_subtomograms = recommend(found, *HALVES, None, kind=ParticleKind.SUBTOMOGRAMS)
+    assert not any("REFINE3D_JOB_FOLDER measures" in reason for reason in of_subtomograms.reasons)

@@ -107,7 +107,7 @@ def test_the_prior_completes_maps_of_a_measurement(measurement):
     completion, halves = source.learn(measurement)
     assert halves.maps.shape == measurement.data.shape
     assert set(completion.shares) == {PRIOR}
-    assert torch.isfinite(halves.with_gain(measurement)).all()
+    assert torch.isfinite(halves.recombined(measurement)).all()
     copies = list(completion.rotated(measurement.averaged(), 2, 0))
     assert len(copies) == 2
 

@@ -90,7 +90,7 @@ def test_phantoms_have_density_in_the_slab_only_and_molecules_do_not_overlap(mon
     builder = phantoms._Builder((40, 64, 64), 10.0, rng)
     builder.add_molecules([Molecule("ball", ball)], 0.2, at_surfaces=False)
     assert builder.density.max() < 1.3  # of one molecule with the highest contrast; two would add up
-    builder.add_membrane()
+    builder.add_membrane(closed=False)
     builder.add_gold(2)
     assert not builder.density[~builder.inside].any()
     first, second = (draw_phantom([Molecule("ball", ball)] * 8, np.random.default_rng(3)) for _ in range(2))
@@ -148,7 +148,7 @@ def test_subvolumes_of_tomograms_have_the_wedge_of_their_example(tmp_path):
 def test_a_network_is_trained_and_written(tmp_path, measurement_factory, network, monkeypatch):
     folder = tmp_path / "cases" / "one"
     if network == "tomograms":
-        write_tomogram_case(folder, (40, 48, 48))
+        write_tomogram_case(folder, (48, 48, 48))
     else:
         measurement = measurement_factory(n=40)
         measurement = replace(measurement, view_weight_rfft=measurement.fsc_weight_rfft)
@@ -160,6 +160,7 @@ def test_a_network_is_trained_and_written(tmp_path, measurement_factory, network
         )
     (tmp_path / "models").mkdir()
     monkeypatch.setitem(KINDS, network, replace(KINDS[network], batch=1))
+    monkeypatch.setattr("benchmarks.pretraining.train.STATISTICS_SAMPLES", 3)
     out = tmp_path / "n.safetensors"
     words = ["--models", tmp_path / "models", "--cases", tmp_path / "cases", "--out", out, "--tomograms", 0]
     words += ["--network", network, "--filter_base", "2", "--minutes", "0.01"]
@@ -170,6 +171,18 @@ def test_a_network_is_trained_and_written(tmp_path, measurement_factory, network
     if network != "prior":
         objective = "tomograms" if network == "tomograms" else "self-training"
         assert read_start_network(out, objective, 2).of_other_structures
+
+
+def test_closed_membranes_do_not_reach_the_surfaces_of_the_slab():
+    added = 0
+    for seed in range(6):
+        builder = phantoms._Builder((48, 64, 64), 10.0, np.random.default_rng(seed))
+        builder.add_membrane(closed=True)
+        planes = np.flatnonzero(builder.inside[:, 0, 0])
+        surfaces = builder.density[[planes[0], planes[-1]]]
+        assert surfaces.max() < 0.2 * max(builder.density.max(), 1e-6) or not builder.density.any()
+        added += builder.density.any()
+    assert added > 2
 
 
 def test_a_folder_without_cases_is_one_sentence(tmp_path, capsys):

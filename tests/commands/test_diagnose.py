@@ -31,6 +31,17 @@ def drift_of_the_poses(star=JOB / "run_data.star", tomograms=None, mask=None):
     return _measured_drift(star, tomograms, mask, "C1", 15.0, "cpu", 1, 2000, 0)
 
 
+def test_the_threads_of_the_caller_are_kept(tmp_path):
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        _, reason = drift_of_the_poses(tmp_path / "absent.star")
+        assert "absent.star" in reason
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_the_command_writes_page_numbers_and_figure(tmp_path):
     halves = write_case(tmp_path, simulate_half_maps(truth(), SAMPLED[Strategy.SEVERE], LIMIT_SHELL))
     views = SAMPLED[Strategy.SEVERE]

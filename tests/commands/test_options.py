@@ -92,7 +92,7 @@ def test_missing_and_doubled_words_are_named():
 
 
 def test_an_invalid_value_is_one_sentence():
-    with pytest.raises(SpisonetError, match=r"^--number: input should be greater than 0\.$"):
+    with pytest.raises(SpisonetError, match=r"^--number: must be above 0; -2 was given\.$"):
         parse("a", "--number=-2")
 
 

@@ -275,7 +275,6 @@ def changed(**columns: str) -> None:
         ({}, "--cube_size 32", "24 voxels thick, less than --cube_size 32"),
         ({}, "--cube_size 20", "multiple of 8"),
         ({}, "--CTF_mode wiener", "missing for a, b"),
-        ({}, "--arch HSFormer", "SFormer is not available"),
         ({}, f"{SINGLE_TOMOGRAM} --noise_level 0.1,0.2 --noise_start_iter 1", "2 levels"),
         ({}, "--noise_level much", "not a list of numbers"),
         ({}, "--tomo_idx 7", "no tomogram 7"),
@@ -447,7 +446,6 @@ def test_other_files_in_the_output_folder_are_not_deleted(project):
     ("line", "part"),
     [
         ("refine tomograms.star --continue_from r.json", "--resume instead"),
-        ("refine tomograms.star --noise_mode median", "choose noFilter, ramp or hamming"),
         ("refine tomograms.star --select_subtomo_number 4", "give --n_subvolume"),
         ("predict tomograms.star n.pt --output_prefix a/b", "a/b contains a folder"),
         ("star2json tomograms.star", "star2json is not a command of this program: use the STAR file itself"),

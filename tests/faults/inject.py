@@ -357,7 +357,7 @@ def import_everything() -> None:
 
     for package in (spisonet, relion_external):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            if ".gui" not in module.name:
+            if not any(part in module.name for part in (".gui", ".integrations.")):  # plugins need their host
                 importlib.import_module(module.name)
 
 

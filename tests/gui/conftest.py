@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 SCRIPTS = Path(sys.executable).parent
 ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+/\S+/")
-ACTIVE = ("queued", "running")
+ACTIVE = ("queued", "running", "stopping")
 
 
 @dataclass

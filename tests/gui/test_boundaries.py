@@ -11,6 +11,7 @@ from spisonet.errors import SpisonetError
 from spisonet.gui.allowed_folders import AllowedFolders
 from spisonet.gui.boundaries import read_boundary, write_boundary
 from spisonet.gui.tables import TomogramTables
+from spisonet.gui.trash import Trash
 from tests.gui.conftest import write_map
 
 SQUARE = [[4.0, 4.0, 3.0], [11.0, 4.0, 3.0], [11.0, 11.0, 3.0], [4.0, 11.0, 3.0]]
@@ -29,7 +30,7 @@ def test_a_drawn_boundary_limits_the_mask(folders, tmp_path):
     assert write_boundary("b/TS_01.mod", [SQUARE], TOMOGRAM, folders) == "b/TS_01.mod"
     assert read_boundary("b/TS_01.mod", folders) == [SQUARE]
     isonet("prepare_star tomograms --output_star t.star".split())
-    tables = TomogramTables(folders)
+    tables = TomogramTables(folders, Trash(tmp_path, tmp_path / "trash"))
     tables.edit("t.star", 0, "rlnMaskBoundary", "b/TS_01.mod", tables.read("t.star")["version"])
     isonet("make_mask t.star --density_percentage 100 --std_percentage 100".split())
     with mrcfile.open(tmp_path / "mask" / "TS_01_mask.mrc") as mrc:

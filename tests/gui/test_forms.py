@@ -50,6 +50,9 @@ OUTPUTS = {
     "resize": {"out_folder"},
 }
 
+# Optional by their type, but at least one of several is needed.
+NEEDED = {"reconstruct": {"i2": "b.mrc"}, "prepare_star": {"folder_name": "folder"}}
+
 
 def outputs_of(model: type[CommandConfig]) -> set[str]:
     """Return the fields that name outputs: for commands that are not listed, the output folder if any."""
@@ -72,7 +75,7 @@ def filled_in(program: str, command: str) -> dict[str, str | bool | None]:
     for field in form["fields"]:
         if field["required"] and values[field["name"]] is None:
             values[field["name"]] = {"path": "a.mrc"}.get(field["kind"], "10")
-    return values
+    return values | NEEDED.get(command, {})
 
 
 @pytest.mark.parametrize(("program", "model"), COMMANDS)
@@ -93,7 +96,7 @@ def test_an_untouched_form_is_the_command_with_its_defaults(program, model, allo
     config, errors = validate_form(program, model.command, values, allowed_folders)
     assert errors == {}
     for name, info in model.model_fields.items():
-        if not info.is_required() and name not in outputs_of(model):
+        if not info.is_required() and name not in {*outputs_of(model), *NEEDED.get(model.command, {})}:
             assert getattr(config, name) == info.default
     # The form of a job that is repeated has the values of the first.
     placed = insert_job_folder(config, "jobs/001_x")
@@ -141,7 +144,7 @@ def test_all_invalid_values_are_reported_at_once_by_field(allowed_folders):
     assert set(errors) == {"i1", "i2", "epochs", "limit_res", "output_dir"}
     assert errors["i1"] == "none.mrc does not exist."
     assert "restart the interface with --allowed_folders" in errors["i2"]
-    assert "greater than 0" in errors["limit_res"]
+    assert errors["limit_res"] == "must be above 0; -3 was given."
     assert all(message.endswith(".") for message in errors.values())
 
 
@@ -157,6 +160,65 @@ def test_errors_of_the_configuration_model_are_reported(allowed_folders):
     )
     assert set(errors) == {"arch"}
     assert "unet-medium" in errors["arch"]
+
+
+@pytest.mark.parametrize(
+    ("program", "command", "values", "field", "message"),
+    [
+        (
+            "spisonet",
+            "reconstruct",
+            {"cube_size": "30"},
+            "cube_size",
+            "must be a multiple of 8; 30 was given.",
+        ),
+        ("spisonet", "reconstruct", {"epochs": "3.5"}, "epochs", "must be a whole number; 3.5 was given."),
+        ("spisonet", "reconstruct", {"b_factor": "-80"}, "b_factor", "--b_factor is the B-factor of"),
+        ("spisonet", "reconstruct", {"i2": ""}, "i2", "The anisotropy of a single map is unknown"),
+        ("isonet", "refine", {"arch": "unet-huge"}, "arch", "must be unet-small, unet-medium"),
+        ("isonet", "refine", {"noise_mode": "median"}, "noise_mode", "must be noFilter, ramp or hamming"),
+        ("isonet", "refine", {"noise_level": "much"}, "noise_level", "much is not a list of numbers"),
+        ("isonet", "refine", {"epochs": "0"}, "pretrained", "--epochs 0 predicts without training"),
+        ("isonet", "denoise", {"pretrained": "default"}, "pretrained", "fills missing wedges"),
+        (
+            "isonet",
+            "prepare_star",
+            {"folder_name": "folder", "defocus": "3"},
+            "defocus",
+            "for 3 µm enter 30000",
+        ),
+        (
+            "isonet",
+            "prepare_star",
+            {"folder_name": "folder", "pixel_size": "1O"},
+            "pixel_size",
+            "1O is neither",
+        ),
+        (
+            "isonet",
+            "prepare_star",
+            {"folder_name": ""},
+            "folder_name",
+            "prepare_star needs a folder of tomograms",
+        ),
+    ],
+)
+def test_the_form_refuses_what_the_command_refuses_in_the_same_words(
+    allowed_folders, program, command, values, field, message
+):
+    filled = {**filled_in(program, command), **values}
+    config, errors = validate_form(program, command, filled, allowed_folders)
+    assert config is None
+    assert set(errors) == {field}
+    assert message in errors[field]
+    fields = config_model(program, command).model_fields
+    required = {name: filled[name] for name in fields if fields[name].is_required()}
+    given = required | NEEDED.get(command, {}) | values
+    given = {name: value for name, value in given.items() if value != ""}
+    with pytest.raises(SpisonetError) as error:  # as the command line does
+        config_model(program, command).from_options(given).check_options()
+    assert error.value.field == field
+    assert str(error.value).removeprefix(f"--{field}: ") == errors[field]
 
 
 def test_unknown_fields_and_commands_are_refused(allowed_folders):

@@ -76,4 +76,4 @@ def test_jobs_in_folders_whose_names_are_not_utf8_are_listed(tmp_path, write_job
     route = get_route("/jobs", RequestModel, lambda _: Jobs(AllowedFolders(tmp_path, ()), None).summaries())
     request = Request({"type": "http", "method": "GET", "query_string": b"", "headers": []})
     response = anyio.run(route.endpoint, request)
-    assert [job["name"] for job in json.loads(response.body)] == [name]
+    assert [job["name"] for job in json.loads(response.body)] == [r"caf\xe9"]

@@ -8,12 +8,14 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from spisonet.commands.main import isonet
+from spisonet.errors import SpisonetError
 from spisonet.gui.allowed_folders import AllowedFolders
 from spisonet.gui.job_details import describe_job
 from spisonet.gui.jobs import Jobs
@@ -140,14 +142,20 @@ def test_jobs_continue_without_the_server_and_the_next_one_stops_and_resumes_the
     assert later.get("api/job", name=name).json["state"] == "running"
     assert later.post("api/delete", {"name": name}).status == 400
     assert later.post("api/stop", {"name": name}).status == 200
+    later.wait(name, lambda job: job["state"] in ("stopping", "stopped"))
     stopped = later.wait(name)
     assert stopped["state"] == "stopped"
+    state = json.loads((project / name / "process.json").read_text(encoding="utf-8"))
+    seconds = state["ended"] - state["started"]
     assert stopped["resumable"]
     assert json.loads((project / name / "job.json").read_text(encoding="utf-8"))["status"] == "interrupted"
     before = n_epochs(stopped)
     assert later.post("api/resume", {"name": name}).status == 200
     resumed = later.wait(name, lambda job: n_epochs(job) > before)
     (training,) = (stage for stage in resumed["stages"] if stage["stage"] == "training")
+    launch = json.loads((project / name / "launch.json").read_text(encoding="utf-8"))
+    assert launch["seconds_before"] == pytest.approx(seconds)
+    assert resumed["seconds"] >= round(seconds)
     epochs = [epoch for epoch, _ in training["losses"]]
     assert epochs == list(range(1, training["done"] + 1))  # continued, not started from the first epoch
 
@@ -183,7 +191,9 @@ def test_jobs_wait_for_the_device_in_the_order_of_their_start(served):
         waiting.append(whiten(40 + number))
         served.wait(waiting[-1], lambda job: job["host"] is not None)  # it stands in the queue
     assert served.wait(whiten(50, wait=False))["state"] == "finished"
-    assert {served.get("api/job", name=name).json["state"] for name in waiting} == {"queued"}
+    queued = [served.get("api/job", name=name).json for name in waiting]
+    assert {job["state"] for job in queued} == {"queued"}
+    assert [job["waiting_for"] for job in queued] == [{"device": "cpu", "job": first}] * 4
     # One that waits can be stopped, too, and is not waited for.
     served.post("api/stop", {"name": waiting[1]})
     assert served.wait(waiting[1])["state"] == "stopped"
@@ -195,6 +205,70 @@ def test_jobs_wait_for_the_device_in_the_order_of_their_start(served):
     ]
     for before, after in itertools.pairwise(noted):
         assert before["ended"] <= after["started"] + 0.5  # its end is noted after its device is free
+
+
+@pytest.fixture
+def foreign_job(project):
+    """Job that another machine runs; `age` is the time in seconds since its last sign of life."""
+
+    def make(age: float) -> Jobs:
+        folder = project / "jobs" / "001_refine"
+        folder.mkdir(parents=True, exist_ok=True)
+        now = time.time()
+        files = {
+            "job.json": {"program": "spisonet", "command": "refine", "config": {}, "status": "running"},
+            "launch.json": {"program": "isonet", "submitted": now - 10 * age, "target": {}},
+            "process.json": {
+                "host": "another-host",
+                "runner": {"pid": 1, "start": "x"},
+                "state": "running",
+                "started": now - age - 100,
+            },
+            "heartbeat": {},
+        }
+        for name, content in files.items():
+            (folder / name).write_text(json.dumps(content), encoding="utf-8")
+            os.utime(folder / name, (now - age, now - age))
+        return Jobs(AllowedFolders(project, []), None)
+
+    return make
+
+
+def test_a_job_of_another_host_runs_as_long_as_its_heart_beats(foreign_job):
+    jobs = foreign_job(60.0)
+    (line,) = jobs.summaries()
+    assert (line["state"], line["last_sign_of_life"]) == ("running", None)
+    with pytest.raises(SpisonetError, match="is running"):
+        jobs.mark_failed(line["name"])
+
+
+def test_a_job_of_another_host_without_a_sign_of_life_can_be_marked_as_failed_and_deleted(foreign_job):
+    jobs = foreign_job(120 * 3600.0)
+    (line,) = jobs.summaries()
+    assert (line["state"], line["host"], line["seconds"]) == ("unresponsive", "another-host", 100)
+    assert time.time() - line["last_sign_of_life"] == pytest.approx(120 * 3600, abs=60)
+    for refused in (jobs.stop, jobs.delete, jobs.resume):
+        with pytest.raises(SpisonetError, match="unresponsive"):
+            refused(line["name"])
+    jobs.mark_failed(line["name"])
+    job = describe_job(jobs.find(line["name"]))
+    assert (job["state"], job["seconds"]) == ("failed", 100)
+    assert "No sign of life from another-host since" in job["error"]["message"]
+    jobs.delete(line["name"])
+    assert jobs.summaries() == []
+
+
+def test_a_run_of_the_command_line_that_ended_without_a_record_is_unresponsive(project):
+    folder = project / "run"
+    folder.mkdir()
+    record = {"program": "spisonet", "command": "refine", "config": {}, "status": "running"}
+    (folder / "job.json").write_text(json.dumps(record), encoding="utf-8")
+    jobs = Jobs(AllowedFolders(project, []), None)
+    assert [line["state"] for line in jobs.summaries()] == ["running"]
+    os.utime(folder / "job.json", (1e9, 1e9))
+    assert [line["state"] for line in jobs.summaries()] == ["unresponsive"]
+    jobs.mark_failed("run")
+    assert [line["state"] for line in jobs.summaries()] == ["failed"]
 
 
 def test_damaged_files_and_those_of_other_programs_do_no_harm(served, project):

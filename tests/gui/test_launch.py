@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from spisonet.gui.kept_address import read_address
 from tests.gui.conftest import SCRIPTS, end, serve
 
 ROOT = Path(__file__).parents[2]
@@ -86,3 +87,24 @@ def test_no_module_that_computes_is_imported():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_kept_address_is_that_of_the_next_start_and_private(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    project = tmp_path / "project"
+    project.mkdir()
+    first = serve(project, "--keep_address")
+    assert first.get("").status == 200  # it has started, and handles the signal to end
+    end(first)
+    (kept,) = (tmp_path / "state" / "spisonet" / "addresses").iterdir()
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert read_address(project) is not None
+    assert read_address(tmp_path) is None
+    again = serve(project, "--keep_address")
+    assert again.get("").status == 200  # it has started, and handles the signal to end
+    end(again)
+    assert again.prefix == first.prefix
+    token, port = read_address(project)
+    assert f"http://127.0.0.1:{port}/{token}/" == again.address
+    kept.chmod(0o644)
+    assert read_address(project) is None  # others may know it

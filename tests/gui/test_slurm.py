@@ -101,7 +101,7 @@ def test_a_job_can_be_cancelled_and_one_that_vanished_has_died(server, programs)
     name = server.start("spisonet", "whitening", WHITEN, "key-slurm-3", **FIELDS).json["name"]
     assert server.post("api/stop", {"name": name}).status == 200
     assert (programs / "cancelled").read_text(encoding="utf-8").strip() == "4711"
-    assert server.get("api/job", name=name).json["state"] == "running"  # until SLURM no longer lists it
+    assert server.get("api/job", name=name).json["state"] == "stopping"  # until SLURM no longer lists it
     (programs / "gone").touch()
     assert server.wait(name)["state"] == "stopped"
     values = {**WHITEN, "low_res": "50"}

@@ -11,6 +11,7 @@ from spisonet.commands.main import isonet
 from spisonet.errors import SpisonetError
 from spisonet.gui.allowed_folders import AllowedFolders
 from spisonet.gui.tables import TomogramTables
+from spisonet.gui.trash import Trash
 from spisonet.io.tomogram_table import TomogramTable
 from tests.gui.conftest import write_map
 
@@ -38,7 +39,7 @@ def tables(tmp_path, monkeypatch) -> TomogramTables:
         (tmp_path / "data" / kind).mkdir(parents=True)
         for name in ("TS_01", "TS_02", "TS_03"):
             write_map(tmp_path / "data" / kind / f"{name}.mrc", (8, 16, 16))
-    return TomogramTables(AllowedFolders(tmp_path, []))
+    return TomogramTables(AllowedFolders(tmp_path, []), Trash(tmp_path, tmp_path / "trash"))
 
 
 def values(table: dict, column: str) -> list[str]:
@@ -94,6 +95,7 @@ def test_values_are_edited_in_place_and_nothing_else_changes(tables, tmp_path):
         ("rlnDefocus", "", "Enter a number"),
         ("rlnDefocus", "nan", "nan is outside the valid range"),
         ("rlnDefocus", "-1", "-1 is outside the valid range"),
+        ("rlnDefocus", "3", "for 3 µm enter 30000"),
         ("rlnTiltMin", "70", "tilt range 70 to 60 degrees"),
         ("rlnTiltMax", "-75", "tilt range -60 to -75 degrees"),
         ("rlnTiltMax", "95", "valid range -90 to 90"),
@@ -128,19 +130,77 @@ def test_a_table_of_relion5_keeps_its_other_columns(tables, tmp_path):
     tables.edit("own.star", 0, "rlnTiltMin", "-50", copy["version"])
     table = TomogramTable.read(tmp_path / "own.star")
     assert [row.values["rlnVoltage"] for row in table.rows] == ["300.000000"] * 2
-    assert [row.number_of("rlnTiltMin") for row in table.rows] == [-50, -50]  # a column of numbers throughout
+    assert [row.number_of("rlnTiltMin") for row in table.rows] == [-50, None]  # only what was edited
     assert (tmp_path / "tomograms.star").read_text(encoding="utf-8") == RELION5
     with pytest.raises(SpisonetError, match="already exists"):
         tables.save_as("tomograms.star", "own.star")
 
 
-def test_rows_are_removed_but_not_all(tables, tmp_path):
+@pytest.mark.parametrize(
+    ("column", "value", "other"),
+    [("rlnDefocus", "25000", None), ("rlnTiltMax", "48", None), ("rlnPixelSize", "9.5", 10.0)],
+)
+def test_an_edit_of_relion5_s_table_without_that_column_changes_one_row(
+    tables, tmp_path, column, value, other
+):
+    """The other tomogram keeps its values: none, or the pixel size that RELION 5 lists otherwise."""
+    (tmp_path / "tomograms.star").write_text(RELION5, encoding="utf-8")
+    shown = tables.read("tomograms.star")
+    edited = tables.edit("tomograms.star", 0, column, value, shown["version"])
+    assert values(edited, column)[1] == values(shown, column)[1]
+    table = TomogramTable.read(tmp_path / "tomograms.star")
+    assert [row.number_of(column) for row in table.rows] == [float(value), other]
+
+
+def test_rows_are_removed_and_with_the_last_one_the_table(tables, tmp_path):
     shown = listed(tables)
     left = tables.remove("t.star", [0, 2], shown["version"])
     assert [(row["number"], row["name"]) for row in left["rows"]] == [(0, "TS_02.mrc")]
+    before = (tmp_path / "t.star").read_bytes()
+    removed = tables.remove("t.star", [0], left["version"])
+    assert removed["rows"] == []
+    assert not (tmp_path / "t.star").exists()
+    assert Trash(tmp_path, tmp_path / "trash").restore(removed["trashed"]) == "t.star"
+    assert (tmp_path / "t.star").read_bytes() == before
     assert (tmp_path / "data/full/TS_01.mrc").is_file()
+
+
+def test_the_last_row_of_a_table_of_relion5_is_not_removed(tables, tmp_path):
+    (tmp_path / "tomograms.star").write_text(RELION5, encoding="utf-8")
+    shown = tables.read("tomograms.star")
     with pytest.raises(SpisonetError, match="would list no tomogram"):
-        tables.remove("t.star", [0], left["version"])
+        tables.remove("tomograms.star", [0, 1], shown["version"])
+    assert (tmp_path / "tomograms.star").is_file()
+
+
+def test_a_folder_of_one_half_lists_both_halves_once(tables):
+    """Also with single files, and the parent folder adds nothing that is listed."""
+    added = tables.add("t.star", "data/even", ["TS_02.mrc"], {})
+    assert [set(row["files"]) for row in added["rows"]] == [{"full", "even", "odd"}]
+    added = tables.add("t.star", "data/odd", [], {})
+    assert [row["name"] for row in added["rows"]] == ["TS_02.mrc", "TS_01.mrc", "TS_03.mrc"]
+    with pytest.raises(SpisonetError, match="already lists these tomograms"):
+        tables.add("t.star", "data", [], {})
+
+
+def test_tomograms_that_are_listed_as_full_ones_are_not_listed_again_as_halves(tables, tmp_path):
+    isonet("prepare_star data/even --output_star t.star".split())
+    with pytest.raises(SpisonetError, match="already lists these tomograms"):
+        tables.add("t.star", "data", [], {})
+
+
+def test_a_missing_file_can_be_cleared_but_no_other(tables, tmp_path):
+    shown = listed(tables)
+    table = TomogramTable.read(tmp_path / "t.star")
+    table.set(table.rows[1], "rlnMaskName", "jobs/002_make_mask/TS_02_mask.mrc")
+    table.write()
+    shown = tables.read("t.star")
+    assert shown["rows"][1]["files"]["mask"]["exists"] is False
+    for row, kind in ((1, "full"), (0, "mask"), (1, "none"), (7, "mask")):
+        with pytest.raises(SpisonetError, match="lists no missing file"):
+            tables.clear("t.star", row, kind, shown["version"])
+    cleared = tables.clear("t.star", 1, "mask", shown["version"])
+    assert [set(row["files"]) for row in cleared["rows"]] == [{"full"}] * 3
 
 
 def test_errors_of_prepare_star_are_passed_on(tables, tmp_path):

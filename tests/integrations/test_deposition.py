@@ -14,7 +14,6 @@ import pytest
 from spisonet.commands.main import main
 from spisonet.integrations.deposition import fsc_xml
 from spisonet.io.mrc import read_volume, write_volume
-from tests.anisotropy.small_case import make_case
 
 
 @pytest.fixture(scope="module")
@@ -68,13 +67,12 @@ def test_the_image_has_the_size_that_the_archive_asks_for(deposit):
     assert matplotlib.image.imread(deposit / "image.png").shape[:2] == (500, 500)
 
 
-def test_a_corrected_half_is_not_accepted_as_a_half_map(tmp_path, capsys):
-    case = make_case(tmp_path)
-    first = ["--method", "deconvolve", "--limit_res", "6", "--no-report"]
-    main(["reconstruct", *case.inputs, *first, "--output_dir", str(tmp_path / "first")])
-    halves = [str(tmp_path / "first" / f"corrected_half{number}.mrc") for number in (1, 2)]
-    second = ["--mask", str(case.mask), "--aniso_file", str(case.fsc3d), *first]
-    main(["reconstruct", *halves, *second, "--output_dir", str(tmp_path / "second")])
+def test_a_corrected_half_is_not_accepted_as_a_half_map(deconvolved_run, tmp_path, capsys):
+    case, folder = deconvolved_run.case, deconvolved_run.folder
+    halves = [str(folder / f"corrected_half{number}.mrc") for number in (1, 2)]
+    words = ["--mask", str(case.mask), "--aniso_file", str(case.fsc3d), "--method", "deconvolve"]
+    words += ["--limit_res", "6", "--no-report", "--output_dir", str(tmp_path / "second")]
+    main(["reconstruct", *halves, *words])
     with pytest.raises(SystemExit):
         main(["deposit", str(tmp_path / "second")])
     message = capsys.readouterr().err

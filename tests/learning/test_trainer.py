@@ -8,6 +8,8 @@ import torch
 
 from spisonet.anisotropy.training_length import is_too_short
 from spisonet.errors import SpisonetError
+from spisonet.io.events import progress_to_folder, read_progress
+from spisonet.learning import progress
 from spisonet.learning.checkpoint import save_tensors
 from spisonet.learning.devices import Backend
 from spisonet.learning.objectives import EquivarianceObjective, SelfTrainingObjective
@@ -175,6 +177,51 @@ def test_a_resumed_run_ends_with_the_same_network(measurement_factory, tmp_path)
     assert resumed.epoch_losses == whole.epoch_losses
     for name, value in whole.average.state_dict().items():
         assert torch.equal(resumed.average.state_dict()[name], value), name
+
+
+@pytest.mark.parametrize("interval", [0, 3])
+def test_a_run_stopped_within_an_epoch_continues_from_its_last_checkpoint(
+    measurement_factory, tmp_path, caplog, interval
+):
+    """Within the first epoch, where nothing had been saved, and within a later one: bit-identical."""
+    measurement, chosen = measurement_factory(), options()
+    whole, _ = counted(measurement, interval, chosen)
+    whole.train("whole", None, resume=False)
+    for n_updates in (3, 6):
+        path = tmp_path / f"{n_updates}.safetensors"
+        broken, _ = counted(measurement, interval, chosen)
+        broken.seconds_between_checkpoints = 0.0
+        original = broken.update
+
+        def update(trainer=broken, limit=n_updates, do=original):
+            if trainer.n_updates == limit:
+                raise KeyboardInterrupt
+            return do()
+
+        broken.update = update
+        with pytest.raises(KeyboardInterrupt):
+            broken.train("broken", path, resume=False)
+        resumed, _ = counted(measurement, interval, chosen)
+        with caplog.at_level("INFO", logger="spisonet"):
+            resumed.train("resumed", path, resume=True)
+        assert f"resumed from epoch {n_updates // 4} of 3, update {n_updates} of 12." in caplog.text
+        assert resumed.epoch_losses == whole.epoch_losses
+        for name, value in whole.average.state_dict().items():
+            assert torch.equal(resumed.average.state_dict()[name], value), name
+
+
+def test_progress_is_reported_within_an_epoch(measurement_factory, tmp_path, monkeypatch):
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_EVENTS", 0.0)
+    with progress_to_folder(tmp_path):
+        trainer_for(measurement_factory(), options(epochs=2)).train("test", None, resume=False)
+    events = read_progress(tmp_path)
+    assert [(event.done, event.part) for event in events if event.part is not None][:5] == [
+        *((0, part) for part in (0.0, 0.25, 0.5, 0.75)),
+        (1, 0.0),
+    ]
+    assert [event.done for event in events if event.part is None] == [1, 2]
+    assert events[1].seconds_left > 0
+    assert all(-1 < event.loss_reduction < 1 for event in events if event.part is None)
 
 
 def test_resuming_with_other_options_is_refused(measurement_factory, tmp_path):

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from relion_external.call import read_call
-from relion_external.directions import directional_resolution, view_metrics
+from relion_external.directions import (
+    N_RINGS,
+    N_SECTORS,
+    directional_resolution,
+    view_histogram,
+    view_metrics,
+)
 from relion_external.refinement import read_refinement
 from spisonet.geometry.symmetry import symmetry_rotations
 from spisonet.io.mrc import Volume, write_volume
@@ -59,3 +65,22 @@ def test_a_weakly_measured_cone_has_the_worst_resolution(make_job, tmp_path):
         data = np.random.default_rng(seed).normal(size=(32,) * 3).astype(np.float32)
         write_volume(path, Volume(data, 4.0))
     assert directional_resolution(*noise, refinement, 4.0, r_max) == {}
+
+
+def test_the_histogram_of_views_is_one_for_uniform_views_and_zero_at_an_empty_pole():
+    rng = np.random.default_rng(0)
+    views = rng.normal(size=(60_000, 3))
+    views /= np.linalg.norm(views, axis=1, keepdims=True)
+    identity = symmetry_rotations("C1")
+    uniform = np.array(view_histogram(views, identity))
+    assert uniform.shape == (N_RINGS, N_SECTORS)
+    np.testing.assert_allclose(uniform, 1, atol=0.35)
+    assert uniform.mean() == pytest.approx(1, abs=0.01)
+    side = views[np.abs(views[:, 2]) < 0.5]
+    empty = np.array(view_histogram(side, identity))
+    assert not empty[: N_RINGS // 2].any()
+    assert (empty[N_RINGS // 2 :] > 1).all()
+    # Opposite directions and symmetry mates are the same view.
+    half = views[(views[:, 0] > 0) & (views[:, 2] > 0)]
+    assert (np.array(view_histogram(half, symmetry_rotations("C2"))) > 0.5).all()
+    np.testing.assert_array_equal(view_histogram(-half, identity), view_histogram(half, identity))

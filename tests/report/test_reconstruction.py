@@ -8,7 +8,7 @@ import pytest
 
 from spisonet.commands.main import main
 from spisonet.io.events import read_progress
-from spisonet.report.run_metadata import _gains
+from spisonet.report.run_metadata import _factors, _gains
 
 QUICK = ["--limit_res", "6", "--epochs", "1", "--n_subvolume", "8", "--cube_size", "16", "--filter_base", "4"]
 QUICK += ["--ncpus", "1"]  # such small work is not worth sharing
@@ -72,3 +72,10 @@ def test_the_range_of_gains_is_that_of_the_corrected_shells():
     assert list(row.values()) == ["both halves: 0.50 to 1.50"]
     assert _gains({"both halves": None}, [1.0]) == {}
     assert _gains({}, []) == {}
+
+
+def test_factors_are_stated_unless_they_are_1():
+    (row,) = _factors({"both halves": {"well_measured": 4.0, "poorly_measured": 0.25}}).values()
+    assert row.startswith("both halves: 4.00 ")
+    assert " 0.25 " in row
+    assert _factors({"half1": {"well_measured": 1.0, "poorly_measured": 1.0}}) == {}

@@ -12,7 +12,7 @@ from spisonet.tomography.training_config import DenoiseConfig, RefineConfig
 
 
 def refine(**options: object) -> RefineConfig:
-    return RefineConfig(star_file=Path("tomograms.star"), **options)
+    return RefineConfig.from_options({"star_file": Path("tomograms.star"), **options})
 
 
 def test_epochs_are_those_of_isonet2_or_of_the_iterations_of_isonet():
@@ -46,9 +46,9 @@ def test_levels_without_starts_are_evenly_spaced_after_a_third():
     ("options", "message", "field"),
     [
         ({"noise_level": "0.1,0.2", "noise_start_iter": "1"}, "2 levels", "noise_start_iter"),
-        ({"noise_level": "much"}, "--noise_level much is not a list of numbers", "noise_level"),
-        ({"noise_level": "nan"}, "--noise_level nan is not a list of numbers", "noise_level"),
-        ({"noise_start_iter": "-1"}, "--noise_start_iter -1 is not a list", "noise_start_iter"),
+        ({"noise_level": "much"}, "--noise_level: much is not a list of numbers", "noise_level"),
+        ({"noise_level": "nan"}, "--noise_level: nan is not a list of numbers", "noise_level"),
+        ({"noise_start_iter": "-1"}, "--noise_start_iter: -1 is not a list", "noise_start_iter"),
     ],
 )
 def test_invalid_levels_and_starts_are_refused(options, message, field):

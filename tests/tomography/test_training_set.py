@@ -47,3 +47,15 @@ def test_the_fingerprint_changes_with_tomograms_and_centres(tmp_path):
         for digest, places in (("a", centres), ("b", centres), ("a", centres[1:]))
     }
     assert len(fingerprints) == 3
+
+
+def test_fifty_tomograms_take_as_much_memory_as_ten(tmp_path):
+    volume = open_tomogram(write_mrc(tmp_path / "t.mrc", np.zeros((64, 200, 200), np.float32)))
+    tomogram = Tomogram("t", (volume, volume), (-60, 60), None, None, 100)
+    centres = subvolume_centres(tomogram, 16, np.random.default_rng(0))
+    for memory_bytes in (1e8, 1e9):
+        ten, fifty = (TrainingSet((tomogram,) * n, (centres,) * n, memory_bytes, 0, CPU) for n in (10, 50))
+        assert fifty.max_voxels_per_round(16) == ten.max_voxels_per_round(16)
+        assert 4 * fifty.max_voxels_per_round(16) < memory_bytes
+    chosen = {region.tomogram_index for number in range(60) for region in fifty.draw_regions(number, 16)}
+    assert chosen == set(range(50))

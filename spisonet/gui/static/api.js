@@ -15,6 +15,26 @@ export class RequestError extends Error {
   }
 }
 
+/** The server cannot be reached, or has another address now. A banner tells it while it lasts. */
+export class ConnectionError extends RequestError {}
+
+/** @type {(text: string) => void} text of the banner; empty while the connection works */
+let tellConnection = () => {};
+
+/** @param {(text: string) => void} tell called with the state of the connection after every request */
+export function onConnection(tell) {
+  tellConnection = tell;
+}
+
+const NO_CONNECTION = "No connection to the interface; this page tries again until it is back. Check that the interface is running and that the ssh connection is open.";
+const OTHER_ADDRESS = "The interface was restarted with another address: open the address that it printed.";
+
+/** @param {string} text */
+function connectionLost(text) {
+  tellConnection(text);
+  return new ConnectionError(text);
+}
+
 /** @param {Response} response */
 async function parseResponse(response) {
   const type = response.headers.get("content-type") ?? "";
@@ -28,11 +48,16 @@ async function parseResponse(response) {
  * @param {RequestInit} [options]
  */
 async function send(path, options) {
+  let response;
   try {
-    return await fetch(path, options);
+    response = await fetch(path, options);
   } catch {
-    throw new RequestError("No connection to the interface. Check that it is still running and that the ssh connection is open.");
+    throw connectionLost(NO_CONNECTION);
   }
+  const isPage = response.headers.get("content-type")?.startsWith("text/plain");
+  if (response.status === 403 && isPage) throw connectionLost(OTHER_ADDRESS);
+  tellConnection("");
+  return response;
 }
 
 /** @typedef {Record<string, any>} Values */

@@ -1,6 +1,6 @@
 // Selects the page to show; its name and values are in the address after the #.
 
-import { get } from "./api.js";
+import { get, onConnection } from "./api.js";
 import { h } from "./dom.js";
 import { showForm } from "./form.js";
 import { showJob } from "./job.js";
@@ -8,6 +8,7 @@ import { showProject } from "./jobs.js";
 import { showMaps } from "./maps.js";
 import { showRelion } from "./relion.js";
 import { showTomograms } from "./tomograms.js";
+import { setSettings } from "./settings.js";
 import { showViewer } from "./viewer/page.js";
 
 const PAGES = {
@@ -36,7 +37,7 @@ function drawNavigation(project, current) {
   const links = Object.entries(PAGES).filter(([, page]) => page.title);
   document.getElementById("side").replaceChildren(
     h("div", { class: "brand" }, h("img", { src: "static/icon.svg", alt: "" }), "spisonet"),
-    ...links.map(([name, page]) => h("a", { href: pageAddress(name), class: name === current ? "current" : "" }, page.title)),
+    ...links.map(([name, page]) => h("a", { href: pageAddress(name), class: name === current ? "current" : "", "aria-current": name === current ? "page" : null }, page.title)),
     h("div", { class: "foot" }, h("b", {}, project.name), project.allowed_folders[0], h("div", {}, `version ${project.version}`)),
   );
 }
@@ -63,6 +64,7 @@ async function show(project) {
 async function start() {
   try {
     const project = await get("project");
+    setSettings(project.settings);
     window.addEventListener("hashchange", () => show(project));
     await show(project);
   } catch (error) {
@@ -70,4 +72,9 @@ async function start() {
   }
 }
 
+onConnection((text) => {
+  const banner = document.getElementById("connection");
+  if (banner.textContent !== text) banner.textContent = text;
+  banner.hidden = !text;
+});
 start();

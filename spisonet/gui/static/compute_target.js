@@ -2,8 +2,8 @@
 
 import { h } from "./dom.js";
 
-/** `target` is that of an earlier job, or null. Returns { element, read }. */
-export function computeTargetControls(project, form, target) {
+/** `target` is that of an earlier job, or null; `changed` is called after every change. Returns { element, read }. */
+export function computeTargetControls(project, form, target, changed) {
   const gpus = Object.entries(project.gpus);
   const preselected = form.uses_gpus && gpus.length ? [Number(gpus[0][0])] : [];
   const selected = new Set((target?.gpus ?? preselected).map(Number));
@@ -42,7 +42,7 @@ export function computeTargetControls(project, form, target) {
   update();
   const checkedGpus = () => gpuBoxes.map((label) => label.querySelector("input")).filter((box) => box.checked);
   return {
-    element: h("div", {}, h("div", { class: "row" }, machine, local, slurm)),
+    element: h("div", { onchange: changed, oninput: changed }, h("div", { class: "row" }, machine, local, slurm)),
     read: () =>
       machine.value === "slurm"
         ? { slurm: Object.fromEntries(slurmFields.map(([name, input]) => [name, input.value])) }

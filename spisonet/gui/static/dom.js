@@ -1,6 +1,8 @@
 // @ts-check
 // Elements, notices and dialogs. Text is always inserted as text, never as HTML.
 
+import { ConnectionError } from "./api.js";
+
 const SVG = "http://www.w3.org/2000/svg";
 
 /** @typedef {Record<string, any> | null} Attributes of an element; functions named on... are listeners, `style` is an object */
@@ -64,11 +66,20 @@ export function redraw(element, data, make) {
   element.replaceChildren(...[make()].flat(3).filter((child) => child !== null && child !== undefined && child !== false));
 }
 
-/** @param {string} text */
-export function notify(text, bad = false) {
-  const notice = h("div", { class: bad ? "bad" : "" }, text);
-  document.getElementById("notices")?.append(notice);
-  setTimeout(() => notice.remove(), bad ? 9000 : 4000);
+/**
+ * Show a notice for some seconds, once however often it is repeated.
+ *
+ * @param {string} text
+ * @param {boolean} [bad]
+ * @param {{ text: string, run: () => unknown }} [action] offered as a button
+ */
+export function notify(text, bad = false, action = undefined) {
+  const notices = document.getElementById("notices");
+  for (const shown of notices?.children ?? []) if (shown instanceof HTMLElement && shown.dataset.text === text) shown.remove();
+  const button = action && h("button", { "data-do": "notice-action", onclick: () => (notice.remove(), attempt(action.run)) }, action.text);
+  const notice = h("div", { class: bad ? "bad" : "", "data-text": text }, text, button);
+  notices?.append(notice);
+  setTimeout(() => notice.remove(), action ? 15000 : bad ? 9000 : 4000);
 }
 
 /**
@@ -82,13 +93,13 @@ export async function attempt(action) {
   try {
     return await action();
   } catch (error) {
-    notify(error instanceof Error ? error.message : String(error), true);
+    if (!(error instanceof ConnectionError)) notify(error instanceof Error ? error.message : String(error), true);
     return undefined;
   }
 }
 
 /**
- * Run an action again and again while the page is visible, until the user leaves it.
+ * Run an action again and again while the page is visible, until the user leaves it; show its errors as notices.
  *
  * @param {number} milliseconds
  * @param {(cleanup: () => void) => void} onLeave
@@ -97,7 +108,14 @@ export async function attempt(action) {
 export function repeat(milliseconds, onLeave, action) {
   let ended = false;
   const next = async () => {
-    if (!document.hidden) await action();
+    if (!document.hidden) {
+      try {
+        await action();
+      } catch (error) {
+        // What fails after the user has left, such as reading a job that was deleted meanwhile, is of no interest.
+        if (!ended) await attempt(() => Promise.reject(error));
+      }
+    }
     if (!ended) setTimeout(next, milliseconds);
   };
   onLeave(() => (ended = true));
@@ -107,12 +125,16 @@ export function repeat(milliseconds, onLeave, action) {
 /** @param {string} state */
 export const badge = (state) => h("span", { class: `badge ${state}` }, state);
 
+let dialogCount = 0;
+
 /**
  * @param {string} title
  * @param {Content} content
  */
 export function openDialog(title, content, narrow = false) {
-  const dialog = h("dialog", { class: narrow ? "narrow" : "" }, h("h2", {}, title), content);
+  dialogCount += 1;
+  const id = `dialog-title-${dialogCount}`;
+  const dialog = h("dialog", { class: narrow ? "narrow" : "", "aria-labelledby": id }, h("h2", { id }, title), content);
   dialog.addEventListener("close", () => dialog.remove());
   document.body.append(dialog);
   dialog.showModal();
@@ -166,9 +188,10 @@ export function size(bytes) {
 export function dateTime(when) {
   if (!when) return "";
   const date = typeof when === "number" ? new Date(when * 1000) : new Date(when);
-  const today = new Date().toDateString() === date.toDateString();
-  const time = date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hour12: false });
-  return today ? time : `${date.toISOString().slice(0, 10)} ${time}`;
+  /** @param {number} number */
+  const two = (number) => String(number).padStart(2, "0");
+  const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
+  return `${day} ${two(date.getHours())}:${two(date.getMinutes())}`;
 }
 
 /**

@@ -1,7 +1,8 @@
 // File browser: a dialog that lists the folders of the machine on which the server runs.
 
 import { get } from "./api.js";
-import { h, openDialog, size } from "./dom.js";
+import { attempt, h, openDialog, size } from "./dom.js";
+import { getSettings, remember } from "./settings.js";
 
 const ICONS = { folder: "▸", volume: "▦", star: "≣", mod: "⬠" };
 
@@ -14,12 +15,12 @@ const ICONS = { folder: "▸", volume: "▦", star: "≣", mod: "⬠" };
  * @param {{ title: string, kinds?: string[], folders?: boolean, several?: boolean, create?: string | null, start?: string }} options
  * @returns {Promise<any>}
  */
-export function browse({ title, kinds = [], folders = false, several = false, create = null, start = "" }) {
+export function browse({ title, kinds = [], folders = false, several = false, create = null }) {
   return new Promise((resolve) => {
     let current = null;
     const selected = new Set();
     const path = h("span", { class: "mono" });
-    const list = h("div", { class: "browser", role: "listbox" });
+    const list = h("div", { class: "browser", role: "listbox", "aria-label": title });
     const errorText = h("p", { class: "field-error" });
     const newName = create !== null && h("input", { type: "text", placeholder: `new name${create}`, "aria-label": "New name" });
     const accept = h("button", { class: "main", onclick: finish, "data-do": "choose" }, "Choose");
@@ -38,19 +39,24 @@ export function browse({ title, kinds = [], folders = false, several = false, cr
       const names = newName && newName.value.trim() ? [within(newName.value.trim())] : [...selected].map(within);
       if (!names.length && !folders) return;
       dialog.result = { folder: current.name, names };
+      attempt(() => remember({ folder: current.name }));
       dialog.close();
     }
 
     function toggleSelection(entry, element) {
       if (!several) {
         selected.clear();
-        list.querySelectorAll(".selected").forEach((other) => other.classList.remove("selected"));
+        list.querySelectorAll(".selected").forEach((other) => {
+          other.classList.remove("selected");
+          other.setAttribute("aria-selected", "false");
+        });
       }
       if (selected.delete(entry.name)) element.classList.remove("selected");
       else {
         selected.add(entry.name);
         element.classList.add("selected");
       }
+      element.setAttribute("aria-selected", selected.has(entry.name));
       updateButton();
     }
 
@@ -65,7 +71,7 @@ export function browse({ title, kinds = [], folders = false, several = false, cr
       const selectable = isFolder || !kinds.length || kinds.includes(entry.kind);
       const element = h(
         "div",
-        { class: selectable ? "" : "disabled", role: "option", tabindex: selectable ? 0 : undefined, "data-name": entry.name },
+        { class: selectable ? "" : "disabled", role: "option", "aria-selected": "false", "aria-disabled": selectable ? null : "true", tabindex: selectable ? 0 : undefined, "data-name": entry.name },
         h("span", { class: "icon" }, ICONS[entry.kind] ?? "·"),
         entry.name,
         !isFolder && h("span", { class: "size" }, size(entry.bytes)),
@@ -96,21 +102,32 @@ export function browse({ title, kinds = [], folders = false, several = false, cr
       path.textContent = current.name === "." ? "project" : current.name;
       list.dataset.folder = current.name;
       folderButtons.replaceChildren(
-        ...(current.allowed_folders.length > 1
-          ? current.allowed_folders.map((allowed) =>
-              h("button", { class: "plain", onclick: () => open(allowed) }, allowed === "." ? "project" : allowed),
-            )
-          : []),
+        ...current.allowed_folders.map((allowed) =>
+          h("button", { class: "plain", "data-folder": allowed, onclick: () => open(allowed) }, allowed === "." ? "Project folder" : allowed),
+        ),
       );
       list.replaceChildren(
         ...(current.parent !== null
-          ? [h("div", { "data-name": "..", tabindex: 0, onclick: () => open(current.parent) }, h("span", { class: "icon" }, "↑"), "..")]
+          ? [h(
+              "div",
+              {
+                role: "option",
+                "aria-selected": "false",
+                "data-name": "..",
+                tabindex: 0,
+                onclick: () => open(current.parent),
+                onkeydown: ({ key }) => key === "Enter" && open(current.parent),
+              }, h("span", { class: "icon" }, "↑"),
+              "..",
+            ),
+          ]
           : []),
         ...current.entries.map(row),
       );
       if (!current.entries.length) list.append(h("div", { class: "disabled" }, "This folder is empty."));
       updateButton();
     }
-    open(start);
+    // The folder of last time may have been removed.
+    open(getSettings().folder ?? "").then(() => current ?? open(""));
   });
 }

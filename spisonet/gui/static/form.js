@@ -44,43 +44,59 @@ function control(field, value, changed) {
   return { element, input, read: () => input.value };
 }
 
-function boundsText({ ge, gt, le, lt }) {
+function boundsText({ ge, gt, le, lt, multiple_of: multiple }) {
   const low = ge !== undefined ? `at least ${ge}` : gt !== undefined ? `above ${gt}` : "";
   const high = le !== undefined ? `at most ${le}` : lt !== undefined ? `below ${lt}` : "";
-  return [low, high].filter(Boolean).join(", ");
+  return [low, high, multiple ? `a multiple of ${multiple}` : ""].filter(Boolean).join(", ");
 }
 
-/** The fields of a form, with a place for an error message below each. */
+const GROUPS = [
+  ["input", "Input"],
+  ["usual", "What usually matters"],
+  ["advanced", "Advanced"],
+  ["compatibility", "Compatibility with IsoNet and spIsoNet"],
+];
+const OPEN_GROUPS = ["input", "usual"];
+
+const sentence = (message) => message.charAt(0).toUpperCase() + message.slice(1);
+
+/** The fields of a form in groups, with a place for an error message below each. */
 class Fields {
   constructor(form, values, changed) {
     this.controls = new Map();
     this.errorTexts = new Map();
-    const common = form.fields.filter((field) => field.common || field.name in values);
-    const further = form.fields.filter((field) => !common.includes(field));
-    const draw = (field) => this.draw(field, field.name in values ? values[field.name] : field.default, changed);
+    const valueOf = (field) => (field.name in values ? values[field.name] : field.default);
+    const isChanged = (field) => field.name in values && values[field.name] !== field.default && !field.output;
     this.element = h(
       "div",
       {},
-      h("div", { class: "card" }, h("div", { class: "fields" }, common.map(draw))),
-      further.length > 0 &&
-        h(
-          "details",
-          { class: "card" },
-          h("summary", {}, `Further options (${further.length})`),
-          h("div", { class: "fields" }, further.map(draw)),
-        ),
+      GROUPS.map(([group, heading]) => {
+        const fields = form.fields.filter((field) => field.group === group);
+        if (!fields.length) return null;
+        const drawn = h("div", { class: "fields" }, fields.map((field) => this.draw(field, valueOf(field), changed)));
+        if (OPEN_GROUPS.includes(group)) return h("section", { class: "card", "data-group": group }, h("h2", {}, heading), drawn);
+        const open = fields.some(isChanged);
+        return h("details", { class: "card", "data-group": group, open }, h("summary", {}, `${heading} (${fields.length})`), drawn);
+      }),
     );
   }
 
   draw(field, value, changed) {
     const own = control(field, value, () => changed(field.name));
     const error = h("div", { class: "field-error", id: `error-${field.name}` });
+    own.input.setAttribute("aria-describedby", `error-${field.name} help-${field.name}`);
     this.controls.set(field.name, own);
     this.errorTexts.set(field.name, error);
     const bounds = boundsText(field.bounds);
     return [
-      h("label", { for: `field-${field.name}` }, field.name, field.required && h("span", { class: "required" }, " *")),
-      h("div", {}, own.element, error, h("div", { class: "help" }, field.help, bounds && h("span", {}, ` (${bounds})`))),
+      h(
+        "label",
+        { for: `field-${field.name}` },
+        field.label,
+        field.required && h("span", { class: "required" }, " *"),
+        h("span", { class: "option mono" }, `--${field.name}`),
+      ),
+      h("div", {}, own.element, error, h("div", { class: "help", id: `help-${field.name}` }, field.help, bounds && h("span", {}, ` (${bounds})`))),
     ];
   }
 
@@ -88,11 +104,19 @@ class Fields {
     return Object.fromEntries([...this.controls].map(([name, { read }]) => [name, read()]));
   }
 
+  set(values) {
+    for (const [name, value] of Object.entries(values)) {
+      const { input } = this.controls.get(name);
+      if (input.type === "checkbox") input.checked = Boolean(value);
+      else input.value = value ?? "";
+    }
+  }
+
   /** Show messages below their fields and clear all others; returns the messages that belong to no field. */
   showErrors(messages) {
     for (const [name, element] of this.errorTexts) {
       const message = messages[name];
-      element.textContent = message ?? "";
+      element.textContent = message ? sentence(message) : "";
       const { input } = this.controls.get(name);
       input.classList.toggle("invalid", Boolean(message));
       input.setAttribute("aria-invalid", Boolean(message));
@@ -107,6 +131,47 @@ class Fields {
     if (fold) fold.open = true;
     first.focus();
   }
+}
+
+/** Buttons that set the fields of a preset, with the estimated duration of its training. */
+function presetButtons(form, fields, changed) {
+  const names = Object.keys(form.presets);
+  if (!names.length) return null;
+  const changedNames = new Set(Object.values(form.presets).flatMap(Object.keys));
+  const defaults = Object.fromEntries(form.fields.filter(({ name }) => changedNames.has(name)).map((field) => [field.name, field.default]));
+  const buttons = names.map((name) => {
+    const time = h("span", { class: "small quiet" });
+    const apply = () => {
+      fields.set({ ...defaults, ...form.presets[name] });
+      changed([...changedNames]);
+    };
+    return { name, time, element: h("button", { type: "button", "data-preset": name, onclick: apply }, sentence(name), time) };
+  });
+  const isSet = (name) => Object.entries({ ...defaults, ...form.presets[name] }).every(([field, value]) => (fields.controls.get(field).read() || null) === (value || null));
+  return {
+    element: h("div", { class: "card" }, h("h2", {}, "Preset"), h("div", { class: "row", role: "group", "aria-label": "Preset" }, buttons.map(({ element }) => element))),
+    show: (estimates) => {
+      for (const { name, time, element } of buttons) {
+        if (estimates[name]) time.textContent = `about ${roughly(estimates[name].seconds)}`;
+        element.classList.toggle("on", isSet(name));
+        element.setAttribute("aria-pressed", isSet(name));
+      }
+    },
+  };
+}
+
+/** A duration without more precision than an estimate has. */
+function roughly(seconds) {
+  const units = [["day", 86400], ["h", 3600], ["min", 60]];
+  const [unit, length] = units.find(([, limit]) => seconds >= 0.95 * limit) ?? ["min", 60];
+  const number = Math.max(1, Number((seconds / length).toPrecision(seconds >= 10 * length ? 2 : 1)));
+  return `${number} ${unit}${unit === "day" && number > 1 ? "s" : ""}`;
+}
+
+function estimateText(estimate) {
+  if (!estimate) return "";
+  const basis = estimate.basis ? `from the speed of ${estimate.basis}` : "roughly, from the speed of this machine; the next estimate uses that of this job";
+  return `Training takes about ${roughly(estimate.seconds)} (${basis}).`;
 }
 
 /** Values of a form that repeats a job, its compute target, and the error message of the field at fault. */
@@ -131,7 +196,9 @@ export async function showForm({ main, values, project, pageAddress }) {
   );
   const edited = new Set();
   const fields = new Fields(form, { ...repeated.values, ...fromAddress }, changed);
-  const target = computeTargetControls(project, form, repeated.target);
+  const target = computeTargetControls(project, form, repeated.target, () => changed());
+  const presets = presetButtons(form, fields, (names) => names.forEach(changed));
+  const estimate = h("p", { class: "small", id: "estimate" });
   const line = h("pre", { class: "command", id: "command-line" });
   const start = h("button", { class: "main", type: "submit", "data-do": "start" }, "Start");
   const formError = h("p", { class: "error", hidden: true });
@@ -140,12 +207,16 @@ export async function showForm({ main, values, project, pageAddress }) {
   function showErrors(messages) {
     const others = fields.showErrors(messages);
     formError.hidden = !others.length;
-    formError.textContent = others.map(([name, message]) => `${name} ${message}`).join(" ");
+    formError.textContent = others.map(([name, message]) => (name ? `${name}: ${message}` : message)).join(" ");
   }
 
   async function preview() {
     try {
-      const { line: words, field_errors: errors } = await post("preview", { program, command, values: fields.read() });
+      const previewed = await post("preview", { program, command, values: fields.read(), target: target.read() });
+      const { line: words, field_errors: errors } = previewed;
+      estimate.textContent = estimateText(previewed.estimate);
+      estimate.hidden = !previewed.estimate;
+      presets?.show(previewed.presets);
       line.textContent = words ? words.map(quoted).join(" ") : "Complete the form to see the command.";
       // Fields that the user has not edited yet show no error, except that of the job which is repeated.
       const shown = Object.entries(errors).filter(([name]) => edited.has(name) || !fields.errorTexts.has(name));
@@ -157,7 +228,7 @@ export async function showForm({ main, values, project, pageAddress }) {
   }
 
   function changed(name) {
-    edited.add(name);
+    if (name) edited.add(name);
     clearTimeout(timer);
     timer = setTimeout(preview, PREVIEW_DELAY_MILLISECONDS);
   }
@@ -189,9 +260,10 @@ export async function showForm({ main, values, project, pageAddress }) {
       "form",
       { onsubmit: submit, novalidate: true },
       formError,
+      presets?.element,
       fields.element,
       h("div", { class: "card" }, h("h2", {}, "Run on"), target.element),
-      h("div", { class: "card" }, h("h2", {}, "Command"), line),
+      h("div", { class: "card" }, h("h2", {}, "Command"), line, estimate),
       h("div", { class: "row" }, start, h("a", { class: "button", href: pageAddress("") }, "Cancel")),
     ),
   );

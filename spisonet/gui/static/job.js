@@ -1,12 +1,13 @@
 // Job page: state, progress, log, figures and files of one job.
 
 import { address, get, post } from "./api.js";
-import { attempt, badge, baseName, confirmAction, dateTime, duration, h, properties, redraw, repeat, size } from "./dom.js";
+import { attempt, badge, baseName, confirmAction, dateTime, duration, h, notify, properties, redraw, repeat, size } from "./dom.js";
 import { commandTitle, quoted } from "./form.js";
+import { stateNote } from "./jobs.js";
 import { progressContent } from "./progress.js";
 
 const REFRESH_MILLISECONDS = 1500;
-const ACTIVE = ["queued", "running"];
+const ACTIVE = ["queued", "running", "stopping"];
 const REPORT_NAME = /report|summary|diagnos/;
 
 function resultRow(result, pageAddress) {
@@ -29,6 +30,23 @@ function resultRow(result, pageAddress) {
   );
 }
 
+/** Title and notes, which the user edits in place. */
+function notesCard(job) {
+  const save = () => attempt(() => post("notes", { name: job.name, title: title.value, text: notes.value }));
+  const title = h("input", { type: "text", id: "job-title", value: job.title, maxlength: 200, placeholder: "Title", "aria-label": "Title", onchange: save });
+  const notes = h("textarea", { id: "job-notes", rows: 3, maxlength: 20000, placeholder: "Notes", "aria-label": "Notes", onchange: save }, job.notes);
+  return h("div", { class: "card notes" }, title, notes);
+}
+
+/** What was made from what: links to the jobs whose results this job uses, and to those that use its own. */
+function lineageRows({ parents, children }, pageAddress) {
+  const link = ({ name, title }) => h("div", {}, h("a", { href: pageAddress("job", { name }) }, title || name));
+  return [
+    ["Made from", parents.length ? parents.map(link) : null],
+    ["Used by", children.length ? children.map(link) : null],
+  ];
+}
+
 /** The latest preview and all other figures. */
 function figures(images) {
   const previews = images.filter(({ name }) => baseName(name).startsWith("preview_"));
@@ -44,7 +62,7 @@ function figures(images) {
   });
 }
 
-function jobProperties(job, time, pageAddress) {
+function jobProperties(job, time, lineage, pageAddress) {
   const options = Object.entries(job.config).filter(([, value]) => value !== null && value !== false);
   const inputs = job.inputs.map((input) =>
     h("div", {}, /\.\w+$/.test(input) ? input : h("a", { href: pageAddress("job", { name: input }) }, input)),
@@ -53,6 +71,7 @@ function jobProperties(job, time, pageAddress) {
     h("h2", {}, "Details"),
     properties([
       ["Input", inputs.length ? h("span", {}, inputs) : null],
+      ...lineageRows(lineage, pageAddress),
       ["Submitted", dateTime(job.submitted ?? job.written)],
       ["Time", time],
       ["Host", job.host],
@@ -71,9 +90,12 @@ function errorText({ message, field }) {
 export async function showJob({ main, values, onLeave, pageAddress }) {
   const { name } = values;
   let job = await get("job", { name });
+  const lineage = await get("lineage", { name });
   let logPosition = -1;
   const state = h("span", { id: "state" });
   const actions = h("div", { class: "row" });
+  const verdict = h("div", { class: "card verdict", id: "verdict", hidden: true });
+  const note = h("p", { class: "note", id: "job-note", hidden: true });
   const error = h("p", { class: "error", id: "job-error", hidden: true });
   const progress = h("div", { class: "card", id: "progress", hidden: true });
   const log = h("pre", { class: "log", id: "log", tabindex: 0 });
@@ -95,26 +117,36 @@ export async function showJob({ main, values, onLeave, pageAddress }) {
 
   async function remove() {
     const total = job.results.reduce((sum, { bytes }) => sum + bytes, 0);
-    const question = `Its folder with ${job.results.length} files (${size(total)}) will be deleted permanently.`;
+    const question = `Its folder with ${job.results.length} files (${size(total)}) is moved into the trash of the project, from which it can be restored.`;
     if (!(await confirmAction(`Delete ${job.name}?`, question, "Delete"))) return;
-    await post("delete", { name });
+    const entry = await post("delete", { name });
     location.hash = pageAddress("");
+    notify(`${job.name} was moved into the trash.`, false, { text: "Undo", run: () => post("trash/restore", { name: entry }) });
   }
 
   function actionButtons() {
     const active = ACTIVE.includes(job.state);
     const clone = pageAddress("new", { program: job.program, command: job.command, job: name });
     return [
-      active && h("button", { class: "danger", "data-do": "stop", onclick: action(() => post("stop", { name }), refresh) }, "Stop"),
+      job.comparison &&
+        h("a", { class: "button main", "data-do": "compare", href: pageAddress("view", { name: job.comparison.before, second: job.comparison.after }) }, "Before / after"),
+      job.state === "unresponsive" &&
+        h("button", { class: "main", "data-do": "mark-failed", onclick: action(() => post("mark_failed", { name }), refresh) }, "Mark as failed"),
+      active && h("button", { class: "danger", "data-do": "stop", disabled: job.state === "stopping", onclick: action(() => post("stop", { name }), refresh) }, job.state === "stopping" ? "Stopping …" : "Stop"),
       job.resumable && h("button", { class: "main", "data-do": "resume", onclick: action(() => post("resume", { name }), refresh) }, "Resume"),
       h("a", { class: "button", href: clone, "data-do": "clone" }, "Clone with changes"),
-      job.started_here && !active && h("button", { class: "danger", "data-do": "delete", onclick: action(remove) }, "Delete"),
+      job.started_here && !active && job.state !== "unresponsive" && h("button", { class: "danger", "data-do": "delete", onclick: action(remove) }, "Delete"),
     ];
   }
 
   function draw() {
     redraw(state, job.state, () => badge(job.state));
-    redraw(actions, [job.state, job.resumable], actionButtons);
+    const told = stateNote(job);
+    note.hidden = !told;
+    note.textContent = told && `${told.charAt(0).toUpperCase()}${told.slice(1)}.`;
+    verdict.hidden = !job.verdict;
+    redraw(verdict, job.verdict, () => job.verdict && [h("h2", {}, "Verdict"), h("p", {}, job.verdict.sentence)]);
+    redraw(actions, [job.state, job.resumable, job.comparison], actionButtons);
     error.hidden = !job.error;
     error.textContent = job.error ? errorText(job.error) : "";
     progress.hidden = !job.stages.length && !job.losses;
@@ -130,7 +162,7 @@ export async function showJob({ main, values, onLeave, pageAddress }) {
       h("iframe", { class: "report", title: "Report", src: pages.length ? address("file", { name: pages[0].name }) : null }),
     ]);
     time.textContent = duration(job.seconds);
-    redraw(details, [job.state, job.config, job.host, job.slurm], () => jobProperties(job, time, pageAddress));
+    redraw(details, [job.state, job.config, job.host, job.slurm], () => jobProperties(job, time, lineage, pageAddress));
   }
 
   async function readLog() {
@@ -151,14 +183,16 @@ export async function showJob({ main, values, onLeave, pageAddress }) {
   main.append(
     h("div", { class: "row spread" }, h("h1", {}, job.name, " ", state), actions),
     h("p", { class: "lead" }, commandTitle(job.program, job.command)),
+    note,
     error,
+    verdict,
     job.line ? h("pre", { class: "command" }, job.line.map(quoted).join(" ")) : "",
-    h("div", { class: "two", style: { marginTop: "18px" } }, h("div", {}, progress, h("div", { class: "card" }, h("h2", {}, "Log"), log)), details),
+    h("div", { class: "two", style: { marginTop: "18px" } }, h("div", {}, progress, h("div", { class: "card" }, h("h2", {}, "Log"), log)), h("div", {}, notesCard(job), details)),
     galleryCard,
     report,
     h("div", { class: "card" }, h("h2", {}, "Files"), h("table", {}, results)),
   );
   draw();
   await readLog();
-  repeat(REFRESH_MILLISECONDS, onLeave, () => attempt(refresh));
+  repeat(REFRESH_MILLISECONDS, onLeave, refresh);
 }

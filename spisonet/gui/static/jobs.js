@@ -1,11 +1,20 @@
-// Project page: the list of jobs.
+// Project page: the list of jobs, sorted and filtered, and the trash.
 
-import { get } from "./api.js";
-import { attempt, badge, baseName, dateTime, duration, h, redraw, repeat } from "./dom.js";
+import { address, get, post } from "./api.js";
+import { attempt, badge, baseName, confirmAction, dateTime, duration, h, openDialog, redraw, repeat } from "./dom.js";
 import { progressBar } from "./progress.js";
 
 const REFRESH_MILLISECONDS = 1500;
-const COLUMNS = ["Job", "Command", "Input", "State", "Progress", "Time", "Submitted"];
+const COLUMNS = [
+  { name: "thumbnail", text: "" },
+  { name: "name", text: "Job", value: (job) => (job.title || job.name).toLowerCase() },
+  { name: "command", text: "Command", value: (job) => job.command },
+  { name: "inputs", text: "Input", value: (job) => job.inputs.map(baseName).join() },
+  { name: "state", text: "State", value: (job) => job.state },
+  { name: "progress", text: "Progress" },
+  { name: "seconds", text: "Time", value: (job) => job.seconds ?? -1 },
+  { name: "submitted", text: "Date", value: (job) => Number(new Date(job.submitted ? job.submitted * 1000 : job.written ?? 0)) },
+];
 const FIRST_STEPS = [
   ["tomograms", "Tomograms", "Add tomograms, deconvolve and mask them, train a network, predict, and view the result."],
   ["maps", "Maps", "Half maps with preferred orientation: measure the anisotropy, correct it, validate the correction."],
@@ -15,13 +24,13 @@ const FIRST_STEPS = [
 function firstSteps(pageAddress) {
   return h(
     "div",
-    { class: "card" },
+    { class: "card", hidden: true },
     h("h2", {}, "Nothing has been run in this folder yet"),
     h(
       "div",
       { class: "steps" },
       FIRST_STEPS.map(([name, heading, text]) =>
-        h("div", { class: "step" }, h("h3", {}, heading), h("p", { class: "quiet" }, text), h("a", { class: "button", href: pageAddress(name) }, "Open")),
+        h("div", { class: "step" }, h("h3", {}, heading), h("p", { class: "quiet" }, text), h("a", { class: "button", href: pageAddress(name), "aria-label": `Open ${heading}` }, "Open")),
       ),
     ),
   );
@@ -45,51 +54,148 @@ function commandMenu(project, pageAddress) {
   return menu;
 }
 
+/** What a job that has not ended needs: the time without a sign of life, or what it waits for. */
+export function stateNote({ host, last_sign_of_life: lastSign, waiting_for: waitingFor }) {
+  if (lastSign) return `last sign of life ${duration(Date.now() / 1000 - lastSign)} ago${host ? ` on ${host}` : ""}`;
+  if (!waitingFor) return "";
+  const device = waitingFor.device === "cpu" ? "the CPU" : waitingFor.device.replace("gpu", "GPU ");
+  return `waits for ${device}${waitingFor.job ? `, used by ${waitingFor.job}` : ""}`;
+}
+
+const thumbnail = (job) =>
+  job.thumbnail && h("img", { class: "thumbnail", loading: "lazy", alt: "", src: address("api/thumbnail", job.thumbnail) });
+
 function jobRow(job, project, pageAddress) {
-  const [state, progress, time] = [h("td"), h("td"), h("td", { class: "number" })];
+  const [picture, name, state, progress, time] = [h("td", { class: "picture" }), h("td"), h("td"), h("td"), h("td", { class: "number" })];
   const jobPage = pageAddress("job", { name: job.name });
   const element = h(
     "tr",
-    { class: "link", onclick: () => (location.hash = jobPage) },
-    h("td", {}, h("a", { href: jobPage }, job.name === "." ? project.name : job.name)),
+    { class: "link", onclick: ({ target }) => target.closest("a") || (location.hash = jobPage) },
+    picture,
+    name,
     h("td", {}, job.command),
     h("td", { class: "small quiet", title: job.inputs.join(", ") }, job.inputs.map(baseName).join(", ")),
     state,
     progress,
     time,
-    h("td", { class: "small" }, dateTime(job.submitted ?? job.written)),
+    h("td", { class: "small date" }, dateTime(job.submitted ?? job.written)),
   );
   const update = (current) => {
-    redraw(state, current.state, () => badge(current.state));
+    const shownName = current.name === "." ? project.name : current.name;
+    redraw(picture, current.thumbnail, () => thumbnail(current));
+    redraw(name, current.title, () => [
+      h("a", { href: jobPage }, current.title || shownName),
+      current.title && h("div", { class: "small quiet" }, shownName),
+    ]);
+    const note = stateNote(current);
+    redraw(state, [current.state, note], () => [badge(current.state), note && h("div", { class: "small quiet" }, note)]);
     redraw(progress, current.progress, () => progressBar(current.progress));
     time.textContent = duration(current.seconds);
   };
   return { element, update };
 }
 
+/** Header whose buttons sort the list; `order` is { name, descending }. */
+function sortableHeader(order, changed) {
+  const cells = COLUMNS.map((column) => {
+    const { name, text, value } = column;
+    if (!value) return h("th", { scope: "col" }, text || h("span", { class: "hidden-text" }, "Picture"));
+    const sort = () => {
+      order.descending = order.name === name ? !order.descending : name === "submitted";
+      order.name = name;
+      mark();
+      changed();
+    };
+    return h("th", { scope: "col", "data-column": name }, h("button", { class: "plain sort", onclick: sort }, text));
+  });
+  function mark() {
+    for (const cell of cells) {
+      const active = cell.dataset.column === order.name;
+      if (active) cell.setAttribute("aria-sort", order.descending ? "descending" : "ascending");
+      else cell.removeAttribute("aria-sort");
+    }
+  }
+  mark();
+  return h("thead", {}, h("tr", {}, cells));
+}
+
+async function openTrash(refresh) {
+  const list = h("tbody");
+  const empty = h("button", { class: "danger", "data-do": "empty-trash", onclick: emptyTrash }, "Empty the trash");
+  const dialog = openDialog("Trash", [h("table", {}, list), h("div", { class: "end" }, empty, h("button", { onclick: () => dialog.close() }, "Close"))]);
+  async function emptyTrash() {
+    if (!(await confirmAction("Empty the trash?", "The jobs and tables in it are deleted permanently.", "Delete"))) return;
+    await attempt(() => post("trash/empty", {}));
+    await draw();
+  }
+  async function restore(name) {
+    await attempt(() => post("trash/restore", { name }));
+    await Promise.all([draw(), attempt(refresh)]);
+  }
+  async function draw() {
+    const entries = await get("trash");
+    empty.disabled = !entries.length;
+    list.replaceChildren(
+      ...entries.map(({ name, path, time }) =>
+        h(
+          "tr",
+          {},
+          h("td", { class: "mono" }, path),
+          h("td", { class: "small" }, dateTime(time)),
+          h("td", { class: "number" }, h("button", { "aria-label": `Restore ${path}`, "data-restore": path, onclick: () => restore(name) }, "Restore")),
+        ),
+      ),
+      ...(entries.length ? [] : [h("tr", {}, h("td", {}, "The trash is empty."))]),
+    );
+  }
+  await draw();
+}
+
 export async function showProject({ main, project, onLeave, pageAddress }) {
   const body = h("tbody");
-  const header = h("thead", {}, h("tr", {}, COLUMNS.map((text) => h("th", {}, text))));
-  const list = h("div", { class: "card" }, h("table", { id: "jobs" }, header, body));
+  const order = { name: "submitted", descending: true };
+  const rows = new Map();
+  let jobs = [];
+  const filter = h("input", { type: "search", id: "filter", placeholder: "Filter by title, command, input or state", "aria-label": "Filter jobs", oninput: drawRows });
+  const list = h("div", { class: "card", hidden: true }, h("table", { id: "jobs" }, sortableHeader(order, drawRows), body));
+  const none = h("p", { class: "quiet", hidden: true }, "No job matches the filter.");
   const empty = firstSteps(pageAddress);
   main.append(
-    h("div", { class: "row spread" }, h("h1", {}, project.name), commandMenu(project, pageAddress)),
+    h("div", { class: "row spread" }, h("h1", {}, project.name), h("div", { class: "row" }, commandMenu(project, pageAddress), h("button", { "data-do": "trash", onclick: () => attempt(() => openTrash(refresh)) }, "Trash"))),
     h("p", { class: "lead" }, "Every job is a folder of the project, whether it was started here or on the command line."),
+    filter,
     list,
+    none,
     empty,
   );
 
-  const rows = new Map();
+  function matches(job) {
+    const text = [job.title, job.name, job.command, job.state, ...job.inputs].join(" ").toLowerCase();
+    return filter.value.toLowerCase().split(/\s+/).every((word) => text.includes(word));
+  }
+
+  function drawRows() {
+    const { value } = COLUMNS.find(({ name }) => name === order.name);
+    const sign = order.descending ? -1 : 1;
+    const shown = jobs.filter(matches);
+    shown.sort((a, b) => {
+      const [first, second] = [value(a), value(b)];
+      return sign * (first < second ? -1 : first > second ? 1 : 0);
+    });
+    none.hidden = !jobs.length || shown.length > 0;
+    redraw(body, shown.map(({ name }) => name), () => shown.map(({ name }) => rows.get(name).element));
+  }
+
   async function refresh() {
-    const jobs = await get("jobs");
-    list.hidden = !jobs.length;
+    jobs = await get("jobs");
+    list.hidden = filter.hidden = !jobs.length;
     empty.hidden = Boolean(jobs.length);
     for (const job of jobs) {
       if (!rows.has(job.name)) rows.set(job.name, jobRow(job, project, pageAddress));
       rows.get(job.name).update(job);
     }
-    redraw(body, jobs.map(({ name }) => name), () => jobs.map(({ name }) => rows.get(name).element));
+    drawRows();
   }
   await refresh();
-  repeat(REFRESH_MILLISECONDS, onLeave, () => attempt(refresh));
+  repeat(REFRESH_MILLISECONDS, onLeave, refresh);
 }

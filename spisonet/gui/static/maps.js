@@ -2,7 +2,8 @@
 
 import { get } from "./api.js";
 import { browse } from "./files.js";
-import { badge, h } from "./dom.js";
+import { attempt, badge, h } from "./dom.js";
+import { getSettings, remember } from "./settings.js";
 
 // The files of the workflow are selected once; each step fills its form with them.
 const INPUTS = [
@@ -37,7 +38,11 @@ function prefill(form, mapping, selected) {
 export async function showMaps({ main, values, project, pageAddress }) {
   const jobs = (await get("jobs")).filter(({ program }) => program === "spisonet");
   const forms = new Map(project.programs.spisonet.map((form) => [form.command, form]));
-  const selected = { ...values };
+  // The address may name other maps than the project remembers.
+  const given = Object.fromEntries(INPUTS.map(([name]) => [name, values[name]]).filter(([, file]) => file !== undefined));
+  if (Object.keys(given).length) await attempt(() => remember(given));
+  const chosen = Object.fromEntries(INPUTS.map(([name]) => [name, getSettings()[name] ?? undefined]));
+  const selected = { ...chosen };
 
   const matches = (job) => !selected.half1 || job.command === "report" || job.inputs.includes(selected.half1);
   const latest = (command, state) => jobs.find((job) => job.command === command && matches(job) && (!state || job.state === state));
@@ -56,19 +61,36 @@ export async function showMaps({ main, values, project, pageAddress }) {
 
   const choose = async (name, text) => {
     const found = await browse({ title: text, kinds: ["volume"] });
-    if (found?.names.length) location.hash = pageAddress("maps", { ...values, [name]: found.names[0] });
+    if (!found?.names.length) return;
+    const [file] = found.names;
+    const changes = { [name]: file };
+    if (name === "half1") {
+      // Of another pair, the other half and the mask are proposed.
+      const companions = (await attempt(() => get("companions", { name: file }))) ?? {};
+      Object.assign(changes, { half2: companions.half2 ?? null, aniso: null }, companions.mask ? { mask: companions.mask } : {});
+    }
+    await change(changes);
   };
+
+  async function change(changes) {
+    await attempt(() => remember(changes));
+    main.replaceChildren();
+    // Without the files of the address, which would be remembered again.
+    await showMaps({ main, values: {}, project, pageAddress });
+    main.querySelector(`[data-choose="${Object.keys(changes)[0]}"]`)?.focus();
+  }
 
   const inputs = h(
     "div",
     { class: "fields" },
     INPUTS.map(([name, text]) => [
-      h("label", {}, text),
+      h("span", { class: "label" }, text),
       h(
         "div",
         { class: "row" },
         h("span", { class: "mono", id: `selected-${name}` }, selected[name] ?? h("span", { class: "quiet" }, "not selected")),
-        h("button", { "data-choose": name, onclick: () => choose(name, text) }, "Browse"),
+        h("button", { "data-choose": name, "aria-label": `Browse: ${text}`, onclick: () => choose(name, text) }, "Browse"),
+        chosen[name] && h("button", { class: "plain", "aria-label": `Clear: ${text}`, "data-clear": name, onclick: () => change({ [name]: null }) }, "×"),
         selected[name] && h("a", { class: "button", href: pageAddress("view", { name: selected[name] }) }, "View"),
       ),
     ]),

@@ -5,25 +5,26 @@ import { lineChart } from "./chart.js";
 import { duration, h } from "./dom.js";
 
 /**
- * @typedef {{ done: number, total: number, unit: string, seconds_left?: number | null }} Progress
- * @typedef {Progress & { stage: string, title: string, losses: [number, number][] }} Stage
+ * @typedef {{ done: number, total: number, unit: string, seconds_left?: number | null, part?: number | null }} Progress
+ * @typedef {Progress & { stage: string, title: string, losses: [number, number][], loss_reductions?: [number, number][] }} Stage
  */
 
 /** @param {Progress} progress */
-export function progressText({ done, total, unit, seconds_left: secondsLeft }) {
+export function progressText({ done, total, unit, seconds_left: secondsLeft, part }) {
   const left = secondsLeft && done < total ? `, ${duration(secondsLeft)} left` : "";
-  return `${done} of ${total} ${unit}${left}`;
+  const within = part ? `, ${Math.floor(100 * part)} % of the next` : "";
+  return `${done} of ${total} ${unit}${within}${left}`;
 }
 
 /** @param {Progress | null | undefined} progress */
 export function progressBar(progress) {
   if (!progress) return null;
-  const percent = progress.total ? (100 * progress.done) / progress.total : 0;
+  const percent = progress.total ? (100 * (progress.done + (progress.part ?? 0))) / progress.total : 0;
   const text = progressText(progress);
   return h(
     "div",
     { title: text },
-    h("div", { class: "bar" }, h("i", { style: { width: `${percent}%` } })),
+    h("div", { class: "bar", role: "progressbar", "aria-label": text, "aria-valuenow": Math.round(percent), "aria-valuemin": 0, "aria-valuemax": 100 }, h("i", { style: { width: `${percent}%` } })),
     h("span", { class: "small quiet" }, text),
   );
 }
@@ -56,7 +57,22 @@ function lossChart(stages, losses) {
   return drawn.length ? lineChart(drawn, { xTitle: "epoch", yTitle: "loss", xMax }) : null;
 }
 
+/**
+ * Reduction of the loss on subvolumes that are not used for training, relative to the untrained network.
+ *
+ * @param {Stage[]} stages
+ */
+function reductionChart(stages) {
+  const series = stages.map(({ title, loss_reductions: points = [] }) => ({
+    name: title,
+    points: points.map(([epoch, value]) => /** @type {[number, number]} */ ([epoch, 100 * value])),
+  }));
+  const drawn = series.filter(({ points }) => points.length > 1);
+  const xMax = Math.max(0, ...stages.filter(({ losses }) => losses.length).map(({ total }) => total));
+  return drawn.length ? lineChart(drawn, { xTitle: "epoch", yTitle: "loss reduction on new subvolumes, %", xMax }) : null;
+}
+
 /** @param {{ stages: Stage[], losses: (number | null)[] | null }} job */
 export function progressContent({ stages, losses }) {
-  return [h("h2", {}, "Progress"), stages.map(stageBar), lossChart(stages, losses)];
+  return [h("h2", {}, "Progress"), stages.map(stageBar), lossChart(stages, losses), reductionChart(stages)];
 }

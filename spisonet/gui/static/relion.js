@@ -2,7 +2,8 @@
 
 import { address, get, post } from "./api.js";
 import { lineChart } from "./chart.js";
-import { attempt, badge, dateTime, h, notify, redraw } from "./dom.js";
+import { badge, dateTime, h, notify, redraw, repeat } from "./dom.js";
+import { viewsDisc } from "./views_disc.js";
 
 const REFRESH_MILLISECONDS = 4000;
 const COLUMNS = [
@@ -14,10 +15,11 @@ const COLUMNS = [
   ["median_view_angle_degrees", "median angle to preferred axis, °", 1],
   ["median_view_change_degrees", "median change of views, °", 1],
 ];
+// Of each chart: the title of its axis, and its curves.
 const CHARTS = [
-  ["resolution_angstrom", "resolution, Å"],
-  ["sphericity", "sphericity"],
-  ["median_view_change_degrees", "median change of views, °"],
+  ["resolution, Å", [["resolution_angstrom", "RELION FSC"], ["best_direction_angstrom", "best direction"], ["worst_direction_angstrom", "worst direction"]]],
+  ["sphericity, cFAR", [["sphericity", "sphericity"], ["cfar", "cFAR"]]],
+  ["change of views, °", [["median_view_change_degrees", "median"]]],
 ];
 
 function correctionText({ half, status, reason, seconds, inferred_fraction: inferred }) {
@@ -28,14 +30,37 @@ function correctionText({ half, status, reason, seconds, inferred_fraction: infe
   return `${name}: corrected in ${seconds.toFixed(0)} s, ${(100 * inferred).toFixed(0)} % of the power inferred`;
 }
 
+/** A square for each iteration and half: corrected, skipped or failed. */
+function correctionStrip(rows) {
+  const cells = rows.map((row) =>
+    h(
+      "div",
+      { class: "iteration" },
+      h("div", { class: "small quiet" }, row.iteration),
+      row.corrections.map((record) => h("span", { class: `cell-${record.status}`, role: "img", "aria-label": `Iteration ${row.iteration}, ${correctionText(record)}`, title: correctionText(record) })),
+    ),
+  );
+  const legend = [["corrected", "corrected"], ["skipped", "skipped"], ["not_corrected", "not corrected"]].map(([status, text]) => h("span", { class: "small" }, h("span", { class: `cell-${status}` }), ` ${text}`));
+  return h("div", { id: "strip" }, h("div", { class: "row" }, h("h3", {}, "Corrections by iteration"), legend), h("div", { class: "strip" }, cells));
+}
+
 function iterationTable(refinement) {
   if (!refinement.rows.length) return h("p", { class: "quiet" }, "No iteration has been corrected yet.");
-  const charts = CHARTS.map(([name, text]) => {
-    const points = refinement.rows.filter((row) => typeof row[name] === "number").map((row) => [row.iteration, row[name]]);
-    return points.length > 1 ? lineChart([{ name: "", points }], { xTitle: "iteration", yTitle: text }) : null;
+  const charts = CHARTS.map(([yTitle, curves]) => {
+    const series = curves
+      .map(([name, text]) => ({ name: text, points: refinement.rows.filter((row) => typeof row[name] === "number").map((row) => [row.iteration, row[name]]) }))
+      .filter(({ points }) => points.length > 1);
+    return series.length ? lineChart(series, { xTitle: "iteration", yTitle }) : null;
   });
+  const latest = refinement.rows.findLast((row) => row.view_histogram);
   return [
-    h("div", { class: "row" }, charts.filter(Boolean).map((chart) => h("div", { style: { flex: "1 1 300px" } }, chart))),
+    h(
+      "div",
+      { class: "row live" },
+      latest && h("figure", { id: "views" }, viewsDisc(latest.view_histogram), h("figcaption", { class: "small quiet" }, `Views after iteration ${latest.iteration}, seen along z (equator at the border). Amber: directions without views.`)),
+      charts.filter(Boolean).map((chart) => h("div", { class: "live-chart" }, chart)),
+    ),
+    correctionStrip(refinement.rows),
     h(
       "table",
       { id: "iterations" },
@@ -65,19 +90,25 @@ export async function showRelion({ main, values, onLeave, pageAddress }) {
     style: { flex: "1" },
   });
   const button = h("button", { class: "main", "data-do": "check", onclick: check }, "Check");
+  let nCheck = 0; // results of an earlier check, or of another text, are not shown
+  input.addEventListener("input", () => {
+    nCheck += 1;
+    findingList.replaceChildren();
+  });
   async function check() {
-    button.disabled = true;
+    nCheck += 1;
+    const own = nCheck;
     findingList.replaceChildren(h("p", { class: "quiet" }, "Checking …"));
     try {
       const findings = await post("check", { refinement: input.value });
+      if (own !== nCheck) return;
       const badgeOfLevel = { ok: "finished", warning: "stopped", error: "failed" };
       findingList.replaceChildren(
         h("table", {}, findings.map(({ level, message }) => h("tr", {}, h("td", {}, h("span", { class: `badge ${badgeOfLevel[level]}` }, level)), h("td", {}, message)))),
       );
     } catch (error) {
-      findingList.replaceChildren(h("p", { class: "error" }, error.message));
+      if (own === nCheck) findingList.replaceChildren(h("p", { class: "error" }, error.message));
     }
-    button.disabled = false;
   }
   const copy = async () => {
     try {
@@ -144,8 +175,7 @@ export async function showRelion({ main, values, onLeave, pageAddress }) {
     return refinement.state === "running";
   }
   let running = await refresh();
-  const timer = setInterval(async () => {
-    if (running && !document.hidden) running = (await attempt(refresh)) ?? running;
-  }, REFRESH_MILLISECONDS);
-  onLeave(() => clearInterval(timer));
+  repeat(REFRESH_MILLISECONDS, onLeave, async () => {
+    if (running) running = await refresh();
+  });
 }

@@ -1,7 +1,7 @@
 // Rows of the tomogram table: selection, files, and values that are edited in place.
 
 import { get, post } from "./api.js";
-import { h, notify } from "./dom.js";
+import { attempt, h, notify } from "./dom.js";
 
 export const COLUMNS = [
   ["rlnPixelSize", "Pixel size, Å"],
@@ -47,14 +47,17 @@ export class TomogramRows {
       h("td", { class: "quiet" }, row.index),
       h("td", { title: row.shown }, row.name),
       h("td", {}, this.fileLinks(row)),
-      COLUMNS.map(([column]) => this.cell(row, column)),
+      COLUMNS.map((column) => this.cell(row, column)),
       h("td", { class: "number" }, h("a", { class: "button", href: this.viewAddress(row) }, "View")),
     );
   }
 
   fileLinks(row) {
     return Object.entries(row.files).map(([kind, { name, exists }]) => {
-      if (!exists) return h("span", { class: "chip missing", title: `${name} is missing` }, kind);
+      if (!exists) {
+        const clear = h("button", { class: "plain", "aria-label": `Remove the missing ${kind} of ${row.name} from the table`, "data-do": `clear-${kind}`, onclick: () => this.clear(row.number, kind) }, "×");
+        return h("span", { class: "chip missing", title: `${name} is missing` }, kind, " missing", kind === "full" ? "" : clear);
+      }
       const file = kind === "boundary" ? { boundary: name } : { name };
       return h("a", { class: "chip", title: name, href: this.viewAddress(row, file) }, kind);
     });
@@ -72,8 +75,14 @@ export class TomogramRows {
     });
   }
 
-  cell(row, column) {
-    const input = h("input", { class: "cell", value: row.values[column] ?? "", "aria-label": `${column} of ${row.name}`, "data-cell": `${row.number}-${column}` });
+  async clear(row, kind) {
+    const { star } = this.editor;
+    const table = await attempt(() => post("table/clear", { name: star, row, kind, version: this.editor.version() }));
+    if (table) this.editor.shown(table, true);
+  }
+
+  cell(row, [column, text]) {
+    const input = h("input", { class: "cell", value: row.values[column] ?? "", "aria-label": `${text} of ${row.name}`, "data-cell": `${row.number}-${column}` });
     const error = h("div", { class: "field-error" });
     input.addEventListener("keydown", ({ key }) => key === "Enter" && input.blur());
     input.addEventListener("change", () => {

@@ -2,7 +2,7 @@
 
 import { get, post } from "./api.js";
 import { browse } from "./files.js";
-import { attempt, confirmAction, h, redraw } from "./dom.js";
+import { attempt, confirmAction, h, notify, redraw } from "./dom.js";
 import { quoted } from "./form.js";
 import { dropArea } from "./tomogram_add.js";
 import { COLUMNS, TomogramRows } from "./tomogram_rows.js";
@@ -19,9 +19,9 @@ const COMMANDS = [
   ["resize", "Resize"],
 ];
 
-function tableHeader() {
+function tableHeader(selectAll) {
   const texts = COLUMNS.map(([, text]) => h("th", { class: "number" }, text));
-  return h("thead", {}, h("tr", {}, h("th"), h("th", {}, "#"), h("th", {}, "Tomogram"), h("th", {}, "Files"), texts, h("th")));
+  return h("thead", {}, h("tr", {}, h("th", {}, selectAll), h("th", {}, "#"), h("th", {}, "Tomogram"), h("th", {}, "Files"), texts, h("th", {}, h("span", { class: "hidden-text" }, "View"))));
 }
 
 /** Network of the latest finished training, as input of predict. */
@@ -38,6 +38,7 @@ export async function showTomograms({ main, values, onLeave, pageAddress }) {
   let network = null;
   const selected = new Set();
   const list = h("div", { class: "card", hidden: true });
+  const selectAll = h("input", { type: "checkbox", "aria-label": "Select all tomograms", "data-do": "select-all", onchange: toggleAll });
   const actions = h("div", { class: "row", style: { marginBottom: "18px" } });
   const addCommand = h("pre", { class: "command", hidden: true, id: "added-by", style: { marginTop: "14px" } });
   const rows = new TomogramRows(
@@ -71,9 +72,11 @@ export async function showTomograms({ main, values, onLeave, pageAddress }) {
   function show(current) {
     table = current;
     drawnVersion = current.version;
+    const listed = new Set(table.rows.map(({ index }) => index));
+    for (const index of [...selected]) if (!listed.has(index)) selected.delete(index);
     rows.draw(table.rows);
     const note = h("p", { class: "note" }, "This table belongs to RELION. Edits change it; use Save as to work on a copy.");
-    list.replaceChildren(...(table.relion5 ? [note] : []), h("table", { id: "tomograms" }, tableHeader(), rows.body));
+    list.replaceChildren(...(table.relion5 ? [note] : []), h("table", { id: "tomograms" }, tableHeader(selectAll), rows.body));
     list.hidden = false;
     drawActions();
   }
@@ -84,7 +87,16 @@ export async function showTomograms({ main, values, onLeave, pageAddress }) {
     show(current);
   }
 
+  function toggleAll() {
+    selected.clear();
+    if (selectAll.checked) for (const { index } of table.rows) selected.add(index);
+    rows.draw(table.rows);
+    drawActions();
+  }
+
   function drawActions() {
+    selectAll.checked = selected.size > 0 && selected.size === table.rows.length;
+    selectAll.indeterminate = selected.size > 0 && selected.size < table.rows.length;
     redraw(actions, [star, network, [...selected], table.rows.length], () => {
       const indices = selected.size && selected.size < table.rows.length ? [...selected].join(",") : undefined;
       const formValues = (command) => ({
@@ -106,11 +118,26 @@ export async function showTomograms({ main, values, onLeave, pageAddress }) {
 
   async function remove() {
     const numbers = table.rows.filter(({ index }) => selected.has(index)).map(({ number }) => number);
-    const question = `${numbers.length} tomograms will be removed from ${star}. Their files are kept.`;
+    const noun = numbers.length > 1 ? "tomograms" : "tomogram";
+    const question = `${numbers.length} ${noun} will be removed from ${star}. Their files are kept.`;
     if (!(await confirmAction("Remove from the table?", question, "Remove"))) return;
-    selected.clear();
     const remaining = await attempt(() => post("table/remove", { name: star, rows: numbers, version: table.version }));
-    if (remaining) show(remaining);
+    if (!remaining) return;
+    selected.clear();
+    if (!remaining.trashed) {
+      show(remaining);
+      return;
+    }
+    table = null;
+    list.hidden = true;
+    actions.replaceChildren();
+    notify(`${star} lists no tomograms now and was moved into the trash.`, false, {
+      text: "Undo",
+      run: async () => {
+        await post("trash/restore", { name: remaining.trashed });
+        show(await get("table", { name: star }));
+      },
+    });
   }
 
   main.append(

@@ -146,7 +146,8 @@ class SpisonetPanel(QWidget):
         contours = [np.asarray(points)[:, ::-1].tolist() for points in self.viewer.layers[BOUNDARY].data]
         z, y, x = self._tomogram().data.shape
         write_contours(path, contours, (z, y, x))
-        self.message.setText(f"Written: {path}. Use it with: isonet.py make_mask --mask_boundary {path}")
+        command = f"isonet.py make_mask TOMOGRAMS.star --mask_boundary {path}"
+        self.message.setText(f"Written: {path}. Use it with: {command}")
 
     def _tomogram(self) -> Any:
         """Return the selected image layer or, without one, the last."""

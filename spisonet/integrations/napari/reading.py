@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spisonet.errors import SpisonetError, known_error
+from spisonet.errors import known_error
 from spisonet.io.mrc_file import open_mrc
 from spisonet.io.run_record import JOB_FILE
 from spisonet.io.tomograms import TomogramFile, open_tomogram
@@ -167,6 +167,6 @@ def _readable(read: Callable[[], Sequence[Layer]]) -> list[Layer]:
         return list(read())
     except Exception as error:
         known = known_error(error)
-        if isinstance(error, SpisonetError) or known is not None:
-            raise OSError(str(known or error)) from error
-        raise
+        if known is None:
+            raise
+        raise OSError(str(known)) from error

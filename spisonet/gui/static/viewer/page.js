@@ -134,7 +134,7 @@ export async function showViewer({ main, values, onLeave, pageAddress }) {
   const openButton = h("button", { "data-do": "open", onclick: () => navigation.choose("name", "Open a map or tomogram") }, "Open");
   const tools = h("div", { class: "tools" }, openButton);
   const stage = h("div", { class: "stage" });
-  main.append(tools, stage);
+  main.append(h("h1", { class: "for-screen-readers" }, "View"), tools, stage);
   if (!values.name) {
     stage.append(h("div", { class: "empty" }, h("p", {}, EMPTY)));
     return;

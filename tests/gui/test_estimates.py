@@ -1,0 +1,65 @@
+"""Estimated duration of trainings, from the machine's speed or that of an earlier job."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from spisonet.gui.estimates import estimate_training
+from spisonet.gui.forms import config_model
+from spisonet.gui.job import Job
+
+MAPS = {"i1": Path("a.mrc"), "i2": Path("b.mrc")}
+
+
+def estimate(command: str = "reconstruct", earlier: tuple[Job, ...] = (), n_gpus: int = 0, **options: object):
+    program = "spisonet" if command in ("reconstruct", "fsc3d") else "isonet"
+    return estimate_training(config_model(program, command)(**options), n_gpus, earlier)
+
+
+def test_the_time_is_proportional_to_the_work():
+    standard = estimate(**MAPS)["seconds"]
+    assert estimate(**MAPS, epochs=60)["seconds"] == pytest.approx(2 * standard)
+    assert estimate(**MAPS, filter_base=16)["seconds"] == pytest.approx(standard / 4)
+    assert estimate(**MAPS, cube_size=32)["seconds"] == pytest.approx(standard / 8)
+    assert estimate(**MAPS, independent=True, validation=True)["seconds"] == pytest.approx(5 * standard)
+    on_gpus = [estimate(**MAPS, n_gpus=n)["seconds"] for n in (1, 2)]
+    assert on_gpus[0] == pytest.approx(2 * on_gpus[1])
+
+
+def test_commands_without_a_training_have_no_estimate():
+    assert estimate(**MAPS, method="deconvolve") is None
+    assert estimate("fsc3d", h=Path("a.mrc"), h2=Path("b.mrc")) is None
+
+
+def test_tomograms_count_the_subvolumes_of_their_table(tmp_path):
+    star = tmp_path / "t.star"
+    rows = "".join(f"a{n}.mrc {number}\n" for n, number in enumerate((50, 70)))
+    star.write_text(f"data_\nloop_\n_rlnMicrographName #1\n_rlnNumberSubtomo #2\n{rows}")
+    listed, given = (
+        estimate("refine", star_file=star, epochs=10, **options) for options in ({}, {"n_subvolume": 120})
+    )
+    assert listed == given
+
+
+def test_the_speed_of_an_earlier_job_on_the_same_device_is_used(tmp_path):
+    config = {"i1": "a.mrc", "i2": "b.mrc", "epochs": 10, "output_dir": "jobs/001"}
+    files = {
+        "job.json": {"program": "spisonet", "command": "reconstruct", "config": config},
+        "launch.json": {"program": "spisonet", "target": {"gpus": []}, "submitted": 0},
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_text(json.dumps(content))
+    event = {"stage": "training", "title": "both halves", "total": 10, "unit": "epochs"}
+    lines = [
+        {**event, "done": 0, "time": 100.0, "part": 0.0},
+        {**event, "done": 1, "time": 200.0, "part": 0.5},
+    ]
+    (tmp_path / "progress.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    job = Job(tmp_path, "jobs/001")
+    found = estimate(**MAPS, epochs=3, earlier=(job,))
+    assert found == {"seconds": pytest.approx(200.0), "basis": "jobs/001"}  # 1.5 epochs in 100 s
+    assert estimate(**MAPS, epochs=3, earlier=(job,), n_gpus=1)["basis"] is None
+    assert estimate(**MAPS, cube_size=16, earlier=(job,))["basis"] is None  # slower for its work
