@@ -49,7 +49,10 @@ def main() -> None:
         _correct(call)
     except SpisonetError as error:
         record = error.as_record() | {"message": with_variable(error)}
-        write_json(Workspace(call).result, {"error": record})
+        try:
+            write_json(Workspace(call).result, {"error": record})
+        except SpisonetError as unwritten:  # on a full disk, for instance
+            sys.exit(f"spisonet: {record['message']} {unwritten}")
         sys.exit(1)
 
 

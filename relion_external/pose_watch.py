@@ -151,10 +151,13 @@ def main(result: Path, particles: Path, sym: str, mask: Path | None) -> None:
             MAX_PARTICLES,
             stages=STAGES,
         )
+        found: dict[str, object] = {DRIFT: drift.numbers}
     except SpisonetError as error:
-        write_json(result, {NOT_MEASURED: str(error)})
-    else:
-        write_json(result, {DRIFT: drift.numbers})
+        found = {NOT_MEASURED: str(error)}
+    try:
+        write_json(result, found)
+    except SpisonetError as error:
+        sys.exit(f"spisonet: {error}")
 
 
 if __name__ == "__main__":
