@@ -88,7 +88,7 @@ def run_fsc3d(config: Fsc3dConfig) -> None:
         found, metrics = result.fsc, result.metrics
         thresholded = config.o.with_name(f"{config.o.stem}_thresholded.mrc")
         table, figure = config.o.with_suffix(".json"), config.o.with_suffix(".png")
-        for path in (config.o, thresholded, table, figure):
+        for path in (config.o, thresholded, table, figure, figure.with_suffix(".svg")):
             prepare_output_file(path, config.h, config.h2, config.mask)
         draw_fsc3d = figures.result().draw_fsc3d
         drawing = background.submit(lambda: save_figure(figure, draw_fsc3d(found, metrics), vector=True))
@@ -107,7 +107,8 @@ def run_fsc3d(config: Fsc3dConfig) -> None:
         for task in (drawing, writing):
             task.result()
     _log_fsc3d(found, metrics)
-    log.info("Written: %s, %s, %s and %s.", config.o, thresholded.name, table.name, figure.name)
+    names = (thresholded.name, table.name, figure.name)
+    log.info("Written: %s, %s, %s and %s (also as SVG).", config.o, *names)
 
 
 def _record(config: Fsc3dConfig, found: Fsc3d, metrics: Fsc3dMetrics) -> dict[str, object]:

@@ -112,22 +112,28 @@ def _thumbnail(job: Job) -> dict[str, str] | None:
 
 
 def _verdict(job: Job) -> dict[str, str] | None:
-    """Return ``sentence`` and ``code`` of the verdict of the report in a job folder."""
+    """Return ``judgement``, ``sentence`` and ``code`` of the verdict of the report in a job folder."""
     try:
         report = read_json_object(job.folder / REPORT_FILE)
     except (SpisonetError, OSError):
         return None
     sentence, code = report.get("verdict"), report.get("verdict_code")
-    return {"sentence": sentence, "code": str(code)} if isinstance(sentence, str) else None
+    if not isinstance(sentence, str):
+        return None
+    judgement = str(report.get("judgement", "Verdict"))  # reports of earlier versions have none
+    return {"judgement": judgement, "sentence": sentence, "code": str(code)}
 
 
-def _comparison(job: Job) -> dict[str, str] | None:
-    """Return the maps to compare in the viewer: ``before`` and ``after`` a correction."""
+def _comparison(job: Job) -> dict[str, str | None] | None:
+    """Return what the viewer compares: the mean of ``name`` and ``half2`` with the corrected ``second``."""
     full_map = job.record.get("full_map")
     if not isinstance(full_map, dict) or not isinstance(full_map.get("corrected"), str):
         return None
-    before = str(job.record.get("config", {}).get("i1", ""))
-    return {"before": before, "after": f"{job.name}/{full_map['corrected']}"} if before else None
+    config = job.record.get("config", {})
+    if not config.get("i1"):
+        return None
+    half2 = str(config["i2"]) if config.get("i2") else None
+    return {"name": str(config["i1"]), "half2": half2, "second": f"{job.name}/{full_map['corrected']}"}
 
 
 def _events(job: Job, max_bytes: int) -> list[ProgressEvent]:

@@ -61,6 +61,7 @@ def test_command_writes_volume_numbers_and_figure(
         "fsc_thresholded.mrc",
         "fsc.json",
         "fsc.png",
+        "fsc.svg",
     }
     with mrcfile.open(output) as mrc:
         cube = mrc.data.copy()

@@ -225,7 +225,7 @@ def test_stop_resume_clone_and_delete(page):
     page.click("[data-do=delete]")
     page.click("dialog button", "Cancel")
     assert (page.server.project / name).is_dir()
-    page.click("[data-do=delete]")
+    page.click("[data-do=delete]:enabled")
     page.find("dialog p", "moved into the trash")
     page.click("dialog [data-do=confirm]")
     page.find("h1", "project")

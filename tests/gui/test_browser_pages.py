@@ -67,7 +67,7 @@ def served(tmp_path_factory) -> Iterator[Server]:
     full_map = {"corrected": "corrected_full.mrc"}
     write_job(project / "corrected", "reconstruct", config, full_map=full_map, epoch_losses=[1.0, 0.5])
     write_map(project / "corrected" / "corrected_full.mrc")
-    report = {"verdict": "The inferred region holds.", "verdict_code": "holds"}
+    report = {"judgement": "Supported", "verdict": "The inferred region holds.", "verdict_code": "holds"}
     (project / "corrected" / "report.json").write_text(json.dumps(report), encoding="utf-8")
     write_job(project / "measured", "fsc3d", {"h": "maps/half1.mrc", "h2": "maps/half2.mrc"}, seconds=3)
     write_job(project / "validated", "validate", {"folder": "corrected"}, seconds=700)
@@ -89,7 +89,9 @@ def texts(page: Page, css: str) -> list[str]:
 def test_jobs_are_titled_sorted_and_filtered(page):
     page.open("job?name=corrected")
     page.find("#verdict", "The inferred region holds.")
-    assert "second=corrected%2Fcorrected_full.mrc" in page.find("[data-do=compare]").get_attribute("href")
+    page.find("#verdict h2", "Supported")
+    compared = page.find("[data-do=compare]").get_attribute("href")
+    assert "half2=maps%2Fhalf2.mrc&second=corrected%2Fcorrected_full.mrc" in compared
     assert page.find("dd a", "validated").get_attribute("href").endswith("job?name=validated")
     page.fill("#job-title", "Apoferritin" + Keys.ENTER)
     deadline = time.monotonic() + SECONDS

@@ -129,7 +129,7 @@ export async function showJob({ main, values, onLeave, pageAddress }) {
     const clone = pageAddress("new", { program: job.program, command: job.command, job: name });
     return [
       job.comparison &&
-        h("a", { class: "button main", "data-do": "compare", href: pageAddress("view", { name: job.comparison.before, second: job.comparison.after }) }, "Before / after"),
+        h("a", { class: "button main", "data-do": "compare", href: pageAddress("view", job.comparison) }, "Before / after"),
       job.state === "unresponsive" &&
         h("button", { class: "main", "data-do": "mark-failed", onclick: action(() => post("mark_failed", { name }), refresh) }, "Mark as failed"),
       active && h("button", { class: "danger", "data-do": "stop", disabled: job.state === "stopping", onclick: action(() => post("stop", { name }), refresh) }, job.state === "stopping" ? "Stopping …" : "Stop"),
@@ -145,7 +145,7 @@ export async function showJob({ main, values, onLeave, pageAddress }) {
     note.hidden = !told;
     note.textContent = told && `${told.charAt(0).toUpperCase()}${told.slice(1)}.`;
     verdict.hidden = !job.verdict;
-    redraw(verdict, job.verdict, () => job.verdict && [h("h2", {}, "Verdict"), h("p", {}, job.verdict.sentence)]);
+    redraw(verdict, job.verdict, () => job.verdict && [h("h2", {}, job.verdict.judgement), h("p", {}, job.verdict.sentence)]);
     redraw(actions, [job.state, job.resumable, job.comparison], actionButtons);
     error.hidden = !job.error;
     error.textContent = job.error ? errorText(job.error) : "";

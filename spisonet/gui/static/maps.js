@@ -106,7 +106,7 @@ export async function showMaps({ main, values, project, pageAddress }) {
       h("p", { class: "small quiet" }, text),
       job ? h("div", { class: "row small" }, h("a", { href: pageAddress("job", { name: job.name }) }, job.name), badge(job.state)) : null,
       h("a", { class: `button ${job?.state === "finished" ? "" : "main"}`, href: link }, heading),
-      name === "reconstruct" && fullMap ? h("a", { class: "button", id: "view-full-map", href: pageAddress("view", { name: fullMap }) }, "View full map") : null,
+      name === "reconstruct" && fullMap ? h("a", { class: "button", id: "view-full-map", href: pageAddress("view", { name: selected.half1, half2: selected.half2, second: fullMap }) }, "Before / after") : null,
     );
   });
 
