@@ -160,7 +160,7 @@ class TomogramTrainingConfig(TomogramNetworkConfig):
     @field_validator("CTF_mode", mode="before")
     @classmethod
     def _none_to_text(cls, name: str | None) -> str:
-        return "None" if name is None else name
+        return "None" if name is None or name.lower() == "none" else name
 
     @property
     def width(self) -> int:

@@ -265,6 +265,7 @@ def test_an_interrupt_within_an_import_ends_the_program_at_once(folder):
     code = f"import sys; sys.path.insert(1, {str(folder)!r}); from spisonet_launcher import _run; "
     done = subprocess.run(
         [sys.executable, "-c", f"{code} _run('interrupted', 'main')"],
+        cwd=folder.parent,  # which is left out of the path, as the folder of the script
         capture_output=True,
         check=False,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
