@@ -288,10 +288,14 @@ class Jobs:
         submit_job(job, program, config, target, self._project, self._template, **identification)
 
     def _new_folder(self, command: str) -> Path:
-        number = max((_number(path) for path in (self._project / JOBS_FOLDER).iterdir()), default=0)
+        # Not a number of the trash either: other jobs name such a folder as an input, and it can be restored.
+        deleted = (self._project / entry["path"] for entry in self.trash.entries())
+        jobs = self._project / JOBS_FOLDER
+        folders = [*jobs.iterdir(), *(path for path in deleted if path.parent == jobs)]
+        number = max(map(_number, folders), default=0)
         while True:
             number += 1
-            folder = self._project / JOBS_FOLDER / f"{number:03d}_{command}"
+            folder = jobs / f"{number:03d}_{command}"
             try:
                 folder.mkdir()
             except FileExistsError:
