@@ -116,12 +116,15 @@ class Jobs:
         Raises
         ------
         SpisonetError
-            If there is no such job or its files are damaged.
+            If there is no such job, or its files are damaged or links out of the allowed folders.
         """
         job = self._job(self._allowed_folders.resolve(name))
         if not job.folder.is_relative_to(self._project) or not job.is_own:
             raise SpisonetError(f"{name} is not a job of this project.")
-        self._allowed_folders.resolve(job.log)  # it may be a link
+        for path in (job.log, *(job.folder / state for state in STATE_FILES)):
+            self._allowed_folders.resolve(
+                path
+            )  # it may be a link, through which it would be read and written
         try:
             summarise_job(job)
         except DAMAGED_RECORD_ERRORS as error:
