@@ -130,7 +130,7 @@ def view_histogram(views: NDArray[np.float64], mates: NDArray[np.floating]) -> l
         sector = np.minimum((angle / (2 * np.pi) * N_SECTORS).astype(int), N_SECTORS - 1)
         np.add.at(counts, (ring, sector), 1)
     density = counts * (counts.size / counts.sum())
-    return [[round(float(value), 2) for value in row] for row in density]
+    return [[round(float(value), 4) for value in row] for row in density]
 
 
 def _largest_cosine(

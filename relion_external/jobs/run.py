@@ -83,7 +83,7 @@ def _run(name: str, words: list[str]) -> int:
         exit_file, status = ExitFile.SUCCESS, 0
     except _Stopped as reason:
         exit_file, status = ExitFile.ABORTED, EXIT_ABORTED
-        advice = " Continue the job to resume from its last epoch." if JOBS[name].trains else ""
+        advice = " Continue the job to resume from its last checkpoint." if JOBS[name].trains else ""
         _print_error(f"stopped: {reason}.{advice}")
     except Exception as error:  # noqa: BLE001 - every failure needs an exit file
         _print_error(str(known_error(error) or traceback.format_exc()))

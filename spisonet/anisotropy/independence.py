@@ -14,6 +14,13 @@ NETWORK, START_WEIGHTS = "network", "start_weights"
 REFERENCE, FOURIER_WEIGHTS = "reference", "fourier_weights"
 COUPLING = frozenset({NETWORK, START_WEIGHTS, REFERENCE})  # the Fourier weights contain no density
 
+# What corrected each half, by method.
+HOW_CORRECTED = {
+    "learn": "one network per half",
+    "prior": "pretrained network",
+    "deconvolve": "deconvolved",
+}
+
 
 @dataclass(frozen=True)
 class HalvesIndependence:
@@ -49,13 +56,13 @@ class HalvesIndependence:
         return {"independent": self.independent, "shared": list(self.shared)}
 
     def label(self, method: str) -> str:
-        """Return the header label of maps that were corrected by a method (``learn`` or ``deconvolve``)."""
+        """Return the header label of maps that were corrected by a method of ``reconstruct``."""
         if self.independent is None:
             return label_with_tokens("spisonet: anisotropy corrected from this map alone", halves=SINGLE)
         if NETWORK in self.shared:
             return label_with_tokens("spisonet: one network was trained on both halves", halves=COUPLED)
         if not self.independent:
             return label_with_tokens("spisonet: halves share start weights or a reference", halves=COUPLED)
-        how = "deconvolved" if method == "deconvolve" else "one network per half"
+        how = HOW_CORRECTED[method]
         weights = "common Fourier weights" if FOURIER_WEIGHTS in self.shared else "no data shared"
         return label_with_tokens(f"spisonet: {how}, {weights}", halves=INDEPENDENT)

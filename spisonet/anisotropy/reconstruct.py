@@ -174,7 +174,7 @@ class CorrectionResult:
     halves, deconvolved_halves : HalvesIndependence
         Independence of the corrected and of the deconvolved half maps.
     method : str
-        ``learn`` or ``deconvolve``.
+        As in `CorrectionOptions`.
     """
 
     units: list[UnitResult]

@@ -34,7 +34,8 @@ class GuiConfig(CommandConfig):
     keep_address: bool = Field(
         False,
         description="Use the same address at every start in this project, so that open pages reconnect; the "
-        "token is stored in a file that only you can read.",
+        "token is stored in a file that only you can read. Not for machines shared with people that you do "
+        "not trust (SECURITY.md).",
     )
     slurm_template: Path | None = Field(
         None,

@@ -106,17 +106,19 @@ def _speed_of(job: Job, on_gpu: bool, of_subvolume: float) -> float | None:
     target = job.launch.get("target")
     if not isinstance(target, dict) or target.get("slurm") or bool(target.get("gpus")) != on_gpu:
         return None
-    events = [event for event in read_progress(job.folder) if event.stage == "training"]
     with suppress(SpisonetError, LookupError, TypeError, ValueError, ZeroDivisionError):
         model = config_model(job.program, job.command)
         config = model.model_validate(job.record["config"])
         operations = _operations(config)
+        if not operations:  # before the progress is read, which takes longer
+            return None
         if not 1 / LARGEST_RATIO <= _operations_of_subvolume(config) / of_subvolume <= LARGEST_RATIO:
             return None
+        events = [event for event in read_progress(job.folder) if event.stage == "training"]
         first, last = events[0], events[-1]
         seconds = last.time - first.time
         done = (last.done + (last.part or 0) - first.done - (first.part or 0)) / last.total
-        if operations and first.title == last.title and seconds > SECONDS_OF_A_MEASUREMENT and done > 0:
+        if first.title == last.title and seconds > SECONDS_OF_A_MEASUREMENT and done > 0:
             return operations * done / seconds
     return None
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 INPUT, USUAL, ADVANCED, COMPATIBILITY = "input", "usual", "advanced", "compatibility"
 LABELS = {
-    **dict.fromkeys(("h", "h1", "half1", "i1"), "Half map 1"),
-    **dict.fromkeys(("h2", "half2", "i2"), "Half map 2"),
+    **dict.fromkeys(("h", "h1", "i1"), "Half map 1"),
+    **dict.fromkeys(("h2", "i2"), "Half map 2"),
     **dict.fromkeys(("aniso_file",), "3D FSC"),
     **dict.fromkeys(("mask", "mask_file"), "Mask"),
     "folder": "Job to examine",
@@ -105,7 +105,8 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "reconstruct": {
         "quick look": {"epochs": "5", "n_subvolume": "200", "filter_base": "16"},
         "standard": {},
-        "careful": {"epochs": "60", "independent": True, "validation": True},
+        # Not independent halves: with a given 3D FSC they have no view weight, and less is recovered.
+        "careful": {"epochs": "60", "validation": True},
     },
     "refine": WEDGE_PRESETS,
     "correct": WEDGE_PRESETS,

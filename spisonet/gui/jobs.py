@@ -116,12 +116,15 @@ class Jobs:
         Raises
         ------
         SpisonetError
-            If there is no such job or its files are damaged.
+            If there is no such job, or its files are damaged or links out of the allowed folders.
         """
         job = self._job(self._allowed_folders.resolve(name))
         if not job.folder.is_relative_to(self._project) or not job.is_own:
             raise SpisonetError(f"{name} is not a job of this project.")
-        self._allowed_folders.resolve(job.log)  # it may be a link
+        for path in (job.log, *(job.folder / state for state in STATE_FILES)):
+            self._allowed_folders.resolve(
+                path
+            )  # it may be a link, through which it would be read and written
         try:
             summarise_job(job)
         except DAMAGED_RECORD_ERRORS as error:
@@ -288,10 +291,14 @@ class Jobs:
         submit_job(job, program, config, target, self._project, self._template, **identification)
 
     def _new_folder(self, command: str) -> Path:
-        number = max((_number(path) for path in (self._project / JOBS_FOLDER).iterdir()), default=0)
+        # Not a number of the trash either: other jobs name such a folder as an input, and it can be restored.
+        deleted = (self._project / entry["path"] for entry in self.trash.entries())
+        jobs = self._project / JOBS_FOLDER
+        folders = [*jobs.iterdir(), *(path for path in deleted if path.parent == jobs)]
+        number = max(map(_number, folders), default=0)
         while True:
             number += 1
-            folder = self._project / JOBS_FOLDER / f"{number:03d}_{command}"
+            folder = jobs / f"{number:03d}_{command}"
             try:
                 folder.mkdir()
             except FileExistsError:

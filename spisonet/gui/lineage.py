@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 
 def find_lineage(job: Job, jobs: Iterable[Job]) -> dict[str, list[dict[str, str]]]:
     """Return the ``parents`` and ``children`` of a job: name, title and command of each."""
-    others = [other for other in jobs if other.folder != job.folder]
+    # A run in the project folder itself, which contains all others, made none of their inputs.
+    others = [
+        other
+        for other in jobs
+        if not (job.folder.is_relative_to(other.folder) or other.folder.is_relative_to(job.folder))
+    ]
     used = _inputs(job)
     return {
         "parents": [_line(other) for other in others if _uses(used, other.folder)],

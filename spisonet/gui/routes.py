@@ -178,7 +178,11 @@ def _job_routes(jobs: Jobs, allowed_folders: AllowedFolders, template: Path | No
         get_route(
             "/api/companions", NamedRequest, lambda request: find_companions(request.name, allowed_folders)
         ),
-        post_route("/api/settings", InterfaceSettings, lambda changes: change_settings(folder, changes)),
+        post_route(
+            "/api/settings",
+            InterfaceSettings,
+            lambda changes: change_settings(folder, changes, allowed_folders),
+        ),
         post_route("/api/delete", NamedRequest, lambda request: jobs.delete(request.name)),
     ]
 

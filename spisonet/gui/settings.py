@@ -15,6 +15,8 @@ from spisonet.io.locks import lock_for_update
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from spisonet.gui.allowed_folders import AllowedFolders
+
 SETTINGS_FILE = ".interface.json"
 
 
@@ -26,10 +28,19 @@ def read_settings(folder: Path) -> dict[str, Any]:
         return InterfaceSettings().model_dump()
 
 
-def change_settings(folder: Path, changes: InterfaceSettings) -> dict[str, Any]:
-    """Replace the settings that are given, and return all."""
-    prepare_output_folder(folder)
+def change_settings(
+    folder: Path, changes: InterfaceSettings, allowed_folders: AllowedFolders
+) -> dict[str, Any]:
+    """Replace the settings that are given, and return all.
+
+    Raises
+    ------
+    SpisonetError
+        If the folder or the file is a link out of the allowed folders.
+    """
     path = folder / SETTINGS_FILE
+    allowed_folders.resolve(path)
+    prepare_output_folder(folder)
     with lock_for_update(path):
         settings = read_settings(folder) | changes.model_dump(exclude_unset=True)
         write_json(path, settings)

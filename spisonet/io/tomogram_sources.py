@@ -30,7 +30,6 @@ STACK_SUFFIXES = (".st", ".ali", ".preali")
 VOLUME_SUFFIXES = tuple(suffix for suffix in SUFFIXES if suffix not in STACK_SUFFIXES)
 STACK_WORDS = {"ali", "preali"}
 PROCESSED_WORDS = {"corrected", "deconv", "denoised", "filt", "filtered"}
-OTHER_HALF = {EVEN: ODD, ODD: EVEN}
 FULL = "full"
 
 

@@ -19,7 +19,7 @@ SHARED = (NETWORK, START_WEIGHTS, REFERENCE, FOURIER_WEIGHTS)
 COMBINATIONS = [c for n in range(len(SHARED) + 1) for c in itertools.combinations(SHARED, n)]
 
 
-@pytest.mark.parametrize("method", ["learn", "deconvolve"])
+@pytest.mark.parametrize("method", ["learn", "prior", "deconvolve"])
 @pytest.mark.parametrize("shared", COMBINATIONS)
 def test_halves_are_coupled_by_shared_densities_but_not_by_shared_weights(shared, method):
     halves = HalvesIndependence.of_shared(2, *shared)

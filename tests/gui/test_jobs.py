@@ -386,3 +386,5 @@ def test_deleting_deletes_the_folder_and_nothing_else(served, project):
     assert not (project / name).exists()
     assert (outside / "file").is_file()
     assert served.get("api/jobs").json == []
+    # The name of a deleted job stays its own, so that it can be restored.
+    assert served.start("spisonet", "whitening", WHITEN, "key-after").json["name"] == "jobs/002_whitening"

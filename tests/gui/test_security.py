@@ -374,6 +374,23 @@ def test_a_job_does_not_write_through_links_out_of_the_project(server, hostile_j
     assert victim.read_bytes() == before
 
 
+def test_notes_and_settings_are_not_written_through_links_out_of_the_project(server, hostile_job, tmp_path):
+    name = hostile_job()
+    victim = tmp_path / "victim"
+    victim.write_text("{}")
+    for path, request, body in (
+        (server.project / name / "notes.json", "api/notes", {"name": name, "title": "x", "text": ""}),
+        (server.project / "jobs" / ".interface.json", "api/settings", {"folder": "x"}),
+    ):
+        path.unlink(missing_ok=True)
+        path.symlink_to(victim)
+        reply = server.post(request, body)
+        path.unlink()
+        assert reply.status == 400
+        assert "outside" in reply.json["error"]
+        assert victim.read_text() == "{}"
+
+
 def test_stopping_a_job_ends_no_process_that_its_files_only_name(server, hostile_job):
     with subprocess.Popen(["sleep", "100"], start_new_session=True) as bystander:
         identity = process_identity(bystander.pid)

@@ -72,6 +72,14 @@ export function lineChart(series, { xTitle, yTitle, xMax }) {
     cursor: { drag: { x: false, y: false } },
   };
   const plot = new uPlot(options, /** @type {uPlot.AlignedData} */ (/** @type {unknown} */ (columns(series))), element);
-  new ResizeObserver(() => element.clientWidth && plot.setSize({ width: element.clientWidth, height: HEIGHT })).observe(element);
+  const observer = new ResizeObserver(() => {
+    if (element.clientWidth) plot.setSize({ width: element.clientWidth, height: HEIGHT });
+    else if (!element.isConnected) {
+      // Replaced by a newer chart. uPlot keeps every plot, with its canvas, until it is destroyed.
+      observer.disconnect();
+      plot.destroy();
+    }
+  });
+  observer.observe(element);
   return element;
 }

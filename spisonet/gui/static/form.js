@@ -203,6 +203,7 @@ export async function showForm({ main, values, project, pageAddress }) {
   const start = h("button", { class: "main", type: "submit", "data-do": "start" }, "Start");
   const formError = h("p", { class: "error", hidden: true });
   let timer = null;
+  let nPreview = 0; // results of an earlier state of the form are not shown
 
   function showErrors(messages) {
     const others = fields.showErrors(messages);
@@ -211,8 +212,11 @@ export async function showForm({ main, values, project, pageAddress }) {
   }
 
   async function preview() {
+    nPreview += 1;
+    const own = nPreview;
     try {
       const previewed = await post("preview", { program, command, values: fields.read(), target: target.read() });
+      if (own !== nPreview) return;
       const { line: words, field_errors: errors } = previewed;
       estimate.textContent = estimateText(previewed.estimate);
       estimate.hidden = !previewed.estimate;
@@ -223,7 +227,7 @@ export async function showForm({ main, values, project, pageAddress }) {
       const earlier = Object.entries(repeated.errors).filter(([name]) => !edited.has(name));
       showErrors(Object.fromEntries([...earlier, ...shown]));
     } catch (error) {
-      line.textContent = error.message;
+      if (own === nPreview) line.textContent = error.message;
     }
   }
 
