@@ -18,7 +18,10 @@ RENAMING_METHODS = {"rename", "hardlink_to", "symlink_to"}
 EXCEPTIONS = {
     ("spisonet.io.locks", "acquire"),
     ("spisonet.gui.runner", "_draw_ticket"),
-    ("spisonet.gui.runner", "_wait_for_tickets"),
+    ("spisonet.gui.runner", "_wait_for_ticket"),
+    ("spisonet.gui.runner", "_beat"),  # the empty file that shows that a job runs
+    ("spisonet.gui.trash", "put"),  # moves complete files
+    ("spisonet.gui.trash", "restore"),
     ("spisonet.gui.runner", "run"),  # output of the command, which is appended to
     ("spisonet.gui.runner", "_run_command"),
     ("spisonet.io.streams", "_null_stream"),  # the null device

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from spisonet.errors import SpisonetError
 from spisonet.io.atomic import prepare_output_folder, write_json
 from spisonet.io.json_files import read_json_object
+from spisonet.io.paths import real_path
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,7 +75,7 @@ class Trash:
         if entry is None:
             raise SpisonetError(f"The trash does not contain {name}.")
         target = self._project / entry["path"]
-        if not target.parent.resolve().is_relative_to(self._project) or target.is_symlink():
+        if not real_path(target.parent).is_relative_to(self._project) or target.is_symlink():
             raise SpisonetError(f"{entry['path']} is outside the project.")
         if target.exists():
             raise SpisonetError(f"{entry['path']} exists again; rename it to restore the one in the trash.")

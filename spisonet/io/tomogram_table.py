@@ -90,7 +90,7 @@ class TomogramRow:
     def files(self) -> list[Path]:
         """Absolute paths of the full, even and odd tomograms that are listed."""
         listed = (self.full, *(self.path(column) for column in HALVES))
-        return [path.resolve() for path in listed if path is not None]
+        return [real_path(path) for path in listed if path is not None]
 
     @property
     def voxel_size_angstrom(self) -> float | None:

@@ -76,7 +76,8 @@ def test_the_prediction_reports_every_map(measurement_factory, tmp_path, change,
     measurement = change(measurement_factory(n=16))
     with progress_to_folder(tmp_path):
         train(job(measurement, 1), CPU, SINGLE_PROCESS, None, resume=False)
-    training, *_, last = read_progress(tmp_path)
+    events = read_progress(tmp_path)
+    training, last = [event for event in events if event.stage == "training"][-1], events[-1]
     assert (last.stage, last.done, last.total) == ("prediction", n_maps, n_maps)
     assert (training.stage, training.done, training.total) == ("training", 1, 1)
     assert training.seconds_left > 0  # the prediction is still to come

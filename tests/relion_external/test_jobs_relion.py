@@ -123,7 +123,7 @@ def test_a_job_is_aborted_and_continued(project):
     star.write_text(re.sub(r"(_rlnJobIsContinue +)0", r"\g<1>1", star.read_text()))
     run(job)
     assert status(job) == FINISHED
-    epochs = re.findall(r"epoch (\d+) of 40", output.read_text())
+    epochs = re.findall(r": epoch (\d+) of 40", output.read_text())
     assert epochs == [str(epoch) for epoch in range(1, 41)]  # each was trained once
 
 

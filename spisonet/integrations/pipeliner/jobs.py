@@ -28,6 +28,7 @@ from spisonet.integrations.pipeliner.options import (
     pipeliner_parameters,
 )
 from spisonet.integrations.pipeliner.results import result_numbers, results_display
+from spisonet.io.paths import real_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -143,7 +144,7 @@ class SpisonetJob(PipelinerJob):
         half1, half2 = self.joboptions.get("in_3dref"), self.joboptions.get(OUTSIDE_PROJECT)
         if half1 is None or half2 is None or not half1.value or half2.value:
             return found
-        if Path(half1.value).resolve().is_relative_to(Path.cwd()):
+        if real_path(Path(half1.value)).is_relative_to(Path.cwd()):
             return found
         message = f"{half1.value} is outside the project and will be copied: give half map 2 too"
         return [*found, JobOptionValidationResult("error", [half2], message)]
