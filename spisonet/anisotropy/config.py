@@ -16,7 +16,7 @@ from spisonet.io.config import (
     Positional,
     invalid_option,
 )
-from spisonet.learning.size_config import NETWORK_MULTIPLE
+from spisonet.learning.size_config import DEFAULT_FILTER_BASE, NETWORK_MULTIPLE
 from spisonet.learning.start_config import EARLIER_NAMES, NOT_PRETRAINED, StartOption
 
 
@@ -161,6 +161,16 @@ class ReconstructConfig(CommandConfig):
     seed: int = Field(0, ge=0, description="Random seed.")
     resume: bool = Field(False, description="Continue the run in --output_dir from its last checkpoint.")
     apix: float | None = Field(None, gt=0, description="Voxel size in Å [default: from the header].")
+
+    @property
+    def total_epochs(self) -> int:
+        """Number of epochs of the training; 0 if nothing is trained."""
+        return self.epochs if self.method == "learn" else 0
+
+    @property
+    def width(self) -> int:
+        """Base width of a U-Net that starts from random weights."""
+        return self.filter_base or DEFAULT_FILTER_BASE
 
     def check_options(self) -> None:
         """See `CommandConfig.check_options`."""

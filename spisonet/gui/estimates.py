@@ -28,10 +28,9 @@ OPERATIONS = 1225.0
 CPU_EFFICIENCY = 0.4
 GPU_OPERATIONS_PER_SECOND = 1.5e13  # assumed until a job has run on this machine
 MATRIX, N_MEASUREMENTS = 512, 20
-DEFAULT_EDGE, DEFAULT_WIDTH, DEFAULT_EPOCHS, EPOCHS_PER_ITERATION = 64, 32, 50, 10
+DEFAULT_EDGE = 64  # of subvolumes of tomograms, if the table has none
 LARGEST_RATIO = 10.0  # of the operations of two trainings for a subvolume
 SECONDS_OF_A_MEASUREMENT = 20.0  # of a training, at least
-UNTRAINED_METHODS = ("prior", "deconvolve")
 TABLE_SUBVOLUMES, DEFAULT_SUBVOLUMES = "rlnNumberSubtomo", 100
 
 
@@ -64,29 +63,22 @@ def estimate_training(config: CommandConfig, n_gpus: int, earlier: Iterable[Job]
     return {"seconds": operations / speed, "basis": None}
 
 
-def _operations_of_subvolume(config: CommandConfig) -> float:
-    options = config.model_dump()
-    width = getattr(config, "width", None) or options["filter_base"] or DEFAULT_WIDTH
-    return float(OPERATIONS * width**2 * (options["cube_size"] or DEFAULT_EDGE) ** 3)
+def _operations_of_subvolume(config: Any) -> float:
+    """Return the number of operations for a subvolume, of the configuration of a command that trains."""
+    return float(OPERATIONS * config.width**2 * (config.cube_size or DEFAULT_EDGE) ** 3)
 
 
 def _operations(config: CommandConfig) -> float | None:
     """Return the number of operations of a training; None if there is none."""
+    epochs = getattr(config, "total_epochs", 0)
+    if not epochs:
+        return None
     options = config.model_dump()
-    if not options.keys() >= {"epochs", "n_subvolume", "cube_size"}:
-        return None
-    if options.get("method") in UNTRAINED_METHODS:
-        return None
-    iterations = options.get("iterations")
-    epochs = options["epochs"]
-    if epochs is None:
-        epochs = EPOCHS_PER_ITERATION if iterations else DEFAULT_EPOCHS
     subvolumes = options["n_subvolume"] or _listed_subvolumes(options["star_file"])
     n_trainings = 2.0 if options.get("independent") else 1.0
     if options.get("validation"):
         n_trainings += options["validation_cones"]
-    n_subvolumes = epochs * (iterations or 1) * subvolumes * n_trainings
-    return float(_operations_of_subvolume(config) * n_subvolumes)
+    return float(_operations_of_subvolume(config) * epochs * subvolumes * n_trainings)
 
 
 def _listed_subvolumes(star_file: Path) -> float:

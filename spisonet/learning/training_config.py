@@ -13,7 +13,7 @@ import torch
 from spisonet.errors import SpisonetError
 from spisonet.learning.devices import computes_in_bfloat16
 from spisonet.learning.objectives import EquivarianceObjective, Objective, SelfTrainingObjective
-from spisonet.learning.size_config import NETWORK_MULTIPLE
+from spisonet.learning.size_config import DEFAULT_FILTER_BASE, NETWORK_MULTIPLE
 from spisonet.learning.spectra import useful_oversampling
 from spisonet.learning.tiling import MARGIN, TILE_MULTIPLE
 from spisonet.learning.trainer import TrainingOptions
@@ -35,7 +35,6 @@ DEFAULT_BATCH_SIZE = {"self-training": 2, "ei": 4}  # for each process
 DEFAULT_ALPHA, DEFAULT_BETA = 1.0, 0.5  # weights of the losses of ei
 DEFAULT_LEARNING_RATE = {"self-training": 2e-3, "ei": 3e-4}  # for that batch in one process
 PRETRAINED_LEARNING_RATE = 5e-4  # of a training that starts from a `WhitenedUNet`
-DEFAULT_FILTER_BASE = 32
 
 
 @dataclass(frozen=True)

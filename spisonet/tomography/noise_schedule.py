@@ -11,7 +11,6 @@ from spisonet.tomography.training_config import RefineConfig, parse_numbers
 if TYPE_CHECKING:
     from spisonet.tomography.training_config import TomogramTrainingConfig
 
-EPOCHS, EPOCHS_PER_ITERATION = 50, 10  # of IsoNet2, and of IsoNet 0.2
 SINGLE_TOMOGRAM_NOISE = ((0, 0.7),)  # without halves, added noise teaches the network to denoise
 PUBLISHED_NOISE_LEVELS = (0.05, 0.1, 0.15, 0.2)  # of IsoNet 0.2
 NOISE_FREE_FRACTION = 1 / 3  # of a training, before several levels of noise are added
@@ -52,11 +51,9 @@ def read_schedule(config: TomogramTrainingConfig, adds_noise: bool) -> NoiseSche
         If the numbers of noise levels and start epochs differ, or one is not a valid number.
     """
     if not isinstance(config, RefineConfig):
-        return NoiseSchedule(EPOCHS if config.epochs is None else config.epochs, ())
-    default = EPOCHS if config.iterations is None else EPOCHS_PER_ITERATION
-    given = default if config.epochs is None else config.epochs
-    unit = 1 if config.iterations is None else max(given, 1)
-    epochs = given * (config.iterations or 1)
+        return NoiseSchedule(config.total_epochs, ())
+    epochs = config.total_epochs
+    unit = 1 if config.iterations is None else max(epochs // config.iterations, 1)
     levels = parse_numbers(config.noise_level or "")
     starts = parse_numbers(config.noise_start_iter or "")
     if not adds_noise:

@@ -20,6 +20,7 @@ from spisonet.tomography.shared_config import OUTPUT_STAR, TableFile, TomogramNe
 
 WIDTHS = {"unet-small": 16, "unet-medium": 32, "unet-default": 64, "unet-large": 64}
 DEFAULT_ARCHITECTURE = "unet-medium"
+EPOCHS, EPOCHS_PER_ITERATION = 50, 10  # of IsoNet2, and of IsoNet 0.2
 OBSOLETE_IN_TRAINING = frozenset(
     {
         *("loss_func", "T_max", "learning_rate_min", "compile_model", "mixed_precision", "log_level"),
@@ -163,6 +164,11 @@ class TomogramTrainingConfig(TomogramNetworkConfig):
         return "None" if name is None or name.lower() == "none" else name
 
     @property
+    def total_epochs(self) -> int:
+        """Number of epochs of the training."""
+        return EPOCHS if self.epochs is None else self.epochs
+
+    @property
     def width(self) -> int:
         """Base width of a U-Net that starts from random weights."""
         return self.requested_width or WIDTHS[DEFAULT_ARCHITECTURE]
@@ -233,6 +239,13 @@ class RefineConfig(TomogramTrainingConfig):
         "[default: white noise].",
     )
     continue_from: str | None = Field(None, description="Option of IsoNet 0.2; use --resume instead.")
+
+    @property
+    def total_epochs(self) -> int:
+        """Number of epochs of the training, over all iterations of IsoNet 0.2."""
+        if self.iterations is None:
+            return super().total_epochs
+        return self.iterations * (EPOCHS_PER_ITERATION if self.epochs is None else self.epochs)
 
     @field_validator("noise_mode", mode="before")
     @classmethod
