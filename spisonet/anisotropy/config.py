@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from spisonet.io.config import (
     LARGEST_BOX,
     LARGEST_WIDTH,
-    CommandConfig,
     CommandLine,
     NamedPositional,
     Positional,
+    ProfiledConfig,
     invalid_option,
 )
 from spisonet.learning.size_config import DEFAULT_FILTER_BASE, NETWORK_MULTIPLE
 from spisonet.learning.start_config import EARLIER_NAMES, NOT_PRETRAINED, StartOption
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
-class ReconstructConfig(CommandConfig):
+
+class ReconstructConfig(ProfiledConfig):
     """Correct the anisotropy of half maps by a network trained on these maps, and one trained on others."""
 
     command: ClassVar[str] = "reconstruct"
@@ -32,10 +35,17 @@ class ReconstructConfig(CommandConfig):
     )
     free_on_resume: ClassVar[frozenset[str]] = frozenset(
         {
-            *("resume", "ncpus", "device", "gpuID", "memory_limit"),
+            *("resume", "ncpus", "device", "gpuID", "memory_limit", "profile"),
             *("report", "model", "validation", "validation_cones", "sharpen", "b_factor"),
         }
     )
+
+    profiles: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "quick": {"epochs": 5, "n_subvolume": 200, "filter_base": 16},
+        "standard": {},
+        # Not independent halves: with a given 3D FSC they have no view weight, and less is recovered.
+        "careful": {"epochs": 60, "validation": True},
+    }
 
     i1: Annotated[Path, Positional] = Field(description="Half map 1.")
     i2: Annotated[Path | None, Positional] = Field(None, description="Half map 2.")
@@ -161,6 +171,14 @@ class ReconstructConfig(CommandConfig):
     seed: int = Field(0, ge=0, description="Random seed.")
     resume: bool = Field(False, description="Continue the run in --output_dir from its last checkpoint.")
     apix: float | None = Field(None, gt=0, description="Voxel size in Å [default: from the header].")
+
+    @classmethod
+    def profile_values(cls, profile: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        """See `ProfiledConfig.profile_values`; only a network that two half maps train can be validated."""
+        values = super().profile_values(profile, given)
+        if given.get("i2") is None or given.get("method", "learn") != "learn":
+            values.pop("validation", None)
+        return values
 
     @property
     def total_epochs(self) -> int:

@@ -38,7 +38,7 @@ from spisonet.io.mrc import Volume, write_volume
 from spisonet.io.run_record import recorded, require_same_run
 from spisonet.io.stages import StageProgress
 from spisonet.learning.checkpoint import save_network
-from spisonet.learning.launcher import out_of_memory_error
+from spisonet.learning.launcher import log_duration, out_of_memory_error
 from spisonet.report.config import ReportConfig
 from spisonet.report.reconstruction import REPORT_FILE, write_report
 from spisonet.validation.correction_fsc import correction_fsc
@@ -84,6 +84,7 @@ def correct_into_folder(
     SpisonetError
         If an input or option is unusable (nothing is written then), or if training fails.
     """
+    log_duration(config, memory.device, processes.count)
     inputs = read_run_inputs(config)
     options = CorrectionOptions.from_config(config, inputs.maps.half1.box, full_map=not halves_only)
     if options.training.cube_size != config.cube_size:

@@ -20,6 +20,7 @@ from spisonet.api.tomogram_output import (
 )
 from spisonet.errors import SpisonetError
 from spisonet.io.atomic import prepare_output_folder
+from spisonet.io.config import STANDARD
 from spisonet.io.events import progress_to
 from spisonet.io.run_record import read_job_record
 from spisonet.io.tilt_angles import DEFAULT_TILT_RANGE
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from spisonet.api.maps import MapLike
+    from spisonet.io.config import Profile
     from spisonet.io.events import ProgressEvent
     from spisonet.io.mrc import Volume
     from spisonet.learning.unet import Network
@@ -51,6 +53,7 @@ ARGUMENTS = frozenset(
     {
         *("star_file", "output_star", "output_dir", "model", "resume", "device", "gpuID", "ncpus"),
         *("memory_limit", "with_predict", "remove_intermediate", "continue_from", "seed", "epochs"),
+        "profile",
     }
 )
 REFINE_OPTIONS = frozenset(RefineConfig.model_fields) - ARGUMENTS
@@ -140,6 +143,7 @@ def refine_tomograms(
     voxel_size_angstrom: float | None = None,
     defocus_angstrom: float = 0.0,
     epochs: int | None = None,
+    profile: Profile = STANDARD,
     predict: bool = True,
     output_dir: Path | str | None = None,
     resume: bool = False,
@@ -167,7 +171,9 @@ def refine_tomograms(
     defocus_angstrom : float
         Defocus of the tomograms of a sequence, for ``CTF_mode``; 0: no CTF.
     epochs : int, optional
-        Training epochs [default: 50].
+        Training epochs [default: those of the profile; 50 with ``standard``].
+    profile : str
+        ``quick``, ``standard`` or ``careful``: values of the options that are not given.
     predict : bool
         Correct the tomograms with the trained network.
     output_dir : path, optional
@@ -218,7 +224,13 @@ def refine_tomograms(
         config = RefineConfig.from_options(
             {
                 **{"star_file": table, "output_dir": folder, "output_star": folder / RESULTS_TABLE},
-                **{"epochs": epochs, "with_predict": predict, "resume": resume, "seed": seed},
+                **{
+                    "epochs": epochs,
+                    "profile": profile,
+                    "with_predict": predict,
+                    "resume": resume,
+                    "seed": seed,
+                },
                 **{"device": device, "ncpus": threads, "memory_limit": memory_limit_gigabytes},
                 **options,
             }

@@ -26,7 +26,7 @@ from spisonet.io.tomogram_table import TomogramTable, results_table
 from spisonet.io.tomograms import open_tomogram
 from spisonet.learning.checkpoint import load_network, save_network
 from spisonet.learning.devices import choose_devices, describe_device, use_cpu_threads
-from spisonet.learning.launcher import out_of_memory_error
+from spisonet.learning.launcher import log_duration, out_of_memory_error
 from spisonet.learning.memory import GIGABYTE
 from spisonet.learning.process_group import is_main_process, map_tasks, started_by_torchrun
 from spisonet.learning.training_job import train
@@ -275,6 +275,7 @@ def train_into_folder(config: TomogramTrainingConfig, memory: Memory, processes:
         If an input or option is unusable (nothing is written then), or if training fails.
     """
     started = time.monotonic()
+    log_duration(config, memory.device, processes.count)
     table = TomogramTable.read(config.star_file, config.output_star)
     if config.as_reconstructed:
         require_relion5(table)

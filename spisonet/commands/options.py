@@ -31,17 +31,27 @@ def add_command(app: typer.Typer, model: type[CommandConfig], run: Callable[[Com
     is accepted as an argument and as an option.
     """
 
-    def command(**given: Any) -> None:
+    def command(context: typer.Context, **values: Any) -> None:
+        given = {name: value for name, value in values.items() if _is_given(context, name)}
         config = model.from_options(_merge_positional(model, given))
         config.check_options()
         run(config)
 
-    parameters = [p for name, info in model.model_fields.items() for p in _parameters(name, info)]
+    parameters = [
+        inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context),
+        *(p for name, info in model.model_fields.items() for p in _parameters(name, info)),
+    ]
     signature = inspect.Signature(parameters)
     command.__signature__ = signature  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in parameters}
     command.__doc__ = inspect.getdoc(model)
     app.command(model.command, cls=type("Help", (CommandHelp,), {"model": model}))(command)
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    """Return whether an option stands on the command line; the others may be set by a profile."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
 
 
 def _parameters(name: str, info: FieldInfo) -> list[inspect.Parameter]:
@@ -79,7 +89,7 @@ def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
 def _merge_positional(model: type[CommandConfig], given: dict[str, Any]) -> dict[str, Any]:
     options: dict[str, Any] = {}
     for name, info in model.model_fields.items():
-        value, positional = given[name], given.get(name + POSITIONAL_SUFFIX)
+        value, positional = given.get(name), given.get(name + POSITIONAL_SUFFIX)
         if value is not None and positional is not None:
             raise SpisonetError(
                 f"{name} is given twice: as {positional} and as --{name} {value}.",

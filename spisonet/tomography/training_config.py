@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from spisonet.io.config import LARGEST_BOX, LARGEST_WIDTH, CommandLine, invalid_option
+from spisonet.io.config import LARGEST_BOX, LARGEST_WIDTH, CommandLine, ProfiledConfig, invalid_option
 from spisonet.learning.size_config import NETWORK_MULTIPLE
 from spisonet.learning.start_config import (
     DEFAULT_PRETRAINED,
@@ -17,6 +17,9 @@ from spisonet.learning.start_config import (
     StartOption,
 )
 from spisonet.tomography.shared_config import OUTPUT_STAR, TableFile, TomogramNetworkConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 WIDTHS = {"unet-small": 16, "unet-medium": 32, "unet-default": 64, "unet-large": 64}
 DEFAULT_ARCHITECTURE = "unet-medium"
@@ -50,8 +53,14 @@ def parse_numbers(text: str) -> list[float]:
     return values
 
 
-class TomogramTrainingConfig(TomogramNetworkConfig):
+class TomogramTrainingConfig(TomogramNetworkConfig, ProfiledConfig):
     """Options that refine and denoise share."""
+
+    profiles: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "quick": {"epochs": 5, "arch": "unet-small"},
+        "standard": {},
+        "careful": {"epochs": 100, "arch": "unet-large", "turns": 6},
+    }
 
     free_on_resume: ClassVar[frozenset[str]] = frozenset(
         {
@@ -61,6 +70,7 @@ class TomogramTrainingConfig(TomogramNetworkConfig):
             "device",
             "memory_limit",
             "acc_batches",
+            "profile",
             "turns",
             "trust_table",
             "with_predict",
@@ -294,6 +304,10 @@ class DenoiseConfig(TomogramTrainingConfig):
     """Train a network on even and odd tomograms to denoise them; missing wedges are not filled."""
 
     command: ClassVar[str] = "denoise"
+    profiles: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        **TomogramTrainingConfig.profiles,
+        "careful": {"epochs": 100, "arch": "unet-large"},
+    }
     examples: ClassVar[tuple[str, ...]] = ("isonet.py denoise tomograms.star --output_dir denoise",)
     obsolete: ClassVar[frozenset[str]] = OBSOLETE_IN_TRAINING
 
