@@ -16,11 +16,15 @@ from spisonet.io.config import (
     ProfiledConfig,
     invalid_option,
 )
+from spisonet.learning.epochs_config import AUTO, AUTO_DESCRIPTION, Epochs
 from spisonet.learning.size_config import DEFAULT_FILTER_BASE, NETWORK_MULTIPLE
 from spisonet.learning.start_config import EARLIER_NAMES, NOT_PRETRAINED, StartOption
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+EPOCHS = 30
 
 
 class ReconstructConfig(ProfiledConfig):
@@ -95,8 +99,9 @@ class ReconstructConfig(ProfiledConfig):
     ref_resolution: float = Field(
         10.0, gt=0, description="Resolution in Å to which the reference replaces the half maps."
     )
-    epochs: int = Field(
-        30, ge=0, description="Training epochs; 0: predict without training (needs --pretrained)."
+    epochs: Epochs = Field(
+        EPOCHS,
+        description=f"Training epochs; {AUTO_DESCRIPTION}; 0: predict without training (needs --pretrained).",
     )
     n_subvolume: int = Field(1000, ge=1, description="Number of subvolumes per epoch.")
     cube_size: int = Field(
@@ -183,7 +188,12 @@ class ReconstructConfig(ProfiledConfig):
     @property
     def total_epochs(self) -> int:
         """Number of epochs of the training; 0 if nothing is trained."""
-        return self.epochs if self.method == "learn" else 0
+        return self.max_epochs if self.method == "learn" else 0
+
+    @property
+    def max_epochs(self) -> int:
+        """Number of epochs; the largest possible one of a training of variable length."""
+        return self.epochs if isinstance(self.epochs, int) else EPOCHS
 
     @property
     def width(self) -> int:
@@ -193,6 +203,8 @@ class ReconstructConfig(ProfiledConfig):
     def check_options(self) -> None:
         """See `CommandConfig.check_options`."""
         single = self.i2 is None
+        if self.epochs == AUTO and self.objective == "ei":
+            raise invalid_option("epochs", "--epochs auto needs --objective self-training; give a number.")
         if self.method == "learn" and self.epochs == 0 and self.pretrained == NOT_PRETRAINED:
             raise invalid_option("pretrained", "--epochs 0 predicts without training and needs --pretrained.")
         if single and self.aniso_file is None:

@@ -165,6 +165,7 @@ def _write_results(
         "inferred_gains": result.inferred_gains,
         "data_factors": result.data_factors,
         "loss_reductions": result.loss_reductions,
+        "training_ends": result.training_ends,
         "corrected_maps": [f"{CORRECTED_PREFIX}{name}.mrc" for name in names],
         "classical_maps": classical,
     }

@@ -291,9 +291,10 @@ def train_into_folder(config: TomogramTrainingConfig, memory: Memory, processes:
         training = prepare_training(inputs, config, memory, processes.count, folder / CTF_FOLDER)
         options = training.job.options
         log.info(
-            "Training on %d tomograms (%s): %d updates of %d subvolumes of %d voxels.",
+            "Training on %d tomograms (%s): %s%d updates of %d subvolumes of %d voxels.",
             len(training.tomograms),
             inputs.method,
+            "at most " if options.until_plateau else "",
             options.n_updates,
             options.batch_size,
             inputs.cube_size,
@@ -301,7 +302,7 @@ def train_into_folder(config: TomogramTrainingConfig, memory: Memory, processes:
 
         def after_epoch(trainer: Trainer) -> None:
             n_done = len(trainer.epoch_losses)
-            if n_done % config.save_interval == 0 or n_done >= options.epochs:
+            if n_done % config.save_interval == 0 or n_done >= trainer.planned_epochs:
                 save_network(folder / NETWORK_FILE, trainer.average, training.metadata.as_record())
                 if config.preview:
                     _write_preview(folder, trainer, training.tomograms[0])
@@ -325,8 +326,9 @@ def train_into_folder(config: TomogramTrainingConfig, memory: Memory, processes:
             start=config.pretrained,
             saw_other_structures=training.metadata.saw_other_structures,
             cube_size=inputs.cube_size,
-            epochs=options.epochs,
+            epochs=trainer.planned_epochs,
             subvolumes_per_epoch=options.subvolumes_per_epoch,
+            training_end=trainer.end_record,
             epoch_losses=trainer.epoch_losses,
             loss_reduction=trainer.loss_reduction,
             network=NETWORK_FILE,

@@ -62,6 +62,8 @@ def _parameters(name: str, info: FieldInfo) -> list[inspect.Parameter]:
         words = (f"--{name}", *shape.aliases)
         spellings = [f"{s}/--no-{s.lstrip('-')}" if s in words else s for s in spellings]
     annotation: Any = info.annotation
+    if shape.word:  # the parser knows no union of numbers and words
+        annotation, default = str | None, None if default is None else str(default)
     if shape.positional:
         # Both forms are optional for the parser; missing values are reported after merging them.
         argument = Annotated[
@@ -196,8 +198,10 @@ def drop_none_values(arguments: list[str], optional: set[str]) -> list[str]:
 
 
 def optional_names(models: list[type[CommandConfig]]) -> set[str]:
-    """Return the names of all fields of the models whose default is None."""
-    return {name for model in models for name, info in model.model_fields.items() if info.default is None}
+    """Return the names of all fields of the models whose default is None, and for which auto is no value."""
+    fields = [(name, info) for model in models for name, info in model.model_fields.items()]
+    with_word = {name for name, info in fields if command_line_shape(info).word}
+    return {name for name, info in fields if info.default is None} - with_word
 
 
 def boolean_names(models: list[type[CommandConfig]]) -> set[str]:

@@ -75,11 +75,14 @@ class CommandLine:
         Other spellings, such as ``-o``.
     shown_by_name : bool
         Whether command lines that are printed give the name of a positional field.
+    word : str
+        A word that is accepted in place of a number.
     """
 
     positional: bool = False
     aliases: tuple[str, ...] = ()
     shown_by_name: bool = False
+    word: str = ""
 
 
 Positional = CommandLine(positional=True)

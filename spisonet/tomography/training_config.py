@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field, field_validator
 
 from spisonet.io.config import LARGEST_BOX, LARGEST_WIDTH, CommandLine, ProfiledConfig, invalid_option
+from spisonet.learning.epochs_config import AUTO, AUTO_DESCRIPTION, OptionalEpochs
 from spisonet.learning.size_config import NETWORK_MULTIPLE
 from spisonet.learning.start_config import (
     DEFAULT_PRETRAINED,
@@ -111,11 +112,10 @@ class TomogramTrainingConfig(TomogramNetworkConfig, ProfiledConfig):
         description="Edge of training subvolumes in voxels, a multiple of 8 [default: 64, or from the "
         "table].",
     )
-    epochs: int | None = Field(
+    epochs: OptionalEpochs = Field(
         None,
-        ge=0,
-        description="Training epochs; 0: predict without training (needs --pretrained) [default: 50, or 10 "
-        "in each iteration of --iterations].",
+        description=f"Training epochs; {AUTO_DESCRIPTION}; 0: predict without training (needs --pretrained) "
+        "[default: 50, or 10 in each iteration of --iterations].",
     )
     n_subvolume: int | None = Field(
         None,
@@ -176,7 +176,7 @@ class TomogramTrainingConfig(TomogramNetworkConfig, ProfiledConfig):
     @property
     def total_epochs(self) -> int:
         """Number of epochs of the training."""
-        return EPOCHS if self.epochs is None else self.epochs
+        return self.epochs if isinstance(self.epochs, int) else EPOCHS
 
     @property
     def width(self) -> int:
@@ -255,7 +255,17 @@ class RefineConfig(TomogramTrainingConfig):
         """Number of epochs of the training, over all iterations of IsoNet 0.2."""
         if self.iterations is None:
             return super().total_epochs
-        return self.iterations * (EPOCHS_PER_ITERATION if self.epochs is None else self.epochs)
+        return self.iterations * (self.epochs if isinstance(self.epochs, int) else EPOCHS_PER_ITERATION)
+
+    def check_options(self) -> None:
+        """See `CommandConfig.check_options`."""
+        super().check_options()
+        levels = parse_numbers(self.noise_level or "")
+        if self.epochs == AUTO and (self.iterations or self.noise_start_iter or len(levels) > 1):
+            raise invalid_option(
+                "epochs",
+                "--epochs auto excludes --iterations, --noise_start_iter and several levels of --noise_level.",
+            )
 
     @field_validator("noise_mode", mode="before")
     @classmethod
