@@ -33,7 +33,11 @@ from spisonet.learning.devices import describe_device, empty_cache
 from spisonet.learning.epochs_config import AUTO
 from spisonet.learning.process_group import SINGLE_PROCESS
 from spisonet.learning.structural_prior import read_prior_network
-from spisonet.learning.training_config import TrainingConfig, fitting_cube_size
+from spisonet.learning.training_config import (
+    NETWORK_OF_OBJECTIVE,
+    TrainingConfig,
+    fitting_cube_size,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -270,6 +274,19 @@ def training_config_of(config: ReconstructConfig, box: int) -> TrainingConfig:
         epochs=config.max_epochs,
         until_plateau=config.epochs == AUTO,
     )
+
+
+def require_memory(config: ReconstructConfig, box: int, memory: Memory) -> None:
+    """Check that the training of a configuration fits into memory, for maps with a box of this many voxels.
+
+    Raises
+    ------
+    SpisonetError
+        See `Memory.require`.
+    """
+    if config.total_epochs:
+        network = NETWORK_OF_OBJECTIVE[config.objective](config.width)
+        memory.require(network, fitting_cube_size(config.cube_size, box), box)
 
 
 def fourier_weights_of(inputs: RunInputs, independent: bool, threads: int) -> FourierWeights:

@@ -259,6 +259,7 @@ def _correct(
 ) -> CorrectionResult:
     """Correct maps without writing anything."""
     inputs = run_inputs(config, maps, cube)
+    anisotropy.require_memory(config, maps.half1.box, memory)
     weights = anisotropy.fourier_weights_of(inputs, config.independent, torch.get_num_threads())
     correction = anisotropy.CorrectionOptions.from_config(config, maps.half1.box)
     return anisotropy.reconstruct(inputs, weights, correction, memory)

@@ -14,6 +14,7 @@ from spisonet.anisotropy.reconstruct import (
     CorrectionResult,
     fourier_weights_of,
     reconstruct,
+    require_memory,
 )
 from spisonet.anisotropy.run_inputs import (
     CLASSICAL_PREFIX,
@@ -86,6 +87,7 @@ def correct_into_folder(
     """
     log_duration(config, memory.device, processes.count)
     inputs = read_run_inputs(config)
+    require_memory(config, inputs.maps.half1.box, memory)
     options = CorrectionOptions.from_config(config, inputs.maps.half1.box, full_map=not halves_only)
     if options.training.cube_size != config.cube_size:
         log.info(

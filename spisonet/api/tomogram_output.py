@@ -30,6 +30,7 @@ from spisonet.learning.launcher import log_duration, out_of_memory_error
 from spisonet.learning.memory import GIGABYTE
 from spisonet.learning.process_group import is_main_process, map_tasks, started_by_torchrun
 from spisonet.learning.training_job import train
+from spisonet.learning.unet import UNet
 from spisonet.report.tomograms import (
     SUMMARY_FILE,
     PredictionSummary,
@@ -281,6 +282,7 @@ def train_into_folder(config: TomogramTrainingConfig, memory: Memory, processes:
         require_relion5(table)
     folder = _output_folder(config, table)
     inputs = read_training_inputs(config, table, folder)
+    memory.require(UNet(config.width), inputs.cube_size)
     if config.resume:
         require_same_run(config, folder)
     prepare_output_folder(folder)

@@ -7,11 +7,11 @@ import os
 from functools import cache
 from pathlib import Path
 
+from spisonet.io.control_groups import processor_limit
+
 # CPU instructions with which convolutions in bf16 are much faster than in float32.
 BFLOAT16_INSTRUCTIONS = frozenset({"amx_bf16", "avx512_bf16"})
 PROCESSOR_FILE = Path("/proc/cpuinfo")  # of Linux
-# Processor time in microseconds that a control group may use in a period, or "max", and the period.
-CPU_QUOTA_FILE = Path("/sys/fs/cgroup/cpu.max")
 
 
 def available_cores() -> int:
@@ -20,11 +20,7 @@ def available_cores() -> int:
     MPI may have bound it to some of them, and a control group (a container) may limit its processor time.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = CPU_QUOTA_FILE.read_text(encoding="ascii").split()
-        return max(1, min(cores, math.ceil(int(quota) / int(period))))
-    except (OSError, ValueError, ZeroDivisionError):  # no limit, or "max"
-        return cores
+    return max(1, math.ceil(min(cores, processor_limit())))
 
 
 @cache

@@ -83,7 +83,7 @@ def machine_speed(n_gpus: int = 0) -> float:
     if n_gpus:
         return GPU_OPERATIONS_PER_SECOND * n_gpus
     efficiency = BFLOAT16_EFFICIENCY if has_bfloat16() else CPU_EFFICIENCY
-    return efficiency * _matrix_speed() * available_cores() ** CORES_EXPONENT
+    return float(efficiency * _matrix_speed() * available_cores() ** CORES_EXPONENT)
 
 
 def duration_sentence(config: ProfiledConfig, n_gpus: int = 0) -> str | None:

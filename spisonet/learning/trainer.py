@@ -75,7 +75,8 @@ class TrainingOptions:
     published : bool
         Train as spIsoNet does: constant learning rate, no weight averaging, no gradient clipping, float32.
     until_plateau : bool
-        End the training when its score hardly rises any more, after `epochs` at the latest; see `reached_end`.
+        End the training when its score hardly rises any more, after `epochs` at the latest; see
+        `reached_end`.
     """
 
     epochs: int
@@ -267,8 +268,8 @@ class Trainer:
             Stop after the first half of the updates or, with `TrainingOptions.until_plateau`, when the
             learning rate would begin to fall.
         score : callable, optional
-            Score of the averaged network, with which a training of variable length is judged in the main process
-            [default: the loss reduction].
+            Score of the averaged network, with which a training of variable length is judged in the main
+            process [default: the loss reduction].
 
         Raises
         ------
@@ -370,7 +371,6 @@ class Trainer:
         return self._measure_loss_reduction(max(1, min(N_COMPARED, n_subvolumes)))
 
     def _log_resumption(self, title: str) -> None:
-        options = self._options
         if self.n_updates:
             log.info(
                 "%s: resumed from epoch %d of %d, update %d of %d.",

@@ -1,13 +1,15 @@
 """When a training of variable length (``--epochs auto``) ends.
 
-Such a training has a constant learning rate until more updates hardly improve its score; then the learning rate
-falls to zero over as many updates again. Trainings of all lengths therefore have the same shape.
+Such a training has a constant learning rate until more updates hardly improve its score; then the learning
+rate falls to zero over as many updates again. Trainings of all lengths therefore have the same shape.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 MIN_CONSTANT_EPOCHS = 2
-# Gain of the score over the second half of the epochs so far below which more epochs are not worth their time.
+# Gain of the score over the second half of the epochs so far below which more are not worth their time.
 MIN_GAIN = 0.004
 PLATEAU, MAXIMUM = "plateau", "maximum"
 
@@ -42,3 +44,9 @@ def end_sentence(scores: list[float], reason: str, n_epochs: int) -> str:
         f"The score rose by {scores[-1] - scores[half - 1]:.4f} to {scores[-1]:.4f} from epoch {half} to {n} "
         f"({limit}): the learning rate falls to zero, and the training ends after {n_epochs} epochs."
     )
+
+
+def epochs_sentence(end: dict[str, Any]) -> str:
+    """Return how many epochs were trained and why, of `Trainer.end_record`, for a report."""
+    reason = "the score rose no further" if end["reason"] == PLATEAU else "the largest number"
+    return f"{end['epochs']} of at most {end['max_epochs']} epochs ({reason})"

@@ -264,7 +264,7 @@ class RefineConfig(TomogramTrainingConfig):
         if self.epochs == AUTO and (self.iterations or self.noise_start_iter or len(levels) > 1):
             raise invalid_option(
                 "epochs",
-                "--epochs auto excludes --iterations, --noise_start_iter and several levels of --noise_level.",
+                "--epochs auto excludes --iterations, --noise_start_iter and several noise levels.",
             )
 
     @field_validator("noise_mode", mode="before")

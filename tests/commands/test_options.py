@@ -13,7 +13,14 @@ from pydantic import Field
 from typer.testing import CliRunner
 
 from spisonet.anisotropy.config import ReconstructConfig
-from spisonet.commands.options import add_command, boolean_names, drop_obsolete, join_boolean_values
+from spisonet.commands.options import (
+    add_command,
+    boolean_names,
+    drop_none_values,
+    drop_obsolete,
+    join_boolean_values,
+    optional_names,
+)
 from spisonet.errors import SpisonetError
 from spisonet.io.config import CommandConfig, CommandLine, command_words
 from spisonet.tomography.training_config import DenoiseConfig, RefineConfig
@@ -160,3 +167,35 @@ def test_a_profile_sets_only_what_fits_the_other_options():
     assert (pretrained.arch, pretrained.turns) == (None, 6)  # the network has its own width
     assert RefineConfig.from_options({"star_file": "t", "profile": "careful"}).width == 64
     assert DenoiseConfig.from_options({"star_file": "t", "profile": "careful"}).turns == 0
+
+
+@pytest.mark.parametrize(("word", "value"), [("auto", "auto"), ("Auto", "auto"), ("3", 3), ("0", 0)])
+def test_epochs_are_a_number_or_automatic(word, value):
+    assert reconstruct("--epochs", word, "--pretrained", "default").epochs == value
+    assert RefineConfig.from_options({"star_file": "t", "epochs": word}).epochs == value
+
+
+def test_epochs_auto_is_a_value_and_not_the_default():
+    assert drop_none_values(["refine", "t", "--epochs", "auto"], optional_names([RefineConfig]))[2:] == [
+        "--epochs",
+        "auto",
+    ]
+    config = reconstruct("--epochs", "auto")
+    assert command_words(config)[3:] == ["--epochs", "auto"]
+    assert config.total_epochs == 30
+    assert RefineConfig(star_file="t", epochs="auto").total_epochs == 50
+    assert RefineConfig(star_file="t").total_epochs == 50
+
+
+@pytest.mark.parametrize("word", ["soon", "-1", "2.5", ""])
+def test_other_epochs_are_refused(word):
+    with pytest.raises(SpisonetError, match="--epochs: must be"):
+        reconstruct("--epochs", word)
+
+
+def test_epochs_auto_excludes_what_needs_their_number():
+    with pytest.raises(SpisonetError, match="--epochs auto needs --objective self-training"):
+        reconstruct("--epochs", "auto", "--objective", "ei")
+    config = RefineConfig(star_file="t", epochs="auto", iterations=3)
+    with pytest.raises(SpisonetError, match="--epochs auto excludes --iterations"):
+        config.check_options()
