@@ -518,22 +518,17 @@ def test_a_training_of_variable_length_decays_from_its_plateau_and_resumes_exact
     measurement, chosen = measurement_factory(), options(epochs=10, until_plateau=True)
     scores = [0.1, 0.2, 0.3, 0.2]
 
-    def train(trainer: Trainer, path, resume: bool = False, stop_at: int = 0) -> list[float]:
-        rates = []
-
+    def train(trainer: Trainer, path, resume: bool = False, stop_at: int = 0) -> None:
         def after_epoch():
-            rates.append(trainer._optimiser.param_groups[0]["lr"])
             if len(trainer.epoch_losses) == stop_at:
                 raise KeyboardInterrupt
 
         trainer.train("t", path, resume, after_epoch, score=lambda *_: scores[len(trainer.scores)])
-        return rates
 
     whole = trainer_for(measurement, chosen)
-    rates = train(whole, tmp_path / "whole.safetensors")
+    train(whole, tmp_path / "whole.safetensors")
     assert (len(whole.epoch_losses), whole.planned_epochs) == (8, 8)
     assert whole.end_record == {"reason": PLATEAU, "epochs": 8, "max_epochs": 10, "scores": scores}
-    assert rates[3] > rates[4] > rates[5] > rates[6] > rates[7]
     for stop_at in (3, 4, 6):
         path = tmp_path / f"{stop_at}.safetensors"
         with pytest.raises(KeyboardInterrupt):
@@ -542,6 +537,15 @@ def test_a_training_of_variable_length_decays_from_its_plateau_and_resumes_exact
         train(resumed, path, resume=True)
         assert resumed.end_record == whole.end_record
         assert torch.equal(weights_of(resumed), weights_of(whole))
+
+
+def test_the_learning_rate_is_constant_until_the_plateau():
+    chosen = options(epochs=10, subvolumes_per_epoch=100, until_plateau=True)
+    rates = [chosen.learning_rate_at(update, 2) for update in (50, 99, 100, 150, 199)]
+    assert rates[:3] == [chosen.learning_rate] * 3
+    assert rates[3] == pytest.approx(chosen.learning_rate / 2)
+    assert 0 < rates[4] < 0.01 * chosen.learning_rate
+    assert chosen.learning_rate_at(450) == chosen.learning_rate  # while the plateau is not known
 
 
 def test_without_a_score_the_loss_reduction_decides():
