@@ -101,9 +101,9 @@ def correct_into_folder(
     if config.resume:
         require_same_run(config, folder)
     prepare_output_folder(folder)
-    if not config.resume:
-        _remove_old_results(folder, names)
-    with recorded(config, folder, out_of_memory_error(memory.device)) as record:
+    with recorded(
+        config, folder, out_of_memory_error(memory.device), lambda: _remove_old_results(folder, names)
+    ) as record:
         if config.aniso_file is None:
             _write_fourier_volume(
                 folder / FSC3D_FILE, inputs.maps.half1, weights.fsc_weight_rfft, "conical 3D FSC", FSC_3D

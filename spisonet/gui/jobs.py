@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from spisonet.errors import SpisonetError
 from spisonet.gui import slurm
 from spisonet.gui.forms import command_line, config_model, insert_job_folder, require_allowed_paths
-from spisonet.gui.job import NOTES_FILE, SECONDS_TO_START, UNRESPONSIVE, Job
+from spisonet.gui.job import NO_SIGN_OF_LIFE, NOTES_FILE, SECONDS_TO_START, UNRESPONSIVE, Job
 from spisonet.gui.job_details import summarise_job
 from spisonet.gui.json_api import DAMAGED_RECORD_ERRORS
 from spisonet.gui.processes import host_name, is_alive, is_run_by
@@ -176,12 +176,16 @@ class Jobs:
         Raises
         ------
         SpisonetError
-            If the job is active or cannot be resumed, or its folder has a link out of the allowed folders.
+            If the job is active or cannot be resumed, a process still writes into its folder, or the folder
+            has a link out of the allowed folders.
         """
         with self._lock():
             job = self.find(name)
             if not job.is_resumable:
                 raise SpisonetError(f"{name} is {job.state} and cannot be resumed.")
+            if job.is_still_written:
+                host = job.process.get("host", "another machine")
+                raise SpisonetError(f"A process on {host} still writes into {name}; end it before resuming.")
             for path in job.folder.rglob("*"):
                 if path.is_symlink():  # outputs and logs are written through links
                     self._allowed_folders.resolve(path)
@@ -249,7 +253,7 @@ class Jobs:
             last = datetime.fromtimestamp(job.last_sign_of_life, UTC).isoformat(" ", "minutes")
             host = f" from {job.process['host']}" if "host" in job.process else ""
             message = f"No sign of life{host} since {last}; marked as failed."
-            error = {"message": message, "code": "no_sign_of_life", "field": None}
+            error = {"message": message, "code": NO_SIGN_OF_LIFE, "field": None}
             ended = {"state": ENDED, "stopped": False, "exit_status": NOT_STARTED}
             if job.launch:
                 process = {**job.process, **ended, "ended": job.last_sign_of_life}

@@ -129,6 +129,10 @@ def test_a_job_of_another_host_can_be_marked_as_failed(page):
     page.click("[data-do=mark-failed]")
     page.find("#state .badge", "failed")
     page.find("#job-error", "No sign of life from node7")
+    page.click("[data-do=resume]")
+    page.find("dialog p", "If its process on node7 still runs")
+    page.click("dialog button", "Cancel")
+    page.find("#state .badge", "failed")
 
 
 def test_tomograms_are_removed_to_the_last_and_restored(page):

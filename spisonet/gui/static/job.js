@@ -124,6 +124,15 @@ export async function showJob({ main, values, onLeave, pageAddress }) {
     notify(`${job.name} was moved into the trash.`, false, { text: "Undo", run: () => post("trash/restore", { name: entry }) });
   }
 
+  async function resume() {
+    if (job.error?.code === "no_sign_of_life") {
+      const place = job.slurm ? `SLURM job ${job.slurm}` : `its process on ${job.host ?? "the other machine"}`;
+      const question = `${job.name} was marked as failed because it gave no sign of life. If ${place} still runs, two runs will write the same files: make sure that it has ended.`;
+      if (!(await confirmAction(`Has ${job.name} ended?`, question, "It has ended: resume"))) return;
+    }
+    await post("resume", { name });
+  }
+
   function actionButtons() {
     const active = ACTIVE.includes(job.state);
     const clone = pageAddress("new", { program: job.program, command: job.command, job: name });
@@ -133,7 +142,7 @@ export async function showJob({ main, values, onLeave, pageAddress }) {
       job.state === "unresponsive" &&
         h("button", { class: "main", "data-do": "mark-failed", onclick: action(() => post("mark_failed", { name }), refresh) }, "Mark as failed"),
       active && h("button", { class: "danger", "data-do": "stop", disabled: job.state === "stopping", onclick: action(() => post("stop", { name }), refresh) }, job.state === "stopping" ? "Stopping …" : "Stop"),
-      job.resumable && h("button", { class: "main", "data-do": "resume", onclick: action(() => post("resume", { name }), refresh) }, "Resume"),
+      job.resumable && h("button", { class: "main", "data-do": "resume", onclick: action(resume, refresh) }, "Resume"),
       h("a", { class: "button", href: clone, "data-do": "clone" }, "Clone with changes"),
       job.started_here && !active && job.state !== "unresponsive" && h("button", { class: "danger", "data-do": "delete", onclick: action(remove) }, "Delete"),
     ];
