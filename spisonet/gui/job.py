@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from spisonet.commands.registry import PROGRAMS
 from spisonet.errors import SpisonetError
 from spisonet.gui import slurm
+from spisonet.gui.file_versions import version_of
 from spisonet.gui.processes import host_name, is_alive
 from spisonet.gui.runner import (
     ENDED,
@@ -77,8 +78,14 @@ class Job:
         return _read_json(self.folder / PROCESS_FILE)
 
     @cached_property
+    def notes_version(self) -> str:
+        """Version of ``notes.json``, see `version_of`."""
+        return version_of(self.folder / NOTES_FILE)
+
+    @cached_property
     def notes(self) -> dict[str, Any]:
         """Content of ``notes.json``, title and text by the user; empty without notes."""
+        _ = self.notes_version  # first, so that it is never that of a later content
         return _read_json(self.folder / NOTES_FILE)
 
     @property

@@ -81,6 +81,7 @@ def describe_job(job: Job) -> dict[str, Any]:
         **summarise_job(job),
         "line": line,
         "notes": str(job.notes.get("text", "")),
+        "notes_version": job.notes_version,
         "verdict": _verdict(job),
         "comparison": _comparison(job),
         "config": config,

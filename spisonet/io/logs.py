@@ -78,8 +78,8 @@ class _LogFile(logging.StreamHandler[TextIO]):
         if not lock_open_file(self.stream.fileno()):
             self.close()
             raise SpisonetError(
-                f"Another run is writing into {path.parent}, whose {path.name} it keeps locked; wait until it "
-                "has ended, stop it, or choose another output folder.",
+                f"Another run is writing into {path.parent} and keeps {path.name} locked; wait until it has "
+                "ended, stop it, or choose another output folder.",
                 code=IN_USE,
             )
 

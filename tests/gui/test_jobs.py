@@ -406,3 +406,20 @@ def test_deleting_deletes_the_folder_and_nothing_else(served, project):
     assert served.get("api/jobs").json == []
     # The name of a deleted job stays its own, so that it can be restored.
     assert served.start("spisonet", "whitening", WHITEN, "key-after").json["name"] == "jobs/002_whitening"
+
+
+def test_notes_of_two_pages_do_not_overwrite_each_other(project):
+    folder = project / "run"
+    folder.mkdir()
+    record = {"program": "spisonet", "command": "refine", "config": {}, "status": "finished"}
+    (folder / "job.json").write_text(json.dumps(record), encoding="utf-8")
+    jobs = Jobs(AllowedFolders(project, []), None)
+    first = second = describe_job(jobs.find("run"))["notes_version"]
+    first = jobs.annotate("run", " Apoferritin ", "mask 2", first)
+    with pytest.raises(SpisonetError, match="changed by another page") as raised:
+        jobs.annotate("run", "", "mask 3", second)
+    assert raised.value.code == "changed_elsewhere"
+    shown = describe_job(jobs.find("run"))
+    assert (shown["title"], shown["notes"], shown["notes_version"]) == ("Apoferritin", "mask 2", first)
+    jobs.annotate("run", "Apoferritin", "mask 3", first)
+    assert describe_job(jobs.find("run"))["notes"] == "mask 3"
