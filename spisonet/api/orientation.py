@@ -405,7 +405,7 @@ def _measured_drift(
             if not is_out_of_memory(error):
                 raise
             return None, (
-                f"The drift of the poses was not measured: {memory.device} is out of memory; use "
-                "--device cpu, or fewer particles with --pose_drift_particles."
+                f"The drift of the poses was not measured: {memory.device} is out of memory; use the CPU, "
+                "or fewer particles."
             )
         return drift, None
