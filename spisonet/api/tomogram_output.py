@@ -282,9 +282,9 @@ def train_into_folder(config: TomogramTrainingConfig, memory: Memory, processes:
     if config.as_reconstructed:
         require_relion5(table)
     folder = _output_folder(config, table)
-    inputs = read_training_inputs(config, table, folder)
     if config.resume:
         require_same_run(config, folder)
+    inputs = read_training_inputs(config, table, folder)
     prepare_output_folder(folder)
     with recorded(
         config, folder, out_of_memory_error(memory.device), lambda: remove_old_training(folder)

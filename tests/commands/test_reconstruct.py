@@ -14,6 +14,7 @@ import mrcfile
 import numpy as np
 import pytest
 
+from spisonet.api import reconstruction_output
 from spisonet.commands.main import main
 from spisonet.fourier.grids import radius_rfft, rfft3
 from spisonet.io.labels import DATA, HALVES, SAMPLING_DENSITY, label_with_tokens, read_tokens
@@ -206,6 +207,13 @@ def test_a_missing_full_map_is_predicted_by_resuming_the_finished_run(done):
     (out / "corrected_half1.mrc").unlink()
     reconstruct(case, out, "--resume")
     np.testing.assert_array_equal(read_volume(path).data, before)
+
+
+def test_a_folder_without_a_run_is_refused_before_the_3d_fsc(small_case, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(reconstruction_output, "fourier_weights_of", None)  # would fail
+    words = [str(small_case.half1), str(small_case.half2), "--resume", "--output_dir", str(tmp_path / "out")]
+    assert "There is no run to resume" in failure(words, capsys)
+    assert not (tmp_path / "out").exists()
 
 
 def test_inputs_are_not_modified(small_case, tmp_path):
