@@ -12,7 +12,8 @@ from spisonet.errors import SpisonetError
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 OPTION = re.compile(r"--(\w+(?:-\w+)*)", re.ASCII)
 # Parameters for the options of commands; the first that a function has. Others have the name of the option.

@@ -100,9 +100,9 @@ def test_a_kept_address_is_that_of_the_next_start_and_private(tmp_path, monkeypa
     assert kept.stat().st_mode & 0o777 == 0o600
     assert read_address(project) is not None
     assert read_address(tmp_path) is None
-    again = serve(project, "--keep_address", "--port", "None")
-    assert again.get("").status == 200  # it has started, and handles the signal to end
     token, port = read_address(project)
+    again = serve(project, "--keep_address", "--port", str(port))
+    assert again.get("").status == 200  # it has started, and handles the signal to end
     assert f"http://127.0.0.1:{port}/{token}/" == first.address == again.address
     done = run_gui(str(project), "--keep_address")
     assert done.stderr.startswith(f"spisonet: Port {port} of the kept address is in use")
