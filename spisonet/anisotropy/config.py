@@ -45,7 +45,7 @@ class ReconstructConfig(ProfiledConfig):
     )
 
     profiles: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "quick": {"epochs": 5, "n_subvolume": 200, "filter_base": 16},
+        "quick": {"epochs": 4, "n_subvolume": 400, "cube_size": 32, "filter_base": 16},
         "standard": {},
         # Not independent halves: with a given 3D FSC they have no view weight, and less is recovered.
         "careful": {"epochs": 60, "validation": True},

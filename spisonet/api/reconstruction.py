@@ -130,7 +130,7 @@ def reconstruct(
     limit_resolution_angstrom: float | None = None,
     method: Literal["learn", "prior", "deconvolve"] = "learn",
     independent: bool = False,
-    epochs: int | None = None,
+    epochs: int | Literal["auto"] | None = None,
     profile: Profile = STANDARD,
     output_dir: Path | str | None = None,
     report: bool = True,
@@ -162,8 +162,8 @@ def reconstruct(
         ``deconvolve`` (mask and positivity constraints, without a network, in seconds).
     independent : bool
         Train one network on each half map, so that the noise of the corrected half maps remains independent.
-    epochs : int, optional
-        Training epochs [default: those of the profile; 30 with ``standard``].
+    epochs : int or "auto", optional
+        Training epochs; ``auto``: until more of them hardly improve the prediction [default: those of the profile; 30 with ``standard``].
     profile : str
         ``quick``, ``standard`` or ``careful``: values of the options that are not given.
     output_dir : path, optional

@@ -6,7 +6,7 @@ import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -143,7 +143,7 @@ def refine_tomograms(
     masks: Sequence[MapLike] | None = None,
     voxel_size_angstrom: float | None = None,
     defocus_angstrom: float = 0.0,
-    epochs: int | None = None,
+    epochs: int | Literal["auto"] | None = None,
     profile: Profile = STANDARD,
     predict: bool = True,
     output_dir: Path | str | None = None,
@@ -171,8 +171,8 @@ def refine_tomograms(
         Voxel size in Å of the tomograms of a sequence; overrides those of headers.
     defocus_angstrom : float
         Defocus of the tomograms of a sequence, for ``CTF_mode``; 0: no CTF.
-    epochs : int, optional
-        Training epochs [default: those of the profile; 50 with ``standard``].
+    epochs : int or "auto", optional
+        Training epochs; ``auto``: until more of them hardly improve the prediction [default: those of the profile; 50 with ``standard``].
     profile : str
         ``quick``, ``standard`` or ``careful``: values of the options that are not given.
     predict : bool

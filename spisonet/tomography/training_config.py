@@ -58,7 +58,7 @@ class TomogramTrainingConfig(TomogramNetworkConfig, ProfiledConfig):
     """Options that refine and denoise share."""
 
     profiles: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "quick": {"epochs": 5, "arch": "unet-small"},
+        "quick": {"epochs": 5, "n_subvolume": 400, "cube_size": 32, "arch": "unet-small"},
         "standard": {},
         "careful": {"epochs": 100, "arch": "unet-large", "turns": 6},
     }
