@@ -163,7 +163,8 @@ def reconstruct(
     independent : bool
         Train one network on each half map, so that the noise of the corrected half maps remains independent.
     epochs : int or "auto", optional
-        Training epochs; ``auto``: until more of them hardly improve the prediction [default: those of the profile; 30 with ``standard``].
+        Training epochs; ``auto``: until more of them hardly improve the prediction [default: those of the
+        profile; 30 with ``standard``].
     profile : str
         ``quick``, ``standard`` or ``careful``: values of the options that are not given.
     output_dir : path, optional

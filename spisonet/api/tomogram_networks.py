@@ -172,7 +172,8 @@ def refine_tomograms(
     defocus_angstrom : float
         Defocus of the tomograms of a sequence, for ``CTF_mode``; 0: no CTF.
     epochs : int or "auto", optional
-        Training epochs; ``auto``: until more of them hardly improve the prediction [default: those of the profile; 50 with ``standard``].
+        Training epochs; ``auto``: until more of them hardly improve the prediction [default: those of the
+        profile; 50 with ``standard``].
     profile : str
         ``quick``, ``standard`` or ``careful``: values of the options that are not given.
     predict : bool
