@@ -447,8 +447,7 @@ class Trainer:
             average_in = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
             average_in(list(self.average.parameters()), list(self.network.parameters()), self.n_updates)
             # The statistics of the normalisation are running averages already.
-            for averaged, current in zip(self.average.buffers(), self.network.buffers(), strict=True):
-                averaged.copy_(current)
+            torch._foreach_copy_(list(self.average.buffers()), list(self.network.buffers()))
 
     def _measure_loss_reduction(self, n_subvolumes: int) -> float:
         """Compare the averaged network with the untrained one, which returns its input, on new subvolumes."""

@@ -50,24 +50,24 @@ class SampleNorm3d(nn.BatchNorm3d):
         """Normalise ``(batch, channels, z, y, x)``."""
         if not self.training:
             return super().forward(features)
-        normalised = []
+        statistics = self.sample_sums.new_zeros(2, len(features), self.num_features)
         # Batch normalisation of single samples: its kernels are faster than those of instance normalisation.
-        for sample in torch.split(features, 1):
-            mean, variance = torch.zeros_like(self.sample_sums[0]), torch.ones_like(self.sample_sums[0])
-            normalised.append(
-                functional.batch_norm(
-                    sample, mean, variance, self.weight, self.bias, training=True, momentum=1.0, eps=self.eps
-                )
+        normalised = [
+            functional.batch_norm(
+                sample, mean, variance, self.weight, self.bias, training=True, momentum=1.0, eps=self.eps
             )
-            self.sample_sums += torch.stack([mean, variance, torch.ones_like(mean)])
+            for sample, mean, variance in zip(torch.split(features, 1), *statistics, strict=True)
+        ]
+        self.sample_sums[:2] += statistics.sum(dim=1)
+        self.sample_sums[2] += len(features)
         return torch.cat(normalised) if len(normalised) > 1 else normalised[0]
 
 
 def discard_batch_statistics(network: nn.Module) -> None:
     """Forget the statistics of samples since the last `update_running_statistics`."""
-    for layer in network.modules():
-        if isinstance(layer, SampleNorm3d):
-            layer.sample_sums.zero_()
+    sums = [layer.sample_sums for layer in network.modules() if isinstance(layer, SampleNorm3d)]
+    if sums:
+        torch._foreach_zero_(sums)
 
 
 def update_running_statistics(network: nn.Module, all_reduce: Callable[[Tensor], None]) -> None:
@@ -87,11 +87,11 @@ def update_running_statistics(network: nn.Module, all_reduce: Callable[[Tensor],
     all_reduce(together)
     means, variances = together[:2] / together[2].clamp(min=1)
     sizes = [layer.num_features for layer in layers]
-    for layer, mean, variance in zip(layers, means.split(sizes), variances.split(sizes), strict=True):
-        cast("Tensor", layer.running_mean).lerp_(mean, RUNNING_MOMENTUM)
-        cast("Tensor", layer.running_var).lerp_(variance, RUNNING_MOMENTUM)
-        cast("Tensor", layer.num_batches_tracked).add_(1)
-        layer.sample_sums.zero_()
+    running = [cast("Tensor", layer.running_mean) for layer in layers]
+    running += [cast("Tensor", layer.running_var) for layer in layers]
+    torch._foreach_lerp_(running, [*means.split(sizes), *variances.split(sizes)], RUNNING_MOMENTUM)
+    torch._foreach_add_([cast("Tensor", layer.num_batches_tracked) for layer in layers], 1)
+    discard_batch_statistics(network)
 
 
 def set_running_statistics(network: nn.Module, samples: Iterable[Tensor]) -> None:
