@@ -127,8 +127,15 @@ class LaunchCounter(TorchDispatchMode):
     ) -> Any:
         """Count an operation, and carry it out."""
         self.n_operations += not func.is_view
-        self.n_host_reads += func.overloadpacket in HOST_READS
+        self.n_host_reads += func.overloadpacket in HOST_READS or _has_boolean_index(func, args)
         return func(*args, **(kwargs or {}))
+
+
+def _has_boolean_index(func: Any, args: tuple[Any, ...]) -> bool:
+    """Whether an operation indexes with a mask, whose number of elements the host has to know."""
+    if func.overloadpacket not in (torch.ops.aten.index, torch.ops.aten.index_put_):
+        return False
+    return any(index is not None and index.dtype == torch.bool for index in args[1])
 
 
 def make_trainer(
