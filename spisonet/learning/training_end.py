@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-MIN_CONSTANT_EPOCHS = 2
+MIN_CONSTANT_EPOCHS = 4
 # Gain of the score over the second half of the epochs so far below which more are not worth their time.
 MIN_GAIN = 0.004
 PLATEAU, MAXIMUM = "plateau", "maximum"

@@ -156,13 +156,13 @@ def test_the_cone_is_held_out_from_the_first_half_of_the_training_only(small_mea
 
 
 def test_the_recovery_in_the_cone_ends_a_training_of_variable_length(small_measurement, monkeypatch):
-    recoveries = iter([0.5, 0.5])
+    recoveries = iter([0.5] * 4)
     monkeypatch.setattr(learned_completion, "held_out_correlation", lambda *_: next(recoveries))
     source = completion_source(10)
     source = replace(source, training=replace(source.training, until_plateau=True))
     completion, _ = source.learn(small_measurement)
-    assert completion.trainer.end_record["scores"] == [0.5, 0.5]
-    assert len(completion.trainer.epoch_losses) == 4  # two without the cone, two with all data
+    assert completion.trainer.end_record["scores"] == [0.5] * 4
+    assert len(completion.trainer.epoch_losses) == 8  # four without the cone, four with all data
 
 
 def test_the_correlation_with_held_out_data(measurement):

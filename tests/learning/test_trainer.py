@@ -506,6 +506,7 @@ def test_the_first_part_is_half_of_the_updates_also_within_an_epoch(measurement_
 def test_the_training_ends_when_its_score_rises_no_further():
     assert reached_end([0.1], 30) is None
     assert reached_end([0.1, 0.2], 30) is None
+    assert reached_end([0.1, 0.1], 30) is None  # too short to tell
     assert reached_end([0.1, 0.2, 0.3, 0.31], 30) is None
     assert reached_end([0.1, 0.2, 0.201, 0.2], 30) == PLATEAU
     assert reached_end([0.1, 0.2, 0.201], 30) is None  # compared with the first half of the epochs
