@@ -20,7 +20,6 @@ from relion_external.jobs.arguments import read_call
 from relion_external.jobs.definitions import JOBS
 from relion_external.jobs.job import EXECUTABLE_PREFIX
 from spisonet import __version__
-from spisonet.integrations.hosts import PIPELINER
 from spisonet.integrations.pipeliner.nodes import finished_outputs, planned_outputs
 from spisonet.integrations.pipeliner.options import (
     given_parameters,
@@ -28,6 +27,7 @@ from spisonet.integrations.pipeliner.options import (
     pipeliner_parameters,
 )
 from spisonet.integrations.pipeliner.results import result_numbers, results_display
+from spisonet.io.hosts import PIPELINER
 from spisonet.io.paths import real_path
 
 if TYPE_CHECKING:
