@@ -20,7 +20,7 @@ from relion_external.jobs.arguments import read_call
 from relion_external.jobs.definitions import JOBS
 from relion_external.jobs.job import EXECUTABLE_PREFIX
 from spisonet import __version__
-from spisonet.integrations.pipeliner.nodes import finished_outputs, planned_outputs
+from spisonet.integrations.pipeliner.nodes import SWITCHES, finished_outputs, planned_outputs
 from spisonet.integrations.pipeliner.options import (
     given_parameters,
     pipeliner_joboptions,
@@ -108,8 +108,9 @@ class SpisonetJob(PipelinerJob):
 
     def create_output_nodes(self) -> None:
         """List the outputs that are known before the job runs."""
-        report = self.joboptions.get("report")
-        for node in planned_outputs(self.external, has_report=report is None or bool(report.value)):
+        options = self.joboptions
+        switches = {name: bool(options[name].value) for name, _ in SWITCHES.values() if name in options}
+        for node in planned_outputs(self.external, switches):
             self.add_output_node(node.name, node.type, list(node.keywords))
 
     def create_post_run_output_nodes(self) -> None:
