@@ -26,7 +26,8 @@ from pipeliner.job_factory import create_job_from_proc, get_job_types, job_from_
 from pipeliner.project_graph import ProjectGraph  # noqa: E402
 
 from relion_external.jobs.definitions import JOBS  # noqa: E402
-from spisonet.integrations.pipeliner.jobs import class_name, process_name  # noqa: E402
+from spisonet.integrations.external_jobs import class_name  # noqa: E402
+from spisonet.integrations.pipeliner.jobs import process_name  # noqa: E402
 from spisonet.integrations.pipeliner.options import pipeliner_parameters  # noqa: E402
 
 FSC3D, DIAGNOSE = "spisonet.map_analysis.fsc3d", "spisonet.map_analysis.diagnose"
