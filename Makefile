@@ -118,7 +118,7 @@ lock:
 # The programs pin packages of their own: only PyTorch has the tested version.
 .venv-integrations/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv-integrations
-	.venv-integrations/bin/pip install $(QUIET) -e '.[integrations]' hypothesis pytest $$(grep '^torch==' constraints.txt)
+	.venv-integrations/bin/pip install $(QUIET) -e '.[integrations]' alnfile hypothesis mdocfile pytest $$(grep '^torch==' constraints.txt)
 	touch $@
 
 clean:
