@@ -178,7 +178,9 @@ def _read_table_map(path: Path) -> dict[float, Path]:
     for line in _lines(file):
         number, _, name = line.partition(" ")
         if not number.isdecimal() or not name.strip():
-            raise SpisonetError(f"{file} is not a table map of Dynamo: '{line[:60]}' is no number and file.")
+            raise SpisonetError(
+                f"{file} is not a table map of Dynamo: '{line[:60]}' is not a number and a file."
+            )
         found[float(number)] = _located(file, name.strip())
     return found
 
