@@ -109,12 +109,15 @@ def predict_into_folder(config: PredictConfig) -> None:
             )
     for folder in (config.output_dir, config.output_dir / FIGURE_FOLDER):
         prepare_output_folder(folder)
-    if not config.resume:
-        remove_outdated_results(config, table, tasks, metadata, digest)
     n_threads = use_cpu_threads(config.ncpus, len(devices))
     limit = None if config.memory_limit is None else config.memory_limit * GIGABYTE
     workers = [PredictionWorker(str(device), limit, n_threads) for device in devices]
-    with recorded(config, config.output_dir, network=digest) as result:
+    with recorded(
+        config,
+        config.output_dir,
+        remove_old=lambda: remove_outdated_results(config, table, tasks, metadata, digest),
+        network=digest,
+    ) as result:
         log.info("Network: %s (%s, base width %d)", path, metadata.method, network.filter_base)
         log.info("Device: %s", ", ".join(describe_device(device) for device in devices))
         done, failures, wedges = _predict_all(config, table, tasks, workers, metadata)
@@ -279,13 +282,13 @@ def train_into_folder(config: TomogramTrainingConfig, memory: Memory, processes:
     if config.as_reconstructed:
         require_relion5(table)
     folder = _output_folder(config, table)
-    inputs = read_training_inputs(config, table, folder)
     if config.resume:
         require_same_run(config, folder)
+    inputs = read_training_inputs(config, table, folder)
     prepare_output_folder(folder)
-    if not config.resume:
-        remove_old_training(folder)
-    with recorded(config, folder, out_of_memory_error(memory.device)) as result:
+    with recorded(
+        config, folder, out_of_memory_error(memory.device), lambda: remove_old_training(folder)
+    ) as result:
         log.info("Device: %s", describe_device(memory.device))
         training = prepare_training(inputs, config, memory, processes.count, folder / CTF_FOLDER)
         options = training.job.options
