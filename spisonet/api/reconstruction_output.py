@@ -91,7 +91,7 @@ def correct_into_folder(
     options = CorrectionOptions.from_config(config, inputs.maps.half1.box, full_map=not halves_only)
     if options.training.cube_size != config.cube_size:
         log.info(
-            "Subvolumes of %d instead of %d voxels fit into the box of %d voxels.",
+            "Training subvolumes have %d instead of %d voxels, because the box has %d voxels.",
             options.training.cube_size,
             config.cube_size,
             inputs.maps.half1.box,
