@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from spisonet.commands.registry import CRYOSPARC, ISONET, RELION, SPISONET
+from spisonet.commands.registry import COPICK, CRYOSPARC, ISONET, RELION, SPISONET
 from spisonet.io.config import command_line_shape, option_kind
 from spisonet.io.option_groups import grouped_options
 
@@ -20,12 +20,14 @@ GROUPS = {
     "relion": ("spisonet relion", RELION),
     "cryosparc": ("spisonet cryosparc", CRYOSPARC),
     "isonet": ("isonet.py", ISONET),
+    "copick": ("isonet copick", COPICK),
 }
 TITLES = {
     "spisonet": "Maps: spisonet.py",
     "relion": "RELION: spisonet relion",
     "cryosparc": "cryoSPARC: spisonet cryosparc",
     "isonet": "Tomograms: isonet.py",
+    "copick": "copick: isonet copick",
 }
 FOLDER = "commands"
 # Pages that describe the use and the results of a command.
