@@ -28,7 +28,7 @@ BOOLEAN_WORDS = ("true", "false")
 def add_command(
     app: typer.Typer,
     model: type[CommandConfig],
-    run: Callable[[CommandConfig, SubmissionConfig | None], None],
+    run: Callable[..., None],
     is_submitted: bool = False,
 ) -> None:
     """Add the command of `model` to `app`; it builds the configuration and calls `run`.
@@ -43,7 +43,7 @@ def add_command(
     model : type
         Configuration model of the command.
     run : callable
-        Called with the configuration, and with that of the submission if there is one.
+        Called with the configuration, and with that of the submission if `is_submitted`.
     is_submitted : bool
         Whether the command has the options of `SubmissionConfig`.
     """
@@ -51,10 +51,11 @@ def add_command(
     def command(**given: Any) -> None:
         config = model.from_options(_merge_positional(model, given))
         config.check_options()
-        submission = None
-        if is_submitted:
-            submission = SubmissionConfig.from_options(_merge_positional(SubmissionConfig, given))
-            submission.check_options()
+        if not is_submitted:
+            run(config)
+            return
+        submission = SubmissionConfig.from_options(_merge_positional(SubmissionConfig, given))
+        submission.check_options()
         run(config, submission)
 
     fields = [*model.model_fields.items(), *(SubmissionConfig.model_fields.items() if is_submitted else ())]

@@ -206,3 +206,10 @@ def test_templates_and_scripts_pass_shellcheck(listed, capsys, name):
             ["shellcheck", "--exclude=SC2046", "-"], input=script, capture_output=True, text=True
         )
         assert not done.returncode, done.stdout
+
+
+@pytest.mark.checkout
+def test_the_documentation_shows_the_templates():
+    page = (Path(__file__).parents[2] / "docs" / "schedulers.md").read_text(encoding="utf-8")
+    for scheduler in SCHEDULERS.values():
+        assert f"```sh\n{scheduler.template.read_text(encoding='utf-8')}```" in page
