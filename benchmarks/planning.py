@@ -1,7 +1,8 @@
 """CPU time and peak memory of whole commands by size, from which docs/planning.md extrapolates.
 
-``python -m benchmarks.planning FOLDER`` writes simulated maps and tomograms into FOLDER, runs the commands on
-one thread, and prints a table. The sizes are small: what grows with the number of voxels is fitted to two of them.
+``python -m benchmarks.planning FOLDER`` writes simulated maps and tomograms into FOLDER, runs the commands
+on one thread, and prints a table. The sizes are small: what grows with the number of voxels is fitted to two
+of them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 
 from spisonet.io.mrc import Volume, write_volume
 from spisonet.io.tomogram_table import TomogramTable
-from spisonet.learning.pretrained import TOMOGRAM_NETWORK_FILE
+from spisonet.tomography.prediction_tasks import NETWORK_FILE
 
 SCRIPTS = Path(sys.executable).parent
 VOXEL_SIZE_ANGSTROM = 2.0
@@ -66,13 +67,20 @@ def measure(folder: Path, line: str) -> tuple[float, float]:
     return usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / 1e9
 
 
+def row(folder: Path, line: str, size: str, n_voxels: int) -> None:
+    """Run a command line and print its row of the table."""
+    seconds, gigabytes = measure(folder, line)
+    command = " ".join(line.split()[:2])
+    print(f"| `{command}`, {size} | {n_voxels / 1e6:.2f} | {seconds:.1f} | {gigabytes:.2f} |", flush=True)
+
+
 def main() -> None:
     """Run all commands and print a table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--boxes", type=int, nargs="+", default=[64, 128, 192])
+    parser.add_argument("--boxes", type=int, nargs="*", default=[64, 128, 192])
     parser.add_argument(
-        "--tomograms", type=int, nargs="+", default=[128, 256], help="edges in x and y; z: a quarter"
+        "--tomograms", type=int, nargs="*", default=[128, 256], help="edges in x and y; z: a quarter"
     )
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
@@ -82,25 +90,17 @@ def main() -> None:
     for n in args.boxes:
         write_maps(here, n)
         halves = f"half1_{n}.mrc half2_{n}.mrc --mask mask_{n}.mrc --limit_res 5 --ncpus 1"
-        lines = (
-            f"spisonet.py fsc3d {halves} -o fsc_{n}.mrc",
-            f"spisonet.py reconstruct {halves} --method deconvolve --no-report --output_dir out_{n}",
-        )
-        for line in lines:
-            seconds, gigabytes = measure(here, line)
-            print(
-                f"| `{' '.join(line.split()[:2])}`, box {n} | {n**3 / 1e6:.2f} | {seconds:.1f} | {gigabytes:.2f} |",
-                flush=True,
-            )
+        row(here, f"spisonet.py fsc3d {halves} -o fsc_{n}.mrc", f"box {n}", n**3)
+        options = f"--method deconvolve --no-report --output_dir out_{n}"
+        row(here, f"spisonet.py reconstruct {halves} {options}", f"box {n}", n**3)
     for edge in args.tomograms:
         shape = (edge // 4, edge, edge)
         table = write_tomogram(here, shape)
-        line = f"isonet.py predict {table} {TOMOGRAM_NETWORK_FILE} --output_dir p{edge} --device cpu --ncpus 1 --trust_table True"
-        seconds, gigabytes = measure(here, line)
-        print(
-            f"| `isonet.py predict`, {shape} | {np.prod(shape) / 1e6:.2f} | {seconds:.1f} | {gigabytes:.2f} |",
-            flush=True,
-        )
+        size, n_voxels = " x ".join(map(str, shape)), int(np.prod(shape))
+        options = "--device cpu --ncpus 1 --trust_table True --output_dir"
+        start = "--pretrained default --epochs 0 --cube_size 32 --no-with_predict"  # a network of width 16
+        row(here, f"isonet.py refine {table} {start} {options} n{edge}", size, n_voxels)
+        row(here, f"isonet.py predict {table} n{edge}/{NETWORK_FILE} {options} p{edge}", size, n_voxels)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Train the same map by one and by several processes on a CPU: equality of the results, bytes and time of the exchange.
+"""Train a map by one and by several processes on a CPU: equality of the results, bytes and time of the sums.
 
-``python -m benchmarks.processes HALF1 HALF2 MASK OUTPUT_DIR --processes 1 2 4`` starts one run after another under
-``torchrun`` (gloo), with the same batch over all processes.
+``python -m benchmarks.processes HALF1 HALF2 MASK OUTPUT_DIR --processes 1 2 4`` starts one run after another
+under ``torchrun`` (gloo), with the same batch over all processes.
 """
 
 from __future__ import annotations

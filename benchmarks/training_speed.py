@@ -5,7 +5,9 @@
 Counts the floating-point operations of one update (PyTorch's FlopCounterMode), and times updates of
 filled-map self-training in bf16 and float32 and of spIsoNet's published method on the same synthetic half
 maps. The rate of one large convolution on the same device is the upper bound; the table gives the fraction of
-it that is reached. Prints a Markdown table.
+it that is reached. *Operations* are those of one update that are not views, without compilation: about as
+many kernels are launched on a GPU. *Host reads* are operations after which the host waits for the device.
+Prints a Markdown table.
 """
 
 from __future__ import annotations
@@ -13,10 +15,11 @@ from __future__ import annotations
 import argparse
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from spisonet.fourier.grids import frequency_axes_rfft, irfft3, radius_rfft, rfft3
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 WARM_UP = 5
+HOST_READS = {torch.ops.aten._local_scalar_dense, torch.ops.aten.nonzero, torch.ops.aten.masked_select}
 RATE_CHANNELS, RATE_EDGE = 64, 64
 
 
@@ -59,9 +63,9 @@ def main() -> None:
     }
     print(
         "| method | batch | GFLOP per subvolume | subvolumes/s | TFLOP/s "
-        "| single convolution, TFLOP/s | fraction | peak GB |"
+        "| single convolution, TFLOP/s | fraction | peak GB | operations | host reads |"
     )
-    print("|---|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|---|---|---|")
     rows: list[dict[str, float | str | None]] = []
     for batch_size in args.batch_sizes:
         for name, mixed, published in (
@@ -77,12 +81,15 @@ def main() -> None:
             with FlopCounterMode(display=False) as counter:
                 trainer.compute_gradients()
             operations = counter.get_total_flops()
+            with LaunchCounter() as launches:
+                trainer.update()
             peak = torch.cuda.max_memory_allocated(device) / 1e9 if device.type == "cuda" else None
             rate = operations / seconds
             cells = [
                 *(name, batch_size, f"{operations / batch_size / 1e9:.1f}", f"{batch_size / seconds:.1f}"),
                 *(f"{rate / 1e12:.3f}", f"{rates[mixed] / 1e12:.3f}", f"{100 * rate / rates[mixed]:.0f} %"),
                 "-" if peak is None else f"{peak:.1f}",
+                *(launches.n_operations, launches.n_host_reads),
             ]
             print("| " + " | ".join(map(str, cells)) + " |", flush=True)
             rows.append(
@@ -94,10 +101,41 @@ def main() -> None:
                     "operations_per_second": rate,
                     "operations_per_second_of_a_convolution": rates[mixed],
                     "peak_gigabytes": peak,
+                    "operations_launched_per_update": launches.n_operations,
+                    "host_reads_per_update": launches.n_host_reads,
                 }
             )
             if args.json is not None:
                 write_json(args.json, {"device": describe_device(device), "rows": rows})
+
+
+class LaunchCounter(TorchDispatchMode):
+    """Counts the operations of PyTorch that are not views, and those that make the host wait.
+
+    Attributes
+    ----------
+    n_operations, n_host_reads : int
+        Numbers so far.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.n_operations = self.n_host_reads = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Count an operation, and carry it out."""
+        self.n_operations += not func.is_view
+        self.n_host_reads += func.overloadpacket in HOST_READS or _has_boolean_index(func, args)
+        return func(*args, **(kwargs or {}))
+
+
+def _has_boolean_index(func: Any, args: tuple[Any, ...]) -> bool:
+    """Whether an operation indexes with a mask, whose number of elements the host has to know."""
+    if func.overloadpacket not in (torch.ops.aten.index, torch.ops.aten.index_put_):
+        return False
+    return any(index is not None and index.dtype == torch.bool for index in args[1])
 
 
 def make_trainer(

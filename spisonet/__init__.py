@@ -6,6 +6,7 @@ configuring it. They are imported when they are first used; ``__init__.pyi`` dec
 """
 
 from importlib import import_module
+from types import FunctionType
 from typing import Any
 
 __version__ = "2.0.0"
@@ -45,7 +46,10 @@ __all__ = sorted(_MODULE_OF)  # noqa: PLE0605 - type checkers read __init__.pyi
 
 def __getattr__(name: str) -> Any:
     if name in _MODULE_OF:
-        return getattr(import_module(_MODULE_OF[name]), name)
+        found = getattr(import_module(_MODULE_OF[name]), name)
+        if isinstance(found, FunctionType):
+            return import_module("spisonet.api.parameters").naming_parameters(found)
+        return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import json
 import logging
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 import torch
 
 import spisonet
+from spisonet.api.parameters import PARAMETERS
 from spisonet.commands.main import isonet, main
 from spisonet.io.events import report_progress
 from spisonet.io.mrc import read_volume
@@ -146,6 +148,37 @@ def test_wrong_options_are_named(small_case, in_empty_folder):
         assert raised.value.field == field
     with pytest.raises(spisonet.SpisonetError, match="single map"):
         spisonet.reconstruct(small_case.half1)
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "field"),
+    [
+        ("validate", {"run": "out", "rotations": 1}, "rotations"),
+        ("validate", {"run": "out", "cone_angle_degrees": 500.0}, "cone_angle_degrees"),
+        ("validate", {"run": "out", "threads": -1}, "threads"),
+        ("reconstruct", {"memory_limit_gigabytes": -1.0}, "memory_limit_gigabytes"),
+        ("reconstruct", {"method": "prior", "prior": "none"}, "method"),
+        ("predict_tomograms", {"tomograms": "t.star", "network": "n", "threads": -1}, "threads"),
+        ("refine_tomograms", {"tomograms": "t.star", "epochs": -1}, "epochs"),
+        ("prepare_tomograms", {"folder": ".", "tilt_range_degrees": (95, 100)}, "tilt_range_degrees"),
+        ("prepare_tomograms", {}, "folder"),
+        ("make_mask", {"density_percentage": 200.0}, "density_percentage"),
+    ],
+)
+def test_errors_name_parameters_not_options(small_case, in_empty_folder, function, arguments, field):
+    maps = {"half1": small_case.half1, "half2": small_case.half2, "limit_resolution_angstrom": 6.0}
+    given = {"reconstruct": maps, "make_mask": {"tomogram": small_case.half1}}.get(function, {})
+    with pytest.raises(spisonet.SpisonetError) as raised:
+        getattr(spisonet, function)(**given, **arguments)
+    assert "--" not in str(raised.value)
+    assert raised.value.field == field
+    assert field in str(raised.value)
+
+
+def test_the_parameters_of_options_exist():
+    functions = [getattr(spisonet, name) for name in spisonet.__all__ if name.islower()]
+    names = {name for function in functions for name in inspect.signature(function).parameters}
+    assert {name for found in PARAMETERS.values() for name in found} <= names
 
 
 def test_a_map_without_a_voxel_size_refers_to_the_argument(tmp_path):

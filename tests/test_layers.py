@@ -172,5 +172,9 @@ def test_help_imports_nothing_heavy():
     assert imported_by(code, "numpy", "scipy", "torch", "pandas", "matplotlib") == set()
 
 
+def test_fsc3d_reads_maps_before_it_imports_the_plotting_library():
+    assert imported_by("import spisonet.commands.fsc3d", "torch", "pandas", "matplotlib") == set()
+
+
 def test_the_reconstruct_hook_starts_without_torch():
     assert imported_by("import relion_external.reconstruct", "torch") == set()

@@ -13,10 +13,11 @@ mkdir -p "$out"
 if [ -n "${SMALL:-}" ]; then
     model=hemagglutinin_1rvx_trimer.pdb
     rates="--box 32 --cube_size 16 --filter_base 8 --batch_sizes 2 4 --updates 2"
-    stages="--model $model --boxes 48 --extent 150 -- --epochs 2 --n_subvolume 8 --cube_size 24 --filter_base 8"
+    stages="--model $model --boxes 32 --extent 150 -- --epochs 2 --n_subvolume 4 --cube_size 16 --filter_base 4"
     recovery="--model $model --box 48 --voxel_size 3.2 --resolution 8 --published_epochs 1 --epochs 1
         --subvolumes 8 --published_base 8 --filter_base 8 --cube_size 16"
-    memory="--model $model --boxes 32 48 --extent 150 -- --epochs 1 --n_subvolume 4 --cube_size 16 --filter_base 8"
+    memory="--model $model --boxes 32 --extent 150 -- --epochs 1 --n_subvolume 4 --cube_size 16 --filter_base 4
+        --no-report"
 else
     rates="--batch_sizes 2 4 8 16 32"
     stages="--boxes 256"

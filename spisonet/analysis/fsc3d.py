@@ -272,20 +272,22 @@ def _estimate(
     extent = min(last_shell, math.ceil(EXTENT_BEYOND_LIMIT * limit_shell))
 
     def in_cones(spectra: list[NDArray[np.complex64]]) -> list[NDArray[np.float32]]:
-        """Return the FSC by direction and, if requested, the 3D FSC."""
+        """Return the FSC by direction and, if requested, the 3D FSC; empty the list of the spectra."""
         samples = shell_samples(spectra[0], spectra[1], n, extent, workers)
+        spectra.clear()  # as large as the maps, and no longer needed
         axes = geodesic_sphere().axes_zyx
         found = [directional_fsc(samples, axes, (DIRECTION_CONE_DEGREES,), workers)[0]]
         if cone_angle_degrees is not None:
             found.append(conical_fsc_of_samples(samples, n, limit_shell, cone_angle_degrees, workers))
         return found
 
-    uncorrected = corrected = in_cones(curve.spectra)
     first_corrected = curve.first_corrected_shell
     is_corrected = mask is not None and first_corrected is not None
+    uncorrected = corrected = in_cones(list(curve.spectra) if is_corrected else curve.spectra)
     if mask is not None and first_corrected is not None:
-        leaked = in_cones(_pair_with_fsc(curve.spectra, 1 - mask_leakage_weight(halves, mask)))
-        curve.spectra.clear()  # as large as the maps, and no longer needed
+        pair = _pair_with_fsc(curve.spectra, 1 - mask_leakage_weight(halves, mask))
+        curve.spectra.clear()
+        leaked = in_cones(pair)
         randomised = in_cones(curve.randomised_spectra)
         shells: list[NDArray[np.integer]] = [np.arange(extent + 1), shell_index_rfft((n, n, n))]
         corrected = []

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 NETWORK, START_WEIGHTS = "network", "start_weights"
 REFERENCE, FOURIER_WEIGHTS = "reference", "fourier_weights"
-COUPLING = frozenset({NETWORK, START_WEIGHTS, REFERENCE})  # the Fourier weights contain no density
+INFERRED_GAIN, DATA_FACTORS, PREDICTION_SHARES = "inferred_gain", "data_factors", "prediction_shares"
+COUPLING = frozenset({NETWORK, START_WEIGHTS, REFERENCE})  # the others contain no density
 
 # What corrected each half, by method.
 HOW_CORRECTED = {
@@ -32,7 +33,8 @@ class HalvesIndependence:
         None for a single map.
     shared : tuple of str
         Any of ``network`` (trained on both halves), ``start_weights`` (of their networks), ``reference``
-        (whose low resolutions replace theirs) and ``fourier_weights`` (estimated from both halves).
+        (whose low resolutions replace theirs), and of the numbers that were measured with both halves:
+        ``fourier_weights``, ``inferred_gain``, ``data_factors`` and ``prediction_shares``.
     """
 
     independent: bool | None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from spisonet.anisotropy.data_factors import NO_FACTORS, DataFactors
 from spisonet.anisotropy.fourier_weights import (
     FourierWeights,
     estimate_fourier_weights,
@@ -17,8 +18,11 @@ from spisonet.anisotropy.fourier_weights import (
 )
 from spisonet.anisotropy.full_map import AveragedHalves, FullMap
 from spisonet.anisotropy.independence import (
+    DATA_FACTORS,
     FOURIER_WEIGHTS,
+    INFERRED_GAIN,
     NETWORK,
+    PREDICTION_SHARES,
     REFERENCE,
     START_WEIGHTS,
     HalvesIndependence,
@@ -40,7 +44,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from spisonet.anisotropy.config import ReconstructConfig
-    from spisonet.anisotropy.data_factors import DataFactors
     from spisonet.anisotropy.run_inputs import RunInputs
     from spisonet.io.mrc import Volume
     from spisonet.learning.memory import Memory
@@ -353,8 +356,8 @@ def reconstruct(
         None if averaged is None else averaged.corrected(completed, constrained, memory.device),
         weights,
         band,
-        _independence(inputs, options),
-        _independence(inputs, replace(options, method=DECONVOLVE)),
+        _independence(inputs, options, (completed or constrained)[0], results[0].shares),
+        _independence(inputs, replace(options, method=DECONVOLVE), constrained[0], {}),
         options.method,
     )
 
@@ -431,13 +434,19 @@ def training_units(volumes: list[Volume], independent: bool, seed: int) -> list[
     ]
 
 
-def _independence(inputs: RunInputs, options: CorrectionOptions) -> HalvesIndependence:
-    learns = options.method == "learn"
-    has_common_network = (learns and not options.independent) or inputs.maps.coupled
+def _independence(
+    inputs: RunInputs, options: CorrectionOptions, first: CompletedMaps, shares: dict[str, float]
+) -> HalvesIndependence:
+    """Return the independence of the halves; `first` and `shares` are those of the first unit."""
+    learns, of_both = options.method == "learn", not options.independent
+    has_common_network = (learns and of_both) or inputs.maps.coupled
     return HalvesIndependence.of_shared(
         len(inputs.volumes),
         NETWORK if has_common_network else None,
         START_WEIGHTS if learns and inputs.start_may_be_of_these_maps else None,
         REFERENCE if inputs.reference_shell else None,
-        FOURIER_WEIGHTS if not options.independent or inputs.weight_is_of_both_halves else None,
+        FOURIER_WEIGHTS if of_both or inputs.weight_is_of_both_halves else None,
+        INFERRED_GAIN if of_both and first.gain is not None else None,
+        DATA_FACTORS if of_both and first.factors != NO_FACTORS else None,
+        PREDICTION_SHARES if of_both and shares else None,
     )

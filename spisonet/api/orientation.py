@@ -301,7 +301,7 @@ def diagnose(
     if star is not None and pose_drift:
         resolution = found.fsc.limit_resolution_angstrom
         with progress_to(progress):
-            drift, not_measured = _measured_drift(
+            drift, not_measured = measure_pose_drift(
                 star, tomograms, maps.mask, symmetry, resolution, device, threads, max_drift_particles, seed
             )
         found = replace(found, drift=drift)
@@ -363,7 +363,7 @@ def _views_of_directions(directions: NDArray[np.floating[Any]], symmetry: str) -
     return ParticleViews(units, len(given), len(given), PixelSizes(), from_tilt_series=False)
 
 
-def _measured_drift(
+def measure_pose_drift(
     star: Path,
     tomograms: Path | str | None,
     mask: Volume | None,
@@ -374,7 +374,32 @@ def _measured_drift(
     max_particles: int,
     seed: int,
 ) -> tuple[PoseDrift | None, str | None]:
-    """Return the drift of the poses, if the images are found, and otherwise why it was not measured."""
+    """Measure the drift of the poses of a refinement.
+
+    Parameters
+    ----------
+    star : Path
+        Particles of the refinement.
+    tomograms : path or None
+        Tomograms of RELION 5, for subtomograms.
+    mask : Volume or None
+        Mask on the grid of the half maps.
+    symmetry : str
+        Point group.
+    limit_angstrom : float
+        Resolution limit of the half maps.
+    device_name : str or None
+        As `diagnose`.
+    threads, max_particles, seed : int
+        CPU threads, particles to use, and seed of their choice.
+
+    Returns
+    -------
+    PoseDrift or None
+        None if the images are not found or memory does not suffice.
+    str or None
+        The reason for that.
+    """
     # PyTorch is slow to import.
     from spisonet.api.computing import one_device  # noqa: PLC0415
     from spisonet.learning.memory import is_out_of_memory  # noqa: PLC0415
@@ -405,7 +430,7 @@ def _measured_drift(
             if not is_out_of_memory(error):
                 raise
             return None, (
-                f"The drift of the poses was not measured: {memory.device} is out of memory; use "
-                "--device cpu, or fewer particles with --pose_drift_particles."
+                f"The drift of the poses was not measured: {memory.device} is out of memory; use the CPU, "
+                "or fewer particles."
             )
         return drift, None

@@ -15,6 +15,7 @@ from spisonet.anisotropy.run_inputs import run_inputs
 from spisonet.api.computing import one_device
 from spisonet.api.fsc import Fsc3dResult
 from spisonet.api.maps import Map, cubic_volume_of, half_maps_of, saved_map
+from spisonet.api.parameters import require_known
 from spisonet.api.reconstruction_output import correct_into_folder, report_run
 from spisonet.errors import SpisonetError
 from spisonet.fourier.grids import centred_from_half
@@ -260,13 +261,7 @@ def _correct(
 
 def _require_known(options: dict[str, Any], output_dir: Path | str | None) -> None:
     """Refuse options that have no effect."""
-    if unknown := sorted(set(options) - OPTIONS):
-        raise SpisonetError(
-            f"reconstruct has no option {unknown[0]}; beside its arguments it takes "
-            f"{', '.join(sorted(OPTIONS))}.",
-            code="invalid_option",
-            field=unknown[0],
-        )
+    require_known("reconstruct", options, OPTIONS)
     if output_dir is None and (unused := sorted(set(options) & OUTPUT_OPTIONS)):
         raise SpisonetError(
             f"{unused[0]} changes only what is written: give output_dir.",

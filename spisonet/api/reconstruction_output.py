@@ -84,6 +84,8 @@ def correct_into_folder(
     SpisonetError
         If an input or option is unusable (nothing is written then), or if training fails.
     """
+    if config.resume:
+        require_same_run(config, config.output_dir)
     inputs = read_run_inputs(config)
     options = CorrectionOptions.from_config(config, inputs.maps.half1.box, full_map=not halves_only)
     if options.training.cube_size != config.cube_size:
@@ -98,12 +100,10 @@ def correct_into_folder(
         first = inputs.maps.half1
         guinier_shells(first.box, first.voxel_size_angstrom, weights.limit_resolution_angstrom)
     folder, names = config.output_dir, output_names(inputs.volumes)
-    if config.resume:
-        require_same_run(config, folder)
     prepare_output_folder(folder)
-    if not config.resume:
-        _remove_old_results(folder, names)
-    with recorded(config, folder, out_of_memory_error(memory.device)) as record:
+    with recorded(
+        config, folder, out_of_memory_error(memory.device), lambda: _remove_old_results(folder, names)
+    ) as record:
         if config.aniso_file is None:
             _write_fourier_volume(
                 folder / FSC3D_FILE, inputs.maps.half1, weights.fsc_weight_rfft, "conical 3D FSC", FSC_3D

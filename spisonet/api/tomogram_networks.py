@@ -12,6 +12,7 @@ import numpy as np
 
 from spisonet.api.computing import one_device
 from spisonet.api.maps import Map, read_map, saved_map, volume_of
+from spisonet.api.parameters import require_known
 from spisonet.api.tomogram_output import (
     PREDICTION_FOLDER,
     predict_after_training,
@@ -212,7 +213,7 @@ def refine_tomograms(
     (32, 48, 48)
     >>> trained.write("network.safetensors")
     """
-    _require_known("refine_tomograms", options, REFINE_OPTIONS)
+    require_known("refine_tomograms", options, REFINE_OPTIONS)
     with _folder(output_dir) as folder, progress_to(progress):
         table = _table(tomograms, folder, tilt_range_degrees, masks, voxel_size_angstrom, defocus_angstrom)
         config = RefineConfig.from_options(
@@ -290,7 +291,7 @@ def predict_tomograms(
     ['TS_01']
     >>> spisonet.write_map("TS_01_corrected.mrc", prediction.corrected["TS_01"])
     """
-    _require_known("predict_tomograms", options, PREDICT_OPTIONS)
+    require_known("predict_tomograms", options, PREDICT_OPTIONS)
     with _folder(output_dir) as folder, _network_file(network) as file, progress_to(progress):
         table = _table(tomograms, folder, tilt_range_degrees, None, voxel_size_angstrom, defocus_angstrom)
         config = PredictConfig.from_options(
@@ -394,14 +395,3 @@ def _saved(
 
 def _name(source: MapLike, number: int) -> str:
     return stem_of(Path(source)) if isinstance(source, (str, Path)) else f"tomogram{number}"
-
-
-def _require_known(function: str, options: dict[str, Any], known: frozenset[str]) -> None:
-    """Refuse options that do not exist."""
-    if unknown := sorted(set(options) - known):
-        raise SpisonetError(
-            f"{function} has no option {unknown[0]}; beside its arguments it takes "
-            f"{', '.join(sorted(known))}.",
-            code="invalid_option",
-            field=unknown[0],
-        )

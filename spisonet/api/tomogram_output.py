@@ -70,6 +70,8 @@ from spisonet.tomography.training_config import DEFAULT_ARCHITECTURE
 from spisonet.tomography.wedge_check import log_verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from spisonet.learning.memory import Memory
     from spisonet.learning.process_group import ProcessGroup
     from spisonet.learning.trainer import Trainer
@@ -153,11 +155,15 @@ def predict_into_folder(config: PredictConfig) -> None:
                 field="resume",
             )
     _prepare_prediction_folders(config)
-    if not config.resume:
+
+    def remove_old() -> None:
         remove_outdated_results(
             config, prediction.table, prediction.tasks, prediction.metadata, prediction.digest
         )
-    _predict_recorded(config, prediction, prediction.tasks, config.output_dir, prediction.table, workers)
+
+    _predict_recorded(
+        config, prediction, prediction.tasks, config.output_dir, prediction.table, workers, remove_old
+    )
 
 
 def predict_shard(config: PredictConfig, shard: Shard) -> None:
@@ -177,12 +183,14 @@ def predict_shard(config: PredictConfig, shard: Shard) -> None:
     tasks, folder = shard.of(prediction.tasks), shard.folder(config.output_dir)
     _prepare_prediction_folders(config)
     prepare_output_folder(folder)
-    is_restart = prediction.made(config, folder)
-    for task in () if is_restart else tasks:
-        task.output.unlink(missing_ok=True)
-        figure_path(task.output).unlink(missing_ok=True)
-    config = config.model_copy(update={"resume": is_restart})
-    _predict_recorded(config, prediction, tasks, folder, None, workers)
+    config = config.model_copy(update={"resume": prediction.made(config, folder)})
+
+    def remove_old() -> None:
+        for task in tasks:
+            task.output.unlink(missing_ok=True)
+            figure_path(task.output).unlink(missing_ok=True)
+
+    _predict_recorded(config, prediction, tasks, folder, None, workers, remove_old)
 
 
 def merge_shards(config: PredictConfig, count: int) -> None:
@@ -271,11 +279,12 @@ def _predict_recorded(
     folder: Path,
     table: TomogramTable | None,
     workers: list[PredictionWorker],
+    remove_old: Callable[[], None],
 ) -> None:
     """Predict tasks, record them in a folder, and enter the results into a table, if there is one."""
     started = time.monotonic()
     earlier = read_job_record(folder).get("wedges", {}) if config.resume else {}
-    with recorded(config, folder, network=prediction.digest) as result:
+    with recorded(config, folder, remove_old=remove_old, network=prediction.digest) as result:
         log.info("Network: %s (%s)", prediction.network, prediction.metadata.method)
         log.info("Device: %s", ", ".join(describe_device(torch.device(worker.device)) for worker in workers))
         outcome = _predict_all(config, table, tasks, workers, prediction.metadata)
@@ -450,13 +459,13 @@ def train_into_folder(config: TomogramTrainingConfig, memory: Memory, processes:
     if config.as_reconstructed:
         require_relion5(table)
     folder = training_folder(config, table)
-    inputs = read_training_inputs(config, table, folder)
     if config.resume:
         require_same_run(config, folder)
+    inputs = read_training_inputs(config, table, folder)
     prepare_output_folder(folder)
-    if not config.resume:
-        remove_old_training(folder)
-    with recorded(config, folder, out_of_memory_error(memory.device)) as result:
+    with recorded(
+        config, folder, out_of_memory_error(memory.device), lambda: remove_old_training(folder)
+    ) as result:
         log.info("Device: %s", describe_device(memory.device))
         training = prepare_training(inputs, config, memory, processes.count, folder / CTF_FOLDER)
         options = training.job.options

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spisonet.api.maps import Map, volume_of
+from spisonet.api.parameters import require_known
 from spisonet.errors import SpisonetError
 from spisonet.fourier.ctf import DEFAULT_CS, DEFAULT_VOLTAGE, Microscope
 from spisonet.io.processors import limited_threads
@@ -175,7 +176,7 @@ def prepare_tomograms(
     >>> [(tomogram.name, tomogram.shape) for tomogram in prepared.tomograms]
     [('TS_01', (32, 48, 48))]
     """
-    _require_known(options)
+    require_known("prepare_tomograms", options, TABLE_OPTIONS)
     tilt_min, tilt_max = tilt_range_degrees or (None, None)
     defocus = defocus_angstrom if isinstance(defocus_angstrom, list) else [defocus_angstrom]
     config = PrepareStarConfig.from_options(
@@ -348,14 +349,3 @@ def make_mask(
 def _in_memory(volume: Volume) -> TomogramInMemory:
     z, y, x = volume.data.shape
     return TomogramInMemory(Path(volume.name), (z, y, x), volume.voxel_size_angstrom, volume.data)
-
-
-def _require_known(options: dict[str, Any]) -> None:
-    """Refuse options that do not exist."""
-    if unknown := sorted(set(options) - TABLE_OPTIONS):
-        raise SpisonetError(
-            f"prepare_tomograms has no option {unknown[0]}; beside its arguments it takes "
-            f"{', '.join(sorted(TABLE_OPTIONS))}.",
-            code="invalid_option",
-            field=unknown[0],
-        )

@@ -35,7 +35,7 @@ RELION: Commands = RELION_COMMANDS
 CRYOSPARC: Commands = CRYOSPARC_COMMANDS
 SPISONET: Commands = {
     DiagnoseConfig: "spisonet.commands.analysis:run_diagnose",
-    Fsc3dConfig: "spisonet.commands.analysis:run_fsc3d",
+    Fsc3dConfig: "spisonet.commands.fsc3d:run_fsc3d",
     ReconstructConfig: "spisonet.commands.reconstruct:run_reconstruct",
     ValidateConfig: "spisonet.commands.validation:run_validate",
     NullTestConfig: "spisonet.commands.validation:run_null_test",

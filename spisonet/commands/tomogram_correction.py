@@ -61,9 +61,8 @@ def run_correct(config: CorrectConfig) -> None:
     if config.resume:
         require_same_run(config, folder)
     prepare_output_folder(folder)
-    if not config.resume:
-        remove_old_training(folder)  # a run that ends before the training is resumed without it
-    with recorded(config, folder):
+    # A run that ends before the training is resumed without it.
+    with recorded(config, folder, remove_old=lambda: remove_old_training(folder)):
         if _deconvolves(config, rows):
             if method in HALVES_METHODS:
                 log.info(

@@ -32,16 +32,24 @@ LABEL_DISTANCE = 0.075  # of the axis, between labels
 
 
 def save_figure(path: Path, figure: Figure, vector: bool = False) -> None:
-    """Write a figure atomically as PNG; with `vector`, at 300 dpi for printing, and as SVG beside it."""
+    """Write a figure atomically as PNG; with `vector`, at 300 dpi for printing, and as SVG beside it.
+
+    The canvases are used directly: `Figure.savefig` draws a figure twice if it has a layout engine.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - slow to import
+    from matplotlib.backends.backend_svg import FigureCanvasSVG  # noqa: PLC0415
+
     make_text_drawable(figure)
+    figure.set_dpi(PRINT_DPI if vector else DPI)
     with atomic_path(path) as temporary:
-        options = {"compress_level": PNG_COMPRESSION}
-        dpi = PRINT_DPI if vector else DPI
-        figure.savefig(temporary, dpi=dpi, format="png", pil_kwargs=options)
+        FigureCanvasAgg(figure).print_png(  # type: ignore[no-untyped-call]
+            temporary, pil_kwargs={"compress_level": PNG_COMPRESSION}
+        )
     if vector:
-        figure.set_layout_engine("none")  # the layout is done: a second one takes as long as the drawing
+        figure.set_layout_engine("none")  # the layout is done
+        figure.set_dpi(DPI)
         with atomic_path(path.with_suffix(".svg")) as temporary:
-            figure.savefig(temporary, dpi=DPI, format="svg")
+            FigureCanvasSVG(figure).print_svg(temporary)  # type: ignore[no-untyped-call]
 
 
 def make_text_drawable(figure: Figure) -> None:

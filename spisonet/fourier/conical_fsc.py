@@ -54,22 +54,22 @@ class ShellSamples:
     ----------
     limit_shell : int
         Last shell.
-    index : ndarray of int64
+    index : ndarray of uint32
         ``(n_samples,)`` flat index into the half spectrum of the odd box ``2 * limit_shell + 1``.
     starts : ndarray of int64
         ``(limit_shell + 2,)`` where each shell starts.
     values : ndarray of float32
         ``(n_samples, 3)``: ``Re(F1 F2*)``, ``|F1|²``, ``|F2|²``, with both spectra scaled to a
         largest amplitude of 1 within each shell.
-    cells : ndarray of intp
+    cells : ndarray of uint16
         ``(n_samples,)`` cell of the ring grid that each direction falls into; 0 up to `EXACT_SHELL`.
     """
 
     limit_shell: int
-    index: NDArray[np.int64]
+    index: NDArray[np.uint32]
     starts: NDArray[np.int64]
     values: NDArray[np.float32]
-    cells: NDArray[np.intp]
+    cells: NDArray[np.uint16]
     _ring_spectra: dict[int, NDArray[np.complex64]] = field(default_factory=dict, repr=False)
 
     @property
@@ -153,23 +153,22 @@ def shell_samples(
     ShellSamples
         One voxel of each Friedel pair with ``round(|k|) <= limit_shell``.
     """
-    frequency = np.fft.ifftshift(np.arange(-limit_shell, limit_shell + 1, dtype=np.int32))
-    kz, ky = frequency[:, None, None], frequency[None, :, None]
-    kx = np.arange(limit_shell + 1, dtype=np.int32)
-    shell = np.rint(np.sqrt((kz**2 + ky**2 + kx**2).astype(np.float32))).astype(np.uint16)
+    shell = _shells_of_odd_box(limit_shell)
     kept = shell <= limit_shell
-    kept[..., 0] &= ((ky > 0) | ((ky == 0) & (kz >= 0)))[..., 0]
-    index = np.flatnonzero(kept)
-    shell = shell.ravel()[index]
-    order = np.argsort(shell, kind="stable")
-    index = index[order]
+    y = np.arange(2 * limit_shell + 1)
+    # Of the plane x = 0 one voxel of each Friedel pair, with y > 0, or y = 0 and z >= 0.
+    kept[..., 0] &= (y > 0) & (y <= limit_shell) | ((y == 0) & (y[:, None] <= limit_shell))
+    index = np.flatnonzero(kept).astype(np.uint32)
+    shell = shell[kept]
+    del kept
     starts = np.concatenate([[0], np.cumsum(np.bincount(shell, minlength=limit_shell + 1))])
+    index = index[np.argsort(shell, kind="stable")]
     samples = ShellSamples(
         limit_shell,
         index,
         starts,
         values=np.empty((index.size, 3), dtype=np.float32),
-        cells=np.zeros(index.size, dtype=np.intp),
+        cells=np.zeros(index.size, dtype=np.uint16),
     )
 
     def fill(shell: int) -> None:
@@ -191,6 +190,16 @@ def shell_samples(
     with ThreadPoolExecutor(workers) as pool:
         list(pool.map(fill, range(limit_shell + 1)))
     return samples
+
+
+def _shells_of_odd_box(limit_shell: int) -> NDArray[np.uint16]:
+    """Shell of every voxel of the half spectrum of the box ``2 * limit_shell + 1``, plane by plane."""
+    frequency = np.fft.ifftshift(np.arange(-limit_shell, limit_shell + 1, dtype=np.int32))
+    in_plane = frequency[:, None] ** 2 + np.arange(limit_shell + 1, dtype=np.int32) ** 2
+    shell = np.empty((len(frequency), *in_plane.shape), dtype=np.uint16)
+    for plane, z in zip(shell, frequency, strict=True):
+        plane[:] = np.rint(np.sqrt((z**2 + in_plane).astype(np.float32)))
+    return shell
 
 
 def _scaled(amplitudes: NDArray[np.complex64]) -> NDArray[np.complex64]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 from typing import TYPE_CHECKING
 
 from spisonet.errors import SpisonetError
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from spisonet.gui.allowed_folders import AllowedFolders
 
 MAX_POINTS = 10_000
+BOUNDARY_FOLDER = "boundary"
 
 
 def read_boundary(name: str, allowed_folders: AllowedFolders) -> list[list[list[float]]]:
@@ -27,11 +30,26 @@ def read_boundary(name: str, allowed_folders: AllowedFolders) -> list[list[list[
     return [contour.tolist() for contour in read_contours(allowed_folders.resolve_file(name))]
 
 
+def propose_boundary(volume: str, allowed_folders: AllowedFolders) -> str:
+    """Return the name of a new file for the boundary of a tomogram.
+
+    The name of the tomogram; if there is such a file, with the name of its folder before it, or a number.
+    """
+    path = allowed_folders.resolve_file(volume)
+    names = (path.stem, f"{path.parent.name}_{path.stem}")
+    numbered = (f"{names[1]}_{number}" for number in itertools.count(2))
+    files = (
+        allowed_folders.project / BOUNDARY_FOLDER / f"{stem}.mod" for stem in itertools.chain(names, numbered)
+    )
+    return allowed_folders.display_name(next(file for file in files if not os.path.lexists(file)))
+
+
 def write_boundary(
     name: str,
     contours: Sequence[Sequence[Sequence[float]]],
     volume: str,
     allowed_folders: AllowedFolders,
+    replaced: str = "",
 ) -> str:
     """Write contours as an IMOD model.
 
@@ -45,6 +63,8 @@ def write_boundary(
         Tomogram on which they were drawn.
     allowed_folders : AllowedFolders
         Where files may be.
+    replaced : str
+        File whose contours the page shows, which is replaced; no other file is.
 
     Returns
     -------
@@ -54,7 +74,8 @@ def write_boundary(
     Raises
     ------
     SpisonetError
-        If the contours are invalid, or the file cannot be written or is a model of another program.
+        If the contours are invalid, or the file cannot be written, is a model of another program, or exists
+        already.
     """
     path = allowed_folders.resolve(name)
     if path.suffix != ".mod":
@@ -65,6 +86,8 @@ def write_boundary(
         raise SpisonetError(
             f"{name} was written by another program and is not overwritten; enter another name."
         )
+    if path.exists() and (not replaced or allowed_folders.resolve(replaced) != path):
+        raise SpisonetError(f"{name} already exists, perhaps for another tomogram; enter another name.")
     path.parent.mkdir(parents=True, exist_ok=True)
     write_contours(path, contours, open_planes(allowed_folders.resolve_file(volume)).shape)
     return allowed_folders.display_name(path)

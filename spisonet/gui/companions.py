@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spisonet.errors import SpisonetError
 from spisonet.io.series_names import other_half_map, words_of
@@ -20,13 +20,14 @@ MASK_JOBS = "MaskCreate/*"  # of RELION
 MAX_CANDIDATES = 50  # files whose size is read
 
 
-def find_companions(name: str, allowed_folders: AllowedFolders) -> dict[str, str]:
+def find_companions(name: str, allowed_folders: AllowedFolders) -> dict[str, Any]:
     """Propose the files that belong to half map 1.
 
     Returns
     -------
     dict
-        ``half2`` and ``mask``, as far as they are found.
+        ``half2`` and ``mask``, as far as they are found and may be used, and ``notes``: why a file that was
+        found is left out.
 
     Raises
     ------
@@ -34,10 +35,13 @@ def find_companions(name: str, allowed_folders: AllowedFolders) -> dict[str, str
         If the half map does not exist.
     """
     path = allowed_folders.resolve_file(name)
-    found: dict[str, str] = {}
+    found: dict[str, Any] = {"notes": []}
     other = other_half_map(path)
     if other is not None and other.is_file():
-        found["half2"] = allowed_folders.display_name(allowed_folders.resolve_file(other))
+        try:
+            found["half2"] = allowed_folders.display_name(allowed_folders.resolve_file(other))
+        except SpisonetError as error:  # a link to elsewhere
+            found["notes"].append(f"Half map 2 is not selected: {error}")
     mask = next((mask for mask in _masks(path, allowed_folders) if _same_size(mask, path)), None)
     if mask is not None:
         found["mask"] = allowed_folders.display_name(mask)

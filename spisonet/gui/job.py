@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from spisonet.commands.registry import PROGRAMS
 from spisonet.errors import SpisonetError
+from spisonet.gui.file_versions import version_of
 from spisonet.gui.processes import host_name, is_alive
 from spisonet.gui.runner import (
     ENDED,
@@ -27,7 +28,7 @@ from spisonet.gui.runner import (
 from spisonet.io import schedulers
 from spisonet.io.events import PROGRESS_FILE
 from spisonet.io.json_files import read_json_object
-from spisonet.io.logs import LOG_FILE
+from spisonet.io.logs import LOG_FILE, is_in_use
 from spisonet.io.run_record import FAILED, FINISHED, INTERRUPTED, JOB_FILE, QUEUED, RUNNING
 
 if TYPE_CHECKING:
@@ -38,9 +39,12 @@ DIED, UNRESPONSIVE, STOPPING = "died", "unresponsive", "stopping"
 PROGRAM = "spisonet"  # value of "program" in job.json
 ACTIVE = (QUEUED, RUNNING, STOPPING)
 SECONDS_TO_START = 15.0
+SECONDS_OF_CLOCK = 2.0  # resolution of times of files
 # Without a sign of life, after which a job is no longer listed as running.
 SECONDS_WITHOUT_HEARTBEAT, SECONDS_WITHOUT_OUTPUT = 900.0, 3600.0
-SIGNS_OF_LIFE = (HEARTBEAT_FILE, PROCESS_FILE, LAUNCH_FILE, OUTPUT_FILE, LOG_FILE, PROGRESS_FILE, JOB_FILE)
+WRITTEN_BY_RUN = (HEARTBEAT_FILE, OUTPUT_FILE, LOG_FILE, PROGRESS_FILE)
+SIGNS_OF_LIFE = (*WRITTEN_BY_RUN, PROCESS_FILE, LAUNCH_FILE, JOB_FILE)
+NO_SIGN_OF_LIFE = "no_sign_of_life"  # code of the error of a job that was marked as failed
 
 
 @dataclass(frozen=True)
@@ -74,8 +78,14 @@ class Job:
         return _read_json(self.folder / PROCESS_FILE)
 
     @cached_property
+    def notes_version(self) -> str:
+        """Version of ``notes.json``, see `version_of`."""
+        return version_of(self.folder / NOTES_FILE)
+
+    @cached_property
     def notes(self) -> dict[str, Any]:
         """Content of ``notes.json``, title and text by the user; empty without notes."""
+        _ = self.notes_version  # first, so that it is never that of a later content
         return _read_json(self.folder / NOTES_FILE)
 
     @property
@@ -107,7 +117,7 @@ class Job:
         """
         if not self.launch:
             status = str(self.record.get("status", FINISHED))
-            if status in ACTIVE and self.seconds_since_sign_of_life > SECONDS_WITHOUT_OUTPUT:
+            if status in ACTIVE and self._is_silent(SECONDS_WITHOUT_OUTPUT):
                 return UNRESPONSIVE
             return STOPPED if status == INTERRUPTED else status
         cancelled = self.process.get("cancelled_slurm_job")
@@ -127,7 +137,7 @@ class Job:
         if number is not None and schedulers.SLURM.is_available:
             return "" if schedulers.is_listed(number) else DIED
         if number is not None or self.process.get("host", host_name()) != host_name():
-            return UNRESPONSIVE if self.seconds_since_sign_of_life > SECONDS_WITHOUT_HEARTBEAT else ""
+            return UNRESPONSIVE if self._is_silent(SECONDS_WITHOUT_HEARTBEAT) else ""
         if not self.process:
             return "" if time.time() - self.launch["submitted"] < SECONDS_TO_START else DIED
         alive = is_alive(self.process["runner"]) or is_alive(self.process.get("child"))
@@ -136,16 +146,26 @@ class Job:
     @property
     def last_sign_of_life(self) -> float:
         """Time at which the job last wrote one of its own files."""
+        return self._last_written(SIGNS_OF_LIFE)
+
+    def _last_written(self, names: tuple[str, ...]) -> float:
         times = [0.0]
-        for name in SIGNS_OF_LIFE:
+        for name in names:
             with suppress(OSError):
                 times.append((self.folder / name).stat().st_mtime)
         return max(times)
 
+    def _is_silent(self, seconds: float) -> bool:
+        return time.time() - self.last_sign_of_life > seconds and not is_in_use(self.folder)
+
     @property
-    def seconds_since_sign_of_life(self) -> float:
-        """Time since `last_sign_of_life`."""
-        return time.time() - self.last_sign_of_life
+    def is_still_written(self) -> bool:
+        """Whether a process writes into the folder, although the job has ended or was marked as failed."""
+        error = self.record.get("error")
+        marked = isinstance(error, dict) and error.get("code") == NO_SIGN_OF_LIFE
+        ended = self.process.get("ended", 0.0)
+        written_since = marked and self._last_written(WRITTEN_BY_RUN) > ended + SECONDS_OF_CLOCK
+        return is_in_use(self.folder) or written_since
 
     @property
     def seconds(self) -> float | None:

@@ -81,6 +81,7 @@ def describe_job(job: Job) -> dict[str, Any]:
         **summarise_job(job),
         "line": line,
         "notes": str(job.notes.get("text", "")),
+        "notes_version": job.notes_version,
         "verdict": _verdict(job),
         "comparison": _comparison(job),
         "config": config,
@@ -164,12 +165,16 @@ def _events(job: Job, max_bytes: int) -> list[ProgressEvent]:
 
 
 def _error(record: dict[str, Any]) -> dict[str, str | None] | None:
-    """Return the message and the field of the error that ended a run, if its record contains one."""
+    """Return message, code and field of the error that ended a run, if its record contains one."""
     error = record.get("error")
     if not isinstance(error, dict) or not isinstance(error.get("message"), str):
         return None
-    field = error.get("field")
-    return {"message": error["message"], "field": field if isinstance(field, str) else None}
+    field, code = error.get("field"), error.get("code")
+    return {
+        "message": error["message"],
+        "code": code if isinstance(code, str) else None,
+        "field": field if isinstance(field, str) else None,
+    }
 
 
 def _progress(event: ProgressEvent) -> dict[str, Any]:

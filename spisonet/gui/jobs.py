@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from spisonet.errors import SpisonetError
+from spisonet.gui.file_versions import CHANGED, version_of
 from spisonet.gui.forms import command_line, config_model, insert_job_folder, require_allowed_paths
-from spisonet.gui.job import NOTES_FILE, SECONDS_TO_START, UNRESPONSIVE, Job
+from spisonet.gui.job import NO_SIGN_OF_LIFE, NOTES_FILE, SECONDS_TO_START, UNRESPONSIVE, Job
 from spisonet.gui.job_details import summarise_job
 from spisonet.gui.json_api import DAMAGED_RECORD_ERRORS
 from spisonet.gui.processes import host_name, is_alive, is_run_by
@@ -24,7 +25,7 @@ from spisonet.gui.trash import TRASH_FOLDER, Trash
 from spisonet.io import schedulers
 from spisonet.io.atomic import prepare_output_folder, write_json
 from spisonet.io.json_files import DAMAGED
-from spisonet.io.locks import FileLock
+from spisonet.io.locks import FileLock, lock_for_update
 from spisonet.io.run_record import FAILED, JOB_FILE, QUEUED, write_job_record
 
 if TYPE_CHECKING:
@@ -176,12 +177,16 @@ class Jobs:
         Raises
         ------
         SpisonetError
-            If the job is active or cannot be resumed, or its folder has a link out of the allowed folders.
+            If the job is active or cannot be resumed, a process still writes into its folder, or the folder
+            has a link out of the allowed folders.
         """
         with self._lock():
             job = self.find(name)
             if not job.is_resumable:
                 raise SpisonetError(f"{name} is {job.state} and cannot be resumed.")
+            if job.is_still_written:
+                host = job.process.get("host", "another machine")
+                raise SpisonetError(f"A process on {host} still writes into {name}; end it before resuming.")
             for path in job.folder.rglob("*"):
                 if path.is_symlink():  # outputs and logs are written through links
                     self._allowed_folders.resolve(path)
@@ -249,7 +254,7 @@ class Jobs:
             last = datetime.fromtimestamp(job.last_sign_of_life, UTC).isoformat(" ", "minutes")
             host = f" from {job.process['host']}" if "host" in job.process else ""
             message = f"No sign of life{host} since {last}; marked as failed."
-            error = {"message": message, "code": "no_sign_of_life", "field": None}
+            error = {"message": message, "code": NO_SIGN_OF_LIFE, "field": None}
             ended = {"state": ENDED, "stopped": False, "exit_status": NOT_STARTED}
             if job.launch:
                 process = {**job.process, **ended, "ended": job.last_sign_of_life}
@@ -272,15 +277,25 @@ class Jobs:
                 raise SpisonetError(f"{name} is {job.state}; stop it, or mark it as failed, first.")
             return self.trash.put(job.folder)
 
-    def annotate(self, name: str, title: str, text: str) -> None:
-        """Write the title and the notes of a job.
+    def annotate(self, name: str, title: str, text: str, version: str) -> str:
+        """Write the title and the notes of a job, unless they are not of this version any more.
+
+        Returns
+        -------
+        str
+            The new version.
 
         Raises
         ------
         SpisonetError
-            If there is no such job.
+            If there is no such job, or its notes were changed by another page.
         """
-        write_json(self.find(name).folder / NOTES_FILE, {"title": title.strip(), "text": text})
+        path = self.find(name).folder / NOTES_FILE
+        with lock_for_update(path):
+            if version_of(path) != version:
+                raise SpisonetError(f"The notes of {name} were changed by another page.", code=CHANGED)
+            write_json(path, {"title": title.strip(), "text": text})
+            return version_of(path)
 
     def _job(self, folder: Path) -> Job:
         return Job(folder, self._allowed_folders.display_name(folder))
@@ -292,7 +307,7 @@ class Jobs:
 
     def _new_folder(self, command: str) -> Path:
         # Not a number of the trash either: other jobs name such a folder as an input, and it can be restored.
-        deleted = (self._project / entry["path"] for entry in self.trash.entries())
+        deleted = (self._project / entry["path"] for entry in self.trash.entries() if entry["path"])
         jobs = self._project / JOBS_FOLDER
         folders = [*jobs.iterdir(), *(path for path in deleted if path.parent == jobs)]
         number = max(map(_number, folders), default=0)

@@ -1,4 +1,4 @@
-"""Token and port of a project's interface, kept for the next start if the user asks for it."""
+"""Token and port of a project's interface, kept for the next start with ``--keep_address``."""
 
 from __future__ import annotations
 

@@ -61,9 +61,10 @@ def run_gui(config: GuiConfig) -> None:
     if template is not None:
         template_fields(template)  # report an invalid template before serving
     kept = read_address(project) if config.keep_address else None
-    token = kept[0] if kept else secrets.token_urlsafe(TOKEN_BYTES)
-    with closing(_listen(kept[1] if kept and config.port is None else config.port)) as listener:
+    with closing(_listen(config.port, None if kept is None else kept[1])) as listener:
         port = listener.getsockname()[1]
+        # Pages send the token to whichever program has the port: on another port it is a new one.
+        token = kept[0] if kept and kept[1] == port else secrets.token_urlsafe(TOKEN_BYTES)
         if config.keep_address:
             write_address(project, token, port)
         server = uvicorn.Server(
@@ -85,12 +86,20 @@ def run_gui(config: GuiConfig) -> None:
             f"ssh -L {port}:{HOST}:{port} {user_name()}@{socket.getfqdn()}\n"
             "Keep this address private: it allows running jobs as you. Stop with Ctrl-C; jobs continue."
         )
+        if config.keep_address:
+            typer.echo(
+                "Warning: the address is kept. While the interface is stopped, open pages send its token to "
+                f"the program that has port {port} then: on a machine shared with people that you do not "
+                "trust, close them first."
+            )
         with suppress(KeyboardInterrupt):  # the user ends the server
             server.run(sockets=[listener])
 
 
-def _listen(port: int | None) -> socket.socket:
-    for number in range(FIRST_PORT, FIRST_PORT + N_PORTS) if port is None else [port]:
+def _listen(port: int | None, kept_port: int | None) -> socket.socket:
+    """Listen on a port: the given one, the kept one, or the first free one."""
+    chosen = kept_port if port is None else port
+    for number in range(FIRST_PORT, FIRST_PORT + N_PORTS) if chosen is None else [chosen]:
         listener = socket.socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -100,5 +109,11 @@ def _listen(port: int | None) -> socket.socket:
             listener.close()
             continue
         return listener
-    taken = f"{FIRST_PORT} to {FIRST_PORT + N_PORTS - 1} are all" if port is None else f"{port} is"
+    if chosen is not None and chosen == kept_port:
+        raise SpisonetError(
+            f"Port {chosen} of the kept address is in use: by an interface of this project that is still "
+            "running, or by a program that may have received the token. A new --port makes a new token.",
+            field="port",
+        )
+    taken = f"{FIRST_PORT} to {FIRST_PORT + N_PORTS - 1} are all" if chosen is None else f"{chosen} is"
     raise SpisonetError(f"Port {taken} in use; choose another with --port.", field="port")

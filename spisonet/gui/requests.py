@@ -32,10 +32,11 @@ class InterfaceSettings(RequestModel):
 
 
 class JobNotes(NamedRequest):
-    """Title and notes that a user gives a job."""
+    """Title and notes that a user gives a job; ``version`` is that of the notes that the page shows."""
 
     title: str = Field("", max_length=200)
     text: str = Field("", max_length=20_000)
+    version: str
 
 
 class LogRequest(NamedRequest):
@@ -117,10 +118,11 @@ class DroppedFolder(NamedRequest):
 
 
 class BoundaryRequest(NamedRequest):
-    """Contours drawn on a tomogram, as points (x, y, z) in voxels."""
+    """Contours drawn on a tomogram, as points (x, y, z) in voxels; ``replaced``: the file that was open."""
 
     volume: str
     contours: list[list[tuple[float, float, float]]]
+    replaced: str = ""
 
 
 class VolumeRequest(NamedRequest):

@@ -16,7 +16,7 @@ from starlette.staticfiles import StaticFiles
 from spisonet import __version__
 from spisonet.errors import SpisonetError
 from spisonet.gui import refinements
-from spisonet.gui.boundaries import read_boundary, write_boundary
+from spisonet.gui.boundaries import propose_boundary, read_boundary, write_boundary
 from spisonet.gui.companions import find_companions
 from spisonet.gui.devices import list_gpus
 from spisonet.gui.dropped_folders import locate_folder
@@ -172,7 +172,11 @@ def _job_routes(jobs: Jobs, allowed_folders: AllowedFolders, template: Path | No
         post_route("/api/stop", NamedRequest, lambda request: jobs.stop(request.name)),
         post_route("/api/resume", NamedRequest, lambda request: summarise_job(jobs.resume(request.name))),
         post_route("/api/mark_failed", NamedRequest, lambda request: jobs.mark_failed(request.name)),
-        post_route("/api/notes", JobNotes, lambda notes: jobs.annotate(notes.name, notes.title, notes.text)),
+        post_route(
+            "/api/notes",
+            JobNotes,
+            lambda notes: jobs.annotate(notes.name, notes.title, notes.text, notes.version),
+        ),
         get_route("/api/trash", RequestModel, lambda _: jobs.trash.entries()),
         post_route("/api/trash/restore", NamedRequest, lambda request: jobs.trash.restore(request.name)),
         post_route("/api/trash/empty", RequestModel, lambda _: jobs.trash.empty()),
@@ -221,12 +225,19 @@ def _table_routes(allowed_folders: AllowedFolders, trash: Trash) -> list[Route]:
             lambda dropped: locate_folder(dropped.name, dropped.files, allowed_folders),
         ),
         get_route(
+            "/api/boundary/proposal",
+            NamedRequest,
+            lambda request: propose_boundary(request.name, allowed_folders),
+        ),
+        get_route(
             "/api/boundary", NamedRequest, lambda request: read_boundary(request.name, allowed_folders)
         ),
         post_route(
             "/api/boundary",
             BoundaryRequest,
-            lambda drawn: write_boundary(drawn.name, drawn.contours, drawn.volume, allowed_folders),
+            lambda drawn: write_boundary(
+                drawn.name, drawn.contours, drawn.volume, allowed_folders, drawn.replaced
+            ),
         ),
     ]
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spisonet.errors import SpisonetError
 from spisonet.gui.file_names import restore_bytes
+from spisonet.gui.file_versions import CHANGED, version_of
 from spisonet.gui.forms import command_line, validate_form
 from spisonet.io.installation import find_executable
 from spisonet.io.locks import lock_for_update
@@ -27,7 +29,8 @@ if TYPE_CHECKING:
 
 PIXEL_SIZE = "rlnPixelSize"
 DEFOCUS = "rlnDefocus"
-NUMBERS = (PIXEL_SIZE, DEFOCUS, "rlnTiltMin", "rlnTiltMax")
+TILT_RANGE = ("rlnTiltMin", "rlnTiltMax")
+NUMBERS = (PIXEL_SIZE, DEFOCUS, *TILT_RANGE)
 BOUNDARY = "rlnMaskBoundary"
 FILE_COLUMNS = {
     "full": None,
@@ -69,7 +72,7 @@ class TomogramTables:
         table = TomogramTable.read(path)
         return {
             "name": self._allowed_folders.display_name(path),
-            "version": _version(path),
+            "version": version_of(path),
             "relion5": table.is_of_relion5,
             "subtomograms": table.lists_subtomograms,
             "rows": [_describe_row(row) for row in table.rows],
@@ -244,14 +247,11 @@ class TomogramTables:
 
     def _open(self, name: str, version: str) -> TomogramTable:
         path = self._allowed_folders.resolve_file(name)
-        if _version(path) != version:
-            raise SpisonetError(f"{name} was changed by another page or program; the table was reloaded.")
+        if version_of(path) != version:
+            raise SpisonetError(
+                f"{name} was changed by another page or program; the table was reloaded.", code=CHANGED
+            )
         return TomogramTable.read(path)
-
-
-def _version(path: Path) -> str:
-    status = path.stat()
-    return f"{status.st_mtime_ns}.{status.st_ino}.{status.st_size}"  # times are coarser than edits
 
 
 def _describe_row(row: TomogramRow) -> dict[str, Any]:
@@ -260,9 +260,10 @@ def _describe_row(row: TomogramRow) -> dict[str, Any]:
         path = row.full if column is None else row.path(column)
         if path is not None:
             files[kind] = {"name": str(path), "exists": path.is_file()}
-    values = {column: row.text(column) for column in NUMBERS}
-    if values[PIXEL_SIZE] is None and row.voxel_size_angstrom is not None:
-        values[PIXEL_SIZE] = f"{row.voxel_size_angstrom:g}"  # of RELION 5
+    values = {column: None if row.is_empty(column) else row.values[column] for column in NUMBERS}
+    errors = _invalid_numbers(row)
+    if values[PIXEL_SIZE] is None and (size := _known_voxel_size(row)) is not None:
+        values[PIXEL_SIZE] = f"{size:g}"  # of RELION 5
     return {
         "number": row.number,
         "index": row.index,
@@ -270,7 +271,28 @@ def _describe_row(row: TomogramRow) -> dict[str, Any]:
         "shown": row.shown,
         "files": files,
         "values": values,
+        "errors": errors,
     }
+
+
+def _invalid_numbers(row: TomogramRow) -> dict[str, str]:
+    """Return messages on the values of a row that are not numbers in the range of their column."""
+    errors = {}
+    for column in NUMBERS:
+        try:
+            row.check_number(column)
+            if column == PIXEL_SIZE:
+                _ = row.voxel_size_angstrom  # of RELION 5, from other columns
+        except SpisonetError as error:
+            errors[column] = str(error)
+    return errors
+
+
+def _known_voxel_size(row: TomogramRow) -> float | None:
+    """Return the voxel size in Å; None if the table contains none, or an invalid one."""
+    with suppress(SpisonetError):
+        return row.voxel_size_angstrom
+    return None
 
 
 def _parse_number(column: str, text: str) -> float:
@@ -293,9 +315,10 @@ def _parse_number(column: str, text: str) -> float:
 
 
 def _check_tilt_range(row: TomogramRow, column: str, number: float) -> None:
-    low = number if column == "rlnTiltMin" else row.number_of("rlnTiltMin")
-    high = number if column == "rlnTiltMax" else row.number_of("rlnTiltMax")
-    if column.startswith("rlnTilt") and low is not None and high is not None and low >= high:
+    if not column.startswith("rlnTilt") or _invalid_numbers(row).keys() - {column} & set(TILT_RANGE):
+        return  # an invalid value of the other cell has its own message
+    low, high = (number if limit == column else row.number_of(limit) for limit in TILT_RANGE)
+    if low is not None and high is not None and low >= high:
         raise SpisonetError(
             f"Invalid tilt range {low:g} to {high:g} degrees: the minimum must be below the maximum."
         )
@@ -304,8 +327,8 @@ def _check_tilt_range(row: TomogramRow, column: str, number: float) -> None:
 def _list_known_pixel_sizes(table: TomogramTable) -> None:
     """Enter the pixel sizes that RELION 5 lists in other columns: RELION reads this column as numbers."""
     for row in table.rows:
-        if row.text(PIXEL_SIZE) is None and row.voxel_size_angstrom is not None:
-            table.set(row, PIXEL_SIZE, row.voxel_size_angstrom)
+        if row.is_empty(PIXEL_SIZE) and (size := _known_voxel_size(row)) is not None:
+            table.set(row, PIXEL_SIZE, size)
 
 
 def _file_names(row: TomogramRow) -> set[str]:

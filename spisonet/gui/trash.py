@@ -54,13 +54,12 @@ class Trash:
         return name
 
     def entries(self) -> list[dict[str, Any]]:
-        """Return ``name``, original ``path`` and ``time`` of all entries, newest first."""
-        found = []
-        for folder in self._folder.glob("[0-9]*"):
-            with suppress(SpisonetError, OSError, KeyError, TypeError, ValueError):
-                record = read_json_object(folder / ENTRY_FILE)
-                entry = {"name": folder.name, "path": str(record["path"]), "time": float(record["time"])}
-                found.append(entry)
+        """Return ``name``, original ``path`` and ``time`` of all entries, newest first.
+
+        Of an entry whose record is missing or damaged, ``path`` is None and ``content`` lists its files: it
+        can be deleted, but not restored.
+        """
+        found = [_read_entry(folder) for folder in self._folder.glob("[!.]*")]
         return sorted(found, key=lambda entry: str(entry["name"]), reverse=True)
 
     def restore(self, name: str) -> str:
@@ -74,6 +73,10 @@ class Trash:
         entry = next((entry for entry in self.entries() if entry["name"] == name), None)
         if entry is None:
             raise SpisonetError(f"The trash does not contain {name}.")
+        if entry["path"] is None:
+            raise SpisonetError(
+                f"The record of {name} in the trash is missing; move its files back yourself."
+            )
         target = self._project / entry["path"]
         if not real_path(target.parent).is_relative_to(self._project) or target.is_symlink():
             raise SpisonetError(f"{entry['path']} is outside the project.")
@@ -94,6 +97,26 @@ class Trash:
         """
         for entry in self.entries():
             try:
-                shutil.rmtree(self._folder / entry["name"])
+                _delete(self._folder / entry["name"])
             except OSError as error:
-                raise SpisonetError(f"{entry['path']} cannot be deleted: {error}.") from error
+                shown = entry["path"] or f"{entry['name']} in the trash"
+                raise SpisonetError(f"{shown} cannot be deleted: {error}.") from error
+
+
+def _read_entry(folder: Path) -> dict[str, Any]:
+    with suppress(SpisonetError, OSError, KeyError, TypeError, ValueError):
+        record = read_json_object(folder / ENTRY_FILE)
+        return {"name": folder.name, "path": str(record["path"]), "time": float(record["time"])}
+    content: list[str] = []
+    written = None
+    with suppress(OSError):
+        written = folder.lstat().st_mtime
+        content = sorted(path.name for path in folder.iterdir() if path.name != ENTRY_FILE)
+    return {"name": folder.name, "path": None, "time": written, "content": content}
+
+
+def _delete(entry: Path) -> None:
+    if entry.is_symlink() or not entry.is_dir():
+        entry.unlink()
+    else:
+        shutil.rmtree(entry)

@@ -5,12 +5,52 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
+import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+SECONDS_TO_LOCK, POLL_SECONDS = 1.0, 0.05
+
+
+def lock_open_file(descriptor: int) -> bool:
+    """Lock an open file as long as it stays open; return False if another process keeps it locked.
+
+    Where the file system has no locks, nothing is locked.
+    """
+    import fcntl  # noqa: PLC0415 - not on every system
+
+    deadline = time.monotonic() + SECONDS_TO_LOCK
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(POLL_SECONDS)  # `is_locked` holds the lock for a moment
+        except OSError:
+            return True
+        else:
+            return True
+
+
+def is_locked(path: Path) -> bool:
+    """Tell whether a process has locked a file by `lock_open_file`."""
+    import fcntl  # noqa: PLC0415 - not on every system
+
+    try:
+        if path.is_file():  # opening a pipe would wait
+            with path.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 class FileLock:

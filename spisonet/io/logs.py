@@ -1,4 +1,7 @@
-"""The log of a run: ``run.log`` in the output folder contains every line that the terminal shows."""
+"""The log of a run: ``run.log`` in the output folder contains every line that the terminal shows.
+
+A run keeps its ``run.log`` locked, so that no other writes into its folder meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,16 @@ import sys
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TextIO
 
+from spisonet.errors import SpisonetError
 from spisonet.io.atomic import open_for_appending
+from spisonet.io.locks import is_locked, lock_open_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 LOG_FILE = "run.log"
+IN_USE = "folder_in_use"  # code of the error of a second run in a folder
 VERDICT = {"is_verdict": True}  # ``extra`` of the line that states the result of a run
 BOLD, NORMAL = "\033[1m", "\033[0m"
 
@@ -64,11 +70,18 @@ class TerminalHandler(logging.StreamHandler[TextIO]):
 
 
 class _LogFile(logging.StreamHandler[TextIO]):
-    """Appends to a log file. A run does not end because its log cannot be written."""
+    """Appends to a log file, which stays locked. A run does not end because its log cannot be written."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(open_for_appending(path))
         self.path = path
+        if not lock_open_file(self.stream.fileno()):
+            self.close()
+            raise SpisonetError(
+                f"Another run is writing into {path.parent} and keeps {path.name} locked; wait until it has "
+                "ended, stop it, or choose another output folder.",
+                code=IN_USE,
+            )
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name of the base class
         """Go on without the line where the disk is full; the text stays in the buffer of the file."""
@@ -111,12 +124,22 @@ def take_early_records() -> list[logging.LogRecord]:
     return [record for handler in handlers if isinstance(handler, _EarlyRecords) for record in handler.take()]
 
 
+def is_in_use(folder: Path) -> bool:
+    """Tell whether a run is writing into a folder, as far as the file system has locks."""
+    return is_locked(folder / LOG_FILE)
+
+
 @contextmanager
 def log_to_folder(folder: Path) -> Iterator[None]:
     """Append all lines of the ``spisonet`` logger to ``run.log`` in `folder`, with times.
 
     Lines that `keep_early_records` has kept are written first. An exception that leaves the block is noted
     in the file. A block within another one for the same folder changes nothing.
+
+    Raises
+    ------
+    SpisonetError
+        If another run is writing into the folder, or the file cannot be written.
     """
     logger = logging.getLogger("spisonet")
     path = (folder / LOG_FILE).absolute()

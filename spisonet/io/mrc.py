@@ -241,14 +241,15 @@ def write_volume(
     SpisonetError
         If the file cannot be written, or a density is outside the range of `dtype`.
     """
-    if not np.abs(volume.data).max() <= np.finfo(dtype).max:
+    largest = np.finfo(dtype).max
+    if not (-largest <= volume.data.min() and volume.data.max() <= largest):
         raise SpisonetError(
             f"{path} cannot be written as {dtype.__name__}: a density is outside of its range."
         )
     labels = append_label(volume.labels, label)
     with atomic_path(path, durable=durable) as temporary:
         with mrcfile.new(temporary, compression=COMPRESSIONS.get(path.suffix), overwrite=True) as mrc:
-            mrc.set_data(volume.data.astype(dtype))
+            mrc.set_data(volume.data.astype(dtype, copy=False))
             mrc.set_volume()
             mrc.voxel_size = volume.voxel_size_angstrom
             mrc.nstart = volume.nstart

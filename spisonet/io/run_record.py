@@ -6,7 +6,7 @@ import logging
 import os
 import platform
 import time
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -156,9 +156,12 @@ def recorded(
     config: CommandConfig,
     folder: Path,
     translate: Callable[[Exception], Exception] | None = None,
+    remove_old: Callable[[], None] = lambda: None,
     **fields: object,
 ) -> Iterator[dict[str, Any]]:
     """Keep ``job.json``, ``run.log`` and ``progress.jsonl`` of a run in its output folder.
+
+    Nothing in the folder changes if another run is writing into it.
 
     Parameters
     ----------
@@ -169,6 +172,8 @@ def recorded(
     translate : callable, optional
         Returns the exception to raise for one that ends the run, such as a `SpisonetError` for lack of
         memory.
+    remove_old : callable
+        Removes the results of an earlier run in the folder; not called if the run is resumed.
     **fields
         Values that are recorded from the beginning.
 
@@ -177,12 +182,19 @@ def recorded(
     dict
         The result, to be added to; it is recorded when the run has ended. A run that fails is recorded with
         its ``error`` as well: ``message``, ``code`` and ``field``.
+
+    Raises
+    ------
+    SpisonetError
+        If another run is writing into the folder.
     """
     started = time.monotonic()
     result: dict[str, Any] = dict(fields)
-    if not getattr(config, "resume", False):
-        (folder / PROGRESS_FILE).unlink(missing_ok=True)  # of an earlier run
-    with log_to_folder(folder), progress_to_folder(folder):
+    with log_to_folder(folder), ExitStack() as stack:
+        if not getattr(config, "resume", False):
+            (folder / PROGRESS_FILE).unlink(missing_ok=True)
+            remove_old()
+        stack.enter_context(progress_to_folder(folder))
         write_job_record(folder, config, status=RUNNING, **fields)
         try:
             with _failure_recorded(

@@ -120,13 +120,27 @@ class TomogramRow:
         SpisonetError
             If the value is not a finite number in the range of the column.
         """
-        text = self.values.get(column, "")
-        if text in EMPTY_NUMBERS:
+        if self.is_empty(column):
             return None
-        return parse_number(text, column, f"Row {self.number + 1} ({self.shown})")
+        return parse_number(self.values[column], column, f"Row {self.number + 1} ({self.shown})")
+
+    def is_empty(self, column: str) -> bool:
+        """Return whether a column of numbers is missing, or empty in this row."""
+        return self.values.get(column, "") in EMPTY_NUMBERS
+
+    def check_number(self, column: str) -> None:
+        """Check a value; ``auto`` stands for the default.
+
+        Raises
+        ------
+        SpisonetError
+            If it is not a number in the range of its column.
+        """
+        if self.text(column) != AUTOMATIC:
+            self.number_of(column)
 
     def check_numbers(self) -> None:
-        """Check all values of columns whose range is known; ``auto`` stands for the default.
+        """Check all values of columns whose range is known; see `check_number`.
 
         Raises
         ------
@@ -134,8 +148,7 @@ class TomogramRow:
             If one is not a number in the range of its column.
         """
         for column in RANGES.keys() & self.values.keys():
-            if self.text(column) != AUTOMATIC:
-                self.number_of(column)
+            self.check_number(column)
 
 
 class TomogramTable:

@@ -23,7 +23,7 @@ from spisonet.learning.process_group import SINGLE_PROCESS
 from spisonet.learning.progress import TrainingProgress
 from spisonet.learning.refresh_schedule import RefreshSchedule
 from spisonet.learning.tiling import clip_tile, predict_volumes
-from spisonet.learning.unet import discard_batch_statistics, update_running_statistics
+from spisonet.learning.unet import discard_batch_statistics, fused, update_running_statistics
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -352,11 +352,12 @@ class Trainer:
         return self._predict(volumes.to(self._device), SINGLE_PROCESS)
 
     def _predict(self, volumes: Tensor, group: ProcessGroup) -> Tensor:
+        network = fused(self.average)
         while True:
             try:
                 with torch.no_grad():
                     return predict_volumes(
-                        lambda v: self.backend.apply(self.average, v),
+                        lambda v: self.backend.apply(network, v),
                         volumes,
                         self.tile_size,
                         group=group,
@@ -446,8 +447,7 @@ class Trainer:
             average_in = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
             average_in(list(self.average.parameters()), list(self.network.parameters()), self.n_updates)
             # The statistics of the normalisation are running averages already.
-            for averaged, current in zip(self.average.buffers(), self.network.buffers(), strict=True):
-                averaged.copy_(current)
+            torch._foreach_copy_(list(self.average.buffers()), list(self.network.buffers()))
 
     def _measure_loss_reduction(self, n_subvolumes: int) -> float:
         """Compare the averaged network with the untrained one, which returns its input, on new subvolumes."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import torch
 from torch import nn
@@ -50,24 +50,24 @@ class SampleNorm3d(nn.BatchNorm3d):
         """Normalise ``(batch, channels, z, y, x)``."""
         if not self.training:
             return super().forward(features)
-        normalised = []
+        statistics = self.sample_sums.new_zeros(2, len(features), self.num_features)
         # Batch normalisation of single samples: its kernels are faster than those of instance normalisation.
-        for sample in torch.split(features, 1):
-            mean, variance = torch.zeros_like(self.sample_sums[0]), torch.ones_like(self.sample_sums[0])
-            normalised.append(
-                functional.batch_norm(
-                    sample, mean, variance, self.weight, self.bias, training=True, momentum=1.0, eps=self.eps
-                )
+        normalised = [
+            functional.batch_norm(
+                sample, mean, variance, self.weight, self.bias, training=True, momentum=1.0, eps=self.eps
             )
-            self.sample_sums += torch.stack([mean, variance, torch.ones_like(mean)])
+            for sample, mean, variance in zip(torch.split(features, 1), *statistics, strict=True)
+        ]
+        self.sample_sums[:2] += statistics.sum(dim=1)
+        self.sample_sums[2] += len(features)
         return torch.cat(normalised) if len(normalised) > 1 else normalised[0]
 
 
 def discard_batch_statistics(network: nn.Module) -> None:
     """Forget the statistics of samples since the last `update_running_statistics`."""
-    for layer in network.modules():
-        if isinstance(layer, SampleNorm3d):
-            layer.sample_sums.zero_()
+    sums = [layer.sample_sums for layer in network.modules() if isinstance(layer, SampleNorm3d)]
+    if sums:
+        torch._foreach_zero_(sums)
 
 
 def update_running_statistics(network: nn.Module, all_reduce: Callable[[Tensor], None]) -> None:
@@ -87,11 +87,11 @@ def update_running_statistics(network: nn.Module, all_reduce: Callable[[Tensor],
     all_reduce(together)
     means, variances = together[:2] / together[2].clamp(min=1)
     sizes = [layer.num_features for layer in layers]
-    for layer, mean, variance in zip(layers, means.split(sizes), variances.split(sizes), strict=True):
-        cast("Tensor", layer.running_mean).lerp_(mean, RUNNING_MOMENTUM)
-        cast("Tensor", layer.running_var).lerp_(variance, RUNNING_MOMENTUM)
-        cast("Tensor", layer.num_batches_tracked).add_(1)
-        layer.sample_sums.zero_()
+    running = [cast("Tensor", layer.running_mean) for layer in layers]
+    running += [cast("Tensor", layer.running_var) for layer in layers]
+    torch._foreach_lerp_(running, [*means.split(sizes), *variances.split(sizes)], RUNNING_MOMENTUM)
+    torch._foreach_add_([cast("Tensor", layer.num_batches_tracked) for layer in layers], 1)
+    discard_batch_statistics(network)
 
 
 def set_running_statistics(network: nn.Module, samples: Iterable[Tensor]) -> None:
@@ -135,6 +135,37 @@ class ConvBlock(nn.Sequential):
         super().__init__(*layers)
 
 
+class _MeanOfEight(torch.autograd.Function):
+    """Mean over cells of 2 x 2 x 2 voxels, in float32 and in the memory layout of the input.
+
+    `nn.AvgPool3d` copies features in channels-last layout and returns them in another one. This takes a fifth
+    of a prediction on a CPU (``benchmarks/RESULTS.md``).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor) -> Tensor:
+        ctx.dtype = features.dtype
+        sums = features[:, :, ::2].float() + features[:, :, 1::2]
+        sums = sums[:, :, :, ::2] + sums[:, :, :, 1::2]
+        return (sums[..., ::2] + sums[..., 1::2]) / 8
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        share = (gradients[0] / 8).to(ctx.dtype).permute(0, 2, 3, 4, 1)  # channels last
+        batch, z, y, x, channels = share.shape
+        cells = share[:, :, None, :, None, :, None].expand(batch, z, 2, y, 2, x, 2, channels)
+        return cells.reshape(batch, 2 * z, 2 * y, 2 * x, channels).permute(0, 4, 1, 2, 3)
+
+
+class MeanPool3d(nn.Module):
+    """Mean over cells of 2 x 2 x 2 voxels, for edges that are multiples of 2."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Pool ``(batch, channels, z, y, x)`` to half the edges; return float32."""
+        pooled: Tensor = _MeanOfEight.apply(features)  # type: ignore[no-untyped-call]
+        return pooled
+
+
 class UNet(nn.Module):
     """U-Net with normalisation by sample (`SampleNorm3d`) and a global residual.
 
@@ -157,7 +188,7 @@ class UNet(nn.Module):
             ConvBlock(n_in, n_out, CONVOLUTIONS, NEGATIVE_SLOPE, SampleNorm3d)
             for n_in, n_out in zip([self.n_inputs, *widths[:-1]], widths, strict=True)
         )
-        self.pool = nn.AvgPool3d(2)
+        self.pool = MeanPool3d()
         self.up_convolutions = nn.ModuleList(
             nn.ConvTranspose3d(2 * w, w, 2, stride=2) for w in widths[-2::-1]
         )

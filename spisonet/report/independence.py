@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from spisonet.anisotropy.independence import FOURIER_WEIGHTS, NETWORK, HalvesIndependence
+from spisonet.anisotropy.independence import NETWORK, HalvesIndependence
 from spisonet.figures.reconstruction import NO_CLAIM
 
 if TYPE_CHECKING:
@@ -49,8 +49,9 @@ def note_on_independence(config: ReconstructConfig, record: dict[str, Any]) -> s
             if config.method == "deconvolve"
             else "Each half was corrected by a network that was trained on this half only."
         )
-        if FOURIER_WEIGHTS in halves.shared:
-            note += " The Fourier weight was estimated from both halves."
+        if halves.shared:  # numbers only, no densities
+            names = ", ".join(name.replace("_", " ") for name in halves.shared)
+            note += f" Measured with both halves: {names}."
         return (
             f"{note} In unmeasured directions the halves agree because mask and weight are the same: an FSC "
             "between them does not measure resolution there."

@@ -7,23 +7,28 @@ import itertools
 import pytest
 
 from spisonet.anisotropy.independence import (
+    DATA_FACTORS,
     FOURIER_WEIGHTS,
+    INFERRED_GAIN,
     NETWORK,
+    PREDICTION_SHARES,
     REFERENCE,
     START_WEIGHTS,
     HalvesIndependence,
 )
 from spisonet.io.labels import HALVES, read_tokens
 
+MEASURED = (FOURIER_WEIGHTS, INFERRED_GAIN, DATA_FACTORS, PREDICTION_SHARES)
 SHARED = (NETWORK, START_WEIGHTS, REFERENCE, FOURIER_WEIGHTS)
 COMBINATIONS = [c for n in range(len(SHARED) + 1) for c in itertools.combinations(SHARED, n)]
 
 
 @pytest.mark.parametrize("method", ["learn", "prior", "deconvolve"])
 @pytest.mark.parametrize("shared", COMBINATIONS)
-def test_halves_are_coupled_by_shared_densities_but_not_by_shared_weights(shared, method):
+def test_halves_are_coupled_by_shared_densities_but_not_by_shared_numbers(shared, method):
     halves = HalvesIndependence.of_shared(2, *shared)
     assert halves.independent == (set(shared) <= {FOURIER_WEIGHTS})
+    assert HalvesIndependence.of_shared(2, *shared, *MEASURED).independent == halves.independent
     token = "independent" if halves.independent else "coupled"
     assert read_tokens([halves.label(method)]) == {HALVES: {token}}
     assert HalvesIndependence.from_record(halves.as_record()) == halves

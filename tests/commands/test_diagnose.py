@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from spisonet.analysis.orientation_diagnostics import Strategy
-from spisonet.api.orientation import _measured_drift
+from spisonet.api.orientation import measure_pose_drift
 from spisonet.commands.main import main
 from spisonet.io.mrc import Volume, read_volume, write_volume
 from spisonet.misalignment.image_band import Poses
@@ -28,7 +28,7 @@ def write_case(folder, halves):
 
 
 def drift_of_the_poses(star=JOB / "run_data.star", tomograms=None, mask=None):
-    return _measured_drift(star, tomograms, mask, "C1", 15.0, "cpu", 1, 2000, 0)
+    return measure_pose_drift(star, tomograms, mask, "C1", 15.0, "cpu", 1, 2000, 0)
 
 
 def test_the_threads_of_the_caller_are_kept(tmp_path):

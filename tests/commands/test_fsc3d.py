@@ -9,7 +9,7 @@ import pytest
 
 from spisonet.analysis.config import Fsc3dConfig
 from spisonet.analysis.fsc3d import estimate_fsc3d
-from spisonet.commands.analysis import run_fsc3d
+from spisonet.commands.fsc3d import run_fsc3d
 from spisonet.commands.main import main
 from spisonet.errors import SpisonetError
 from spisonet.fourier.grids import centred_from_half

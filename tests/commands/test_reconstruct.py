@@ -14,6 +14,7 @@ import mrcfile
 import numpy as np
 import pytest
 
+from spisonet.api import reconstruction_output
 from spisonet.commands.main import main
 from spisonet.fourier.grids import radius_rfft, rfft3
 from spisonet.io.labels import DATA, HALVES, SAMPLING_DENSITY, label_with_tokens, read_tokens
@@ -83,7 +84,8 @@ def test_a_run_leaves_maps_figures_weights_and_records(done):
     }
     record = json.loads((out / "job.json").read_text())
     assert record["status"] == "finished"
-    assert record["halves"] == {"independent": False, "shared": ["network", "fourier_weights"]}
+    assert record["halves"]["independent"] is False
+    assert record["halves"]["shared"][:2] == ["network", "fourier_weights"]
     assert record["config"]["limit_res"] == 6.0
     assert len(record["epoch_losses"]["both halves"]) == 2
     assert read_tokens(read_volume(out / "data_weight.mrc").labels) == {DATA: {"data-weight"}}
@@ -147,6 +149,13 @@ def test_the_full_map_is_made_of_both_halves(small_case, tmp_path, words):
     assert record["full_map"]["corrected"] == "corrected_full.mrc"
     assert record["full_map"]["classical"] == (None if "deconvolve" in words else "classical_full.mrc")
     assert record["full_map"]["unmeasured_fraction"] < record["unmeasured_fraction"]
+    # Numbers that were measured with both halves are listed as shared, and couple nothing.
+    (gain, *more), factors = record["inferred_gains"].values(), record["data_factors"].values()
+    shared = set(record["halves"]["shared"])
+    assert ("inferred_gain" in shared) == (not more and gain is not None)
+    assert ("prediction_shares" in shared) == (not more and any(record["prediction_shares"].values()))
+    assert ("data_factors" in shared) == (not more and any(set(each.values()) != {1.0} for each in factors))
+    assert "deconvolve" not in words or (shared > {"fourier_weights"} and record["halves"]["independent"])
 
 
 def test_a_full_map_is_refused_as_a_half_map(done, capsys):
@@ -198,6 +207,13 @@ def test_a_missing_full_map_is_predicted_by_resuming_the_finished_run(done):
     (out / "corrected_half1.mrc").unlink()
     reconstruct(case, out, "--resume")
     np.testing.assert_array_equal(read_volume(path).data, before)
+
+
+def test_a_folder_without_a_run_is_refused_before_the_3d_fsc(small_case, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(reconstruction_output, "fourier_weights_of", None)  # would fail
+    words = [str(small_case.half1), str(small_case.half2), "--resume", "--output_dir", str(tmp_path / "out")]
+    assert "There is no run to resume" in failure(words, capsys)
+    assert not (tmp_path / "out").exists()
 
 
 def test_inputs_are_not_modified(small_case, tmp_path):

@@ -65,3 +65,18 @@ def test_any_file_name_is_drawn(tmp_path, name):
     figure.text(0.5, 0.5, name)
     save_figure(tmp_path / "x.png", figure, vector=True)
     assert (tmp_path / "x.svg").is_file()
+
+
+def test_a_figure_is_what_savefig_writes(tmp_path):
+    def drawn() -> Figure:
+        figure = Figure(figsize=(3, 2), layout="constrained")
+        axes = figure.subplots()
+        axes.imshow(np.arange(12.0).reshape(3, 4))
+        axes.set_xlabel("a label")
+        return figure
+
+    save_figure(tmp_path / "ours.png", drawn(), vector=True)
+    drawn().savefig(tmp_path / "theirs.png", dpi=PRINT_DPI)
+    ours, theirs = (np.asarray(Image.open(tmp_path / f"{name}.png")) for name in ("ours", "theirs"))
+    np.testing.assert_array_equal(ours, theirs)
+    assert "<svg" in (tmp_path / "ours.svg").read_text()

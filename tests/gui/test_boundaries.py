@@ -9,7 +9,7 @@ import pytest
 from spisonet.commands.main import isonet
 from spisonet.errors import SpisonetError
 from spisonet.gui.allowed_folders import AllowedFolders
-from spisonet.gui.boundaries import read_boundary, write_boundary
+from spisonet.gui.boundaries import propose_boundary, read_boundary, write_boundary
 from spisonet.gui.tables import TomogramTables
 from spisonet.gui.trash import Trash
 from tests.gui.conftest import write_map
@@ -58,9 +58,24 @@ def test_an_invalid_boundary_is_rejected_and_nothing_is_written(folders, tmp_pat
 
 def test_a_model_of_another_program_is_not_overwritten(folders, tmp_path):
     write_boundary("b.mod", [SQUARE], TOMOGRAM, folders)
-    write_boundary("b.mod", [SQUARE, SQUARE], TOMOGRAM, folders)
+    write_boundary("b.mod", [SQUARE, SQUARE], TOMOGRAM, folders, "b.mod")
     content = (tmp_path / "b.mod").read_bytes()
     (tmp_path / "b.mod").write_bytes(content.replace(b"boundary drawn", b"gold beads    "))
     with pytest.raises(SpisonetError, match="written by another program"):
-        write_boundary("b.mod", [SQUARE], TOMOGRAM, folders)
+        write_boundary("b.mod", [SQUARE], TOMOGRAM, folders, "b.mod")
     assert len(read_boundary("b.mod", folders)) == 2
+
+
+def test_tomograms_of_the_same_name_have_boundaries_of_their_own(folders, tmp_path):
+    (tmp_path / "session2").mkdir()
+    write_map(tmp_path / "session2" / "TS_01.mrc", (8, 16, 16))
+    written = []
+    for tomogram in (TOMOGRAM, "session2/TS_01.mrc", "session2/TS_01.mrc"):
+        written.append(propose_boundary(tomogram, folders))
+        write_boundary(written[-1], [SQUARE], tomogram, folders)
+    names = ["TS_01", "session2_TS_01", "session2_TS_01_2"]
+    assert written == [f"boundary/{name}.mod" for name in names]
+    for replaced in ("", "boundary/session2_TS_01.mod"):
+        with pytest.raises(SpisonetError, match="already exists, perhaps for another tomogram"):
+            write_boundary("boundary/TS_01.mod", [SQUARE, SQUARE], "session2/TS_01.mrc", folders, replaced)
+    assert read_boundary("boundary/TS_01.mod", folders) == [SQUARE]

@@ -97,6 +97,16 @@ def test_jobs_are_titled_sorted_and_filtered(page):
     deadline = time.monotonic() + SECONDS
     while not (page.server.project / "corrected" / "notes.json").is_file():
         assert time.monotonic() < deadline
+    notes = {"name": "corrected", "title": "Apo", "text": "from another page"}
+    version = page.server.get("api/job", name="corrected").json["notes_version"]
+    page.driver.execute_script("document.getElementById('job-notes').value = 'mine'")  # still being edited
+    assert page.server.post("api/notes", {**notes, "version": version}).status == 200
+    page.find("#job-title").send_keys("!" + Keys.ENTER)
+    page.find("#notes-conflict .written", "from another page")
+    page.click("[data-do=take-theirs]")
+    page.wait_for("document.getElementById('job-notes').value === 'from another page'")
+    page.fill("#job-title", "Apoferritin" + Keys.ENTER)
+    page.wait_for("document.getElementById('notes-conflict').hidden")
     page.open("job?name=validated")
     page.find("dd a", "Apoferritin")  # what it was made from
     page.open("")
@@ -129,6 +139,10 @@ def test_a_job_of_another_host_can_be_marked_as_failed(page):
     page.click("[data-do=mark-failed]")
     page.find("#state .badge", "failed")
     page.find("#job-error", "No sign of life from node7")
+    page.click("[data-do=resume]")
+    page.find("dialog p", "If its process on node7 still runs")
+    page.click("dialog button", "Cancel")
+    page.find("#state .badge", "failed")
 
 
 def test_tomograms_are_removed_to_the_last_and_restored(page):

@@ -98,7 +98,7 @@ def test_a_diverged_training_is_shown_without_its_infinite_losses(tmp_path):
 def test_the_error_of_a_failed_run_comes_from_its_record(tmp_path):
     error = {"message": "h1.mrc is not a readable MRC file.", "code": "unreadable", "field": "i1"}
     job = write_run(tmp_path, status="failed", error=error)
-    assert describe_job(job)["error"] == {"message": error["message"], "field": "i1"}
+    assert describe_job(job)["error"] == error
     assert summarise_job(job)["state"] == "failed"
 
 

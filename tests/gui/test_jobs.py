@@ -20,6 +20,7 @@ from spisonet.gui.allowed_folders import AllowedFolders
 from spisonet.gui.job_details import describe_job
 from spisonet.gui.jobs import Jobs
 from spisonet.gui.processes import is_alive
+from spisonet.io.logs import log_to_folder
 from tests.gui.conftest import ACTIVE, SCRIPTS, Server, end, serve, write_map
 
 WHITEN = {"h1": "map.mrc", "o": "{job}/whitened.mrc", "high_res": "9", "low_res": "40"}
@@ -157,7 +158,9 @@ def test_jobs_continue_without_the_server_and_the_next_one_stops_and_resumes_the
     assert launch["seconds_before"] == pytest.approx(seconds)
     assert resumed["seconds"] >= round(seconds)
     epochs = [epoch for epoch, _ in training["losses"]]
-    assert epochs == list(range(1, training["done"] + 1))  # continued, not started from the first epoch
+    # Continued, not started from the first epoch; the loss of the epoch that was interrupted may be missing.
+    assert epochs == sorted(set(epochs))
+    assert len(epochs) >= training["done"] - 1
 
 
 def test_a_killed_job_is_shown_as_died_and_can_be_resumed(served, project):
@@ -256,6 +259,21 @@ def test_a_job_of_another_host_without_a_sign_of_life_can_be_marked_as_failed_an
     assert "No sign of life from another-host since" in job["error"]["message"]
     jobs.delete(line["name"])
     assert jobs.summaries() == []
+
+
+def test_a_job_that_was_marked_as_failed_but_still_writes_is_not_resumed(foreign_job, project):
+    jobs = foreign_job(120 * 3600.0)
+    name = "jobs/001_refine"
+    with log_to_folder(project / name):
+        assert jobs.find(name).state == "running"  # the lock of its log is a sign of life
+    os.utime(project / name / "run.log", (1e9, 1e9))
+    jobs.mark_failed(name)
+    assert not jobs.find(name).is_still_written
+    state = (project / name / "process.json").read_bytes()
+    (project / name / "heartbeat").touch()
+    with pytest.raises(SpisonetError, match="process on another-host still writes into"):
+        jobs.resume(name)
+    assert (project / name / "process.json").read_bytes() == state
 
 
 def test_a_run_of_the_command_line_that_ended_without_a_record_is_unresponsive(project):
@@ -388,3 +406,20 @@ def test_deleting_deletes_the_folder_and_nothing_else(served, project):
     assert served.get("api/jobs").json == []
     # The name of a deleted job stays its own, so that it can be restored.
     assert served.start("spisonet", "whitening", WHITEN, "key-after").json["name"] == "jobs/002_whitening"
+
+
+def test_notes_of_two_pages_do_not_overwrite_each_other(project):
+    folder = project / "run"
+    folder.mkdir()
+    record = {"program": "spisonet", "command": "refine", "config": {}, "status": "finished"}
+    (folder / "job.json").write_text(json.dumps(record), encoding="utf-8")
+    jobs = Jobs(AllowedFolders(project, []), None)
+    first = second = describe_job(jobs.find("run"))["notes_version"]
+    first = jobs.annotate("run", " Apoferritin ", "mask 2", first)
+    with pytest.raises(SpisonetError, match="changed by another page") as raised:
+        jobs.annotate("run", "", "mask 3", second)
+    assert raised.value.code == "changed_elsewhere"
+    shown = describe_job(jobs.find("run"))
+    assert (shown["title"], shown["notes"], shown["notes_version"]) == ("Apoferritin", "mask 2", first)
+    jobs.annotate("run", "Apoferritin", "mask 3", first)
+    assert describe_job(jobs.find("run"))["notes"] == "mask 3"

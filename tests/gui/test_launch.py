@@ -100,11 +100,17 @@ def test_a_kept_address_is_that_of_the_next_start_and_private(tmp_path, monkeypa
     assert kept.stat().st_mode & 0o777 == 0o600
     assert read_address(project) is not None
     assert read_address(tmp_path) is None
-    again = serve(project, "--keep_address")
-    assert again.get("").status == 200  # it has started, and handles the signal to end
-    end(again)
-    assert again.prefix == first.prefix
     token, port = read_address(project)
-    assert f"http://127.0.0.1:{port}/{token}/" == again.address
+    again = serve(project, "--keep_address", "--port", str(port))
+    assert again.get("").status == 200  # it has started, and handles the signal to end
+    assert f"http://127.0.0.1:{port}/{token}/" == first.address == again.address
+    done = run_gui(str(project), "--keep_address")
+    assert done.stderr.startswith(f"spisonet: Port {port} of the kept address is in use")
+    assert read_address(project) == (token, port)
+    end(again)
+    moved = serve(project, "--keep_address", "--port", "0")
+    assert moved.get("").status == 200
+    end(moved)
+    assert read_address(project)[0] != token  # a program on the old port may know that one
     kept.chmod(0o644)
     assert read_address(project) is None  # others may know it

@@ -379,7 +379,11 @@ def test_notes_and_settings_are_not_written_through_links_out_of_the_project(ser
     victim = tmp_path / "victim"
     victim.write_text("{}")
     for path, request, body in (
-        (server.project / name / "notes.json", "api/notes", {"name": name, "title": "x", "text": ""}),
+        (
+            server.project / name / "notes.json",
+            "api/notes",
+            {"name": name, "title": "x", "text": "", "version": ""},
+        ),
         (server.project / "jobs" / ".interface.json", "api/settings", {"folder": "x"}),
     ):
         path.unlink(missing_ok=True)

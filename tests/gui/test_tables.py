@@ -221,3 +221,33 @@ def test_missing_files_are_marked(tables, tmp_path):
         "even": True,
         "odd": False,
     }
+
+
+def test_invalid_numbers_of_a_table_are_marked_and_can_be_corrected(tables, tmp_path):
+    shown = listed(tables)
+    table = TomogramTable.read(tmp_path / "t.star")
+    first, second, _ = table.rows
+    for column, value in (("rlnTiltMin", "nan"), ("rlnTiltMax", "95"), ("rlnPixelSize", "-1")):
+        table.set(first, column, value)
+    table.set(second, "rlnPixelSize", "nan")
+    table.write()
+    shown = tables.read("t.star")
+    assert values(shown, "rlnTiltMin") == ["nan", "-60", "-60"]
+    assert [sorted(row["errors"]) for row in shown["rows"]] == [
+        ["rlnPixelSize", "rlnTiltMax", "rlnTiltMin"],
+        ["rlnPixelSize"],
+        [],
+    ]
+    assert "'nan'; the valid range is -90 to 90" in shown["rows"][0]["errors"]["rlnTiltMin"]
+    for column, value in (("rlnTiltMin", "-50"), ("rlnTiltMax", "50"), ("rlnPixelSize", "8")):
+        shown = tables.edit("t.star", 0, column, value, shown["version"])
+    assert [sorted(row["errors"]) for row in shown["rows"]] == [[], ["rlnPixelSize"], []]
+    with pytest.raises(SpisonetError, match="Invalid tilt range"):
+        tables.edit("t.star", 0, "rlnTiltMin", "60", shown["version"])
+
+
+def test_an_invalid_pixel_size_in_other_columns_of_relion5_is_marked(tables, tmp_path):
+    (tmp_path / "r5.star").write_text(RELION5.replace("1.350000 tilt_series/TS_02", "inf tilt_series/TS_02"))
+    shown = tables.read("r5.star")
+    assert values(shown, "rlnPixelSize") == ["10", None]
+    assert [sorted(row["errors"]) for row in shown["rows"]] == [[], ["rlnPixelSize"]]

@@ -43,3 +43,22 @@ def test_a_foreign_entry_restores_nothing_outside(trash, tmp_path):
         (entry / "entry.json").write_text(json.dumps({"path": path, "time": 1.0}))
         with pytest.raises(SpisonetError, match="outside the project"):
             trash.restore("1")
+
+
+def test_entries_without_a_record_are_listed_and_deleted(trash, tmp_path):
+    restorable = trash.put(tmp_path / "jobs" / "001_refine")
+    folder = tmp_path / "jobs" / ".trash"
+    (folder / "17").mkdir()
+    (folder / "17" / "002_refine").mkdir()
+    (folder / "stray").touch()
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (folder / "link").symlink_to(outside)
+    listed = {entry["name"]: entry for entry in trash.entries()}
+    assert set(listed) == {restorable, "17", "stray", "link"}
+    assert (listed["17"]["path"], listed["17"]["content"]) == (None, ["002_refine"])
+    with pytest.raises(SpisonetError, match="record of 17 in the trash is missing"):
+        trash.restore("17")
+    trash.empty()
+    assert list(folder.iterdir()) == []
+    assert outside.is_dir()

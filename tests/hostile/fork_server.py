@@ -17,7 +17,12 @@ from typing import Any
 import spisonet_launcher
 
 PRELOADED = (
-    *("spisonet.commands.main", "spisonet.commands.analysis", "spisonet.commands.reconstruct"),
+    *(
+        "spisonet.commands.main",
+        "spisonet.commands.analysis",
+        "spisonet.commands.fsc3d",
+        "spisonet.commands.reconstruct",
+    ),
     *("spisonet.commands.tomogram_filters", "spisonet.commands.tomogram_training"),
     *("spisonet.commands.subtomograms", "spisonet.commands.validation", "spisonet.commands.map_filters"),
     *("spisonet.commands.reference", "spisonet.figures.fsc3d", "relion_external.reconstruct"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,6 +15,7 @@ import pytest
 from spisonet.errors import SpisonetError, reading
 from spisonet.io.config import CommandConfig
 from spisonet.io.events import PROGRESS_FILE, read_progress, report_progress
+from spisonet.io.logs import IN_USE, is_in_use
 from spisonet.io.run_record import (
     changed_option,
     continued,
@@ -51,6 +54,39 @@ def test_a_run_is_recorded_from_its_beginning_to_its_end(tmp_path):
     assert record["seconds"] >= 0
     assert [event.done for event in read_progress(tmp_path)] == [1]
     assert "error" not in record
+
+
+WRITE_UNTIL_INPUT_ENDS = """
+import sys
+from pathlib import Path
+from spisonet.io.logs import log_to_folder
+with log_to_folder(Path(sys.argv[1])):
+    print("writing", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_folder_that_another_run_writes_into_is_left_unchanged(tmp_path):
+    with recorded(CONFIG, tmp_path):
+        report_progress("training", "half 1", 1, 2, "epochs")
+    assert not is_in_use(tmp_path)
+    removed = []
+    pipe = subprocess.PIPE
+    words = [sys.executable, "-c", WRITE_UNTIL_INPUT_ENDS, tmp_path]
+    with subprocess.Popen(words, stdin=pipe, stdout=pipe, text=True) as other:
+        assert other.stdout.readline() == "writing\n"
+        assert is_in_use(tmp_path)
+        before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+        remove_old = lambda: removed.append(True)  # noqa: E731
+        for run in (recorded(CONFIG, tmp_path, remove_old=remove_old), continued(CONFIG, tmp_path)):
+            with pytest.raises(SpisonetError, match="Another run is writing into") as raised, run:
+                raise AssertionError
+            assert raised.value.code == IN_USE
+        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+        other.stdin.close()
+    with recorded(CONFIG, tmp_path, remove_old=remove_old), recorded(CONFIG, tmp_path):
+        pass
+    assert removed == [True]
 
 
 def test_a_failure_is_recorded_with_code_and_option(tmp_path):

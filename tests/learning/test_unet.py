@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from spisonet.learning.unet import PublishedUNet, SampleNorm3d, UNet, fused, set_running_statistics
+from spisonet.learning.unet import (
+    MeanPool3d,
+    PublishedUNet,
+    SampleNorm3d,
+    UNet,
+    fused,
+    set_running_statistics,
+)
 
 
 @pytest.mark.parametrize("kind", [UNet, PublishedUNet])
@@ -64,3 +71,22 @@ def test_running_averages_become_those_of_the_samples():
     torch.testing.assert_close(layer.running_mean, means.mean(dim=0), rtol=1e-4, atol=1e-4)
     variances = torch.stack([f.var(dim=(0, 2, 3, 4)) for f in features])
     torch.testing.assert_close(layer.running_var, variances.mean(dim=0), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.bfloat16, 4e-3)])
+def test_mean_pool_and_its_gradient_are_those_of_pytorch(layout, dtype, tolerance):
+    features = torch.randn(2, 3, 4, 6, 8).to(dtype).contiguous(memory_format=layout)
+    ours, theirs = (features.clone().requires_grad_() for _ in range(2))
+    pooled, expected = MeanPool3d()(ours), torch.nn.functional.avg_pool3d(theirs.float(), 2)
+    upstream = torch.randn_like(expected)
+    pooled.backward(upstream)
+    expected.backward(upstream)
+    assert pooled.dtype == torch.float32
+    torch.testing.assert_close(pooled, expected)
+    torch.testing.assert_close(ours.grad, theirs.grad, rtol=tolerance, atol=tolerance)
+
+
+def test_mean_pool_keeps_the_memory_layout():
+    features = torch.randn(1, 16, 8, 8, 8).contiguous(memory_format=torch.channels_last_3d)
+    assert MeanPool3d()(features).is_contiguous(memory_format=torch.channels_last_3d)

@@ -26,7 +26,7 @@ def note(independent, *shared, **options) -> tuple[str, str]:
         ((False, NETWORK), {}, COUPLED, "Use --independent"),
         ((False, "reference"), {}, COUPLED, "share start weights or a reference"),
         ((True,), {}, SAME_CONSTRAINTS, "trained on this half only"),
-        ((True, FOURIER_WEIGHTS), {}, SAME_CONSTRAINTS, "Fourier weight was estimated from both halves"),
+        ((True, FOURIER_WEIGHTS), {}, SAME_CONSTRAINTS, "Measured with both halves: fourier weights."),
         ((True,), {"method": "deconvolve"}, SAME_CONSTRAINTS, "deconvolved separately"),
     ],
 )

@@ -211,6 +211,4 @@ export const properties = (pairs) =>
 
 /** @param {string} path */
 export const baseName = (path) => path.slice(path.lastIndexOf("/") + 1);
-/** @param {string} path */
-export const stem = (path) => baseName(path).replace(/\.(mrc|rec|map|st|star|mod)$/, "");
 export const newKey = () => Array.from(crypto.getRandomValues(new Uint8Array(12)), (b) => b.toString(16).padStart(2, "0")).join("");

@@ -30,12 +30,56 @@ function resultRow(result, pageAddress) {
   );
 }
 
-/** Title and notes, which the user edits in place. */
-function notesCard(job) {
-  const save = () => attempt(() => post("notes", { name: job.name, title: title.value, text: notes.value }));
-  const title = h("input", { type: "text", id: "job-title", value: job.title, maxlength: 200, placeholder: "Title", "aria-label": "Title", onchange: save });
-  const notes = h("textarea", { id: "job-notes", rows: 3, maxlength: 20000, placeholder: "Notes", "aria-label": "Notes", onchange: save }, job.notes);
-  return h("div", { class: "card notes" }, title, notes);
+/**
+ * Title and notes, which the user edits in place. If another page has changed them meanwhile, the user chooses.
+ * Returns { element, update }; `update` shows the notes of a newly read job, unless the user is editing.
+ */
+function notesCard({ name, ...job }) {
+  let stored = { title: job.title, text: job.notes, version: job.notes_version };
+  let saving = Promise.resolve(); // one after another, because each needs the version that the last one made
+  const save = () => (saving = saving.then(() => attempt(write)));
+  const title = h("input", { type: "text", id: "job-title", value: stored.title, maxlength: 200, placeholder: "Title", "aria-label": "Title", onchange: save });
+  const notes = h("textarea", { id: "job-notes", rows: 3, maxlength: 20000, placeholder: "Notes", "aria-label": "Notes", value: stored.text, onchange: save });
+  const conflict = h("div", { class: "note", id: "notes-conflict", hidden: true });
+
+  async function write() {
+    const entered = { title: title.value.trim(), text: notes.value };
+    try {
+      stored = { ...entered, version: await post("notes", { name, ...entered, version: stored.version }) };
+      conflict.hidden = true;
+    } catch (error) {
+      if (error.code !== "changed_elsewhere") throw error;
+      askWhichToKeep(await get("job", { name }));
+    }
+  }
+
+  function askWhichToKeep(current) {
+    const others = { title: current.title, text: current.notes, version: current.notes_version };
+    const keep = () => {
+      stored = others;
+      save();
+    };
+    conflict.replaceChildren(
+      h("p", {}, "Another page has changed these notes to:"),
+      h("p", {}, h("b", {}, others.title)),
+      h("p", { class: "written" }, others.text),
+      h("div", { class: "row" }, h("button", { "data-do": "keep-mine", onclick: keep }, "Keep mine"), h("button", { "data-do": "take-theirs", onclick: () => show(others) }, "Take these")),
+    );
+    conflict.hidden = false;
+  }
+
+  function show(others) {
+    stored = others;
+    title.value = stored.title;
+    notes.value = stored.text;
+    conflict.hidden = true;
+  }
+
+  function update(current) {
+    const isEdited = title.value !== stored.title || notes.value !== stored.text || !conflict.hidden;
+    if (!isEdited && current.notes_version !== stored.version) show({ title: current.title, text: current.notes, version: current.notes_version });
+  }
+  return { element: h("div", { class: "card notes" }, title, notes, conflict), update };
 }
 
 /** What was made from what: links to the jobs whose results this job uses, and to those that use its own. */
@@ -105,6 +149,7 @@ export async function showJob({ main, values, onLeave, pageAddress }) {
   const report = h("div", { class: "card", hidden: true });
   const details = h("div", { class: "card" });
   const time = h("span");
+  const notes = notesCard(job);
 
   const action = (run, then) => async (event) => {
     event.target.disabled = true;
@@ -124,6 +169,15 @@ export async function showJob({ main, values, onLeave, pageAddress }) {
     notify(`${job.name} was moved into the trash.`, false, { text: "Undo", run: () => post("trash/restore", { name: entry }) });
   }
 
+  async function resume() {
+    if (job.error?.code === "no_sign_of_life") {
+      const place = job.slurm ? `SLURM job ${job.slurm}` : `its process on ${job.host ?? "the other machine"}`;
+      const question = `${job.name} was marked as failed because it gave no sign of life. If ${place} still runs, two runs will write the same files: make sure that it has ended.`;
+      if (!(await confirmAction(`Has ${job.name} ended?`, question, "It has ended: resume"))) return;
+    }
+    await post("resume", { name });
+  }
+
   function actionButtons() {
     const active = ACTIVE.includes(job.state);
     const clone = pageAddress("new", { program: job.program, command: job.command, job: name });
@@ -133,13 +187,14 @@ export async function showJob({ main, values, onLeave, pageAddress }) {
       job.state === "unresponsive" &&
         h("button", { class: "main", "data-do": "mark-failed", onclick: action(() => post("mark_failed", { name }), refresh) }, "Mark as failed"),
       active && h("button", { class: "danger", "data-do": "stop", disabled: job.state === "stopping", onclick: action(() => post("stop", { name }), refresh) }, job.state === "stopping" ? "Stopping …" : "Stop"),
-      job.resumable && h("button", { class: "main", "data-do": "resume", onclick: action(() => post("resume", { name }), refresh) }, "Resume"),
+      job.resumable && h("button", { class: "main", "data-do": "resume", onclick: action(resume, refresh) }, "Resume"),
       h("a", { class: "button", href: clone, "data-do": "clone" }, "Clone with changes"),
       job.started_here && !active && job.state !== "unresponsive" && h("button", { class: "danger", "data-do": "delete", onclick: action(remove) }, "Delete"),
     ];
   }
 
   function draw() {
+    notes.update(job);
     redraw(state, job.state, () => badge(job.state));
     const told = stateNote(job);
     note.hidden = !told;
@@ -187,7 +242,7 @@ export async function showJob({ main, values, onLeave, pageAddress }) {
     error,
     verdict,
     job.line ? h("pre", { class: "command" }, job.line.map(quoted).join(" ")) : "",
-    h("div", { class: "two", style: { marginTop: "18px" } }, h("div", {}, progress, h("div", { class: "card" }, h("h2", {}, "Log"), log)), h("div", {}, notesCard(job), details)),
+    h("div", { class: "two", style: { marginTop: "18px" } }, h("div", {}, progress, h("div", { class: "card" }, h("h2", {}, "Log"), log)), h("div", {}, notes.element, details)),
     galleryCard,
     report,
     h("div", { class: "card" }, h("h2", {}, "Files"), h("table", {}, results)),

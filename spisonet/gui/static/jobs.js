@@ -136,13 +136,19 @@ async function openTrash(refresh) {
     const entries = await get("trash");
     empty.disabled = !entries.length;
     list.replaceChildren(
-      ...entries.map(({ name, path, time }) =>
+      ...entries.map(({ name, path, time, content }) =>
         h(
           "tr",
           {},
-          h("td", { class: "mono" }, path),
+          h("td", { class: "mono" }, path ?? (content.join(", ") || name)),
           h("td", { class: "small" }, dateTime(time)),
-          h("td", { class: "number" }, h("button", { "aria-label": `Restore ${path}`, "data-restore": path, onclick: () => restore(name) }, "Restore")),
+          h(
+            "td",
+            { class: "number" },
+            path === null
+              ? h("span", { class: "small quiet" }, "without a record: cannot be restored")
+              : h("button", { "aria-label": `Restore ${path}`, "data-restore": path, onclick: () => restore(name) }, "Restore"),
+          ),
         ),
       ),
       ...(entries.length ? [] : [h("tr", {}, h("td", {}, "The trash is empty."))]),

@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { browse } from "./files.js";
-import { attempt, badge, h } from "./dom.js";
+import { attempt, badge, h, notify } from "./dom.js";
 import { getSettings, remember } from "./settings.js";
 
 // The files of the workflow are selected once; each step fills its form with them.
@@ -67,6 +67,7 @@ export async function showMaps({ main, values, project, pageAddress }) {
     if (name === "half1") {
       // Of another pair, the other half and the mask are proposed.
       const companions = (await attempt(() => get("companions", { name: file }))) ?? {};
+      for (const note of companions.notes ?? []) notify(note, true);
       Object.assign(changes, { half2: companions.half2 ?? null, aniso: null }, companions.mask ? { mask: companions.mask } : {});
     }
     await change(changes);

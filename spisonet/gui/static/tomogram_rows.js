@@ -24,8 +24,9 @@ export class TomogramRows {
     this.edits = Promise.resolve(); // one after another, because each edit needs the version that the last one made
   }
 
+  /** Whether a cell has an invalid value that was entered here; an invalid value of the table itself is `data-stored`. */
   get hasInvalidCell() {
-    return Boolean(this.body.querySelector(".invalid"));
+    return Boolean(this.body.querySelector(".invalid:not([data-stored])"));
   }
 
   draw(rows) {
@@ -83,7 +84,11 @@ export class TomogramRows {
 
   cell(row, [column, text]) {
     const input = h("input", { class: "cell", value: row.values[column] ?? "", "aria-label": `${text} of ${row.name}`, "data-cell": `${row.number}-${column}` });
-    const error = h("div", { class: "field-error" });
+    const error = h("div", { class: "field-error" }, row.errors[column]);
+    if (row.errors[column]) {
+      input.classList.add("invalid");
+      input.dataset.stored = "";
+    }
     input.addEventListener("keydown", ({ key }) => key === "Enter" && input.blur());
     input.addEventListener("change", () => {
       this.edits = this.edits.then(() => this.save(row.number, column, input, error));
@@ -108,6 +113,7 @@ export class TomogramRows {
         return;
       }
       input.classList.add("invalid");
+      delete input.dataset.stored;
       error.textContent = failure.message;
     }
   }

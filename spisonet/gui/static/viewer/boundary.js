@@ -2,7 +2,7 @@
 // Boundary of the specimen: contours that the user draws on the XY planes, saved as an IMOD model.
 
 import { get, post } from "../api.js";
-import { attempt, h, notify, s, stem } from "../dom.js";
+import { attempt, h, notify, s } from "../dom.js";
 
 const COLOUR = "#ffd166";
 const HIT_PIXELS = 9;
@@ -24,9 +24,10 @@ export class Boundary {
     this.editing = false;
     this.current = -1; // contour that grows with each click
     this.text = h("p", { class: "small", id: "contour-text" });
-    const { boundary } = target;
-    const suggested = boundary?.endsWith(".mod") ? boundary : `boundary/${stem(scene.volume.name)}.mod`;
-    this.fileName = h("input", { type: "text", "aria-label": "Boundary file", value: suggested, style: { width: "100%" } });
+    this.opened = target.boundary?.endsWith(".mod") ? target.boundary : ""; // the file that is replaced
+    /** @type {Promise<void> | null} */
+    this.naming = null;
+    this.fileName = h("input", { type: "text", "aria-label": "Boundary file", value: this.opened, style: { width: "100%" } });
     this.panel = h(
       "div",
       { hidden: true },
@@ -58,8 +59,15 @@ export class Boundary {
 
   toggleEditing() {
     this.editing = !this.editing;
+    this.naming ??= this.proposeName();
     this.panel.hidden = !this.editing;
     this.changed();
+  }
+
+  async proposeName() {
+    if (this.opened) return;
+    const name = await attempt(() => get("boundary/proposal", { name: this.scene.volume.name }));
+    if (name && !this.fileName.value) this.fileName.value = name;
   }
 
   changed() {
@@ -172,6 +180,7 @@ export class Boundary {
   }
 
   async save() {
+    await this.naming;
     const name = this.fileName.value;
     const { star } = this.target;
     const volume = this.scene.volume.name;
@@ -181,7 +190,8 @@ export class Boundary {
       const row = table?.rows.find((/** @type {any} */ { files }) => Object.values(files).some((file) => file.name === volume));
       const other = table?.rows.find((/** @type {any} */ each) => each !== row && each.files.boundary?.name === name);
       if (other) throw new Error(`${name} is already the boundary of ${other.name}; enter another name.`);
-      const saved = await post("boundary", { name, contours: this.closedContours, volume });
+      const saved = await post("boundary", { name, contours: this.closedContours, volume, replaced: this.opened });
+      this.opened = saved;
       if (!row) {
         notify(`Saved ${saved}.`);
         return;
