@@ -41,11 +41,11 @@ def write_maps(folder: Path, n: int) -> None:
 
 
 def write_tomogram(folder: Path, shape: tuple[int, int, int]) -> Path:
-    """Write even and odd tomograms of a shape ``(z, y, x)`` and their table."""
-    from tests.tomography.simulation import slab_of_rods, with_missing_wedge, write_mrc  # noqa: PLC0415
+    """Write even and odd tomograms of noise, of a shape ``(z, y, x)``, and their table."""
+    from tests.tomography.simulation import with_missing_wedge, write_mrc  # noqa: PLC0415
 
     name = f"t{shape[2]}"
-    truth = slab_of_rods(shape, 200, 0)
+    truth = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     rows = {"rlnTomoName": name, "rlnPixelSize": f"{TOMOGRAM_VOXEL_SIZE_ANGSTROM:g}"}
     for seed, half in enumerate(("Half1", "Half2")):
         path = write_mrc(folder / f"{name}_{half}.mrc", with_missing_wedge(truth, 0.5, seed))
