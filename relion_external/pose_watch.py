@@ -106,8 +106,8 @@ def _say_what_is_new(found: dict[str, Any], call: ReconstructCall) -> None:
         metrics.get(DRIFT, {}).get("is_detected", False) for metrics in earlier
     ):
         log.warning(
-            "poses drift: after iteration %d the particles of each half set prefer a collective motion of "
-            "the poses by %.1f° rms. When the refinement has ended, run: spisonet relion rescue %s",
+            "poses drift: after iteration %d a collective motion of the poses by %.1f° rms increases the "
+            "likelihood of both half sets. When the refinement has ended, run: spisonet relion rescue %s",
             call.iteration - 1,
             found[DRIFT]["motion_degrees"],
             call.folder,

@@ -86,9 +86,9 @@ class Fsd3dConfig(CommandConfig):
         "[default: that of an optimisation set].",
     )
     tilt_min: float | None = Field(
-        None, ge=-90, le=90, description="Subtomograms: lowest tilt about y in degrees, for all tomograms."
+        None, ge=-90, le=90, description="Subtomograms: minimum tilt about y in degrees, for all tomograms."
     )
-    tilt_max: float | None = Field(None, ge=-90, le=90, description="Subtomograms: highest tilt in degrees.")
+    tilt_max: float | None = Field(None, ge=-90, le=90, description="Subtomograms: maximum tilt in degrees.")
     tilt_step: float = Field(3.0, gt=0, description="Subtomograms: tilt increment in degrees.")
     seed: int = Field(0, ge=0, description="Seed of the random subset.")
 
@@ -122,9 +122,9 @@ class DiagnoseConfig(CommandConfig):
         "[default: that of an optimisation set].",
     )
     tilt_min: float | None = Field(
-        None, ge=-90, le=90, description="Subtomograms: lowest tilt about y in degrees, for all tomograms."
+        None, ge=-90, le=90, description="Subtomograms: minimum tilt about y in degrees, for all tomograms."
     )
-    tilt_max: float | None = Field(None, ge=-90, le=90, description="Subtomograms: highest tilt in degrees.")
+    tilt_max: float | None = Field(None, ge=-90, le=90, description="Subtomograms: maximum tilt in degrees.")
     tilt_step: float = Field(3.0, gt=0, description="Subtomograms: tilt increment in degrees.")
     number_subset: int = Field(
         10000, ge=1, description="Maximum number of particles to use, drawn at random."

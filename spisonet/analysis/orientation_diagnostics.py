@@ -208,7 +208,9 @@ def diagnose(
         If there is one map only, or the half maps correlate in too few shells to compare directions.
     """
     if maps.half2 is None:
-        raise SpisonetError("A diagnosis needs two half maps: one map does not separate signal from noise.")
+        raise SpisonetError(
+            "A diagnosis needs two half maps: a single map does not show which part is noise."
+        )
     mask = None if maps.mask is None else maps.mask.data
     halves = [maps.half1.data, maps.half2.data]
     fsc = estimate_directional_fsc(

@@ -56,7 +56,7 @@ def fourier_weight_of_cube(cube: Volume, like: Volume) -> NDArray[np.float32]:
         )
     if cube.data.max() <= 0:
         raise SpisonetError(
-            f"{cube.name} has no value above 0: as a Fourier weight it means that nothing was measured.",
+            f"{cube.name} has no value above 0; give a 3D FSC or a Fourier sampling density.",
             field="aniso_file",
         )
     return half_from_centred(np.clip(cube.data, 0.0, 1.0))

@@ -26,6 +26,7 @@ from spisonet.anisotropy.run_inputs import (
     output_names,
     read_run_inputs,
 )
+from spisonet.api.map_previews import PREVIEW_FILE, map_previews
 from spisonet.figures.reconstruction import draw_correction
 from spisonet.figures.style import save_figure
 from spisonet.fourier.grids import centred_from_half
@@ -90,7 +91,7 @@ def correct_into_folder(
     options = CorrectionOptions.from_config(config, inputs.maps.half1.box, full_map=not halves_only)
     if options.training.cube_size != config.cube_size:
         log.info(
-            "Subvolumes of %d instead of %d voxels fit into the box of %d voxels.",
+            "Training subvolumes have %d instead of %d voxels, because the box has %d voxels.",
             options.training.cube_size,
             config.cube_size,
             inputs.maps.half1.box,
@@ -108,7 +109,8 @@ def correct_into_folder(
             _write_fourier_volume(
                 folder / FSC3D_FILE, inputs.maps.half1, weights.fsc_weight_rfft, "conical 3D FSC", FSC_3D
             )
-        result = reconstruct(inputs, weights, options, memory, processes, folder, config.resume)
+        with map_previews(folder, inputs.maps.half1.voxel_size_angstrom):
+            result = reconstruct(inputs, weights, options, memory, processes, folder, config.resume)
         record["device"], record["processes"] = str(memory.device), processes.count
         record.update(_write_results(folder, names, inputs.volumes, result))
         record["full_map"] = _write_full_map(config, inputs.mask, result)
@@ -128,7 +130,7 @@ def _remove_old_results(folder: Path, names: list[str]) -> None:
         for suffix in ("", FILTERED_SUFFIX, SHARPENED_SUFFIX)
     ]
     maps += [folder / f"{DATA_WEIGHT_STEM}{suffix}.mrc" for suffix in ("", *(f"_{name}" for name in names))]
-    maps += [folder / f"{CLASSICAL_PREFIX}{name}.mrc" for name in names]
+    maps += [*(folder / f"{CLASSICAL_PREFIX}{name}.mrc" for name in names), folder / PREVIEW_FILE]
     for path in [*folder.glob("checkpoint*.safetensors"), *folder.glob("network*.safetensors"), *maps]:
         path.unlink(missing_ok=True)
 

@@ -20,7 +20,15 @@ from spisonet.commands.options import (
     join_boolean_values,
     optional_names,
 )
-from spisonet.commands.registry import CRYOSPARC, ISONET, RELION, REPLACED, SPISONET, SUBMITTED
+from spisonet.commands.registry import (
+    COPICK,
+    CRYOSPARC,
+    ISONET,
+    RELION,
+    REPLACED,
+    SPISONET,
+    SUBMITTED,
+)
 from spisonet.commands.submission_config import SubmissionConfig
 from spisonet.errors import SpisonetError, known_error
 from spisonet.io.logs import TerminalHandler, keep_early_records
@@ -170,12 +178,15 @@ def main(arguments: list[str] | None = None) -> None:
 def isonet(arguments: list[str] | None = None) -> None:
     """Run ``isonet.py``; see `main`."""
     app = _program(
-        "isonet", ISONET, "Fill the missing wedge of tomograms and denoise them, by self-supervised learning."
+        "isonet",
+        ISONET,
+        "Fill the missing wedge of tomograms and denoise them, by self-supervised learning.",
+        copick=(COPICK, "Read tomograms of a copick project and add corrected ones to it."),
     )
-    _run(app, list(ISONET), arguments, REPLACED)
+    _run(app, [*ISONET, *COPICK], arguments, REPLACED)
 
 
 def run_config(config: CommandConfig) -> None:
     """Run the command of a configuration as the command line does; return only on success."""
     with _terminal():
-        _runner({**SPISONET, **ISONET, **RELION, **CRYOSPARC}[type(config)])(config)
+        _runner({**SPISONET, **ISONET, **RELION, **CRYOSPARC, **COPICK}[type(config)])(config)

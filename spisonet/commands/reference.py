@@ -41,7 +41,7 @@ def run_reference(config: ReferenceConfig) -> None:
     found = f"correlation {fit.correlation:.2f} to {fit.resolution_angstrom:.0f} Å"
     if fit.symmetry_agreement < SYMMETRIC_AGREEMENT:
         raise SpisonetError(
-            f"{config.model} does not obey {config.sym.upper()} where it fits into {config.like}: "
+            f"{config.model}, fitted into {config.like}, does not have the symmetry {config.sym.upper()}: "
             f"correlation {fit.symmetry_agreement:.2f} with its rotated copies; give the complete "
             "assembly or another --sym.",
             field="sym",

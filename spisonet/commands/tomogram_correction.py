@@ -66,8 +66,8 @@ def run_correct(config: CorrectConfig) -> None:
         if _deconvolves(config, rows):
             if method in HALVES_METHODS:
                 log.info(
-                    "Deconvolved tomograms serve the masks only: training and prediction use even and odd "
-                    "tomograms, whose CTF is corrected as --CTF_mode says (%s).",
+                    "Deconvolved tomograms are used for the masks only: training and prediction use even and "
+                    "odd tomograms (CTF correction: --CTF_mode %s).",
                     config.CTF_mode,
                 )
             if remaining := _remaining(config, rows, DECONVOLVED):

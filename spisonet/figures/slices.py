@@ -94,13 +94,34 @@ def draw_central_slices(volumes: dict[str, NDArray[np.float32]], voxel_size_angs
     voxel_size_angstrom : float
         Edge of a voxel in Å.
     """
-    figure = Figure(figsize=(9.6, 3.3 * len(volumes)), layout="constrained")
-    axes = figure.subplots(len(volumes), 3, squeeze=False)
-    for row, (title, volume) in zip(axes, volumes.items(), strict=True):
-        z, y, x = (n * voxel_size_angstrom / 2 for n in volume.shape)
-        halves, limits = {"X": x, "Y": y, "Z": z}, grey_range(volume)
-        for panel, plane, image in zip(row, PLANES, central_slices(volume), strict=True):
-            across, up = (halves[name] for name in plane)
+    rows = {title: (central_slices(volume), grey_range(volume)) for title, volume in volumes.items()}
+    return _draw_rows(rows, voxel_size_angstrom)
+
+
+def draw_preview_slices(rows: dict[str, list[NDArray[np.float32]]], voxel_size_angstrom: float) -> Figure:
+    """Draw the XY, XZ and YZ planes of maps, one row each with the grey scale of these planes.
+
+    Parameters
+    ----------
+    rows : dict
+        The three planes by title.
+    voxel_size_angstrom : float
+        Edge of a voxel in Å.
+    """
+    ranges = {
+        title: grey_range(np.concatenate([p.ravel() for p in planes])) for title, planes in rows.items()
+    }
+    return _draw_rows({title: (planes, ranges[title]) for title, planes in rows.items()}, voxel_size_angstrom)
+
+
+def _draw_rows(
+    rows: dict[str, tuple[list[NDArray[np.float32]], tuple[float, float]]], voxel_size_angstrom: float
+) -> Figure:
+    figure = Figure(figsize=(9.6, 3.3 * len(rows)), layout="constrained")
+    axes = figure.subplots(len(rows), 3, squeeze=False)
+    for row, (title, (planes, limits)) in zip(axes, rows.items(), strict=True):
+        for panel, plane, image in zip(row, PLANES, planes, strict=True):
+            up, across = (n * voxel_size_angstrom / 2 for n in image.shape)
             drawn = draw_slice(panel, image, plane, title, (-across, across, -up, up), limits)
         add_density_bar(drawn, list(row))
     return figure

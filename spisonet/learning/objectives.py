@@ -15,6 +15,7 @@ import torch
 from torch.nn import functional
 
 from spisonet.geometry.rotations import cube_rotations
+from spisonet.learning.previews import report_completed
 from spisonet.learning.refresh_schedule import refresh_interval
 from spisonet.learning.rotational_averaging import RotationalAveraging, rotate90
 from spisonet.learning.self_training import MISSING_WEIGHT, FilledMapTraining
@@ -148,6 +149,7 @@ class SelfTrainingObjective:
     def refresh(self, number: int, predict: Callable[[Tensor], Tensor]) -> None:
         """Fill the missing region of the map with the network's prediction."""
         completed = self._measurement.complete(self._first_prediction(predict))
+        report_completed(self._measurement.data, completed)
         self._training.update_missing_region(self._whiten(completed))
 
     def memory_settings(self) -> dict[str, float]:

@@ -103,7 +103,7 @@ def test_bad_input_is_one_sentence_and_nothing_is_written(folder, fitted, capsys
 def test_a_model_without_the_point_group_is_refused(folder, fitted, capsys):
     fitted(0.8, 0.6, agreement=0.3)
     assert run(*LINE, "--sym", "c3") == 1
-    assert "model.cif does not obey C3 where it fits into half1.mrc" in " ".join(
+    assert "model.cif, fitted into half1.mrc, does not have the symmetry C3" in " ".join(
         capsys.readouterr().err.split()
     )
     assert not (folder / "reference.mrc").exists()

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from spisonet.learning.objectives import EquivarianceObjective, SelfTrainingObjective
+from spisonet.learning.previews import previews_to
 from spisonet.learning.spectra import FourierWeight, apply_filter, frequency_points_rfft
 from spisonet.learning.subvolumes import draw_rotations
 
@@ -80,11 +81,15 @@ def test_residuals_count_only_where_the_rotated_map_is_measured(measurement_fact
 def test_targets_are_measured_data_whatever_the_prediction(measurement_factory):
     measurement = measurement_factory()
     objective = SelfTrainingObjective(measurement, 16)
-    losses = []
-    for level in (0.0, 5.0):
-        objective.refresh(0, lambda volumes, level=level: level * torch.ones_like(volumes))
-        losses.append(loss_of(objective, torch.zeros_like, 8).item())
+    losses, reported = [], []
+    with previews_to(lambda data, completed: reported.append((data, completed))):
+        for level in (0.0, 5.0):
+            objective.refresh(0, lambda volumes, level=level: level * torch.ones_like(volumes))
+            losses.append(loss_of(objective, torch.zeros_like, 8).item())
     assert losses[0] == losses[1]
+    # Whoever wants to look at the map is given it before, and as it is completed with each network.
+    assert all(data is measurement.data for data, _ in reported)
+    assert not torch.equal(reported[0][1], reported[1][1])
 
 
 def test_a_single_map_does_not_train_the_network_to_amplify_its_noise(measurement_factory):

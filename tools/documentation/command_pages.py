@@ -6,7 +6,7 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from spisonet.commands.help import SUBMISSION
-from spisonet.commands.registry import CRYOSPARC, ISONET, RELION, SPISONET, SUBMITTED
+from spisonet.commands.registry import COPICK, CRYOSPARC, ISONET, RELION, SPISONET, SUBMITTED
 from spisonet.commands.submission_config import SubmissionConfig
 from spisonet.io.config import command_line_shape, option_kind
 from spisonet.io.option_groups import grouped_options
@@ -24,12 +24,14 @@ GROUPS = {
     "relion": ("spisonet relion", RELION),
     "cryosparc": ("spisonet cryosparc", CRYOSPARC),
     "isonet": ("isonet.py", ISONET),
+    "copick": ("isonet copick", COPICK),
 }
 TITLES = {
     "spisonet": "Maps: spisonet.py",
     "relion": "RELION: spisonet relion",
     "cryosparc": "cryoSPARC: spisonet cryosparc",
     "isonet": "Tomograms: isonet.py",
+    "copick": "copick: isonet copick",
 }
 FOLDER = "commands"
 # Pages that describe the use and the results of a command.

@@ -1,4 +1,3 @@
-// @ts-check
 // Requests to the server. Addresses are relative, because the address of the page contains the token.
 
 /** An error reported by the server: its message, its code, and for forms the messages by field. */

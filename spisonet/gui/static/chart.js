@@ -1,4 +1,3 @@
-// @ts-check
 // Line chart of named series, drawn by uPlot (vendor/uplot).
 
 import { h } from "./dom.js";

@@ -2,7 +2,13 @@
 
 import { h } from "./dom.js";
 
-/** `target` is that of an earlier job, or null; `changed` is called after every change. Returns { element, read }. */
+/**
+ * @param {import("./records").Project} project
+ * @param {import("./records").Form} form
+ * @param {import("./records").ComputeTarget | null} target that of an earlier job
+ * @param {() => void} changed called after every change
+ * @returns {{ element: HTMLElement, read: () => import("./records").ComputeTarget }}
+ */
 export function computeTargetControls(project, form, target, changed) {
   const gpus = Object.entries(project.gpus);
   const preselected = form.uses_gpus && gpus.length ? [Number(gpus[0][0])] : [];
@@ -12,27 +18,25 @@ export function computeTargetControls(project, form, target, changed) {
   machine.value = target?.slurm ? "slurm" : "local";
   const wait = h("input", { type: "checkbox", id: "wait" });
   wait.checked = target?.wait ?? true;
-  const gpuBoxes = form.uses_gpus
-    ? gpus.map(([number, name]) => {
-        const box = h("input", { type: "checkbox", value: number });
-        box.checked = selected.has(Number(number));
-        return h("label", { class: "row small" }, box, `GPU ${number}`, h("span", { class: "quiet" }, name));
-      })
-    : [];
-  const slurmFields = project.slurm.fields.map((name) => [
+  const gpuBoxes = (form.uses_gpus ? gpus : []).map(([number, name]) => {
+    const box = h("input", { type: "checkbox", value: number });
+    box.checked = selected.has(Number(number));
+    return { box, label: h("label", { class: "row small" }, box, `GPU ${number}`, h("span", { class: "quiet" }, name)) };
+  });
+  const slurmFields = project.slurm.fields.map((name) => ({
     name,
-    h("input", { type: "text", class: "short", value: target?.slurm?.[name] ?? "", "aria-label": name }),
-  ]);
+    input: h("input", { type: "text", class: "short", value: target?.slurm?.[name] ?? "", "aria-label": name }),
+  }));
   const local = h(
     "div",
     {},
-    gpuBoxes.length ? gpuBoxes : h("span", { class: "small quiet" }, form.uses_gpus ? "CPU (no GPU found)" : "CPU"),
+    gpuBoxes.length ? gpuBoxes.map(({ label }) => label) : h("span", { class: "small quiet" }, form.uses_gpus ? "CPU (no GPU found)" : "CPU"),
     h("label", { class: "row small" }, wait, "wait until other jobs have released it"),
   );
   const slurm = h(
     "div",
     { class: "row" },
-    slurmFields.map(([name, input]) => h("label", { class: "small" }, `${name} `, input)),
+    slurmFields.map(({ name, input }) => h("label", { class: "small" }, `${name} `, input)),
   );
   const update = () => {
     local.hidden = machine.value !== "local";
@@ -40,12 +44,11 @@ export function computeTargetControls(project, form, target, changed) {
   };
   machine.addEventListener("change", update);
   update();
-  const checkedGpus = () => gpuBoxes.map((label) => label.querySelector("input")).filter((box) => box.checked);
   return {
     element: h("div", { onchange: changed, oninput: changed }, h("div", { class: "row" }, machine, local, slurm)),
     read: () =>
       machine.value === "slurm"
-        ? { slurm: Object.fromEntries(slurmFields.map(([name, input]) => [name, input.value])) }
-        : { gpus: checkedGpus().map((box) => Number(box.value)), wait: wait.checked },
+        ? { slurm: Object.fromEntries(slurmFields.map(({ name, input }) => [name, input.value])) }
+        : { gpus: gpuBoxes.filter(({ box }) => box.checked).map(({ box }) => Number(box.value)), wait: wait.checked },
   };
 }

@@ -1,4 +1,3 @@
-// @ts-check
 // Elements, notices and dialogs. Text is always inserted as text, never as HTML.
 
 import { ConnectionError } from "./api.js";
@@ -82,6 +81,9 @@ export function notify(text, bad = false, action = undefined) {
   setTimeout(() => notice.remove(), action ? 15000 : bad ? 9000 : 4000);
 }
 
+/** @param {unknown} error */
+export const messageOf = (error) => (error instanceof Error ? error.message : String(error));
+
 /**
  * Run an action; show its error as a notice.
  *
@@ -93,7 +95,7 @@ export async function attempt(action) {
   try {
     return await action();
   } catch (error) {
-    if (!(error instanceof ConnectionError)) notify(error instanceof Error ? error.message : String(error), true);
+    if (!(error instanceof ConnectionError)) notify(messageOf(error), true);
     return undefined;
   }
 }

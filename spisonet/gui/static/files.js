@@ -1,9 +1,12 @@
 // File browser: a dialog that lists the folders of the machine on which the server runs.
 
 import { get } from "./api.js";
-import { attempt, h, openDialog, size } from "./dom.js";
+import { attempt, h, messageOf, openDialog, size } from "./dom.js";
 import { getSettings, remember } from "./settings.js";
 
+/** @typedef {import("./records").FolderEntry} FolderEntry */
+
+/** @type {Record<string, string>} */
 const ICONS = { folder: "▸", volume: "▦", star: "≣", mod: "⬠" };
 
 /**
@@ -13,11 +16,15 @@ const ICONS = { folder: "▸", volume: "▦", star: "≣", mod: "⬠" };
  * Resolves to { folder, names } with names relative to the project, or null.
  *
  * @param {{ title: string, kinds?: string[], folders?: boolean, several?: boolean, create?: string | null, start?: string }} options
- * @returns {Promise<any>}
+ * @returns {Promise<{ folder: string, names: string[] } | null>}
  */
 export function browse({ title, kinds = [], folders = false, several = false, create = null }) {
   return new Promise((resolve) => {
+    /** @type {import("./records").Folder | null} */
     let current = null;
+    /** @type {{ folder: string, names: string[] } | null} */
+    let result = null;
+    /** @type {Set<string>} */
     const selected = new Set();
     const path = h("span", { class: "mono" });
     const list = h("div", { class: "browser", role: "listbox", "aria-label": title });
@@ -31,18 +38,21 @@ export function browse({ title, kinds = [], folders = false, several = false, cr
       errorText,
       h("div", { class: "end" }, newName, h("button", { onclick: () => dialog.close() }, "Cancel"), accept),
     ]);
-    dialog.addEventListener("close", () => resolve(dialog.result ?? null));
+    dialog.addEventListener("close", () => resolve(result));
 
-    const within = (entry) => (current.name === "." || current.name === "" ? entry : `${current.name}/${entry}`);
+    /** @param {string} entry */
+    const within = (entry) => (!current || current.name === "." || current.name === "" ? entry : `${current.name}/${entry}`);
 
     function finish() {
       const names = newName && newName.value.trim() ? [within(newName.value.trim())] : [...selected].map(within);
-      if (!names.length && !folders) return;
-      dialog.result = { folder: current.name, names };
-      attempt(() => remember({ folder: current.name }));
+      if (!current || (!names.length && !folders)) return;
+      const { name: folder } = current;
+      result = { folder, names };
+      attempt(() => remember({ folder }));
       dialog.close();
     }
 
+    /** @param {FolderEntry} entry @param {HTMLElement} element */
     function toggleSelection(entry, element) {
       if (!several) {
         selected.clear();
@@ -56,7 +66,7 @@ export function browse({ title, kinds = [], folders = false, several = false, cr
         selected.add(entry.name);
         element.classList.add("selected");
       }
-      element.setAttribute("aria-selected", selected.has(entry.name));
+      element.setAttribute("aria-selected", String(selected.has(entry.name)));
       updateButton();
     }
 
@@ -66,6 +76,7 @@ export function browse({ title, kinds = [], folders = false, several = false, cr
       accept.disabled = !folders && !selected.size && create === null;
     }
 
+    /** @param {FolderEntry} entry */
     function row(entry) {
       const isFolder = entry.kind === "folder";
       const selectable = isFolder || !kinds.length || kinds.includes(entry.kind);
@@ -88,26 +99,30 @@ export function browse({ title, kinds = [], folders = false, several = false, cr
       return element;
     }
 
+    /** @param {string} folder */
     async function open(folder) {
       accept.disabled = true; // until the new folder is listed
+      /** @type {import("./records").Folder} */
+      let shown;
       try {
-        current = await get("folder", { name: folder });
+        shown = current = await get("folder", { name: folder });
       } catch (error) {
-        errorText.textContent = error.message;
+        errorText.textContent = messageOf(error);
         if (current) updateButton();
         return;
       }
       selected.clear();
-      errorText.textContent = current.n_omitted ? `${current.n_omitted} further entries are not shown.` : "";
-      path.textContent = current.name === "." ? "project" : current.name;
-      list.dataset.folder = current.name;
+      const { parent } = shown;
+      errorText.textContent = shown.n_omitted ? `${shown.n_omitted} further entries are not shown.` : "";
+      path.textContent = shown.name === "." ? "project" : shown.name;
+      list.dataset.folder = shown.name;
       folderButtons.replaceChildren(
-        ...current.allowed_folders.map((allowed) =>
+        ...shown.allowed_folders.map((allowed) =>
           h("button", { class: "plain", "data-folder": allowed, onclick: () => open(allowed) }, allowed === "." ? "Project folder" : allowed),
         ),
       );
       list.replaceChildren(
-        ...(current.parent !== null
+        ...(parent !== null
           ? [h(
               "div",
               {
@@ -115,19 +130,21 @@ export function browse({ title, kinds = [], folders = false, several = false, cr
                 "aria-selected": "false",
                 "data-name": "..",
                 tabindex: 0,
-                onclick: () => open(current.parent),
-                onkeydown: ({ key }) => key === "Enter" && open(current.parent),
+                onclick: () => open(parent),
+                onkeydown: (/** @type {KeyboardEvent} */ { key }) => key === "Enter" && open(parent),
               }, h("span", { class: "icon" }, "↑"),
               "..",
             ),
           ]
           : []),
-        ...current.entries.map(row),
+        ...shown.entries.map(row),
       );
-      if (!current.entries.length) list.append(h("div", { class: "disabled" }, "This folder is empty."));
+      if (!shown.entries.length) list.append(h("div", { class: "disabled" }, "This folder is empty."));
       updateButton();
     }
     // The folder of last time may have been removed.
-    open(getSettings().folder ?? "").then(() => current ?? open(""));
+    open(getSettings().folder ?? "").then(() => {
+      if (!current) open("");
+    });
   });
 }

@@ -1,12 +1,24 @@
 // Form of a command, drawn from the description of its configuration.
 
-import { get, post } from "./api.js";
+import { RequestError, get, post } from "./api.js";
 import { computeTargetControls } from "./compute_target.js";
 import { browse } from "./files.js";
-import { h, newKey, notify } from "./dom.js";
+import { h, messageOf, newKey, notify } from "./dom.js";
 
 const PREVIEW_DELAY_MILLISECONDS = 250;
 
+/** @typedef {import("./records").Field} Field */
+/** @typedef {import("./records").Form} Form */
+/** @typedef {import("./records").FieldValues} FieldValues */
+/** @typedef {Record<string, string>} Messages by field */
+/** @typedef {{ element: HTMLElement, input: HTMLInputElement | HTMLSelectElement, read: () => string | boolean }} Control */
+
+/**
+ * @param {Field} field
+ * @param {string | boolean | null} value
+ * @param {() => void} changed
+ * @returns {Control}
+ */
 function control(field, value, changed) {
   const common = { id: `field-${field.name}`, name: field.name, oninput: changed, onchange: changed };
   if (field.kind === "switch") {
@@ -20,7 +32,7 @@ function control(field, value, changed) {
       common,
       field.choices.map((choice) => h("option", { value: choice }, choice || "automatic")),
     );
-    select.value = value ?? "";
+    select.value = String(value ?? "");
     return { element: select, input: select, read: () => select.value };
   }
   const short = field.kind === "integer" || field.kind === "number";
@@ -44,6 +56,7 @@ function control(field, value, changed) {
   return { element, input, read: () => input.value };
 }
 
+/** @param {Field["bounds"]} bounds */
 function boundsText({ ge, gt, le, lt, multiple_of: multiple }) {
   const low = ge !== undefined ? `at least ${ge}` : gt !== undefined ? `above ${gt}` : "";
   const high = le !== undefined ? `at most ${le}` : lt !== undefined ? `below ${lt}` : "";
@@ -58,14 +71,24 @@ const GROUPS = [
 ];
 const OPEN_GROUPS = ["input", "usual"];
 
+/** @param {string} message */
 const sentence = (message) => message.charAt(0).toUpperCase() + message.slice(1);
 
 /** The fields of a form in groups, with a place for an error message below each. */
 class Fields {
+  /**
+   * @param {Form} form
+   * @param {FieldValues} values
+   * @param {(name: string) => void} changed
+   */
   constructor(form, values, changed) {
+    /** @type {Map<string, Control>} */
     this.controls = new Map();
+    /** @type {Map<string, HTMLElement>} */
     this.errorTexts = new Map();
+    /** @param {Field} field */
     const valueOf = (field) => (field.name in values ? values[field.name] : field.default);
+    /** @param {Field} field */
     const isChanged = (field) => field.name in values && values[field.name] !== field.default && !field.output;
     this.element = h(
       "div",
@@ -81,6 +104,11 @@ class Fields {
     );
   }
 
+  /**
+   * @param {Field} field
+   * @param {string | boolean | null} value
+   * @param {(name: string) => void} changed
+   */
   draw(field, value, changed) {
     const own = control(field, value, () => changed(field.name));
     const error = h("div", { class: "field-error", id: `error-${field.name}` });
@@ -100,31 +128,39 @@ class Fields {
     ];
   }
 
+  /** @returns {FieldValues} */
   read() {
     return Object.fromEntries([...this.controls].map(([name, { read }]) => [name, read()]));
   }
 
+  /** @param {FieldValues} values */
   set(values) {
     for (const [name, value] of Object.entries(values)) {
-      const { input } = this.controls.get(name);
-      if (input.type === "checkbox") input.checked = Boolean(value);
-      else input.value = value ?? "";
+      const input = this.controls.get(name)?.input;
+      if (!input) continue;
+      if (input instanceof HTMLInputElement && input.type === "checkbox") input.checked = Boolean(value);
+      else input.value = String(value ?? "");
     }
   }
 
-  /** Show messages below their fields and clear all others; returns the messages that belong to no field. */
+  /**
+   * Show messages below their fields and clear all others; returns the messages that belong to no field.
+   *
+   * @param {Messages} messages
+   */
   showErrors(messages) {
     for (const [name, element] of this.errorTexts) {
       const message = messages[name];
       element.textContent = message ? sentence(message) : "";
-      const { input } = this.controls.get(name);
-      input.classList.toggle("invalid", Boolean(message));
-      input.setAttribute("aria-invalid", Boolean(message));
+      const input = this.controls.get(name)?.input;
+      input?.classList.toggle("invalid", Boolean(message));
+      input?.setAttribute("aria-invalid", String(Boolean(message)));
     }
     return Object.entries(messages).filter(([name]) => !this.errorTexts.has(name));
   }
 
   focusFirstError() {
+    /** @type {HTMLElement | null} */
     const first = this.element.querySelector(".invalid");
     if (!first) return;
     const fold = first.closest("details");
@@ -133,7 +169,13 @@ class Fields {
   }
 }
 
-/** Buttons that set the fields of a preset, with the estimated duration of its training. */
+/**
+ * Buttons that set the fields of a preset, with the estimated duration of its training.
+ *
+ * @param {Form} form
+ * @param {Fields} fields
+ * @param {(names: string[]) => void} changed
+ */
 function presetButtons(form, fields, changed) {
   const names = Object.keys(form.presets);
   if (!names.length) return null;
@@ -147,39 +189,56 @@ function presetButtons(form, fields, changed) {
     };
     return { name, time, element: h("button", { type: "button", "data-preset": name, onclick: apply }, sentence(name), time) };
   });
-  const isSet = (name) => Object.entries({ ...defaults, ...form.presets[name] }).every(([field, value]) => (fields.controls.get(field).read() || null) === (value || null));
+  /** @param {string} name */
+  const isSet = (name) => Object.entries({ ...defaults, ...form.presets[name] }).every(([field, value]) => (fields.controls.get(field)?.read() || null) === (value || null));
   return {
     element: h("div", { class: "card" }, h("h2", {}, "Preset"), h("div", { class: "row", role: "group", "aria-label": "Preset" }, buttons.map(({ element }) => element))),
+    /** @param {Record<string, import("./records").Estimate | null>} estimates */
     show: (estimates) => {
       for (const { name, time, element } of buttons) {
-        if (estimates[name]) time.textContent = `about ${roughly(estimates[name].seconds)}`;
+        const found = estimates[name];
+        if (found) time.textContent = `about ${roughly(found.seconds)}`;
         element.classList.toggle("on", isSet(name));
-        element.setAttribute("aria-pressed", isSet(name));
+        element.setAttribute("aria-pressed", String(isSet(name)));
       }
     },
   };
 }
 
-/** A duration without more precision than an estimate has. */
+/**
+ * A duration without more precision than an estimate has.
+ *
+ * @param {number} seconds
+ */
 function roughly(seconds) {
+  /** @type {[string, number][]} */
   const units = [["day", 86400], ["h", 3600], ["min", 60]];
   const [unit, length] = units.find(([, limit]) => seconds >= 0.95 * limit) ?? ["min", 60];
   const number = Math.max(1, Number((seconds / length).toPrecision(seconds >= 10 * length ? 2 : 1)));
   return `${number} ${unit}${unit === "day" && number > 1 ? "s" : ""}`;
 }
 
+/** @param {import("./records").Estimate | null} estimate */
 function estimateText(estimate) {
   if (!estimate) return "";
   const basis = estimate.basis ? `from the speed of ${estimate.basis}` : "roughly, from the speed of this machine; the next estimate uses that of this job";
   return `Training takes about ${roughly(estimate.seconds)} (${basis}).`;
 }
 
-/** Values of a form that repeats a job, its compute target, and the error message of the field at fault. */
+/**
+ * Values of a form that repeats a job, its compute target, and the error message of the field at fault.
+ *
+ * @param {string} name
+ */
 async function valuesOfJob(name) {
+  /** @type {import("./records").JobDetails} */
   const { values, target, error } = await get("job", { name });
-  return { values, target, errors: error?.field ? { [error.field]: error.message } : {} };
+  /** @type {Messages} */
+  const errors = error?.field ? { [error.field]: error.message } : {};
+  return { values, target, errors };
 }
 
+/** @param {import("./records").PageContext} context */
 export async function showForm({ main, values, project, pageAddress }) {
   const { program, command, key, job, ...given } = values;
   const form = project.programs[program]?.find((known) => known.command === command);
@@ -194,6 +253,7 @@ export async function showForm({ main, values, project, pageAddress }) {
   const fromAddress = Object.fromEntries(
     Object.entries(given).map(([name, text]) => [name, switches.has(name) ? text === "true" : text]),
   );
+  /** @type {Set<string>} */
   const edited = new Set();
   const fields = new Fields(form, { ...repeated.values, ...fromAddress }, changed);
   const target = computeTargetControls(project, form, repeated.target, () => changed());
@@ -202,9 +262,11 @@ export async function showForm({ main, values, project, pageAddress }) {
   const line = h("pre", { class: "command", id: "command-line" });
   const start = h("button", { class: "main", type: "submit", "data-do": "start" }, "Start");
   const formError = h("p", { class: "error", hidden: true });
-  let timer = null;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
   let nPreview = 0; // results of an earlier state of the form are not shown
 
+  /** @param {Messages} messages */
   function showErrors(messages) {
     const others = fields.showErrors(messages);
     formError.hidden = !others.length;
@@ -227,16 +289,18 @@ export async function showForm({ main, values, project, pageAddress }) {
       const earlier = Object.entries(repeated.errors).filter(([name]) => !edited.has(name));
       showErrors(Object.fromEntries([...earlier, ...shown]));
     } catch (error) {
-      if (own === nPreview) line.textContent = error.message;
+      if (own === nPreview) line.textContent = messageOf(error);
     }
   }
 
+  /** @param {string} [name] */
   function changed(name) {
     if (name) edited.add(name);
     clearTimeout(timer);
     timer = setTimeout(preview, PREVIEW_DELAY_MILLISECONDS);
   }
 
+  /** @param {SubmitEvent} event */
   async function submit(event) {
     event.preventDefault();
     start.disabled = true;
@@ -244,13 +308,14 @@ export async function showForm({ main, values, project, pageAddress }) {
       const started = await post("start", { program, command, values: fields.read(), target: target.read(), key });
       location.hash = pageAddress("job", { name: started.name });
     } catch (error) {
-      if (Object.keys(error.fieldErrors ?? {}).length) {
-        showErrors(error.fieldErrors);
+      const fieldErrors = error instanceof RequestError ? error.fieldErrors : {};
+      if (Object.keys(fieldErrors).length) {
+        showErrors(fieldErrors);
         fields.focusFirstError();
       } else {
         formError.hidden = false;
-        formError.textContent = error.message;
-        notify(error.message, true);
+        formError.textContent = messageOf(error);
+        notify(messageOf(error), true);
       }
       start.disabled = false;
     }
@@ -275,5 +340,7 @@ export async function showForm({ main, values, project, pageAddress }) {
   if (Object.keys(repeated.errors).length) fields.focusFirstError();
 }
 
+/** @param {string} program @param {string} command */
 export const commandTitle = (program, command) => `${program}.py ${command}`;
+/** @param {string} word */
 export const quoted = (word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);

@@ -1,6 +1,6 @@
 // Job page: state, progress, log, figures and files of one job.
 
-import { address, get, post } from "./api.js";
+import { RequestError, address, get, post } from "./api.js";
 import { attempt, badge, baseName, confirmAction, dateTime, duration, h, notify, properties, redraw, repeat, size } from "./dom.js";
 import { commandTitle, quoted } from "./form.js";
 import { stateNote } from "./jobs.js";
@@ -10,16 +10,23 @@ const REFRESH_MILLISECONDS = 1500;
 const ACTIVE = ["queued", "running", "stopping"];
 const REPORT_NAME = /report|summary|diagnos/;
 
+/** @typedef {import("./records").JobDetails} JobDetails */
+/** @typedef {import("./records").PageAddress} PageAddress */
+/** @typedef {{ title: string, text: string, version: string }} Notes */
+
+/** @param {import("./records").ResultFile} result @param {PageAddress} pageAddress */
 function resultRow(result, pageAddress) {
   const url = address("file", { name: result.name });
   const external = () => h("a", { class: "button", href: url, target: "_blank" }, "Open");
-  const open = {
+  /** @type {Record<string, () => HTMLElement>} */
+  const openers = {
     volume: () => h("a", { class: "button", href: pageAddress("view", { name: result.name }) }, "View"),
     table: () => h("a", { class: "button", href: pageAddress("tomograms", { star: result.name }) }, "Open"),
     image: external,
     page: external,
     text: external,
-  }[result.kind];
+  };
+  const open = openers[result.kind];
   return h(
     "tr",
     {},
@@ -33,9 +40,15 @@ function resultRow(result, pageAddress) {
 /**
  * Title and notes, which the user edits in place. If another page has changed them meanwhile, the user chooses.
  * Returns { element, update }; `update` shows the notes of a newly read job, unless the user is editing.
+ *
+ * @param {JobDetails} job
  */
-function notesCard({ name, ...job }) {
-  let stored = { title: job.title, text: job.notes, version: job.notes_version };
+function notesCard(job) {
+  const { name } = job;
+  /** @param {JobDetails} read @returns {Notes} */
+  const notesOf = (read) => ({ title: read.title, text: read.notes, version: read.notes_version });
+  let stored = notesOf(job);
+  /** @type {Promise<unknown>} */
   let saving = Promise.resolve(); // one after another, because each needs the version that the last one made
   const save = () => (saving = saving.then(() => attempt(write)));
   const title = h("input", { type: "text", id: "job-title", value: stored.title, maxlength: 200, placeholder: "Title", "aria-label": "Title", onchange: save });
@@ -48,13 +61,13 @@ function notesCard({ name, ...job }) {
       stored = { ...entered, version: await post("notes", { name, ...entered, version: stored.version }) };
       conflict.hidden = true;
     } catch (error) {
-      if (error.code !== "changed_elsewhere") throw error;
-      askWhichToKeep(await get("job", { name }));
+      if (!(error instanceof RequestError && error.code === "changed_elsewhere")) throw error;
+      askWhichToKeep(notesOf(await get("job", { name })));
     }
   }
 
-  function askWhichToKeep(current) {
-    const others = { title: current.title, text: current.notes, version: current.notes_version };
+  /** @param {Notes} others */
+  function askWhichToKeep(others) {
     const keep = () => {
       stored = others;
       save();
@@ -68,6 +81,7 @@ function notesCard({ name, ...job }) {
     conflict.hidden = false;
   }
 
+  /** @param {Notes} others */
   function show(others) {
     stored = others;
     title.value = stored.title;
@@ -75,15 +89,23 @@ function notesCard({ name, ...job }) {
     conflict.hidden = true;
   }
 
+  /** @param {JobDetails} current */
   function update(current) {
     const isEdited = title.value !== stored.title || notes.value !== stored.text || !conflict.hidden;
-    if (!isEdited && current.notes_version !== stored.version) show({ title: current.title, text: current.notes, version: current.notes_version });
+    if (!isEdited && current.notes_version !== stored.version) show(notesOf(current));
   }
   return { element: h("div", { class: "card notes" }, title, notes, conflict), update };
 }
 
-/** What was made from what: links to the jobs whose results this job uses, and to those that use its own. */
+/**
+ * What was made from what: links to the jobs whose results this job uses, and to those that use its own.
+ *
+ * @param {Record<"parents" | "children", import("./records").LineageLine[]>} lineage
+ * @param {PageAddress} pageAddress
+ * @returns {[string, unknown][]}
+ */
 function lineageRows({ parents, children }, pageAddress) {
+  /** @param {import("./records").LineageLine} line */
   const link = ({ name, title }) => h("div", {}, h("a", { href: pageAddress("job", { name }) }, title || name));
   return [
     ["Made from", parents.length ? parents.map(link) : null],
@@ -91,7 +113,11 @@ function lineageRows({ parents, children }, pageAddress) {
   ];
 }
 
-/** The latest preview and all other figures. */
+/**
+ * The latest preview and all other figures.
+ *
+ * @param {import("./records").ResultFile[]} images
+ */
 function figures(images) {
   const previews = images.filter(({ name }) => baseName(name).startsWith("preview_"));
   const others = images.filter((image) => !previews.includes(image));
@@ -106,6 +132,12 @@ function figures(images) {
   });
 }
 
+/**
+ * @param {JobDetails} job
+ * @param {HTMLElement} time
+ * @param {Record<"parents" | "children", import("./records").LineageLine[]>} lineage
+ * @param {PageAddress} pageAddress
+ */
 function jobProperties(job, time, lineage, pageAddress) {
   const options = Object.entries(job.config).filter(([, value]) => value !== null && value !== false);
   const inputs = job.inputs.map((input) =>
@@ -127,12 +159,15 @@ function jobProperties(job, time, lineage, pageAddress) {
   ];
 }
 
+/** @param {import("./records").JobError} error */
 function errorText({ message, field }) {
   return field && !message.includes(`--${field}`) ? `${message} (option --${field})` : message;
 }
 
+/** @param {import("./records").PageContext} context */
 export async function showJob({ main, values, onLeave, pageAddress }) {
   const { name } = values;
+  /** @type {JobDetails} */
   let job = await get("job", { name });
   const lineage = await get("lineage", { name });
   let logPosition = -1;
@@ -151,13 +186,19 @@ export async function showJob({ main, values, onLeave, pageAddress }) {
   const time = h("span");
   const notes = notesCard(job);
 
-  const action = (run, then) => async (event) => {
-    event.target.disabled = true;
+  /**
+   * Listener that disables its button while an action runs.
+   *
+   * @param {() => Promise<unknown>} run
+   * @param {() => Promise<unknown>} [then]
+   */
+  const action = (run, then) => async (/** @type {{ target: HTMLButtonElement }} */ { target: button }) => {
+    button.disabled = true;
     await attempt(async () => {
       await run();
       await then?.();
     });
-    event.target.disabled = false;
+    button.disabled = false;
   };
 
   async function remove() {
@@ -198,7 +239,7 @@ export async function showJob({ main, values, onLeave, pageAddress }) {
     redraw(state, job.state, () => badge(job.state));
     const told = stateNote(job);
     note.hidden = !told;
-    note.textContent = told && `${told.charAt(0).toUpperCase()}${told.slice(1)}.`;
+    note.textContent = told ? `${told.charAt(0).toUpperCase()}${told.slice(1)}.` : "";
     verdict.hidden = !job.verdict;
     redraw(verdict, job.verdict, () => job.verdict && [h("h2", {}, job.verdict.judgement), h("p", {}, job.verdict.sentence)]);
     redraw(actions, [job.state, job.resumable, job.comparison], actionButtons);

@@ -5,6 +5,12 @@ import { attempt, badge, baseName, confirmAction, dateTime, duration, h, openDia
 import { progressBar } from "./progress.js";
 
 const REFRESH_MILLISECONDS = 1500;
+/** @typedef {import("./records").JobLine} JobLine */
+/** @typedef {import("./records").PageAddress} PageAddress */
+/** @typedef {{ name: string, text: string, value?: (job: JobLine) => string | number }} Column */
+/** @typedef {{ name: string, descending: boolean }} Order */
+
+/** @type {Column[]} */
 const COLUMNS = [
   { name: "thumbnail", text: "" },
   { name: "name", text: "Job", value: (job) => (job.title || job.name).toLowerCase() },
@@ -21,6 +27,7 @@ const FIRST_STEPS = [
   ["relion", "RELION", "Correct the reference in every iteration of a refinement."],
 ];
 
+/** @param {PageAddress} pageAddress */
 function firstSteps(pageAddress) {
   return h(
     "div",
@@ -36,6 +43,7 @@ function firstSteps(pageAddress) {
   );
 }
 
+/** @param {import("./records").Project} project @param {PageAddress} pageAddress */
 function commandMenu(project, pageAddress) {
   const menu = h(
     "select",
@@ -54,7 +62,11 @@ function commandMenu(project, pageAddress) {
   return menu;
 }
 
-/** What a job that has not ended needs: the time without a sign of life, or what it waits for. */
+/**
+ * What a job that has not ended needs: the time without a sign of life, or what it waits for.
+ *
+ * @param {JobLine} job
+ */
 export function stateNote({ host, last_sign_of_life: lastSign, waiting_for: waitingFor }) {
   if (lastSign) return `last sign of life ${duration(Date.now() / 1000 - lastSign)} ago${host ? ` on ${host}` : ""}`;
   if (!waitingFor) return "";
@@ -62,15 +74,17 @@ export function stateNote({ host, last_sign_of_life: lastSign, waiting_for: wait
   return `waits for ${device}${waitingFor.job ? `, used by ${waitingFor.job}` : ""}`;
 }
 
+/** @param {JobLine} job */
 const thumbnail = (job) =>
   job.thumbnail && h("img", { class: "thumbnail", loading: "lazy", alt: "", src: address("api/thumbnail", job.thumbnail) });
 
+/** @param {JobLine} job @param {import("./records").Project} project @param {PageAddress} pageAddress */
 function jobRow(job, project, pageAddress) {
   const [picture, name, state, progress, time] = [h("td", { class: "picture" }), h("td"), h("td"), h("td"), h("td", { class: "number" })];
   const jobPage = pageAddress("job", { name: job.name });
   const element = h(
     "tr",
-    { class: "link", onclick: ({ target }) => target.closest("a") || (location.hash = jobPage) },
+    { class: "link", onclick: (/** @type {{ target: Element }} */ { target }) => target.closest("a") || (location.hash = jobPage) },
     picture,
     name,
     h("td", {}, job.command),
@@ -80,6 +94,7 @@ function jobRow(job, project, pageAddress) {
     time,
     h("td", { class: "small date" }, dateTime(job.submitted ?? job.written)),
   );
+  /** @param {JobLine} current */
   const update = (current) => {
     const shownName = current.name === "." ? project.name : current.name;
     redraw(picture, current.thumbnail, () => thumbnail(current));
@@ -95,7 +110,12 @@ function jobRow(job, project, pageAddress) {
   return { element, update };
 }
 
-/** Header whose buttons sort the list; `order` is { name, descending }. */
+/**
+ * Header whose buttons sort the list.
+ *
+ * @param {Order} order
+ * @param {() => void} changed
+ */
 function sortableHeader(order, changed) {
   const cells = COLUMNS.map((column) => {
     const { name, text, value } = column;
@@ -119,6 +139,7 @@ function sortableHeader(order, changed) {
   return h("thead", {}, h("tr", {}, cells));
 }
 
+/** @param {() => Promise<void>} refresh */
 async function openTrash(refresh) {
   const list = h("tbody");
   const empty = h("button", { class: "danger", "data-do": "empty-trash", onclick: emptyTrash }, "Empty the trash");
@@ -128,11 +149,13 @@ async function openTrash(refresh) {
     await attempt(() => post("trash/empty", {}));
     await draw();
   }
+  /** @param {string} name */
   async function restore(name) {
     await attempt(() => post("trash/restore", { name }));
     await Promise.all([draw(), attempt(refresh)]);
   }
   async function draw() {
+    /** @type {import("./records").TrashEntry[]} */
     const entries = await get("trash");
     empty.disabled = !entries.length;
     list.replaceChildren(
@@ -140,7 +163,7 @@ async function openTrash(refresh) {
         h(
           "tr",
           {},
-          h("td", { class: "mono" }, path ?? (content.join(", ") || name)),
+          h("td", { class: "mono" }, path ?? (content?.join(", ") || name)),
           h("td", { class: "small" }, dateTime(time)),
           h(
             "td",
@@ -157,10 +180,12 @@ async function openTrash(refresh) {
   await draw();
 }
 
+/** @param {import("./records").PageContext} context */
 export async function showProject({ main, project, onLeave, pageAddress }) {
   const body = h("tbody");
   const order = { name: "submitted", descending: true };
   const rows = new Map();
+  /** @type {JobLine[]} */
   let jobs = [];
   const filter = h("input", { type: "search", id: "filter", placeholder: "Filter by title, command, input or state", "aria-label": "Filter jobs", oninput: drawRows });
   const list = h("div", { class: "card", hidden: true }, h("table", { id: "jobs" }, sortableHeader(order, drawRows), body));
@@ -175,13 +200,14 @@ export async function showProject({ main, project, onLeave, pageAddress }) {
     empty,
   );
 
+  /** @param {JobLine} job */
   function matches(job) {
     const text = [job.title, job.name, job.command, job.state, ...job.inputs].join(" ").toLowerCase();
     return filter.value.toLowerCase().split(/\s+/).every((word) => text.includes(word));
   }
 
   function drawRows() {
-    const { value } = COLUMNS.find(({ name }) => name === order.name);
+    const value = COLUMNS.find(({ name }) => name === order.name)?.value ?? (() => 0);
     const sign = order.descending ? -1 : 1;
     const shown = jobs.filter(matches);
     shown.sort((a, b) => {

@@ -5,13 +5,20 @@ import { browse } from "./files.js";
 import { attempt, badge, h, notify } from "./dom.js";
 import { getSettings, remember } from "./settings.js";
 
+/** @typedef {import("./records").Form} Form */
+/** @typedef {import("./records").Settings} Settings */
+/** @typedef {"half1" | "half2" | "mask" | "aniso"} Input */
+/** @typedef {Partial<Record<Input | "corrected", string>>} Selected */
+
 // The files of the workflow are selected once; each step fills its form with them.
+/** @type {[Input, string][]} */
 const INPUTS = [
   ["half1", "Half map 1"],
   ["half2", "Half map 2"],
   ["mask", "Mask"],
   ["aniso", "3D FSC"],
 ];
+/** @type {[string, string, string, Record<string, Input | "corrected"> | null, Record<string, string>?][]} */
 const STEPS = [
   ["fsc3d", "Measure", "3D FSC: resolution by direction, sphericity, cFAR.", { h: "half1", h2: "half2", mask: "mask" }],
   ["diagnose", "Diagnose", "Diagnose anisotropy and misalignment, and recommend a processing strategy.", null],
@@ -20,49 +27,69 @@ const STEPS = [
   ["nulltest", "Null test", "Null tests for hallucinated signal.", { folder: "corrected" }],
   ["report", "Report", "Maps and resolution by direction, before and after correction, on one page.", { folder: "corrected" }, { o: "{job}/report.html" }],
 ];
+/** @type {Record<Input, string[]>} */
 const FIELD_NAMES = { half1: ["half1", "h", "h1", "i1"], half2: ["half2", "h2", "i2"], mask: ["mask", "mask_file"], aniso: ["aniso_file"] };
 const NOT_TOOLS = [...STEPS.map(([name]) => name), "check"];
 
-/** Values of a form from the selected files: by the mapping of a workflow step, or by the usual names of fields. */
+/**
+ * Values of a form from the selected files: by the mapping of a workflow step, or by the usual names of fields.
+ *
+ * @param {Form} form
+ * @param {Record<string, Input | "corrected"> | null} mapping
+ * @param {Selected} selected
+ * @returns {Record<string, string | undefined>}
+ */
 function prefill(form, mapping, selected) {
   const names = new Set(form.fields.map(({ name }) => name));
   if (mapping) return Object.fromEntries(Object.entries(mapping).filter(([field]) => names.has(field)).map(([field, from]) => [field, selected[from]]));
+  /** @type {Record<string, string | undefined>} */
   const values = {};
-  for (const [from, fields] of Object.entries(FIELD_NAMES)) {
+  for (const [from, fields] of /** @type {[Input, string[]][]} */ (Object.entries(FIELD_NAMES))) {
     const field = fields.find((name) => names.has(name) && !(name in values));
     if (field) values[field] = selected[from];
   }
   return values;
 }
 
-export async function showMaps({ main, values, project, pageAddress }) {
-  const jobs = (await get("jobs")).filter(({ program }) => program === "spisonet");
+/** @param {import("./records").PageContext} context */
+export async function showMaps({ main, values, project, onLeave, pageAddress }) {
+  /** @type {import("./records").JobLine[]} */
+  const listed = await get("jobs");
+  const jobs = listed.filter(({ program }) => program === "spisonet");
   const forms = new Map(project.programs.spisonet.map((form) => [form.command, form]));
   // The address may name other maps than the project remembers.
   const given = Object.fromEntries(INPUTS.map(([name]) => [name, values[name]]).filter(([, file]) => file !== undefined));
   if (Object.keys(given).length) await attempt(() => remember(given));
   const chosen = Object.fromEntries(INPUTS.map(([name]) => [name, getSettings()[name] ?? undefined]));
+  /** @type {Selected} */
   const selected = { ...chosen };
 
+  /** @param {import("./records").JobLine} job */
   const matches = (job) => !selected.half1 || job.command === "report" || job.inputs.includes(selected.half1);
+  /** @param {string} command @param {string} [state] */
   const latest = (command, state) => jobs.find((job) => job.command === command && matches(job) && (!state || job.state === state));
   const corrected = latest("reconstruct", "finished");
+  /** @type {string | undefined} */
   let fullMap;
   if (corrected) {
     selected.corrected = corrected.name;
+    /** @type {import("./records").JobDetails} */
     const { results } = await get("job", { name: corrected.name });
     fullMap = results.find(({ main: isMain }) => isMain)?.name;
   }
   const measured = latest("fsc3d", "finished");
   if (measured && !selected.aniso) {
+    /** @type {import("./records").JobDetails} */
     const { results } = await get("job", { name: measured.name });
     selected.aniso = results.find(({ name }) => /\/FSC3D\.mrc$/.test(name))?.name;
   }
 
+  /** @param {Input} name @param {string} text */
   const choose = async (name, text) => {
     const found = await browse({ title: text, kinds: ["volume"] });
     if (!found?.names.length) return;
     const [file] = found.names;
+    /** @type {Settings} */
     const changes = { [name]: file };
     if (name === "half1") {
       // Of another pair, the other half and the mask are proposed.
@@ -73,12 +100,13 @@ export async function showMaps({ main, values, project, pageAddress }) {
     await change(changes);
   };
 
+  /** @param {Settings} changes */
   async function change(changes) {
     await attempt(() => remember(changes));
     main.replaceChildren();
     // Without the files of the address, which would be remembered again.
-    await showMaps({ main, values: {}, project, pageAddress });
-    main.querySelector(`[data-choose="${Object.keys(changes)[0]}"]`)?.focus();
+    await showMaps({ main, values: {}, project, onLeave, pageAddress });
+    /** @type {HTMLElement | null} */ (main.querySelector(`[data-choose="${Object.keys(changes)[0]}"]`))?.focus();
   }
 
   const inputs = h(
@@ -97,9 +125,11 @@ export async function showMaps({ main, values, project, pageAddress }) {
     ]),
   );
 
-  const steps = STEPS.filter(([name]) => forms.has(name)).map(([name, heading, text, mapping, constants], index) => {
+  const steps = STEPS.flatMap(([name, heading, text, mapping, constants], index) => {
+    const form = forms.get(name);
+    if (!form) return [];
     const job = latest(name);
-    const link = pageAddress("new", { program: "spisonet", command: name, ...prefill(forms.get(name), mapping, selected), ...constants });
+    const link = pageAddress("new", { program: "spisonet", command: name, ...prefill(form, mapping, selected), ...constants });
     return h(
       "div",
       { class: "step", "data-step": name },

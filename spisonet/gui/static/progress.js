@@ -1,4 +1,3 @@
-// @ts-check
 // Progress of a run: bars of its stages and the curve of the training loss.
 
 import { lineChart } from "./chart.js";

@@ -2,10 +2,14 @@
 
 import { address, get, post } from "./api.js";
 import { lineChart } from "./chart.js";
-import { badge, dateTime, h, notify, redraw, repeat } from "./dom.js";
+import { badge, dateTime, h, messageOf, notify, redraw, repeat } from "./dom.js";
 import { viewsDisc } from "./views_disc.js";
 
 const REFRESH_MILLISECONDS = 4000;
+/** @typedef {import("./records").IterationRow} IterationRow */
+/** @typedef {import("./records").CorrectionRecord} CorrectionRecord */
+
+/** @type {[string, string, number][]} */
 const COLUMNS = [
   ["resolution_angstrom", "resolution (RELION FSC), Å", 2],
   ["best_direction_angstrom", "best direction, Å", 1],
@@ -16,12 +20,14 @@ const COLUMNS = [
   ["median_view_change_degrees", "median change of views, °", 1],
 ];
 // Of each chart: the title of its axis, and its curves.
+/** @type {[string, [string, string][]][]} */
 const CHARTS = [
   ["resolution, Å", [["resolution_angstrom", "RELION FSC"], ["best_direction_angstrom", "best direction"], ["worst_direction_angstrom", "worst direction"]]],
   ["sphericity, cFAR", [["sphericity", "sphericity"], ["cfar", "cFAR"]]],
   ["change of views, °", [["median_view_change_degrees", "median"]]],
 ];
 
+/** @param {CorrectionRecord} record */
 function correctionText({ half, status, reason, seconds, inferred_fraction: inferred }) {
   const name = half || "all";
   if (status !== "corrected") {
@@ -30,7 +36,11 @@ function correctionText({ half, status, reason, seconds, inferred_fraction: infe
   return `${name}: corrected in ${seconds.toFixed(0)} s, ${(100 * inferred).toFixed(0)} % of the power inferred`;
 }
 
-/** A square for each iteration and half: corrected, skipped or failed. */
+/**
+ * A square for each iteration and half: corrected, skipped or failed.
+ *
+ * @param {IterationRow[]} rows
+ */
 function correctionStrip(rows) {
   const cells = rows.map((row) =>
     h(
@@ -44,20 +54,27 @@ function correctionStrip(rows) {
   return h("div", { id: "strip" }, h("div", { class: "row" }, h("h3", {}, "Corrections by iteration"), legend), h("div", { class: "strip" }, cells));
 }
 
+/** @param {import("./records").Refinement} refinement */
 function iterationTable(refinement) {
   if (!refinement.rows.length) return h("p", { class: "quiet" }, "No iteration has been corrected yet.");
+  /**
+   * @param {string} name
+   * @returns {[number, number][]}
+   */
+  const points = (name) =>
+    refinement.rows.flatMap(({ iteration, [name]: value }) => (typeof value === "number" ? [/** @type {[number, number]} */ ([iteration, value])] : []));
   const charts = CHARTS.map(([yTitle, curves]) => {
     const series = curves
-      .map(([name, text]) => ({ name: text, points: refinement.rows.filter((row) => typeof row[name] === "number").map((row) => [row.iteration, row[name]]) }))
-      .filter(({ points }) => points.length > 1);
+      .map(([name, text]) => ({ name: text, points: points(name) }))
+      .filter((each) => each.points.length > 1);
     return series.length ? lineChart(series, { xTitle: "iteration", yTitle }) : null;
   });
-  const latest = refinement.rows.findLast((row) => row.view_histogram);
+  const latest = [...refinement.rows].reverse().find((row) => row.view_histogram);
   return [
     h(
       "div",
       { class: "row live" },
-      latest && h("figure", { id: "views" }, viewsDisc(latest.view_histogram), h("figcaption", { class: "small quiet" }, `Views after iteration ${latest.iteration}, seen along z (equator at the border). Amber: directions without views.`)),
+      latest?.view_histogram && h("figure", { id: "views" }, viewsDisc(latest.view_histogram), h("figcaption", { class: "small quiet" }, `Views after iteration ${latest.iteration}, seen along z (equator at the border). Amber: directions without views.`)),
       charts.filter(Boolean).map((chart) => h("div", { class: "live-chart" }, chart)),
     ),
     correctionStrip(refinement.rows),
@@ -70,7 +87,10 @@ function iterationTable(refinement) {
           "tr",
           {},
           h("td", {}, `${row.iteration}${refinement.rows.some(({ part }) => part !== row.part) ? ` ${row.part}` : ""}`),
-          COLUMNS.map(([name, , digits]) => h("td", { class: "number" }, typeof row[name] === "number" ? row[name].toFixed(digits) : "")),
+          COLUMNS.map(([name, , digits]) => {
+            const value = row[name];
+            return h("td", { class: "number" }, typeof value === "number" ? value.toFixed(digits) : "");
+          }),
           h("td", { class: "small" }, row.corrections.map((record) => h("div", {}, correctionText(record)))),
         ),
       ),
@@ -78,7 +98,9 @@ function iterationTable(refinement) {
   ];
 }
 
+/** @param {import("./records").PageContext} context */
 export async function showRelion({ main, values, onLeave, pageAddress }) {
+  /** @type {{ export: string, refinements: import("./records").RefinementLine[] }} */
   const { export: line, refinements } = await get("relion");
   const selected = values.name ?? refinements.find(({ corrected }) => corrected)?.name ?? refinements[0]?.name;
   const findingList = h("div", { id: "findings" });
@@ -100,6 +122,7 @@ export async function showRelion({ main, values, onLeave, pageAddress }) {
     const own = nCheck;
     findingList.replaceChildren(h("p", { class: "quiet" }, "Checking …"));
     try {
+      /** @type {{ level: "ok" | "warning" | "error", message: string }[]} */
       const findings = await post("check", { refinement: input.value });
       if (own !== nCheck) return;
       const badgeOfLevel = { ok: "finished", warning: "stopped", error: "failed" };
@@ -107,7 +130,7 @@ export async function showRelion({ main, values, onLeave, pageAddress }) {
         h("table", {}, findings.map(({ level, message }) => h("tr", {}, h("td", {}, h("span", { class: `badge ${badgeOfLevel[level]}` }, level)), h("td", {}, message)))),
       );
     } catch (error) {
-      if (own === nCheck) findingList.replaceChildren(h("p", { class: "error" }, error.message));
+      if (own === nCheck) findingList.replaceChildren(h("p", { class: "error" }, messageOf(error)));
     }
   }
   const copy = async () => {
@@ -158,6 +181,7 @@ export async function showRelion({ main, values, onLeave, pageAddress }) {
   if (!selected) return;
 
   async function refresh() {
+    /** @type {import("./records").Refinement} */
     const refinement = await get("refinement", { name: selected });
     redraw(detail, refinement, () =>
       h(

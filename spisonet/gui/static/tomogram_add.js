@@ -2,7 +2,7 @@
 
 import { post } from "./api.js";
 import { browse } from "./files.js";
-import { attempt, baseName, h, notify, openDialog } from "./dom.js";
+import { attempt, baseName, h, messageOf, notify, openDialog } from "./dom.js";
 
 const OPTIONS = [
   ["pixel_size", "Pixel size, Å", "from the MRC headers"],
@@ -12,66 +12,88 @@ const OPTIONS = [
 ];
 const HALF_FOLDER = /^(even|evn|odd|half[12]|full)$/i;
 
-/** Sizes by name of the files in a dropped folder, and in its subfolders of half tomograms. */
-async function fileSizes(entry) {
-  const read = (reader) => new Promise((resolve, reject) => reader.readEntries(resolve, reject));
-  const reader = entry.createReader();
+/** @typedef {import("./records").Table & { line: string[] }} AddedTable */
+
+/**
+ * Sizes by name of the files in a dropped folder, and in its subfolders of half tomograms.
+ *
+ * @param {FileSystemDirectoryEntry} folder
+ */
+async function fileSizes(folder) {
+  const reader = folder.createReader();
+  /** @returns {Promise<FileSystemEntry[]>} */
+  const read = () => new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+  /** @type {Record<string, number>} */
   const sizes = {};
-  for (let part = await read(reader); part.length; part = await read(reader)) {
-    for (const fileEntry of part.filter(({ isFile }) => isFile)) {
-      const file = await new Promise((resolve, reject) => fileEntry.file(resolve, reject));
-      sizes[fileEntry.name] = file.size;
+  for (let part = await read(); part.length; part = await read()) {
+    for (const entry of part.filter(({ isFile }) => isFile)) {
+      /** @type {File} */
+      const file = await new Promise((resolve, reject) => /** @type {FileSystemFileEntry} */ (entry).file(resolve, reject));
+      sizes[entry.name] = file.size;
     }
-    for (const half of part.filter(({ isDirectory, name }) => isDirectory && HALF_FOLDER.test(name))) {
+    for (const entry of part.filter(({ isDirectory, name }) => isDirectory && HALF_FOLDER.test(name))) {
+      const half = /** @type {FileSystemDirectoryEntry} */ (entry);
       for (const [name, bytes] of Object.entries(await fileSizes(half))) sizes[`${half.name}/${name}`] = bytes;
     }
   }
   return sizes;
 }
 
+/**
+ * @param {string} star
+ * @param {string} folder
+ * @param {string[]} files
+ * @param {(added: AddedTable) => void} onAdded
+ */
 function openAddDialog(star, folder, files, onAdded) {
-  const inputs = OPTIONS.map(([name, text, hint]) => [name, h("input", { type: "text", placeholder: hint, id: `add-${name}` }), text]);
+  const inputs = OPTIONS.map(([name, text, hint]) => ({ name, text, input: h("input", { type: "text", placeholder: hint, id: `add-${name}` }) }));
   const errorText = h("p", { class: "error", hidden: true });
   const button = h("button", { class: "main", "data-do": "add", onclick: add }, "Add");
   const dialog = openDialog("Add tomograms", [
     h("p", {}, h("span", { class: "mono" }, folder), files.length ? `: ${files.join(", ")}` : ": all tomograms in this folder"),
-    h("div", { class: "fields" }, inputs.map(([name, input, text]) => [h("label", { for: `add-${name}` }, text), input])),
+    h("div", { class: "fields" }, inputs.map(({ name, input, text }) => [h("label", { for: `add-${name}` }, text), input])),
     errorText,
     h("div", { class: "end" }, h("button", { onclick: () => dialog.close() }, "Cancel"), button),
   ]);
   async function add() {
     button.disabled = true;
     try {
-      const options = Object.fromEntries(inputs.map(([name, input]) => [name, input.value]));
+      const options = Object.fromEntries(inputs.map(({ name, input }) => [name, input.value]));
       const added = await post("table/add", { name: star, folder, files, options });
       dialog.close();
       onAdded(added);
     } catch (error) {
       errorText.hidden = false;
-      errorText.textContent = error.message;
+      errorText.textContent = messageOf(error);
       button.disabled = false;
     }
   }
 }
 
-/** Area of the page that accepts folders; `onAdded` receives the new table and the equivalent command. */
+/**
+ * Area of the page that accepts folders.
+ *
+ * @param {string} star
+ * @param {(added: AddedTable) => void} onAdded receives the new table and the equivalent command
+ */
 export function dropArea(star, onAdded) {
   async function chooseFiles() {
     const found = await browse({ title: "Choose tomograms, or their folder", kinds: ["volume"], folders: true, several: true });
     if (found) openAddDialog(star, found.folder, found.names.map(baseName), onAdded);
   }
 
+  /** @param {DragEvent} event */
   async function drop(event) {
     event.preventDefault();
     area.classList.remove("over");
-    const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
-    const folder = entries.find(({ isDirectory }) => isDirectory);
+    const entries = [...(event.dataTransfer?.items ?? [])].map((item) => item.webkitGetAsEntry?.());
+    const folder = entries.find((entry) => entry?.isDirectory);
     if (!folder) {
       notify("Drop a folder of tomograms.", true);
       return;
     }
     await attempt(async () => {
-      const files = await fileSizes(folder);
+      const files = await fileSizes(/** @type {FileSystemDirectoryEntry} */ (folder));
       openAddDialog(star, await post("locate", { name: folder.name, files }), [], onAdded);
     });
   }
@@ -81,7 +103,7 @@ export function dropArea(star, onAdded) {
     {
       class: "drop",
       id: "drop",
-      ondragover: (event) => {
+      ondragover: (/** @type {DragEvent} */ event) => {
         event.preventDefault();
         area.classList.add("over");
       },

@@ -1,8 +1,9 @@
 // Rows of the tomogram table: selection, files, and values that are edited in place.
 
 import { get, post } from "./api.js";
-import { attempt, h, notify } from "./dom.js";
+import { attempt, h, messageOf, notify } from "./dom.js";
 
+/** @type {[string, string][]} */
 export const COLUMNS = [
   ["rlnPixelSize", "Pixel size, Å"],
   ["rlnDefocus", "Defocus, Å"],
@@ -12,14 +13,28 @@ export const COLUMNS = [
 const BEFORE = ["deconvolved", "full", "even"]; // shown in the viewer, in order of preference
 const AFTER = ["corrected", "denoised"]; // compared with it
 
+/** @typedef {import("./records").TomogramRecord} TomogramRecord */
+/** @typedef {import("./records").Table} Table */
+
 /**
- * Rows of one table.
- * editor: { star, version(), shown(table, redraw) }: the name of the table, the version on the page, and what to do with
- * a table that the server returns; selection: Set of the selected indices; onSelect: called when it changes.
+ * The name of a table, the version on the page, and what to do with a table that the server returns.
+ *
+ * @typedef {{ star: string, version: () => string, shown: (table: Table, redraw: boolean) => void }} Editor
  */
+
+/** Rows of one table. */
 export class TomogramRows {
+  /**
+   * @param {Editor} editor
+   * @param {Set<string>} selection the selected indices
+   * @param {() => void} onSelect called when the selection changes
+   * @param {import("./records").PageAddress} pageAddress
+   */
   constructor(editor, selection, onSelect, pageAddress) {
-    Object.assign(this, { editor, selection, onSelect, pageAddress });
+    this.editor = editor;
+    this.selection = selection;
+    this.onSelect = onSelect;
+    this.pageAddress = pageAddress;
     this.body = h("tbody");
     this.edits = Promise.resolve(); // one after another, because each edit needs the version that the last one made
   }
@@ -29,10 +44,12 @@ export class TomogramRows {
     return Boolean(this.body.querySelector(".invalid:not([data-stored])"));
   }
 
+  /** @param {TomogramRecord[]} rows */
   draw(rows) {
     this.body.replaceChildren(...rows.map((row) => this.row(row)));
   }
 
+  /** @param {TomogramRecord} row */
   row(row) {
     const box = h("input", { type: "checkbox", "aria-label": `Select ${row.name}` });
     box.checked = this.selection.has(row.index);
@@ -53,6 +70,7 @@ export class TomogramRows {
     );
   }
 
+  /** @param {TomogramRecord} row */
   fileLinks(row) {
     return Object.entries(row.files).map(([kind, { name, exists }]) => {
       if (!exists) {
@@ -64,7 +82,12 @@ export class TomogramRows {
     });
   }
 
+  /**
+   * @param {TomogramRecord} row
+   * @param {{ name?: string, boundary?: string }} [file]
+   */
   viewAddress(row, file = {}) {
+    /** @param {string[]} kinds */
     const existing = (kinds) => kinds.map((kind) => row.files[kind]).find((candidate) => candidate?.exists)?.name;
     return this.pageAddress("view", {
       name: file.name ?? existing(BEFORE),
@@ -76,12 +99,14 @@ export class TomogramRows {
     });
   }
 
+  /** @param {number} row @param {string} kind */
   async clear(row, kind) {
     const { star } = this.editor;
     const table = await attempt(() => post("table/clear", { name: star, row, kind, version: this.editor.version() }));
     if (table) this.editor.shown(table, true);
   }
 
+  /** @param {TomogramRecord} row @param {[string, string]} column */
   cell(row, [column, text]) {
     const input = h("input", { class: "cell", value: row.values[column] ?? "", "aria-label": `${text} of ${row.name}`, "data-cell": `${row.number}-${column}` });
     const error = h("div", { class: "field-error" }, row.errors[column]);
@@ -96,6 +121,12 @@ export class TomogramRows {
     return h("td", { class: "number" }, input, error);
   }
 
+  /**
+   * @param {number} row
+   * @param {string} column
+   * @param {HTMLInputElement} input
+   * @param {HTMLElement} error
+   */
   async save(row, column, input, error) {
     const { star } = this.editor;
     const version = this.editor.version();
@@ -109,12 +140,12 @@ export class TomogramRows {
       const current = await get("table", { name: star }).catch(() => null);
       if (current && current.version !== version) {
         this.editor.shown(current, true);
-        notify(failure.message, true);
+        notify(messageOf(failure), true);
         return;
       }
       input.classList.add("invalid");
       delete input.dataset.stored;
-      error.textContent = failure.message;
+      error.textContent = messageOf(failure);
     }
   }
 }

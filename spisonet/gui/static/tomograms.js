@@ -1,8 +1,8 @@
 // Tomograms page: the table of tomograms and the commands that process them.
 
-import { get, post } from "./api.js";
+import { RequestError, get, post } from "./api.js";
 import { browse } from "./files.js";
-import { attempt, confirmAction, h, notify, redraw } from "./dom.js";
+import { attempt, confirmAction, h, messageOf, notify, redraw } from "./dom.js";
 import { quoted } from "./form.js";
 import { dropArea } from "./tomogram_add.js";
 import { COLUMNS, TomogramRows } from "./tomogram_rows.js";
@@ -19,6 +19,7 @@ const COMMANDS = [
   ["resize", "Resize"],
 ];
 
+/** @param {HTMLElement} selectAll */
 function tableHeader(selectAll) {
   const texts = COLUMNS.map(([, text]) => h("th", { class: "number" }, text));
   return h("thead", {}, h("tr", {}, h("th", {}, selectAll), h("th", {}, "#"), h("th", {}, "Tomogram"), h("th", {}, "Files"), texts, h("th", {}, h("span", { class: "hidden-text" }, "View"))));
@@ -26,16 +27,24 @@ function tableHeader(selectAll) {
 
 /** Network of the latest finished training, as input of predict. */
 async function latestNetwork() {
+  /** @type {import("./records").JobLine[]} */
   const jobs = await get("jobs");
   const trained = jobs.find(({ command, state }) => ["refine", "denoise"].includes(command) && state === "finished");
   return trained ? `${trained.name}/network.safetensors` : null;
 }
 
+/** @typedef {import("./records").Table} Table */
+
+/** @param {import("./records").PageContext} context */
 export async function showTomograms({ main, values, onLeave, pageAddress }) {
   const star = values.star ?? DEFAULT_TABLE;
+  /** @type {Table | null} */
   let table = null; // as last returned by the server
+  /** @type {string | null} */
   let drawnVersion = null; // of the table on the page
+  /** @type {string | null} */
   let network = null;
+  /** @type {Set<string>} */
   const selected = new Set();
   const list = h("div", { class: "card", hidden: true });
   const selectAll = h("input", { type: "checkbox", "aria-label": "Select all tomograms", "data-do": "select-all", onchange: toggleAll });
@@ -44,7 +53,7 @@ export async function showTomograms({ main, values, onLeave, pageAddress }) {
   const rows = new TomogramRows(
     {
       star,
-      version: () => table.version,
+      version: () => table?.version ?? "",
       shown: (changed, redrawn) => {
         if (redrawn) show(changed);
         else table = changed;
@@ -55,6 +64,7 @@ export async function showTomograms({ main, values, onLeave, pageAddress }) {
     pageAddress,
   );
 
+  /** @param {string} name */
   const openTable = (name) => (location.hash = pageAddress("tomograms", { star: name }));
 
   async function open() {
@@ -69,18 +79,20 @@ export async function showTomograms({ main, values, onLeave, pageAddress }) {
     if (await attempt(() => post("table/copy", { name: star, target }))) openTable(target);
   }
 
+  /** @param {Table} current */
   function show(current) {
     table = current;
     drawnVersion = current.version;
-    const listed = new Set(table.rows.map(({ index }) => index));
+    const listed = new Set(current.rows.map(({ index }) => index));
     for (const index of [...selected]) if (!listed.has(index)) selected.delete(index);
-    rows.draw(table.rows);
+    rows.draw(current.rows);
     const note = h("p", { class: "note" }, "This table belongs to RELION. Edits change it; use Save as to work on a copy.");
-    list.replaceChildren(...(table.relion5 ? [note] : []), h("table", { id: "tomograms" }, tableHeader(selectAll), rows.body));
+    list.replaceChildren(...(current.relion5 ? [note] : []), h("table", { id: "tomograms" }, tableHeader(selectAll), rows.body));
     list.hidden = false;
     drawActions();
   }
 
+  /** @param {import("./tomogram_add.js").AddedTable} current */
   function added(current) {
     addCommand.hidden = false;
     addCommand.textContent = current.line.map(quoted).join(" ");
@@ -88,17 +100,20 @@ export async function showTomograms({ main, values, onLeave, pageAddress }) {
   }
 
   function toggleAll() {
+    const all = table?.rows ?? [];
     selected.clear();
-    if (selectAll.checked) for (const { index } of table.rows) selected.add(index);
-    rows.draw(table.rows);
+    if (selectAll.checked) for (const { index } of all) selected.add(index);
+    rows.draw(all);
     drawActions();
   }
 
   function drawActions() {
-    selectAll.checked = selected.size > 0 && selected.size === table.rows.length;
-    selectAll.indeterminate = selected.size > 0 && selected.size < table.rows.length;
-    redraw(actions, [star, network, [...selected], table.rows.length], () => {
-      const indices = selected.size && selected.size < table.rows.length ? [...selected].join(",") : undefined;
+    const n = table?.rows.length ?? 0;
+    selectAll.checked = selected.size > 0 && selected.size === n;
+    selectAll.indeterminate = selected.size > 0 && selected.size < n;
+    redraw(actions, [star, network, [...selected], n], () => {
+      const indices = selected.size && selected.size < n ? [...selected].join(",") : undefined;
+      /** @param {string} command */
       const formValues = (command) => ({
         program: "isonet",
         command,
@@ -117,11 +132,13 @@ export async function showTomograms({ main, values, onLeave, pageAddress }) {
   }
 
   async function remove() {
+    if (!table) return;
+    const { version } = table;
     const numbers = table.rows.filter(({ index }) => selected.has(index)).map(({ number }) => number);
     const noun = numbers.length > 1 ? "tomograms" : "tomogram";
     const question = `${numbers.length} ${noun} will be removed from ${star}. Their files are kept.`;
     if (!(await confirmAction("Remove from the table?", question, "Remove"))) return;
-    const remaining = await attempt(() => post("table/remove", { name: star, rows: numbers, version: table.version }));
+    const remaining = await attempt(() => post("table/remove", { name: star, rows: numbers, version }));
     if (!remaining) return;
     selected.clear();
     if (!remaining.trashed) {
@@ -164,7 +181,8 @@ export async function showTomograms({ main, values, onLeave, pageAddress }) {
     show(await get("table", { name: star }));
   } catch (error) {
     // A project starts without the default table.
-    if (values.star || error.code !== "file_not_found") main.prepend(h("p", { class: "error" }, error.message));
+    const isMissing = error instanceof RequestError && error.code === "file_not_found";
+    if (values.star || !isMissing) main.prepend(h("p", { class: "error" }, messageOf(error)));
   }
   const timer = setInterval(async () => {
     const editing = document.activeElement?.matches(".cell, .invalid") || rows.hasInvalidCell;

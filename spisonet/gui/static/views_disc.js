@@ -1,4 +1,3 @@
-// @ts-check
 // Distribution of views on a hemisphere, in Lambert's equal-area projection.
 
 import { s } from "./dom.js";

@@ -1,4 +1,3 @@
-// @ts-check
 // Boundary of the specimen: contours that the user draws on the XY planes, saved as an IMOD model.
 
 import { get, post } from "../api.js";

@@ -1,4 +1,3 @@
-// @ts-check
 // Contrast: histogram of densities with handles for black and white, which can be dragged, moved by keys, or typed.
 
 import { h } from "../dom.js";

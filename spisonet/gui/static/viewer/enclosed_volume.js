@@ -1,4 +1,3 @@
-// @ts-check
 // Volume that an isosurface encloses.
 
 const ANGSTROM3_PER_DALTON = 1.21; // mean of proteins

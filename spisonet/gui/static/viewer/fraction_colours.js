@@ -1,4 +1,3 @@
-// @ts-check
 // Colours of the inferred fraction: measured density is teal, inferred density is orange.
 
 import { h, s } from "../dom.js";

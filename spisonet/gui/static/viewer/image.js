@@ -1,4 +1,3 @@
-// @ts-check
 // Images that follow the plane that the user is looking at.
 
 /**

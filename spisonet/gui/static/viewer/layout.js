@@ -1,4 +1,3 @@
-// @ts-check
 // Where the panes are: positions in pixels, and parts of a plane that a zoomed pane shows.
 
 import { AXES } from "./volume.js";

@@ -1,4 +1,3 @@
-// @ts-check
 // View page: slices of volumes with before and after, power spectrum, mask, inferred fraction, boundary and surface.
 
 import { h } from "../dom.js";

@@ -1,4 +1,3 @@
-// @ts-check
 // One pane of the viewer: a plane of a volume, with what is laid over it: second volume, mask, crosshair, contours.
 
 import { h, s } from "../dom.js";

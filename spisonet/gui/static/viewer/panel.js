@@ -1,4 +1,3 @@
-// @ts-check
 // Side panel of the viewer: contrast, position, readout, overlays, boundary and properties of the file.
 
 import { h, properties, size } from "../dom.js";

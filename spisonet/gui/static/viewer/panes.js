@@ -1,4 +1,3 @@
-// @ts-check
 // The panes of the viewer: their layout, and what the mouse and the keyboard do in them.
 
 import { h } from "../dom.js";

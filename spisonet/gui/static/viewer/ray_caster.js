@@ -1,4 +1,3 @@
-// @ts-check
 // Isosurface of a small volume: for each pixel, a ray is followed through a 3D texture until the density passes the threshold.
 
 import { FRACTION_STOPS } from "./fraction_colours.js";

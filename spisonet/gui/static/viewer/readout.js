@@ -1,4 +1,3 @@
-// @ts-check
 // Coordinates and densities under the pointer, or the resolution on a power spectrum.
 
 import { h } from "../dom.js";

@@ -1,4 +1,3 @@
-// @ts-check
 // Scale bar of a round length.
 
 import { h } from "../dom.js";

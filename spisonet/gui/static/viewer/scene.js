@@ -1,4 +1,3 @@
-// @ts-check
 // State of the viewer: the volumes, the crosshair, zoom, and what is drawn. Its parts subscribe to changes.
 
 import { get } from "../api.js";

@@ -1,4 +1,3 @@
-// @ts-check
 // Axes of a power spectrum: Nyquist frequency, resolution rings and the missing wedge.
 
 import { s } from "../dom.js";

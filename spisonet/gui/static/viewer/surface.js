@@ -1,4 +1,3 @@
-// @ts-check
 // Surfaces of a map, or of two maps side by side that turn together and enclose the same volume.
 
 import { getSurface } from "../api.js";

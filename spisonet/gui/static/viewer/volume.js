@@ -1,4 +1,3 @@
-// @ts-check
 // A volume on the server: its header, the distribution of its densities, and the addresses of its pictures.
 
 import { address, get } from "../api.js";
