@@ -76,11 +76,17 @@ REPLACED = {
     "simulate_noise_F": "isonet.py refine --noise_mode ramp, which makes the noise itself",
 }
 PROGRAMS: dict[str, Commands] = {"spisonet": SPISONET, "isonet": ISONET}
+# Commands that take hours, have an output folder and can be resumed there: --submit.
+SUBMITTED = (ReconstructConfig, CorrectConfig, RefineConfig, DenoiseConfig, PredictConfig)
 
 
 def command_line(config: CommandConfig) -> str:
     """Return the line for a shell that runs a command."""
+    return shlex.join([*program_words(config), *command_words(config)])
+
+
+def program_words(config: CommandConfig) -> list[str]:
+    """Return the program of a command, and its group of commands if it is in one."""
     program = ["isonet.py"] if type(config) not in {**SPISONET, **RELION, **CRYOSPARC} else ["spisonet.py"]
     groups = {"relion": RELION, "cryosparc": CRYOSPARC, "copick": COPICK}
-    group = [name for name, members in groups.items() if type(config) in members]
-    return shlex.join([*program, *group, *command_words(config)])
+    return [*program, *(name for name, members in groups.items() if type(config) in members)]
