@@ -148,8 +148,6 @@ class TrainingSummary:
         Whether the training started from a network that was trained on other structures.
     cube_size, epochs, subvolumes_per_epoch : int
         Edge of training subvolumes in voxels, number of epochs, and subvolumes in each.
-    training_end : dict or None
-        Why a training of variable length ended, see `Trainer.end_record`.
     epoch_losses : list of float
         Mean training loss of each epoch.
     loss_reduction : float or None
@@ -160,6 +158,8 @@ class TrainingSummary:
         File names of the previews.
     wedges : dict
         Measured missing wedge by name of the tomogram; see `WedgeCheck.as_record`.
+    training_end : dict or None
+        Why a training of variable length ended, see `Trainer.end_record`.
     """
 
     device: str
@@ -172,12 +172,12 @@ class TrainingSummary:
     cube_size: int
     epochs: int
     subvolumes_per_epoch: int
-    training_end: dict[str, Any] | None
     epoch_losses: list[float]
     loss_reduction: float | None
     network: str
     previews: list[str]
     wedges: dict[str, dict[str, Any]]
+    training_end: dict[str, Any] | None = None
 
 
 def read_training_inputs(

@@ -172,7 +172,7 @@ def test_errors_of_the_configuration_model_are_reported(allowed_folders):
             "cube_size",
             "must be a multiple of 8; 30 was given.",
         ),
-        ("spisonet", "reconstruct", {"epochs": "3.5"}, "epochs", "must be a whole number; 3.5 was given."),
+        ("spisonet", "reconstruct", {"epochs": "3.5"}, "epochs", "must be a whole number or auto; 3.5 was given."),
         ("spisonet", "reconstruct", {"b_factor": "-80"}, "b_factor", "--b_factor is the B-factor of"),
         ("spisonet", "reconstruct", {"i2": ""}, "i2", "The anisotropy of a single map is unknown"),
         ("isonet", "refine", {"arch": "unet-huge"}, "arch", "must be unet-small, unet-medium"),
