@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 WARM_UP = 5
 HOST_READS = {torch.ops.aten._local_scalar_dense, torch.ops.aten.nonzero, torch.ops.aten.masked_select}
-RATE_CHANNELS, RATE_EDGE = 64, 64
+RATE_CHANNELS = 64
 
 
 def main() -> None:
@@ -49,6 +49,9 @@ def main() -> None:
     parser.add_argument("--filter_base", type=int, default=32)
     parser.add_argument("--batch_sizes", type=int, nargs="+", default=[4, 16])
     parser.add_argument("--updates", type=int, default=20)
+    parser.add_argument(
+        "--convolution_edge", type=int, default=64, help="volume edge of the single convolution"
+    )
     parser.add_argument("--json", type=Path, help="file for the results, written after each row")
     args = parser.parse_args()
     keep_freed_memory()
@@ -58,9 +61,8 @@ def main() -> None:
         f"subvolumes of {args.cube_size}, width {args.filter_base}\n"
     )
     measurement = synthetic(args.box).to(device)
-    rates = {
-        mixed: convolution_rate(device, torch.bfloat16 if mixed else torch.float32) for mixed in (True, False)
-    }
+    dtypes = {True: torch.bfloat16, False: torch.float32}
+    rates = {mixed: convolution_rate(device, dtype, args.convolution_edge) for mixed, dtype in dtypes.items()}
     print(
         "| method | batch | GFLOP per subvolume | subvolumes/s | TFLOP/s "
         "| single convolution, TFLOP/s | fraction | peak GB | operations | host reads |"
@@ -174,17 +176,17 @@ def timed(function: Callable[[], object], device: torch.device, repeats: int) ->
     return (time.perf_counter() - start) / repeats
 
 
-def convolution_rate(device: torch.device, dtype: torch.dtype) -> float:
+def convolution_rate(device: torch.device, dtype: torch.dtype, edge: int) -> float:
     """Return operations per second of forward and backward passes of one large convolution."""
     layer = torch.nn.Conv3d(RATE_CHANNELS, RATE_CHANNELS, 3, padding=1, bias=False).to(device, dtype)
     layer = layer.to(memory_format=torch.channels_last_3d)
-    volumes = torch.randn(2, RATE_CHANNELS, RATE_EDGE, RATE_EDGE, RATE_EDGE, device=device, dtype=dtype)
+    volumes = torch.randn(2, RATE_CHANNELS, edge, edge, edge, device=device, dtype=dtype)
     volumes = volumes.contiguous(memory_format=torch.channels_last_3d).requires_grad_()
 
     def step() -> None:
         layer(volumes).sum().backward()
 
-    operations = 3 * 2 * 27 * RATE_CHANNELS**2 * 2 * RATE_EDGE**3
+    operations = 3 * 2 * 27 * RATE_CHANNELS**2 * 2 * edge**3
     return operations / timed(step, device, 5)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 import spisonet
 from spisonet.anisotropy.config import ReconstructConfig
-from spisonet.commands.registry import CRYOSPARC, ISONET, RELION, SPISONET
+from spisonet.commands.registry import COPICK, CRYOSPARC, ISONET, RELION, SPISONET
 from tools.documentation.command_pages import command_page, command_pages
 from tools.documentation.hooks import PROJECT_PAGES
 from tools.documentation.links import dead_links
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.checkout
 
 def test_every_command_has_a_page_with_all_its_options():
     pages = command_pages()
-    assert len(pages) == 1 + len(SPISONET) + len(RELION) + len(CRYOSPARC) + len(ISONET)
+    assert len(pages) == 1 + len(SPISONET) + len(RELION) + len(CRYOSPARC) + len(ISONET) + len(COPICK)
     page = command_page("spisonet.py", ReconstructConfig)
     for name in ReconstructConfig.model_fields:
         assert page.count(f"| `--{name}`") == 1

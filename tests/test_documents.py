@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from spisonet.commands.registry import PROGRAMS
+from spisonet.commands.registry import PROGRAMS, SUBMITTED
+from spisonet.commands.submission_config import SubmissionConfig
 from spisonet.io.config import CommandLine
 
 ROOT = Path(__file__).parents[1]
@@ -32,7 +33,8 @@ def names(program: str, command: str) -> set[str]:
     """Return the option names of a command."""
     config = next(config for config in PROGRAMS[program] if config.command == command)
     found = set(config.obsolete)
-    for name, info in config.model_fields.items():
+    submission = SubmissionConfig.model_fields if config in SUBMITTED else {}
+    for name, info in (*config.model_fields.items(), *submission.items()):
         found |= {name, f"no_{name}"}
         for shape in info.metadata:
             if isinstance(shape, CommandLine):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import torch
 
 from spisonet.errors import SpisonetError
 from spisonet.figures.style import save_figure
@@ -22,6 +24,7 @@ from spisonet.io.run_record import (
     recorded,
     require_same_run,
 )
+from spisonet.io.shards import Shard
 from spisonet.io.tomogram_table import TomogramTable, results_table
 from spisonet.io.tomograms import open_tomogram
 from spisonet.learning.checkpoint import load_network, save_network
@@ -67,6 +70,8 @@ from spisonet.tomography.training_config import DEFAULT_ARCHITECTURE
 from spisonet.tomography.wedge_check import log_verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from spisonet.learning.memory import Memory
     from spisonet.learning.process_group import ProcessGroup
     from spisonet.learning.trainer import Trainer
@@ -80,6 +85,56 @@ PREDICTION_FOLDER = "corrected"
 SUBTOMOGRAM_OUTPUT, TOMOGRAM_OUTPUT = Path("results"), Path("isonet_maps")  # default output folders
 
 
+@dataclass(frozen=True)
+class _Prediction:
+    """What a prediction needs: file, hash and metadata of the network, and the tasks of a table."""
+
+    network: Path
+    digest: str
+    metadata: NetworkMetadata
+    table: TomogramTable
+    tasks: list[PredictionTask]
+
+    @classmethod
+    def read(cls, config: PredictConfig) -> _Prediction:
+        """Check the inputs of a configuration, before anything is written."""
+        path = find_network(config.model)
+        metadata = NetworkMetadata.from_record(path, load_network(path)[1])
+        results = results_table(config.star_file, config.output_star, config.output_dir)
+        table = TomogramTable.read(config.star_file, results)
+        tasks = prediction_tasks(config, table, path, metadata)
+        if config.as_reconstructed:
+            require_relion5(table)
+        return cls(path, file_digest(path), metadata, table, tasks)
+
+    def made(self, config: PredictConfig, folder: Path) -> bool:
+        """Whether the run that is recorded in a folder used this network and these options."""
+        if not (folder / JOB_FILE).is_file():
+            return False
+        record = read_job_record(folder)
+        return record.get("network") == self.digest and changed_option(config, record) is None
+
+
+@dataclass(frozen=True)
+class _PredictionOutcome:
+    """Completed tasks; error messages, and records of the missing wedges, by tomogram."""
+
+    done: list[PredictionTask] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
+    wedges: dict[str, dict[str, object]] = field(default_factory=dict)
+
+    @property
+    def figures(self) -> dict[str, Path]:
+        """Figures by tomogram; not all need exist."""
+        return {task.row.shown: figure_path(task.output) for task in self.done}
+
+    def summary(self, metadata: NetworkMetadata, devices: list[str]) -> PredictionSummary:
+        """Return what is recorded of the prediction."""
+        corrected = {task.row.shown: str(task.output) for task in self.done}
+        seen = metadata.saw_other_structures
+        return PredictionSummary(metadata.method, corrected, self.failures, devices, self.wedges, seen)
+
+
 def predict_into_folder(config: PredictConfig) -> None:
     """Correct the tomograms of a table with a trained network, and enter the results into the table.
 
@@ -90,83 +145,182 @@ def predict_into_folder(config: PredictConfig) -> None:
     SpisonetError
         If an option is unusable (nothing is written then), or a tomogram failed.
     """
-    started = time.monotonic()
-    devices = choose_devices(config.device, config.gpuID)
-    path = find_network(config.model)
-    network, record = load_network(path)
-    metadata, digest = NetworkMetadata.from_record(path, record), file_digest(path)
-    table = TomogramTable.read(
-        config.star_file, results_table(config.star_file, config.output_star, config.output_dir)
-    )
-    tasks = prediction_tasks(config, table, path, metadata)
-    if config.as_reconstructed:
-        require_relion5(table)
+    workers = _prediction_workers(config)
+    prediction = _Prediction.read(config)
     if config.resume:
         require_same_run(config, config.output_dir)
-        if read_job_record(config.output_dir).get("network") != digest:
+        if read_job_record(config.output_dir).get("network") != prediction.digest:
             raise SpisonetError(
-                f"{path} has changed since the run to resume: predict without --resume.", field="resume"
+                f"{prediction.network} has changed since the run to resume: predict without --resume.",
+                field="resume",
             )
-    for folder in (config.output_dir, config.output_dir / FIGURE_FOLDER):
-        prepare_output_folder(folder)
+    _prepare_prediction_folders(config)
+
+    def remove_old() -> None:
+        remove_outdated_results(
+            config, prediction.table, prediction.tasks, prediction.metadata, prediction.digest
+        )
+
+    _predict_recorded(
+        config, prediction, prediction.tasks, config.output_dir, prediction.table, workers, remove_old
+    )
+
+
+def predict_shard(config: PredictConfig, shard: Shard) -> None:
+    """Correct one of several parts of the tomograms of a table; other processes correct the others.
+
+    The record of the run is in a folder of the part, and the table is not changed, so that nothing is
+    written by two processes. Tomograms that an earlier run of the same part has corrected with the same
+    network and options are kept.
+
+    Raises
+    ------
+    SpisonetError
+        See `predict_into_folder`.
+    """
+    workers = _prediction_workers(config)
+    prediction = _Prediction.read(config)
+    tasks, folder = shard.of(prediction.tasks), shard.folder(config.output_dir)
+    _prepare_prediction_folders(config)
+    prepare_output_folder(folder)
+    config = config.model_copy(update={"resume": prediction.made(config, folder)})
+
+    def remove_old() -> None:
+        for task in tasks:
+            task.output.unlink(missing_ok=True)
+            figure_path(task.output).unlink(missing_ok=True)
+
+    _predict_recorded(config, prediction, tasks, folder, None, workers, remove_old)
+
+
+def merge_shards(config: PredictConfig, count: int) -> None:
+    """Enter the results of all parts into the table, and record them as those of one run.
+
+    Can be repeated after parts that failed were run again.
+
+    Parameters
+    ----------
+    config : PredictConfig
+        Configuration of the parts.
+    count : int
+        Number of parts.
+
+    Raises
+    ------
+    SpisonetError
+        Naming the tomograms that are not corrected, and the parts to run again; the others are entered.
+    """
+    started = time.monotonic()
+    prediction = _Prediction.read(config)
+    _prepare_prediction_folders(config)
+    outcome = _PredictionOutcome()
+    unfinished: set[int] = set()
+    devices: set[str] = set()
+    for shard in Shard.all_of(count):
+        folder = shard.folder(config.output_dir)
+        record = read_job_record(folder) if (folder / JOB_FILE).is_file() else {}
+        is_same = prediction.made(config, folder)
+        if is_same:
+            outcome.wedges.update(record.get("wedges", {}))
+            devices.update(record.get("devices", []))
+        for task in shard.of(prediction.tasks):
+            if is_same and task.output.is_file():
+                outcome.done.append(task)
+            else:
+                outcome.failures[task.row.shown] = _reason_of_shard(record, is_same, task.row.shown)
+                unfinished.add(shard.number)
+    with recorded(config, config.output_dir, network=prediction.digest) as result:
+        for task in outcome.done:
+            note_output(prediction.table, task, prediction.metadata)
+        _finish_table(config, prediction.table, outcome.done)
+        summary = outcome.summary(prediction.metadata, sorted(devices))
+        result.update(asdict(summary))
+        write_prediction_report(config, summary, outcome.figures, time.monotonic() - started)
+        n_done, n_all = len(outcome.done), len(prediction.tasks)
+        log.info("Entered %d of %d tomograms into %s.", n_done, n_all, prediction.table.path)
+        if unfinished:
+            again = ",".join(map(str, sorted(unfinished)))
+            raise SpisonetError(
+                f"{_reasons(outcome.failures, prediction.tasks)}; submit part {again} of {count} again, then "
+                "merge.",
+                code="missing_shards",
+            )
+
+
+def _reason_of_shard(record: dict[str, Any], is_same: bool, name: str) -> str:
+    """Return why a part has not corrected a tomogram, from the record of the part."""
+    if not record:
+        return "its part has not started"
+    if not is_same:
+        return "its part ran with another network or other options"
+    if name in (failures := record.get("failures") or {}):
+        return str(failures[name])
+    error = record.get("error") or {}
+    status = record.get("status", "")
+    return str(error.get("message") or f"its part is recorded as {status}, and may have been killed")
+
+
+def _prediction_workers(config: PredictConfig) -> list[PredictionWorker]:
+    devices = choose_devices(config.device, config.gpuID)
     n_threads = use_cpu_threads(config.ncpus, len(devices))
     limit = None if config.memory_limit is None else config.memory_limit * GIGABYTE
-    workers = [PredictionWorker(str(device), limit, n_threads) for device in devices]
-    with recorded(
-        config,
-        config.output_dir,
-        remove_old=lambda: remove_outdated_results(config, table, tasks, metadata, digest),
-        network=digest,
-    ) as result:
-        log.info("Network: %s (%s, base width %d)", path, metadata.method, network.filter_base)
-        log.info("Device: %s", ", ".join(describe_device(device) for device in devices))
-        done, failures, wedges = _predict_all(config, table, tasks, workers, metadata)
-        summary = PredictionSummary(
-            metadata.method,
-            {task.row.shown: str(task.output) for task in done},
-            failures,
-            [str(device) for device in devices],
-            wedges,
-            metadata.saw_other_structures,
-        )
+    return [PredictionWorker(str(device), limit, n_threads) for device in devices]
+
+
+def _prepare_prediction_folders(config: PredictConfig) -> None:
+    for folder in (config.output_dir, config.output_dir / FIGURE_FOLDER):
+        prepare_output_folder(folder)
+
+
+def _predict_recorded(
+    config: PredictConfig,
+    prediction: _Prediction,
+    tasks: list[PredictionTask],
+    folder: Path,
+    table: TomogramTable | None,
+    workers: list[PredictionWorker],
+    remove_old: Callable[[], None],
+) -> None:
+    """Predict tasks, record them in a folder, and enter the results into a table, if there is one."""
+    started = time.monotonic()
+    earlier = read_job_record(folder).get("wedges", {}) if config.resume else {}
+    with recorded(config, folder, remove_old=remove_old, network=prediction.digest) as result:
+        log.info("Network: %s (%s)", prediction.network, prediction.metadata.method)
+        log.info("Device: %s", ", ".join(describe_device(torch.device(worker.device)) for worker in workers))
+        outcome = _predict_all(config, table, tasks, workers, prediction.metadata)
+        outcome.wedges.update({name: wedge for name, wedge in earlier.items() if name not in outcome.wedges})
+        summary = outcome.summary(prediction.metadata, [worker.device for worker in workers])
         result.update(asdict(summary))
-        figures = {task.row.shown: figure_path(task.output) for task in done}
-        write_prediction_report(config, summary, figures, time.monotonic() - started)
-        log.info(
-            "Corrected %d of %d tomograms in %.0f s. Summary: %s",
-            len(done),
-            len(tasks),
-            time.monotonic() - started,
-            config.output_dir / SUMMARY_FILE,
-        )
-        if failures:
-            reasons = "; ".join(f"{name}: {message.rstrip('.')}" for name, message in failures.items())
-            raise SpisonetError(f"{len(failures)} of {len(tasks)} tomograms failed: {reasons}.")
+        seconds = time.monotonic() - started
+        log.info("Corrected %d of %d tomograms in %.0f s.", len(outcome.done), len(tasks), seconds)
+        if table is not None:
+            write_prediction_report(config, summary, outcome.figures, seconds)
+            log.info("Summary: %s", config.output_dir / SUMMARY_FILE)
+        if outcome.failures:
+            raise SpisonetError(f"{_reasons(outcome.failures, tasks)}.")
+
+
+def _reasons(failures: dict[str, str], tasks: list[PredictionTask]) -> str:
+    reasons = "; ".join(f"{name}: {message.rstrip('.')}" for name, message in failures.items())
+    return f"{len(failures)} of {len(tasks)} tomograms failed: {reasons}"
 
 
 def _predict_all(
     config: PredictConfig,
-    table: TomogramTable,
+    table: TomogramTable | None,
     tasks: list[PredictionTask],
     workers: list[PredictionWorker],
     metadata: NetworkMetadata,
-) -> tuple[list[PredictionTask], dict[str, str], dict[str, dict[str, object]]]:
-    """Predict what does not exist yet, and draw the figures that are missing.
-
-    Returns
-    -------
-    tuple
-        The completed tasks; error messages, and records of the missing wedges, by tomogram.
-    """
+) -> _PredictionOutcome:
+    """Predict what does not exist yet, and draw the figures that are missing."""
 
     def is_done(task: PredictionTask) -> bool:
         has_figure = not config.save_slices or figure_path(task.output).is_file()
         return task.output.is_file() and has_figure
 
-    done = [task for task in tasks if is_done(task)]
     remaining = [task for task in tasks if not is_done(task)]
-    failures: dict[str, str] = {}
-    wedges: dict[str, dict[str, object]] = {}
+    outcome = _PredictionOutcome([task for task in tasks if is_done(task)])
+    done, failures, wedges = outcome.done, outcome.failures, outcome.wedges
 
     def report_done() -> None:
         n_done = len(done) + len(failures.keys() - {task.row.shown for task in done})
@@ -174,7 +328,8 @@ def _predict_all(
 
     for task in done:
         log.info("%s exists already.", task.output)
-        note_output(table, task, metadata)
+        if table is not None:
+            note_output(table, task, metadata)
     report_done()
     for task, result in map_tasks(predict_task, remaining, workers):
         name = task.row.shown
@@ -186,16 +341,22 @@ def _predict_all(
             log_verdict(result.wedge)
             wedges[name] = result.wedge.as_record()
             log.info("%s: %.0f s -> %s", name, result.seconds, task.output)
-            note_output(table, task, metadata)  # after each tomogram, in case a later one fails
+            if table is not None:
+                note_output(table, task, metadata)  # after each tomogram, in case a later one fails
             if config.save_slices and (missing := _draw_comparison(task, result)):
                 failures[name] = missing
                 log.error("%s: %s", name, missing)
         report_done()
+    if table is not None:
+        _finish_table(config, table, done)
+    return outcome
+
+
+def _finish_table(config: PredictConfig, table: TomogramTable, done: list[PredictionTask]) -> None:
+    """Write the results that are noted in a table, and the table for RELION if it was asked for."""
     table.flush()
     if config.as_reconstructed and done:
-        corrected = {task.row.number: task.output for task in done}
-        write_as_reconstructed(table, corrected)
-    return done, failures, wedges
+        write_as_reconstructed(table, {task.row.number: task.output for task in done})
 
 
 def _draw_comparison(task: PredictionTask, result: PredictionResult) -> str | None:
@@ -220,7 +381,7 @@ def predict_after_training(config: TomogramTrainingConfig) -> None:
     """
     if not is_main_process():
         return
-    folder = _output_folder(config, TomogramTable.read(config.star_file))
+    folder = training_folder(config, TomogramTable.read(config.star_file))
     with continued(config, folder):
         _predict_training_tomograms(config, folder)
     if config.remove_intermediate:
@@ -236,25 +397,41 @@ def _predict_training_tomograms(config: TomogramTrainingConfig, folder: Path) ->
             table.write()
         log.info("To correct tomograms: isonet.py predict TOMOGRAMS.star %s", folder / NETWORK_FILE)
         return
-    shared = set(TomogramNetworkConfig.model_fields) - {"resume"}
-    options = {name: getattr(config, name) for name in shared}
-    network, record = folder / NETWORK_FILE, folder / PREDICTION_FOLDER / JOB_FILE
-    prediction = PredictConfig(
-        star_file=config.star_file,
-        output_star=results,
-        model=network,
-        output_dir=folder / PREDICTION_FOLDER,
-        **options,
-    )
-    if config.resume and record.is_file():
-        earlier = read_job_record(record.parent)
-        same_network = earlier.get("network") == file_digest(network)
+    prediction = prediction_of_training(config, folder, results)
+    if config.resume and (prediction.output_dir / JOB_FILE).is_file():
+        earlier = read_job_record(prediction.output_dir)
+        same_network = earlier.get("network") == file_digest(prediction.model)
         resume = same_network and changed_option(prediction, earlier) is None
         prediction = prediction.model_copy(update={"resume": resume})
     predict_into_folder(prediction)
 
 
-def _output_folder(config: TomogramTrainingConfig, table: TomogramTable) -> Path:
+def prediction_of_training(
+    config: TomogramTrainingConfig, folder: Path, results: Path | None
+) -> PredictConfig:
+    """Return the configuration that corrects the tomograms of a training.
+
+    Parameters
+    ----------
+    config : RefineConfig or DenoiseConfig
+        Configuration of the training.
+    folder : Path
+        Its output folder.
+    results : Path or None
+        Table for the results; see `results_table`.
+    """
+    shared = set(TomogramNetworkConfig.model_fields) - {"resume"}
+    return PredictConfig(
+        star_file=config.star_file,
+        output_star=results,
+        model=folder / NETWORK_FILE,
+        output_dir=folder / PREDICTION_FOLDER,
+        **{name: getattr(config, name) for name in shared},
+    )
+
+
+def training_folder(config: TomogramTrainingConfig, table: TomogramTable) -> Path:
+    """Return the output folder of a training."""
     return config.output_dir or (SUBTOMOGRAM_OUTPUT if table.lists_subtomograms else TOMOGRAM_OUTPUT)
 
 
@@ -281,7 +458,7 @@ def train_into_folder(config: TomogramTrainingConfig, memory: Memory, processes:
     table = TomogramTable.read(config.star_file, config.output_star)
     if config.as_reconstructed:
         require_relion5(table)
-    folder = _output_folder(config, table)
+    folder = training_folder(config, table)
     if config.resume:
         require_same_run(config, folder)
     inputs = read_training_inputs(config, table, folder)

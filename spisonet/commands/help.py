@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from typer.core import TyperCommand, TyperGroup
 
+from spisonet.commands.submission_config import SubmissionConfig
 from spisonet.io.config import command_line_shape, option_kind
 from spisonet.io.option_groups import grouped_options
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 INDENT = "  "
 NAME_COLUMN = 26  # characters; longer names have a line of their own
 VALUE_NAMES = {"integer": "<integer>", "number": "<number>", "path": "<path>", "text": "<text>"}
+SUBMISSION = "Submission to a cluster"
 SPELLINGS = "Options are also accepted with hyphens, such as --output-dir."
 
 
@@ -29,10 +31,11 @@ class CommandHelp(TyperCommand):
     """A command whose help shows its options in groups."""
 
     model: type[CommandConfig]
+    is_submitted: bool
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help."""
-        formatter.write(command_help(self.model, ctx.command_path, formatter.width))
+        formatter.write(command_help(self.model, ctx.command_path, formatter.width, self.is_submitted))
 
 
 class ProgramHelp(TyperGroup):
@@ -53,7 +56,7 @@ class ProgramHelp(TyperGroup):
         formatter.write("\n\n".join(parts) + "\n")
 
 
-def command_help(model: type[CommandConfig], program: str, width: int) -> str:
+def command_help(model: type[CommandConfig], program: str, width: int, is_submitted: bool = False) -> str:
     """Return the help of a command.
 
     Parameters
@@ -64,6 +67,8 @@ def command_help(model: type[CommandConfig], program: str, width: int) -> str:
         Words that start the command, such as ``spisonet.py fsc3d``.
     width : int
         Characters in a line; single words may be longer.
+    is_submitted : bool
+        Whether the command has the options of `SubmissionConfig`.
     """
     positional = [
         f"{name.upper()}" if info.is_required() else f"[{name.upper()}]"
@@ -80,6 +85,9 @@ def command_help(model: type[CommandConfig], program: str, width: int) -> str:
     for group, names in grouped_options(model).items():
         rows = [_row(name, model.model_fields[name]) for name in names]
         parts.append(_section(group.value, rows, width))
+    if is_submitted:
+        rows = [_row(name, info) for name, info in SubmissionConfig.model_fields.items()]
+        parts.append(_section(SUBMISSION, rows, width))
     parts.append(_filled(SPELLINGS if model.model_fields else "No options.", width))
     return "\n\n".join(parts) + "\n"
 

@@ -20,7 +20,16 @@ from spisonet.commands.options import (
     join_boolean_values,
     optional_names,
 )
-from spisonet.commands.registry import CRYOSPARC, ISONET, RELION, REPLACED, SPISONET
+from spisonet.commands.registry import (
+    COPICK,
+    CRYOSPARC,
+    ISONET,
+    RELION,
+    REPLACED,
+    SPISONET,
+    SUBMITTED,
+)
+from spisonet.commands.submission_config import SubmissionConfig
 from spisonet.errors import SpisonetError, known_error
 from spisonet.io.logs import TerminalHandler, keep_early_records
 from spisonet.io.run_record import record_failure
@@ -34,14 +43,21 @@ if TYPE_CHECKING:
 log = logging.getLogger("spisonet")
 
 EXIT_INTERRUPTED = 130
+SUBMIT, RUN_PART = "spisonet.commands.submission:run_submission", "spisonet.commands.submission:run_part"
 
 
-def _runner(target: str) -> Callable[[CommandConfig], None]:
-    module, function = target.split(":")
+def _runner(target: str) -> Callable[..., None]:
+    """Return the function that runs a command, or submits it or a part of it as its options say."""
 
-    def run(config: CommandConfig) -> None:
+    def run(config: CommandConfig, submission: SubmissionConfig | None = None) -> None:
         try:
-            getattr(import_module(module), function)(config)  # heavy imports happen here, not for --help
+            # Heavy imports happen here, not for --help.
+            if submission is not None and submission.submit is not None:
+                _function(SUBMIT)(config, submission)
+            elif submission is not None and submission.shard is not None:
+                _function(RUN_PART)(config, submission.shard)
+            else:
+                _function(target)(config)
         except KeyboardInterrupt as error:
             typer.echo("spisonet: interrupted.", err=True)
             raise typer.Exit(EXIT_INTERRUPTED) from error
@@ -53,6 +69,12 @@ def _runner(target: str) -> Callable[[CommandConfig], None]:
             raise known from (None if known is error else error)
 
     return run
+
+
+def _function(target: str) -> Callable[..., None]:
+    module, name = target.split(":")
+    function: Callable[..., None] = getattr(import_module(module), name)
+    return function
 
 
 def _program(name: str, commands: Commands, text: str, **groups: tuple[Commands, str]) -> typer.Typer:
@@ -79,7 +101,7 @@ def _program(name: str, commands: Commands, text: str, **groups: tuple[Commands,
         """Define the options of the program itself."""
 
     for model, target in commands.items():
-        add_command(app, model, _runner(target))
+        add_command(app, model, _runner(target), model in SUBMITTED)
     for group, (members, group_text) in groups.items():
         subcommands = typer.Typer(
             cls=ProgramHelp, no_args_is_help=True, rich_markup_mode=None, help=group_text
@@ -130,8 +152,9 @@ def _run(
             if dropped:
                 log.info("Options without effect: %s.", ", ".join(dropped))
         try:
-            words = drop_none_values(words, optional_names(models))
-            app(join_boolean_values(words, boolean_names(models)))
+            known: list[type[CommandConfig]] = [*models, SubmissionConfig]
+            words = drop_none_values(words, optional_names(known))
+            app(join_boolean_values(words, boolean_names(known)))
         except SystemExit as done:
             if done.code:  # Typer ends a successful command with exit status 0
                 raise
@@ -155,12 +178,15 @@ def main(arguments: list[str] | None = None) -> None:
 def isonet(arguments: list[str] | None = None) -> None:
     """Run ``isonet.py``; see `main`."""
     app = _program(
-        "isonet", ISONET, "Fill the missing wedge of tomograms and denoise them, by self-supervised learning."
+        "isonet",
+        ISONET,
+        "Fill the missing wedge of tomograms and denoise them, by self-supervised learning.",
+        copick=(COPICK, "Read tomograms of a copick project and add corrected ones to it."),
     )
-    _run(app, list(ISONET), arguments, REPLACED)
+    _run(app, [*ISONET, *COPICK], arguments, REPLACED)
 
 
 def run_config(config: CommandConfig) -> None:
     """Run the command of a configuration as the command line does; return only on success."""
     with _terminal():
-        _runner({**SPISONET, **ISONET, **RELION, **CRYOSPARC}[type(config)])(config)
+        _runner({**SPISONET, **ISONET, **RELION, **CRYOSPARC, **COPICK}[type(config)])(config)

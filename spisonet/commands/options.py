@@ -9,6 +9,7 @@ import typer
 from pydantic_core import PydanticUndefined
 
 from spisonet.commands.help import CommandHelp
+from spisonet.commands.submission_config import SubmissionConfig
 from spisonet.errors import SpisonetError
 from spisonet.io.config import command_line_shape
 
@@ -24,24 +25,47 @@ NOT_GIVEN = ("None", "auto")
 BOOLEAN_WORDS = ("true", "false")
 
 
-def add_command(app: typer.Typer, model: type[CommandConfig], run: Callable[[CommandConfig], None]) -> None:
+def add_command(
+    app: typer.Typer,
+    model: type[CommandConfig],
+    run: Callable[..., None],
+    is_submitted: bool = False,
+) -> None:
     """Add the command of `model` to `app`; it builds the configuration and calls `run`.
 
     Each field becomes an option, spelt with underscores (as published) and with hyphens. A positional field
     is accepted as an argument and as an option.
+
+    Parameters
+    ----------
+    app : typer.Typer
+        The program.
+    model : type
+        Configuration model of the command.
+    run : callable
+        Called with the configuration, and with that of the submission if `is_submitted`.
+    is_submitted : bool
+        Whether the command has the options of `SubmissionConfig`.
     """
 
     def command(**given: Any) -> None:
         config = model.from_options(_merge_positional(model, given))
         config.check_options()
-        run(config)
+        if not is_submitted:
+            run(config)
+            return
+        submission = SubmissionConfig.from_options(_merge_positional(SubmissionConfig, given))
+        submission.check_options()
+        run(config, submission)
 
-    parameters = [p for name, info in model.model_fields.items() for p in _parameters(name, info)]
+    fields = [*model.model_fields.items(), *(SubmissionConfig.model_fields.items() if is_submitted else ())]
+    parameters = [p for name, info in fields for p in _parameters(name, info)]
     signature = inspect.Signature(parameters)
     command.__signature__ = signature  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in parameters}
     command.__doc__ = inspect.getdoc(model)
-    app.command(model.command, cls=type("Help", (CommandHelp,), {"model": model}))(command)
+    attributes = {"model": model, "is_submitted": is_submitted}
+    app.command(model.command, cls=type("Help", (CommandHelp,), attributes))(command)
 
 
 def _parameters(name: str, info: FieldInfo) -> list[inspect.Parameter]:

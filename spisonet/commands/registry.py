@@ -10,7 +10,7 @@ from spisonet.analysis.config import DiagnoseConfig, Fsc3dConfig, Fsd3dConfig
 from spisonet.anisotropy.config import ReconstructConfig
 from spisonet.fourier.map_filters_config import AngularWhitenConfig, CombineMapConfig, WhiteningConfig
 from spisonet.gui.config import GuiConfig
-from spisonet.integrations.config import CRYOSPARC_COMMANDS, DepositConfig
+from spisonet.integrations.config import COPICK_COMMANDS, CRYOSPARC_COMMANDS, DepositConfig
 from spisonet.io.config import command_words
 from spisonet.learning.device_check_config import CheckConfig
 from spisonet.report.config import ReportConfig
@@ -33,6 +33,7 @@ CHECK = "spisonet.commands.check:run_check"
 GUI = "spisonet.gui.launch:run_gui"
 RELION: Commands = RELION_COMMANDS
 CRYOSPARC: Commands = CRYOSPARC_COMMANDS
+COPICK: Commands = COPICK_COMMANDS
 SPISONET: Commands = {
     DiagnoseConfig: "spisonet.commands.analysis:run_diagnose",
     Fsc3dConfig: "spisonet.commands.fsc3d:run_fsc3d",
@@ -75,11 +76,17 @@ REPLACED = {
     "simulate_noise_F": "isonet.py refine --noise_mode ramp, which makes the noise itself",
 }
 PROGRAMS: dict[str, Commands] = {"spisonet": SPISONET, "isonet": ISONET}
+# Commands that take hours, have an output folder and can be resumed there: --submit.
+SUBMITTED = (ReconstructConfig, CorrectConfig, RefineConfig, DenoiseConfig, PredictConfig)
 
 
 def command_line(config: CommandConfig) -> str:
     """Return the line for a shell that runs a command."""
+    return shlex.join([*program_words(config), *command_words(config)])
+
+
+def program_words(config: CommandConfig) -> list[str]:
+    """Return the program of a command, and its group of commands if it is in one."""
     program = ["isonet.py"] if type(config) not in {**SPISONET, **RELION, **CRYOSPARC} else ["spisonet.py"]
-    groups = {"relion": RELION, "cryosparc": CRYOSPARC}
-    group = [name for name, members in groups.items() if type(config) in members]
-    return shlex.join([*program, *group, *command_words(config)])
+    groups = {"relion": RELION, "cryosparc": CRYOSPARC, "copick": COPICK}
+    return [*program, *(name for name, members in groups.items() if type(config) in members)]

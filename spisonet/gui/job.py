@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from spisonet.commands.registry import PROGRAMS
 from spisonet.errors import SpisonetError
-from spisonet.gui import slurm
 from spisonet.gui.file_versions import version_of
 from spisonet.gui.processes import host_name, is_alive
 from spisonet.gui.runner import (
@@ -26,6 +25,7 @@ from spisonet.gui.runner import (
     PROCESS_FILE,
     STOPPED,
 )
+from spisonet.io import schedulers
 from spisonet.io.events import PROGRESS_FILE
 from spisonet.io.json_files import read_json_object
 from spisonet.io.logs import LOG_FILE, is_in_use
@@ -121,7 +121,7 @@ class Job:
                 return UNRESPONSIVE
             return STOPPED if status == INTERRUPTED else status
         cancelled = self.process.get("cancelled_slurm_job")
-        if cancelled is not None and slurm.is_listed(str(cancelled)):
+        if cancelled is not None and schedulers.is_listed(str(cancelled)):
             return STOPPING  # SLURM gives the job some time to end
         if self.process.get("state") == ENDED:
             if self.process.get("stopped"):
@@ -134,8 +134,8 @@ class Job:
     def _failure_to_live(self) -> str:
         """``died`` or ``unresponsive``; empty if the processes of the job may be alive."""
         number = self.slurm_number
-        if number is not None and slurm.is_available():
-            return "" if slurm.is_listed(number) else DIED
+        if number is not None and schedulers.SLURM.is_available:
+            return "" if schedulers.is_listed(number) else DIED
         if number is not None or self.process.get("host", host_name()) != host_name():
             return UNRESPONSIVE if self._is_silent(SECONDS_WITHOUT_HEARTBEAT) else ""
         if not self.process:

@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from spisonet.errors import SpisonetError
-from spisonet.gui import slurm
 from spisonet.gui.file_versions import CHANGED, version_of
 from spisonet.gui.forms import command_line, config_model, insert_job_folder, require_allowed_paths
 from spisonet.gui.job import NO_SIGN_OF_LIFE, NOTES_FILE, SECONDS_TO_START, UNRESPONSIVE, Job
@@ -23,6 +22,7 @@ from spisonet.gui.run_search import find_run_folders
 from spisonet.gui.runner import ENDED, LAUNCH_FILE, NOT_STARTED, POLL_SECONDS, PROCESS_FILE
 from spisonet.gui.submission import RUNNER, ComputeTarget, is_starting, select_devices, submit_job
 from spisonet.gui.trash import TRASH_FOLDER, Trash
+from spisonet.io import schedulers
 from spisonet.io.atomic import prepare_output_folder, write_json
 from spisonet.io.json_files import DAMAGED
 from spisonet.io.locks import FileLock, lock_for_update
@@ -217,7 +217,7 @@ class Jobs:
         if not job.is_active:
             raise SpisonetError(f"{name} is {job.state}, not running.")
         if (number := job.slurm_number) is not None:
-            slurm.cancel(number)
+            schedulers.cancel(number)
             ended = {"state": ENDED, "stopped": True, "cancelled_slurm_job": number}
             write_json(job.folder / PROCESS_FILE, {**job.process, **ended})
             return

@@ -15,8 +15,8 @@ from spisonet.errors import SpisonetError
 from spisonet.gui.allowed_folders import AllowedFolders
 from spisonet.gui.kept_address import read_address, write_address
 from spisonet.gui.processes import user_name
-from spisonet.gui.slurm import template_fields
 from spisonet.io.paths import real_path
+from spisonet.io.schedulers import template_fields
 
 if TYPE_CHECKING:
     from spisonet.gui.config import GuiConfig

@@ -9,7 +9,7 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 from spisonet.errors import SpisonetError
-from spisonet.gui.installation import find_executable
+from spisonet.io.installation import find_executable
 from spisonet.io.json_files import read_json_object
 
 if TYPE_CHECKING:

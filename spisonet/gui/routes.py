@@ -15,7 +15,7 @@ from starlette.staticfiles import StaticFiles
 
 from spisonet import __version__
 from spisonet.errors import SpisonetError
-from spisonet.gui import refinements, slurm
+from spisonet.gui import refinements
 from spisonet.gui.boundaries import propose_boundary, read_boundary, write_boundary
 from spisonet.gui.companions import find_companions
 from spisonet.gui.devices import list_gpus
@@ -65,6 +65,7 @@ from spisonet.gui.submission import select_devices
 from spisonet.gui.tables import TomogramTables
 from spisonet.gui.thumbnails import draw_thumbnail
 from spisonet.gui.volumes import VolumePictures, read_surface, read_voxel
+from spisonet.io import schedulers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -126,9 +127,9 @@ def _job_routes(jobs: Jobs, allowed_folders: AllowedFolders, template: Path | No
             "gpus": list_gpus(),
             "settings": read_settings(folder),
             "slurm": {
-                "available": slurm.is_available(),
+                "available": schedulers.SLURM.is_available,
                 "template": None if template is None else str(template),
-                "fields": [] if template is None else slurm.template_fields(template),
+                "fields": [] if template is None else schedulers.template_fields(template),
             },
         }
 

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from spisonet.errors import SpisonetError
-from spisonet.gui import slurm
 from spisonet.gui.devices import list_gpus
 from spisonet.gui.forms import command_line
-from spisonet.gui.installation import find_executable
 from spisonet.gui.job import SLURM_FILE, Job
 from spisonet.gui.processes import host_name, process_identity
 from spisonet.gui.runner import LAUNCH_FILE, OUTPUT_FILE, PROCESS_FILE
+from spisonet.io import schedulers
 from spisonet.io.atomic import write_json, write_text
+from spisonet.io.installation import find_executable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -122,17 +122,20 @@ def submit_job(
     # -P keeps files in the current folder from replacing modules.
     runner = [sys.executable, "-P", "-m", RUNNER, str(job.folder)]
     if on_slurm:
-        _submit_to_slurm(job, runner, target, template)
+        _submit_to_slurm(job, runner, target, project, template)
     else:
         _start_here(job, runner, project)
 
 
-def _submit_to_slurm(job: Job, runner: list[str], target: ComputeTarget, template: Path | None) -> None:
+def _submit_to_slurm(
+    job: Job, runner: list[str], target: ComputeTarget, project: Path, template: Path | None
+) -> None:
     if template is None:
         raise SpisonetError("No SLURM submission template is set; restart with --slurm_template FILE.")
     script = job.folder / SCRIPT_FILE
-    slurm.write_script(template, script, runner, job.folder / OUTPUT_FILE, target.slurm or {})
-    write_text(job.folder / SLURM_FILE, slurm.submit(script))
+    schedulers.write_script(template, script, runner, job.folder / OUTPUT_FILE, target.slurm or {})
+    submission = schedulers.Submission(schedulers.SLURM, script, project)
+    write_text(job.folder / SLURM_FILE, schedulers.submit(submission))
 
 
 def _start_here(job: Job, runner: list[str], project: Path) -> None:

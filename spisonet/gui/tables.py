@@ -12,7 +12,7 @@ from spisonet.errors import SpisonetError
 from spisonet.gui.file_names import restore_bytes
 from spisonet.gui.file_versions import CHANGED, version_of
 from spisonet.gui.forms import command_line, validate_form
-from spisonet.gui.installation import find_executable
+from spisonet.io.installation import find_executable
 from spisonet.io.locks import lock_for_update
 from spisonet.io.numbers import range_of, require_defocus_in_angstrom
 from spisonet.io.series_names import pairs_of_halves

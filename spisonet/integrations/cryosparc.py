@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from spisonet import __version__
 from spisonet.errors import SpisonetError
-from spisonet.integrations.hosts import CRYOSPARC
 from spisonet.io.atomic import atomic_path, prepare_output_folder, write_json
+from spisonet.io.hosts import CRYOSPARC
+from spisonet.io.json_files import DAMAGED, read_json_object
 from spisonet.io.mrc import read_volume
 from spisonet.validation.finished_run import FinishedRun
 
@@ -25,10 +26,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("spisonet")
 
-PULLED_FILE = "pulled.json"
+PULLED_FILE, CORRECTED_FOLDER = "pulled.json", "corrected"
 HALVES = {"map_half_A": "half_A.mrc", "map_half_B": "half_B.mrc"}  # file by result of a volume output
 MASK_RESULTS = ("mask_refine", "mask_fsc", "mask")  # the wider mask first: a tight mask raises the FSC
 MASK, PARTICLES = "mask.mrc", "particles.cs"
+RECORDED = {"has_mask": MASK, "has_particles": PARTICLES}  # entries of PULLED_FILE
 COMPLETED = "completed"
 SYMMETRY_PARAMETER = "refine_symmetry"
 
@@ -64,7 +66,7 @@ def run_pull(config: PullConfig) -> None:
     SpisonetError
         If the instance refuses or drops the connection, or the job is not a completed refinement.
     """
-    with _named_errors(config):
+    with named_errors(config):
         pulled = pull(connect(config), config.project, config.job, config.output_dir)
     mask = "" if pulled.mask is None else f" --mask {pulled.mask}"
     halves = " ".join(map(str, pulled.halves))
@@ -72,7 +74,9 @@ def run_pull(config: PullConfig) -> None:
     if pulled.particles is not None:
         symmetry = "" if pulled.symmetry is None else f" --sym {pulled.symmetry}"
         log.info("spisonet.py diagnose %s%s --star %s%s", halves, mask, pulled.particles, symmetry)
-    log.info("spisonet.py reconstruct %s%s --output_dir %s", halves, mask, config.output_dir / "corrected")
+    log.info(
+        "spisonet.py reconstruct %s%s --output_dir %s", halves, mask, config.output_dir / CORRECTED_FOLDER
+    )
 
 
 def run_push(config: PushConfig) -> None:
@@ -84,7 +88,7 @@ def run_push(config: PushConfig) -> None:
         If the run is not finished, or the instance refuses or drops the connection.
     """
     run = FinishedRun.read(config.folder)
-    with _named_errors(config):
+    with named_errors(config):
         job = push(connect(config), config.project, config.workspace, run)
     log.info("Uploaded as job %s of %s.", job, config.project)
 
@@ -158,8 +162,44 @@ def pull(session: Any, project: str, job_uid: str, folder: Path) -> PulledJob:
         None if symmetry is None else str(symmetry),
     )
     record = {"project": project, "job": job_uid, "symmetry": pulled.symmetry, "paths": paths}
-    write_json(folder / PULLED_FILE, record | {"voxel_size_angstrom": pulled.voxel_size_angstrom})
+    has = {"has_mask": mask is not None, "has_particles": particles is not None}
+    write_json(folder / PULLED_FILE, record | has | {"voxel_size_angstrom": pulled.voxel_size_angstrom})
     return pulled
+
+
+def pulled_before(folder: Path, project: str, job: str) -> PulledJob | None:
+    """Return the refinement that was downloaded into a folder; None if none was, or a file is missing.
+
+    Raises
+    ------
+    SpisonetError
+        If the folder contains another refinement, or its record is damaged.
+    """
+    record = read_record(folder / PULLED_FILE)
+    if not record:
+        return None
+    if (record.get("project"), record.get("job")) != (project, job):
+        raise SpisonetError(
+            f"{folder} contains {record.get('project')} {record.get('job')}; give another --output_dir for "
+            f"{project} {job}.",
+            field="output_dir",
+        )
+    try:
+        mask, particles = (folder / name if record[key] else None for key, name in RECORDED.items())
+        halves = (folder / HALVES["map_half_A"], folder / HALVES["map_half_B"])
+        pulled = PulledJob(halves, mask, particles, record["voxel_size_angstrom"], record["symmetry"])
+    except KeyError as error:
+        raise SpisonetError(
+            f"{folder / PULLED_FILE} is damaged: it has no entry {error}; remove it to download again.",
+            code=DAMAGED,
+        ) from error
+    files = [*pulled.halves, *(path for path in (mask, particles) if path is not None)]
+    return pulled if all(path.is_file() for path in files) else None
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Return the content of a record; empty without the file."""
+    return read_json_object(path) if path.is_file() else {}
 
 
 def _save_particles(job: Any, types: dict[str, str], folder: Path) -> Path | None:
@@ -233,7 +273,7 @@ def _save_volumes(job: Any, output: str, files: dict[str, Path]) -> None:
 
 
 @contextmanager
-def _named_errors(config: CryosparcConfig) -> Iterator[None]:
+def named_errors(config: CryosparcConfig) -> Iterator[None]:
     """Turn what the client raises into one sentence that names the instance."""
     errors = CRYOSPARC.require("errors")
     httpx = import_module("httpx")  # which the client uses

@@ -1,4 +1,4 @@
-"""Coordinates in a tomogram: text and models of IMOD, STAR files of RELION and pytom-match-pick."""
+"""Coordinates in a tomogram: text and models of IMOD, STAR files of RELION and pytom-match-pick, Dynamo."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spisonet.errors import SpisonetError
+from spisonet.io.dynamo import TABLE, read_table_positions
 from spisonet.io.imod import image_size_of_model, read_contours
 from spisonet.io.particles import TOMOGRAM_COLUMNS, numbers
 from spisonet.io.series_names import series_name
@@ -28,7 +29,6 @@ PIXEL_SIZES = (
 )
 MAGNIFICATION, OPTICS_GROUP = "rlnMagnification", "rlnOpticsGroup"
 UNSUPPORTED = {
-    ".tbl": "a Dynamo table; write its columns 24 to 26 (x, y, z) to a text file",
     ".em": "an EM file; write its coordinates to a text file with x, y and z in each line",
     ".cs": "a cryoSPARC file; write its coordinates to a text file with x, y and z in each line",
 }
@@ -45,7 +45,7 @@ def read_coordinates(
         Text with x, y and z in each line, with or without the numbers of object and contour before them, in
         voxels of the tomogram; a binary ``.mod`` file, drawn on the tomogram or on a binned one; or a STAR
         file: ``rlnCoordinateX`` in pixels whose size the file gives, or ``rlnCenteredCoordinateXAngst`` in Å
-        from the centre.
+        from the centre; or a Dynamo table in voxels of the tomogram.
     shape : tuple of int
         ``(z, y, x)`` of the tomogram.
     voxel_size_angstrom : float
@@ -68,6 +68,8 @@ def read_coordinates(
         raise SpisonetError(f"{path} is {kind}.")
     if path.suffix.lower() == ".star":
         return _read_star(path, shape, voxel_size_angstrom, series)
+    if path.suffix.lower() == TABLE:
+        return read_table_positions(path, series)
     contours = read_contours(path)
     points = np.concatenate([np.empty((0, 3)), *contours]).astype(np.float64)
     if not len(points):

@@ -37,6 +37,7 @@ UNREADABLE = (ValueError, OSError, RuntimeError, EOFError, MemoryError, Overflow
 HEADER_BYTES = 1024
 LARGEST_MRC = 2**44  # bytes; 16 TiB
 MAGIC: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open}  # first bytes of compressed files
+HDF5 = b"\x89HDF"
 EXTENDED_OFFSET, LONGEST_EXTENDED_HEADER = 92, 2**28  # bytes
 ORDERS: tuple[Literal["little", "big"], ...] = ("little", "big")
 APIX_OPTION = "give it with --apix"
@@ -325,16 +326,24 @@ def open_mrc(path: Path) -> MrcFile:
     return file
 
 
+def conversion_of_hdf5(path: Path) -> str:
+    """Return the command that converts a volume of EMAN2, as the end of a sentence."""
+    return f"convert it first: e2proc3d.py {path} {path.with_suffix('.mrc')}"
+
+
 def _require_possible_header(path: Path) -> None:
-    """Refuse an extended header that no file has, before memory for it is reserved.
+    """Refuse HDF5, and an extended header that no file has, before memory for it is reserved.
 
     Raises
     ------
     SpisonetError
-        If it would be longer than `LONGEST_EXTENDED_HEADER`, whatever the order of the bytes.
+        If the file is HDF5, or the extended header would be longer than `LONGEST_EXTENDED_HEADER`, whatever
+        the order of the bytes.
     """
     with path.open("rb") as file:
         beginning = file.read(HEADER_BYTES)
+    if beginning.startswith(HDF5):
+        raise SpisonetError(f"{path} is an HDF5 file, as EMAN2 writes it; {conversion_of_hdf5(path)}.")
     opener = next((opener for magic, opener in MAGIC.items() if beginning.startswith(magic)), None)
     if opener is not None:
         try:

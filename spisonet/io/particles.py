@@ -1,9 +1,8 @@
-"""Particle orientations from RELION STAR files and cryoSPARC ``.cs`` files."""
+"""Particle orientations from RELION STAR files and cryoSPARC ``.cs`` and ``.csg`` files."""
 
 from __future__ import annotations
 
 import itertools
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from spisonet.errors import SpisonetError
 from spisonet.geometry.rotations import relion_rotation_matrices, rotation_vector_matrices
+from spisonet.io.cryosparc_tables import GROUP_SUFFIX, TABLE_SUFFIX, read_cryosparc_fields
 from spisonet.io.numbers import require_range
 from spisonet.io.star import StarFile
 
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-CRYOSPARC_SUFFIX, CRYOSPARC_GROUP_SUFFIX = ".cs", ".csg"
-CRYOSPARC_STREAM = b"\x94CSDAT"  # first bytes of a stream of cryoSPARC
-MAX_CRYOSPARC_HEADER = 2**20  # bytes; NumPy's limit of 10,000 is exceeded by tables with many fields
 ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 SUBTOMOGRAM_ANGLES = ("rlnTomoSubtomogramRot", "rlnTomoSubtomogramTilt", "rlnTomoSubtomogramPsi")
 # Columns that only subtomograms have.
@@ -162,7 +159,7 @@ def read_particle_orientations(path: Path) -> ParticleOrientations:
     Parameters
     ----------
     path : Path
-        A particle STAR file of RELION 3.0 to 5, or a cryoSPARC ``.cs`` file.
+        A particle STAR file of RELION 3.0 to 5, or a cryoSPARC ``.cs`` or ``.csg`` file.
 
     Raises
     ------
@@ -171,9 +168,8 @@ def read_particle_orientations(path: Path) -> ParticleOrientations:
     """
     if not path.is_file():
         raise SpisonetError(f"{path} does not exist.")
-    if path.suffix.lower() == CRYOSPARC_GROUP_SUFFIX:
-        _refuse_cryosparc_group(path)
-    return _read_cryosparc(path) if path.suffix.lower() == CRYOSPARC_SUFFIX else _read_relion(path)
+    is_of_cryosparc = path.suffix.lower() in (TABLE_SUFFIX, GROUP_SUFFIX)
+    return _read_cryosparc(path) if is_of_cryosparc else _read_relion(path)
 
 
 def _read_relion(path: Path) -> ParticleOrientations:
@@ -301,59 +297,32 @@ def relion_pixel_sizes(path: Path, particles: pd.DataFrame, optics: pd.DataFrame
 
 
 def _read_cryosparc(path: Path) -> ParticleOrientations:
-    table = _cryosparc_table(path)
-    fields = table.dtype.names or () if table.ndim == 1 else ()
+    fields = read_cryosparc_fields(path)
     if CRYOSPARC_POSE_FIELD not in fields:
         raise SpisonetError(
             f"{path} has no field {CRYOSPARC_POSE_FIELD}; give the particles of a 3D refinement."
         )
-    if len(table) == 0:
+    if len(fields[CRYOSPARC_POSE_FIELD]) == 0:
         raise SpisonetError(f"{path} contains no particles.")
     for name in (CRYOSPARC_POSE_FIELD, SHAPE_FIELD, CRYOSPARC_PIXEL_SIZE, SPLIT_FIELD):
-        if name in fields and table.dtype[name].base.kind not in "fiu":
+        if name in fields and fields[name].dtype.kind not in "fiu":
             raise SpisonetError(f"{path} has a field {name} that does not contain numbers.")
-    poses = np.asarray(table[CRYOSPARC_POSE_FIELD], dtype=np.float64)
+    poses = np.asarray(fields[CRYOSPARC_POSE_FIELD], dtype=np.float64)
     if poses.shape[1:] != (3,) or not (np.abs(poses) <= LARGEST_ROTATION).all():
         raise SpisonetError(f"{path} has unreadable rotation vectors in field {CRYOSPARC_POSE_FIELD}.")
-    split = table[SPLIT_FIELD] if SPLIT_FIELD in fields else None
+    split = fields[SPLIT_FIELD] if SPLIT_FIELD in fields else None
     if split is not None and (split.ndim != 1 or not np.isin(split, (0, 1)).all()):
         raise SpisonetError(f"{path} has half sets in field {SPLIT_FIELD} that are not 0 or 1.")
-    shape = _common(table[SHAPE_FIELD].ravel()) if SHAPE_FIELD in fields else None
+    shape = _common(fields[SHAPE_FIELD].ravel()) if SHAPE_FIELD in fields else None
     return ParticleOrientations(
         # A cryoSPARC pose rotates the image frame to the map (as interpreted by pyem's csparc2star).
         rotations=rotation_vector_matrices(poses).transpose(0, 2, 1),
-        pixel_sizes=PixelSizes.of(CRYOSPARC_PIXEL_SIZE, table[CRYOSPARC_PIXEL_SIZE])
+        pixel_sizes=PixelSizes.of(CRYOSPARC_PIXEL_SIZE, fields[CRYOSPARC_PIXEL_SIZE])
         if CRYOSPARC_PIXEL_SIZE in fields
         else PixelSizes(),
         box=None if shape is None else round(shape),
         random_subset=None if split is None else split.astype(np.int64) + 1,
     )
-
-
-def _cryosparc_table(path: Path) -> NDArray[np.void]:
-    """Read the structured array of a ``.cs`` file, with a header of any length up to a limit."""
-    with path.open("rb") as file:
-        beginning = file.read(len(CRYOSPARC_STREAM))
-    if beginning == CRYOSPARC_STREAM:
-        raise SpisonetError(
-            f"{path} is a compressed stream of cryoSPARC (CSDAT), not a table; load it with "
-            "cryosparc-tools, save it as a .cs file (Dataset.load, then save), and give that file."
-        )
-    try:
-        with path.open("rb") as file:
-            table = np.lib.format.read_array(file, allow_pickle=False, max_header_size=MAX_CRYOSPARC_HEADER)
-    except Exception as error:  # a broken header can raise any exception in the parser
-        reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
-        raise SpisonetError(f"{path} is not a readable cryoSPARC file: {reason}.") from error
-    return table
-
-
-def _refuse_cryosparc_group(path: Path) -> None:
-    """Refuse a ``.csg`` file, which lists files of results, and name the tables that it lists."""
-    text = path.read_text(encoding="utf-8", errors="replace")
-    listed = dict.fromkeys(re.findall(r"metafile:\s*['\"]?>?([^'\"\s]+\.cs)\b", text))
-    which = ", ".join(listed) if listed else "the .cs file of its particles"
-    raise SpisonetError(f"{path} lists the files of a cryoSPARC result; give {which} instead.")
 
 
 def _common(values: NDArray[np.generic]) -> float | None:

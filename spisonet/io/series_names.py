@@ -22,7 +22,7 @@ GLUED_HALF = re.compile(r"(?P<even>even|evn)|(?P<odd>odd)", re.IGNORECASE)  # an
 # Words that programs append to the name of a tilt series.
 STEPS = (
     r"vol|rec|full|ali|aligned|preali|st|stack|sort|sorted|corrected|deconv|denoised|filtered|filt|ctf|2nd|"
-    r"sirt|wbp|flipped|flip[xyz]{0,2}|rot[xyz]?|trim|bin[_\-. ]?\d+|[\d.]+apx"
+    r"aretomo|sirt|wbp|flipped|flip[xyz]{0,2}|rot[xyz]?|trim|bin[_\-. ]?\d+|[\d.]+apx"
 )
 ACCOMPANYING = r"mask|coords?|coordinates|particles|points|picks|tlt"
 ENDING = re.compile(rf"{SEPARATOR}+(?:{STEPS}|{ACCOMPANYING})$", re.IGNORECASE)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spisonet.errors import SpisonetError
+from spisonet.io.paths import real_path
 from spisonet.io.series_names import series_names
 from spisonet.io.star import StarFile
 
@@ -21,10 +22,12 @@ log = logging.getLogger("spisonet")
 # Endings of tilt files behind the name of the tilt series, in lower case. Refined angles take precedence over
 # nominal ones: IMOD and AreTomo before SerialEM.
 TILT_ENDINGS = (
-    *(".tlt", "_st.tlt", ".aln", ".st.aln", ".mrc.aln", "_tlt.txt", ".rawtlt"),
+    *(".tlt", "_st.tlt", ".aln", ".st.aln", ".mrc.aln", "_tlt.txt", ".rawtlt", ".mrc.rawtlt"),
     *(".mdoc", ".mrc.mdoc", ".st.mdoc", ".tomostar", ".star"),
 )
 IMOD_FOLDER = "_imod"  # AreTomo's files for IMOD are in a folder of this ending
+WARP_FOLDERS = ("tiltstack", "tomostar")  # beside or above the folder of Warp's reconstructions
+WARP_DEPTH = 3  # folders from a half to the project: even, reconstruction, warp_tiltseries
 TILT_COLUMNS = ("rlnTomoYTilt", "rlnTomoNominalStageTiltAngle", "wrpAngleTilt", "rlnTomoTiltAngle")
 STAR_SUFFIXES = (".star", ".tomostar")
 MDOC_TILT = re.compile(r"^\s*TiltAngle\s*=\s*([^\r\n]*?)\s*$", re.MULTILINE)
@@ -72,9 +75,9 @@ class TiltRange:
 def find_tilt_file(tomograms: Collection[Path], folders: Iterable[Path] = ()) -> Path | None:
     """Find the file with the tilt angles of a tilt series.
 
-    Some folders are searched, then those of the tomograms, and those that contain the latter. Folders in them
-    that are named after the tilt series are searched as well, and ``<tilt series>_Imod`` with AreTomo's files
-    for IMOD.
+    Some folders are searched, then those of the tomograms, those that contain the latter, and those of a Warp
+    project (``tiltstack``, ``tomostar``). Folders in them that are named after the tilt series are searched
+    as well, and ``<tilt series>_Imod`` with AreTomo's files for IMOD.
 
     Parameters
     ----------
@@ -85,7 +88,9 @@ def find_tilt_file(tomograms: Collection[Path], folders: Iterable[Path] = ()) ->
     """
     names = list(dict.fromkeys(name for path in tomograms for name in series_names(path)))
     beside = [path.parent for path in tomograms]
-    for folder in dict.fromkeys((*folders, *beside, *(path.parent for path in beside))):
+    above = [path for folder in dict.fromkeys(beside) for path in real_path(folder).parents[:WARP_DEPTH]]
+    of_warp = [path / name for path in above for name in WARP_FOLDERS]
+    for folder in dict.fromkeys((*folders, *beside, *(path.parent for path in beside), *of_warp)):
         found = _tilt_file_in(folder, names)
         if found is not None:
             return found

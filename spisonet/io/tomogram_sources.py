@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spisonet.errors import SpisonetError
+from spisonet.io.dynamo import TABLE, VOLUME_LIST, ListedTomogram, read_listed_tomograms
+from spisonet.io.mrc_file import conversion_of_hdf5
 from spisonet.io.paths import real_path
 from spisonet.io.series_names import (
     EVEN,
@@ -31,6 +33,9 @@ VOLUME_SUFFIXES = tuple(suffix for suffix in SUFFIXES if suffix not in STACK_SUF
 STACK_WORDS = {"ali", "preali"}
 PROCESSED_WORDS = {"corrected", "deconv", "denoised", "filt", "filtered"}
 FULL = "full"
+HDF_SUFFIXES = (".hdf", ".h5")  # of EMAN2
+# Name of the folder of tomograms in the folder of the processed tilt series of a Warp project.
+RECONSTRUCTIONS, TOMOSTAR = "reconstruction", ".tomostar"
 
 
 @dataclass(frozen=True)
@@ -92,10 +97,32 @@ class FoundTomograms:
         Tomograms by name of the tilt series, sorted.
     left_out : tuple of LeftOut
         Other files of the folders.
+    listed_in : ListFile or None
+        The file that lists the tomograms, if they were not found in folders.
     """
 
     series: Mapping[str, TomogramPaths]
     left_out: tuple[LeftOut, ...] = ()
+    listed_in: ListFile | None = None
+
+
+@dataclass(frozen=True)
+class ListFile:
+    """A file that lists tomograms, and what it says of them.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    tomograms : dict
+        Its entries by name of the tilt series.
+    has_coordinates : bool
+        Whether it also lists particles.
+    """
+
+    path: Path
+    tomograms: Mapping[str, ListedTomogram]
+    has_coordinates: bool
 
 
 @dataclass(frozen=True)
@@ -131,7 +158,7 @@ def find_tomograms(
     ----------
     mixed : Path or None
         Folder of full tomograms, in which there may be even and odd ones, or pairs of folders of halves, as
-        well; or of a folder for each tilt series.
+        well; or of a folder for each tilt series; or a list of Dynamo.
     full, even, odd : Path or None
         Folders of tomograms of one kind.
 
@@ -140,9 +167,13 @@ def find_tomograms(
     SpisonetError
         If a folder contains no tomograms, two files belong to the same tomogram, or a half is missing.
     """
+    if mixed is not None and mixed.suffix.lower() in (VOLUME_LIST, TABLE):
+        return _listed_tomograms(mixed)
     left_out: list[LeftOut] = []
     series: dict[str, dict[str, Path]] = defaultdict(dict)
     by_order: set[Path] = set()
+    if mixed is not None and even is None and full is None:
+        mixed = _reconstructions_of_warp(mixed, left_out) or mixed
     folders = _search(mixed, full, [] if even is None or odd is None else [(even, odd)], left_out)
     for pair_of_folders in folders.halves:
         halves = [_one_for_each(_volumes(f, left_out, folders.used), left_out) for f in pair_of_folders]
@@ -167,6 +198,27 @@ def find_tomograms(
         raise SpisonetError(f"The other half is missing for {', '.join(single)}.")
     found = {name: replace(paths, by_order=paths.even in by_order) for name, paths in found.items()}
     return FoundTomograms(found, tuple(sorted(left_out, key=lambda item: item.path)))
+
+
+def _listed_tomograms(path: Path) -> FoundTomograms:
+    listed = read_listed_tomograms(path)
+    missing = [str(tomogram.path) for tomogram in listed if not tomogram.path.is_file()]
+    if missing:
+        raise SpisonetError(
+            f"{missing[0]}, listed in {path}, does not exist; correct the list, or run the command in the "
+            "folder to which its paths are relative.",
+            code="file_not_found",
+        )
+    kind_of = _kinds_in_one_folder([tomogram.path for tomogram in listed])
+    series: dict[str, dict[str, Path]] = defaultdict(dict)
+    for file, (kind, name) in kind_of.items():
+        _enter(series, name, {kind: file})
+    found = {
+        name: TomogramPaths(kinds.get(FULL), kinds.get(EVEN), kinds.get(ODD))
+        for name, kinds in sorted(series.items())
+    }
+    by_name = {kind_of[tomogram.path][1]: tomogram for tomogram in listed}
+    return FoundTomograms(found, (), ListFile(path, by_name, path.suffix.lower() == TABLE))
 
 
 def match_files(folder: Path, series: Iterable[str], suffixes: tuple[str, ...] = ()) -> MatchedFiles:
@@ -222,6 +274,47 @@ class _Folders:
         return {real_path(folder) for folder in (*self.mixed, *self.full, *chain(*self.halves))}
 
 
+def _reconstructions_of_warp(folder: Path, left_out: list[LeftOut]) -> Path | None:
+    """Return the folder of the tomograms of a Warp project; None for a folder of another kind.
+
+    The folder may be that of the project, of its processed tilt series or of its ``.tomostar`` files.
+
+    Raises
+    ------
+    SpisonetError
+        If the project has several folders of tomograms, or none.
+    """
+    if not folder.is_dir() or _mrc_files(folder):
+        return None
+    entries = sorted(folder.iterdir())
+    places = [path for path in (folder, *entries) if _has_reconstructions(path)]
+    is_of_tomostar = any(path.suffix.lower() == TOMOSTAR for path in entries)
+    if not places and is_of_tomostar:
+        project = real_path(folder).parent
+        places = [path for path in (project, *sorted(project.iterdir())) if _has_reconstructions(path)]
+    if len(places) > 1:
+        raise SpisonetError(
+            f"{folder} belongs to a Warp project with several folders of tomograms, "
+            f"{' and '.join(str(place / RECONSTRUCTIONS) for place in places)}; give one of them."
+        )
+    if not places and is_of_tomostar:
+        raise SpisonetError(
+            f"{folder} contains tilt series of Warp ({TOMOSTAR}), but its project has no folder "
+            f"{RECONSTRUCTIONS}; reconstruct them (WarpTools ts_reconstruct), or give a folder of tomograms."
+        )
+    if not places:
+        return None
+    found = places[0] / RECONSTRUCTIONS
+    inner = [path for path in _subfolders(places[0], {real_path(found)}) if path != places[0]]
+    left_out += [LeftOut(path, f"the tomograms in {found} are used") for path in inner]
+    return found
+
+
+def _has_reconstructions(folder: Path) -> bool:
+    inner = folder / RECONSTRUCTIONS
+    return inner.is_dir() and bool(_mrc_files(inner) or _subfolders(inner, ()))
+
+
 def _search(
     mixed: Path | None, full: Path | None, halves: list[tuple[Path, Path]], left_out: list[LeftOut]
 ) -> _Folders:
@@ -257,6 +350,11 @@ def _volumes(folder: Path, left_out: list[LeftOut], used: Collection[Path]) -> l
             others += rest
     left_out += others
     if not found:
+        of_eman2 = [item for item in others if item.path.suffix.lower() in HDF_SUFFIXES]
+        if of_eman2:
+            raise SpisonetError(
+                f"{folder} contains no tomograms but {of_eman2[0].path.name}, {of_eman2[0].reason}."
+            )
         besides = f" besides {', '.join(item.path.name for item in others)}" if others else ""
         raise SpisonetError(f"{folder} contains no tomograms ({', '.join(VOLUME_SUFFIXES)}){besides}.")
     return found
@@ -274,6 +372,8 @@ def _sorted_out(folder: Path) -> tuple[list[Path], list[LeftOut]]:
             others.append(LeftOut(path, "a mask"))
         else:
             found.append(path)
+    for path in _files(folder, HDF_SUFFIXES):
+        others.append(LeftOut(path, f"an HDF5 file of EMAN2; {conversion_of_hdf5(path)}"))
     return found, others
 
 
@@ -290,7 +390,10 @@ def _subfolders(folder: Path, used: Collection[Path]) -> list[Path]:
 
 def _mrc_files(folder: Path) -> list[Path]:
     """Return the MRC files of a folder; none if it is not a folder."""
-    suffixes = (*VOLUME_SUFFIXES, *STACK_SUFFIXES)
+    return _files(folder, (*VOLUME_SUFFIXES, *STACK_SUFFIXES))
+
+
+def _files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
     entries = sorted(folder.iterdir()) if folder.is_dir() else []
     return [path for path in entries if path.suffix.lower() in suffixes and path.is_file()]
 

@@ -15,7 +15,7 @@ import numpy as np
 from spisonet.errors import SpisonetError
 from spisonet.io.atomic import atomic_path
 from spisonet.io.labels import append_label
-from spisonet.io.mrc_file import LARGEST_MRC, open_mrc
+from spisonet.io.mrc_file import LARGEST_MRC, MrcFile, open_mrc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +26,25 @@ if TYPE_CHECKING:
 TOMOGRAM_SUFFIXES = (".mrc", ".rec", ".map", ".st")
 DEFAULT_VOXEL_SIZE = 1.0  # Å, in headers of programs that do not know the voxel size
 SUFFIXES = (*TOMOGRAM_SUFFIXES, ".gz", ".bz2")
+
+
+@dataclass(frozen=True)
+class NewHeader:
+    """What the header of an MRC file says besides shape and voxel size, of a file without one.
+
+    Attributes
+    ----------
+    nstart : tuple of int
+        Start of columns, rows and sections in voxels.
+    origin_angstrom : tuple of float
+        Origin ``(x, y, z)`` in Å.
+    labels : tuple of str
+        Labels.
+    """
+
+    nstart: tuple[int, int, int] = (0, 0, 0)
+    origin_angstrom: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,12 +71,17 @@ class TomogramFile:
         return int(np.prod(self.shape))
 
     @property
+    def header(self) -> MrcFile | NewHeader:
+        """What a file of the same geometry takes over."""
+        return open_mrc(self.path)
+
+    @property
     def corner_angstrom(self) -> tuple[float, ...]:
         """Position ``(x, y, z)`` of the first voxel by the header: its start, or else its origin."""
-        file = open_mrc(self.path)
-        if any(file.nstart):
-            return tuple(self.voxel_size_angstrom * start for start in file.nstart)
-        return file.origin_angstrom
+        header = self.header
+        if any(header.nstart):
+            return tuple(self.voxel_size_angstrom * start for start in header.nstart)
+        return header.origin_angstrom
 
     def read(self, *region: slice) -> NDArray[np.float32]:
         """Read a region ``(z, y, x)``, or the whole tomogram, as float32.
@@ -179,11 +203,11 @@ def written_tomogram(
             with temporary.open("r+b") as file:
                 os.posix_fallocate(file.fileno(), 0, temporary.stat().st_size)
         try:
-            source = open_mrc(like.path)
+            source = like.header
             new.voxel_size = like.voxel_size_angstrom
             new.nstart = tuple(round(scale_of_start * start) for start in source.nstart)
             new.header.origin = source.origin_angstrom
-            labels = append_label(source.labels, label)
+            labels = append_label(list(source.labels), label)
             for index, text in enumerate(labels):
                 new.header.label[index] = text.encode("ascii", "replace")
             new.header.nlabl = len(labels)

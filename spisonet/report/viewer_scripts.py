@@ -27,8 +27,10 @@ BEFORE_FILE = "input_filtered.mrc"
 LOWPASS_WIDTH_SHELLS = 1.0
 COLOURS = {0.0: "#2166ac", 0.5: "#f7f7f7", 1.0: "#b2182b"}  # measured to inferred
 BEFORE_COLOUR, AXIS_COLOUR = "#999999", "#444444"
-# ChimeraX: numbers that the models of an open session hardly have.
-BEFORE, AFTER, INFERRED, AXES = 901, 902, 903, (904, 905)
+# ChimeraX: numbers that the models of an open session hardly have. The axis belongs to its map, because
+# models that are rotated independently rotate about the centres of what is shown of them.
+BEFORE, AFTER, INFERRED = 901, 902, 903
+AXIS = 10  # among the models within a map, of which its surfaces are the first
 AXIS_RADIUS_FRACTION, AXIS_LENGTH_FRACTION = 0.006, 0.55  # of the box
 
 
@@ -136,19 +138,15 @@ def chimerax_script(scene: ViewerScene) -> str:
     ends = [f"{x:.2f},{y:.2f},{end:.2f}" for end in (z - reach, z + reach)]
     lines += [
         f"shape cylinder radius {radius:.2f} fromPoint {ends[0]} toPoint {ends[1]} color {AXIS_COLOUR} "
-        f"name z_axis modelId #{axis}"
-        for axis in AXES
+        f"name z_axis modelId {map_model}.{AXIS}"
+        for map_model in (before, after)
     ]
     lines += [
         "camera ortho",
-        "lighting soft",
         "graphics silhouettes true",
         "view orient",
         "turn x -90",
-        f"tile {before},{AFTER} columns 2 independentRotation true",
-        f"view position #{AXES[0]} sameAsModels {before}",
-        f"view position #{AXES[1]} sameAsModels {after}",
-        "view",
+        f"tile {before},{AFTER} columns 2",
         "",
     ]
     return "\n".join(lines)

@@ -23,7 +23,9 @@ class PrepareStarConfig(CommandConfig):
     )
 
     folder_name: Annotated[Path | None, Positional] = Field(
-        None, description="Folder of tomograms, or of even and odd ones together."
+        None,
+        description="Folder of tomograms, or of even and odd ones together; folder of a Warp project; or a "
+        ".vll or .tbl file of Dynamo.",
     )
     output_star: Annotated[Path, CommandLine(aliases=("--star_name",))] = Field(
         Path("tomograms.star"), description="STAR file to write."
@@ -41,7 +43,7 @@ class PrepareStarConfig(CommandConfig):
     coordinate_folder: Path | None = Field(
         None,
         description="Folder of files with subvolume centres, named after the tomograms: text or .mod files "
-        "of IMOD, or STAR files.",
+        "of IMOD, STAR files, or tables of Dynamo.",
     )
     tilt_folder: Path | None = Field(
         None,

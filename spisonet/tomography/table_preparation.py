@@ -11,7 +11,14 @@ from spisonet.io.atomic import prepare_output_file, prepare_output_folder
 from spisonet.io.coordinates import read_coordinates
 from spisonet.io.numbers import parse_number
 from spisonet.io.series_names import half_candidates
-from spisonet.io.tilt_angles import ASSUMED, TILT_SOURCE, TiltRange, complete_tilt_range, find_tilt_file
+from spisonet.io.tilt_angles import (
+    ASSUMED,
+    TILT_SOURCE,
+    TiltRange,
+    complete_tilt_range,
+    find_tilt_file,
+    require_tilt_range,
+)
 from spisonet.io.tomogram_sources import (
     LeftOut,
     MatchedFiles,
@@ -124,9 +131,16 @@ def plan_table(config: PrepareStarConfig) -> TablePlan:
         match_files(config.coordinate_folder, found.series) if config.coordinate_folder else NO_FILES
     )
     left_out = [*found.left_out, *masks.left_out, *coordinates.left_out]
+    listed_in = found.listed_in
+    if listed_in is not None and listed_in.has_coordinates and not config.coordinate_folder:
+        coordinates = MatchedFiles(dict.fromkeys(found.series, listed_in.path))
     tomograms, sums = [], []
     for name, paths in found.series.items():
-        tomogram, unused = _planned(config, name, paths, voxel_size)
+        listed = None if listed_in is None else listed_in.tomograms[name]
+        size = listed.voxel_size_angstrom if voxel_size is None and listed is not None else voxel_size
+        tomogram, unused = _planned(config, name, paths, size)
+        if listed is not None and listed_in is not None and listed.tilts_degrees is not None:
+            tomogram = _with_listed_tilts(config, tomogram, listed.tilts_degrees, listed_in.path)
         left_out += unused
         if config.create_average and paths.even is not None and tomogram.paths.full is None:
             full = config.output_star.parent / AVERAGE_FOLDER / f"{name}_full.mrc"
@@ -249,6 +263,20 @@ def _planned(
         str(first), config.tilt_min, config.tilt_max, lambda: find_tilt_file(named_after, folders)
     )
     return PlannedTomogram(name, paths, tomogram.shape, tomogram.voxel_size_angstrom, tilts), left_out
+
+
+def _with_listed_tilts(
+    config: PrepareStarConfig, tomogram: PlannedTomogram, degrees: tuple[float, float], source: Path
+) -> PlannedTomogram:
+    """Use the tilt range of a list where neither an option nor a tilt file gives it."""
+    if not tomogram.tilts.is_assumed:
+        return tomogram
+    low, high = (
+        listed if given is None else given
+        for listed, given in zip(degrees, (config.tilt_min, config.tilt_max), strict=True)
+    )
+    require_tilt_range(f"{source}: {tomogram.name}", low, high)
+    return replace(tomogram, tilts=TiltRange(low, high, source))
 
 
 def _row(config: PrepareStarConfig, tomogram: PlannedTomogram, defocus_angstrom: float) -> dict[str, str]:

@@ -12,7 +12,8 @@ import pytest
 
 from spisonet.commands.help import command_help
 from spisonet.commands.main import isonet, main
-from spisonet.commands.registry import ISONET, RELION, SPISONET
+from spisonet.commands.registry import ISONET, RELION, SPISONET, SUBMITTED
+from spisonet.commands.submission_config import SubmissionConfig
 from spisonet.io.option_groups import NAMED, OptionGroup, grouped_options, option_group
 
 MODELS = list(dict.fromkeys([*SPISONET, *ISONET, *RELION]))
@@ -27,7 +28,8 @@ def help_of(capsys, program, *words):
 @pytest.mark.parametrize("width", [50, 78])
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.command)
 def test_lines_end_between_words_and_every_option_is_listed_once(model, width):
-    text = command_help(model, f"program {model.command}", width)
+    is_submitted = model in SUBMITTED
+    text = command_help(model, f"program {model.command}", width, is_submitted)
     words = set(" ".join([model.__doc__, *(i.description for i in model.model_fields.values())]).split())
     assert words <= {*text.split(), *(word.removesuffix("]") for word in text.split())}
     for line in text.splitlines():
@@ -36,7 +38,8 @@ def test_lines_end_between_words_and_every_option_is_listed_once(model, width):
     starts = [text.index(f"\n{group.value}:\n") for group in grouped_options(model)]
     groups = text[min(starts, default=len(text)) :]
     listed = re.findall(r"^  (?:[A-Z]\w*, )?(--\w+)", groups, re.MULTILINE)
-    assert sorted(listed) == sorted(f"--{name}" for name in model.model_fields)
+    names = [*model.model_fields, *(SubmissionConfig.model_fields if is_submitted else ())]
+    assert sorted(listed) == sorted(f"--{name}" for name in names)
 
 
 def test_options_are_shown_in_groups():

@@ -433,6 +433,61 @@ def test_predictions_of_another_network_are_replaced(trained):
     assert [(folder / f"corrected_{name}.mrc").is_file() for name in "ab"] == [False, True]
 
 
+def test_parts_of_a_table_are_corrected_apart_and_merged(trained, capsys):
+    line = f"predict tomograms.star isonet_maps/network.safetensors {CPU_ONLY} --save_slices False"
+    before = Path("tomograms.star").read_bytes()
+    run(f"{line} --shard 2/2")
+    assert Path("tomograms.star").read_bytes() == before
+    message = failure(f"{line} --shard merge/2", capsys)
+    assert "1 of 2 tomograms failed: a: its part has not started; submit part 1 of 2 again" in message
+    corrected = [row.path("rlnCorrectedTomoName") for row in TomogramTable.read(Path("tomograms.star")).rows]
+    folder = Path("corrected_tomos")
+    assert corrected == [None, folder / "corrected_b.mrc"]
+    finished = (folder / "corrected_b.mrc").stat().st_mtime_ns
+    run(f"{line} --shard 1/2")
+    run(f"{line} --shard 2/2")  # again, and nothing is left to do
+    assert (folder / "corrected_b.mrc").stat().st_mtime_ns == finished
+    run(f"{line} --shard merge/2")
+    corrected = [row.path("rlnCorrectedTomoName") for row in TomogramTable.read(Path("tomograms.star")).rows]
+    assert corrected == [folder / "corrected_a.mrc", folder / "corrected_b.mrc"]
+    record = json.loads((folder / "job.json").read_text())
+    assert (record["status"], list(record["corrected"]), record["devices"]) == (
+        "finished",
+        ["a", "b"],
+        ["cpu"],
+    )
+    assert (folder / "summary.html").is_file()
+    assert set(record["wedges"]) == {"a", "b"}
+    run(f"{line} --output_dir whole --output_star whole.star")
+    for name in "ab":
+        parts, whole = (mrcfile.read(place / f"corrected_{name}.mrc") for place in (folder, Path("whole")))
+        np.testing.assert_array_equal(parts, whole)
+
+
+def test_parts_that_vanished_failed_or_were_killed_are_named(trained, capsys):
+    line = f"predict tomograms.star isonet_maps/network.safetensors {CPU_ONLY} --save_slices False"
+    for number in (1, 2):
+        run(f"{line} --shard {number}/2")
+    record = Path("corrected_tomos/shards/1_of_2/job.json")
+    kept = record.read_text()
+    record.unlink()
+    assert "a: its part has not started" in failure(f"{line} --shard merge/2", capsys)
+    record.write_text(kept.replace('"status": "finished"', '"status": "running"'))
+    Path("corrected_tomos/corrected_a.mrc").unlink()
+    assert "is recorded as running, and may have been killed" in failure(f"{line} --shard merge/2", capsys)
+    assert "other options; submit part 1,2" in failure(f"{line} --turns 1 --shard merge/2", capsys)
+    corrupt = Path("even/a.mrc")
+    corrupt.write_bytes(corrupt.read_bytes()[:5000])
+    assert "even/a.mrc" in failure(f"{line} --shard 1/2", capsys)
+    assert "even/a.mrc" in failure(f"{line} --shard merge/2", capsys)
+
+
+@pytest.mark.parametrize("part", ["3/2", "0/2", "1", "merge", "merge/0", "-1/2"])
+def test_invalid_parts(trained, capsys, part):
+    message = failure(f"predict tomograms.star isonet_maps/network.safetensors --shard {part}", capsys)
+    assert f"--shard: {part.replace('merge', '1')} is not a part such as 3/20" in message
+
+
 def test_other_files_in_the_output_folder_are_not_deleted(project):
     """Not even in a folder of the name that spisonet uses for CTF-corrected tomograms."""
     write_halves(project, "t", shape=(24, 40, 40), n=5)

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from spisonet.errors import SpisonetError
-from spisonet.gui import slurm
+from spisonet.io import schedulers
+from spisonet.io.schedulers import SLURM, Submission
 from tests.gui.conftest import end, serve, write_map
 
 WHITEN = {"h1": "map.mrc", "o": "{job}/whitened.mrc", "high_res": "9", "low_res": "40"}
 PROGRAMS = {
-    "sbatch": 'echo "$2" > "$SLURM_FAKE/script"; echo "4711;cluster"',
+    "sbatch": 'for last; do :; done; echo "$last" > "$SLURM_FAKE/script"; echo "4711;cluster"',
     # Like the real one, squeue fails alike for a job that has ended and without a connection.
     "squeue": """test -e "$SLURM_FAKE/down" && exit 1
 case "$*" in
@@ -37,7 +38,7 @@ def programs(monkeypatch, tmp_path_factory) -> Path:
         (folder / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
     monkeypatch.setenv("SLURM_FAKE", str(folder))
-    monkeypatch.setattr(slurm, "SECONDS_BETWEEN_QUERIES", 1e-6)
+    monkeypatch.setattr(schedulers, "SECONDS_BETWEEN_QUERIES", 1e-6)
     return folder
 
 
@@ -51,29 +52,29 @@ def server(programs, tmp_path):
 
 
 def test_a_job_is_listed_until_the_queue_no_longer_knows_it(programs):
-    assert slurm.is_listed("4711")
+    assert schedulers.is_listed("4711")
     (programs / "gone").touch()
-    assert not slurm.is_listed("4711")
+    assert not schedulers.is_listed("4711")
 
 
 def test_while_the_queue_cannot_be_read_a_job_counts_as_listed(programs):
     (programs / "gone").touch()
     (programs / "down").touch()
-    assert slurm.is_listed("4711")
+    assert schedulers.is_listed("4711")
     (programs / "squeue").unlink()
-    assert slurm.is_listed("4711")
+    assert schedulers.is_listed("4711")
 
 
-def test_an_unexpected_reply_of_sbatch_is_an_error(programs):
+def test_an_unexpected_reply_of_sbatch_is_an_error(programs, tmp_path):
     (programs / "sbatch").write_text("#!/bin/sh\necho Submitted batch job\n", encoding="utf-8")
     with pytest.raises(SpisonetError, match="instead of a job number"):
-        slurm.submit(Path("script"))
+        schedulers.submit(Submission(SLURM, Path("script"), tmp_path))
 
 
 def test_a_template_without_the_command_is_rejected(tmp_path):
     (tmp_path / "t.sh").write_text("#!/bin/sh\nXXXqueueXXX\n", encoding="utf-8")
     with pytest.raises(SpisonetError, match="lacks XXXcommandXXX"):
-        slurm.template_fields(tmp_path / "t.sh")
+        schedulers.template_fields(tmp_path / "t.sh")
 
 
 def test_a_job_is_submitted_with_the_completed_template(server, programs):
@@ -81,7 +82,7 @@ def test_a_job_is_submitted_with_the_completed_template(server, programs):
     assert server.get("api/project").json["slurm"]["fields"] == ["queue", "threads"]
     missing = server.start("spisonet", "whitening", WHITEN, "key-slurm-0", slurm={"queue": "gpu"})
     assert missing.status == 400
-    assert "field threads is empty" in missing.json["error"]
+    assert "field threads has no value" in missing.json["error"]
     two_lines = {"queue": "gpu\nrm -rf /", "threads": "4"}
     assert server.start("spisonet", "whitening", WHITEN, "key-slurm-1", slurm=two_lines).status == 400
     assert not list((project / "jobs").glob("0*"))  # no incomplete job is left

@@ -227,7 +227,7 @@ def copy_inputs(project: Path, folder: Path, reader: Reader) -> None:
 
 def _write_tomograms(folder: Path) -> None:
     write_halves(folder, "a", shape=(16, 32, 32), n=8)
-    for name in ("tilts", "coords", "masks", "models"):
+    for name in ("tilts", "coords", "masks", "models", "lists"):
         (folder / name).mkdir()
     (folder / "tilts/a.tlt").write_text("\n".join(str(angle) for angle in range(-60, 61, 3)) + "\n")
     mdoc = "PixelSpacing = 10\n\n" + "".join(
@@ -239,6 +239,9 @@ def _write_tomograms(folder: Path) -> None:
     )
     (folder / "tilts/a.aln").write_text(aln)
     (folder / "coords/a.txt").write_text("16 16 8\n12 14 8\n20 18 8\n")
+    row = [0.0] * 12 + [1, -60, 60] + [0] * 4 + [1] + [0] * 3 + [16, 16, 8] + [0] * 9
+    (folder / "lists/a.tbl").write_text(" ".join(f"{value:g}" for value in row) + "\n")
+    (folder / "lists/a.vll").write_text("even/a.mrc\n* label = a\n* apix = 10\n")
     contour = np.array([[4, 4, 2], [28, 4, 2], [28, 28, 2], [4, 28, 2]], float)
     (folder / "models/a.mod").write_bytes(imod_model([contour, contour + np.array([0, 0, 11])]))
     mask = np.ones((16, 32, 32), np.float32)

@@ -18,14 +18,15 @@ from relion_external.options import read_settings
 from relion_external.refinement import read_header
 from relion_external.workspace import read_records
 from spisonet.errors import known_error
-from spisonet.gui.slurm import template_fields
 from spisonet.io.coordinates import read_coordinates
+from spisonet.io.dynamo import read_listed_tomograms, read_table_positions
 from spisonet.io.events import PROGRESS_FILE, read_progress
 from spisonet.io.imod import image_size_of_model, read_contours
 from spisonet.io.mrc import read_volume
 from spisonet.io.mrc_file import open_mrc
 from spisonet.io.particles import read_particle_orientations
 from spisonet.io.run_record import read_job_record
+from spisonet.io.schedulers import template_fields
 from spisonet.io.star import StarFile, read_blocks
 from spisonet.io.tilt_angles import read_tilt_range
 from spisonet.io.tilt_series import read_optimisation_set, read_projection_directions
@@ -115,6 +116,8 @@ PARSERS = {
     "contours": Parser(_contours, "a.mod", "models/a.mod"),
     "coordinates": Parser(_coordinates, "a.txt", "coords/a.txt"),
     "star coordinates": Parser(_coordinates, "a.star", "subtomograms.star"),
+    "table of Dynamo": Parser(lambda path: read_table_positions(path, ["a"]), "a.tbl", "lists/a.tbl"),
+    "list of Dynamo": Parser(read_listed_tomograms, "a.vll", "lists/a.vll"),
     "tilts": Parser(read_tilt_range, "a.tlt", "tilts/a.tlt"),
     "mdoc": Parser(read_tilt_range, "a.mdoc", "tilts/a.mdoc"),
     "aln": Parser(read_tilt_range, "a.aln", "tilts/a.aln"),

@@ -11,14 +11,17 @@ import pytest
 
 from spisonet.commands.main import main
 from spisonet.errors import SpisonetError
-from spisonet.integrations.config import PullConfig, PushConfig
+from spisonet.integrations.config import PullConfig, PushConfig, RunConfig
 from spisonet.integrations.cryosparc import run_pull, run_push
+from spisonet.integrations.cryosparc_run import run_refinement_correction
+from spisonet.io.json_files import read_json_object
 from spisonet.io.mrc import read_volume
+from spisonet.io.particles import read_particle_orientations
 from tests.integrations.plugin_host import require_plugin_host
 
 require_plugin_host("cryosparc", "cryosparc-tools is not installed (extra cryosparc)")
 
-from cryosparc.dataset import Dataset  # noqa: E402
+from cryosparc.dataset import CSDAT_FORMAT, NUMPY_FORMAT, Dataset  # noqa: E402
 
 from tests.anisotropy.small_case import make_case  # noqa: E402
 from tests.integrations.cryosparc_server import Server  # noqa: E402
@@ -140,3 +143,97 @@ def test_no_address_is_an_error(server, capsys):
     with pytest.raises(SystemExit):
         main(["cryosparc", "pull", "P1", "J42"])
     assert "No cryoSPARC address: give --url or set CRYOSPARC_BASE_URL" in capsys.readouterr().err
+
+
+# --- download, correction and upload in one command ----------------------------------------------------
+
+
+def run(server: Server, folder: Path, **options) -> None:
+    fast = {"method": "deconvolve", "limit_res": 6.0, "report": False}
+    names = {"project": "P1", "job": "J42", "workspace": "W1", "url": server.url, "output_dir": folder}
+    run_refinement_correction(RunConfig.from_options(names | fast | options))
+
+
+def test_a_refinement_is_corrected_and_uploaded_once(server, tmp_path, caplog):
+    caplog.set_level(logging.INFO, "spisonet")
+    run(server, tmp_path / "J42")
+    (uid,) = server.jobs.keys() - {"J42"}
+    assert server.jobs[uid]["status"] == "completed"
+    record = read_json_object(tmp_path / "J42" / "corrected" / "job.json")
+    assert Path(record["config"]["mask"]).name == "mask.mrc"
+    assert read_json_object(tmp_path / "J42" / "corrected" / "pushed.json")["job"] == uid
+    server.log.clear()
+    run(server, tmp_path / "J42")
+    assert "was uploaded before" in caplog.text
+    assert set(server.log) <= {"login", "users.me", "config.get_version"}
+
+
+def test_a_run_that_failed_in_the_upload_only_uploads(server, tmp_path):
+    server.fails["jobs.save_output"] = 500
+    with pytest.raises(SpisonetError, match="status 500"):
+        run(server, tmp_path / "J42")
+    corrected = tmp_path / "J42" / "corrected" / "corrected_full.mrc"
+    before = corrected.stat().st_mtime_ns
+    server.fails.clear()
+    server.log.clear()
+    run(server, tmp_path / "J42")
+    assert "projects.download_file" not in server.log
+    assert corrected.stat().st_mtime_ns == before
+    assert sorted(job["status"] for job in server.jobs.values()) == ["completed", "completed", "failed"]
+
+
+def test_an_interrupted_download_is_repeated(server, tmp_path):
+    server.fails["jobs.load_output"] = 500
+    with pytest.raises(SpisonetError, match="status 500"):
+        run(server, tmp_path / "J42")
+    server.fails.clear()
+    run(server, tmp_path / "J42")
+    (tmp_path / "J42" / "half_A.mrc").unlink()
+    server.log.clear()
+    run(server, tmp_path / "J42")
+    assert "projects.download_file" in server.log
+
+
+def test_other_refinements_and_options_are_not_mixed(server, tmp_path):
+    run(server, tmp_path / "J42")
+    with pytest.raises(SpisonetError, match=r"contains P1 J42; give another --output_dir for P1 J43"):
+        run(server, tmp_path / "J42", job="J43")
+    with pytest.raises(SpisonetError, match=r"--limit_res was 6.0 .* and is 7.0 now"):
+        run(server, tmp_path / "J42", limit_res=7.0)
+    names = {"project": "P1", "job": "J42", "workspace": "W1"}
+    with pytest.raises(SpisonetError, match="needs --pretrained"):
+        RunConfig.from_options(names | {"epochs": 0}).check_options()
+
+
+# --- datasets ------------------------------------------------------------------------------------------
+
+GOLDEN = Path(__file__).parents[1] / "goldens" / "cryosparc"
+
+
+def test_compressed_streams_are_read_by_the_client(tmp_path):
+    expected = read_particle_orientations(GOLDEN / "particles.cs")
+    found = read_particle_orientations(GOLDEN / "particles_stream.cs")
+    np.testing.assert_array_equal(found.rotations, expected.rotations)
+    np.testing.assert_array_equal(found.random_subset, expected.random_subset)
+    assert (found.box, found.pixel_size_angstrom) == (expected.box, expected.pixel_size_angstrom)
+    content = (GOLDEN / "particles_stream.cs").read_bytes()
+    (tmp_path / "cut.cs").write_bytes(content[: len(content) // 2])
+    with pytest.raises(SpisonetError, match=r"cut.cs is not a readable cryoSPARC file"):
+        read_particle_orientations(tmp_path / "cut.cs")
+
+
+@pytest.mark.parametrize("name", ["particles.cs", "particles_stream.cs"])
+def test_the_client_reads_and_writes_the_golden_tables(name, tmp_path):
+    rows = Dataset.load(GOLDEN / name)
+    assert len(rows) == 4
+    assert list(rows["blob/path"])[3] == "J12/extract/3_particles.mrc"
+    rows.save(tmp_path / name, format=CSDAT_FORMAT if "stream" in name else NUMPY_FORMAT)
+    assert Dataset.load(tmp_path / name) == Dataset.load(GOLDEN / "particles.cs")
+
+
+def test_pulled_particles_are_read_by_the_analysis(server, tmp_path):
+    server.datasets["J42", "particles"] = Dataset.load(GOLDEN / "particles.cs")
+    pull(server, tmp_path / "pulled")
+    found = read_particle_orientations(tmp_path / "pulled" / "particles.cs")
+    expected = read_particle_orientations(GOLDEN / "particles.cs")
+    np.testing.assert_array_equal(found.rotations, expected.rotations)

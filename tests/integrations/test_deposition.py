@@ -14,6 +14,7 @@ import pytest
 from spisonet.commands.main import main
 from spisonet.integrations.deposition import fsc_xml
 from spisonet.io.mrc import read_volume, write_volume
+from tests.integrations.emdb_fsc import faults_of
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,7 @@ def test_the_fsc_is_that_of_the_uncorrected_half_maps(deposit, deconvolved_run):
     record = json.loads((deposit / "deposit.json").read_text(encoding="utf-8"))
     assert record["resolution_0143_angstrom"] == shown or shown is None
     assert y[0] == 1
-    assert all(-1 <= value <= 1 for value in y)
+    assert faults_of((deposit / "fsc.xml").read_bytes()) == []
 
 
 def test_the_text_states_what_is_inferred_and_what_not_to_upload(deposit):
@@ -106,9 +107,8 @@ def test_relions_postprocess_gives_sharpened_map_and_mask_and_the_same_xml(
     ours, theirs = (
         ET.parse(path).getroot() for path in ("deposit/fsc.xml", "PostProcess/postprocess_fsc.xml")
     )
-    assert (ours.tag, ours.attrib.keys()) == (theirs.tag, theirs.attrib.keys())
-    assert all(ours.attrib[axis] == theirs.attrib[axis] for axis in ("xaxis", "yaxis"))
-    assert [[part.tag for part in point] for point in ours] == [[part.tag for part in p] for p in theirs]
+    assert faults_of(Path("PostProcess/postprocess_fsc.xml").read_bytes()) == []
+    assert faults_of(Path("deposit/fsc.xml").read_bytes()) == []
     frequencies = [[float(point.findtext("x")) for point in root][1:] for root in (ours, theirs)]
     np.testing.assert_allclose(*frequencies, atol=1e-5)  # RELION writes 1/999 for the first, which is 0
 
@@ -117,3 +117,37 @@ def test_characters_of_xml_are_escaped():
     root = ET.fromstring(fsc_xml(np.array([1.0, 0.5]), 100.0, is_masked=False))
     assert [point.findtext("x") for point in root] == ["0.000000", "0.010000"]
     assert "unmasked" in root.attrib["title"]
+
+
+GOOD = fsc_xml(np.array([1.0, 0.9, -0.1]), 100.0, is_masked=True)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        (b"</fsc>", b"", "not well-formed"),
+        (b"<fsc ", b'<fsc xmlns="http://www.ebi.ac.uk" ', "root"),
+        (b"xaxis", b"x-axis", "attributes"),
+        (b"Resolution (A-1)", b"Spatial frequency", "xaxis"),
+        (b"<x>0.010000</x>", b"", "point 1"),
+        (b"<x>0.010000</x>", b"<x>nan</x>", "point 1"),
+        (b"0.010000", b"0.030000", "x does not increase"),
+        (b"0.900000", b"1.100000", "y outside"),
+    ],
+)
+def test_the_check_of_the_fsc_file_finds_faults(old, new, fault):
+    assert faults_of(GOOD) == []
+    changed = GOOD.replace(old, new)
+    assert changed != GOOD
+    assert faults_of(changed)[0].startswith(fault)
+
+
+def test_files_as_other_programs_write_them_have_no_faults():
+    """Attributes and elements as Bsoft and Scipion write them, with values of this test."""
+    points = "".join(
+        f"<coordinate>\n<x>{x}</x>\n<y>{y}</y>\n</coordinate>\n" for x, y in [(0, 1), (0.1, 0.5)]
+    )
+    axes = 'xaxis="Resolution (A-1)" yaxis="Correlation Coefficient"'
+    bsoft = f'<?xml version="1.0" encoding="UTF-8"?>\n<fsc title="FSC Plot" {axes}>\n{points}</fsc>\n'
+    scipion = f'<fsc title="FSC(volume)" {axes}>\n{points}</fsc>\n'
+    assert [faults_of(text.encode()) for text in (bsoft, scipion)] == [[], []]

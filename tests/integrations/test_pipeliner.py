@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 
 from spisonet.io.mrc import Volume, read_volume, write_volume
+from spisonet.io.tomogram_table import TomogramTable
 from tests.anisotropy.small_case import make_case
 from tests.integrations.plugin_host import require_plugin_host
+from tests.tomography.simulation import write_halves
 
 require_plugin_host("pipeliner", "ccpem-pipeliner is not installed (extra doppio)")
 
@@ -24,12 +26,14 @@ from pipeliner.job_factory import create_job_from_proc, get_job_types, job_from_
 from pipeliner.project_graph import ProjectGraph  # noqa: E402
 
 from relion_external.jobs.definitions import JOBS  # noqa: E402
-from spisonet.integrations.pipeliner.jobs import class_name, process_name  # noqa: E402
+from spisonet.integrations.external_jobs import class_name  # noqa: E402
+from spisonet.integrations.pipeliner.jobs import process_name  # noqa: E402
 from spisonet.integrations.pipeliner.options import pipeliner_parameters  # noqa: E402
 
 FSC3D, DIAGNOSE = "spisonet.map_analysis.fsc3d", "spisonet.map_analysis.diagnose"
 ANISOTROPY, REPORT = "spisonet.map_correction.anisotropy", "spisonet.map_analysis.report"
 WHITENING = "spisonet.map_utilities.whitening"
+TOMOGRAMS = "isonet.tomogram_correction"
 TIMEOUT_SECONDS = 1800
 
 
@@ -144,11 +148,16 @@ def finished(tmp_path_factory):
         )
         report = project.schedule_job({"_rlnJobTypeLabel": REPORT, "in_3dref": full})
         names = [job.output_dir for job in (fsc, diagnosis, correction, whitening, report)]
-        words = ["--run_schedule", "--name", "all", "--jobs", *names, "--wait_sec_after", "0"]
-        program = Path(sys.executable).with_name("pipeliner")
-        done = subprocess.run([str(program), *words], capture_output=True, text=True, timeout=TIMEOUT_SECONDS)
-        assert done.returncode == 0, done.stdout + done.stderr
+        run_schedule(names)
         yield dict(zip(("fsc", "diagnosis", "correction", "whitening", "report"), names, strict=True))
+
+
+def run_schedule(names: list[str]) -> None:
+    """Run scheduled jobs by the command line."""
+    words = ["--run_schedule", "--name", "all", "--jobs", *names, "--wait_sec_after", "0"]
+    program = Path(sys.executable).with_name("pipeliner")
+    done = subprocess.run([str(program), *words], capture_output=True, text=True, timeout=TIMEOUT_SECONDS)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def processes() -> dict[str, object]:
@@ -232,3 +241,91 @@ def test_an_aborted_job_ends_and_the_project_is_unharmed(finished):
         graph.check_process_completion()
     assert processes()[job.output_dir].status == "Aborted"
     assert not list(Path(job.output_dir).glob("corrected_*"))
+
+
+# --- a project of tomograms ----------------------------------------------------------------------------
+
+TABLE_HEADER = """data_global
+
+loop_
+_rlnTomoName #1
+_rlnTomoTiltSeriesStarFile #2
+_rlnPixelSize #3
+_rlnDefocus #4
+_rlnTomoReconstructedTomogramHalf1 #5
+_rlnTomoReconstructedTomogramHalf2 #6
+_rlnTomoReconstructedTomogram #7
+"""
+
+
+@pytest.fixture(scope="module")
+def corrected_tomograms(tmp_path_factory):
+    """A project in which four tomogram jobs, each with the table of the one before, were run."""
+    folder = tmp_path_factory.mktemp("tomograms")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+        for index in (1, 2):
+            write_halves(folder, f"TS_{index}", shape=(24, 32, 32), n=4, seed=index)
+        rows = [f"TS_{i} x.star 10 30000 even/TS_{i}.mrc odd/TS_{i}.mrc even/TS_{i}.mrc\n" for i in (1, 2)]
+        Path("tomograms.star").write_text(TABLE_HEADER + "".join(rows), encoding="utf-8")
+        project = PipelinerProject(make_new_project=True)
+        small = {"filter_base": 4, "cube_size": 16, "epochs": 1, "n_subvolume": 8, "device": "cpu"}
+        table, found = "tomograms.star", {}
+        for name, options in (
+            ("deconv", {}),
+            ("mask", {"z_crop": 0.1}),
+            ("refine", small | {"with_predict": False}),
+            ("predict", {"device": "cpu"}),
+        ):
+            if name == "predict":
+                options["model"] = f"{found['refine']}network.safetensors"
+            job = project.schedule_job(
+                {"_rlnJobTypeLabel": f"{TOMOGRAMS}.{name}", "in_mics": table, **options}
+            )
+            found[name] = job.output_dir
+            table = f"{job.output_dir}tomograms.star"
+        run_schedule(list(found.values()))
+        yield found
+
+
+@pytest.mark.slow
+def test_tomogram_jobs_use_the_tables_of_each_other(corrected_tomograms):
+    found = processes()
+    assert {found[name].status for name in corrected_tomograms.values()} == {"Succeeded"}
+    tables = ["tomograms.star", *(f"{path}tomograms.star" for path in corrected_tomograms.values())]
+    for table, path in zip(tables, corrected_tomograms.values(), strict=False):
+        assert table in {node.name for node in found[path].input_nodes}
+        outputs = {node.name: node.type for node in found[path].output_nodes}
+        assert outputs[f"{path}tomograms.star"].startswith("TomogramGroupMetadata.star.relion")
+        assert all(Path(name).is_file() for name in outputs)
+    network = f"{corrected_tomograms['refine']}network.safetensors"
+    assert network in {node.name for node in found[corrected_tomograms["predict"]].input_nodes}
+    for row in TomogramTable.read(Path(tables[-1])).rows:
+        assert row.path("rlnTomoReconstructedTomogramDenoised").is_file()
+        assert row.path("rlnMaskName").is_file()
+        assert row.path("rlnDeconvTomoName").is_file()
+
+
+@pytest.mark.slow
+def test_results_of_tomogram_jobs_are_displayed(corrected_tomograms):
+    for name, path in corrected_tomograms.items():
+        displayed = create_job_from_proc(processes()[path]).create_results_display()
+        kinds = [found.dobj_type for found in displayed]
+        assert kinds[0] == "table"
+        assert kinds[-1] == "pdffile"
+        assert "pending" not in kinds, name
+
+
+@pytest.mark.slow
+def test_a_tomogram_job_without_its_tomograms_fails_with_the_reason(corrected_tomograms):
+    project = PipelinerProject()
+    text = Path("tomograms.star").read_text(encoding="utf-8").replace("even/TS_1.mrc", "even/none.mrc")
+    Path("other.star").write_text(text, encoding="utf-8")
+    job = project.run_job(
+        {"_rlnJobTypeLabel": f"{TOMOGRAMS}.deconv", "in_mics": "other.star"}, run_in_foreground=True
+    )
+    assert project.wait_for_job_to_finish(job, timeout=TIMEOUT_SECONDS) == "Failed"
+    assert "even/none.mrc" in Path(job.output_dir, "run.err").read_text(encoding="utf-8")
+    assert not processes()[job.output_dir].output_nodes
+    assert processes()[corrected_tomograms["predict"]].status == "Succeeded"

@@ -92,7 +92,7 @@ def test_the_rows_of_the_tomogram_are_selected(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "part"),
     [
-        ("A.TBL", "1 2 3", "is a Dynamo table"),
+        ("A.TBL", "1 2 3", "is not a Dynamo table"),
         ("a.txt", "", "must contain x, y and z"),
         ("a.txt", "1 2\n", "must contain x, y and z"),
         (

@@ -1,6 +1,9 @@
 """Particle orientations in every form that RELION and cryoSPARC write them."""
 
 import re
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,6 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from spisonet.errors import SpisonetError
 from spisonet.geometry.rotations import random_rotations, relion_rotation_matrices, view_directions
+from spisonet.io.cryosparc_tables import read_cryosparc_fields
 from spisonet.io.particles import is_helical_refinement, read_particle_orientations
 
 ROT, TILT, PSI = np.array([[0.0, 30, -120], [10, 90, 175], [5, -60, 33]])
@@ -155,21 +159,56 @@ def test_a_cryosparc_table_of_many_fields_is_read(tmp_path):
     assert len(read_particle_orientations(tmp_path / "p.cs")) == 2
 
 
+GOLDEN = Path(__file__).parents[1] / "goldens" / "cryosparc"
+
+
+def test_a_table_and_a_group_written_by_cryosparcs_client_agree():
+    particles = read_particle_orientations(GOLDEN / "particles.cs")
+    np.testing.assert_allclose(particles.rotations[:1], relion_rotation_matrices(0, 90, 0), atol=1e-6)
+    assert particles.box == 128
+    assert particles.pixel_size_angstrom == 1.25
+    np.testing.assert_array_equal(particles.random_subset, [1, 2, 1, 2])
+    group = read_particle_orientations(GOLDEN / "J12_particles.csg")
+    np.testing.assert_array_equal(group.rotations, particles.rotations)
+    assert (group.box, group.pixel_size_angstrom) == (128, 1.25)  # from the passthrough table
+
+
+def test_the_tables_of_a_group_are_joined_by_uid(tmp_path):
+    fields = read_cryosparc_fields(GOLDEN / "J12_particles.csg")
+    np.testing.assert_array_equal(fields["ctf/df1_A"], [0, 1000, 2000, 3000])  # the defocus counts the rows
+    copied = shutil.copytree(GOLDEN, tmp_path / "copy")
+    few = np.load(copied / "J12_passthrough_particles.cs")[1:]
+    with (copied / "J12_passthrough_particles.cs").open("wb") as file:
+        np.save(file, few)
+    with pytest.raises(
+        SpisonetError, match=r"passthrough_particles.cs does not list all particles of .*J12_part"
+    ):
+        read_cryosparc_fields(copied / "J12_particles.csg")
+    (copied / "J12_passthrough_particles.cs").unlink()
+    with pytest.raises(SpisonetError, match=r"J12_particles.csg lists, does not exist; copy it there"):
+        read_cryosparc_fields(copied / "J12_particles.csg")
+
+
+@pytest.mark.skipif(find_spec("cryosparc") is not None, reason="cryosparc-tools is installed")
+@pytest.mark.parametrize("first", [b"\x94", b"\x95"])  # of versions 4 and 5 of the client
+def test_a_compressed_stream_names_what_reads_it(tmp_path, first):
+    content = (GOLDEN / "particles_stream.cs").read_bytes()
+    (tmp_path / "p.cs").write_bytes(first + content[1:])
+    with pytest.raises(SpisonetError, match=r"pip install 'spisonet\[cryosparc\]'\), or use Export"):
+        read_particle_orientations(tmp_path / "p.cs")
+
+
 @pytest.mark.parametrize(
-    ("name", "content", "part"),
+    ("content", "part"),
     [
-        ("p.cs", b"\x94CSDAT" + bytes(100), "is a compressed stream of cryoSPARC (CSDAT), not a table"),
-        (
-            "p.csg",
-            b"results:\n  blob:\n    metafile: '>J12_particles.cs'\n  x:\n    metafile: '>J12_pass.cs'\n",
-            "p.csg lists the files of a cryoSPARC result; give J12_particles.cs, J12_pass.cs instead.",
-        ),
+        (b"results: {}\n", "p.csg lists no .cs file"),
+        (b"results:\n  blob:\n    metafile: '>none.cs'\n", "none.cs, which"),
     ],
 )
-def test_other_files_of_cryosparc_are_named(tmp_path, name, content, part):
-    (tmp_path / name).write_bytes(content)
+def test_groups_without_tables_are_named(tmp_path, content, part):
+    (tmp_path / "p.csg").write_bytes(content)
     with pytest.raises(SpisonetError, match=re.escape(part)):
-        read_particle_orientations(tmp_path / name)
+        read_particle_orientations(tmp_path / "p.csg")
 
 
 def cryosparc_poses(rotations):

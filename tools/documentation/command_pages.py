@@ -5,11 +5,15 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from spisonet.commands.registry import CRYOSPARC, ISONET, RELION, SPISONET
+from spisonet.commands.help import SUBMISSION
+from spisonet.commands.registry import COPICK, CRYOSPARC, ISONET, RELION, SPISONET, SUBMITTED
+from spisonet.commands.submission_config import SubmissionConfig
 from spisonet.io.config import command_line_shape, option_kind
 from spisonet.io.option_groups import grouped_options
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pydantic.fields import FieldInfo
 
     from spisonet.io.config import CommandConfig
@@ -20,12 +24,14 @@ GROUPS = {
     "relion": ("spisonet relion", RELION),
     "cryosparc": ("spisonet cryosparc", CRYOSPARC),
     "isonet": ("isonet.py", ISONET),
+    "copick": ("isonet copick", COPICK),
 }
 TITLES = {
     "spisonet": "Maps: spisonet.py",
     "relion": "RELION: spisonet relion",
     "cryosparc": "cryoSPARC: spisonet cryosparc",
     "isonet": "Tomograms: isonet.py",
+    "copick": "copick: isonet copick",
 }
 FOLDER = "commands"
 # Pages that describe the use and the results of a command.
@@ -80,9 +86,10 @@ def command_page(program: str, config: type[CommandConfig]) -> str:
     if config.examples:
         parts.append("## Examples\n\n```sh\n" + "\n".join(config.examples) + "\n```")
     for group, names in grouped_options(config).items():
-        rows = [_row(name, config.model_fields[name]) for name in names]
-        header = "| option | value | default | meaning |\n|---|---|---|---|"
-        parts.append(f"## {group}\n\n" + "\n".join([header, *rows]))
+        parts.append(_table(group, {name: config.model_fields[name] for name in names}))
+    if config in SUBMITTED:
+        parts.append(_table(SUBMISSION, SubmissionConfig.model_fields))
+        parts.append("Guide: [Schedulers](../../schedulers.md).")
     if config.obsolete:
         obsolete = ", ".join(f"`--{name}`" for name in sorted(config.obsolete))
         parts.append(f"## Accepted without effect\n\nOptions of published programs: {obsolete}.")
@@ -114,6 +121,11 @@ def _usage(program: str, config: type[CommandConfig]) -> str:
         if command_line_shape(info).positional:
             words.append(name.upper() if info.is_required() else f"[{name.upper()}]")
     return " ".join([*words, "[OPTIONS]"])
+
+
+def _table(title: str, fields: Mapping[str, FieldInfo]) -> str:
+    header = "| option | value | default | meaning |\n|---|---|---|---|"
+    return f"## {title}\n\n" + "\n".join([header, *(_row(name, info) for name, info in fields.items())])
 
 
 def _row(name: str, info: FieldInfo) -> str:

@@ -10,8 +10,8 @@ from qtpy.QtWidgets import QCheckBox, QFileDialog, QLabel, QPushButton, QVBoxLay
 
 from spisonet.errors import SpisonetError
 from spisonet.geometry.sphere import geodesic_sphere
-from spisonet.integrations.hosts import NAPARI
 from spisonet.integrations.napari.reading import AFTER, BEFORE, INFERRED, UNIT, run_layers
+from spisonet.io.hosts import NAPARI
 from spisonet.io.imod import is_own_model, write_contours
 from spisonet.io.json_files import read_json_object
 

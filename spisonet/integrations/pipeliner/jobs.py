@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import inspect
 import shlex
-import shutil
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,16 +16,16 @@ from pydantic import ValidationError
 
 from relion_external.jobs.arguments import read_call
 from relion_external.jobs.definitions import JOBS
-from relion_external.jobs.job import EXECUTABLE_PREFIX
 from spisonet import __version__
-from spisonet.integrations.hosts import PIPELINER
-from spisonet.integrations.pipeliner.nodes import finished_outputs, planned_outputs
+from spisonet.integrations.external_jobs import CATEGORIES, class_name, program_name, program_path
+from spisonet.integrations.pipeliner.nodes import SWITCHES, finished_outputs, planned_outputs
 from spisonet.integrations.pipeliner.options import (
     given_parameters,
     pipeliner_joboptions,
     pipeliner_parameters,
 )
 from spisonet.integrations.pipeliner.results import result_numbers, results_display
+from spisonet.io.hosts import PIPELINER
 from spisonet.io.paths import real_path
 
 if TYPE_CHECKING:
@@ -59,23 +57,6 @@ REFERENCES = {
         "doi": "10.1038/s41467-022-33957-8",
     },
 }
-# Category in the job list, and name of the job there.
-CATEGORIES = {
-    "fsc3d": ("map_analysis", "3D FSC of half maps"),
-    "diagnose": ("map_analysis", "Diagnosis of anisotropy and misalignment"),
-    "anisotropy": ("map_correction", "Anisotropy correction"),
-    "whitening": ("map_utilities", "Whitening"),
-    "angular-whiten": ("map_utilities", "Angular whitening"),
-    "combine-map": ("map_utilities", "Combined resolutions of two maps"),
-    "fsd3d": ("map_analysis", "Fourier sampling density of particles"),
-    "rescue": ("map_correction", "Correction of drifted poses"),
-    "report": ("map_analysis", "Report of an anisotropy correction"),
-    "deconv": ("tomogram_correction", "CTF deconvolution of tomograms"),
-    "mask": ("tomogram_correction", "Masks of tomograms"),
-    "refine": ("tomogram_correction", "Training for the missing wedge"),
-    "predict": ("tomogram_correction", "Missing wedge correction"),
-    "correct": ("tomogram_correction", "Missing wedge correction in one step"),
-}
 
 
 class SpisonetJob(PipelinerJob):
@@ -88,7 +69,7 @@ class SpisonetJob(PipelinerJob):
     def __init__(self) -> None:
         super().__init__()
         job = self.external
-        program = _program(job)
+        program = program_name(job)
         executable = program_path(job)
         info = self.jobinfo
         info.display_name = CATEGORIES[job.name][1]
@@ -108,8 +89,9 @@ class SpisonetJob(PipelinerJob):
 
     def create_output_nodes(self) -> None:
         """List the outputs that are known before the job runs."""
-        report = self.joboptions.get("report")
-        for node in planned_outputs(self.external, has_report=report is None or bool(report.value)):
+        options = self.joboptions
+        switches = {name: bool(options[name].value) for name, _ in SWITCHES.values() if name in options}
+        for node in planned_outputs(self.external, switches):
             self.add_output_node(node.name, node.type, list(node.keywords))
 
     def create_post_run_output_nodes(self) -> None:
@@ -189,25 +171,9 @@ def invalid_values(config: type[CommandConfig], given: Mapping[str, str]) -> dic
     return {}
 
 
-def program_path(job: Job) -> str:
-    """Return the executable of a job in this installation; its name if it is not there."""
-    beside = Path(sys.executable).parent / job.executable
-    return str(beside) if beside.is_file() else shutil.which(job.executable) or job.executable
-
-
-def class_name(job: Job) -> str:
-    """Return the name of the class of a job, such as ``SpisonetFsc3d``."""
-    words = (_program(job), *job.name.split("-"))
-    return "".join(word.capitalize() for word in words)
-
-
 def process_name(job: Job) -> str:
     """Return the type of a job in the Pipeliner, such as ``spisonet.map_analysis.fsc3d``."""
-    return f"{_program(job)}.{CATEGORIES[job.name][0]}.{job.name.replace('-', '_')}"
-
-
-def _program(job: Job) -> str:
-    return "spisonet" if job.prefix == EXECUTABLE_PREFIX else "isonet"
+    return f"{program_name(job)}.{CATEGORIES[job.name][0]}.{job.name.replace('-', '_')}"
 
 
 def pipeliner_class(job: Job) -> type[SpisonetJob]:

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 from pipeliner import nodes as types
 
-from relion_external.jobs.definitions import LOGFILE
+from relion_external.jobs.definitions import LOGFILE, TOMOGRAMS_AS_RECONSTRUCTED
 from relion_external.jobs.folder import Node, NodeType
 from spisonet.anisotropy.run_inputs import CORRECTED_PREFIX, FULL_MAP
 from spisonet.tomography.prediction_config import PredictConfig
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from relion_external.jobs.job import Job
 
 SPISONET = "spisonet"
@@ -76,6 +78,12 @@ FIRST_OUTPUTS: dict[str, tuple[Node, ...]] = {
     "rescue": (),
 }
 
+# Outputs that an option switches on: the option, and whether jobs without it have the output.
+SWITCHES = {
+    REPORT_FILE: ("report", True),
+    TOMOGRAMS_AS_RECONSTRUCTED.name: ("as_reconstructed", False),
+}
+
 
 @dataclass(frozen=True)
 class OutputNode:
@@ -93,20 +101,21 @@ def input_node(job: Job, name: str) -> InputNode | None:
     return INPUT_NODES.get(name)
 
 
-def planned_outputs(job: Job, *, has_report: bool) -> list[OutputNode]:
+def planned_outputs(job: Job, switches: Mapping[str, bool]) -> list[OutputNode]:
     """Return the outputs that a job lists before it runs, to which scheduled jobs are connected.
 
     Parameters
     ----------
     job : Job
         External job.
-    has_report : bool
-        Whether a job that can write a report does so.
+    switches : mapping
+        Values of the options that switch an output on or off, as far as the job has them.
     """
     first = FIRST_OUTPUTS.get(job.name)
     nodes = job.nodes(Path()) if first is None else list(first)
-    texts = [node for node in _texts(job) if has_report or node.name != REPORT_FILE]
-    return [*(_output(job, node) for node in nodes), *texts]
+    outputs = [*(_output(job, node) for node in nodes), *_texts(job)]
+    absent = {name for name, (option, default) in SWITCHES.items() if not switches.get(option, default)}
+    return [node for node in outputs if node.name not in absent]
 
 
 def finished_outputs(job: Job, folder: Path) -> list[OutputNode]:

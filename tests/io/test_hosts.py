@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from spisonet.errors import SpisonetError
-from spisonet.integrations.hosts import Host
+from spisonet.io.hosts import Host
 
 
 def test_an_absent_package_names_the_command_that_installs_it():

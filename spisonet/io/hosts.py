@@ -72,4 +72,6 @@ class Host:
 
 PIPELINER = Host("doppio", "ccpem-pipeliner", "pipeliner", ("1.6",))
 CRYOSPARC = Host("cryosparc", "cryosparc-tools", "cryosparc", ("5.0",))
+COPICK = Host("copick", "copick", "copick", ("1.31",))
+HIMENA = Host("himena", "himena-relion", "himena_relion", ("0.0.13",))
 NAPARI = Host("napari", "napari", "napari", ("0.9",))
