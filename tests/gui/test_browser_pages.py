@@ -13,6 +13,7 @@ import pytest
 from selenium.webdriver import Keys
 from selenium.webdriver.common.by import By
 
+from spisonet.anisotropy.config import ReconstructConfig
 from spisonet.io.tomogram_table import TomogramTable
 from tests.gui.browser import SECONDS, Page, open_page, start_browser
 from tests.gui.conftest import Server, end, serve, write_map
@@ -188,17 +189,20 @@ def test_a_check_shows_the_result_of_the_text_beside_it(page):
     assert texts(page, "#findings td") == []
 
 
-def test_forms_have_presets_with_times_and_flag_values_at_once(page):
+def test_forms_have_profiles_with_times_and_flag_values_at_once(page):
     page.open("new?program=spisonet&command=reconstruct&i1=maps/half1.mrc&i2=maps/half2.mrc")
     page.find("#estimate", "Training takes about")
-    assert "on" in page.find("[data-preset=standard]").get_attribute("class")
+    assert "on" in page.find("[data-profile=standard]").get_attribute("class")
     page.unfold()
-    page.click("[data-preset='quick look']")
-    page.find("#command-line", "--epochs 5")
-    assert page.find("#field-filter_base").get_attribute("value") == "16"
-    assert "about" in page.find("[data-preset='quick look']").text
-    page.click("[data-preset=standard]")
-    page.wait_for("!document.querySelector('#command-line').textContent.includes('--epochs')")
+    page.click("[data-profile=quick]")
+    page.find("#command-line", "--profile quick")
+    quick = ReconstructConfig.profiles["quick"]
+    assert page.find("#field-n_subvolume").get_attribute("value") == str(quick["n_subvolume"])
+    assert "about" in page.find("[data-profile=quick]").text
+    page.fill("#field-epochs", "30")
+    page.find("#command-line", "--epochs 30")
+    page.click("[data-profile=standard]")
+    page.wait_for("!document.querySelector('#command-line').textContent.includes('--profile')")
     page.fill("#field-cube_size", "30")
     page.find("#error-cube_size", "Must be a multiple of 8; 30 was given.")
     label = page.find("label[for=field-limit_res]").text
