@@ -30,6 +30,7 @@ from benchmarks.quality.cases import Case, load_case
 from benchmarks.quality.published import published_measurement, published_trainer, recombine_published
 from benchmarks.quality.scoring import EMPTY, score_map
 from spisonet.io.atomic import write_json
+from spisonet.io.processors import BFLOAT16_INSTRUCTIONS
 from spisonet.learning import devices
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def correct(case: Case, start: Start, n_subvolumes: int) -> Point:
     """Correct a case from one start with a training of one length."""
     halves = [case.folder / f"half{number}.mrc" for number in (1, 2)]
     epochs = EPOCHS if n_subvolumes else 0
-    instructions = devices.BFLOAT16_INSTRUCTIONS if start.bfloat16 else ()
+    instructions = BFLOAT16_INSTRUCTIONS if start.bfloat16 else frozenset()
     begin = time.process_time()
     with patch.object(devices, "BFLOAT16_INSTRUCTIONS", instructions):
         result = spisonet.reconstruct(

@@ -98,6 +98,8 @@ class Job:
         given: dict[str, Any] = {
             **as_options(call.parameters, names, boolean_names([self.config]), self.aliases)
         }
+        if "profile" in given:  # RELION passes all parameters that its form shows
+            given = {name: value for name, value in given.items() if value != str(fields[name].default)}
         optional = optional_names([self.config])
         for name, value in given.items():
             if value is None and name not in optional and not fields[name].is_required():

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from spisonet.io.config import (
     LARGEST_BOX,
     LARGEST_WIDTH,
-    CommandConfig,
     CommandLine,
     NamedPositional,
     Positional,
+    ProfiledConfig,
     invalid_option,
 )
+from spisonet.learning.epochs_config import AUTO, AUTO_DESCRIPTION, Epochs
 from spisonet.learning.size_config import DEFAULT_FILTER_BASE, NETWORK_MULTIPLE
 from spisonet.learning.start_config import EARLIER_NAMES, NOT_PRETRAINED, StartOption
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
-class ReconstructConfig(CommandConfig):
+
+EPOCHS = 30
+
+
+class ReconstructConfig(ProfiledConfig):
     """Correct the anisotropy of half maps by a network trained on these maps, and one trained on others."""
 
     command: ClassVar[str] = "reconstruct"
@@ -32,10 +39,17 @@ class ReconstructConfig(CommandConfig):
     )
     free_on_resume: ClassVar[frozenset[str]] = frozenset(
         {
-            *("resume", "ncpus", "device", "gpuID", "memory_limit"),
+            *("resume", "ncpus", "device", "gpuID", "memory_limit", "profile"),
             *("report", "model", "validation", "validation_cones", "sharpen", "b_factor"),
         }
     )
+
+    profiles: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "quick": {"epochs": 4, "n_subvolume": 400, "cube_size": 32, "filter_base": 16},
+        "standard": {},
+        # Not independent halves: with a given 3D FSC they have no view weight, and less is recovered.
+        "careful": {"epochs": 60, "validation": True},
+    }
 
     i1: Annotated[Path, Positional] = Field(description="Half map 1.")
     i2: Annotated[Path | None, Positional] = Field(None, description="Half map 2.")
@@ -85,8 +99,9 @@ class ReconstructConfig(CommandConfig):
     ref_resolution: float = Field(
         10.0, gt=0, description="Resolution in Å to which the reference replaces the half maps."
     )
-    epochs: int = Field(
-        30, ge=0, description="Training epochs; 0: predict without training (needs --pretrained)."
+    epochs: Epochs = Field(
+        EPOCHS,
+        description=f"Training epochs; {AUTO_DESCRIPTION}; 0: predict without training (needs --pretrained).",
     )
     n_subvolume: int = Field(1000, ge=1, description="Number of subvolumes per epoch.")
     cube_size: int = Field(
@@ -162,10 +177,23 @@ class ReconstructConfig(CommandConfig):
     resume: bool = Field(False, description="Continue the run in --output_dir from its last checkpoint.")
     apix: float | None = Field(None, gt=0, description="Voxel size in Å [default: from the header].")
 
+    @classmethod
+    def profile_values(cls, profile: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        """See `ProfiledConfig.profile_values`; only a network that two half maps train can be validated."""
+        values = super().profile_values(profile, given)
+        if given.get("i2") is None or given.get("method", "learn") != "learn":
+            values.pop("validation", None)
+        return values
+
     @property
     def total_epochs(self) -> int:
         """Number of epochs of the training; 0 if nothing is trained."""
-        return self.epochs if self.method == "learn" else 0
+        return self.max_epochs if self.method == "learn" else 0
+
+    @property
+    def max_epochs(self) -> int:
+        """Number of epochs; the largest possible one of a training of variable length."""
+        return self.epochs if isinstance(self.epochs, int) else EPOCHS
 
     @property
     def width(self) -> int:
@@ -175,6 +203,8 @@ class ReconstructConfig(CommandConfig):
     def check_options(self) -> None:
         """See `CommandConfig.check_options`."""
         single = self.i2 is None
+        if self.epochs == AUTO and self.objective == "ei":
+            raise invalid_option("epochs", "--epochs auto needs --objective self-training; give a number.")
         if self.method == "learn" and self.epochs == 0 and self.pretrained == NOT_PRETRAINED:
             raise invalid_option("pretrained", "--epochs 0 predicts without training and needs --pretrained.")
         if single and self.aniso_file is None:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import itertools
 import logging
-import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from spisonet.anisotropy.data_factors import NO_FACTORS, DataFactors
 from spisonet.anisotropy.inferred_gain import CompletedMaps
-from spisonet.anisotropy.prediction_shares import blend, held_out_cone, measure_shares, without_region
+from spisonet.anisotropy.prediction_shares import (
+    blend,
+    held_out_cone,
+    held_out_correlation,
+    measure_shares,
+    without_region,
+)
 from spisonet.errors import SpisonetError
 from spisonet.geometry.rotations import tetrahedral_rotations
 from spisonet.learning.objectives import SelfTrainingObjective
@@ -19,22 +24,22 @@ from spisonet.learning.structural_prior import StructuralPrior
 from spisonet.learning.training_job import TrainingJob, train
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from torch import Tensor
 
     from spisonet.learning.measurement import Measurement
     from spisonet.learning.memory import Memory
+    from spisonet.learning.objectives import Objective
     from spisonet.learning.process_group import ProcessGroup
-    from spisonet.learning.trainer import Trainer, TrainingState
+    from spisonet.learning.trainer import Score, Trainer, TrainingState
     from spisonet.learning.training_config import TrainingConfig
     from spisonet.learning.unet import Network, PriorUNet
 
 log = logging.getLogger("spisonet")
 
 TRAINED, PRIOR = "trained", "prior"
-HELD_OUT_PART = 0.5  # of the training, before the shares are measured
 
 
 @dataclass(frozen=True)
@@ -73,8 +78,8 @@ class CompletionSource:
     def learn(self, measurement: Measurement) -> tuple[LearnedCompletion, CompletedMaps]:
         """Train a network, and measure the shares of the predictions and the gain of the inferred part.
 
-        Both are measured in a held-out cone: the first half of the training, in epochs, has no data in it,
-        and they are those of its network. The training then continues on all data; the factors of the data
+        Both are measured in a held-out cone: the first half of the updates has no data in it, and they are
+        those of its network. The training then continues on all data; the factors of the data
         are measured in its result. Without mask or view
         weight, and with the published objective, nothing is held out: the map is completed by the trained
         network alone.
@@ -108,8 +113,6 @@ class CompletionSource:
             what = "trained on other structures" if name == PRIOR else "trained on these maps"
             log.info("Share of the network %s, by a held-out cone: %.2f (%s).", what, share, self.title)
         constrained, measurement = self._with_prior(measurement)
-        if self.training is not None and self.training.epochs:
-            log.info("Continuing the training on all data (%s).", self.title)
         result = self._train(measurement, start=held_out.state)
         trainer, job = (None, None) if result is None else (result.trainer, result.job)
         completions = _completions(measurement, None if result is None else result.prediction)
@@ -126,8 +129,13 @@ class CompletionSource:
         if self.prior is not None:
             log.info("Predicting with the network trained on other structures (%s).", self.title)
         constrained, held_out = self._with_prior(without_region(measurement, region))
-        epochs = 0 if self.training is None else math.ceil(self.training.epochs * HELD_OUT_PART)
-        result = self._train(held_out, stop_after_epochs=epochs)
+
+        def recovery(objective: Objective, predict: Callable[[Tensor], Tensor]) -> float:
+            assert isinstance(objective, SelfTrainingObjective)
+            predicted = held_out.complete(objective.first_prediction(predict), prior_weight=1.0)
+            return held_out_correlation(measurement, region, predicted)
+
+        result = self._train(held_out, first_part=True, score=recovery)
         completions = _completions(held_out, None if result is None else result.prediction)
         shares = measure_shares(measurement, region, constrained, list(completions.values()))
         completed = blend(constrained, list(completions.values()), shares)
@@ -170,8 +178,9 @@ class CompletionSource:
     def _train(
         self,
         measurement: Measurement,
-        stop_after_epochs: int | None = None,
+        first_part: bool = False,
         start: TrainingState | None = None,
+        score: Score | None = None,
     ) -> _TrainingResult | None:
         """Train on a measurement, and predict its maps; None if nothing is to be trained."""
         if self.training is None:
@@ -181,10 +190,12 @@ class CompletionSource:
         )
         if start is None and self.training.epochs:
             log.info(job.description)
+        elif start is not None and start[1]["n_updates"] < job.options.n_updates:
+            log.info("Continuing the training on all data (%s).", self.title)
         checkpoint = self.checkpoint
         further_predictions = 0.0
-        if stop_after_epochs is not None:
-            job = replace(job, stop_after_epochs=stop_after_epochs)
+        if first_part:
+            job = replace(job, first_part=True)
             further_predictions = 1.0  # after the rest of the training
             if checkpoint is not None:
                 if not self.resume:
@@ -198,6 +209,7 @@ class CompletionSource:
             self.resume,
             further_predictions=further_predictions,
             start=start,
+            score=score,
         )
         assert prediction is not None
         return _TrainingResult(trainer, job, prediction)

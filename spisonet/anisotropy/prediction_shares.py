@@ -110,10 +110,7 @@ def measure_shares(
     list of float
         Share in 0..1 of each; the rest is that of `constrained`.
     """
-    amplitude = shell_amplitude_rfft(measurement)
-    radius = frequency_points_rfft(measurement.shape, region.device).norm(dim=-1)
-    used = region & (amplitude > 0) & (radius > MIN_BAND_PART * measurement.band_fraction / 2)
-    weight = measurement.data_weight_rfft[used] / amplitude[used].square()
+    used, weight = _compared(measurement, region)
     n = len(completed)
     matrix, target = np.zeros((n, n)), np.zeros(n)
     data = rfft3(measurement.data.flip(0))[:, used]
@@ -127,6 +124,32 @@ def measure_shares(
     total = float(best.sum())
     factor = min(NARROW_CONE_FACTOR, 1 / total) if total > 0 else 1.0
     return [float(share * factor) for share in best]
+
+
+def held_out_correlation(measurement: Measurement, region: Tensor, completed: Tensor) -> float:
+    """Return the correlation of completed maps with the data in a region that was held out from them.
+
+    Parameters
+    ----------
+    measurement, region
+        As for `measure_shares`; the coefficients have the same weights.
+    completed : Tensor
+        ``(n_halves, z, y, x)`` maps completed without the data in the region.
+    """
+    used, weight = _compared(measurement, region)
+    data = rfft3(measurement.data.flip(0))[:, used]
+    found = rfft3(completed)[:, used]
+    cross = float((weight * (found.conj() * data).real).sum())
+    powers = [float((weight * spectrum.abs().square()).sum()) for spectrum in (found, data)]
+    return cross / math.sqrt(powers[0] * powers[1]) if min(powers) > 0 else 0.0
+
+
+def _compared(measurement: Measurement, region: Tensor) -> tuple[Tensor, Tensor]:
+    """Return which coefficients of a region are compared with the data, and their weights."""
+    amplitude = shell_amplitude_rfft(measurement)
+    radius = frequency_points_rfft(measurement.shape, region.device).norm(dim=-1)
+    used = region & (amplitude > 0) & (radius > MIN_BAND_PART * measurement.band_fraction / 2)
+    return used, measurement.data_weight_rfft[used] / amplitude[used].square()
 
 
 def blend(constrained: Tensor, completed: list[Tensor], shares: list[float]) -> Tensor:

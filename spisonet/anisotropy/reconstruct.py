@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -34,9 +34,14 @@ from spisonet.anisotropy.recombination import CorrectedMap, corrected_maps
 from spisonet.anisotropy.run_inputs import UNMEASURED_DEFINITION, output_names
 from spisonet.anisotropy.training_length import is_too_short, too_short_sentence
 from spisonet.learning.devices import describe_device, empty_cache
+from spisonet.learning.epochs_config import AUTO
 from spisonet.learning.process_group import SINGLE_PROCESS
 from spisonet.learning.structural_prior import read_prior_network
-from spisonet.learning.training_config import TrainingConfig, fitting_cube_size
+from spisonet.learning.training_config import (
+    NETWORK_OF_OBJECTIVE,
+    TrainingConfig,
+    fitting_cube_size,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -137,6 +142,8 @@ class UnitResult:
         Mean training loss of each epoch.
     loss_reduction : float or None
         By how much the training reduced the loss, see `Trainer`; None if nothing was trained.
+    training_end : dict or None
+        Why a training of variable length ended, see `Trainer.end_record`.
     network : Network or None
         The trained network; None if none was trained.
     shares : dict
@@ -154,6 +161,7 @@ class UnitResult:
     unmeasured_fraction: float
     epoch_losses: list[float]
     loss_reduction: float | None
+    training_end: dict[str, Any] | None
     network: Network | None
     shares: dict[str, float]
     gain: list[float] | None
@@ -251,6 +259,11 @@ class CorrectionResult:
         """By how much each training reduced the loss, by the name of the unit; see `Trainer`."""
         return {unit.unit.name: unit.loss_reduction for unit in self.units}
 
+    @property
+    def training_ends(self) -> dict[str, dict[str, Any]]:
+        """Why trainings of variable length ended, see `Trainer.end_record`, by the name of the unit."""
+        return {u.unit.name: u.training_end for u in self.units if u.training_end is not None}
+
     def data_weight_rfft(self, within_band_rfft: NDArray[np.float32]) -> NDArray[np.float32]:
         """Fraction in 0..1 of each coefficient of an output that is data; 1 beyond the band."""
         return within_band_rfft * self.band_rfft + 1 - self.band_rfft
@@ -258,7 +271,25 @@ class CorrectionResult:
 
 def training_config_of(config: ReconstructConfig, box: int) -> TrainingConfig:
     """Return the training options of a configuration for maps with a box of this many voxels."""
-    return TrainingConfig.from_options(config, cube_size=fitting_cube_size(config.cube_size, box))
+    return TrainingConfig.from_options(
+        config,
+        cube_size=fitting_cube_size(config.cube_size, box),
+        epochs=config.max_epochs,
+        until_plateau=config.epochs == AUTO,
+    )
+
+
+def require_memory(config: ReconstructConfig, box: int, memory: Memory) -> None:
+    """Check that the training of a configuration fits into memory, for maps with a box of this many voxels.
+
+    Raises
+    ------
+    SpisonetError
+        See `Memory.require`.
+    """
+    if config.total_epochs:
+        network = NETWORK_OF_OBJECTIVE[config.objective](config.width)
+        memory.require(network, fitting_cube_size(config.cube_size, box), box)
 
 
 def fourier_weights_of(inputs: RunInputs, independent: bool, threads: int) -> FourierWeights:
@@ -416,6 +447,7 @@ def _correct_unit(
         unmeasured_fraction=measurement.unmeasured_fraction,
         epoch_losses=[] if trainer is None else trainer.epoch_losses,
         loss_reduction=loss_reduction,
+        training_end=None if trainer is None else trainer.end_record,
         network=trainer.average if trainer is not None and options.training.epochs else None,
         shares={} if learned is None else learned.shares,
         gain=(constrained if completed is None else completed).gain_by_shell,

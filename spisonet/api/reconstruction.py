@@ -20,6 +20,7 @@ from spisonet.api.reconstruction_output import correct_into_folder, report_run
 from spisonet.errors import SpisonetError
 from spisonet.fourier.grids import centred_from_half
 from spisonet.io.atomic import prepare_output_folder
+from spisonet.io.config import STANDARD
 from spisonet.io.events import progress_to
 from spisonet.learning.process_group import SINGLE_PROCESS
 
@@ -31,17 +32,17 @@ if TYPE_CHECKING:
     from spisonet.analysis.half_maps import HalfMaps
     from spisonet.anisotropy.reconstruct import CorrectionResult
     from spisonet.api.maps import MapLike
+    from spisonet.io.config import Profile
     from spisonet.io.events import ProgressEvent
     from spisonet.io.mrc import Volume
     from spisonet.learning.memory import Memory
 
 THREADS: int = ReconstructConfig.model_fields["ncpus"].default
-EPOCHS: int = ReconstructConfig.model_fields["epochs"].default
 # Options of the command that are arguments of `reconstruct` under another name, or belong to a terminal.
 ARGUMENTS = frozenset(
     {
         *("i1", "i2", "mask", "aniso_file", "apix", "limit_res", "method", "independent", "epochs", "seed"),
-        *("output_dir", "report", "resume", "device", "gpuID", "ncpus", "memory_limit"),
+        *("profile", "output_dir", "report", "resume", "device", "gpuID", "ncpus", "memory_limit"),
         *("validation", "validation_cones"),
     }
 )
@@ -129,7 +130,8 @@ def reconstruct(
     limit_resolution_angstrom: float | None = None,
     method: Literal["learn", "prior", "deconvolve"] = "learn",
     independent: bool = False,
-    epochs: int = EPOCHS,
+    epochs: int | Literal["auto"] | None = None,
+    profile: Profile = STANDARD,
     output_dir: Path | str | None = None,
     report: bool = True,
     resume: bool = False,
@@ -160,8 +162,11 @@ def reconstruct(
         ``deconvolve`` (mask and positivity constraints, without a network, in seconds).
     independent : bool
         Train one network on each half map, so that the noise of the corrected half maps remains independent.
-    epochs : int
-        Training epochs.
+    epochs : int or "auto", optional
+        Training epochs; ``auto``: until more of them hardly improve the prediction [default: those of the
+        profile; 30 with ``standard``].
+    profile : str
+        ``quick``, ``standard`` or ``careful``: values of the options that are not given.
     output_dir : path, optional
         Folder into which everything is written that the command writes; `validate` reads it. Arrays are
         written into it, too. Without it nothing is written.
@@ -233,7 +238,9 @@ def reconstruct(
         {
             **{"i1": files["half1"], "i2": files["half2"], "mask": files["mask"]},
             **{"aniso_file": files["fsc3d"], "apix": voxel_size_angstrom, "limit_res": limit},
-            **{"method": method, "independent": independent, "epochs": epochs, "seed": seed},
+            **{"method": method, "independent": independent, "seed": seed, "profile": profile},
+            **({} if epochs is None else {"epochs": epochs}),
+            "validation": False,  # a function of its own
             **{"device": device, "ncpus": threads, "memory_limit": memory_limit_gigabytes},
             **{"report": report, "resume": resume},
             **({} if folder is None else {"output_dir": folder}),
@@ -254,6 +261,7 @@ def _correct(
 ) -> CorrectionResult:
     """Correct maps without writing anything."""
     inputs = run_inputs(config, maps, cube)
+    anisotropy.require_memory(config, maps.half1.box, memory)
     weights = anisotropy.fourier_weights_of(inputs, config.independent, torch.get_num_threads())
     correction = anisotropy.CorrectionOptions.from_config(config, maps.half1.box)
     return anisotropy.reconstruct(inputs, weights, correction, memory)

@@ -14,6 +14,7 @@ from spisonet.anisotropy.reconstruct import (
     CorrectionResult,
     fourier_weights_of,
     reconstruct,
+    require_memory,
 )
 from spisonet.anisotropy.run_inputs import (
     CLASSICAL_PREFIX,
@@ -39,7 +40,7 @@ from spisonet.io.mrc import Volume, write_volume
 from spisonet.io.run_record import recorded, require_same_run
 from spisonet.io.stages import StageProgress
 from spisonet.learning.checkpoint import save_network
-from spisonet.learning.launcher import out_of_memory_error
+from spisonet.learning.launcher import log_duration, out_of_memory_error
 from spisonet.report.config import ReportConfig
 from spisonet.report.reconstruction import REPORT_FILE, write_report
 from spisonet.validation.correction_fsc import correction_fsc
@@ -87,7 +88,9 @@ def correct_into_folder(
     """
     if config.resume:
         require_same_run(config, config.output_dir)
+    log_duration(config, memory.device, processes.count)
     inputs = read_run_inputs(config)
+    require_memory(config, inputs.maps.half1.box, memory)
     options = CorrectionOptions.from_config(config, inputs.maps.half1.box, full_map=not halves_only)
     if options.training.cube_size != config.cube_size:
         log.info(
@@ -166,6 +169,7 @@ def _write_results(
         "inferred_gains": result.inferred_gains,
         "data_factors": result.data_factors,
         "loss_reductions": result.loss_reductions,
+        "training_ends": result.training_ends,
         "corrected_maps": [f"{CORRECTED_PREFIX}{name}.mrc" for name in names],
         "classical_maps": classical,
     }

@@ -6,7 +6,7 @@ import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from spisonet.api.tomogram_output import (
 )
 from spisonet.errors import SpisonetError
 from spisonet.io.atomic import prepare_output_folder
+from spisonet.io.config import STANDARD
 from spisonet.io.events import progress_to
 from spisonet.io.run_record import read_job_record
 from spisonet.io.tilt_angles import DEFAULT_TILT_RANGE
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from spisonet.api.maps import MapLike
+    from spisonet.io.config import Profile
     from spisonet.io.events import ProgressEvent
     from spisonet.io.mrc import Volume
     from spisonet.learning.unet import Network
@@ -52,6 +54,7 @@ ARGUMENTS = frozenset(
     {
         *("star_file", "output_star", "output_dir", "model", "resume", "device", "gpuID", "ncpus"),
         *("memory_limit", "with_predict", "remove_intermediate", "continue_from", "seed", "epochs"),
+        "profile",
     }
 )
 REFINE_OPTIONS = frozenset(RefineConfig.model_fields) - ARGUMENTS
@@ -140,7 +143,8 @@ def refine_tomograms(
     masks: Sequence[MapLike] | None = None,
     voxel_size_angstrom: float | None = None,
     defocus_angstrom: float = 0.0,
-    epochs: int | None = None,
+    epochs: int | Literal["auto"] | None = None,
+    profile: Profile = STANDARD,
     predict: bool = True,
     output_dir: Path | str | None = None,
     resume: bool = False,
@@ -167,8 +171,11 @@ def refine_tomograms(
         Voxel size in Å of the tomograms of a sequence; overrides those of headers.
     defocus_angstrom : float
         Defocus of the tomograms of a sequence, for ``CTF_mode``; 0: no CTF.
-    epochs : int, optional
-        Training epochs [default: 50].
+    epochs : int or "auto", optional
+        Training epochs; ``auto``: until more of them hardly improve the prediction [default: those of the
+        profile; 50 with ``standard``].
+    profile : str
+        ``quick``, ``standard`` or ``careful``: values of the options that are not given.
     predict : bool
         Correct the tomograms with the trained network.
     output_dir : path, optional
@@ -219,7 +226,13 @@ def refine_tomograms(
         config = RefineConfig.from_options(
             {
                 **{"star_file": table, "output_dir": folder, "output_star": folder / RESULTS_TABLE},
-                **{"epochs": epochs, "with_predict": predict, "resume": resume, "seed": seed},
+                **{
+                    "epochs": epochs,
+                    "profile": profile,
+                    "with_predict": predict,
+                    "resume": resume,
+                    "seed": seed,
+                },
                 **{"device": device, "ncpus": threads, "memory_limit": memory_limit_gigabytes},
                 **options,
             }

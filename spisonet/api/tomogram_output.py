@@ -29,10 +29,11 @@ from spisonet.io.tomogram_table import TomogramTable, results_table
 from spisonet.io.tomograms import open_tomogram
 from spisonet.learning.checkpoint import load_network, save_network
 from spisonet.learning.devices import choose_devices, describe_device, use_cpu_threads
-from spisonet.learning.launcher import out_of_memory_error
+from spisonet.learning.launcher import log_duration, out_of_memory_error
 from spisonet.learning.memory import GIGABYTE
 from spisonet.learning.process_group import is_main_process, map_tasks, started_by_torchrun
 from spisonet.learning.training_job import train
+from spisonet.learning.unet import UNet
 from spisonet.report.tomograms import (
     SUMMARY_FILE,
     PredictionSummary,
@@ -455,6 +456,7 @@ def train_into_folder(config: TomogramTrainingConfig, memory: Memory, processes:
         If an input or option is unusable (nothing is written then), or if training fails.
     """
     started = time.monotonic()
+    log_duration(config, memory.device, processes.count)
     table = TomogramTable.read(config.star_file, config.output_star)
     if config.as_reconstructed:
         require_relion5(table)
@@ -462,6 +464,7 @@ def train_into_folder(config: TomogramTrainingConfig, memory: Memory, processes:
     if config.resume:
         require_same_run(config, folder)
     inputs = read_training_inputs(config, table, folder)
+    memory.require(UNet(config.width), inputs.cube_size)
     prepare_output_folder(folder)
     with recorded(
         config, folder, out_of_memory_error(memory.device), lambda: remove_old_training(folder)
@@ -470,9 +473,10 @@ def train_into_folder(config: TomogramTrainingConfig, memory: Memory, processes:
         training = prepare_training(inputs, config, memory, processes.count, folder / CTF_FOLDER)
         options = training.job.options
         log.info(
-            "Training on %d tomograms (%s): %d updates of %d subvolumes of %d voxels.",
+            "Training on %d tomograms (%s): %s%d updates of %d subvolumes of %d voxels.",
             len(training.tomograms),
             inputs.method,
+            "at most " if options.until_plateau else "",
             options.n_updates,
             options.batch_size,
             inputs.cube_size,
@@ -480,7 +484,7 @@ def train_into_folder(config: TomogramTrainingConfig, memory: Memory, processes:
 
         def after_epoch(trainer: Trainer) -> None:
             n_done = len(trainer.epoch_losses)
-            if n_done % config.save_interval == 0 or n_done >= options.epochs:
+            if n_done % config.save_interval == 0 or n_done >= trainer.planned_epochs:
                 save_network(folder / NETWORK_FILE, trainer.average, training.metadata.as_record())
                 if config.preview:
                     _write_preview(folder, trainer, training.tomograms[0])
@@ -504,8 +508,9 @@ def train_into_folder(config: TomogramTrainingConfig, memory: Memory, processes:
             start=config.pretrained,
             saw_other_structures=training.metadata.saw_other_structures,
             cube_size=inputs.cube_size,
-            epochs=options.epochs,
+            epochs=trainer.planned_epochs,
             subvolumes_per_epoch=options.subvolumes_per_epoch,
+            training_end=trainer.end_record,
             epoch_losses=trainer.epoch_losses,
             loss_reduction=trainer.loss_reduction,
             network=NETWORK_FILE,

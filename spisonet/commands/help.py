@@ -101,6 +101,7 @@ def _row(name: str, info: FieldInfo) -> tuple[str, str]:
         value = ""
     else:
         value = VALUE_NAMES.get(kind, "|".join(choice for choice in choices if choice))
+        value += f"|{shape.word}" if shape.word else ""
     if shape.positional:
         spellings.insert(0, name.upper())
     text = info.description or ""

@@ -48,7 +48,8 @@ def add_command(
         Whether the command has the options of `SubmissionConfig`.
     """
 
-    def command(**given: Any) -> None:
+    def command(context: typer.Context, **values: Any) -> None:
+        given = {name: value for name, value in values.items() if _is_given(context, name)}
         config = model.from_options(_merge_positional(model, given))
         config.check_options()
         if not is_submitted:
@@ -59,13 +60,22 @@ def add_command(
         run(config, submission)
 
     fields = [*model.model_fields.items(), *(SubmissionConfig.model_fields.items() if is_submitted else ())]
-    parameters = [p for name, info in fields for p in _parameters(name, info)]
+    parameters = [
+        inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context),
+        *(p for name, info in fields for p in _parameters(name, info)),
+    ]
     signature = inspect.Signature(parameters)
     command.__signature__ = signature  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in parameters}
     command.__doc__ = inspect.getdoc(model)
     attributes = {"model": model, "is_submitted": is_submitted}
     app.command(model.command, cls=type("Help", (CommandHelp,), attributes))(command)
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    """Return whether an option stands on the command line; the others may be set by a profile."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
 
 
 def _parameters(name: str, info: FieldInfo) -> list[inspect.Parameter]:
@@ -76,6 +86,8 @@ def _parameters(name: str, info: FieldInfo) -> list[inspect.Parameter]:
         words = (f"--{name}", *shape.aliases)
         spellings = [f"{s}/--no-{s.lstrip('-')}" if s in words else s for s in spellings]
     annotation: Any = info.annotation
+    if shape.word:  # the parser knows no union of numbers and words
+        annotation, default = str | None, None if default is None else str(default)
     if shape.positional:
         # Both forms are optional for the parser; missing values are reported after merging them.
         argument = Annotated[
@@ -103,7 +115,7 @@ def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
 def _merge_positional(model: type[CommandConfig], given: dict[str, Any]) -> dict[str, Any]:
     options: dict[str, Any] = {}
     for name, info in model.model_fields.items():
-        value, positional = given[name], given.get(name + POSITIONAL_SUFFIX)
+        value, positional = given.get(name), given.get(name + POSITIONAL_SUFFIX)
         if value is not None and positional is not None:
             raise SpisonetError(
                 f"{name} is given twice: as {positional} and as --{name} {value}.",
@@ -210,8 +222,10 @@ def drop_none_values(arguments: list[str], optional: set[str]) -> list[str]:
 
 
 def optional_names(models: list[type[CommandConfig]]) -> set[str]:
-    """Return the names of all fields of the models whose default is None."""
-    return {name for model in models for name, info in model.model_fields.items() if info.default is None}
+    """Return the names of all fields of the models whose default is None, and for which auto is no value."""
+    fields = [(name, info) for model in models for name, info in model.model_fields.items()]
+    with_word = {name for name, info in fields if command_line_shape(info).word}
+    return {name for name, info in fields if info.default is None} - with_word
 
 
 def boolean_names(models: list[type[CommandConfig]]) -> set[str]:

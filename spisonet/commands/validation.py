@@ -81,7 +81,7 @@ def null_test_run(config: NullTestConfig, memory: Memory, processes: ProcessGrou
     run = prepared.run
     folder = run.folder / NULL_TEST_FOLDER
     prepare_output_folder(folder)
-    epochs = min(run.config.epochs, config.epochs or max(1, run.config.epochs // 3))
+    epochs = min(run.epochs, config.epochs or max(1, run.epochs // 3))
 
     def correct(name: str, halves: Halves) -> NullCorrection:
         return _correct_null_maps(run, folder / name, halves, epochs, config.resume, memory, processes)

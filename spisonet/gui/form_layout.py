@@ -1,14 +1,12 @@
-"""Layout of the forms: labels, groups of fields, and presets."""
+"""Layout of the forms: labels and groups of fields."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from spisonet.io.option_groups import OptionGroup, option_group
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from spisonet.io.config import CommandConfig
 
 INPUT, USUAL, ADVANCED, COMPATIBILITY = "input", "usual", "advanced", "compatibility"
@@ -94,27 +92,6 @@ USUAL_FIELDS = {"n_subvolume", "cube_size", "arch", "pretrained", "validation", 
 COMPATIBILITY_FIELDS = {
     *("iterations", "continue_from", "noise_level", "noise_start_iter", "noise_mode", "do_phaseflip_input"),
     *("select_subtomo_number", "alpha", "beta", "objective", "predict_crop_size"),
-}
-WEDGE_PRESETS: Mapping[str, Mapping[str, Any]] = {
-    "quick look": {"epochs": "5", "arch": "unet-small"},
-    "standard": {},
-    "careful": {"epochs": "100", "arch": "unet-large", "turns": "6"},
-}
-# Values of a preset by command; the other fields keep their defaults.
-PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
-    "reconstruct": {
-        "quick look": {"epochs": "5", "n_subvolume": "200", "filter_base": "16"},
-        "standard": {},
-        # Not independent halves: with a given 3D FSC they have no view weight, and less is recovered.
-        "careful": {"epochs": "60", "validation": True},
-    },
-    "refine": WEDGE_PRESETS,
-    "correct": WEDGE_PRESETS,
-    "denoise": {
-        "quick look": {"epochs": "5", "arch": "unet-small"},
-        "standard": {},
-        "careful": {"epochs": "100", "arch": "unet-large"},
-    },
 }
 
 

@@ -12,9 +12,10 @@ from spisonet.commands.registry import PROGRAMS
 from spisonet.errors import SpisonetError
 from spisonet.gui.config import GuiConfig
 from spisonet.gui.file_names import restore_bytes
-from spisonet.gui.form_layout import PRESETS, group_of, label_of
+from spisonet.gui.form_layout import group_of, label_of
 from spisonet.io.config import (
     CommandConfig,
+    ProfiledConfig,
     command_line_shape,
     command_words,
     field_faults,
@@ -25,13 +26,12 @@ from spisonet.io.config import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from pydantic.fields import FieldInfo
 
     from spisonet.gui.allowed_folders import AllowedFolders
 
 JOB_PLACEHOLDER = "{job}"  # stands for the job folder, which is created when the job starts
+PROFILE = "profile"  # set by buttons
 TARGET_FIELDS = ("gpuID", "device", "resume")  # set by the compute target and by Resume, not in the form
 
 
@@ -82,7 +82,7 @@ def _form(model: type[CommandConfig]) -> dict[str, Any]:
         "command": model.command,
         "summary": inspect.getdoc(model),
         "fields": fields,
-        "presets": PRESETS.get(model.command, {}),
+        "profiles": {profile: profile_fields(model, profile) for profile in _profiles(model)},
         "uses_gpus": "gpuID" in model.model_fields,
     }
 
@@ -186,12 +186,25 @@ def require_allowed_paths(config: CommandConfig, allowed_folders: AllowedFolders
         raise SpisonetError(f"--{name}: {message}", field=name)
 
 
-def preset_values(program: str, command: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values of all fields that the presets of a command set: those of one, else defaults."""
-    form = _form(config_model(program, command))
-    changed = {name for preset in form["presets"].values() for name in preset}
-    defaults = {field["name"]: field["default"] for field in form["fields"] if field["name"] in changed}
-    return defaults | dict(values)
+def _profiles(model: type[CommandConfig]) -> tuple[str, ...]:
+    """Return the names of the profiles of a command; none if it does not train."""
+    return tuple(model.profiles) if issubclass(model, ProfiledConfig) else ()
+
+
+def profile_fields(model: type[CommandConfig], profile: str) -> dict[str, Any]:
+    """Return the content of all fields that the profiles of a command set: that of one, else the default."""
+    assert issubclass(model, ProfiledConfig)
+    fields = model.model_fields
+    changed = {name for values in model.profiles.values() for name in values}
+    values = {name: fields[name].default for name in changed} | dict(model.profiles[profile])
+    shown = {name: value if isinstance(value, bool) else _text(value) for name, value in values.items()}
+    return {PROFILE: profile} | shown
+
+
+def forms_by_profile(program: str, command: str, values: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the values of a form as they are with each profile of its command."""
+    model = config_model(program, command)
+    return {profile: values | profile_fields(model, profile) for profile in _profiles(model)}
 
 
 def insert_job_folder(config: CommandConfig, folder: str) -> CommandConfig:

@@ -23,8 +23,7 @@ from spisonet.gui.dropped_folders import locate_folder
 from spisonet.gui.estimates import estimate_training
 from spisonet.gui.file_names import escape_bytes
 from spisonet.gui.folders import list_folder
-from spisonet.gui.form_layout import PRESETS
-from spisonet.gui.forms import command_line, list_forms, preset_values, validate_form
+from spisonet.gui.forms import command_line, forms_by_profile, list_forms, validate_form
 from spisonet.gui.job_details import describe_job, read_log, summarise_job
 from spisonet.gui.jobs import JOBS_FOLDER, Jobs
 from spisonet.gui.json_api import (
@@ -136,20 +135,19 @@ def _job_routes(jobs: Jobs, allowed_folders: AllowedFolders, template: Path | No
     def preview(form: PreviewRequest) -> dict[str, Any]:
         config, errors = validate_form(form.program, form.command, form.values, allowed_folders)
         if config is None:
-            return {"line": None, "field_errors": errors, "estimate": None, "presets": {}}
+            return {"line": None, "field_errors": errors, "estimate": None, "profiles": {}}
         earlier = [job for job in jobs.all() if job.process.get("host") == host_name()]
 
         def estimate(configuration: CommandConfig) -> dict[str, Any] | None:
             on_slurm = form.target.slurm is not None
             return None if on_slurm else estimate_training(configuration, len(form.target.gpus), earlier)
 
-        presets = {}
-        for name, values in PRESETS.get(form.command, {}).items():
-            form_with_preset = {**form.values, **preset_values(form.program, form.command, values)}
-            preset, _ = validate_form(form.program, form.command, form_with_preset, allowed_folders)
-            presets[name] = preset and estimate(preset)
+        profiles = {}
+        for name, values in forms_by_profile(form.program, form.command, form.values).items():
+            of_profile, _ = validate_form(form.program, form.command, values, allowed_folders)
+            profiles[name] = of_profile and estimate(of_profile)
         line = command_line(form.program, select_devices(config, form.target))
-        return {"line": line, "field_errors": {}, "estimate": estimate(config), "presets": presets}
+        return {"line": line, "field_errors": {}, "estimate": estimate(config), "profiles": profiles}
 
     def start(form: StartRequest) -> dict[str, Any]:
         config, errors = validate_form(form.program, form.command, form.values, allowed_folders)

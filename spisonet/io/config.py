@@ -6,16 +6,18 @@ help text has one home. Modules that define configurations import nothing that i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from spisonet.errors import SpisonetError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Self
 
     from pydantic.fields import FieldInfo
@@ -53,6 +55,14 @@ KINDS: dict[Any, str] = {bool: "switch", int: "integer", float: "number", Path: 
 BOUNDS = ("ge", "gt", "le", "lt", "multiple_of")
 
 
+Profile = Literal["quick", "standard", "careful"]
+STANDARD: Profile = "standard"
+PROFILE_DESCRIPTION = (
+    "Values of the training options that are not given: quick (a first look), standard, or careful."
+)
+WIDTH_OPTIONS = frozenset({"filter_base", "arch"})  # of a network that starts from random weights
+
+
 @dataclass(frozen=True)
 class CommandLine:
     """Form of a field on the command line, given in its ``Annotated``.
@@ -65,11 +75,14 @@ class CommandLine:
         Other spellings, such as ``-o``.
     shown_by_name : bool
         Whether command lines that are printed give the name of a positional field.
+    word : str
+        A word that is accepted in place of a number.
     """
 
     positional: bool = False
     aliases: tuple[str, ...] = ()
     shown_by_name: bool = False
+    word: str = ""
 
 
 Positional = CommandLine(positional=True)
@@ -118,6 +131,10 @@ class CommandConfig(BaseModel):
             Naming the field at fault.
         """
 
+    def default_values(self) -> dict[str, Any]:
+        """Return the values of options that are not given: the defaults, or those of the profile."""
+        return {name: info.default for name, info in type(self).model_fields.items()}
+
     @classmethod
     def from_options(cls, options: dict[str, Any]) -> Self:
         """Build the configuration; a validation failure becomes an error of one sentence.
@@ -133,6 +150,61 @@ class CommandConfig(BaseModel):
             field, message = next(iter(field_faults(error).items()))
             sentence = f"--{field}: {message}" if field else _capitalised(message)
             raise SpisonetError(sentence, code="invalid_option", field=field or None) from error
+
+
+class ProfiledConfig(CommandConfig):
+    """Configuration of a training command: a profile sets the options that are not given.
+
+    Attributes
+    ----------
+    profiles : mapping
+        Values of options by the name of the profile; the other options keep their defaults.
+    """
+
+    profiles: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+
+    profile: Profile = Field(STANDARD, description=PROFILE_DESCRIPTION)
+
+    @classmethod
+    def profile_values(cls, profile: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the values that a profile sets beside the options that are given.
+
+        A network to start from has its own width, so that the profile sets none.
+        """
+        values = dict(cls.profiles.get(profile, {}))
+        start = given.get("pretrained", given.get("pretrained_model"))
+        if start not in (None, "none"):
+            values = {name: value for name, value in values.items() if name not in WIDTH_OPTIONS}
+        return values
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_profile(cls, values: Any) -> Any:
+        """Enter the values of the profile where no option is given."""
+        return filled_by_profile(values, cls.profile_values)
+
+    def default_values(self) -> dict[str, Any]:
+        """See `CommandConfig.default_values`."""
+        given = {name: value for name, value in self if name != "profile"}
+        return super().default_values() | self.profile_values(self.profile, given)
+
+
+def filled_by_profile(
+    values: Any, profile_values: Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
+) -> Any:
+    """Return the options that are given, and those of their profile; values that are no options unchanged.
+
+    Parameters
+    ----------
+    values : Any
+        Options by name, before validation. None counts as not given.
+    profile_values : callable
+        Returns the values of a profile beside the given options.
+    """
+    if not isinstance(values, dict):
+        return values
+    filled = profile_values(str(values.get("profile", STANDARD)), values)
+    return values | {name: value for name, value in filled.items() if values.get(name) is None}
 
 
 def invalid_option(field: str, message: str) -> SpisonetError:
@@ -211,11 +283,11 @@ def command_words(config: CommandConfig) -> list[str]:
     """Return a configuration as the words of its command line, without defaults."""
     positional: list[str] = []
     options: list[str] = []
-    in_order = True
+    in_order, defaults = True, config.default_values()
     for name, info in type(config).model_fields.items():
         value = getattr(config, name)
         shape = command_line_shape(info)
-        if value == info.default:
+        if value == defaults[name]:
             in_order = in_order and not shape.positional
         elif shape.positional and in_order and not shape.shown_by_name:
             positional.append(str(value))

@@ -38,7 +38,7 @@ NAMED: dict[str, OptionGroup] = {
             *("remove_intermediate", "preview", "dry_run", "create_average", "as_json", "keep_highres"),
         ),
         OptionGroup.COMMON: (
-            *("method", "independent", "limit_res", "low_res", "high_res", "resolution", "epochs"),
+            *("profile", "method", "independent", "limit_res", "low_res", "high_res", "resolution", "epochs"),
             *("CTF_mode", "deconvolve", "with_predict", "resume", "gpuID", "device", "ncpus", "ncpu"),
             *("snrfalloff", "deconvstrength", "density_percentage", "std_percentage", "z_crop", "size"),
             *("rounds", "port"),

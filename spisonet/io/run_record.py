@@ -57,6 +57,15 @@ class FullMapEntry(BaseModel):
     unmeasured_fraction: Fraction
 
 
+class TrainingEndEntry(BaseModel):
+    """Why a training of variable length ended."""
+
+    reason: str
+    epochs: Annotated[int, Field(ge=1)]
+    max_epochs: Annotated[int, Field(ge=1)]
+    scores: list[float]
+
+
 class RunRecord(BaseModel):
     """Types of the fields of ``job.json``; other fields may have any value."""
 
@@ -83,6 +92,7 @@ class RunRecord(BaseModel):
     epoch_losses: dict[str, list[float | None]] | list[float | None] = []
     prediction_shares: dict[str, dict[str, float]] = {}
     loss_reductions: dict[str, float | None] = {}
+    training_ends: dict[str, TrainingEndEntry] = {}
     corrected_maps: Annotated[list[FileName], Field(min_length=1)] = ["none"]
     classical_maps: list[FileName] = []
     figures: list[FileName] = []
@@ -91,6 +101,7 @@ class RunRecord(BaseModel):
     method: str = ""
     tomograms: list[str] = []
     epochs: int = 0
+    training_end: TrainingEndEntry | None = None
     subvolumes_per_epoch: int = 0
     cube_size: int = 0
     previews: list[FileName] = []

@@ -38,6 +38,8 @@ class CheckpointRecord(BaseModel):
     loss_in_epoch: float = 0.0
     random_state: dict[str, Any] | None = None
     loss_reduction: float | None = None
+    scores: list[float] = []
+    end_reason: str | None = None
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:

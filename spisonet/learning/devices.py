@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 
 from spisonet.errors import SpisonetError
-from spisonet.io.processors import limited_threads
+from spisonet.io.control_groups import available_bytes
+from spisonet.io.processors import BFLOAT16_INSTRUCTIONS, limited_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,12 +23,9 @@ if TYPE_CHECKING:
 
 N = TypeVar("N", bound=torch.nn.Module)
 LINUX_MEMORY_FILE = "/proc/meminfo"
-CGROUP_MEMORY_FILE = "/sys/fs/cgroup/memory.max"
 # On a CPU, oneDNN's bf16 gradients of 3³ convolutions over 2³ voxels, the deepest features of subvolumes of
 # 16³, contain uninitialised memory (PyTorch 2.13.0, AVX512-BF16).
 SMALLEST_BFLOAT16_EDGE = 24
-# CPU instructions with which convolutions in bf16 are much faster than in float32.
-BFLOAT16_INSTRUCTIONS = ("amx_bf16", "avx512_bf16")
 # Parameters of glibc's mallopt (malloc.h).
 MALLOPT_TRIM_THRESHOLD, MALLOPT_TOP_PAD, MALLOPT_MMAP_MAX = -1, -2, -4
 
@@ -195,7 +193,7 @@ def keep_freed_memory() -> None:
 
 
 def free_memory_bytes(device: torch.device) -> int:
-    """Return the free memory of a device in bytes; for the CPU, within the limit of the control group."""
+    """Return the free memory of a device in bytes; for the CPU, within the limits of its control groups."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     try:
@@ -203,11 +201,7 @@ def free_memory_bytes(device: torch.device) -> int:
             available = 1024 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
     except (OSError, StopIteration):
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    try:
-        with open(CGROUP_MEMORY_FILE, encoding="ascii") as limit:
-            return min(available, int(limit.read()))
-    except (OSError, ValueError):  # no limit, or "max"
-        return available
+    return int(min(available, available_bytes()))
 
 
 def describe_device(device: torch.device) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from spisonet.errors import SpisonetError
+from spisonet.io.training_duration import duration_sentence
 from spisonet.learning.devices import choose_devices, use_cpu_threads
 from spisonet.learning.memory import GIGABYTE, Memory, is_out_of_memory
 from spisonet.learning.process_group import (
@@ -21,7 +23,10 @@ if TYPE_CHECKING:
 
     import torch
 
+    from spisonet.io.config import ProfiledConfig
     from spisonet.learning.process_group import ProcessGroup
+
+log = logging.getLogger("spisonet")
 
 
 class DeviceChoices(Protocol):
@@ -107,3 +112,10 @@ def out_of_memory_error(device: torch.device) -> Callable[[Exception], Exception
         )
 
     return translate
+
+
+def log_duration(config: ProfiledConfig, device: torch.device, n_processes: int) -> None:
+    """Log how long a training will take on this machine, before it begins, and what shorter profiles take."""
+    sentence = duration_sentence(config, 0 if device.type == "cpu" else n_processes)
+    if sentence is not None:
+        log.info(sentence)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from spisonet.errors import SpisonetError
 from spisonet.learning.devices import computes_in_bfloat16, free_memory_bytes
 from spisonet.learning.process_group import local_count
 from spisonet.learning.tiling import clip_tile
@@ -27,6 +28,9 @@ LIVE_FEATURE_MAPS = 8  # of the base width, at full resolution, while predicting
 BACKWARD_FACTOR = 1.5  # peak memory of an update over that of the saved features: gradients, workspaces
 SUBVOLUME_BYTES_PER_VOXEL = 100  # positions, spectra and weights of a subvolume, float32
 BATCH_FRACTION, TILE_FRACTION, VOLUME_FRACTION = 0.25, 0.25, 0.5  # of the memory free at the start
+# Largest resident memory of runs on a CPU (benchmarks/RESULTS.md): PyTorch and the program, and the maps,
+# their spectra and weights per voxel of a box with two half maps.
+PROGRAM_BYTES, MAP_BYTES_PER_VOXEL = 0.4e9, 105.0
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,48 @@ class Memory:
             total = torch.cuda.get_device_properties(self.device).total_memory
             torch.cuda.set_per_process_memory_fraction(min(1.0, self.limit_bytes / total), self.device)
 
+    def require(self, network: Network, cube_size: int, box: int = 0) -> None:
+        """Check that a training fits into the free memory, one subvolume at a time.
+
+        Parameters
+        ----------
+        network : Network
+            A network of the same width, on the CPU.
+        cube_size : int
+            Edge of subvolumes in voxels.
+        box : int
+            Edge of the half maps in voxels; 0 for tomograms, of which as much is read as fits.
+
+        Raises
+        ------
+        SpisonetError
+            If it does not fit (code ``out_of_memory``).
+        """
+        bytes_per_value = 2 if computes_in_bfloat16(self.device) else 4
+        needs = {
+            "box": MAP_BYTES_PER_VOXEL * box**3,
+            "cube_size": self._subvolume_bytes(network, cube_size, bytes_per_value),
+        }
+        on_host = self.device.type == "cpu"
+        needed = sum(needs.values()) + (PROGRAM_BYTES if on_host else 0.0)
+        free = float(free_memory_bytes(self.device)) / (local_count() if on_host else 1)
+        if not on_host and self.limit_bytes is not None:
+            free = min(free, self.limit_bytes)
+        if needed <= free:
+            return
+        remedies = {
+            "box": "crop or bin the maps, or use a machine with more memory",
+            "cube_size": "reduce --cube_size or --filter_base",
+        }
+        largest = max(needs, key=lambda name: needs[name])
+        maps = f"half maps of {box} voxels and " if box else ""
+        raise SpisonetError(
+            f"A training on {maps}subvolumes of {cube_size} voxels needs about {needed / GIGABYTE:.1f} GB of "
+            f"memory ({self.device}), and {free / GIGABYTE:.1f} GB are free: {remedies[largest]}.",
+            code="out_of_memory",
+            field="i1" if largest == "box" else "cube_size",
+        )
+
     def batch_splits(self, network: Network, n_subvolumes: int, cube_size: int, bytes_per_value: int) -> int:
         """Return the number of parts in which a batch of subvolumes is computed so that each fits.
 
@@ -74,10 +120,14 @@ class Memory:
         bytes_per_value : int
             2 if the network runs in bf16, else 4.
         """
-        saved = saved_values_per_voxel(network) * bytes_per_value * BACKWARD_FACTOR
-        subvolume_bytes = cube_size**3 * (saved + SUBVOLUME_BYTES_PER_VOXEL)
+        subvolume_bytes = self._subvolume_bytes(network, cube_size, bytes_per_value)
         fitting = int(max(1, BATCH_FRACTION * self.free_bytes // subvolume_bytes))
         return -(-n_subvolumes // fitting)
+
+    def _subvolume_bytes(self, network: Network, cube_size: int, bytes_per_value: int) -> float:
+        """Return the memory in which an update of the network on one subvolume is computed."""
+        saved = saved_values_per_voxel(network) * bytes_per_value * BACKWARD_FACTOR
+        return float(cube_size**3 * (saved + SUBVOLUME_BYTES_PER_VOXEL))
 
     def largest_oversampling(self, n_voxels: int, n_halves: int) -> float:
         """Largest oversampling factor for inputs and targets of `n_voxels` voxels in total."""

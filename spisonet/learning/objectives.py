@@ -148,7 +148,7 @@ class SelfTrainingObjective:
 
     def refresh(self, number: int, predict: Callable[[Tensor], Tensor]) -> None:
         """Fill the missing region of the map with the network's prediction."""
-        completed = self._measurement.complete(self._first_prediction(predict))
+        completed = self._measurement.complete(self.first_prediction(predict))
         report_completed(self._measurement.data, completed)
         self._training.update_missing_region(self._whiten(completed))
 
@@ -176,7 +176,7 @@ class SelfTrainingObjective:
         random orientations (`RotationalAveraging`). Without a support or a view weight, the first prediction
         is returned.
         """
-        prediction, measurement = self._first_prediction(predict), self._measurement
+        prediction, measurement = self.first_prediction(predict), self._measurement
         if not measurement.has_constraints:
             return prediction
         total = prediction
@@ -226,7 +226,7 @@ class SelfTrainingObjective:
         if self._source is not None:
             self._source.discard_completed()
 
-    def _first_prediction(self, predict: Callable[[Tensor], Tensor]) -> Tensor:
+    def first_prediction(self, predict: Callable[[Tensor], Tensor]) -> Tensor:
         """Predict from the map completed by the prior, else by constraints, filtered as in training."""
         return self._restore(self._measurement.within_support(predict, self._constrained))
 

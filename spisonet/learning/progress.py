@@ -66,6 +66,11 @@ class TrainingProgress:
         """Subvolumes per second since the start."""
         return (self._n_done - self._n_at_start) / max(time.monotonic() - self._start, 1e-9)
 
+    def plan(self, n_subvolumes: int, n_epochs: int) -> None:
+        """Change the length of the whole run."""
+        self._n_subvolumes, self._n_epochs = n_subvolumes, n_epochs
+        self._bar.update(self._task, total=n_subvolumes)
+
     def update(self, n_subvolumes: int, loss: float) -> None:
         """Count the subvolumes of updates and show their loss."""
         self._n_done += n_subvolumes

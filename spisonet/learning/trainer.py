@@ -23,6 +23,7 @@ from spisonet.learning.process_group import SINGLE_PROCESS
 from spisonet.learning.progress import TrainingProgress
 from spisonet.learning.refresh_schedule import RefreshSchedule
 from spisonet.learning.tiling import clip_tile, predict_volumes
+from spisonet.learning.training_end import end_sentence, reached_end
 from spisonet.learning.unet import discard_batch_statistics, fused, update_running_statistics
 
 if TYPE_CHECKING:
@@ -39,11 +40,14 @@ log = logging.getLogger("spisonet")
 
 # Tensors on the CPU, and JSON-serialisable metadata.
 TrainingState: TypeAlias = "tuple[dict[str, Tensor], dict[str, Any]]"
+# Of the averaged network: from the objective, and what applies the network to volumes (n, z, y, x).
+Score: TypeAlias = "Callable[[Objective, Callable[[Tensor], Tensor]], float]"
 
 WARMUP_UPDATES = 30
 MAX_AVERAGED_UPDATES = 1000
 AVERAGED_FRACTION = 0.2  # of all updates
 MAX_GRADIENT_NORM = 1.0
+FIRST_PART = 0.5  # of the updates, before a training continues on other data
 OPTIMISER_STATE = {"step", "exp_avg", "exp_avg_sq"}  # of Adam, for each parameter
 MIN_UPDATES_TO_COMPILE = 1000
 UPDATES_PER_LOSS_READING = 10
@@ -70,6 +74,9 @@ class TrainingOptions:
         Seed of all random numbers.
     published : bool
         Train as spIsoNet does: constant learning rate, no weight averaging, no gradient clipping, float32.
+    until_plateau : bool
+        End the training when its score hardly rises any more, after `epochs` at the latest; see
+        `reached_end`.
     """
 
     epochs: int
@@ -79,6 +86,7 @@ class TrainingOptions:
     learning_rate: float
     seed: int
     published: bool = False
+    until_plateau: bool = False
 
     @property
     def updates_per_epoch(self) -> int:
@@ -90,12 +98,25 @@ class TrainingOptions:
         """Number of updates in the whole run."""
         return self.epochs * self.updates_per_epoch
 
-    def learning_rate_at(self, update: int) -> float:
-        """Return the learning rate of an update, counted from 0."""
+    def learning_rate_at(self, update: int, plateau_epoch: int | None = None) -> float:
+        """Return the learning rate of an update, counted from 0.
+
+        Parameters
+        ----------
+        update : int
+            Number of the update.
+        plateau_epoch : int, optional
+            With `until_plateau`: the epoch after which it falls; None while that is not known.
+        """
         if self.published:
             return self.learning_rate
+        begin, end = 0, self.n_updates
+        if self.until_plateau:
+            begin = end = (plateau_epoch or self.epochs) * self.updates_per_epoch
+            end = min(2 * begin, self.n_updates)
+        fallen = min(1.0, max(0, update - begin) / max(end - begin, 1))
         warmup = min(1.0, (update + 1) / WARMUP_UPDATES)
-        return self.learning_rate * (warmup * 0.5 * (1 + math.cos(math.pi * update / self.n_updates)))
+        return self.learning_rate * (warmup * 0.5 * (1 + math.cos(math.pi * fallen)))
 
 
 class Trainer:
@@ -136,6 +157,10 @@ class Trainer:
         Mean loss of every finished epoch.
     seconds_between_checkpoints : float
         Time after which a checkpoint is written within an epoch.
+    scores : list of float
+        With `TrainingOptions.until_plateau`: score after each epoch with a constant learning rate.
+    end_reason : str or None
+        Why these epochs ended, see `reached_end`.
     loss_reduction : float or None
         ``1 - L / L0`` of the finished training: loss ``L`` of the averaged network, and ``L0`` of the
         untrained one, which returns its input, on the same new subvolumes. None for the published training,
@@ -182,6 +207,36 @@ class Trainer:
         # Of the random numbers, if the state was saved within an epoch.
         self._random_state: dict[str, Any] | None = None
         self.loss_reduction: float | None = None
+        self.scores: list[float] = []
+        self.end_reason: str | None = None
+
+    @property
+    def _plateau_epoch(self) -> int | None:
+        return None if self.end_reason is None else len(self.scores)
+
+    @property
+    def planned_epochs(self) -> int:
+        """Number of epochs of the whole training; the largest possible one while that is not known."""
+        plateau = self._plateau_epoch
+        return self._options.epochs if plateau is None else min(2 * plateau, self._options.epochs)
+
+    @property
+    def end_record(self) -> dict[str, Any] | None:
+        """Why a training of variable length ended: ``reason``, ``epochs``, ``max_epochs``, ``scores``."""
+        if not self._options.until_plateau or self.end_reason is None:
+            return None
+        scores = [round(score, 4) for score in self.scores]
+        epochs = {"epochs": self.planned_epochs, "max_epochs": self._options.epochs}
+        return {"reason": self.end_reason, **epochs, "scores": scores}
+
+    def _end(self, first_part: bool) -> int:
+        """Return the update at which the training, or its first part, ends."""
+        options = self._options
+        if not first_part:
+            return self.planned_epochs * options.updates_per_epoch
+        if options.until_plateau:
+            return (self._plateau_epoch or options.epochs) * options.updates_per_epoch
+        return math.ceil(FIRST_PART * options.n_updates)
 
     def train(
         self,
@@ -190,7 +245,8 @@ class Trainer:
         resume: bool,
         after_epoch: Callable[[], None] | None = None,
         predictions_after: float = 1.0,
-        stop_after_epochs: int | None = None,
+        first_part: bool = False,
+        score: Score | None = None,
     ) -> None:
         """Train; the checkpoint is written before the first epoch, after every epoch, and in long epochs.
 
@@ -208,8 +264,12 @@ class Trainer:
             Called after every epoch, and again for the last one when a checkpoint is continued.
         predictions_after : float
             Number of predictions (`Objective.predict`) that follow, for the estimate of the time left.
-        stop_after_epochs : int, optional
-            Stop after this number of the planned epochs; None for all of them.
+        first_part : bool
+            Stop after the first half of the updates or, with `TrainingOptions.until_plateau`, when the
+            learning rate would begin to fall.
+        score : callable, optional
+            Score of the averaged network, with which a training of variable length is judged in the main
+            process [default: the loss reduction].
 
         Raises
         ------
@@ -226,31 +286,50 @@ class Trainer:
             self._save(checkpoint)
         if self._group.count > 1:
             self._set_state(*self._group.broadcast(self.state()))
-        n_epochs = options.epochs if stop_after_epochs is None else stop_after_epochs
-        n_updates = n_epochs * options.updates_per_epoch
-        if self._is_between_refreshes() and self.n_updates < n_updates:
+        if self._is_between_refreshes() and self.n_updates < self._end(first_part):
             self._repeat_refresh()
         with TrainingProgress(
             title,
-            options.n_updates * size,
+            self.planned_epochs * options.updates_per_epoch * size,
             self.n_updates * size,
-            n_epochs=options.epochs,
+            n_epochs=self.planned_epochs,
             shown=self._group.is_main,
         ) as progress:
-            while self.n_updates < n_updates:
+            while self.n_updates < self._end(first_part):
                 epoch = len(self.epoch_losses)
-                self._train_epoch(epoch, progress, checkpoint)
-                if self.n_updates >= options.n_updates and self._group.is_main and not options.published:
+                self._train_epoch(epoch, progress, checkpoint, self._end(first_part))
+                if len(self.epoch_losses) > epoch and options.until_plateau and self.end_reason is None:
+                    self._judge(score)
+                    progress.plan(self.planned_epochs * options.updates_per_epoch * size, self.planned_epochs)
+                is_trained = self.n_updates >= self._end(first_part=False)
+                if is_trained and self._group.is_main and not options.published:
                     self.loss_reduction = self._measure_loss_reduction(N_COMPARED)
                 if checkpoint is not None:
                     self._save(checkpoint)
+                if len(self.epoch_losses) == epoch:  # the first part ends within an epoch
+                    break
                 seconds_after = self._seconds_to_predict * predictions_after
                 progress.epoch(epoch + 1, self.epoch_losses[-1], seconds_after, self._current_reduction())
                 if after_epoch is not None:
                     after_epoch()
 
-    def _train_epoch(self, epoch: int, progress: TrainingProgress, checkpoint: Path | None) -> None:
-        """Do the updates of an epoch that remain, and enter its mean loss."""
+    def _judge(self, score: Score | None) -> None:
+        """Enter the score of an epoch, and decide in the main process whether the learning rate falls."""
+        value = 0.0
+        if self._group.is_main:
+            if score is None:
+                value = self._measure_loss_reduction(N_COMPARED)
+            else:
+                value = score(self._objective, self.predict_locally)
+        self.scores.append(self._group.broadcast(value))
+        self.end_reason = reached_end(self.scores, self._options.epochs)
+        if self._group.is_main and self.end_reason is not None:
+            log.info(end_sentence(self.scores, self.end_reason, self.planned_epochs))
+
+    def _train_epoch(
+        self, epoch: int, progress: TrainingProgress, checkpoint: Path | None, last: int
+    ) -> None:
+        """Do the updates of an epoch that remain, up to the update `last`; enter its mean loss at its end."""
         options = self._options
         # Every epoch has its own random numbers, so that a run can be resumed at any epoch.
         self._rng = np.random.default_rng([options.seed, epoch, 0])
@@ -260,7 +339,8 @@ class Trainer:
         self._objective.begin_epoch(epoch)
         # Reading a loss synchronises the host with the device.
         interval = 1 if self._device.type == "cpu" else UPDATES_PER_LOSS_READING
-        end = (epoch + 1) * options.updates_per_epoch
+        end_of_epoch = (epoch + 1) * options.updates_per_epoch
+        end = min(end_of_epoch, last)
         losses: list[Tensor] = []
         while self.n_updates < end:
             if self._refreshes.is_due(self.n_updates):
@@ -275,6 +355,8 @@ class Trainer:
             is_due = time.monotonic() - self._saved >= self.seconds_between_checkpoints
             if checkpoint is not None and is_due and self.n_updates < end:
                 self._save(checkpoint)
+        if end < end_of_epoch:
+            return
         self.epoch_losses.append(self._loss_in_epoch / options.updates_per_epoch)
         self._loss_in_epoch = 0.0
         self._average_batch_statistics()
@@ -289,15 +371,14 @@ class Trainer:
         return self._measure_loss_reduction(max(1, min(N_COMPARED, n_subvolumes)))
 
     def _log_resumption(self, title: str) -> None:
-        options = self._options
         if self.n_updates:
             log.info(
                 "%s: resumed from epoch %d of %d, update %d of %d.",
                 title,
                 len(self.epoch_losses),
-                options.epochs,
+                self.planned_epochs,
                 self.n_updates,
-                options.n_updates,
+                self._end(first_part=False),
             )
         else:
             log.info("%s: the run was stopped before its first checkpoint; training starts anew.", title)
@@ -376,7 +457,7 @@ class Trainer:
         """Update the weights once; return this process's share of the mean loss, on the device."""
         options = self._options
         for group in self._optimiser.param_groups:
-            group["lr"] = options.learning_rate_at(self.n_updates)
+            group["lr"] = options.learning_rate_at(self.n_updates, self._plateau_epoch)
         loss = self.compute_gradients()
         self._group.all_reduce_gradients(self.network.parameters())
         update_running_statistics(self.network, self._group.all_reduce)
@@ -439,7 +520,10 @@ class Trainer:
         return mean
 
     def _average_weights(self) -> None:
-        n_averaged = min(MAX_AVERAGED_UPDATES, max(1.0, AVERAGED_FRACTION * self._options.n_updates))
+        n_updates = self._end(first_part=False)
+        if self._options.until_plateau and self.end_reason is None:
+            n_updates = min(2 * self.n_updates, n_updates)  # if the learning rate fell from here on
+        n_averaged = min(MAX_AVERAGED_UPDATES, max(1.0, AVERAGED_FRACTION * n_updates))
         decay = min(1 - 1 / n_averaged, self.n_updates / (self.n_updates + 9))
         if self._options.published:
             decay = 0.0
@@ -478,6 +562,8 @@ class Trainer:
     def _metadata(self) -> dict[str, Any]:
         options = dataclasses.asdict(self._options)
         del options["n_splits"]  # depends on the free memory
+        if not self._options.until_plateau:  # as in states of earlier versions
+            del options["until_plateau"]
         return {
             "options": options,
             "architecture": self.network.architecture,
@@ -504,6 +590,8 @@ class Trainer:
             "loss_in_epoch": self._loss_in_epoch,
             "random_state": self._rng.bit_generator.state if self._is_within_epoch else None,
             "loss_reduction": self.loss_reduction,
+            "scores": list(self.scores),
+            "end_reason": self.end_reason,
         }
         return {name: tensor.detach().cpu() for name, tensor in tensors.items()}, metadata
 
@@ -536,6 +624,7 @@ class Trainer:
         self._loss_in_epoch = metadata.get("loss_in_epoch", 0.0)
         self._random_state = metadata.get("random_state")
         self.loss_reduction = metadata.get("loss_reduction")
+        self.scores, self.end_reason = list(metadata.get("scores", [])), metadata.get("end_reason")
 
     @property
     def _is_within_epoch(self) -> bool:

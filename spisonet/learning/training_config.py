@@ -51,6 +51,8 @@ class TrainingConfig:
         See the options; None for the default.
     alpha, beta : float
         Weights of the equivariance and noise2noise losses of ``ei``.
+    until_plateau : bool
+        `epochs` is the largest number; see `TrainingOptions`.
     """
 
     objective: str
@@ -65,6 +67,7 @@ class TrainingConfig:
     predict_crop_size: int | None
     alpha: float
     beta: float
+    until_plateau: bool = False
 
     @classmethod
     def from_options(cls, options: object, **values: Any) -> Self:
@@ -77,7 +80,7 @@ class TrainingConfig:
         **values
             Values that replace those of `options`, by name.
         """
-        names = {field.name for field in fields(cls)} - set(values)
+        names = {field.name for field in fields(cls)} - {"until_plateau"} - set(values)
         return cls(**{name: getattr(options, name) for name in names}, **values)
 
     def warn_of_unused_options(self) -> None:
@@ -153,6 +156,7 @@ class TrainingConfig:
             default_learning_rate=default_rate,
             seed=self.seed,
             published=published,
+            until_plateau=self.until_plateau,
         )
         return TrainingJob(
             title, measurement, make_objective, network, options, self._tile_size(network, memory)
@@ -180,6 +184,7 @@ def training_options(
     default_learning_rate: float,
     seed: int,
     published: bool = False,
+    until_plateau: bool = False,
 ) -> TrainingOptions:
     """Return the parameters of a training that fit the memory and the batch size.
 
@@ -191,7 +196,7 @@ def training_options(
         Memory of the device.
     n_processes : int
         Number of processes that train together.
-    epochs, subvolumes_per_epoch, batch_size, seed, published
+    epochs, subvolumes_per_epoch, batch_size, seed, published, until_plateau
         See `TrainingOptions`.
     default_batch_size : int
         Batch size in one process for which the default learning rate is optimal.
@@ -219,6 +224,7 @@ def training_options(
         learning_rate=learning_rate or rate,
         seed=seed,
         published=published,
+        until_plateau=until_plateau,
     )
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from spisonet.learning.objectives import Objective
     from spisonet.learning.process_group import ProcessGroup
-    from spisonet.learning.trainer import TrainingOptions, TrainingState
+    from spisonet.learning.trainer import Score, TrainingOptions, TrainingState
     from spisonet.learning.unet import Network
 
 LARGE_DATA_BYTES = 2**28  # from here on the C library returns freed memory
@@ -60,8 +60,8 @@ class TrainingJob:
         Training parameters.
     tile_size : int
         Tile edge of predictions in voxels.
-    stop_after_epochs : int or None
-        Stop after this number of the epochs in `options`, for a training that continues on other data.
+    first_part : bool
+        Stop after the first part of the training, which continues on other data; see `Trainer.train`.
     """
 
     title: str
@@ -70,13 +70,16 @@ class TrainingJob:
     network: Network
     options: TrainingOptions
     tile_size: int
-    stop_after_epochs: int | None = None
+    first_part: bool = False
 
     @property
     def description(self) -> str:
         """Sentence for the log: what is trained on, and how long."""
         options = self.options
-        return f"Training on {self.title}: {options.n_updates} updates of {options.batch_size} subvolumes."
+        most = "at most " if options.until_plateau else ""
+        return (
+            f"Training on {self.title}: {most}{options.n_updates} updates of {options.batch_size} subvolumes."
+        )
 
     def prepare(
         self, device: torch.device, group: ProcessGroup = SINGLE_PROCESS
@@ -124,6 +127,7 @@ def train(
     after_epoch: Callable[[Trainer], None] | None = None,
     further_predictions: float = 0.0,
     start: TrainingState | None = None,
+    score: Score | None = None,
 ) -> tuple[Trainer, Tensor | None]:
     """Train in all processes; called in the main one while the others run `join_workers`.
 
@@ -145,6 +149,8 @@ def train(
         Predictions that follow that of this function, as a multiple of it, for the estimate of the time left.
     start : TrainingState, optional
         State of a training on other data that is continued.
+    score : callable, optional
+        Score of the averaged network in the main process, see `Trainer.train`.
 
     Returns
     -------
@@ -155,7 +161,9 @@ def train(
     """
     if group.count > 1:
         group.broadcast(replace(training_job, data=training_job.data.to("cpu")))
-    return _train(training_job, device, group, checkpoint, resume, after_epoch, further_predictions, start)
+    return _train(
+        training_job, device, group, checkpoint, resume, after_epoch, further_predictions, start, score
+    )
 
 
 def join_workers(device: torch.device, group: ProcessGroup) -> None:
@@ -179,6 +187,7 @@ def _train(
     after_epoch: Callable[[Trainer], None] | None = None,
     further_predictions: float = 0.0,
     start: TrainingState | None = None,
+    score: Score | None = None,
 ) -> tuple[Trainer, Tensor | None]:
     trainer, objective = training_job.prepare(device, group)
     if start is not None:
@@ -191,7 +200,8 @@ def _train(
             resume,
             callback,
             1 + further_predictions,
-            training_job.stop_after_epochs,
+            training_job.first_part,
+            score,
         )
     return trainer, predict_with_progress(objective, trainer.predict, training_job.title, group.is_main)
 

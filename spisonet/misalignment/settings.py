@@ -5,12 +5,36 @@ Each is an environment variable ``ISONET_<NAME>`` or a line of ``spisonet.toml``
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
-from spisonet.io.config import LARGEST_BOX, LARGEST_WIDTH
+from spisonet.io.config import (
+    LARGEST_BOX,
+    LARGEST_WIDTH,
+    PROFILE_DESCRIPTION,
+    STANDARD,
+    Profile,
+    filled_by_profile,
+)
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# Lengths of the training of one iteration.
+PROFILES: Mapping[str, Mapping[str, Any]] = {
+    "quick": {"epochs": 2, "filter_base": 16},
+    "standard": {},
+    "careful": {"epochs": 10},
+}
 KeepLowres = Literal["auto", "yes", "no"]
 
 
@@ -27,6 +51,7 @@ class MisalignmentSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
+    profile: Profile = Field(STANDARD, description=PROFILE_DESCRIPTION)
     start_healpix: int | None = Field(
         None,
         ge=0,
@@ -115,3 +140,8 @@ class MisalignmentSettings(BaseModel):
         "with the uncorrected map.",
     )
     keep_files: bool = Field(False, description="Keep the intermediate files of every iteration.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_profile(cls, values: Any) -> Any:
+        return filled_by_profile(values, lambda profile, _: PROFILES.get(profile, {}))

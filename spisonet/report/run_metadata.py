@@ -10,6 +10,7 @@ from spisonet import __version__
 from spisonet.anisotropy.config import ReconstructConfig
 from spisonet.anisotropy.run_inputs import UNMEASURED_DEFINITION
 from spisonet.io.config import command_words
+from spisonet.learning.training_end import epochs_sentence
 from spisonet.report.page import code_block, metadata_table, paragraph
 from spisonet.report.section import Section
 
@@ -74,6 +75,8 @@ def run_metadata(config: ReconstructConfig, record: dict[str, Any]) -> dict[str,
         method = "network trained on other structures, without training"
     elif config.method == "learn":
         method = f"network, {config.objective}, {config.epochs} epochs of {config.n_subvolume} subvolumes"
+        ends = record.get("training_ends", {})
+        method += "".join(f"; {name}: {epochs_sentence(end)}" for name, end in ends.items())
     libraries = [f"{name} {number}" for name, number in record.get("libraries", {}).items()]
     limit = record["limit_resolution_angstrom"]
     full_map = (record.get("full_map") or {}).get("corrected")

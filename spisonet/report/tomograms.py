@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from spisonet import __version__
 from spisonet.anisotropy.training_length import is_too_short, too_short_sentence
+from spisonet.learning.training_end import epochs_sentence
 from spisonet.report.page import (
     embedded_figure,
     metadata_table,
@@ -108,7 +109,7 @@ def write_training_report(
     rows = {
         "Tomograms": f"{config.star_file}: {', '.join(summary.tomograms)}",
         "Method": summary.method,
-        "Training": f"{summary.epochs} epochs of {summary.subvolumes_per_epoch} subvolumes of "
+        "Training": f"{_epochs(summary)} of {summary.subvolumes_per_epoch} subvolumes of "
         f"{summary.cube_size} voxels",
         "CTF correction": config.CTF_mode,
         "Network": f"{summary.network}, base width {summary.filter_base}",
@@ -176,6 +177,11 @@ def write_prediction_report(
         *_wedge_parts(summary.wedges),
         *pictures,
     )
+
+
+def _epochs(summary: TrainingSummary) -> str:
+    end = summary.training_end
+    return f"{summary.epochs} epochs" if end is None else epochs_sentence(end)
 
 
 def _when(seconds: float) -> dict[str, str]:

@@ -12,6 +12,7 @@ import torch
 
 from spisonet.errors import SpisonetError
 from spisonet.io.paths import real_path
+from spisonet.learning.epochs_config import AUTO
 from spisonet.learning.pretrained import (
     TOMOGRAM_NETWORK_FILE,
     TOMOGRAMS,
@@ -147,6 +148,8 @@ class TrainingSummary:
         Whether the training started from a network that was trained on other structures.
     cube_size, epochs, subvolumes_per_epoch : int
         Edge of training subvolumes in voxels, number of epochs, and subvolumes in each.
+    training_end : dict or None
+        Why a training of variable length ended, see `Trainer.end_record`.
     epoch_losses : list of float
         Mean training loss of each epoch.
     loss_reduction : float or None
@@ -169,6 +172,7 @@ class TrainingSummary:
     cube_size: int
     epochs: int
     subvolumes_per_epoch: int
+    training_end: dict[str, Any] | None
     epoch_losses: list[float]
     loss_reduction: float | None
     network: str
@@ -322,6 +326,7 @@ def prepare_training(
         learning_rate=config.learning_rate,
         default_learning_rate=LEARNING_RATE,
         seed=config.seed,
+        until_plateau=config.epochs == AUTO,
     )
     make_objective = partial(
         TomogramObjective,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from spisonet.io.config import LARGEST_BOX, LARGEST_WIDTH, CommandLine, invalid_option
+from spisonet.io.config import LARGEST_BOX, LARGEST_WIDTH, CommandLine, ProfiledConfig, invalid_option
+from spisonet.learning.epochs_config import AUTO, AUTO_DESCRIPTION, OptionalEpochs
 from spisonet.learning.size_config import NETWORK_MULTIPLE
 from spisonet.learning.start_config import (
     DEFAULT_PRETRAINED,
@@ -17,6 +18,9 @@ from spisonet.learning.start_config import (
     StartOption,
 )
 from spisonet.tomography.shared_config import OUTPUT_STAR, TableFile, TomogramNetworkConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 WIDTHS = {"unet-small": 16, "unet-medium": 32, "unet-default": 64, "unet-large": 64}
 DEFAULT_ARCHITECTURE = "unet-medium"
@@ -50,8 +54,14 @@ def parse_numbers(text: str) -> list[float]:
     return values
 
 
-class TomogramTrainingConfig(TomogramNetworkConfig):
+class TomogramTrainingConfig(TomogramNetworkConfig, ProfiledConfig):
     """Options that refine and denoise share."""
+
+    profiles: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "quick": {"epochs": 5, "n_subvolume": 400, "cube_size": 32, "arch": "unet-small"},
+        "standard": {},
+        "careful": {"epochs": 100, "arch": "unet-large", "turns": 6},
+    }
 
     free_on_resume: ClassVar[frozenset[str]] = frozenset(
         {
@@ -61,6 +71,7 @@ class TomogramTrainingConfig(TomogramNetworkConfig):
             "device",
             "memory_limit",
             "acc_batches",
+            "profile",
             "turns",
             "trust_table",
             "with_predict",
@@ -101,11 +112,10 @@ class TomogramTrainingConfig(TomogramNetworkConfig):
         description="Edge of training subvolumes in voxels, a multiple of 8 [default: 64, or from the "
         "table].",
     )
-    epochs: int | None = Field(
+    epochs: OptionalEpochs = Field(
         None,
-        ge=0,
-        description="Training epochs; 0: predict without training (needs --pretrained) [default: 50, or 10 "
-        "in each iteration of --iterations].",
+        description=f"Training epochs; {AUTO_DESCRIPTION}; 0: predict without training (needs --pretrained) "
+        "[default: 50, or 10 in each iteration of --iterations].",
     )
     n_subvolume: int | None = Field(
         None,
@@ -166,7 +176,7 @@ class TomogramTrainingConfig(TomogramNetworkConfig):
     @property
     def total_epochs(self) -> int:
         """Number of epochs of the training."""
-        return EPOCHS if self.epochs is None else self.epochs
+        return self.epochs if isinstance(self.epochs, int) else EPOCHS
 
     @property
     def width(self) -> int:
@@ -245,7 +255,17 @@ class RefineConfig(TomogramTrainingConfig):
         """Number of epochs of the training, over all iterations of IsoNet 0.2."""
         if self.iterations is None:
             return super().total_epochs
-        return self.iterations * (EPOCHS_PER_ITERATION if self.epochs is None else self.epochs)
+        return self.iterations * (self.epochs if isinstance(self.epochs, int) else EPOCHS_PER_ITERATION)
+
+    def check_options(self) -> None:
+        """See `CommandConfig.check_options`."""
+        super().check_options()
+        levels = parse_numbers(self.noise_level or "")
+        if self.epochs == AUTO and (self.iterations or self.noise_start_iter or len(levels) > 1):
+            raise invalid_option(
+                "epochs",
+                "--epochs auto excludes --iterations, --noise_start_iter and several noise levels.",
+            )
 
     @field_validator("noise_mode", mode="before")
     @classmethod
@@ -294,6 +314,10 @@ class DenoiseConfig(TomogramTrainingConfig):
     """Train a network on even and odd tomograms to denoise them; missing wedges are not filled."""
 
     command: ClassVar[str] = "denoise"
+    profiles: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        **TomogramTrainingConfig.profiles,
+        "careful": {"epochs": 100, "arch": "unet-large"},
+    }
     examples: ClassVar[tuple[str, ...]] = ("isonet.py denoise tomograms.star --output_dir denoise",)
     obsolete: ClassVar[frozenset[str]] = OBSOLETE_IN_TRAINING
 

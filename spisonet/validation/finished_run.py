@@ -85,6 +85,12 @@ class FinishedRun:
         return cls(folder, located.model_copy(update={"output_dir": folder}), record, workers)
 
     @property
+    def epochs(self) -> int:
+        """Number of epochs that were trained; of a training of variable length, those of the longest one."""
+        lengths = [end["epochs"] for end in self.record.get("training_ends", {}).values()]
+        return max(lengths, default=self.config.max_epochs)
+
+    @property
     def limit_angstrom(self) -> float:
         """Resolution to which the maps were corrected, in Å."""
         return float(self.record["limit_resolution_angstrom"])

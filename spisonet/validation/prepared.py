@@ -182,8 +182,8 @@ def prepare_validation(config: ValidateConfig, memory: Memory) -> PreparedValida
     own = run.folder / f"network{unit.suffix}.safetensors"
     # Networks that are not trained further are not written.
     network_path = own if own.is_file() else network_file(run.config.pretrained) or own
-    per_cone = max(1, run.config.epochs // config.cones)
-    epochs = min(run.config.epochs, config.epochs or per_cone)
+    per_cone = max(1, run.epochs // config.cones)
+    epochs = min(run.epochs, config.epochs or per_cone)
     return PreparedValidation(
         run=run,
         inputs=inputs,
@@ -197,5 +197,7 @@ def prepare_validation(config: ValidateConfig, memory: Memory) -> PreparedValida
         corrected=[read_volume(path, run.config.apix) for path in paths],
         grey_deviation=scales[0].deviation,
         limit_angstrom=limit,
-        training_config=replace(training_config_of(run.config, first.box), epochs=epochs),
+        training_config=replace(
+            training_config_of(run.config, first.box), epochs=epochs, until_plateau=False
+        ),
     )

@@ -16,6 +16,7 @@ from spisonet.anisotropy.prediction_shares import (
     _best_shares,
     blend,
     held_out_cone,
+    held_out_correlation,
     measure_shares,
     without_region,
 )
@@ -145,13 +146,30 @@ def test_the_cone_is_held_out_from_the_first_half_of_the_training_only(small_mea
     completion, halves = completion_source(3, DEFAULT_PRIOR).learn(measurement)
     region = held_out_cone(measurement)
     first, second = trainings.jobs
-    assert (first.stop_after_epochs, second.stop_after_epochs) == (2, None)
+    assert (first.first_part, second.first_part) == (True, False)
     assert first.data.data_weight_rfft[region].abs().sum() == 0
     assert torch.equal(second.data.data_weight_rfft, measurement.data_weight_rfft)
     # The inputs of the network, too: the map is completed by the prior from the data that are left.
     assert not torch.allclose(first.data.prior, second.data.prior)
     assert len(completion.trainer.epoch_losses) == 3
     assert halves.maps.shape == measurement.data.shape
+
+
+def test_the_recovery_in_the_cone_ends_a_training_of_variable_length(small_measurement, monkeypatch):
+    recoveries = iter([0.5] * 4)
+    monkeypatch.setattr(learned_completion, "held_out_correlation", lambda *_: next(recoveries))
+    source = completion_source(10)
+    source = replace(source, training=replace(source.training, until_plateau=True))
+    completion, _ = source.learn(small_measurement)
+    assert completion.trainer.end_record["scores"] == [0.5] * 4
+    assert len(completion.trainer.epoch_losses) == 8  # four without the cone, four with all data
+
+
+def test_the_correlation_with_held_out_data(measurement):
+    region = held_out_cone(measurement)
+    found = held_out_correlation(measurement, region, measurement.data.flip(0))
+    assert found == pytest.approx(1.0, abs=1e-5)
+    assert abs(held_out_correlation(measurement, region, torch.randn_like(measurement.data))) < 0.3
 
 
 def test_a_resumed_completion_is_bit_identical(small_measurement, trainings, tmp_path):

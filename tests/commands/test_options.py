@@ -13,9 +13,17 @@ from pydantic import Field
 from typer.testing import CliRunner
 
 from spisonet.anisotropy.config import ReconstructConfig
-from spisonet.commands.options import add_command, boolean_names, drop_obsolete, join_boolean_values
+from spisonet.commands.options import (
+    add_command,
+    boolean_names,
+    drop_none_values,
+    drop_obsolete,
+    join_boolean_values,
+    optional_names,
+)
 from spisonet.errors import SpisonetError
 from spisonet.io.config import CommandConfig, CommandLine, command_words
+from spisonet.tomography.training_config import DenoiseConfig, RefineConfig
 
 
 class ExampleConfig(CommandConfig):
@@ -128,3 +136,66 @@ def test_reconstruct_takes_the_3d_fsc_and_the_mask_in_the_published_order():
     assert (configs[0].aniso_file, configs[0].mask) == (Path("FSC3D.mrc"), Path("mask.mrc"))
     words = ["reconstruct", "h1.mrc", "h2.mrc", "--aniso_file", "FSC3D.mrc", "--mask", "mask.mrc"]
     assert command_words(configs[0]) == words
+
+
+def reconstruct(*words: str) -> ReconstructConfig:
+    configs: list[ReconstructConfig] = []
+    app = typer.Typer()
+    add_command(app, ReconstructConfig, configs.append)
+    app(["h1.mrc", "h2.mrc", *words], standalone_mode=False)
+    return configs[0]
+
+
+def test_a_profile_sets_what_is_not_given_and_returns_as_the_same_words():
+    quick = ReconstructConfig.profiles["quick"]
+    config = reconstruct("--profile", "quick")
+    assert {name: getattr(config, name) for name in quick} == quick
+    assert command_words(config) == ["reconstruct", "h1.mrc", "h2.mrc", "--profile", "quick"]
+    # Also where the given value is the default without a profile.
+    longer = reconstruct("--profile", "quick", "--epochs", "30")
+    assert (longer.epochs, longer.n_subvolume) == (30, quick["n_subvolume"])
+    assert command_words(longer)[3:] == ["--profile", "quick", "--epochs", "30"]
+    assert ReconstructConfig.from_options(longer.model_dump(mode="json")) == longer
+    with pytest.raises(SpisonetError, match="--profile: must be quick, standard or careful"):
+        ReconstructConfig.from_options({"i1": "a", "i2": "b", "profile": "fast"})
+
+
+def test_a_profile_sets_only_what_fits_the_other_options():
+    assert reconstruct("--profile", "careful").validation
+    assert not reconstruct("--profile", "careful", "--method", "deconvolve").validation
+    pretrained = RefineConfig.from_options({"star_file": "t", "profile": "careful", "pretrained": "a.pt"})
+    assert (pretrained.arch, pretrained.turns) == (None, 6)  # the network has its own width
+    assert RefineConfig.from_options({"star_file": "t", "profile": "careful"}).width == 64
+    assert DenoiseConfig.from_options({"star_file": "t", "profile": "careful"}).turns == 0
+
+
+@pytest.mark.parametrize(("word", "value"), [("auto", "auto"), ("Auto", "auto"), ("3", 3), ("0", 0)])
+def test_epochs_are_a_number_or_automatic(word, value):
+    assert reconstruct("--epochs", word, "--pretrained", "default").epochs == value
+    assert RefineConfig.from_options({"star_file": "t", "epochs": word}).epochs == value
+
+
+def test_epochs_auto_is_a_value_and_not_the_default():
+    assert drop_none_values(["refine", "t", "--epochs", "auto"], optional_names([RefineConfig]))[2:] == [
+        "--epochs",
+        "auto",
+    ]
+    config = reconstruct("--epochs", "auto")
+    assert command_words(config)[3:] == ["--epochs", "auto"]
+    assert config.total_epochs == 30
+    assert RefineConfig(star_file="t", epochs="auto").total_epochs == 50
+    assert RefineConfig(star_file="t").total_epochs == 50
+
+
+@pytest.mark.parametrize("word", ["soon", "-1", "2.5", ""])
+def test_other_epochs_are_refused(word):
+    with pytest.raises(SpisonetError, match="--epochs: must be"):
+        reconstruct("--epochs", word)
+
+
+def test_epochs_auto_excludes_what_needs_their_number():
+    with pytest.raises(SpisonetError, match="--epochs auto needs --objective self-training"):
+        reconstruct("--epochs", "auto", "--objective", "ei")
+    config = RefineConfig(star_file="t", epochs="auto", iterations=3)
+    with pytest.raises(SpisonetError, match="--epochs auto excludes --iterations"):
+        config.check_options()

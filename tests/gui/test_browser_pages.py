@@ -13,6 +13,7 @@ import pytest
 from selenium.webdriver import Keys
 from selenium.webdriver.common.by import By
 
+from spisonet.anisotropy.config import ReconstructConfig
 from spisonet.io.tomogram_table import TomogramTable
 from tests.gui.browser import SECONDS, Page, open_page, start_browser
 from tests.gui.conftest import Server, end, serve, write_map
@@ -188,17 +189,20 @@ def test_a_check_shows_the_result_of_the_text_beside_it(page):
     assert texts(page, "#findings td") == []
 
 
-def test_forms_have_presets_with_times_and_flag_values_at_once(page):
+def test_forms_have_profiles_with_times_and_flag_values_at_once(page):
     page.open("new?program=spisonet&command=reconstruct&i1=maps/half1.mrc&i2=maps/half2.mrc")
     page.find("#estimate", "Training takes about")
-    assert "on" in page.find("[data-preset=standard]").get_attribute("class")
+    assert "on" in page.find("[data-profile=standard]").get_attribute("class")
     page.unfold()
-    page.click("[data-preset='quick look']")
-    page.find("#command-line", "--epochs 5")
-    assert page.find("#field-filter_base").get_attribute("value") == "16"
-    assert "about" in page.find("[data-preset='quick look']").text
-    page.click("[data-preset=standard]")
-    page.wait_for("!document.querySelector('#command-line').textContent.includes('--epochs')")
+    page.click("[data-profile=quick]")
+    page.find("#command-line", "--profile quick")
+    quick = ReconstructConfig.profiles["quick"]
+    assert page.find("#field-n_subvolume").get_attribute("value") == str(quick["n_subvolume"])
+    assert "about" in page.find("[data-profile=quick]").text
+    page.fill("#field-epochs", "30")
+    page.find("#command-line", "--epochs 30")
+    page.click("[data-profile=standard]")
+    page.wait_for("!document.querySelector('#command-line').textContent.includes('--profile')")
     page.fill("#field-cube_size", "30")
     page.find("#error-cube_size", "Must be a multiple of 8; 30 was given.")
     label = page.find("label[for=field-limit_res]").text
@@ -268,3 +272,27 @@ def test_no_page_has_a_serious_fault_of_accessibility(page, address):
         "[impact, id, ...nodes.slice(0, 3).map(({html}) => html.slice(0, 150))])))"
     )
     assert [fault for fault in faults if fault[0] in ("serious", "critical")] == []
+
+
+NARROW_FORM = "new?program=spisonet&command=reconstruct&i1=maps/half1.mrc&i2=maps/half2.mrc"
+
+
+@pytest.mark.parametrize(
+    "address", ["", "tomograms?star=t.star", "maps", "job?name=corrected", NARROW_FORM, "relion"]
+)
+def test_pages_fit_into_a_narrow_window(page, address):
+    size = {"width": 400, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+    page.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        page.open(address)
+        page.find("h1")
+        page.wait_for("document.documentElement.scrollWidth === 400")
+        # Wide tables scroll within their card.
+        wide = page.driver.execute_script(
+            "return [...document.querySelectorAll('main .card, main .row, main input, main button')]"
+            ".filter((e) => e.getBoundingClientRect().right > 401 && !e.closest('table'))"
+            ".map((e) => e.outerHTML)"
+        )
+        assert wide == []
+    finally:
+        page.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from spisonet.errors import SpisonetError
 from spisonet.learning import memory as memory_module
 from spisonet.learning.memory import Memory, is_out_of_memory, saved_values_per_voxel
 from spisonet.learning.tiling import LARGEST_TILE, MARGIN, SMALLEST_TILE
@@ -83,3 +84,17 @@ def test_a_limit_on_a_gpu_is_enforced(monkeypatch):
     assert not calls
     Memory(gpu, 6e9).enforce()
     assert calls == [(0.25, gpu)]
+
+
+def test_a_training_that_does_not_fit_is_refused_with_what_to_change(monkeypatch):
+    monkeypatch.setattr(memory_module, "free_memory_bytes", lambda device: 4e9)
+    memory = Memory(torch.device("cpu"))
+    memory.require(UNet(16), 64, 256)
+    with pytest.raises(
+        SpisonetError, match=r"half maps of 512 voxels .* 4.0 GB are free: crop or bin"
+    ) as error:
+        memory.require(UNet(16), 64, 512)
+    assert (error.value.code, error.value.field) == ("out_of_memory", "i1")
+    with pytest.raises(SpisonetError, match="reduce --cube_size or --filter_base") as error:
+        memory.require(UNet(64), 128, 0)
+    assert error.value.field == "cube_size"

@@ -136,6 +136,14 @@ class UnlikeSubvolumes:
     def refresh_interval(self, batch_size):
         return 0
 
+    def memory_settings(self):
+        return {}
+
+    def restore_memory_settings(self, settings):
+        pass
+
+    n_predictions = 0
+
     def draw(self, n_subvolumes, rng):
         scales = np.logspace(-1, 1, n_subvolumes)[:, None, None, None]
         self.subvolumes = torch.from_numpy(scales * rng.normal(size=(n_subvolumes, 16, 16, 16))).float()
@@ -174,6 +182,26 @@ def test_processes_compute_the_gradients_and_statistics_of_one_after_every_updat
             error = (first[name].double() - value.double()).norm()
             # The second update starts from weights that differ by rounding, which Adam amplifies.
             assert error <= (1e-4 if number == 1 else 1e-2) * value.double().norm(), name
+
+
+def train_until_plateau(folder: Path) -> None:
+    torch.set_num_threads(1)
+    with process_group(CPU) as group:
+        torch.manual_seed(0)
+        options = TrainingOptions(30, 4, 4, 1, learning_rate=1e-3, seed=0, until_plateau=True)
+        trainer = Trainer(UNet(4), UnlikeSubvolumes(), options, CPU, tile_size=64, group=group)
+        trainer.train("t", None, resume=False, score=(lambda *_: 0.5) if group.is_main else None)
+        weights = torch.cat([p.detach().ravel() for p in trainer.network.parameters()])
+        record = trainer.end_record | {"n_epochs": len(trainer.epoch_losses)}
+        save_tensors(folder / f"{group.rank}.safetensors", {"weights": weights}, record)
+
+
+def test_the_main_process_decides_when_a_training_of_variable_length_ends(tmp_path):
+    run_in_processes(train_until_plateau, tmp_path, 2)
+    (first, main), (second, other) = (load_tensors(tmp_path / f"{rank}.safetensors") for rank in (0, 1))
+    assert main == other
+    assert (main["reason"], main["scores"], main["n_epochs"]) == ("plateau", [0.5] * 4, 8)
+    assert torch.equal(first["weights"], second["weights"])
 
 
 def test_one_process_alone_needs_no_others():

@@ -14,6 +14,7 @@ from spisonet.learning.checkpoint import save_tensors
 from spisonet.learning.devices import Backend
 from spisonet.learning.objectives import EquivarianceObjective, SelfTrainingObjective
 from spisonet.learning.trainer import Trainer, TrainingOptions
+from spisonet.learning.training_end import MAXIMUM, MIN_CONSTANT_EPOCHS, PLATEAU, reached_end
 from spisonet.learning.unet import PublishedUNet, UNet
 
 CPU = torch.device("cpu")
@@ -348,7 +349,7 @@ def test_a_training_continues_on_other_data_and_can_be_resumed(measurement_facto
     """The map is completed anew for the other data; a resumed continuation is bit-identical."""
     chosen, path = options(epochs=4), tmp_path / "c.safetensors"
     first, _ = counted(measurement_factory(), interval, chosen)
-    first.train("first", None, resume=False, stop_after_epochs=2)
+    first.train("first", None, resume=False, first_part=True)
     assert (first.n_updates, first.loss_reduction) == (8, None)
     other = measurement_factory(noise=0.3)
 
@@ -489,3 +490,67 @@ def test_damaged_states_are_refused_before_training(tmp_path, change, part):
     with pytest.raises(SpisonetError, match=part) as error:
         trainer.train("damaged", path, resume=True)
     assert error.value.path == path
+
+
+def test_the_first_part_is_half_of_the_updates_also_within_an_epoch(measurement_factory):
+    measurement, chosen = measurement_factory(), options(epochs=1)
+    first = trainer_for(measurement, chosen)
+    first.train("first", None, resume=False, first_part=True)
+    assert (first.n_updates, first.epoch_losses) == (2, [])
+    second = trainer_for(measurement, chosen)
+    second.continue_from(first.state())
+    second.train("second", None, resume=False)
+    assert (second.n_updates, len(second.epoch_losses)) == (4, 1)
+
+
+def test_the_training_ends_when_its_score_rises_no_further():
+    assert reached_end([0.1], 30) is None
+    assert reached_end([0.1, 0.2], 30) is None
+    assert reached_end([0.1, 0.1], 30) is None  # too short to tell
+    assert reached_end([0.1, 0.2, 0.3, 0.31], 30) is None
+    assert reached_end([0.1, 0.2, 0.201, 0.2], 30) == PLATEAU
+    assert reached_end([0.1, 0.2, 0.201], 30) is None  # compared with the first half of the epochs
+    assert reached_end([0.1, 0.2, 0.3], 6) == MAXIMUM
+
+
+def test_a_training_of_variable_length_decays_from_its_plateau_and_resumes_exactly(
+    measurement_factory, tmp_path
+):
+    measurement, chosen = measurement_factory(), options(epochs=10, until_plateau=True)
+    scores = [0.1, 0.2, 0.3, 0.2]
+
+    def train(trainer: Trainer, path, resume: bool = False, stop_at: int = 0) -> None:
+        def after_epoch():
+            if len(trainer.epoch_losses) == stop_at:
+                raise KeyboardInterrupt
+
+        trainer.train("t", path, resume, after_epoch, score=lambda *_: scores[len(trainer.scores)])
+
+    whole = trainer_for(measurement, chosen)
+    train(whole, tmp_path / "whole.safetensors")
+    assert (len(whole.epoch_losses), whole.planned_epochs) == (8, 8)
+    assert whole.end_record == {"reason": PLATEAU, "epochs": 8, "max_epochs": 10, "scores": scores}
+    for stop_at in (3, 4, 6):
+        path = tmp_path / f"{stop_at}.safetensors"
+        with pytest.raises(KeyboardInterrupt):
+            train(trainer_for(measurement, chosen), path, stop_at=stop_at)
+        resumed = trainer_for(measurement, chosen)
+        train(resumed, path, resume=True)
+        assert resumed.end_record == whole.end_record
+        assert torch.equal(weights_of(resumed), weights_of(whole))
+
+
+def test_the_learning_rate_is_constant_until_the_plateau():
+    chosen = options(epochs=10, subvolumes_per_epoch=100, until_plateau=True)
+    rates = [chosen.learning_rate_at(update, 2) for update in (50, 99, 100, 150, 199)]
+    assert rates[:3] == [chosen.learning_rate] * 3
+    assert rates[3] == pytest.approx(chosen.learning_rate / 2)
+    assert 0 < rates[4] < 0.01 * chosen.learning_rate
+    assert chosen.learning_rate_at(450) == chosen.learning_rate  # while the plateau is not known
+
+
+def test_without_a_score_the_loss_reduction_decides():
+    trainer = trainer_of(FakeObjective(), options(epochs=30, until_plateau=True, learning_rate=1e-6))
+    trainer.train("t", None, resume=False)
+    assert trainer.end_record["reason"] == PLATEAU
+    assert len(trainer.epoch_losses) == 2 * MIN_CONSTANT_EPOCHS

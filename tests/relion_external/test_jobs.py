@@ -130,6 +130,13 @@ def test_the_most_similar_parameter_is_suggested(project, name):
         configure("anisotropy", "--in_3dref", HALF1, f"--{name}", "3.5")
 
 
+def test_a_profile_replaces_the_defaults_that_relion_passes(project):
+    words = ("--in_3dref", HALF1, "--epochs", "30", "--n_subvolume", "500", "--profile", "quick")
+    config = configure("anisotropy", *words)
+    quick = type(config).profiles["quick"]
+    assert (config.epochs, config.n_subvolume, config.filter_base) == (quick["epochs"], 500, 16)
+
+
 def test_none_is_no_value_or_the_option_of_that_name(project):
     words = ("--in_3dref", HALF1, "--mask", "none", "--prior", "none", "--pretrained", "None")
     config = configure("anisotropy", *words)

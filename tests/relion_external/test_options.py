@@ -103,3 +103,9 @@ def test_settings_that_are_no_regular_file_are_refused(tmp_path, make):
     with pytest.raises(SpisonetError, match=r"spisonet\.toml is not a regular file"):
         read_settings({}, [tmp_path])
     assert not is_strict({}, [tmp_path])
+
+
+def test_a_profile_sets_what_is_not_given():
+    assert read_settings({"ISONET_PROFILE": "quick"}, []).filter_base == 16
+    given = read_settings({"ISONET_PROFILE": "quick", "ISONET_FILTER_BASE": "32"}, [])
+    assert (given.filter_base, given.epochs) == (32, 2)

@@ -141,7 +141,8 @@ def _values(info: FieldInfo) -> str:
     kind, choices = option_kind(info)
     if kind == "choice":
         return ", ".join(f"`{choice}`" for choice in choices if choice)
-    return "" if kind == "switch" else kind
+    word = command_line_shape(info).word
+    return "" if kind == "switch" else f"{kind} or `{word}`" if word else kind
 
 
 def _default(info: FieldInfo) -> str:

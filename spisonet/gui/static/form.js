@@ -88,13 +88,15 @@ class Fields {
     this.errorTexts = new Map();
     /** @param {Field} field */
     const valueOf = (field) => (field.name in values ? values[field.name] : field.default);
+    const hidden = form.fields.find(({ name }) => name === "profile"); // set by buttons
+    if (hidden) this.controls.set(hidden.name, control(hidden, valueOf(hidden), () => {}));
     /** @param {Field} field */
     const isChanged = (field) => field.name in values && values[field.name] !== field.default && !field.output;
     this.element = h(
       "div",
       {},
       GROUPS.map(([group, heading]) => {
-        const fields = form.fields.filter((field) => field.group === group);
+        const fields = form.fields.filter((field) => field.group === group && field !== hidden);
         if (!fields.length) return null;
         const drawn = h("div", { class: "fields" }, fields.map((field) => this.draw(field, valueOf(field), changed)));
         if (OPEN_GROUPS.includes(group)) return h("section", { class: "card", "data-group": group }, h("h2", {}, heading), drawn);
@@ -170,36 +172,33 @@ class Fields {
 }
 
 /**
- * Buttons that set the fields of a preset, with the estimated duration of its training.
+ * Buttons that select a profile and set its fields, with the estimated duration of its training.
  *
  * @param {Form} form
  * @param {Fields} fields
  * @param {(names: string[]) => void} changed
  */
-function presetButtons(form, fields, changed) {
-  const names = Object.keys(form.presets);
+function profileButtons(form, fields, changed) {
+  const names = Object.keys(form.profiles);
   if (!names.length) return null;
-  const changedNames = new Set(Object.values(form.presets).flatMap(Object.keys));
-  const defaults = Object.fromEntries(form.fields.filter(({ name }) => changedNames.has(name)).map((field) => [field.name, field.default]));
   const buttons = names.map((name) => {
     const time = h("span", { class: "small quiet" });
     const apply = () => {
-      fields.set({ ...defaults, ...form.presets[name] });
-      changed([...changedNames]);
+      fields.set(form.profiles[name]);
+      changed(Object.keys(form.profiles[name]));
     };
-    return { name, time, element: h("button", { type: "button", "data-preset": name, onclick: apply }, sentence(name), time) };
+    return { name, time, element: h("button", { type: "button", "data-profile": name, onclick: apply }, sentence(name), time) };
   });
-  /** @param {string} name */
-  const isSet = (name) => Object.entries({ ...defaults, ...form.presets[name] }).every(([field, value]) => (fields.controls.get(field)?.read() || null) === (value || null));
   return {
-    element: h("div", { class: "card" }, h("h2", {}, "Preset"), h("div", { class: "row", role: "group", "aria-label": "Preset" }, buttons.map(({ element }) => element))),
+    element: h("div", { class: "card" }, h("h2", {}, "Profile"), h("div", { class: "row", role: "group", "aria-label": "Profile" }, buttons.map(({ element }) => element))),
     /** @param {Record<string, import("./records").Estimate | null>} estimates */
     show: (estimates) => {
       for (const { name, time, element } of buttons) {
+        const isSet = fields.controls.get("profile")?.read() === name;
         const found = estimates[name];
         if (found) time.textContent = `about ${roughly(found.seconds)}`;
-        element.classList.toggle("on", isSet(name));
-        element.setAttribute("aria-pressed", String(isSet(name)));
+        element.classList.toggle("on", isSet);
+        element.setAttribute("aria-pressed", String(isSet));
       }
     },
   };
@@ -257,7 +256,7 @@ export async function showForm({ main, values, project, pageAddress }) {
   const edited = new Set();
   const fields = new Fields(form, { ...repeated.values, ...fromAddress }, changed);
   const target = computeTargetControls(project, form, repeated.target, () => changed());
-  const presets = presetButtons(form, fields, (names) => names.forEach(changed));
+  const profiles = profileButtons(form, fields, (names) => names.forEach(changed));
   const estimate = h("p", { class: "small", id: "estimate" });
   const line = h("pre", { class: "command", id: "command-line" });
   const start = h("button", { class: "main", type: "submit", "data-do": "start" }, "Start");
@@ -282,7 +281,7 @@ export async function showForm({ main, values, project, pageAddress }) {
       const { line: words, field_errors: errors } = previewed;
       estimate.textContent = estimateText(previewed.estimate);
       estimate.hidden = !previewed.estimate;
-      presets?.show(previewed.presets);
+      profiles?.show(previewed.profiles);
       line.textContent = words ? words.map(quoted).join(" ") : "Complete the form to see the command.";
       // Fields that the user has not edited yet show no error, except that of the job which is repeated.
       const shown = Object.entries(errors).filter(([name]) => edited.has(name) || !fields.errorTexts.has(name));
@@ -329,7 +328,7 @@ export async function showForm({ main, values, project, pageAddress }) {
       "form",
       { onsubmit: submit, novalidate: true },
       formError,
-      presets?.element,
+      profiles?.element,
       fields.element,
       h("div", { class: "card" }, h("h2", {}, "Run on"), target.element),
       h("div", { class: "card" }, h("h2", {}, "Command"), line, estimate),

@@ -33,7 +33,7 @@ export interface Form {
   summary: string;
   uses_gpus: boolean;
   fields: Field[];
-  presets: Record<string, FieldValues>;
+  profiles: Record<string, FieldValues>;
 }
 
 export interface Project {
