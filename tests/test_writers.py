@@ -30,6 +30,7 @@ EXCEPTIONS = {
     ("spisonet.learning.process_group", "_run_one"),  # error of a process, in a temporary folder
     ("relion_external.correction", "_correct"),  # moves complete files
     ("relion_external.signals", "abort_job"),  # the empty exit file
+    ("spisonet.integrations.himena", "run"),  # the empty file by which RELION ends a job
     ("relion_external.jobs.folder", "prepare"),  # the empty file that becomes the exit file
 }
 

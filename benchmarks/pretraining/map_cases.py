@@ -12,6 +12,7 @@ import torch
 
 from benchmarks.pretraining.examples import matched_truth
 from benchmarks.pretraining.half_maps import simulate_half_maps
+from benchmarks.quality.cases import SHAPES, measured_region
 from benchmarks.quality.densities import model_density
 from benchmarks.quality.particles import ParticleSet
 from benchmarks.solvent_mask import solvent_mask
@@ -20,6 +21,7 @@ from spisonet.analysis.half_maps import HalfMaps
 from spisonet.anisotropy.fourier_weights import estimate_fourier_weights
 from spisonet.anisotropy.preparation import correction_band, prepare_measurement
 from spisonet.errors import SpisonetError
+from spisonet.fourier.grids import irfft3, rfft3
 from spisonet.fourier.shells import resolution_at_threshold
 from spisonet.geometry.rotations import random_rotations
 from spisonet.io.mrc import Volume
@@ -42,11 +44,16 @@ if TYPE_CHECKING:
 
     from spisonet.learning.measurement import Measurement
 
+    SimulateHalves = Callable[
+        [NDArray[np.float32], float, int, np.random.Generator], list[NDArray[np.float32]]
+    ]
+
 PRIOR_EXAMPLE, START_EXAMPLE = "prior.npz", "start.npz"
 CPU = torch.device("cpu")
 BRIGHTEST_PERCENT = 99.99
 FEWEST_RESIDUES = 80  # of a chain
 SMALLEST_BOX, LARGEST_BOX = 56, 96
+CONE_REPEATS = 2  # of each file, also simulated without a cone or wedge
 LARGEST_VOXEL, FEWEST_SHELLS, FSC_THRESHOLD = 3.4, 8, 0.143
 
 
@@ -71,32 +78,52 @@ def make_map_cases(files: list[Path], folder: Path, repeats: int) -> None:
         Folder of the cases.
     repeats : int
         Cases of each file: the whole assembly in even ones (from 0), one or two chains at a voxel size below
-        1.8 Å in odd ones.
+        1.8 Å in odd ones. The first two are made of particles and, in other orientations, with white noise
+        and without a cone, a wedge or two wedges of their Fourier transforms.
     """
     for repeat in range(repeats):
         for number, model in enumerate(files):
-            target = folder / f"{model.name.split('.')[0]}_{repeat}"
-            if (target / START_EXAMPLE).exists():
-                continue
-            try:
-                make_case(target, model, repeat, np.random.default_rng([repeat, number]))
-            except SpisonetError as error:
-                print(f"{target.name}: {error}", file=sys.stderr)
+            stem = f"{model.name.split('.')[0]}_{repeat}"
+            _make_new_case(folder / stem, model, repeat, [repeat, number], _particle_halves)
+            if repeat < CONE_REPEATS:
+                _make_new_case(folder / f"{stem}_cone", model, repeat, [repeat, number, 1], _cone_halves)
 
 
-def make_case(folder: Path, model: Path, repeat: int, rng: np.random.Generator) -> None:
+def _make_new_case(folder: Path, model: Path, repeat: int, seed: list[int], halves: SimulateHalves) -> None:
+    """Make a case unless it exists; say on the error stream why one is left out."""
+    if (folder / START_EXAMPLE).exists():
+        return
+    try:
+        make_case(folder, model, repeat, np.random.default_rng(seed), halves)
+    except SpisonetError as error:
+        print(f"{folder.name}: {error}", file=sys.stderr)
+
+
+def make_case(
+    folder: Path, model: Path, repeat: int, rng: np.random.Generator, halves: SimulateHalves
+) -> None:
     """Simulate half maps of a part of a model, and write the inputs and the target of the network.
 
     Raises
     ------
     SpisonetError
-        If the half maps do not correlate, or RELION fails.
+        If the half maps do not correlate.
     """
     folder.mkdir(parents=True, exist_ok=True)
     part = draw_part(model, one_chain=repeat % 2 == 1, rng=rng)
     voxel = part.voxel_size_angstrom
     truth = model_density(model, part.box, voxel, 2 * voxel, change=part.change, b_factor=part.b_factor)
     truth /= np.percentile(truth, BRIGHTEST_PERCENT)
+    half1, half2 = halves(truth, voxel, repeat, rng)
+    mask = solvent_mask((half1 + half2) / 2, voxel)
+    maps = HalfMaps(*(Volume(v.astype(np.float32), voxel) for v in (half1, half2, mask)))
+    write_examples(folder, maps, truth)
+
+
+def _particle_halves(
+    truth: NDArray[np.float32], voxel_size_angstrom: float, repeat: int, rng: np.random.Generator
+) -> list[NDArray[np.float32]]:
+    """Simulate half maps of particles with random views, noise and errors of the poses."""
     particles = ParticleSet(
         views=str(rng.choice(["top", "side", "two", "ring"], p=[0.45, 0.2, 0.25, 0.1])),
         share=float(rng.choice([1.0, 0.97, 0.9])),
@@ -106,10 +133,18 @@ def make_case(folder: Path, model: Path, repeat: int, rng: np.random.Generator) 
         pose_error_degrees=float(rng.choice([0.5, 1.0, 1.0, 2.0])),
         drift_degrees=float(rng.choice([0, 0, 0, 0, 6.0])),
     )
-    halves = simulate_half_maps(truth, voxel, particles, rng)
-    mask = solvent_mask((halves[0] + halves[1]) / 2, voxel)
-    maps = HalfMaps(*(Volume(v.astype(np.float32), voxel) for v in (*halves, mask)))
-    write_examples(folder, maps, truth)
+    return simulate_half_maps(truth, voxel_size_angstrom, particles, rng)
+
+
+def _cone_halves(
+    truth: NDArray[np.float32], voxel_size_angstrom: float, repeat: int, rng: np.random.Generator
+) -> list[NDArray[np.float32]]:
+    """Simulate half maps with white noise, without a random region of their Fourier transforms."""
+    shape = str(rng.choice(SHAPES, p=[0.3, 0.5, 0.2]))
+    measured = measured_region(shape, float(rng.uniform(40, 65)), len(truth))
+    deviation = truth.std() * float(rng.choice([0.3, 0.5, 0.8, 1.2]))
+    noisy = (truth + deviation * rng.normal(size=truth.shape).astype(np.float32) for _ in range(2))
+    return [irfft3(rfft3(volume) * measured, volume.shape) for volume in noisy]
 
 
 def draw_part(model: Path, one_chain: bool, rng: np.random.Generator) -> Part:

@@ -272,3 +272,27 @@ def test_no_page_has_a_serious_fault_of_accessibility(page, address):
         "[impact, id, ...nodes.slice(0, 3).map(({html}) => html.slice(0, 150))])))"
     )
     assert [fault for fault in faults if fault[0] in ("serious", "critical")] == []
+
+
+NARROW_FORM = "new?program=spisonet&command=reconstruct&i1=maps/half1.mrc&i2=maps/half2.mrc"
+
+
+@pytest.mark.parametrize(
+    "address", ["", "tomograms?star=t.star", "maps", "job?name=corrected", NARROW_FORM, "relion"]
+)
+def test_pages_fit_into_a_narrow_window(page, address):
+    size = {"width": 400, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+    page.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        page.open(address)
+        page.find("h1")
+        page.wait_for("document.documentElement.scrollWidth === 400")
+        # Wide tables scroll within their card.
+        wide = page.driver.execute_script(
+            "return [...document.querySelectorAll('main .card, main .row, main input, main button')]"
+            ".filter((e) => e.getBoundingClientRect().right > 401 && !e.closest('table'))"
+            ".map((e) => e.outerHTML)"
+        )
+        assert wide == []
+    finally:
+        page.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
