@@ -34,6 +34,8 @@ def test_the_work_follows_the_size_and_the_number_of_trainings():
     assert operations(independent=True) == pytest.approx(2 * standard)
     assert operations(validation=True) == pytest.approx(2 * standard)  # the cones share the epochs
     assert operations(epochs=1, validation=True) == pytest.approx(4 * operations(epochs=1))
+    assert operations(pretrained="default") == operations(filter_base=16)
+    assert 3 * standard < operations(objective="ei") < 4.4 * standard
     assert training_operations(ReconstructConfig(**MAPS, method="deconvolve")) is None
 
 
@@ -85,6 +87,9 @@ def test_the_sentence_names_shorter_profiles_only(monkeypatch):
     assert explicit is not None
     assert "--profile quick about" in explicit
     assert duration_sentence(ReconstructConfig(**MAPS, method="prior")) is None
+    longest = duration_sentence(ReconstructConfig(**MAPS, epochs="auto"))
+    assert longest is not None
+    assert longest.startswith("Training takes at most about")
 
 
 def test_the_speed_is_measured():
