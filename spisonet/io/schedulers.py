@@ -25,6 +25,8 @@ FILLED_IN = (COMMAND, "outfile", "errfile", "name")  # by this program; the form
 # Directives that name one of these are left out if it has no value: the scheduler has a default.
 OPTIONAL = ("queue", "time", "memory")
 DIRECTIVES = ("#SBATCH", "#$", "#BSUB")
+# In a directive, these end a word or stand for something else in one of the schedulers.
+SPECIAL_CHARACTERS = "%$#\\\"'"
 TEMPLATE_FOLDER = Path(__file__).with_name("submission_templates")
 TIMEOUT_SECONDS = 30
 SECONDS_BETWEEN_QUERIES = 5.0
@@ -75,7 +77,8 @@ class Scheduler:
         return shutil.which(self.program[0]) is not None
 
 
-# sbatch(1) of Slurm 20.02 and later; qsub(1) of Grid Engine 6.2 and later; bsub of LSF 9.1 and later.
+# sbatch(1) of Slurm 20.02 and later; qsub(1) of Grid Engine 6.2 and later; bsub of LSF 9.1.3 and later.
+# A job whose condition can no longer be met is removed, because those after it would wait forever.
 SLURM = Scheduler(
     name="slurm",
     program=("sbatch", "--parsable"),
@@ -83,7 +86,7 @@ SLURM = Scheduler(
     number=re.compile(r"\s*(\d+)(;\S*)?\s*"),  # the name of the cluster may follow
     folder="--chdir={folder}",
     array="--array={tasks}",
-    after_success="--dependency=afterok:{number}",
+    after_success="--dependency=afterok:{number} --kill-on-invalid-dep=yes",
     after_end="--dependency=afterany:{number}",
     task="$SLURM_ARRAY_TASK_ID",
     task_in_name="%a",
@@ -109,7 +112,7 @@ LSF = Scheduler(
     number=re.compile(r"(?:.*\n)*?Job <(\d+)> is submitted(?:.*\n?)*"),
     folder="-cwd {folder}",
     array="-J {name}[{tasks}]",
-    after_success="-w done({number})",
+    after_success="-w done({number}) -ti",
     after_end="-w ended({number})",
     task="$LSB_JOBINDEX",
     task_in_name="%I",
@@ -165,6 +168,31 @@ class Submission:
         return shlex.join(self.words) + source
 
 
+def output_file(folder: Path, name: str) -> str:
+    """Return the file for the output of a job as one word of a directive.
+
+    Parameters
+    ----------
+    folder : Path
+        Its folder.
+    name : str
+        Its name, with the number of the task if it has one.
+
+    Raises
+    ------
+    SpisonetError
+        If schedulers do not take the name of the folder literally.
+    """
+    text = str(folder / name)
+    if not str(folder).isprintable() or not set(SPECIAL_CHARACTERS).isdisjoint(str(folder)):
+        raise SpisonetError(
+            f"{folder} cannot be used with a scheduler: its name contains a character that schedulers replace "
+            f"({' '.join(SPECIAL_CHARACTERS)}) or that cannot be printed; choose a folder with another name.",
+            code="invalid_option",
+        )
+    return f'"{text}"' if " " in text else text
+
+
 def template_fields(template: Path) -> list[str]:
     """Return the names in ``XXXnameXXX`` that the user has to fill in.
 
@@ -199,7 +227,7 @@ def script_text(
     command : str
         Command for a shell.
     output : str
-        File for its output.
+        File for its output, see `output_file`.
     name : str
         Name of the job.
     values : mapping
@@ -236,7 +264,8 @@ def write_script(
     template: Path, script: Path, arguments: list[str], output: Path, values: dict[str, str]
 ) -> None:
     """Write a submission script for a command, named after the folder of the script; see `script_text`."""
-    text = script_text(template, shlex.join(arguments), str(output), script.parent.name, values, ())
+    file = output_file(output.parent, output.name)
+    text = script_text(template, shlex.join(arguments), file, script.parent.name, values, ())
     write_text(script, text, mode=0o700)
 
 

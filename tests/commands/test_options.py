@@ -22,6 +22,7 @@ from spisonet.commands.options import (
     optional_names,
 )
 from spisonet.errors import SpisonetError
+from spisonet.integrations.config import RunConfig
 from spisonet.io.config import CommandConfig, CommandLine, command_words
 from spisonet.tomography.training_config import DenoiseConfig, RefineConfig
 
@@ -158,6 +159,15 @@ def test_a_profile_sets_what_is_not_given_and_returns_as_the_same_words():
     assert ReconstructConfig.from_options(longer.model_dump(mode="json")) == longer
     with pytest.raises(SpisonetError, match="--profile: must be quick, standard or careful"):
         ReconstructConfig.from_options({"i1": "a", "i2": "b", "profile": "fast"})
+
+
+def test_a_profile_of_a_correction_for_cryosparc_sets_what_is_not_given():
+    names = {"project": "P1", "job": "J42", "workspace": "W1"}
+    config = RunConfig.from_options(names | {"profile": "quick", "cube_size": 64})
+    correction = ReconstructConfig.from_options({"i1": "a", "i2": "b"} | config.reconstruct_options())
+    quick = ReconstructConfig.from_options({"i1": "a", "i2": "b", "profile": "quick", "cube_size": 64})
+    assert correction == quick
+    assert (correction.epochs, correction.cube_size) == (quick.profiles["quick"]["epochs"], 64)
 
 
 def test_a_profile_sets_only_what_fits_the_other_options():
