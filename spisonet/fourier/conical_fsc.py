@@ -18,7 +18,7 @@ import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 import scipy.fft
@@ -67,7 +67,7 @@ class ShellSamples:
     """
 
     limit_shell: int
-    index: NDArray[np.uint32 | np.uint64]
+    index: NDArray[np.unsignedinteger[Any]]
     starts: NDArray[np.int64]
     values: NDArray[np.float32]
     cells: NDArray[np.uint16]
@@ -124,7 +124,7 @@ class ShellSamples:
         return self._ring_spectra[first_shell]
 
 
-def _signed_index(shape: tuple[int, ...]) -> type[np.int32 | np.int64]:
+def _signed_index(shape: tuple[int, ...]) -> type[np.signedinteger[Any]]:
     """Return the type of flat indices into an array: divisions of 32 bits are faster."""
     return np.int32 if math.prod(shape) <= np.iinfo(np.int32).max else np.int64
 
@@ -165,7 +165,8 @@ def shell_samples(
     y = np.arange(2 * limit_shell + 1)
     # Of the plane x = 0 one voxel of each Friedel pair, with y > 0, or y = 0 and z >= 0.
     kept[..., 0] &= (y > 0) & (y <= limit_shell) | ((y == 0) & (y[:, None] <= limit_shell))
-    index = np.flatnonzero(kept).astype(np.uint32 if kept.size < 2**32 else np.uint64)
+    index_type: type[np.unsignedinteger[Any]] = np.uint32 if kept.size < 2**32 else np.uint64
+    index = np.flatnonzero(kept).astype(index_type)
     shell = shell[kept]
     del kept
     starts = np.concatenate([[0], np.cumsum(np.bincount(shell, minlength=limit_shell + 1))])
