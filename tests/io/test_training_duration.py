@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from spisonet.anisotropy.config import ReconstructConfig
 from spisonet.io import training_duration
@@ -17,6 +19,7 @@ from spisonet.io.training_duration import (
     subvolume_operations,
     training_operations,
 )
+from spisonet.learning.launcher import log_duration
 from spisonet.tomography.training_config import RefineConfig
 
 MAPS = {"i1": Path("a.mrc"), "i2": Path("b.mrc")}
@@ -90,6 +93,15 @@ def test_the_sentence_names_shorter_profiles_only(monkeypatch):
     longest = duration_sentence(ReconstructConfig(**MAPS, epochs="auto"))
     assert longest is not None
     assert longest.startswith("Training takes at most about")
+
+
+def test_the_estimate_is_logged_for_new_runs(monkeypatch, caplog):
+    monkeypatch.setattr(training_duration, "_matrix_speed", lambda: 1e11)
+    caplog.set_level(logging.INFO, "spisonet")
+    log_duration(ReconstructConfig(**MAPS, resume=True), torch.device("cpu"), 1)
+    assert not caplog.messages  # a part is done
+    log_duration(ReconstructConfig(**MAPS), torch.device("cpu"), 1)
+    assert caplog.messages[0].startswith("Training takes about")
 
 
 def test_the_speed_is_measured():
