@@ -45,7 +45,7 @@ def estimate_training(config: CommandConfig, n_gpus: int, earlier: Iterable[Job]
         speed = _speed_of(job, n_gpus > 0, subvolume_operations(config))
         if speed is not None:
             return {"seconds": operations / speed, "basis": job.name}
-    return {"seconds": operations / machine_speed(n_gpus), "basis": None}
+    return {"seconds": operations / machine_speed(n_gpus, config.model_dump()["ncpus"]), "basis": None}
 
 
 def _speed_of(job: Job, on_gpu: bool, of_subvolume: float) -> float | None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from spisonet.errors import SpisonetError
 from spisonet.io.mrc import read_box
-from spisonet.io.processors import available_cores, has_bfloat16
+from spisonet.io.processors import has_bfloat16, limited_threads
 from spisonet.io.tomogram_table import TomogramTable
 
 if TYPE_CHECKING:
@@ -79,18 +79,20 @@ def training_operations(config: Any) -> float | None:
     return float(one_training * n_trainings)
 
 
-def machine_speed(n_gpus: int = 0) -> float:
+def machine_speed(n_gpus: int, n_threads: int) -> float:
     """Return the operations per second of trainings on this machine.
 
     Parameters
     ----------
     n_gpus : int
-        Number of GPUs, whose speed is assumed; 0: all cores of the CPU, whose speed is measured.
+        Number of GPUs, whose speed is assumed; 0: the CPU, whose speed is measured.
+    n_threads : int
+        Number of CPU threads of the training, limited to the available cores.
     """
     if n_gpus:
         return GPU_OPERATIONS_PER_SECOND * n_gpus
     efficiency = BFLOAT16_EFFICIENCY if has_bfloat16() else CPU_EFFICIENCY
-    return float(efficiency * _matrix_speed() * available_cores() ** CORES_EXPONENT)
+    return float(efficiency * _matrix_speed() * limited_threads(n_threads) ** CORES_EXPONENT)
 
 
 def duration_sentence(config: ProfiledConfig, n_gpus: int = 0) -> str | None:
@@ -111,14 +113,15 @@ def duration_sentence(config: ProfiledConfig, n_gpus: int = 0) -> str | None:
     operations = training_operations(config)
     if operations is None:
         return None
-    speed = machine_speed(n_gpus)
+    options = config.model_dump()
+    speed = machine_speed(n_gpus, options["ncpus"])
     shorter = {
         profile: other / speed
         for profile in config.profiles
         if (other := training_operations(_with_profile(config, profile))) is not None
         and other < operations / 2
     }
-    most = "at most " if isinstance(config.model_dump()["epochs"], str) else ""  # --epochs auto
+    most = "at most " if isinstance(options["epochs"], str) else ""  # --epochs auto
     sentence = f"Training takes {most}about {readable_duration(operations / speed)} on this machine"
     if n_gpus:
         sentence += " (from the speed of an average GPU)"

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from spisonet.anisotropy.config import ReconstructConfig
-from spisonet.io import training_duration
+from spisonet.io import processors, training_duration
 from spisonet.io.mrc import Volume, write_volume
 from spisonet.io.training_duration import (
     duration_sentence,
@@ -63,7 +63,6 @@ def test_tomograms_count_the_subvolumes_of_their_table(tmp_path):
 def test_measured_updates_take_the_estimated_time(monkeypatch):
     # One thread of an AMD EPYC whose float32 matrix products reach 110 GFLOP/s; seconds of processor time.
     monkeypatch.setattr(training_duration, "_matrix_speed", lambda: 1.1e11)
-    monkeypatch.setattr(training_duration, "available_cores", lambda: 1)
     measured = {
         True: {(16, 32): 0.055, (16, 48): 0.162, (32, 48): 0.457},
         False: {(16, 32): 0.079, (16, 48): 0.247, (32, 48): 0.759},
@@ -72,7 +71,7 @@ def test_measured_updates_take_the_estimated_time(monkeypatch):
         monkeypatch.setattr(training_duration, "has_bfloat16", lambda answer=bfloat16: answer)
         for (width, edge), expected in seconds.items():
             config = ReconstructConfig(**MAPS, filter_base=width, cube_size=edge)
-            found = subvolume_operations(config) / machine_speed()
+            found = subvolume_operations(config) / machine_speed(0, 1)
             assert 1 / 1.5 < found / expected < 1.5
 
 
@@ -105,8 +104,15 @@ def test_the_estimate_is_logged_for_new_runs(monkeypatch, caplog):
 
 
 def test_the_speed_is_measured():
-    assert machine_speed() > 1e8
-    assert machine_speed(2) == 2 * machine_speed(1)
+    assert machine_speed(0, 1) > 1e8
+    assert machine_speed(2, 1) == 2 * machine_speed(1, 1)
+
+
+def test_the_threads_of_the_run_count_not_all_cores(monkeypatch):
+    monkeypatch.setattr(processors, "available_cores", lambda: 64)
+    one, some, all_cores = (machine_speed(0, n) for n in (1, 4, 100))
+    assert some == pytest.approx(one * 4**0.8)
+    assert all_cores == pytest.approx(one * 64**0.8)
 
 
 @pytest.mark.parametrize(
