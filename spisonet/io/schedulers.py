@@ -186,8 +186,8 @@ def output_file(folder: Path, name: str) -> str:
     text = str(folder / name)
     if not str(folder).isprintable() or not set(SPECIAL_CHARACTERS).isdisjoint(str(folder)):
         raise SpisonetError(
-            f"{folder} cannot be used with a scheduler: its name contains a character that schedulers replace "
-            f"({' '.join(SPECIAL_CHARACTERS)}) or that cannot be printed; choose a folder with another name.",
+            f"{folder} cannot be used with a scheduler: its name contains a character that cannot be "
+            f"printed, or that schedulers replace ({' '.join(SPECIAL_CHARACTERS)}); choose another folder.",
             code="invalid_option",
         )
     return f'"{text}"' if " " in text else text
