@@ -69,6 +69,7 @@ def _speed_of(job: Job, on_gpu: bool, of_subvolume: float) -> float | None:
         first, last = events[0], events[-1]
         seconds = last.time - first.time
         done = (last.done + (last.part or 0) - first.done - (first.part or 0)) / last.total
-        if first.title == last.title and seconds > SECONDS_OF_A_MEASUREMENT and done > 0:
+        is_one = (first.title, first.total) == (last.title, last.total)  # not shortened by --epochs auto
+        if is_one and seconds > SECONDS_OF_A_MEASUREMENT and done > 0:
             return operations * done / seconds
     return None

@@ -195,9 +195,10 @@ def test_epochs_auto_is_a_value_and_not_the_default():
     assert config.total_epochs == 30
     assert RefineConfig(star_file="t", epochs="auto").total_epochs == 50
     assert RefineConfig(star_file="t").total_epochs == 50
+    assert RefineConfig(star_file="t", epochs="None").epochs is None  # as IsoNet2 accepts it
 
 
-@pytest.mark.parametrize("word", ["soon", "-1", "2.5", ""])
+@pytest.mark.parametrize("word", ["soon", "-1", "2.5", "", "None"])
 def test_other_epochs_are_refused(word):
     with pytest.raises(SpisonetError, match="--epochs: must be"):
         reconstruct("--epochs", word)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from spisonet.anisotropy.config import ReconstructConfig
 from spisonet.io import training_duration
@@ -17,6 +19,7 @@ from spisonet.io.training_duration import (
     subvolume_operations,
     training_operations,
 )
+from spisonet.learning.launcher import log_duration
 from spisonet.tomography.training_config import RefineConfig
 
 MAPS = {"i1": Path("a.mrc"), "i2": Path("b.mrc")}
@@ -34,6 +37,8 @@ def test_the_work_follows_the_size_and_the_number_of_trainings():
     assert operations(independent=True) == pytest.approx(2 * standard)
     assert operations(validation=True) == pytest.approx(2 * standard)  # the cones share the epochs
     assert operations(epochs=1, validation=True) == pytest.approx(4 * operations(epochs=1))
+    assert operations(pretrained="default") == operations(filter_base=16)
+    assert 3 * standard < operations(objective="ei") < 4.4 * standard
     assert training_operations(ReconstructConfig(**MAPS, method="deconvolve")) is None
 
 
@@ -85,6 +90,18 @@ def test_the_sentence_names_shorter_profiles_only(monkeypatch):
     assert explicit is not None
     assert "--profile quick about" in explicit
     assert duration_sentence(ReconstructConfig(**MAPS, method="prior")) is None
+    longest = duration_sentence(ReconstructConfig(**MAPS, epochs="auto"))
+    assert longest is not None
+    assert longest.startswith("Training takes at most about")
+
+
+def test_the_estimate_is_logged_for_new_runs(monkeypatch, caplog):
+    monkeypatch.setattr(training_duration, "_matrix_speed", lambda: 1e11)
+    caplog.set_level(logging.INFO, "spisonet")
+    log_duration(ReconstructConfig(**MAPS, resume=True), torch.device("cpu"), 1)
+    assert not caplog.messages  # a part is done
+    log_duration(ReconstructConfig(**MAPS), torch.device("cpu"), 1)
+    assert caplog.messages[0].startswith("Training takes about")
 
 
 def test_the_speed_is_measured():
