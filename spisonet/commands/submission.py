@@ -209,7 +209,7 @@ def _words(config: CommandConfig) -> list[str]:
 
 def _text(step: _Step, folder: Path, scheduler: Scheduler, template: Path, values: dict[str, str]) -> str:
     task = "" if step.n_tasks is None else f"_{scheduler.task_in_name}"
-    output = output_file(Path.cwd() / folder / FOLDER, f"{step.name}{task}.out")
+    output = output_file(scheduler, Path.cwd() / folder / FOLDER, f"{step.name}{task}.out")
     if step.name == MERGE:  # which computes nothing
         values = values | dict.fromkeys(("threads", "cores", "dedicated"), "1") | {"gpus": ""}
     return script_text(template, step.command, output, step.name, values, (*OPTIONAL, "gpus"))

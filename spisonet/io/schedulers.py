@@ -25,8 +25,7 @@ FILLED_IN = (COMMAND, "outfile", "errfile", "name")  # by this program; the form
 # Directives that name one of these are left out if it has no value: the scheduler has a default.
 OPTIONAL = ("queue", "time", "memory")
 DIRECTIVES = ("#SBATCH", "#$", "#BSUB")
-# In a directive, these end a word or stand for something else in one of the schedulers.
-SPECIAL_CHARACTERS = "%$#\\\"'"
+QUOTING = "#\\\"'"  # characters that end or change a word of a directive
 TEMPLATE_FOLDER = Path(__file__).with_name("submission_templates")
 TIMEOUT_SECONDS = 30
 SECONDS_BETWEEN_QUERIES = 5.0
@@ -52,6 +51,8 @@ class Scheduler:
         Number of the task of an array in the script, and in the name of its output file.
     cancel : str
         Program that cancels a job.
+    special : str
+        Characters that it replaces in the name of an output file, or that end the name.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Scheduler:
     task: str
     task_in_name: str
     cancel: str
+    special: str
 
     @property
     def template(self) -> Path:
@@ -91,6 +93,7 @@ SLURM = Scheduler(
     task="$SLURM_ARRAY_TASK_ID",
     task_in_name="%a",
     cancel="scancel",
+    special=f"%{QUOTING}",
 )
 GRID_ENGINE = Scheduler(
     name="sge",
@@ -104,6 +107,7 @@ GRID_ENGINE = Scheduler(
     task="$SGE_TASK_ID",
     task_in_name="$TASK_ID",
     cancel="qdel",
+    special=f"$:,{QUOTING}",  # a host may stand before the colon, and another file after the comma
 )
 LSF = Scheduler(
     name="lsf",
@@ -117,6 +121,7 @@ LSF = Scheduler(
     task="$LSB_JOBINDEX",
     task_in_name="%I",
     cancel="bkill",
+    special=f"%{QUOTING}",
 )
 SCHEDULERS = {scheduler.name: scheduler for scheduler in (SLURM, GRID_ENGINE, LSF)}
 
@@ -168,11 +173,13 @@ class Submission:
         return shlex.join(self.words) + source
 
 
-def output_file(folder: Path, name: str) -> str:
+def output_file(scheduler: Scheduler, folder: Path, name: str) -> str:
     """Return the file for the output of a job as one word of a directive.
 
     Parameters
     ----------
+    scheduler : Scheduler
+        The scheduler.
     folder : Path
         Its folder.
     name : str
@@ -181,13 +188,13 @@ def output_file(folder: Path, name: str) -> str:
     Raises
     ------
     SpisonetError
-        If schedulers do not take the name of the folder literally.
+        If the scheduler does not take the name of the folder literally.
     """
     text = str(folder / name)
-    if not str(folder).isprintable() or not set(SPECIAL_CHARACTERS).isdisjoint(str(folder)):
+    if not str(folder).isprintable() or not set(scheduler.special).isdisjoint(str(folder)):
         raise SpisonetError(
-            f"{folder} cannot be used with a scheduler: its name contains a character that schedulers replace "
-            f"({' '.join(SPECIAL_CHARACTERS)}) or that cannot be printed; choose a folder with another name.",
+            f"{folder} cannot be used with {scheduler.program[0]}: its name contains a character that cannot "
+            f"be printed, or that is replaced there ({' '.join(scheduler.special)}); choose another folder.",
             code="invalid_option",
         )
     return f'"{text}"' if " " in text else text
@@ -263,8 +270,8 @@ def _lacks(line: str, values: Mapping[str, str], optional: Collection[str]) -> b
 def write_script(
     template: Path, script: Path, arguments: list[str], output: Path, values: dict[str, str]
 ) -> None:
-    """Write a submission script for a command, named after the folder of the script; see `script_text`."""
-    file = output_file(output.parent, output.name)
+    """Write a script for Slurm, named after the folder of the script; see `script_text`."""
+    file = output_file(SLURM, output.parent, output.name)
     text = script_text(template, shlex.join(arguments), file, script.parent.name, values, ())
     write_text(script, text, mode=0o700)
 

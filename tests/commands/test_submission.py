@@ -211,10 +211,11 @@ def test_directives_take_folders_with_spaces_and_refuse_what_schedulers_replace(
     files = [shlex.split(words, comments=False)[-1] for words in directives if "reconstruct.out" in words]
     assert files
     assert all(file.rsplit("=")[-1] == f"{Path.cwd()}/out dir/submission/reconstruct.out" for file in files)
-    for folder in ("out%j", "out#1", "$HOME", "o'ut", 'o"ut', "out\n#SBATCH --wrap=x", "out\\x"):
+    special = {"slurm": ("out%j",), "sge": ("$HOME", "08:00", "a,b"), "lsf": ("out%J",)}[name]
+    for folder in (*special, "out#1", "o'ut", 'o"ut', "out\n#SBATCH --wrap=x", "out\\x"):
         with pytest.raises(SystemExit):
             main([*line, folder])
-        assert "cannot be used with a scheduler" in capsys.readouterr().err
+        assert "cannot be used with" in capsys.readouterr().err
 
 
 def test_jobs_that_wait_for_one_that_was_submitted_are_named_if_the_scheduler_rejects_them(
