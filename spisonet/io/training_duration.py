@@ -28,9 +28,8 @@ OPERATIONS, SAMPLING_OPERATIONS = 1225.0, 60_000.0
 PUBLISHED_FACTOR = 4.4  # operations of the published U-Net and its three losses, at the same width
 FORWARD_PART = 1 / 3  # of the operations of an update
 REFRESH_FACTOR = 1.2  # updates of the missing region cost at most a fifth of the updates of the network
-PREDICTED_COPIES = (
-    18  # of each half map: the map and eight rotated copies, in the held-out stage and at the end
-)
+# Of each half map: the map and eight rotated copies, in the held-out stage and at the end.
+PREDICTED_COPIES = 18
 TILE_OVERLAP = 1.3  # voxels that are predicted, per voxel of the map
 # Speed of a training over that of float32 matrix products on one core (benchmarks/RESULTS.md).
 CPU_EFFICIENCY, BFLOAT16_EFFICIENCY = 1.45, 2.4
