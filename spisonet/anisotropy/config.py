@@ -18,7 +18,13 @@ from spisonet.io.config import (
 )
 from spisonet.learning.epochs_config import AUTO, AUTO_DESCRIPTION, Epochs
 from spisonet.learning.size_config import DEFAULT_FILTER_BASE, NETWORK_MULTIPLE
-from spisonet.learning.start_config import EARLIER_NAMES, NOT_PRETRAINED, StartOption
+from spisonet.learning.start_config import (
+    DEFAULT_PRETRAINED,
+    EARLIER_NAMES,
+    NOT_PRETRAINED,
+    PRETRAINED_FILTER_BASE,
+    StartOption,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -197,8 +203,9 @@ class ReconstructConfig(ProfiledConfig):
 
     @property
     def width(self) -> int:
-        """Base width of a U-Net that starts from random weights."""
-        return self.filter_base or DEFAULT_FILTER_BASE
+        """Base width of the network that is trained; that of a file given by `pretrained` is not read."""
+        is_default = self.pretrained == DEFAULT_PRETRAINED
+        return self.filter_base or (PRETRAINED_FILTER_BASE if is_default else DEFAULT_FILTER_BASE)
 
     def check_options(self) -> None:
         """See `CommandConfig.check_options`."""

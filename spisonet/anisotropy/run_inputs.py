@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 FSC3D_FILE = "FSC3D.mrc"
 CORRECTED_PREFIX, CLASSICAL_PREFIX, DATA_WEIGHT_STEM = "corrected_", "classical_", "data_weight"
 FULL_MAP, FILTERED_SUFFIX, SHARPENED_SUFFIX = "full", "_filtered", "_sharpened"
+# Spaces separate the values of a STAR file; the others end a name in the scripts for ChimeraX and PyMOL.
+SEPARATORS = re.compile(r"""[\s"',;#\\]+""")
 FULL_MAP_NAMES = (FULL_MAP, FULL_MAP + FILTERED_SUFFIX, FULL_MAP + SHARPENED_SUFFIX)
 UNMEASURED_DEFINITION = "mean of 1 - data weight"
 RESULT_PATTERNS = (
@@ -208,7 +210,7 @@ def output_names(volumes: list[Volume]) -> list[str]:
     The names of the full map's files are not used.
     """
     names = [MAP_SUFFIX.sub("", volume.name.rsplit("/", 1)[-1]) for volume in volumes]
-    names = ["_".join(name.split()) for name in names]  # spaces separate the values of a STAR file
+    names = [SEPARATORS.sub("_", name.strip()) for name in names]
     if len(set(names)) < len(names) or not set(names).isdisjoint(FULL_MAP_NAMES):
         return [f"{name}_half{index}" for index, name in enumerate(names, start=1)]
     return names

@@ -166,7 +166,8 @@ def reconstruct(
         Training epochs; ``auto``: until more of them hardly improve the prediction [default: those of the
         profile; 30 with ``standard``].
     profile : str
-        ``quick``, ``standard`` or ``careful``: values of the options that are not given.
+        ``quick``, ``standard`` or ``careful``: values of the options that are not given. None validates; see
+        `validate`.
     output_dir : path, optional
         Folder into which everything is written that the command writes; `validate` reads it. Arrays are
         written into it, too. Without it nothing is written.

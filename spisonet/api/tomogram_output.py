@@ -464,7 +464,8 @@ def train_into_folder(config: TomogramTrainingConfig, memory: Memory, processes:
     if config.resume:
         require_same_run(config, folder)
     inputs = read_training_inputs(config, table, folder)
-    memory.require(UNet(config.width), inputs.cube_size)
+    if config.total_epochs:
+        memory.require(UNet(config.width), inputs.cube_size)
     prepare_output_folder(folder)
     with recorded(
         config, folder, out_of_memory_error(memory.device), lambda: remove_old_training(folder)

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import logging
 import shlex
-import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +27,16 @@ from spisonet.io.atomic import prepare_output_folder, write_text
 from spisonet.io.config import command_words, is_output
 from spisonet.io.installation import find_executable
 from spisonet.io.run_record import JOB_FILE
-from spisonet.io.schedulers import OPTIONAL, SCHEDULERS, Scheduler, Submission, script_text, submit
+from spisonet.io.schedulers import (
+    OPTIONAL,
+    SCHEDULERS,
+    Scheduler,
+    Submission,
+    output_file,
+    script_text,
+    submit,
+    template_fields,
+)
 from spisonet.io.shards import FOLDER as SHARD_FOLDER
 from spisonet.io.shards import Shard
 from spisonet.io.tomogram_table import TomogramTable, results_table
@@ -99,7 +107,7 @@ def run_submission(config: CommandConfig, submission: SubmissionConfig) -> None:
     _require_inputs(config)
     steps = _steps(config, folder, scheduler, submission.shards)
     template = submission.submit_template or scheduler.template
-    values = _values(config, submission)
+    values = _values(config, submission, template)
     texts = [_text(step, folder, scheduler, template, values) for step in steps]
     if not submission.dry_run:
         if not scheduler.is_available:
@@ -111,24 +119,44 @@ def run_submission(config: CommandConfig, submission: SubmissionConfig) -> None:
             )
         prepare_output_folder(folder / FOLDER)
         _forget_parts(config, folder)
-    number: str | None = None
-    for step, text in zip(steps, texts, strict=True):
-        script = folder / FOLDER / f"{step.name}.sh"
-        tasks = None if step.n_tasks is None else f"1-{step.n_tasks}"
-        job = Submission(scheduler, script, Path.cwd(), tasks, number, step.needs_success)
-        if submission.dry_run:
-            log.info("# %s\n%s", script, text)
-            log.info("%s\n", job.line)
-            number = NUMBER
-            continue
-        write_text(script, text, mode=0o700)
-        number = submit(job)
-        log.info("Submitted %s as job %s. To submit it again: %s", script, number, _again(job))
+    jobs = [_job(step, folder, scheduler) for step in steps]
+    if submission.dry_run:
+        for index, (job, text) in enumerate(zip(jobs, texts, strict=True)):
+            log.info("# %s\n%s", job.script, text)
+            log.info("%s\n", replace(job, after=NUMBER if index else None).line)
+        return
+    for job, text in zip(jobs, texts, strict=True):
+        write_text(job.script, text, mode=0o700)
+    _submit_in_order(jobs)
+
+
+def _job(step: _Step, folder: Path, scheduler: Scheduler) -> Submission:
+    script = folder / FOLDER / f"{step.name}.sh"
+    tasks = None if step.n_tasks is None else f"1-{step.n_tasks}"
+    return Submission(scheduler, script, Path.cwd(), tasks, None, step.needs_success)
+
+
+def _submit_in_order(jobs: list[Submission]) -> None:
+    """Submit jobs, each of which waits for the one before it."""
+    numbers: list[str] = []
+    for job in jobs:
+        try:
+            numbers.append(submit(replace(job, after=numbers[-1] if numbers else None)))
+        except SpisonetError as error:
+            if not numbers:
+                raise
+            raise SpisonetError(
+                f"{job.script} was not submitted: {str(error).rstrip('.')}. The jobs before it were; cancel "
+                f"them by {job.scheduler.cancel} {' '.join(numbers)}, or submit the others when they have "
+                f"ended: {_again(job)}",
+                code=error.code,
+            ) from error
+        log.info("Submitted %s as job %s. To submit it again: %s", job.script, numbers[-1], _again(job))
 
 
 def _again(job: Submission) -> str:
     """Return the line that submits a job again, without waiting for others."""
-    return Submission(job.scheduler, job.script, job.folder, job.tasks).line
+    return replace(job, after=None).line
 
 
 def _steps(config: CommandConfig, folder: Path, scheduler: Scheduler, n_shards: int | None) -> list[_Step]:
@@ -181,14 +209,22 @@ def _words(config: CommandConfig) -> list[str]:
 
 def _text(step: _Step, folder: Path, scheduler: Scheduler, template: Path, values: dict[str, str]) -> str:
     task = "" if step.n_tasks is None else f"_{scheduler.task_in_name}"
-    output = Path.cwd() / folder / FOLDER / f"{step.name}{task}.out"
+    output = output_file(scheduler, Path.cwd() / folder / FOLDER, f"{step.name}{task}.out")
     if step.name == MERGE:  # which computes nothing
         values = values | dict.fromkeys(("threads", "cores", "dedicated"), "1") | {"gpus": ""}
-    return script_text(template, step.command, str(output), step.name, values, (*OPTIONAL, "gpus"))
+    return script_text(template, step.command, output, step.name, values, (*OPTIONAL, "gpus"))
 
 
-def _values(config: CommandConfig, submission: SubmissionConfig) -> dict[str, str]:
+def _values(config: CommandConfig, submission: SubmissionConfig, template: Path) -> dict[str, str]:
     """Return the values of RELION's fields, for one process with several threads, and the number of GPUs."""
+    fields = template_fields(template)
+    if unknown := submission.values.keys() - set(fields):
+        raise SpisonetError(
+            f"--submit_options: {template} has no field {', '.join(sorted(unknown))}; its fields are "
+            f"{', '.join(fields)}.",
+            code="invalid_option",
+            field="submit_options",
+        )
     n_gpus = _number_of_gpus(config)
     return {
         **dict.fromkeys(("mpinodes", "nodes"), "1"),
@@ -225,4 +261,5 @@ def _forget_parts(config: CommandConfig, folder: Path) -> None:
     """Remove the records of earlier parts, so that a new submission without ``--resume`` begins anew."""
     if not getattr(config, "resume", False):
         prediction = config.output_dir if isinstance(config, PredictConfig) else folder / PREDICTION_FOLDER
-        shutil.rmtree(prediction / SHARD_FOLDER, ignore_errors=True)
+        for part in (prediction / SHARD_FOLDER).glob(f"*_of_*/{JOB_FILE}"):
+            part.unlink(missing_ok=True)

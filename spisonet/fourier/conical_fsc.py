@@ -14,10 +14,11 @@ Maps of up to 65 voxels have no binned shells.
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 import scipy.fft
@@ -54,7 +55,7 @@ class ShellSamples:
     ----------
     limit_shell : int
         Last shell.
-    index : ndarray of uint32
+    index : ndarray of uint32 or uint64
         ``(n_samples,)`` flat index into the half spectrum of the odd box ``2 * limit_shell + 1``.
     starts : ndarray of int64
         ``(limit_shell + 2,)`` where each shell starts.
@@ -66,7 +67,7 @@ class ShellSamples:
     """
 
     limit_shell: int
-    index: NDArray[np.uint32]
+    index: NDArray[np.unsignedinteger[Any]]
     starts: NDArray[np.int64]
     values: NDArray[np.float32]
     cells: NDArray[np.uint16]
@@ -84,10 +85,11 @@ class ShellSamples:
     def frequencies(self, samples: slice) -> NDArray[np.int32]:
         """Return the integer frequencies ``(3, n)`` in ``(z, y, x)`` of samples."""
         size, width = self.odd_shape[1:]
-        flat = self.index[samples].astype(np.int32)
-        column = flat // np.int32(width)
-        z = column // np.int32(size)
-        frequencies = np.stack([z, column - z * size, flat - column * width])
+        dtype = _signed_index(self.odd_shape)
+        flat = self.index[samples].astype(dtype)
+        column = flat // dtype(width)
+        z = column // dtype(size)
+        frequencies = np.stack([z, column - z * size, flat - column * width]).astype(np.int32, copy=False)
         frequencies[:2] -= (frequencies[:2] > self.limit_shell) * np.int32(size)
         return frequencies
 
@@ -120,6 +122,11 @@ class ShellSamples:
             spectra = scipy.fft.rfft(binned).reshape(-1, RING_COLUMNS, N_RINGS, N_SECTORS // 2 + 1)
             self._ring_spectra[first_shell] = np.ascontiguousarray(spectra.transpose(3, 0, 2, 1))
         return self._ring_spectra[first_shell]
+
+
+def _signed_index(shape: tuple[int, ...]) -> type[np.signedinteger[Any]]:
+    """Return the type of flat indices into an array: divisions of 32 bits are faster."""
+    return np.int32 if math.prod(shape) <= np.iinfo(np.int32).max else np.int64
 
 
 def _directions(frequencies: NDArray[np.int32], dtype: type[Float]) -> NDArray[Float]:
@@ -158,7 +165,8 @@ def shell_samples(
     y = np.arange(2 * limit_shell + 1)
     # Of the plane x = 0 one voxel of each Friedel pair, with y > 0, or y = 0 and z >= 0.
     kept[..., 0] &= (y > 0) & (y <= limit_shell) | ((y == 0) & (y[:, None] <= limit_shell))
-    index = np.flatnonzero(kept).astype(np.uint32)
+    index_type: type[np.unsignedinteger[Any]] = np.uint32 if kept.size < 2**32 else np.uint64
+    index = np.flatnonzero(kept).astype(index_type)
     shell = shell[kept]
     del kept
     starts = np.concatenate([[0], np.cumsum(np.bincount(shell, minlength=limit_shell + 1))])
@@ -171,11 +179,13 @@ def shell_samples(
         cells=np.zeros(index.size, dtype=np.uint16),
     )
 
+    flat_type = _signed_index(spectrum1.shape)
+
     def fill(shell: int) -> None:
         inside = samples.of_shell(shell)
         frequencies = samples.frequencies(inside)
-        z, y = frequencies[:2] + (frequencies[:2] < 0) * np.int32(n)
-        stored = (z * np.int32(n) + y) * np.int32(n // 2 + 1) + frequencies[2]
+        z, y = (frequencies[:2] + (frequencies[:2] < 0) * np.int32(n)).astype(flat_type, copy=False)
+        stored = (z * flat_type(n) + y) * flat_type(n // 2 + 1) + frequencies[2]
         part1, part2 = (_scaled(spectrum.reshape(-1)[stored]) for spectrum in (spectrum1, spectrum2))
         values = samples.values[inside].T
         values[0] = part1.real * part2.real + part1.imag * part2.imag

@@ -45,7 +45,7 @@ def estimate_training(config: CommandConfig, n_gpus: int, earlier: Iterable[Job]
         speed = _speed_of(job, n_gpus > 0, subvolume_operations(config))
         if speed is not None:
             return {"seconds": operations / speed, "basis": job.name}
-    return {"seconds": operations / machine_speed(n_gpus), "basis": None}
+    return {"seconds": operations / machine_speed(n_gpus, config.model_dump()["ncpus"]), "basis": None}
 
 
 def _speed_of(job: Job, on_gpu: bool, of_subvolume: float) -> float | None:
@@ -69,6 +69,7 @@ def _speed_of(job: Job, on_gpu: bool, of_subvolume: float) -> float | None:
         first, last = events[0], events[-1]
         seconds = last.time - first.time
         done = (last.done + (last.part or 0) - first.done - (first.part or 0)) / last.total
-        if first.title == last.title and seconds > SECONDS_OF_A_MEASUREMENT and done > 0:
+        is_one = (first.title, first.total) == (last.title, last.total)  # not shortened by --epochs auto
+        if is_one and seconds > SECONDS_OF_A_MEASUREMENT and done > 0:
             return operations * done / seconds
     return None

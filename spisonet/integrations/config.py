@@ -86,8 +86,8 @@ class CorrectRefinementConfig(CryosparcConfig):
     )
 
     def reconstruct_options(self) -> dict[str, Any]:
-        """Return the options of ``reconstruct`` that were given or have their default."""
-        return {name: getattr(self, name) for name in RECONSTRUCT_OPTIONS}
+        """Return the options of ``reconstruct`` that were given; a profile sets the others."""
+        return {name: getattr(self, name) for name in RECONSTRUCT_OPTIONS if name in self.model_fields_set}
 
     def check_options(self) -> None:
         """See `CommandConfig.check_options`."""

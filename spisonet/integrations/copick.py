@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -87,8 +88,8 @@ def run_pull(config: CopickPullConfig) -> None:
     if config.dry_run:
         log.info("No tomogram was written (--dry_run).")
         return
-    table = config.output_dir / "tomograms.star"
-    log.info("isonet.py prepare_star %s --output_star %s", config.output_dir, table)
+    folder, table = str(config.output_dir), str(config.output_dir / "tomograms.star")
+    log.info("%s", shlex.join(["isonet.py", "prepare_star", folder, "--output_star", table]))
 
 
 def run_push(config: CopickPushConfig) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -68,15 +69,14 @@ def run_pull(config: PullConfig) -> None:
     """
     with named_errors(config):
         pulled = pull(connect(config), config.project, config.job, config.output_dir)
-    mask = "" if pulled.mask is None else f" --mask {pulled.mask}"
-    halves = " ".join(map(str, pulled.halves))
+    maps = [*map(str, pulled.halves), *([] if pulled.mask is None else ["--mask", str(pulled.mask)])]
     log.info("Written: %s", config.output_dir)
     if pulled.particles is not None:
-        symmetry = "" if pulled.symmetry is None else f" --sym {pulled.symmetry}"
-        log.info("spisonet.py diagnose %s%s --star %s%s", halves, mask, pulled.particles, symmetry)
-    log.info(
-        "spisonet.py reconstruct %s%s --output_dir %s", halves, mask, config.output_dir / CORRECTED_FOLDER
-    )
+        symmetry = [] if pulled.symmetry is None else ["--sym", pulled.symmetry]
+        words = ["spisonet.py", "diagnose", *maps, "--star", str(pulled.particles), *symmetry]
+        log.info("%s", shlex.join(words))
+    output = str(config.output_dir / CORRECTED_FOLDER)
+    log.info("%s", shlex.join(["spisonet.py", "reconstruct", *maps, "--output_dir", output]))
 
 
 def run_push(config: PushConfig) -> None:

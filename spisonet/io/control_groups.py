@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 
 MEMBERSHIP_FILE = Path("/proc/self/cgroup")
 ROOT = Path("/sys/fs/cgroup")
-RECLAIMABLE = "inactive_file"  # cached files, in memory.stat
+# Cached files in memory.stat, which the kernel removes for other data; version 1 has sums over the groups
+# that a group contains under names of their own.
+RECLAIMABLE = ("inactive_file", "active_file")
+SUM_PREFIX = "total_"
 
 
 def available_bytes() -> float:
@@ -58,8 +61,10 @@ def _left_in(folder: Path) -> float:
 
 def _reclaimable(folder: Path) -> int:
     words = _words(folder / "memory.stat")
-    found = [value for name, value in zip(words[::2], words[1::2], strict=False) if name == RECLAIMABLE]
-    return int(found[0]) if found and found[0].isdigit() else 0
+    found = {
+        name: int(value) for name, value in zip(words[::2], words[1::2], strict=False) if value.isdigit()
+    }
+    return sum(found.get(f"{SUM_PREFIX}{name}", found.get(name, 0)) for name in RECLAIMABLE)
 
 
 def _words(path: Path) -> list[str]:

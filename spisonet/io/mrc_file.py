@@ -6,6 +6,7 @@ import bz2
 import gzip
 import logging
 import math
+import shlex
 import shutil
 import tempfile
 import threading
@@ -328,7 +329,7 @@ def open_mrc(path: Path) -> MrcFile:
 
 def conversion_of_hdf5(path: Path) -> str:
     """Return the command that converts a volume of EMAN2, as the end of a sentence."""
-    return f"convert it first: e2proc3d.py {path} {path.with_suffix('.mrc')}"
+    return f"convert it first: {shlex.join(['e2proc3d.py', str(path), str(path.with_suffix('.mrc'))])}"
 
 
 def _require_possible_header(path: Path) -> None:

@@ -25,6 +25,7 @@ FILLED_IN = (COMMAND, "outfile", "errfile", "name")  # by this program; the form
 # Directives that name one of these are left out if it has no value: the scheduler has a default.
 OPTIONAL = ("queue", "time", "memory")
 DIRECTIVES = ("#SBATCH", "#$", "#BSUB")
+QUOTING = "#\\\"'"  # characters that end or change a word of a directive
 TEMPLATE_FOLDER = Path(__file__).with_name("submission_templates")
 TIMEOUT_SECONDS = 30
 SECONDS_BETWEEN_QUERIES = 5.0
@@ -50,6 +51,8 @@ class Scheduler:
         Number of the task of an array in the script, and in the name of its output file.
     cancel : str
         Program that cancels a job.
+    special : str
+        Characters that it replaces in the name of an output file, or that end the name.
     """
 
     name: str
@@ -63,6 +66,7 @@ class Scheduler:
     task: str
     task_in_name: str
     cancel: str
+    special: str
 
     @property
     def template(self) -> Path:
@@ -75,7 +79,8 @@ class Scheduler:
         return shutil.which(self.program[0]) is not None
 
 
-# sbatch(1) of Slurm 20.02 and later; qsub(1) of Grid Engine 6.2 and later; bsub of LSF 9.1 and later.
+# sbatch(1) of Slurm 20.02 and later; qsub(1) of Grid Engine 6.2 and later; bsub of LSF 9.1.3 and later.
+# A job whose condition can no longer be met is removed, because those after it would wait forever.
 SLURM = Scheduler(
     name="slurm",
     program=("sbatch", "--parsable"),
@@ -83,11 +88,12 @@ SLURM = Scheduler(
     number=re.compile(r"\s*(\d+)(;\S*)?\s*"),  # the name of the cluster may follow
     folder="--chdir={folder}",
     array="--array={tasks}",
-    after_success="--dependency=afterok:{number}",
+    after_success="--dependency=afterok:{number} --kill-on-invalid-dep=yes",
     after_end="--dependency=afterany:{number}",
     task="$SLURM_ARRAY_TASK_ID",
     task_in_name="%a",
     cancel="scancel",
+    special=f"%{QUOTING}",
 )
 GRID_ENGINE = Scheduler(
     name="sge",
@@ -101,6 +107,7 @@ GRID_ENGINE = Scheduler(
     task="$SGE_TASK_ID",
     task_in_name="$TASK_ID",
     cancel="qdel",
+    special=f"$:,{QUOTING}",  # a host may stand before the colon, and another file after the comma
 )
 LSF = Scheduler(
     name="lsf",
@@ -109,11 +116,12 @@ LSF = Scheduler(
     number=re.compile(r"(?:.*\n)*?Job <(\d+)> is submitted(?:.*\n?)*"),
     folder="-cwd {folder}",
     array="-J {name}[{tasks}]",
-    after_success="-w done({number})",
+    after_success="-w done({number}) -ti",
     after_end="-w ended({number})",
     task="$LSB_JOBINDEX",
     task_in_name="%I",
     cancel="bkill",
+    special=f"%{QUOTING}",
 )
 SCHEDULERS = {scheduler.name: scheduler for scheduler in (SLURM, GRID_ENGINE, LSF)}
 
@@ -165,6 +173,33 @@ class Submission:
         return shlex.join(self.words) + source
 
 
+def output_file(scheduler: Scheduler, folder: Path, name: str) -> str:
+    """Return the file for the output of a job as one word of a directive.
+
+    Parameters
+    ----------
+    scheduler : Scheduler
+        The scheduler.
+    folder : Path
+        Its folder.
+    name : str
+        Its name, with the number of the task if it has one.
+
+    Raises
+    ------
+    SpisonetError
+        If the scheduler does not take the name of the folder literally.
+    """
+    text = str(folder / name)
+    if not str(folder).isprintable() or not set(scheduler.special).isdisjoint(str(folder)):
+        raise SpisonetError(
+            f"{folder} cannot be used with {scheduler.program[0]}: its name contains a character that cannot "
+            f"be printed, or that is replaced there ({' '.join(scheduler.special)}); choose another folder.",
+            code="invalid_option",
+        )
+    return f'"{text}"' if " " in text else text
+
+
 def template_fields(template: Path) -> list[str]:
     """Return the names in ``XXXnameXXX`` that the user has to fill in.
 
@@ -199,7 +234,7 @@ def script_text(
     command : str
         Command for a shell.
     output : str
-        File for its output.
+        File for its output, see `output_file`.
     name : str
         Name of the job.
     values : mapping
@@ -235,8 +270,9 @@ def _lacks(line: str, values: Mapping[str, str], optional: Collection[str]) -> b
 def write_script(
     template: Path, script: Path, arguments: list[str], output: Path, values: dict[str, str]
 ) -> None:
-    """Write a submission script for a command, named after the folder of the script; see `script_text`."""
-    text = script_text(template, shlex.join(arguments), str(output), script.parent.name, values, ())
+    """Write a script for Slurm, named after the folder of the script; see `script_text`."""
+    file = output_file(SLURM, output.parent, output.name)
+    text = script_text(template, shlex.join(arguments), file, script.parent.name, values, ())
     write_text(script, text, mode=0o700)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from spisonet.errors import SpisonetError
 from spisonet.io.mrc import read_box
-from spisonet.io.processors import available_cores, has_bfloat16
+from spisonet.io.processors import has_bfloat16, limited_threads
 from spisonet.io.tomogram_table import TomogramTable
 
 if TYPE_CHECKING:
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 # Operations of an update per voxel and squared base width: the convolutions of 3 x 3 x 3 voxels of a U-Net
 # of three levels, forward and backward; and the time per voxel that rotations take, in operations.
 OPERATIONS, SAMPLING_OPERATIONS = 1225.0, 60_000.0
+PUBLISHED_FACTOR = 4.4  # operations of the published U-Net and its three losses, at the same width
 FORWARD_PART = 1 / 3  # of the operations of an update
 REFRESH_FACTOR = 1.2  # updates of the missing region cost at most a fifth of the updates of the network
-PREDICTED_COPIES = (
-    18  # of each half map: the map and eight rotated copies, in the held-out stage and at the end
-)
+# Of each half map: the map and eight rotated copies, in the held-out stage and at the end.
+PREDICTED_COPIES = 18
 TILE_OVERLAP = 1.3  # voxels that are predicted, per voxel of the map
 # Speed of a training over that of float32 matrix products on one core (benchmarks/RESULTS.md).
 CPU_EFFICIENCY, BFLOAT16_EFFICIENCY = 1.45, 2.4
@@ -44,7 +44,13 @@ UNITS = (("days", 86_400), ("h", 3600), ("min", 60), ("s", 1))
 def subvolume_operations(config: Any) -> float:
     """Return the number of operations for a subvolume, of the configuration of a command that trains."""
     edge = config.cube_size or DEFAULT_EDGE
-    return float((OPERATIONS * config.width**2 + SAMPLING_OPERATIONS) * edge**3)
+    return float((_network_operations(config) + SAMPLING_OPERATIONS) * edge**3)
+
+
+def _network_operations(config: Any) -> float:
+    """Return the operations of an update of the network per voxel."""
+    factor = PUBLISHED_FACTOR if getattr(config, "objective", "") == "ei" else 1.0
+    return factor * OPERATIONS * float(config.width) ** 2
 
 
 def training_operations(config: Any) -> float | None:
@@ -65,25 +71,27 @@ def training_operations(config: Any) -> float | None:
     if "i1" in options:
         n_halves = 1 if options["i2"] is None or options["independent"] else 2
         voxels = TILE_OVERLAP * _box(options["i1"]) ** 3 * n_halves * PREDICTED_COPIES
-        one_training += FORWARD_PART * OPERATIONS * config.width**2 * voxels
+        one_training += FORWARD_PART * _network_operations(config) * voxels
     n_trainings = 2.0 if options.get("independent") else 1.0
     if options.get("validation"):  # the cones share the epochs of a training
         n_trainings += max(1.0, options["validation_cones"] / epochs)
     return float(one_training * n_trainings)
 
 
-def machine_speed(n_gpus: int = 0) -> float:
+def machine_speed(n_gpus: int, n_threads: int) -> float:
     """Return the operations per second of trainings on this machine.
 
     Parameters
     ----------
     n_gpus : int
-        Number of GPUs, whose speed is assumed; 0: all cores of the CPU, whose speed is measured.
+        Number of GPUs, whose speed is assumed; 0: the CPU, whose speed is measured.
+    n_threads : int
+        Number of CPU threads of the training, limited to the available cores.
     """
     if n_gpus:
         return GPU_OPERATIONS_PER_SECOND * n_gpus
     efficiency = BFLOAT16_EFFICIENCY if has_bfloat16() else CPU_EFFICIENCY
-    return float(efficiency * _matrix_speed() * available_cores() ** CORES_EXPONENT)
+    return float(efficiency * _matrix_speed() * limited_threads(n_threads) ** CORES_EXPONENT)
 
 
 def duration_sentence(config: ProfiledConfig, n_gpus: int = 0) -> str | None:
@@ -104,14 +112,16 @@ def duration_sentence(config: ProfiledConfig, n_gpus: int = 0) -> str | None:
     operations = training_operations(config)
     if operations is None:
         return None
-    speed = machine_speed(n_gpus)
+    options = config.model_dump()
+    speed = machine_speed(n_gpus, options["ncpus"])
     shorter = {
         profile: other / speed
         for profile in config.profiles
         if (other := training_operations(_with_profile(config, profile))) is not None
         and other < operations / 2
     }
-    sentence = f"Training takes about {readable_duration(operations / speed)} on this machine"
+    most = "at most " if isinstance(options["epochs"], str) else ""  # --epochs auto
+    sentence = f"Training takes {most}about {readable_duration(operations / speed)} on this machine"
     if n_gpus:
         sentence += " (from the speed of an average GPU)"
     others = [f"--profile {name} about {readable_duration(seconds)}" for name, seconds in shorter.items()]

@@ -12,10 +12,10 @@ AUTO = "auto"
 AUTO_DESCRIPTION = "auto: until more of them hardly improve the prediction, at most the default number"
 
 
-def _parsed(value: object) -> object:
-    """Accept a whole number, also as text, ``auto``, or None for the default."""
-    if value is None or (isinstance(value, str) and value.strip().lower() == AUTO):
-        return None if value is None else AUTO
+def _parsed(value: object) -> int | str:
+    """Accept a whole number, also as text, or ``auto``."""
+    if isinstance(value, str) and value.strip().lower() == AUTO:
+        return AUTO
     number = value
     if isinstance(value, str):
         try:
@@ -29,5 +29,10 @@ def _parsed(value: object) -> object:
     return number
 
 
+def _parsed_or_default(value: object) -> int | str | None:
+    """Accept nothing as well, also as the word None of published command lines."""
+    return None if value in (None, "None") else _parsed(value)
+
+
 Epochs = Annotated[int | str, BeforeValidator(_parsed), CommandLine(word=AUTO)]
-OptionalEpochs = Annotated[int | str | None, BeforeValidator(_parsed), CommandLine(word=AUTO)]
+OptionalEpochs = Annotated[int | str | None, BeforeValidator(_parsed_or_default), CommandLine(word=AUTO)]

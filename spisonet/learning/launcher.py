@@ -115,7 +115,12 @@ def out_of_memory_error(device: torch.device) -> Callable[[Exception], Exception
 
 
 def log_duration(config: ProfiledConfig, device: torch.device, n_processes: int) -> None:
-    """Log how long a training will take on this machine, before it begins, and what shorter profiles take."""
+    """Log how long a training will take on this machine, before it begins, and what shorter profiles take.
+
+    Nothing is logged of a run that is resumed, a part of which is done.
+    """
+    if config.model_dump()["resume"]:
+        return
     sentence = duration_sentence(config, 0 if device.type == "cpu" else n_processes)
     if sentence is not None:
         log.info(sentence)

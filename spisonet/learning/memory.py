@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import resource
 import sys
 from dataclasses import dataclass
@@ -67,6 +68,9 @@ class Memory:
     def require(self, network: Network, cube_size: int, box: int = 0) -> None:
         """Check that a training fits into the free memory, one subvolume at a time.
 
+        Maps count on a CPU only: how much they need on a GPU was not measured. Where the system does not say
+        how much memory is free (other than Linux), nothing is checked on a CPU.
+
         Parameters
         ----------
         network : Network
@@ -81,27 +85,29 @@ class Memory:
         SpisonetError
             If it does not fit (code ``out_of_memory``).
         """
+        on_gpu = self.device.type == "cuda"
+        if not on_gpu and sys.platform != "linux":
+            return
         bytes_per_value = 2 if computes_in_bfloat16(self.device) else 4
-        needs = {
-            "box": MAP_BYTES_PER_VOXEL * box**3,
-            "cube_size": self._subvolume_bytes(network, cube_size, bytes_per_value),
-        }
-        on_host = self.device.type == "cpu"
-        needed = sum(needs.values()) + (PROGRAM_BYTES if on_host else 0.0)
-        free = float(free_memory_bytes(self.device)) / (local_count() if on_host else 1)
-        if not on_host and self.limit_bytes is not None:
-            free = min(free, self.limit_bytes)
+        needs = {"cube_size": self._subvolume_bytes(network, cube_size, bytes_per_value)}
+        free = float(free_memory_bytes(self.device))
+        if on_gpu:
+            free = min(free, self.limit_bytes or math.inf)
+        else:
+            needs["box"] = PROGRAM_BYTES + MAP_BYTES_PER_VOXEL * box**3
+            free = free / local_count() + self._used_bytes()  # the program and the maps are loaded already
+        needed = sum(needs.values())
         if needed <= free:
             return
         remedies = {
             "box": "crop or bin the maps, or use a machine with more memory",
             "cube_size": "reduce --cube_size or --filter_base",
         }
-        largest = max(needs, key=lambda name: needs[name])
+        largest = max(needs, key=lambda name: needs[name]) if box else "cube_size"
         maps = f"half maps of {box} voxels and " if box else ""
         raise SpisonetError(
             f"A training on {maps}subvolumes of {cube_size} voxels needs about {needed / GIGABYTE:.1f} GB of "
-            f"memory ({self.device}), and {free / GIGABYTE:.1f} GB are free: {remedies[largest]}.",
+            f"memory ({self.device}), of which {free / GIGABYTE:.1f} GB can be used: {remedies[largest]}.",
             code="out_of_memory",
             field="i1" if largest == "box" else "cube_size",
         )

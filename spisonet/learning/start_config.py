@@ -9,6 +9,7 @@ from pydantic import AliasChoices, BeforeValidator
 from spisonet.io.config import CommandLine
 
 DEFAULT_PRETRAINED, NOT_PRETRAINED = "default", "none"
+PRETRAINED_FILTER_BASE = 16  # base width of the networks of --pretrained default
 
 
 def _start_as_text(value: object) -> object:

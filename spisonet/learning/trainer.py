@@ -433,23 +433,22 @@ class Trainer:
         return self._predict(volumes.to(self._device), SINGLE_PROCESS)
 
     def _predict(self, volumes: Tensor, group: ProcessGroup) -> Tensor:
-        network = fused(self.average)
+        network, tile_size = fused(self.average), self.tile_size
         while True:
             try:
                 with torch.no_grad():
                     return predict_volumes(
-                        lambda v: self.backend.apply(network, v),
-                        volumes,
-                        self.tile_size,
-                        group=group,
+                        lambda v: self.backend.apply(network, v), volumes, tile_size, group=group
                     )
             except (RuntimeError, MemoryError) as error:
-                smaller = clip_tile(self.tile_size // 2)
+                smaller = clip_tile(tile_size // 2)
                 # Other processes would continue with the larger tiles.
                 single = group.count == 1
-                if not (is_out_of_memory(error) and single and smaller < self.tile_size):
+                if not (is_out_of_memory(error) and single and smaller < tile_size):
                     raise
-            self.tile_size = smaller
+            tile_size = smaller
+            if self._group.count == 1:
+                self.tile_size = smaller
             log.info("Out of memory: predicting in tiles of %d voxels from now on.", smaller)
             empty_cache(self._device)
 
@@ -623,6 +622,8 @@ class Trainer:
         self.epoch_losses = [math.nan if loss is None else loss for loss in metadata["epoch_losses"]]
         self._loss_in_epoch = metadata.get("loss_in_epoch", 0.0)
         self._random_state = metadata.get("random_state")
+        if self._random_state is not None:
+            self._rng.bit_generator.state = self._random_state  # for a state that is saved before an update
         self.loss_reduction = metadata.get("loss_reduction")
         self.scores, self.end_reason = list(metadata.get("scores", [])), metadata.get("end_reason")
 
@@ -653,7 +654,5 @@ class Trainer:
             raise damaged(path, f"n_updates is {n_updates} after {n_epochs} epochs")
         try:
             self._set_state(tensors, metadata)
-            if self._random_state is not None:
-                self._rng.bit_generator.state = self._random_state
         except (LookupError, TypeError, ValueError, RuntimeError) as error:  # foreign names and shapes
             raise damaged(path, "its tensors are not those of this training") from error

@@ -15,6 +15,7 @@ from spisonet.learning.start_config import (
     DEFAULT_PRETRAINED,
     EARLIER_NAMES,
     NOT_PRETRAINED,
+    PRETRAINED_FILTER_BASE,
     StartOption,
 )
 from spisonet.tomography.shared_config import OUTPUT_STAR, TableFile, TomogramNetworkConfig
@@ -180,8 +181,11 @@ class TomogramTrainingConfig(TomogramNetworkConfig, ProfiledConfig):
 
     @property
     def width(self) -> int:
-        """Base width of a U-Net that starts from random weights."""
-        return self.requested_width or WIDTHS[DEFAULT_ARCHITECTURE]
+        """Base width of the network that is trained; that of a file given by `pretrained` is not read."""
+        is_default = self.pretrained == DEFAULT_PRETRAINED
+        return self.requested_width or (
+            PRETRAINED_FILTER_BASE if is_default else WIDTHS[DEFAULT_ARCHITECTURE]
+        )
 
     @property
     def requested_width(self) -> int | None:

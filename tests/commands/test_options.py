@@ -22,6 +22,7 @@ from spisonet.commands.options import (
     optional_names,
 )
 from spisonet.errors import SpisonetError
+from spisonet.integrations.config import RunConfig
 from spisonet.io.config import CommandConfig, CommandLine, command_words
 from spisonet.tomography.training_config import DenoiseConfig, RefineConfig
 
@@ -160,6 +161,15 @@ def test_a_profile_sets_what_is_not_given_and_returns_as_the_same_words():
         ReconstructConfig.from_options({"i1": "a", "i2": "b", "profile": "fast"})
 
 
+def test_a_profile_of_a_correction_for_cryosparc_sets_what_is_not_given():
+    names = {"project": "P1", "job": "J42", "workspace": "W1"}
+    config = RunConfig.from_options(names | {"profile": "quick", "cube_size": 64})
+    correction = ReconstructConfig.from_options({"i1": "a", "i2": "b"} | config.reconstruct_options())
+    quick = ReconstructConfig.from_options({"i1": "a", "i2": "b", "profile": "quick", "cube_size": 64})
+    assert correction == quick
+    assert (correction.epochs, correction.cube_size) == (quick.profiles["quick"]["epochs"], 64)
+
+
 def test_a_profile_sets_only_what_fits_the_other_options():
     assert reconstruct("--profile", "careful").validation
     assert not reconstruct("--profile", "careful", "--method", "deconvolve").validation
@@ -185,9 +195,10 @@ def test_epochs_auto_is_a_value_and_not_the_default():
     assert config.total_epochs == 30
     assert RefineConfig(star_file="t", epochs="auto").total_epochs == 50
     assert RefineConfig(star_file="t").total_epochs == 50
+    assert RefineConfig(star_file="t", epochs="None").epochs is None  # as IsoNet2 accepts it
 
 
-@pytest.mark.parametrize("word", ["soon", "-1", "2.5", ""])
+@pytest.mark.parametrize("word", ["soon", "-1", "2.5", "", "None"])
 def test_other_epochs_are_refused(word):
     with pytest.raises(SpisonetError, match="--epochs: must be"):
         reconstruct("--epochs", word)

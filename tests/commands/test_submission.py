@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -30,11 +31,15 @@ echo "$*" >> "$0.arguments"
 """
 EXPECTED = {
     "slurm": (
-        ["--chdir={here}", "--array=1-2 --dependency=afterok:101", "--dependency=afterany:102"],
+        [
+            "--chdir={here}",
+            "--array=1-2 --dependency=afterok:101 --kill-on-invalid-dep=yes",
+            "--dependency=afterany:102",
+        ],
         "$SLURM_ARRAY_TASK_ID",
     ),
     "sge": (["-wd {here}", "-t 1-2 -hold_jid 101", "-hold_jid 102"], "$SGE_TASK_ID"),
-    "lsf": (["-cwd {here}", "-J predict[1-2] -w done(101)", "-w ended(102)"], "$LSB_JOBINDEX"),
+    "lsf": (["-cwd {here}", "-J predict[1-2] -w done(101) -ti", "-w ended(102)"], "$LSB_JOBINDEX"),
 }
 
 
@@ -130,7 +135,7 @@ def test_a_dry_run_prints_scripts_and_starts_nothing(listed, capsys):
     printed = capsys.readouterr().out
     assert printed.count("#!/bin/bash") == 3
     assert "bsub -cwd" in printed
-    assert "-J 'predict[1-1]' -w 'done(NUMBER)' < isonet_maps/submission/predict.sh" in printed
+    assert "-J 'predict[1-1]' -w 'done(NUMBER)' -ti < isonet_maps/submission/predict.sh" in printed
     assert not Path("isonet_maps").exists()
 
 
@@ -158,6 +163,10 @@ def test_a_template_of_relion_works_unchanged(programs, maps):
         ("--submit slurm --submit_template empty.sh --dry_run", "empty.sh lacks XXXcommandXXX"),
         ("--submit slurm --submit_template own.sh --dry_run", "own.sh: the field account has no value"),
         ("--submit slurm --submit_options queue --dry_run", "queue is not a list such as queue=gpu"),
+        (
+            "--submit slurm --submit_options quue=gpu --dry_run",
+            "slurm.sh has no field quue; its fields are queue,",
+        ),
         ("--dry_run", "--dry_run needs --submit"),
         ("--shards 3", "--shards needs --submit"),
         ("--submit slurm --shard 1/2", "give --shards to --submit"),
@@ -192,6 +201,52 @@ def test_names_with_spaces_stay_one_word(scheduler):
     assert any("/x y" in word for word in job.words)
     assert "'/x y'" in job.line or "'--chdir=/x y'" in job.line
     assert "a b/s.sh" in job.line
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_directives_take_folders_with_spaces_and_refuse_what_schedulers_replace(name, maps, capsys):
+    line = ["reconstruct", "h2.mrc", "h2.mrc", "--submit", name, "--dry_run", "--output_dir"]
+    main([*line, "out dir"])
+    directives = [words for words in capsys.readouterr().out.splitlines() if words.startswith("#")]
+    files = [shlex.split(words, comments=False)[-1] for words in directives if "reconstruct.out" in words]
+    assert files
+    assert all(file.rsplit("=")[-1] == f"{Path.cwd()}/out dir/submission/reconstruct.out" for file in files)
+    special = {"slurm": ("out%j",), "sge": ("$HOME", "08:00", "a,b"), "lsf": ("out%J",)}[name]
+    for folder in (*special, "out#1", "o'ut", 'o"ut', "out\n#SBATCH --wrap=x", "out\\x"):
+        with pytest.raises(SystemExit):
+            main([*line, folder])
+        assert "cannot be used with" in capsys.readouterr().err
+
+
+def test_jobs_that_wait_for_one_that_was_submitted_are_named_if_the_scheduler_rejects_them(
+    programs, listed, capsys
+):
+    fake = (programs / "sbatch").read_text(encoding="utf-8")
+    rejected = fake.replace(
+        "#!/bin/sh\n", '#!/bin/sh\ncase "$*" in *--array*) echo Too many >&2; exit 1 ;; esac\n'
+    )
+    (programs / "sbatch").write_text(rejected, encoding="utf-8")
+    error = failure(f"refine tomograms.star {QUICK} --submit slurm", capsys)
+    assert "predict.sh was not submitted: sbatch: Too many" in error
+    assert "scancel 101" in error
+    assert "--array=1-2 isonet_maps/submission/predict.sh" in error
+    assert {path.name for path in Path("isonet_maps/submission").glob("*.sh")} == {
+        "refine.sh",
+        "predict.sh",
+        "merge.sh",
+    }
+
+
+def test_a_new_submission_forgets_the_records_of_parts_and_no_other_file(programs, listed):
+    Path("network").touch()
+    record = Path("out/shards/1_of_2/job.json")
+    record.parent.mkdir(parents=True)
+    record.write_text("{}", encoding="utf-8")
+    other = Path("out/shards/notes.txt")
+    other.touch()
+    run("predict tomograms.star network --output_dir out --submit slurm")
+    assert other.is_file()
+    assert not record.exists()
 
 
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not on PATH")

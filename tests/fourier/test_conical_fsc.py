@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spisonet.fourier.conical_fsc import (
+    ShellSamples,
     conical_fsc,
     conical_fsc_of_samples,
     directional_fsc,
@@ -146,3 +147,15 @@ def test_threads_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> No
     np.testing.assert_array_equal(
         conical_fsc(*spectra, n, 18, workers=1), conical_fsc(*spectra, n, 18, workers=3)
     )
+
+
+@pytest.mark.parametrize("limit_shell", [30, 900, 1300])
+def test_frequencies_of_large_boxes_do_not_overflow(limit_shell: int) -> None:
+    """The odd box has up to 2**31, 2**32 and more voxels."""
+    shape = (2 * limit_shell + 1, 2 * limit_shell + 1, limit_shell + 1)
+    places = [(0, 0, 3), (limit_shell, 5, 7), (2 * limit_shell, 2 * limit_shell, limit_shell)]
+    index = np.ravel_multi_index(tuple(zip(*places, strict=True)), shape).astype(np.uint64)
+    nothing = np.zeros(0)
+    samples = ShellSamples(limit_shell, index, nothing, nothing, nothing)
+    expected = [(0, 0, 3), (limit_shell, 5, 7), (-1, -1, limit_shell)]
+    assert samples.frequencies(slice(None)).T.tolist() == [list(place) for place in expected]

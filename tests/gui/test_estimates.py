@@ -48,3 +48,6 @@ def test_the_speed_of_an_earlier_job_on_the_same_device_is_used(tmp_path):
     assert found == {"seconds": pytest.approx(200.0), "basis": "jobs/001"}  # 1.5 epochs in 100 s
     assert estimate(**MAPS, epochs=3, earlier=(job,), n_gpus=1)["basis"] is None
     assert estimate(**MAPS, cube_size=16, earlier=(job,))["basis"] is None  # slower for its work
+    lines[-1]["total"] = 8  # a training of variable length: its operations are not known
+    (tmp_path / "progress.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert estimate(**MAPS, epochs=3, earlier=(job,))["basis"] is None

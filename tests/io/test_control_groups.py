@@ -37,7 +37,7 @@ def test_the_lowest_limit_of_nested_groups_counts_without_cached_files(root):
         slurm__memory_dot_current="1000",
         slurm__job_1__memory_dot_max="3000",
         slurm__job_1__memory_dot_current="1500",
-        slurm__job_1__memory_dot_stat="anon 500\ninactive_file 700\n",
+        slurm__job_1__memory_dot_stat="anon 500\ninactive_file 400\nactive_file 300\n",
         slurm__job_1__step_0__memory_dot_max="max",
         slurm__cpu_dot_max="150000 100000",
     )
@@ -53,6 +53,9 @@ def test_groups_of_version_1(root):
         memory__docker__a__memory_dot_usage_in_bytes="300",
     )
     assert available_bytes() == 500
+    text = "inactive_file 0\nactive_file 1\ntotal_inactive_file 120\ntotal_active_file 60\n"
+    write(root, memory__docker__a__memory_dot_stat=text)
+    assert available_bytes() == 500 + 180  # of the groups within it, too
 
 
 @pytest.mark.parametrize("text", ["", "max", "max 100000", "a b", "100000 0", "\xff"])

@@ -86,15 +86,33 @@ def test_a_limit_on_a_gpu_is_enforced(monkeypatch):
     assert calls == [(0.25, gpu)]
 
 
+def free_memory(monkeypatch, n_bytes: float) -> None:
+    monkeypatch.setattr(memory_module, "free_memory_bytes", lambda device: n_bytes)
+    monkeypatch.setattr(memory_module.sys, "platform", "linux")
+    monkeypatch.setattr(Memory, "_used_bytes", lambda memory: 2e9)
+
+
 def test_a_training_that_does_not_fit_is_refused_with_what_to_change(monkeypatch):
-    monkeypatch.setattr(memory_module, "free_memory_bytes", lambda device: 4e9)
+    free_memory(monkeypatch, 2e9)
     memory = Memory(torch.device("cpu"))
     memory.require(UNet(16), 64, 256)
     with pytest.raises(
-        SpisonetError, match=r"half maps of 512 voxels .* 4.0 GB are free: crop or bin"
+        SpisonetError, match=r"half maps of 512 voxels .* 4.0 GB can be used: crop or bin"
     ) as error:
         memory.require(UNet(16), 64, 512)
     assert (error.value.code, error.value.field) == ("out_of_memory", "i1")
     with pytest.raises(SpisonetError, match="reduce --cube_size or --filter_base") as error:
         memory.require(UNet(64), 128, 0)
     assert error.value.field == "cube_size"
+
+
+def test_only_memory_that_is_known_is_required(monkeypatch):
+    """The maps are loaded already; their size on a GPU, and free memory without Linux, are not known."""
+    free_memory(monkeypatch, 13e9)
+    cpu, gpu = Memory(torch.device("cpu")), Memory(torch.device("cuda", 0), 8e9)
+    cpu.require(UNet(16), 32, 512)  # a run of 14.9 GB on a machine with 16 GB
+    gpu.require(UNet(32), 64, 800)
+    with pytest.raises(SpisonetError, match=r"8.0 GB can be used: reduce --cube_size"):
+        gpu.require(UNet(64), 192, 512)
+    monkeypatch.setattr(memory_module.sys, "platform", "darwin")
+    cpu.require(UNet(16), 64, 4000)

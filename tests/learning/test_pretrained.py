@@ -24,6 +24,7 @@ from spisonet.learning.pretrained import (
     network_file,
     read_start_network,
 )
+from spisonet.learning.start_config import PRETRAINED_FILTER_BASE
 from spisonet.learning.training_config import PRETRAINED_LEARNING_RATE, TrainingConfig
 from spisonet.learning.unet import PriorUNet, PublishedUNet, UNet, WhitenedUNet
 
@@ -55,6 +56,7 @@ def test_the_card_agrees_with_the_file(path, trained_on):
     section = card.split(f"`{path.name}`", 1)[1].split("\n\n", 1)[0]
     millions = sum(tensor.numel() for tensor in tensors.values()) / 1e6
     assert f"width {metadata['filter_base']}" in section
+    assert metadata["filter_base"] == PRETRAINED_FILTER_BASE
     assert f"{millions:.1f} million" in section
     assert metadata[TRAINED_ON] == trained_on
     assert path.stat().st_size < 6e6

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest.mock import Mock
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,7 @@ from spisonet.learning import progress
 from spisonet.learning.checkpoint import save_tensors
 from spisonet.learning.devices import Backend
 from spisonet.learning.objectives import EquivarianceObjective, SelfTrainingObjective
+from spisonet.learning.process_group import ProcessGroup
 from spisonet.learning.trainer import Trainer, TrainingOptions
 from spisonet.learning.training_end import MAXIMUM, MIN_CONSTANT_EPOCHS, PLATEAU, reached_end
 from spisonet.learning.unet import PublishedUNet, UNet
@@ -418,6 +421,17 @@ def test_prediction_falls_back_to_smaller_tiles(monkeypatch):
     assert sizes[0] == 104
     assert sizes[1] == 72
     assert set(sizes[2:]) == {64}
+    assert trainer.tile_size == 64
+
+
+def test_smaller_tiles_of_one_of_several_processes_are_not_kept(monkeypatch):
+    """The others would predict together with it in larger tiles."""
+    trainer = Trainer(UNet(4), FakeObjective(), options(), CPU, 96, group=ProcessGroup(count=2))
+    out_of_memory = Mock(side_effect=[OUT_OF_MEMORY, torch.zeros(1, 1, 32, 32, 32)])
+    monkeypatch.setattr(Backend, "apply", out_of_memory)
+    trainer.predict_locally(torch.zeros(1, 32, 32, 32))
+    assert out_of_memory.call_count == 2
+    assert trainer.tile_size == 96
 
 
 def test_bfloat16_gives_nearly_the_prediction_of_float32(measurement_factory, tmp_path):
@@ -501,6 +515,22 @@ def test_the_first_part_is_half_of_the_updates_also_within_an_epoch(measurement_
     second.continue_from(first.state())
     second.train("second", None, resume=False)
     assert (second.n_updates, len(second.epoch_losses)) == (4, 1)
+
+
+def test_a_continuation_within_an_epoch_is_resumed_from_its_first_checkpoint(measurement_factory, tmp_path):
+    """Its random numbers are those of the epoch, also if it is stopped before its first update."""
+    measurement, chosen, path = measurement_factory(), options(epochs=1), tmp_path / "c.safetensors"
+    first = trainer_for(measurement, chosen)
+    first.train("first", None, resume=False, first_part=True)
+    whole, stopped, resumed = (trainer_for(measurement, chosen) for _ in range(3))
+    for trainer in (whole, stopped):
+        trainer.continue_from(first.state())
+    whole.train("whole", None, resume=False)
+    stopped.update = Mock(side_effect=KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        stopped.train("stopped", path, resume=False)
+    resumed.train("resumed", path, resume=True)
+    assert torch.equal(weights_of(resumed), weights_of(whole))
 
 
 def test_the_training_ends_when_its_score_rises_no_further():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 
@@ -90,3 +92,17 @@ def test_mean_pool_and_its_gradient_are_those_of_pytorch(layout, dtype, toleranc
 def test_mean_pool_keeps_the_memory_layout():
     features = torch.randn(1, 16, 8, 8, 8).contiguous(memory_format=torch.channels_last_3d)
     assert MeanPool3d()(features).is_contiguous(memory_format=torch.channels_last_3d)
+
+
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # PyTorch itself
+def test_training_is_compiled_as_one_graph_with_the_same_result():
+    """As on a GPU, whose compiler is replaced by the operations of the graph."""
+    torch.manual_seed(0)
+    plain = UNet(4).train()
+    traced = copy.deepcopy(plain)
+    compiled = torch.compile(traced, backend="aot_eager", dynamic=False, fullgraph=True)
+    volumes = torch.randn(2, 1, 16, 16, 16)
+    for network in (plain, compiled):
+        network(volumes).square().sum().backward()
+    for expected, found in zip(plain.parameters(), traced.parameters(), strict=True):
+        assert torch.equal(expected.grad, found.grad)

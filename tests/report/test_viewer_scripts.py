@@ -11,8 +11,9 @@ import matplotlib.image
 import numpy as np
 import pytest
 
+from spisonet.anisotropy.run_inputs import output_names
 from spisonet.commands.main import main
-from spisonet.io.mrc import read_volume
+from spisonet.io.mrc import Volume, read_volume
 from spisonet.report.viewer_scripts import ViewerScene, chimerax_script, pymol_script
 from tests.anisotropy.small_case import make_case
 from tests.report.chimerax_grammar import fault_of
@@ -21,6 +22,12 @@ PYMOL = {
     *("set", "bg_color", "load", "isosurface", "color", "ramp_new", "disable", "orient", "turn", "zoom"),
 }
 SCENE = ViewerScene("a b.mrc", "after.mrc", 0.5, 0.6, "inferred_fraction.mrc", (1.0, 2.0, 3.0), 100.0, 6.0)
+
+
+@pytest.mark.parametrize("name", ['half "1".mrc', "a,b; quit.mrc", "it's#1.mrc", "a\\nb\n.mrc"])
+def test_names_of_corrected_maps_end_nothing_in_the_scripts(name):
+    (written,) = output_names([Volume(np.zeros((2, 2, 2), np.float32), 1.0, name=f"in/{name}")])
+    assert re.fullmatch(r"[\w-]+", written)
 
 
 @pytest.fixture(scope="module")
