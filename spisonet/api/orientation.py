@@ -430,7 +430,7 @@ def measure_pose_drift(
             if not is_out_of_memory(error):
                 raise
             return None, (
-                f"The drift of the poses was not measured: {memory.device} is out of memory; use the CPU, "
-                "or fewer particles."
+                f"The drift of the poses was not measured: {memory.device} is out of memory; use another "
+                "device or fewer particles."
             )
         return drift, None

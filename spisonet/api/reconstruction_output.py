@@ -88,9 +88,9 @@ def correct_into_folder(
     """
     if config.resume:
         require_same_run(config, config.output_dir)
-    log_duration(config, memory.device, processes.count)
     inputs = read_run_inputs(config)
     require_memory(config, inputs.maps.half1.box, memory)
+    log_duration(config, memory.device, processes.count)
     options = CorrectionOptions.from_config(config, inputs.maps.half1.box, full_map=not halves_only)
     if options.training.cube_size != config.cube_size:
         log.info(

@@ -456,7 +456,6 @@ def train_into_folder(config: TomogramTrainingConfig, memory: Memory, processes:
         If an input or option is unusable (nothing is written then), or if training fails.
     """
     started = time.monotonic()
-    log_duration(config, memory.device, processes.count)
     table = TomogramTable.read(config.star_file, config.output_star)
     if config.as_reconstructed:
         require_relion5(table)
@@ -466,6 +465,7 @@ def train_into_folder(config: TomogramTrainingConfig, memory: Memory, processes:
     inputs = read_training_inputs(config, table, folder)
     if config.total_epochs:
         memory.require(UNet(config.width), inputs.cube_size)
+    log_duration(config, memory.device, processes.count)
     prepare_output_folder(folder)
     with recorded(
         config, folder, out_of_memory_error(memory.device), lambda: remove_old_training(folder)

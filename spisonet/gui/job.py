@@ -40,6 +40,7 @@ PROGRAM = "spisonet"  # value of "program" in job.json
 ACTIVE = (QUEUED, RUNNING, STOPPING)
 SECONDS_TO_START = 15.0
 SECONDS_OF_CLOCK = 2.0  # resolution of times of files
+SECONDS_TO_END = 5.0  # of a process that was killed
 # Without a sign of life, after which a job is no longer listed as running.
 SECONDS_WITHOUT_HEARTBEAT, SECONDS_WITHOUT_OUTPUT = 900.0, 3600.0
 WRITTEN_BY_RUN = (HEARTBEAT_FILE, OUTPUT_FILE, LOG_FILE, PROGRESS_FILE)
@@ -165,7 +166,8 @@ class Job:
         marked = isinstance(error, dict) and error.get("code") == NO_SIGN_OF_LIFE
         ended = self.process.get("ended", 0.0)
         written_since = marked and self._last_written(WRITTEN_BY_RUN) > ended + SECONDS_OF_CLOCK
-        return is_in_use(self.folder) or written_since
+        # The threads of a killed process end, and close its files, after the process counts as dead.
+        return written_since or is_in_use(self.folder, SECONDS_TO_END)
 
     @property
     def seconds(self) -> float | None:

@@ -38,16 +38,23 @@ def lock_open_file(descriptor: int) -> bool:
             return True
 
 
-def is_locked(path: Path) -> bool:
-    """Tell whether a process has locked a file by `lock_open_file`."""
+def is_locked(path: Path, seconds: float = 0.0) -> bool:
+    """Tell whether a process has locked a file by `lock_open_file`, and keeps it locked for some seconds."""
     import fcntl  # noqa: PLC0415 - not on every system
 
+    deadline = time.monotonic() + seconds
     try:
         if path.is_file():  # opening a pipe would wait
             with path.open("rb") as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+                while True:
+                    try:
+                        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                    except BlockingIOError:
+                        if time.monotonic() >= deadline:
+                            return True
+                        time.sleep(POLL_SECONDS)
+                    else:
+                        return False
     except OSError:
         return False
     return False

@@ -124,9 +124,9 @@ def take_early_records() -> list[logging.LogRecord]:
     return [record for handler in handlers if isinstance(handler, _EarlyRecords) for record in handler.take()]
 
 
-def is_in_use(folder: Path) -> bool:
-    """Tell whether a run is writing into a folder, as far as the file system has locks."""
-    return is_locked(folder / LOG_FILE)
+def is_in_use(folder: Path, seconds: float = 0.0) -> bool:
+    """Tell whether a run is writing into a folder, for some seconds, as far as the file system has locks."""
+    return is_locked(folder / LOG_FILE, seconds)
 
 
 @contextmanager

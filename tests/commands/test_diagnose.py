@@ -111,7 +111,7 @@ def test_without_enough_memory_no_drift_is_measured(project, monkeypatch):
     monkeypatch.setattr("spisonet.misalignment.drift_measurement.measure_drift", without_memory)
     drift, reason = drift_of_the_poses()
     assert drift is None
-    assert "cpu is out of memory; use --device cpu" in (reason or "")
+    assert "cpu is out of memory; use another device or fewer particles" in (reason or "")
 
 
 def test_the_stacks_of_subtomograms_are_read_for_the_drift(tmp_path):
