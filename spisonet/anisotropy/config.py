@@ -16,14 +16,13 @@ from spisonet.io.config import (
     ProfiledConfig,
     invalid_option,
 )
-from spisonet.learning.epochs_config import AUTO, AUTO_DESCRIPTION, Epochs
+from spisonet.learning.epochs_config import AUTO, AUTO_DESCRIPTION, Epochs, number_of_epochs
 from spisonet.learning.size_config import DEFAULT_FILTER_BASE, NETWORK_MULTIPLE
 from spisonet.learning.start_config import (
-    DEFAULT_PRETRAINED,
     EARLIER_NAMES,
     NOT_PRETRAINED,
-    PRETRAINED_FILTER_BASE,
     StartOption,
+    width_of_start,
 )
 
 if TYPE_CHECKING:
@@ -199,13 +198,12 @@ class ReconstructConfig(ProfiledConfig):
     @property
     def max_epochs(self) -> int:
         """Number of epochs; the largest possible one of a training of variable length."""
-        return self.epochs if isinstance(self.epochs, int) else EPOCHS
+        return number_of_epochs(self.epochs, EPOCHS)
 
     @property
     def width(self) -> int:
         """Base width of the network that is trained; that of a file given by `pretrained` is not read."""
-        is_default = self.pretrained == DEFAULT_PRETRAINED
-        return self.filter_base or (PRETRAINED_FILTER_BASE if is_default else DEFAULT_FILTER_BASE)
+        return width_of_start(self.pretrained, self.filter_base, DEFAULT_FILTER_BASE)
 
     def check_options(self) -> None:
         """See `CommandConfig.check_options`."""

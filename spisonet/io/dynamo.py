@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spisonet.errors import SpisonetError
-from spisonet.io.numbers import SIZE
+from spisonet.io.numbers import SIZE, number_or_nan
 from spisonet.io.series_names import series_name
 
 if TYPE_CHECKING:
@@ -119,10 +119,7 @@ def _read_volume_list(path: Path) -> list[ListedTomogram]:
 
 
 def _pixel_size(path: Path, text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = np.nan
+    value = number_or_nan(text)
     if not SIZE.holds(value):
         raise SpisonetError(f"{path} has apix = {text}, which is not a voxel size in Å.")
     return value

@@ -105,6 +105,14 @@ def range_of(label: str) -> NumberRange:
     return RANGES.get(label, FINITE)
 
 
+def number_or_nan(text: str) -> float:
+    """Return the number that a text is, in ASCII and without underscores; NaN if it is none."""
+    try:
+        return float(text) if text.isascii() and "_" not in text else math.nan
+    except ValueError:
+        return math.nan
+
+
 def parse_number(text: str, label: str, where: str) -> float:
     """Return a number of a table.
 
@@ -122,10 +130,7 @@ def parse_number(text: str, label: str, where: str) -> float:
     SpisonetError
         If it is not a finite number in the range of the column.
     """
-    try:
-        value = float(text) if text.isascii() and "_" not in text else math.nan
-    except ValueError:
-        value = math.nan
+    value = number_or_nan(text)
     allowed = range_of(label)
     if not allowed.holds(value):
         raise SpisonetError(f"{where}: {label} is {_shown(text)}; {_expected(allowed)}.")

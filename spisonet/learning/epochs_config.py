@@ -34,5 +34,10 @@ def _parsed_or_default(value: object) -> int | str | None:
     return None if value in (None, "None") else _parsed(value)
 
 
+def number_of_epochs(epochs: int | str | None, default: int) -> int:
+    """Return the number of epochs; the default, which is the largest one of ``auto``, unless one is given."""
+    return epochs if isinstance(epochs, int) else default
+
+
 Epochs = Annotated[int | str, BeforeValidator(_parsed), CommandLine(word=AUTO)]
 OptionalEpochs = Annotated[int | str | None, BeforeValidator(_parsed_or_default), CommandLine(word=AUTO)]

@@ -12,6 +12,11 @@ DEFAULT_PRETRAINED, NOT_PRETRAINED = "default", "none"
 PRETRAINED_FILTER_BASE = 16  # base width of the networks of --pretrained default
 
 
+def width_of_start(pretrained: str, requested: int | None, default: int) -> int:
+    """Return the base width of the trained network; that of a file given by `pretrained` is not read."""
+    return requested or (PRETRAINED_FILTER_BASE if pretrained == DEFAULT_PRETRAINED else default)
+
+
 def _start_as_text(value: object) -> object:
     """Accept the values of the earlier option --pretrained_model: a path or nothing."""
     return "none" if value is None else str(value)

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field, field_validator
 
 from spisonet.io.config import CommandConfig, CommandLine, Positional, invalid_option
-from spisonet.io.numbers import RANGES, SIZE, require_defocus_in_angstrom
+from spisonet.io.numbers import RANGES, SIZE, number_or_nan, require_defocus_in_angstrom
 
 
 class PrepareStarConfig(CommandConfig):
@@ -117,10 +117,7 @@ def parse_voxel_size(text: str) -> float | None:
     """
     if text == "auto":
         return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+    value = number_or_nan(text)
     if not SIZE.holds(value):
         raise ValueError(f"{text} is neither a voxel size in Å nor auto")
     return value

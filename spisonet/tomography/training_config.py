@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field, field_validator
 
 from spisonet.io.config import LARGEST_BOX, LARGEST_WIDTH, CommandLine, ProfiledConfig, invalid_option
-from spisonet.learning.epochs_config import AUTO, AUTO_DESCRIPTION, OptionalEpochs
+from spisonet.learning.epochs_config import AUTO, AUTO_DESCRIPTION, OptionalEpochs, number_of_epochs
 from spisonet.learning.size_config import NETWORK_MULTIPLE
 from spisonet.learning.start_config import (
     DEFAULT_PRETRAINED,
     EARLIER_NAMES,
     NOT_PRETRAINED,
-    PRETRAINED_FILTER_BASE,
     StartOption,
+    width_of_start,
 )
 from spisonet.tomography.shared_config import OUTPUT_STAR, TableFile, TomogramNetworkConfig
 
@@ -177,15 +177,12 @@ class TomogramTrainingConfig(TomogramNetworkConfig, ProfiledConfig):
     @property
     def total_epochs(self) -> int:
         """Number of epochs of the training."""
-        return self.epochs if isinstance(self.epochs, int) else EPOCHS
+        return number_of_epochs(self.epochs, EPOCHS)
 
     @property
     def width(self) -> int:
         """Base width of the network that is trained; that of a file given by `pretrained` is not read."""
-        is_default = self.pretrained == DEFAULT_PRETRAINED
-        return self.requested_width or (
-            PRETRAINED_FILTER_BASE if is_default else WIDTHS[DEFAULT_ARCHITECTURE]
-        )
+        return width_of_start(self.pretrained, self.requested_width, WIDTHS[DEFAULT_ARCHITECTURE])
 
     @property
     def requested_width(self) -> int | None:
@@ -259,7 +256,7 @@ class RefineConfig(TomogramTrainingConfig):
         """Number of epochs of the training, over all iterations of IsoNet 0.2."""
         if self.iterations is None:
             return super().total_epochs
-        return self.iterations * (self.epochs if isinstance(self.epochs, int) else EPOCHS_PER_ITERATION)
+        return self.iterations * number_of_epochs(self.epochs, EPOCHS_PER_ITERATION)
 
     def check_options(self) -> None:
         """See `CommandConfig.check_options`."""
