@@ -31,8 +31,10 @@ from spisonet.tomography.tomogram import CLIP
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from numpy.typing import NDArray
     from torch import Tensor
 
+    from spisonet.tomography.tomogram import Tomogram
     from spisonet.tomography.training_config import RefineConfig
     from spisonet.tomography.training_set import TrainingSet
 
@@ -40,8 +42,37 @@ ARBITRARY_ROTATIONS = 0.2  # fraction of the updates; the others have rotations 
 WEDGE_STAYS = 0.5  # elements of a rotation of the cube are -1, 0 or 1
 
 
-class PublishedObjective:
-    """Objective of IsoNet2 for even and odd tomograms.
+class OwnSubvolumes:
+    """Base of objectives whose inputs are made of the data alone: nothing is filled between updates."""
+
+    def begin_epoch(self, number: int) -> None:
+        """Do nothing."""
+
+    def refresh_interval(self, batch_size: int) -> int:
+        """Return 0: nothing is filled."""
+        return 0
+
+    def refresh(self, number: int, predict: Callable[[Tensor], Tensor]) -> None:
+        """Do nothing."""
+
+    def memory_settings(self) -> dict[str, float]:
+        """Return nothing."""
+        return {}
+
+    def restore_memory_settings(self, settings: dict[str, float]) -> None:
+        """Do nothing."""
+
+    @property
+    def n_predictions(self) -> int:
+        """Nothing is predicted."""
+        return 0
+
+    def predict(self, predict: Callable[[Tensor], Tensor]) -> None:
+        """Do nothing."""
+
+
+class PublishedObjective(OwnSubvolumes):
+    """Objective of IsoNet2 for even and odd tomograms; every update fills its own subvolumes.
 
     Parameters
     ----------
@@ -55,35 +86,15 @@ class PublishedObjective:
 
     def __init__(self, training_set: TrainingSet, cube_size: int, wedge_weight: float) -> None:
         (tomogram,) = training_set.tomograms
-        self._halves = torch.from_numpy(np.stack([volume.read() for volume in tomogram.volumes]))
-        self._halves = ((self._halves - tomogram.mean) / tomogram.deviation).clamp_(-CLIP, CLIP)
+        self._halves = normalised_halves(tomogram)
         self._centres, self._cube_size = training_set.centres[0], cube_size
         self._wedge = WedgeWeight(*tomogram.tilt_range_degrees)
         self._wedge_weight = wedge_weight
 
-    def begin_epoch(self, number: int) -> None:
-        """Do nothing."""
-
-    def refresh_interval(self, batch_size: int) -> int:
-        """Return 0: every update fills its own subvolumes."""
-        return 0
-
-    def refresh(self, number: int, predict: Callable[[Tensor], Tensor]) -> None:
-        """Do nothing."""
-
-    def memory_settings(self) -> dict[str, float]:
-        """Return nothing."""
-        return {}
-
-    def restore_memory_settings(self, settings: dict[str, float]) -> None:
-        """Do nothing."""
-
     def draw(self, n_subvolumes: int, rng: np.random.Generator) -> PublishedBatch:
         """Draw pairs of subvolumes, and one rotation for all of them."""
-        edge, pairs = self._cube_size, []
-        for centre in self._centres[rng.integers(len(self._centres), size=n_subvolumes)]:
-            z, y, x = (slice(int(c) - edge // 2, int(c) - edge // 2 + edge) for c in centre[::-1])
-            pairs.append(self._halves[:, z, y, x])
+        drawn = self._centres[rng.integers(len(self._centres), size=n_subvolumes)]
+        pairs = [self._halves[:, *subvolume(centre, self._cube_size)] for centre in drawn]
         if rng.random() < ARBITRARY_ROTATIONS:
             rotation = draw_rotations(1, rng, self._halves.device)[0].numpy().astype(float)
         else:
@@ -94,13 +105,17 @@ class PublishedObjective:
         seed = int(rng.integers(2**63))
         return PublishedBatch(torch.stack(pairs), rotation, self._wedge, self._wedge_weight, seed)
 
-    @property
-    def n_predictions(self) -> int:
-        """Nothing is predicted."""
-        return 0
 
-    def predict(self, predict: Callable[[Tensor], Tensor]) -> None:
-        """Do nothing."""
+def normalised_halves(tomogram: Tomogram) -> Tensor:
+    """Return the even and the odd half ``(2, z, y, x)``, as networks get them."""
+    halves = torch.from_numpy(np.stack([volume.read() for volume in tomogram.volumes]))
+    return ((halves - tomogram.mean) / tomogram.deviation).clamp_(-CLIP, CLIP)
+
+
+def subvolume(centre: NDArray[np.integer], edge: int) -> tuple[slice, slice, slice]:
+    """Return the voxels ``(z, y, x)`` of a cube about a centre ``(x, y, z)``."""
+    z, y, x = (slice(int(c) - edge // 2, int(c) - edge // 2 + edge) for c in centre[::-1])
+    return z, y, x
 
 
 @dataclass(frozen=True)
@@ -153,13 +168,25 @@ class PublishedBatch:
 
 def train_published(config: RefineConfig) -> Path:
     """Train with the objective of IsoNet2 and write the network; in every update, both halves are inputs."""
-    output_dir = config.output_dir or Path("published")
+    return train_with(config, partial(PublishedObjective, wedge_weight=config.mw_weight))
+
+
+def train_with(config: RefineConfig, make_objective: Callable[..., OwnSubvolumes]) -> Path:
+    """Train with an objective and write the network.
+
+    Parameters
+    ----------
+    config : RefineConfig
+        Table, folder of the network, and length of the training.
+    make_objective : callable
+        Creates the objective from the training set and ``cube_size``.
+    """
+    output_dir = config.output_dir or Path("trained")
     output_dir.mkdir(parents=True, exist_ok=True)
     inputs = read_training_inputs(config, TomogramTable.read(config.star_file), output_dir)
     memory = Memory(torch.device("cpu"))
     training = prepare_training(inputs, config, memory, 1, output_dir)
-    objective = partial(PublishedObjective, cube_size=inputs.cube_size, wedge_weight=config.mw_weight)
-    job = replace(training.job, make_objective=objective)
+    job = replace(training.job, make_objective=partial(make_objective, cube_size=inputs.cube_size))
     trainer, _ = train(job, memory.device, SINGLE_PROCESS, output_dir / "checkpoint.safetensors", False)
     path = output_dir / "network.safetensors"
     save_network(path, trainer.average, training.metadata.as_record())

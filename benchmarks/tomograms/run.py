@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import mrcfile
 import numpy as np
@@ -27,6 +28,9 @@ from score import SCORES, score
 from simulate import VOXEL_SIZE, Case, simulate
 
 from spisonet.tomography.training_config import RefineConfig
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 CASES = {
     "seed1": Case(1),
@@ -103,8 +107,10 @@ def main() -> None:
     record = args.out / "scores.json"
     rows = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else []
     for name in [args.scene.name] if args.scene else args.cases:
-        folder = args.out / name.replace(" ", "_").replace(",", "")
-        truth = _scene(args, name, folder)
+        if args.scene:
+            folder, truth = copied_scene(args.scene, args.defocus, args.out)
+        else:
+            folder, truth = prepared_scene(name, args.models, args.out)
         tilt_range = (-60.0, 60.0) if args.scene else CASES[name].tilt_range_degrees
         done = {(row["case"], row["method"], row["seed"]) for row in rows}
         if (name, "input", 0) not in done:
@@ -132,7 +138,7 @@ def correct(method: str, seed: int, folder: Path, turns: list[int]) -> list[tupl
         start = time.perf_counter()
         output = folder / _file_name(f"out_{method}_{seed}_{n_rotations}")
         options = ("--output_dir", str(output.relative_to(folder)), "--turns", str(n_rotations))
-        _isonet(folder, "predict", "tomograms.star", str(model), *options)
+        isonet(folder, "predict", "tomograms.star", str(model), *options)
         label = f"{method}, {n_rotations} rotations" if n_rotations else method
         found.append((label, trained + time.perf_counter() - start, output / "corrected_t.mrc"))
     return found
@@ -142,22 +148,26 @@ def _file_name(text: str) -> str:
     return text.replace(" ", "_").replace("/", "_").replace(",", "").replace("'", "").replace("³", "")
 
 
-def _scene(args: argparse.Namespace, name: str, folder: Path) -> np.ndarray:
-    """Write a project folder with even, odd and full tomograms; return the truth."""
-    if (folder / "truth.npy").is_file():
-        return np.load(folder / "truth.npy")
-    folder.mkdir(parents=True, exist_ok=True)
-    case = Case(0, defocus_micrometre=args.defocus) if args.scene else CASES[name]
-    if args.scene:
+def prepared_scene(name: str, models: Path, out: Path) -> tuple[Path, NDArray[np.float32]]:
+    """Return the project folder of a case, simulated if it is not there, and its truth."""
+    folder = out / name.replace(" ", "_").replace(",", "")
+    if not (folder / "truth.npy").is_file():
+        truth = simulate(CASES[name], models, folder)
+        list_tomograms(folder, CASES[name])
+        np.save(folder / "truth.npy", truth)
+    return folder, np.load(folder / "truth.npy")
+
+
+def copied_scene(scene: Path, defocus_micrometre: float, out: Path) -> tuple[Path, NDArray[np.float32]]:
+    """Return the project folder of a scene of another simulation (±60°), and its truth."""
+    folder = out / scene.name
+    if not (folder / "truth.npy").is_file():
         for kind in ("even", "odd", "full"):
-            (folder / kind).mkdir(exist_ok=True)
-            shutil.copyfile(args.scene / f"{kind}.mrc", folder / kind / "t.mrc")
-        truth = mrcfile.read(args.scene / "truth.mrc")
-    else:
-        truth = simulate(case, args.models, folder)
-    list_tomograms(folder, case)
-    np.save(folder / "truth.npy", truth)
-    return truth
+            (folder / kind).mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(scene / f"{kind}.mrc", folder / kind / "t.mrc")
+        list_tomograms(folder, Case(0, defocus_micrometre=defocus_micrometre))
+        np.save(folder / "truth.npy", mrcfile.read(scene / "truth.mrc"))
+    return folder, np.load(folder / "truth.npy")
 
 
 def list_tomograms(folder: Path, case: Case) -> None:
@@ -165,9 +175,9 @@ def list_tomograms(folder: Path, case: Case) -> None:
     lowest, highest = case.tilt_range_degrees
     tilts = ("--tilt_min", str(lowest), "--tilt_max", str(highest))
     defocus = ("--defocus", str(1e4 * case.defocus_micrometre), "--ac", "0.07")
-    _isonet(folder, "prepare_star", "--full", "full", "--even", "even", "--odd", "odd", *tilts, *defocus)
+    isonet(folder, "prepare_star", "--full", "full", "--even", "even", "--odd", "odd", *tilts, *defocus)
     if case.defocus_micrometre:
-        _isonet(folder, "deconv", "tomograms.star")
+        isonet(folder, "deconv", "tomograms.star")
 
 
 def _train(method: str, folder: Path, seed: int) -> Path:
@@ -191,7 +201,7 @@ def _train(method: str, folder: Path, seed: int) -> Path:
             )
             return train_published(config)
     if command == "extract":
-        _isonet(folder, "extract", table, "--cube_size", "32", "--input_column", "rlnTomoName")
+        isonet(folder, "extract", table, "--cube_size", "32", "--input_column", "rlnTomoName")
         command, table, length_options = (
             "refine",
             "subtomo.star",
@@ -199,11 +209,12 @@ def _train(method: str, folder: Path, seed: int) -> Path:
         )
         network = (*NETWORK[:4], "--n_subvolume", str(4 * SUBVOLUMES // ITERATIONS))
     common = ("--seed", str(seed), "--output_dir", output, "--with_predict", "False", "--preview", "False")
-    _isonet(folder, command, table, *network, *length_options, *options, *common)
+    isonet(folder, command, table, *network, *length_options, *options, *common)
     return Path(output) / "network.safetensors"
 
 
-def _isonet(folder: Path, *arguments: str) -> None:
+def isonet(folder: Path, *arguments: str) -> None:
+    """Run ``isonet.py`` in a folder."""
     program = Path(sys.executable).parent / "isonet.py"
     subprocess.run([str(program), *arguments], check=True, cwd=folder, stdout=subprocess.DEVNULL)
 
