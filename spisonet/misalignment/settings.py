@@ -91,7 +91,8 @@ class MisalignmentSettings(BaseModel):
     )
     subtomograms: bool = Field(
         False,
-        description="Also correct references of subtomograms. In simulations their poses did not improve.",
+        description="Also correct references of subtomograms. In simulations this changed the pose error by "
+        "-10 to +6 %.",
     )
     angular_whiten: bool = Field(
         False,

@@ -57,9 +57,8 @@ class TomogramNetworkConfig(CommandConfig):
         0,
         ge=0,
         le=16,
-        description="Rotated copies to average predictions over (test-time augmentation); 6 give better "
-        "results in "
-        "7 times the time.",
+        description="Rotated copies to average predictions over (test-time augmentation); 6 reduce noise, "
+        "in 7 times the time.",
     )
     trust_table: bool = Field(False, description=TRUST_TABLE)
     as_reconstructed: bool = Field(False, description=AS_RECONSTRUCTED)
