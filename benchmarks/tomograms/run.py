@@ -47,8 +47,18 @@ CASES = {
 }
 SUBVOLUMES = 800  # per epoch
 NETWORK = ("--filter_base", "16", "--cube_size", "32", "--n_subvolume", str(SUBVOLUMES))
-# As many voxels in larger subvolumes, 237 for 800 of 32³.
-LARGE = ("--cube_size", "48", "--n_subvolume", str(round(SUBVOLUMES * (32 / 48) ** 3)), "--batch_size", "2")
+# As many voxels in larger subvolumes, 237 of 48³ or 100 of 64³ for 800 of 32³.
+LARGE, LARGEST = (
+    (
+        "--cube_size",
+        str(edge),
+        "--n_subvolume",
+        str(round(SUBVOLUMES * (32 / edge) ** 3)),
+        "--batch_size",
+        "2",
+    )
+    for edge in (48, 64)
+)
 SINGLE = ("--method", "isonet2", "--input_column", "rlnTomoName")
 PRETRAINED = ("--pretrained", "default")
 NOISE = ("--noise_level", "0.05,0.1,0.15,0.2")
@@ -71,6 +81,7 @@ METHODS: dict[str, tuple[str, tuple[str, ...], int]] = {
     "pretrained, 48³, shorter": ("refine", (*PRETRAINED, *LARGE), 2),
     "pretrained, 48³": ("refine", (*PRETRAINED, *LARGE), 4),
     "pretrained, 48³, longer": ("refine", (*PRETRAINED, *LARGE), 10),
+    "pretrained, 64³, longer": ("refine", (*PRETRAINED, *LARGEST), 10),
     "single": ("refine", SINGLE, 4),
     "single, noise added": ("refine", (*SINGLE, *NOISE, "--noise_start_iter", "2,3,3,4"), 4),
     "single, deconvolved": ("refine", ("--method", "isonet2"), 4),
