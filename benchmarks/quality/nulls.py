@@ -53,7 +53,13 @@ PARTICLE_CASES = (
     ParticleCase(RIBOSOME, "side", noise=1.0),
 )
 TRAINING = Training(4, 150, cube_size=32, filter_base=16)
-OPTIONS = {"deconvolve": ("--method", "deconvolve"), "prior": ("--method", "prior"), "learn": ()}
+PRETRAINED = "pretrained"  # whose network has a width of its own
+OPTIONS = {
+    "deconvolve": ("--method", "deconvolve"),
+    "prior": ("--method", "prior"),
+    "learn": (),
+    PRETRAINED: ("--pretrained", "default"),
+}
 HEAD = (
     "| particle | method | domain: mean density / sd of solvent, input | corrected | its pattern "
     "without it relative to with it, input | corrected | noise: FSC of the halves, unmeasured "
@@ -235,7 +241,8 @@ def correct(
     out = folder / "out"
     if not (out / "corrected_half2.mrc").is_file():
         try:
-            reconstruct_command(folder, out, known.resolution_angstrom, TRAINING, options)
+            width = method != PRETRAINED
+            reconstruct_command(folder, out, known.resolution_angstrom, TRAINING, options, width)
         except SpisonetError as error:
             print(f"{folder}: {error}", file=sys.stderr)
             return None
