@@ -60,7 +60,7 @@ LARGE, LARGEST = (
     for edge in (48, 64)
 )
 SINGLE = ("--method", "isonet2", "--input_column", "rlnTomoName")
-PRETRAINED = ("--pretrained", "default")
+PRETRAINED, ONE_NETWORK = ("--pretrained", "default"), ("--denoise_epochs", "0")
 NOISE = ("--noise_level", "0.05,0.1,0.15,0.2")
 # Name: command, and epochs.
 METHODS: dict[str, tuple[str, tuple[str, ...], int]] = {
@@ -68,6 +68,8 @@ METHODS: dict[str, tuple[str, tuple[str, ...], int]] = {
     "even/odd, shorter": ("refine", (), 2),
     "even/odd": ("refine", (), 4),
     "even/odd, longer": ("refine", (), 10),
+    "one network": ("refine", ONE_NETWORK, 4),
+    "one network, longer": ("refine", ONE_NETWORK, 10),
     "pretrained only": ("refine", PRETRAINED, 0),
     "pretrained, shortest": ("refine", PRETRAINED, 1),
     "pretrained, shortest, rate 5e-4": ("refine", (*PRETRAINED, "--learning_rate", "5e-4"), 1),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import time
 from dataclasses import asdict, dataclass, field
@@ -76,12 +77,14 @@ if TYPE_CHECKING:
     from spisonet.learning.memory import Memory
     from spisonet.learning.process_group import ProcessGroup
     from spisonet.learning.trainer import Trainer
+    from spisonet.tomography.denoiser import Denoiser
     from spisonet.tomography.tomogram import Tomogram
     from spisonet.tomography.training_config import TomogramTrainingConfig
 
 log = logging.getLogger("spisonet")
 
 CHECKPOINT_FILE, LOSS_FILE = "checkpoint.safetensors", "loss.png"
+DENOISER_CHECKPOINT_FILE = "checkpoint_denoiser.safetensors"
 PREDICTION_FOLDER = "corrected"
 SUBTOMOGRAM_OUTPUT, TOMOGRAM_OUTPUT = Path("results"), Path("isonet_maps")  # default output folders
 
@@ -386,7 +389,8 @@ def predict_after_training(config: TomogramTrainingConfig) -> None:
     with continued(config, folder):
         _predict_training_tomograms(config, folder)
     if config.remove_intermediate:
-        for path in (folder / CHECKPOINT_FILE, *folder.glob("preview_*.png")):
+        checkpoints = folder / CHECKPOINT_FILE, folder / DENOISER_CHECKPOINT_FILE
+        for path in (*checkpoints, *folder.glob("preview_*.png")):
             path.unlink(missing_ok=True)
 
 
@@ -472,7 +476,16 @@ def train_into_folder(config: TomogramTrainingConfig, memory: Memory, processes:
     ) as result:
         log.info("Device: %s", describe_device(memory.device))
         training = prepare_training(inputs, config, memory, processes.count, folder / CTF_FOLDER)
-        options = training.job.options
+        losses: dict[str, list[float]] = {}
+        if training.denoising is not None:
+            log.info("%s", training.denoising.description)
+            denoising, _ = train(
+                training.denoising, memory.device, processes, folder / DENOISER_CHECKPOINT_FILE, config.resume
+            )
+            losses["denoiser"] = denoising.epoch_losses
+            training = training.with_denoiser(copy.deepcopy(denoising.average).cpu())
+            del denoising  # and its memory
+        options, denoiser = training.job.options, training.method.denoiser
         log.info(
             "Training on %d tomograms (%s): %s%d updates of %d subvolumes of %d voxels.",
             len(training.tomograms),
@@ -486,20 +499,26 @@ def train_into_folder(config: TomogramTrainingConfig, memory: Memory, processes:
         def after_epoch(trainer: Trainer) -> None:
             n_done = len(trainer.epoch_losses)
             if n_done % config.save_interval == 0 or n_done >= trainer.planned_epochs:
-                save_network(folder / NETWORK_FILE, trainer.average, training.metadata.as_record())
+                save_network(
+                    folder / NETWORK_FILE,
+                    training.whole_network(trainer.average),
+                    training.metadata.as_record(),
+                )
                 if config.preview:
-                    _write_preview(folder, trainer, training.tomograms[0])
+                    _write_preview(folder, trainer, training.tomograms[0], denoiser)
 
         trainer, _ = train(
             training.job, memory.device, processes, folder / CHECKPOINT_FILE, config.resume, after_epoch
         )
-        save_network(folder / NETWORK_FILE, trainer.average, training.metadata.as_record())
+        save_network(
+            folder / NETWORK_FILE, training.whole_network(trainer.average), training.metadata.as_record()
+        )
         write_published_name(
             folder, f"{inputs.method}_{config.arch or DEFAULT_ARCHITECTURE}_{inputs.cube_size}"
         )
         log.info("Wrote %s", folder / NETWORK_FILE)
         if trainer.epoch_losses:
-            save_figure(folder / LOSS_FILE, draw_loss({"network": trainer.epoch_losses}))
+            save_figure(folder / LOSS_FILE, draw_loss({**losses, "network": trainer.epoch_losses}))
         summary = TrainingSummary(
             device=str(memory.device),
             processes=processes.count,
@@ -509,7 +528,8 @@ def train_into_folder(config: TomogramTrainingConfig, memory: Memory, processes:
             start=config.pretrained,
             saw_other_structures=training.metadata.saw_other_structures,
             cube_size=inputs.cube_size,
-            epochs=trainer.planned_epochs,
+            epochs=trainer.planned_epochs + len(losses.get("denoiser", ())),
+            denoiser_losses=losses.get("denoiser", []),
             subvolumes_per_epoch=options.subvolumes_per_epoch,
             training_end=trainer.end_record,
             epoch_losses=trainer.epoch_losses,
@@ -525,20 +545,23 @@ def train_into_folder(config: TomogramTrainingConfig, memory: Memory, processes:
 
 def remove_old_training(folder: Path) -> None:
     """Remove the results of an earlier training in the output folder."""
-    old = CHECKPOINT_FILE, NETWORK_FILE, LOSS_FILE, f"{PREDICTION_FOLDER}/{JOB_FILE}"
+    old = (
+        *(CHECKPOINT_FILE, DENOISER_CHECKPOINT_FILE, NETWORK_FILE, LOSS_FILE),
+        f"{PREDICTION_FOLDER}/{JOB_FILE}",
+    )
     for path in (*folder.glob("preview_*.png"), *(folder / name for name in old)):
         path.unlink(missing_ok=True)
     remove_published_names(folder)
     remove_filtered(folder / CTF_FOLDER)
 
 
-def _write_preview(folder: Path, trainer: Trainer, tomogram: Tomogram) -> None:
+def _write_preview(folder: Path, trainer: Trainer, tomogram: Tomogram, denoiser: Denoiser | None) -> None:
     n_epochs = len(trainer.epoch_losses)
     path = folder / f"preview_{n_epochs:04d}.png"
     if path.is_file():  # of the run that is resumed
         return
     try:
-        data, prediction = predict_preview(trainer, tomogram)
+        data, prediction = predict_preview(trainer, tomogram, denoiser)
     except (RuntimeError, MemoryError) as error:
         log.info("The preview is skipped: %s", error)
         return

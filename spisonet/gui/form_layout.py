@@ -65,6 +65,7 @@ LABELS = {
     "save_interval": "Epochs between previews",
     "remove_intermediate": "Remove checkpoints at the end",
     "mw_weight": "Weight of the missing wedge",
+    "denoise_epochs": "Epochs of denoising first",
     "noise_level": "Levels of added noise",
     "noise_start_iter": "Starts of these levels",
     "noise_mode": "Spectrum of added noise",

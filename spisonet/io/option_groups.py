@@ -46,7 +46,14 @@ NAMED: dict[str, OptionGroup] = {
         OptionGroup.TRAINING: (
             *("n_subvolume", "cube_size", "filter_base", "arch", "batch_size", "acc_batches"),
             *("learning_rate", "objective", "alpha", "beta", "pretrained", "prior", "iterations"),
-            *("mw_weight", "noise_level", "noise_start_iter", "noise_mode", "select_subtomo_number"),
+            *(
+                "mw_weight",
+                "denoise_epochs",
+                "noise_level",
+                "noise_start_iter",
+                "noise_mode",
+                "select_subtomo_number",
+            ),
             *("save_interval", "seed"),
         ),
         OptionGroup.VALIDATION: ("validation", "validation_cones", "cones", "cone_angle", "phase_res"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from spisonet.errors import SpisonetError
 from spisonet.learning.checkpoint import load_network
 from spisonet.learning.start_config import DEFAULT_PRETRAINED, NOT_PRETRAINED
-from spisonet.learning.unet import PublishedUNet, UNet, WhitenedUNet
+from spisonet.learning.unet import DenoisedUNet, PublishedUNet, UNet, WhitenedUNet
 
 if TYPE_CHECKING:
     from spisonet.learning.unet import Network
@@ -86,6 +86,11 @@ def read_start_network(path: Path | None, objective: str, filter_base: int | Non
                 "completes maps before a training (--prior) and is no start for one; give --pretrained "
                 "default, none or the network of a training."
             ),
+        )
+    elif isinstance(network, DenoisedUNet):
+        field, reason = (
+            "pretrained",
+            "consists of two networks, one of which denoises (--denoise_epochs), and is no start for one.",
         )
     elif objective == TOMOGRAMS:
         field, reason = "pretrained", "has another architecture: give a network of refine or denoise."

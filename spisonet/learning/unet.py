@@ -240,6 +240,37 @@ class WhitenedUNet(UNet):
     architecture: ClassVar[str] = "whitened-unet"
 
 
+class DenoisedUNet(nn.Module):
+    """Two U-Nets: one denoises, and the other completes what it returns.
+
+    Parameters
+    ----------
+    filter_base : int
+        See `UNet`; of both.
+    """
+
+    architecture: ClassVar[str] = "denoised-unet"
+    n_inputs: ClassVar[int] = 1
+
+    def __init__(self, filter_base: int = 32) -> None:
+        super().__init__()
+        self.filter_base = filter_base
+        self.denoiser, self.completer = UNet(filter_base), UNet(filter_base)
+
+    @classmethod
+    def of(cls, denoiser: Network, completer: Network) -> DenoisedUNet:
+        """Join two trained U-Nets of the same width."""
+        joined = cls(completer.filter_base)
+        joined.denoiser.load_state_dict(denoiser.state_dict())
+        joined.completer.load_state_dict(completer.state_dict())
+        return joined
+
+    def forward(self, volumes: Tensor) -> Tensor:
+        """Predict whole densities ``(batch, 1, z, y, x)`` with edges that are multiples of 8."""
+        prediction: Tensor = self.completer(self.denoiser(volumes))
+        return prediction
+
+
 class PublishedUNet(nn.Module):
     """The U-Net of spIsoNet, for comparison.
 
@@ -290,10 +321,10 @@ class PublishedUNet(nn.Module):
         return prediction
 
 
-Network = UNet | PublishedUNet
+Network = UNet | DenoisedUNet | PublishedUNet
 # By the name in the files of weights.
 ARCHITECTURES: dict[str, type[Network]] = {
-    network.architecture: network for network in (UNet, WhitenedUNet, PriorUNet, PublishedUNet)
+    network.architecture: network for network in (UNet, WhitenedUNet, PriorUNet, DenoisedUNet, PublishedUNet)
 }
 
 

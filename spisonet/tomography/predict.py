@@ -17,6 +17,7 @@ from spisonet.learning.rotational_averaging import rotate90
 from spisonet.learning.self_training import fill_unmeasured
 from spisonet.learning.spectra import RadialWeight, WedgeWeight, apply_filter, frequency_points_rfft
 from spisonet.learning.tiling import MARGIN, AxisTiles
+from spisonet.learning.unet import DenoisedUNet
 from spisonet.tomography.chunks import Chunk
 from spisonet.tomography.tomogram import CLIP
 
@@ -64,7 +65,10 @@ class TilePredictor:
         n_rotations: int,
         fills_wedge: bool = True,
     ) -> None:
+        self._denoiser: Network | None = None
         self._network, self._backend = network, backend
+        if isinstance(network, DenoisedUNet):
+            self._denoiser, self._network = network.denoiser, network.completer
         self._wedge = WedgeWeight(*(tomogram.tilt_range_degrees if fills_wedge else (-MAX_TILT, MAX_TILT)))
         amplitude = tomogram.ctf_amplitude
         self._ctf = None if amplitude is None else RadialWeight(amplitude)
@@ -82,7 +86,8 @@ class TilePredictor:
         # As in training, density beyond the clipping (gold beads) is added unchanged.
         clipped = tile.clamp(-CLIP, CLIP)
         total = torch.zeros_like(tile[0])
-        for half in clipped:
+        for data in clipped:
+            half = data if self._denoiser is None else self._apply(self._denoiser, data)
             prediction = self._predict(half)
             total += prediction
             if self._rotations:
@@ -95,7 +100,10 @@ class TilePredictor:
         return mean + (tile - clipped).mean(dim=0)
 
     def _predict(self, volume: Tensor) -> Tensor:
-        return self._backend.apply(self._network, volume[None, None])[0, 0]
+        return self._apply(self._network, volume)
+
+    def _apply(self, network: Network, volume: Tensor) -> Tensor:
+        return self._backend.apply(network, volume[None, None])[0, 0]
 
     def _weights_rfft(self, volume: Tensor) -> tuple[Tensor, Tensor | None]:
         """Wedge and CTF amplitude on the half spectrum of a volume."""

@@ -17,8 +17,8 @@ from spisonet.io.tomogram_table import DENOISED_RELION5, TomogramRow, TomogramTa
 from spisonet.learning.checkpoint import load_network
 from spisonet.learning.devices import Backend, empty_cache
 from spisonet.learning.memory import Memory, is_out_of_memory
-from spisonet.learning.tiling import SMALLEST_TILE, clip_tile, margin_of_tiles
-from spisonet.learning.unet import fused
+from spisonet.learning.tiling import MARGIN, SMALLEST_TILE, clip_tile, margin_of_tiles
+from spisonet.learning.unet import DenoisedUNet, fused
 from spisonet.tomography.ctf_correction import remove_filtered
 from spisonet.tomography.inputs import input_file, read_tomograms
 from spisonet.tomography.network_metadata import MAX_VOXEL_SIZE_RATIO, NetworkMetadata
@@ -298,7 +298,7 @@ def _predict_with_fitting_tiles(
                 tile,
                 task.output,
                 f"spisonet: corrected by {task.network.name}",
-                margin_of_tiles(tile, task.padding_factor),
+                _margin(tile, task, network),
             )
             return
         except (RuntimeError, MemoryError) as error:
@@ -307,6 +307,12 @@ def _predict_with_fitting_tiles(
         tile = clip_tile(tile // 2)
         log.info("Out of memory: the tile size is reduced to %d voxels.", tile)
         empty_cache(device)
+
+
+def _margin(tile: int, task: PredictionTask, network: Network) -> int:
+    """Return the overlap of tiles; what two networks predict in turn depends on twice the surroundings."""
+    margin = margin_of_tiles(tile, task.padding_factor)
+    return max(margin, 2 * MARGIN) if isinstance(network, DenoisedUNet) and tile > 4 * MARGIN else margin
 
 
 def _warn_of_voxel_size(tomogram: Tomogram, metadata: NetworkMetadata) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +21,10 @@ from spisonet.learning.pretrained import (
 )
 from spisonet.learning.training_config import check_cube_size, training_options
 from spisonet.learning.training_job import TrainingJob
-from spisonet.learning.unet import UNet, set_running_statistics
+from spisonet.learning.unet import DenoisedUNet, UNet, set_running_statistics
 from spisonet.tomography.chunks import Chunk, central_chunk
 from spisonet.tomography.ctf_correction import CtfCorrection
+from spisonet.tomography.denoiser import Denoiser
 from spisonet.tomography.inputs import read_tomograms, require_thickness
 from spisonet.tomography.network_metadata import MAX_VOXEL_SIZE_RATIO, NetworkMetadata, voxel_size_range
 from spisonet.tomography.noise_schedule import NoiseSchedule, read_schedule
@@ -32,10 +33,13 @@ from spisonet.tomography.objective import TomogramObjective
 from spisonet.tomography.prediction_tasks import NETWORK_FILE, find_network
 from spisonet.tomography.subvolume_centres import subvolume_centres
 from spisonet.tomography.tomogram import CLIP
+from spisonet.tomography.training_config import RefineConfig
 from spisonet.tomography.training_method import (
     DENOISED,
     FILLED,
+    FILLED_HALVES,
     HALVES_METHODS,
+    TrainingMethod,
     choose_method,
     training_method,
 )
@@ -119,11 +123,28 @@ class TomogramTraining:
         Network, objective and training options.
     metadata : NetworkMetadata
         Metadata of the trained network.
+    method : TrainingMethod
+        What `job` trains.
+    denoising : TrainingJob or None
+        Training of a network that first denoises the inputs of `job`; see `with_denoiser`.
     """
 
     tomograms: tuple[Tomogram, ...]
     job: TrainingJob
     metadata: NetworkMetadata
+    method: TrainingMethod
+    denoising: TrainingJob | None = None
+
+    def whole_network(self, trained: Network) -> Network:
+        """Return the network that corrects tomograms: the trained one, after the denoiser if there is one."""
+        denoiser = self.method.denoiser
+        return trained if denoiser is None else DenoisedUNet.of(denoiser.network, trained)
+
+    def with_denoiser(self, network: Network) -> TomogramTraining:
+        """Return the training with inputs that a trained network denoises."""
+        method = replace(self.method, denoiser=Denoiser(network, self.job.tile_size))
+        job = replace(self.job, make_objective=partial(TomogramObjective, method=method))
+        return replace(self, job=job, method=method)
 
 
 @dataclass(frozen=True)
@@ -148,8 +169,8 @@ class TrainingSummary:
         Whether the training started from a network that was trained on other structures.
     cube_size, epochs, subvolumes_per_epoch : int
         Edge of training subvolumes in voxels, number of epochs, and subvolumes in each.
-    epoch_losses : list of float
-        Mean training loss of each epoch.
+    epoch_losses, denoiser_losses : list of float
+        Mean training loss of each epoch, of the network and of the one that denoises its inputs.
     loss_reduction : float or None
         Fraction by which the training reduced the loss of the untrained network; None if it was not measured.
     network : str
@@ -177,6 +198,7 @@ class TrainingSummary:
     network: str
     previews: list[str]
     wedges: dict[str, dict[str, Any]]
+    denoiser_losses: list[float]
     training_end: dict[str, Any] | None = None
 
 
@@ -313,11 +335,14 @@ def prepare_training(
         listed = min(listed, MAX_SUBVOLUMES_PER_EPOCH)
     batch_size = max(config.batch_size or BATCH_SIZE * n_processes, n_processes)
     subvolumes_per_epoch = max(config.n_subvolume or listed, batch_size)
+    epochs_of_denoiser = 0
+    if inputs.method == FILLED_HALVES and isinstance(config, RefineConfig):
+        epochs_of_denoiser = config.epochs_of_denoiser
     options = training_options(
         network,
         memory,
         n_processes,
-        epochs=inputs.schedule.epochs,
+        epochs=inputs.schedule.epochs - epochs_of_denoiser,
         subvolumes_per_epoch=subvolumes_per_epoch,
         batch_size=batch_size,
         default_batch_size=BATCH_SIZE,
@@ -328,18 +353,25 @@ def prepare_training(
         seed=config.seed,
         until_plateau=config.epochs == AUTO,
     )
-    make_objective = partial(
-        TomogramObjective,
-        method=training_method(config, inputs.method, inputs.cube_size, inputs.schedule),
-    )
+    method = training_method(config, inputs.method, inputs.cube_size, inputs.schedule)
+    make_objective = partial(TomogramObjective, method=method)
     job = TrainingJob(
         "tomograms", training_set, make_objective, network, options, memory.largest_tile(network)
     )
+    denoising = None
+    if epochs_of_denoiser:
+        denoising = replace(
+            job,
+            title="tomograms, to denoise",
+            make_objective=partial(TomogramObjective, method=TrainingMethod(False, inputs.cube_size)),
+            network=UNet(network.filter_base),
+            options=replace(options, epochs=epochs_of_denoiser),
+        )
     saw_others = start is not None and start.saw_other_structures
     metadata = NetworkMetadata(
         inputs.method, inputs.ctf, inputs.cube_size, voxel_size_range(tomograms), saw_others
     )
-    return TomogramTraining(tomograms, job, metadata)
+    return TomogramTraining(tomograms, job, metadata, method, denoising)
 
 
 def _sampled_subvolumes(
@@ -356,8 +388,10 @@ def _sampled_subvolumes(
         yield torch.from_numpy(data).clamp_(-CLIP, CLIP)[None, None]
 
 
-def predict_preview(trainer: Trainer, tomogram: Tomogram) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Predict the central region of a tomogram with the current network.
+def predict_preview(
+    trainer: Trainer, tomogram: Tomogram, denoiser: Denoiser | None
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Predict the central region of a tomogram with the current network, after the denoiser if there is one.
 
     Returns
     -------
@@ -366,5 +400,6 @@ def predict_preview(trainer: Trainer, tomogram: Tomogram) -> tuple[NDArray[np.fl
     """
     chunk = central_chunk(tomogram.shape, PREVIEW_SHAPE)
     halves = torch.from_numpy(tomogram.read_halves(chunk)).clamp_(-CLIP, CLIP)
-    prediction = trainer.predict_locally(halves).mean(dim=0).cpu().numpy()
+    denoised = halves if denoiser is None else denoiser.apply(halves)
+    prediction = trainer.predict_locally(denoised).mean(dim=0).cpu().numpy()
     return halves.mean(dim=0).numpy(), prediction

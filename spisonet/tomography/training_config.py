@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 WIDTHS = {"unet-small": 16, "unet-medium": 32, "unet-default": 64, "unet-large": 64}
 DEFAULT_ARCHITECTURE = "unet-medium"
 EPOCHS, EPOCHS_PER_ITERATION = 50, 10  # of IsoNet2, and of IsoNet 0.2
+DENOISE_SHARE = 0.3  # of the epochs
 OBSOLETE_IN_TRAINING = frozenset(
     {
         *("loss_func", "T_max", "learning_rate_min", "compile_model", "mixed_precision", "log_level"),
@@ -225,6 +226,14 @@ class RefineConfig(TomogramTrainingConfig):
         description="isonet2-n2n: from even and odd tomograms; isonet2: from single tomograms "
         "[default: isonet2-n2n if the table lists even and odd tomograms].",
     )
+    denoise_epochs: int | None = Field(
+        None,
+        ge=0,
+        description="Even and odd tomograms: how many of the epochs train a network that denoises; the "
+        "denoised tomograms are then the inputs of the network that fills missing wedges. 0: one network "
+        "learns both [default: 30 % of the epochs; 0 with --pretrained, --epochs auto or --CTF_mode "
+        "network].",
+    )
     iterations: Annotated[int | None, CommandLine(aliases=("--iter",))] = Field(
         None,
         ge=1,
@@ -258,9 +267,36 @@ class RefineConfig(TomogramTrainingConfig):
             return super().total_epochs
         return self.iterations * number_of_epochs(self.epochs, EPOCHS_PER_ITERATION)
 
+    @property
+    def epochs_of_denoiser(self) -> int:
+        """Number of epochs, of all, that train the denoising network if there are even and odd tomograms."""
+        if self.denoise_epochs is not None:
+            return self.denoise_epochs
+        starts_otherwise = self.pretrained != NOT_PRETRAINED or self.epochs == AUTO
+        if starts_otherwise or self.CTF_mode == "network":
+            return 0
+        return int(DENOISE_SHARE * self.total_epochs)
+
     def check_options(self) -> None:
         """See `CommandConfig.check_options`."""
         super().check_options()
+        if self.denoise_epochs:
+            for field, excluded in (
+                ("pretrained", self.pretrained != NOT_PRETRAINED),
+                ("epochs", self.epochs == AUTO),
+                ("CTF_mode", self.CTF_mode == "network"),
+            ):
+                if excluded:
+                    raise invalid_option(
+                        "denoise_epochs",
+                        f"--denoise_epochs excludes --{field} {getattr(self, field)}.",
+                    )
+            if self.denoise_epochs >= self.total_epochs:
+                raise invalid_option(
+                    "denoise_epochs",
+                    f"--denoise_epochs {self.denoise_epochs} leaves none of {self.total_epochs} epochs for "
+                    "filling the missing wedge; use the command denoise to denoise only.",
+                )
         levels = parse_numbers(self.noise_level or "")
         if self.epochs == AUTO and (self.iterations or self.noise_start_iter or len(levels) > 1):
             raise invalid_option(

@@ -15,6 +15,7 @@ from spisonet.tomography.training_config import RefineConfig
 
 if TYPE_CHECKING:
     from spisonet.io.tomogram_table import TomogramRow
+    from spisonet.tomography.denoiser import Denoiser
     from spisonet.tomography.noise_schedule import NoiseSchedule
     from spisonet.tomography.training_config import TomogramTrainingConfig
 
@@ -45,6 +46,8 @@ class TrainingMethod:
     noise_filter : str
         Spectrum of the added noise: that of white noise backprojected with ``noFilter``, a ``ramp`` or a
         ``hamming`` filter, or ``white``.
+    denoiser : Denoiser or None
+        Denoises the inputs; the targets remain the data.
     """
 
     fill: bool
@@ -52,6 +55,7 @@ class TrainingMethod:
     missing_weight: float = MISSING_WEIGHT
     added_noise: tuple[tuple[int, float], ...] = ()
     noise_filter: str = "white"
+    denoiser: Denoiser | None = None
 
     def noise_level(self, epoch: int) -> float:
         """Return the standard deviation of the added noise in an epoch, in those of the data."""

@@ -67,7 +67,10 @@ class TrainingRegion:
         amplitude = tomogram.ctf_amplitude
         ctf = None if amplitude is None else RadialWeight(amplitude)
         self._ctf_rfft = None if ctf is None else ctf.at(points)
-        noise = tomogram.noise_amplitude if method.fill else None
+        denoiser = method.denoiser
+        self._inputs = self.data if denoiser is None else denoiser.apply(self.data)
+        # Inputs that are denoised need no noise in their filled part.
+        noise = tomogram.noise_amplitude if method.fill and denoiser is None else None
         self.training = FilledMapTraining(
             self.data,
             wedge,
@@ -86,7 +89,7 @@ class TrainingRegion:
             return
         filled = [
             fill_unmeasured(half, prediction, self._wedge_rfft, self._ctf_rfft)
-            for half, prediction in zip(self.data, predict(self.data), strict=True)
+            for half, prediction in zip(self._inputs, predict(self._inputs), strict=True)
         ]
         self.training.update_missing_region(torch.stack(filled))
 

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 
+from spisonet.api import tomogram_output
 from spisonet.commands import tomogram_correction
 from spisonet.errors import SpisonetError
 from spisonet.fourier.ctf import find_defocus
@@ -25,7 +26,7 @@ from spisonet.io.tomogram_table import HALVES, TomogramTable
 from spisonet.io.tomograms import open_tomogram
 from spisonet.learning.checkpoint import load_network, save_network
 from spisonet.learning.pretrained import TOMOGRAM_NETWORK_FILE
-from spisonet.learning.unet import UNet
+from spisonet.learning.unet import DenoisedUNet, UNet
 from spisonet.tomography.inputs import read_tomograms
 from tests.tomography.isonet import CPU_ONLY, QUICK, TINY, failure, run
 from tests.tomography.simulation import (
@@ -206,6 +207,65 @@ def test_a_resumed_training_ends_as_an_uninterrupted_one(project):
     whole, parts = (load_network(Path(name) / "network.safetensors")[0] for name in ("whole", "parts"))
     for one, other in zip(whole.parameters(), parts.parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
+
+
+def test_even_and_odd_are_denoised_before_the_wedge_is_filled(listed):
+    line = f"refine tomograms.star {TINY} --n_subvolume 16 --epochs 4"
+    run(f"{line} --save_interval 1")
+    network, _ = load_network(Path("isonet_maps/network.safetensors"))
+    assert isinstance(network, DenoisedUNet)
+    record = json.loads(Path("isonet_maps/job.json").read_text())
+    assert (record["epochs"], len(record["denoiser_losses"]), len(record["epoch_losses"])) == (4, 1, 3)
+    assert len(record["previews"]) == 3
+    corrected = TomogramTable.read(Path("tomograms.star")).rows[0].path("rlnCorrectedTomoName")
+    assert np.isfinite(mrcfile.read(corrected)).all()
+    run(f"{line} --denoise_epochs 0 --output_dir one --with_predict False")
+    assert type(load_network(Path("one/network.safetensors"))[0]) is UNet
+    run(f"{line} {SINGLE_TOMOGRAM} --output_dir single --with_predict False")
+    assert type(load_network(Path("single/network.safetensors"))[0]) is UNet
+
+
+def test_a_training_stopped_between_its_two_networks_is_resumed(listed, monkeypatch, capsys):
+    line = f"refine tomograms.star {TINY} --n_subvolume 16 --epochs 4 --denoise_epochs 2 --with_predict False"
+    run(f"{line} --output_dir whole")
+    trained, train = [], tomogram_output.train
+
+    def only_the_first(job, *arguments):
+        if trained:
+            raise SpisonetError("stopped")
+        trained.append(job.title)
+        return train(job, *arguments)
+
+    monkeypatch.setattr(tomogram_output, "train", only_the_first)
+    assert "stopped" in failure(f"{line} --output_dir parts", capsys)
+    monkeypatch.setattr(tomogram_output, "train", train)
+    run(f"{line} --output_dir parts --resume")
+    whole, parts = (load_network(Path(name) / "network.safetensors")[0] for name in ("whole", "parts"))
+    for one, other in zip(whole.parameters(), parts.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+    run(f"{line} --output_dir whole --remove_intermediate True")
+    assert not list(Path("whole").glob("checkpoint*"))
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        ("--epochs 4 --denoise_epochs 4", "leaves none of 4 epochs"),
+        ("--epochs auto --denoise_epochs 2", "excludes --epochs auto"),
+        ("--epochs 4 --denoise_epochs 2 --pretrained default", "excludes --pretrained default"),
+        ("--epochs 4 --denoise_epochs 2 --CTF_mode network", "excludes --CTF_mode network"),
+    ],
+)
+def test_invalid_numbers_of_denoising_epochs(listed, capsys, options, part):
+    line = f"refine tomograms.star --cube_size 16 {CPU_ONLY} {options}"
+    assert part in failure(line, capsys)
+    assert not Path("isonet_maps").exists()
+
+
+def test_a_training_does_not_start_from_two_networks(listed, capsys):
+    run(f"refine tomograms.star {TINY} --n_subvolume 8 --epochs 4 --with_predict False")
+    start = "--pretrained isonet_maps/network.safetensors --output_dir next"
+    assert "consists of two networks" in failure(f"refine tomograms.star {QUICK} {start}", capsys)
 
 
 def test_five_tomograms_one_corrupt_killed_and_resumed(trained, capsys):

@@ -10,6 +10,7 @@ from spisonet.io.events import progress_to_folder, read_progress
 from spisonet.io.tomograms import open_tomogram
 from spisonet.learning.devices import Backend
 from spisonet.learning.spectra import WedgeWeight, frequency_points_rfft
+from spisonet.learning.unet import DenoisedUNet
 from spisonet.tomography.normalisation import normalise
 from spisonet.tomography.predict import TilePredictor, predict_tomogram, wedge_rotations
 from spisonet.tomography.tomogram import Tomogram
@@ -115,6 +116,25 @@ def test_a_denoising_network_keeps_the_signal_in_rotated_copies(tmp_path):
     )
     torch.testing.assert_close(denoised, tile[0], rtol=0, atol=1e-4)
     assert filled.std() < 0.9 * tile.std()
+
+
+def test_only_data_are_denoised_and_not_rotated_copies(tmp_path):
+    """The second network gets the denoised tile, and rotated copies of what it has completed."""
+    path = write_mrc(tmp_path / "t.mrc", np.zeros((16, 16, 16), np.float32))
+    tomogram = Tomogram("t", (open_tomogram(path),), (-60, 60), None, None, 1)
+    network = DenoisedUNet(2).eval()
+    calls = {"denoiser": 0, "completer": 0}
+    for name, part in (("denoiser", network.denoiser), ("completer", network.completer)):
+        torch.nn.init.normal_(part.last.weight)
+        part.register_forward_hook(lambda *_, name=name: calls.update({name: calls[name] + 1}))
+    tile = torch.randn(2, 16, 16, 16)
+    backend = Backend(CPU, bfloat16=False)
+    with torch.no_grad():
+        predicted = TilePredictor(network, backend, tomogram, 0)(tile)
+        torch.testing.assert_close(predicted, network(tile[:, None]).mean(dim=0)[0])
+        calls.update(denoiser=0, completer=0)
+        TilePredictor(network, backend, tomogram, 3)(tile)
+    assert calls == {"denoiser": 2, "completer": 8}
 
 
 def test_gold_is_left_unchanged(tmp_path):
