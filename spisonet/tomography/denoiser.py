@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from spisonet.learning.devices import Backend
-from spisonet.learning.tiling import predict_volumes
+from spisonet.learning.devices import Backend, empty_cache
+from spisonet.learning.memory import is_out_of_memory
+from spisonet.learning.tiling import clip_tile, predict_volumes
 from spisonet.learning.unet import fused
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class Denoiser:
     network : Network
         The network, on the CPU.
     tile_size : int
-        Tile edge of predictions in voxels.
+        Tile edge of predictions in voxels; smaller ones are used if memory requires.
     """
 
     network: Network
@@ -35,6 +36,14 @@ class Denoiser:
     def apply(self, volumes: Tensor) -> Tensor:
         """Denoise volumes ``(n, z, y, x)`` on their device."""
         backend = Backend.fastest(volumes.device)
-        network = backend.to_device(fused(self.network))
-        with torch.no_grad():
-            return predict_volumes(lambda tile: backend.apply(network, tile), volumes, self.tile_size)
+        network, tile = backend.to_device(fused(self.network)), self.tile_size
+        while True:
+            try:
+                with torch.no_grad():
+                    return predict_volumes(lambda part: backend.apply(network, part), volumes, tile)
+            except (RuntimeError, MemoryError) as error:
+                smaller = clip_tile(tile // 2)
+                if not (is_out_of_memory(error) and smaller < tile):
+                    raise
+            tile = smaller
+            empty_cache(volumes.device)
