@@ -153,11 +153,12 @@ def test_two_processes_train_as_one(project):
     """The processes that torchrun starts share every batch; the tomograms are predicted afterwards."""
     write_halves(project, "t", shape=(24, 40, 40), n=5)
     run("prepare_star --even even --odd odd --pixel_size 10")
+    line = f"refine tomograms.star {TINY} --n_subvolume 16 --epochs 4 --denoise_epochs 2 --batch_size 4"
     torchrun = "-m torch.distributed.run --standalone --nproc_per_node 2".split()
     script = str(Path(sys.executable).parent / "isonet.py")
-    words = f"{script} refine tomograms.star {QUICK} --batch_size 4 --output_dir two".split()
+    words = f"{script} {line} --output_dir two".split()
     subprocess.run([sys.executable, *torchrun, *words], check=True, timeout=200, capture_output=True)
-    run(f"refine tomograms.star {QUICK} --batch_size 4 --output_dir one")
+    run(f"{line} --output_dir one")
     records = [json.loads(Path(name, "job.json").read_text()) for name in ("one", "two")]
     assert [record["processes"] for record in records] == [1, 2]
     assert [len(record["epoch_losses"]) for record in records] == [2, 2]
