@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -198,7 +198,7 @@ class TrainingSummary:
     network: str
     previews: list[str]
     wedges: dict[str, dict[str, Any]]
-    denoiser_losses: list[float]
+    denoiser_losses: list[float] = field(default_factory=list)
     training_end: dict[str, Any] | None = None
 
 
