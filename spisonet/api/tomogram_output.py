@@ -477,12 +477,13 @@ def train_into_folder(config: TomogramTrainingConfig, memory: Memory, processes:
         log.info("Device: %s", describe_device(memory.device))
         training = prepare_training(inputs, config, memory, processes.count, folder / CTF_FOLDER)
         losses: dict[str, list[float]] = {}
+        denoising_reduction: float | None = None
         if training.denoising is not None:
             log.info("%s", training.denoising.description)
             denoising, _ = train(
                 training.denoising, memory.device, processes, folder / DENOISER_CHECKPOINT_FILE, config.resume
             )
-            losses["denoiser"] = denoising.epoch_losses
+            losses["denoiser"], denoising_reduction = denoising.epoch_losses, denoising.loss_reduction
             training = training.with_denoiser(copy.deepcopy(denoising.average).cpu())
             del denoising  # and its memory
         options, denoiser = training.job.options, training.method.denoiser
@@ -533,7 +534,8 @@ def train_into_folder(config: TomogramTrainingConfig, memory: Memory, processes:
             subvolumes_per_epoch=options.subvolumes_per_epoch,
             training_end=trainer.end_record,
             epoch_losses=trainer.epoch_losses,
-            loss_reduction=trainer.loss_reduction,
+            # The limit of a training that is too short is known for inputs with their noise only.
+            loss_reduction=trainer.loss_reduction if denoiser is None else denoising_reduction,
             network=NETWORK_FILE,
             previews=sorted(path.name for path in folder.glob("preview_*.png")),
             wedges={wedge.name: wedge.as_record() for wedge in inputs.wedges},

@@ -198,7 +198,8 @@ def _training_verdict(summary: TrainingSummary) -> str:
         reason = f"{too_short_sentence(summary.loss_reduction)} {losses}."
         return verdict_box(JUDGEMENTS[VerdictCode.TOO_SHORT][0], reason, "bad")
     if summary.loss_reduction is not None:
-        losses += f", {100 * summary.loss_reduction:.0f} % below that of the untrained network"
+        below = f"{100 * summary.loss_reduction:.0f} % below that of the untrained network"
+        losses += f"; that of the denoising network is {below}" if summary.denoiser_losses else f", {below}"
     reason = f"{losses}. {_contradiction_sentence(summary.wedges)}"
     return verdict_box("The network has learned", reason, _level(summary.wedges))
 

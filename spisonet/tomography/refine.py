@@ -173,6 +173,7 @@ class TrainingSummary:
         Mean training loss of each epoch, of the network and of the one that denoises its inputs.
     loss_reduction : float or None
         Fraction by which the training reduced the loss of the untrained network; None if it was not measured.
+        If inputs are denoised, of the network that denoises them.
     network : str
         File name of the network.
     previews : list of str
