@@ -48,6 +48,7 @@ LABELS = {
     "crop_size": "Tile edge, voxels",
     "padding_factor": "Overlap of tiles",
     "turns": "Rotated copies to average",
+    "half_turns": "Average over half turns",
     "output_dir": "Output folder",
     "output_star": "Table to write",
     "output_prefix": "Prefix of output names",

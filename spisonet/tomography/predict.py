@@ -13,6 +13,7 @@ from spisonet.geometry.rotations import cube_rotations
 from spisonet.io.stages import StageProgress
 from spisonet.io.tilt_angles import MAX_TILT
 from spisonet.io.tomograms import written_tomogram
+from spisonet.learning.half_turns import HALF_TURNS, average_over_half_turns, half_turns_of_wedge
 from spisonet.learning.rotational_averaging import rotate90
 from spisonet.learning.self_training import fill_unmeasured
 from spisonet.learning.spectra import RadialWeight, WedgeWeight, apply_filter, frequency_points_rfft
@@ -37,8 +38,10 @@ BETWEEN_0_AND_1 = 0.5  # elements of a rotation of the cube are -1, 0 or 1
 
 
 class TilePredictor:
-    """Prediction of one tile of a tomogram, optionally averaged over rotated copies.
+    """Prediction of one tile of a tomogram, averaged over half turns and optionally over rotated copies.
 
+    The network was trained in all orientations but is not exactly the same in all. Half turns that leave the
+    missing wedge in place show it the same measurement; what is denoised first is averaged over all three.
     For each rotated copy (test-time augmentation), the missing wedge of the tile is filled with the first
     prediction, the tile is rotated such that its missing wedge lies elsewhere, and the missing wedge is
     removed from the rotated tile as in training. The predictions are rotated back and averaged.
@@ -55,6 +58,8 @@ class TilePredictor:
         Number of rotated copies, at most 16.
     fills_wedge : bool
         Whether the network fills the missing wedge.
+    half_turns : bool
+        Average predictions over half turns; rotated copies are predicted once each.
     """
 
     def __init__(
@@ -64,12 +69,16 @@ class TilePredictor:
         tomogram: Tomogram,
         n_rotations: int,
         fills_wedge: bool = True,
+        half_turns: bool = True,
     ) -> None:
         self._denoiser: Network | None = None
         self._network, self._backend = network, backend
         if isinstance(network, DenoisedUNet):
             self._denoiser, self._network = network.denoiser, network.completer
-        self._wedge = WedgeWeight(*(tomogram.tilt_range_degrees if fills_wedge else (-MAX_TILT, MAX_TILT)))
+        tilt_range = tomogram.tilt_range_degrees if fills_wedge else (-MAX_TILT, MAX_TILT)
+        self._wedge = WedgeWeight(*tilt_range)
+        self._half_turns = half_turns_of_wedge(tilt_range) if half_turns else ()
+        self._half_turns_of_denoiser = HALF_TURNS if half_turns else ()
         amplitude = tomogram.ctf_amplitude
         self._ctf = None if amplitude is None else RadialWeight(amplitude)
         self._rotations = wedge_rotations()[:n_rotations]
@@ -87,8 +96,8 @@ class TilePredictor:
         clipped = tile.clamp(-CLIP, CLIP)
         total = torch.zeros_like(tile[0])
         for data in clipped:
-            half = data if self._denoiser is None else self._apply(self._denoiser, data)
-            prediction = self._predict(half)
+            half = self._denoise(data)
+            prediction = average_over_half_turns(self._predict, half, self._half_turns)
             total += prediction
             if self._rotations:
                 filled = fill_unmeasured(half, prediction, *self._weights_rfft(half))
@@ -98,6 +107,14 @@ class TilePredictor:
                     total += rotate90(self._predict(rotated), rotation.T)
         mean = total / (len(tile) * (1 + len(self._rotations)))
         return mean + (tile - clipped).mean(dim=0)
+
+    def _denoise(self, volume: Tensor) -> Tensor:
+        denoiser = self._denoiser
+        if denoiser is None:
+            return volume
+        return average_over_half_turns(
+            lambda turned: self._apply(denoiser, turned), volume, self._half_turns_of_denoiser
+        )
 
     def _predict(self, volume: Tensor) -> Tensor:
         return self._apply(self._network, volume)

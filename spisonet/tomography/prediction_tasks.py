@@ -69,6 +69,8 @@ class PredictionTask:
         Use the tilt range of the table although the power spectrum shows another.
     padding_factor : float or None
         Edge of tiles divided by their stride; None for the usual overlap.
+    half_turns : bool
+        Average predictions over half turns; see `TilePredictor`.
     """
 
     row: TomogramRow
@@ -80,6 +82,7 @@ class PredictionTask:
     tile_size: int | None
     trust_table: bool = False
     padding_factor: float | None = None
+    half_turns: bool = True
 
 
 @dataclass(frozen=True)
@@ -180,6 +183,7 @@ def prediction_tasks(
             tile_size,
             config.trust_table,
             config.padding_factor,
+            config.half_turns,
         )
         for row in rows
     ]
@@ -269,7 +273,9 @@ def predict_task(worker: PredictionWorker, task: PredictionTask) -> PredictionRe
     try:
         tomogram = normalise(metadata.ctf.apply(raw, task.row, folder))
         _warn_of_voxel_size(tomogram, metadata)
-        predictor = TilePredictor(network, backend, tomogram, task.n_rotations, metadata.fills_wedge)
+        predictor = TilePredictor(
+            network, backend, tomogram, task.n_rotations, metadata.fills_wedge, task.half_turns
+        )
         _predict_with_fitting_tiles(tomogram, predictor, network, worker, task)
     finally:
         remove_filtered(folder)

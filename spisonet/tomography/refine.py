@@ -65,6 +65,7 @@ log = logging.getLogger("spisonet")
 BATCH_SIZE = 4  # for each process
 LEARNING_RATE = 2e-3  # for that batch in one process
 CUBE_SIZE = 64
+DENOISER_CUBE_SIZE = 32  # as much data in smaller subvolumes are more updates; noise is removed from near by
 STATISTICS_SUBVOLUMES = 40  # from which the statistics of a start network are computed
 MAX_SUBVOLUMES_PER_EPOCH = 800  # with subtomograms, of IsoNet 0.2
 TOMOGRAM_MEMORY_FRACTION = 0.4  # of the memory that is free when training starts
@@ -339,20 +340,23 @@ def prepare_training(
     epochs_of_denoiser = 0
     if inputs.method == FILLED_HALVES and isinstance(config, RefineConfig):
         epochs_of_denoiser = config.epochs_of_denoiser
-    options = training_options(
+    options_of = partial(
+        training_options,
         network,
         memory,
         n_processes,
-        epochs=inputs.schedule.epochs - epochs_of_denoiser,
-        subvolumes_per_epoch=subvolumes_per_epoch,
         batch_size=batch_size,
         default_batch_size=BATCH_SIZE,
-        cube_size=inputs.cube_size,
         min_splits=config.acc_batches,
         learning_rate=config.learning_rate,
         default_learning_rate=LEARNING_RATE,
         seed=config.seed,
         until_plateau=config.epochs == AUTO,
+    )
+    options = options_of(
+        epochs=inputs.schedule.epochs - epochs_of_denoiser,
+        subvolumes_per_epoch=subvolumes_per_epoch,
+        cube_size=inputs.cube_size,
     )
     method = training_method(config, inputs.method, inputs.cube_size, inputs.schedule)
     make_objective = partial(TomogramObjective, method=method)
@@ -361,12 +365,17 @@ def prepare_training(
     )
     denoising = None
     if epochs_of_denoiser:
+        edge = min(inputs.cube_size, DENOISER_CUBE_SIZE)
         denoising = replace(
             job,
             title="tomograms, to denoise",
-            make_objective=partial(TomogramObjective, method=TrainingMethod(False, inputs.cube_size)),
+            make_objective=partial(TomogramObjective, method=TrainingMethod(False, edge)),
             network=UNet(network.filter_base),
-            options=replace(options, epochs=epochs_of_denoiser),
+            options=options_of(
+                epochs=epochs_of_denoiser,
+                subvolumes_per_epoch=round(subvolumes_per_epoch * (inputs.cube_size / edge) ** 3),
+                cube_size=edge,
+            ),
         )
     saw_others = start is not None and start.saw_other_structures
     metadata = NetworkMetadata(

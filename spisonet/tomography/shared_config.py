@@ -57,8 +57,13 @@ class TomogramNetworkConfig(CommandConfig):
         0,
         ge=0,
         le=16,
-        description="Rotated copies to average predictions over (test-time augmentation); 6 reduce noise, "
-        "in 7 times the time.",
+        description="Rotated copies to average predictions over (test-time augmentation), each of which "
+        "takes as long as a prediction.",
+    )
+    half_turns: bool = Field(
+        True,
+        description="Average predictions over the half turns that leave the missing wedge in place, in 4 "
+        "times the time (2 times if the tilt range is not symmetric).",
     )
     trust_table: bool = Field(False, description=TRUST_TABLE)
     as_reconstructed: bool = Field(False, description=AS_RECONSTRUCTED)

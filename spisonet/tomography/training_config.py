@@ -60,7 +60,13 @@ class TomogramTrainingConfig(TomogramNetworkConfig, ProfiledConfig):
     """Options that refine and denoise share."""
 
     profiles: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "quick": {"epochs": 5, "n_subvolume": 400, "cube_size": 32, "arch": "unet-small"},
+        "quick": {
+            "epochs": 5,
+            "n_subvolume": 400,
+            "cube_size": 32,
+            "arch": "unet-small",
+            "half_turns": False,
+        },
         "standard": {},
         "careful": {"epochs": 100, "arch": "unet-large", "turns": 6},
     }
@@ -75,6 +81,7 @@ class TomogramTrainingConfig(TomogramNetworkConfig, ProfiledConfig):
             "acc_batches",
             "profile",
             "turns",
+            "half_turns",
             "trust_table",
             "with_predict",
             "preview",

@@ -9,6 +9,7 @@ import torch
 from spisonet.io.events import progress_to_folder, read_progress
 from spisonet.io.tomograms import open_tomogram
 from spisonet.learning.devices import Backend
+from spisonet.learning.half_turns import ABOUT_Y, HALF_TURNS
 from spisonet.learning.spectra import WedgeWeight, frequency_points_rfft
 from spisonet.learning.unet import DenoisedUNet
 from spisonet.tomography.normalisation import normalise
@@ -130,11 +131,32 @@ def test_only_data_are_denoised_and_not_rotated_copies(tmp_path):
     tile = torch.randn(2, 16, 16, 16)
     backend = Backend(CPU, bfloat16=False)
     with torch.no_grad():
-        predicted = TilePredictor(network, backend, tomogram, 0)(tile)
+        predicted = TilePredictor(network, backend, tomogram, 0, half_turns=False)(tile)
         torch.testing.assert_close(predicted, network(tile[:, None]).mean(dim=0)[0])
         calls.update(denoiser=0, completer=0)
+        TilePredictor(network, backend, tomogram, 3, half_turns=False)(tile)
+        assert calls == {"denoiser": 2, "completer": 8}
+        calls.update(denoiser=0, completer=0)
         TilePredictor(network, backend, tomogram, 3)(tile)
-    assert calls == {"denoiser": 2, "completer": 8}
+        assert calls == {"denoiser": 8, "completer": 14}
+
+
+def test_predictions_turn_with_a_tomogram(tmp_path):
+    """With half turns, the prediction of a turned tile is the turned prediction; not without them."""
+    path = write_mrc(tmp_path / "t.mrc", np.zeros((16, 16, 24), np.float32))
+    network = DenoisedUNet(2).eval()
+    for part in (network.denoiser, network.completer):
+        torch.nn.init.normal_(part.last.weight)
+    backend, tile = Backend(CPU, bfloat16=False), torch.randn(2, 16, 16, 24)
+    for tilt_range, half_turns in (((-60, 60), HALF_TURNS), ((-50, 66), (ABOUT_Y,))):
+        tomogram = Tomogram("t", (open_tomogram(path),), tilt_range, None, None, 1)
+        with torch.no_grad():
+            predictors = [TilePredictor(network, backend, tomogram, 0, half_turns=on) for on in (True, False)]
+            for axes in HALF_TURNS:
+                turned = [predict(tile.flip(axes)) for predict in predictors]
+                expected = [predict(tile).flip(axes) for predict in predictors]
+                assert torch.allclose(turned[0], expected[0], atol=1e-5) == (axes in half_turns)
+                assert not torch.allclose(turned[1], expected[1], atol=1e-5)
 
 
 def test_gold_is_left_unchanged(tmp_path):

@@ -1,0 +1,54 @@
+"""Predictions averaged over half turns about the axes, which leave a missing wedge in place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+MAX_ASYMMETRY_DEGREES = 5.0  # of a tilt range that half turns about x and z leave unchanged
+# Axes of (z, y, x) that a half turn reverses.
+ABOUT_X, ABOUT_Y, ABOUT_Z = (-3, -2), (-3, -1), (-2, -1)
+HALF_TURNS = (ABOUT_X, ABOUT_Y, ABOUT_Z)
+
+
+def half_turns_of_wedge(tilt_range_degrees: tuple[float, float]) -> tuple[tuple[int, int], ...]:
+    """Return the half turns that map the missing wedge of tilts about y onto itself.
+
+    Parameters
+    ----------
+    tilt_range_degrees : (float, float)
+        Lowest and highest tilt. Half turns about x and z exchange their signs.
+
+    Returns
+    -------
+    tuple of (int, int)
+        For each half turn, the axes that it reverses.
+    """
+    lowest, highest = tilt_range_degrees
+    return HALF_TURNS if abs(lowest + highest) <= MAX_ASYMMETRY_DEGREES else (ABOUT_Y,)
+
+
+def average_over_half_turns(
+    predict: Callable[[Tensor], Tensor], volume: Tensor, half_turns: tuple[tuple[int, int], ...]
+) -> Tensor:
+    """Average the predictions of a volume and of its turned copies (test-time augmentation).
+
+    Parameters
+    ----------
+    predict : callable
+        Maps a volume to its prediction, of the same shape.
+    volume : Tensor
+        ``(..., z, y, x)``.
+    half_turns : tuple of (int, int)
+        Axes that each half turn reverses; none for the prediction itself.
+    """
+    total = predict(volume)
+    for axes in half_turns:
+        total = total + torch.flip(predict(torch.flip(volume, axes)), axes)
+    return total / (1 + len(half_turns))
