@@ -46,6 +46,13 @@ def tetrahedral_rotations() -> NDArray[np.float64]:
     return cast("NDArray[np.float64]", rotations[np.linalg.det(np.abs(rotations)) > 0])
 
 
+def half_turns() -> NDArray[np.float64]:
+    """Return the identity and the half turns about x, y and z, ``(4, 3, 3)``."""
+    return np.stack([np.diag(signs) for signs in ((1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1))]).astype(
+        float
+    )
+
+
 def random_rotations(n: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """Draw uniformly distributed rotations (Haar measure of SO(3)).
 

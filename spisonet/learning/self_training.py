@@ -125,6 +125,9 @@ class FilledMapTraining:
         amplitude is added to the filled part of an input, which then is as noisy as measured data.
     transfer : SpectralWeight, optional
         Transfer function that predictions are corrected for.
+    own_orientation : float
+        Share of the subvolumes that are drawn in the orientation of the volume or after a half turn about one
+        of its axes. They teach nothing about what was not measured, but denoising as it will be applied.
 
     References
     ----------
@@ -143,7 +146,9 @@ class FilledMapTraining:
         max_oversampling: float = MAX_OVERSAMPLING,
         noise: SpectralWeight | None = None,
         transfer: SpectralWeight | None = None,
+        own_orientation: float = 0.0,
     ) -> None:
+        self._own_orientation = own_orientation
         self._subvolume_centres, self._cube_size = subvolume_centres, cube_size
         self._band_fraction, self._max_oversampling = band_fraction, max_oversampling
         self._weight = weight
@@ -186,7 +191,7 @@ class FilledMapTraining:
     def draw(self, n_subvolumes: int, rng: np.random.Generator) -> DrawnBatch:
         """Draw subvolumes at random positions and in random orientations."""
         device = self._points.device
-        rotations = draw_rotations(n_subvolumes, rng, device)
+        rotations = draw_rotations(n_subvolumes, rng, device, self._own_orientation)
         subvolumes = draw_subvolumes(self._subvolume_centres, self._n_halves, rotations, self._cube_size, rng)
         noisy = self._noise_rfft is not None or self._added_noise_rfft is not None
         noise_seed = int(rng.integers(2**63)) if noisy else 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from spisonet.geometry.rotations import random_rotations
+from spisonet.geometry.rotations import half_turns, random_rotations
 from spisonet.learning.devices import to_device
 
 if TYPE_CHECKING:
@@ -86,6 +86,25 @@ def draw_subvolumes(
     return SubvolumeBatch(rotations, centres[chosen] + shifts, edge, inputs, targets=n_halves - 1 - inputs)
 
 
-def draw_rotations(batch: int, rng: np.random.Generator, device: torch.device) -> Tensor:
-    """Draw rotations ``(batch, 3, 3)``, uniform over SO(3)."""
-    return to_device(random_rotations(batch, rng).astype(np.float32), device)
+def draw_rotations(
+    batch: int, rng: np.random.Generator, device: torch.device, own_orientation: float = 0.0
+) -> Tensor:
+    """Draw rotations ``(batch, 3, 3)``.
+
+    Parameters
+    ----------
+    batch : int
+        Number of rotations.
+    rng : numpy.random.Generator
+        Source of all randomness.
+    device : torch.device
+        Device of the rotations.
+    own_orientation : float
+        Probability that a rotation is the identity or a half turn about an axis; the others are uniform over
+        SO(3).
+    """
+    rotations = random_rotations(batch, rng)
+    if own_orientation:
+        kept = rng.random(batch) < own_orientation
+        rotations[kept] = half_turns()[rng.integers(4, size=int(kept.sum()))]
+    return to_device(rotations.astype(np.float32), device)

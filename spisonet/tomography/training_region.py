@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from spisonet.tomography.training_method import TrainingMethod
     from spisonet.tomography.training_set import SubvolumeRegion
 
+OWN_ORIENTATION = 0.5  # share of the subvolumes from which a network only learns to denoise
+
 
 class TrainingRegion:
     """A region of a tomogram in device memory, with a margin that is mirrored at the tomogram's borders.
@@ -81,6 +83,7 @@ class TrainingRegion:
             max_oversampling,
             None if noise is None else RadialWeight(noise),
             ctf,
+            0.0 if method.fill else OWN_ORIENTATION,
         )
 
     def update_missing_region(self, predict: Callable[[Tensor], Tensor]) -> None:

@@ -55,3 +55,18 @@ def test_rotate90_agrees_with_the_rotation_matrix():
             x, y, z = (int(v) + n // 2 for v in np.rint(rotation @ np.array(point)))
             px, py, pz = (p + n // 2 for p in point)
             assert rotated[z, y, x] == cube[pz, py, px]
+
+
+def test_a_share_of_the_rotations_keeps_the_axes():
+    """A share is the identity or a half turn, each as often; the others are uniform as without it."""
+    rng = np.random.default_rng(0)
+    rotations = draw_rotations(2000, rng, CPU, own_orientation=0.5)
+    diagonal = torch.diagonal(rotations, dim1=1, dim2=2)
+    kept = (diagonal.abs() == 1).all(dim=1)
+    assert 0.45 < kept.float().mean() < 0.55
+    _, counts = diagonal[kept].unique(dim=0, return_counts=True)
+    assert len(counts) == 4
+    assert counts.min() > 200
+    others = draw_rotations(2000, np.random.default_rng(0), CPU)
+    assert torch.equal(rotations[~kept], others[~kept])
+    torch.testing.assert_close(torch.linalg.det(rotations), torch.ones(2000))
