@@ -93,7 +93,7 @@ TOMOGRAM_JOBS: tuple[tuple[str, type[CommandConfig], dict[str, str], tuple[str, 
         "predict",
         PredictConfig,
         {"output_dir": "."},
-        ("model", "turns", "tomo_idx", "gpuID", "memory_limit", "as_reconstructed"),
+        ("model", "half_turns", "turns", "tomo_idx", "gpuID", "memory_limit", "as_reconstructed"),
     ),
     (
         "correct",

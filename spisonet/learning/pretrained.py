@@ -25,7 +25,7 @@ TOMOGRAMS = "tomograms"
 ACCEPTED: dict[str, tuple[type[Network], ...]] = {
     "self-training": (UNet, WhitenedUNet),
     "ei": (PublishedUNet,),
-    TOMOGRAMS: (UNet,),
+    TOMOGRAMS: (UNet, DenoisedUNet),
 }
 
 
@@ -86,11 +86,6 @@ def read_start_network(path: Path | None, objective: str, filter_base: int | Non
                 "completes maps before a training (--prior) and is no start for one; give --pretrained "
                 "default, none or the network of a training."
             ),
-        )
-    elif isinstance(network, DenoisedUNet):
-        field, reason = (
-            "pretrained",
-            "consists of two networks, one of which denoises (--denoise_epochs), and is no start for one.",
         )
     elif objective == TOMOGRAMS:
         field, reason = "pretrained", "has another architecture: give a network of refine or denoise."

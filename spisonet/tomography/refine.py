@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from spisonet.errors import SpisonetError
+from spisonet.io.config import invalid_option
 from spisonet.io.paths import real_path
 from spisonet.learning.epochs_config import AUTO
 from spisonet.learning.pretrained import (
@@ -33,7 +34,7 @@ from spisonet.tomography.objective import TomogramObjective
 from spisonet.tomography.prediction_tasks import NETWORK_FILE, find_network
 from spisonet.tomography.subvolume_centres import subvolume_centres
 from spisonet.tomography.tomogram import CLIP
-from spisonet.tomography.training_config import RefineConfig
+from spisonet.tomography.training_config import DENOISE_SHARE, RefineConfig
 from spisonet.tomography.training_method import (
     DENOISED,
     FILLED,
@@ -94,6 +95,8 @@ class TrainingInputs:
         Number of epochs and added noise.
     start : StartNetwork or None
         Network whose weights training starts from.
+    denoise_epochs : int
+        Epochs, of all, that train a network to denoise the inputs of the other one.
     from_subtomograms : bool
         Whether the table lists subtomograms.
     wedges : tuple of WedgeCheck
@@ -108,6 +111,7 @@ class TrainingInputs:
     ctf: CtfCorrection
     schedule: NoiseSchedule
     start: StartNetwork | None
+    denoise_epochs: int
     from_subtomograms: bool
     wedges: tuple[WedgeCheck, ...]
 
@@ -239,6 +243,7 @@ def read_training_inputs(
     _warn_of_voxel_sizes(tomograms)
     ctf.require_defocus(rows)
     start = _start_network(config, method, output_dir)
+    denoise_epochs = _denoise_epochs(config, method, start)
     schedule = read_schedule(config, adds_noise=method == FILLED)
     log.info("Choosing subvolume centres in %d tomograms.", len(tomograms))
     rng = np.random.default_rng(config.seed)
@@ -254,6 +259,7 @@ def read_training_inputs(
         ctf,
         schedule,
         start,
+        denoise_epochs,
         table.lists_subtomograms,
         wedges,
     )
@@ -286,7 +292,39 @@ def _start_network(config: TomogramTrainingConfig, method: str, output_dir: Path
         raise SpisonetError(
             f"{path} would be replaced by the result: give another --output_dir.", field="output_dir"
         )
-    return read_start_network(path, TOMOGRAMS, config.requested_width)
+    start = read_start_network(path, TOMOGRAMS, config.requested_width)
+    if start is None or not isinstance(start.network, DenoisedUNet) or method == FILLED_HALVES:
+        return start
+    if method == DENOISED:
+        return replace(start, network=start.network.denoiser)
+    raise SpisonetError(
+        f"{path} consists of two networks, one of which denoises even and odd tomograms, and is no start for "
+        "a training on single ones.",
+        code="invalid_option",
+        field="pretrained",
+    )
+
+
+def _denoise_epochs(config: TomogramTrainingConfig, method: str, start: StartNetwork | None) -> int:
+    """Return how many of the epochs train a network to denoise the inputs of the other one.
+
+    Raises
+    ------
+    SpisonetError
+        If epochs are asked for, but the start is one network, which has learned from inputs with noise.
+    """
+    if method != FILLED_HALVES or not isinstance(config, RefineConfig):
+        return 0
+    is_single = start is not None and not isinstance(start.network, DenoisedUNet)
+    if is_single and config.denoise_epochs:
+        raise invalid_option(
+            "denoise_epochs",
+            f"--denoise_epochs {config.denoise_epochs} needs a start from random weights or two networks, "
+            f"one of which denoises, but --pretrained {config.pretrained} is a single network.",
+        )
+    if config.denoise_epochs is not None:
+        return config.denoise_epochs
+    return 0 if is_single else int(DENOISE_SHARE * config.total_epochs)
 
 
 def prepare_training(
@@ -325,10 +363,14 @@ def prepare_training(
     torch.manual_seed(config.seed)
     start = inputs.start
     network: Network = UNet(config.width if start is None else start.network.filter_base)
+    denoiser: Network | None = None
     if start is not None:
-        network.load_state_dict(start.network.state_dict())
         if start.of_other_structures:  # its statistics are those of other data
-            set_running_statistics(network, _sampled_subvolumes(inputs, tomograms, config.seed))
+            set_running_statistics(start.network, _sampled_subvolumes(inputs, tomograms, config.seed))
+        if isinstance(start.network, DenoisedUNet):
+            denoiser, network = start.network.denoiser, start.network.completer
+        else:
+            network = start.network
     listed = sum(tomogram.n_subvolumes for tomogram in tomograms)
     if inputs.from_subtomograms:
         if config.select_subtomo_number is not None:
@@ -337,9 +379,6 @@ def prepare_training(
         listed = min(listed, MAX_SUBVOLUMES_PER_EPOCH)
     batch_size = max(config.batch_size or BATCH_SIZE * n_processes, n_processes)
     subvolumes_per_epoch = max(config.n_subvolume or listed, batch_size)
-    epochs_of_denoiser = 0
-    if inputs.method == FILLED_HALVES and isinstance(config, RefineConfig):
-        epochs_of_denoiser = config.epochs_of_denoiser
     options_of = partial(
         training_options,
         network,
@@ -354,7 +393,7 @@ def prepare_training(
         until_plateau=config.epochs == AUTO,
     )
     options = options_of(
-        epochs=inputs.schedule.epochs - epochs_of_denoiser,
+        epochs=inputs.schedule.epochs - inputs.denoise_epochs,
         subvolumes_per_epoch=subvolumes_per_epoch,
         cube_size=inputs.cube_size,
     )
@@ -364,15 +403,15 @@ def prepare_training(
         "tomograms", training_set, make_objective, network, options, memory.largest_tile(network)
     )
     denoising = None
-    if epochs_of_denoiser:
+    if inputs.denoise_epochs:
         edge = min(inputs.cube_size, DENOISER_CUBE_SIZE)
         denoising = replace(
             job,
             title="tomograms, to denoise",
             make_objective=partial(TomogramObjective, method=TrainingMethod(False, edge)),
-            network=UNet(network.filter_base),
+            network=denoiser or UNet(network.filter_base),
             options=options_of(
-                epochs=epochs_of_denoiser,
+                epochs=inputs.denoise_epochs,
                 subvolumes_per_epoch=round(subvolumes_per_epoch * (inputs.cube_size / edge) ** 3),
                 cube_size=edge,
             ),
@@ -381,7 +420,9 @@ def prepare_training(
     metadata = NetworkMetadata(
         inputs.method, inputs.ctf, inputs.cube_size, voxel_size_range(tomograms), saw_others
     )
-    return TomogramTraining(tomograms, job, metadata, method, denoising)
+    training = TomogramTraining(tomograms, job, metadata, method, denoising)
+    # A denoising network from an earlier run that is not trained further.
+    return training if denoiser is None or denoising is not None else training.with_denoiser(denoiser)
 
 
 def _sampled_subvolumes(

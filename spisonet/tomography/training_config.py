@@ -238,8 +238,7 @@ class RefineConfig(TomogramTrainingConfig):
         ge=0,
         description="Even and odd tomograms: how many of the epochs train a network that denoises; the "
         "denoised tomograms are then the inputs of the network that fills missing wedges. 0: one network "
-        "learns both [default: 30 % of the epochs; 0 with --pretrained, --epochs auto or --CTF_mode "
-        "network].",
+        "learns both [default: 30 % of the epochs; 0 if --pretrained is one network].",
     )
     iterations: Annotated[int | None, CommandLine(aliases=("--iter",))] = Field(
         None,
@@ -274,36 +273,15 @@ class RefineConfig(TomogramTrainingConfig):
             return super().total_epochs
         return self.iterations * number_of_epochs(self.epochs, EPOCHS_PER_ITERATION)
 
-    @property
-    def epochs_of_denoiser(self) -> int:
-        """Number of epochs, of all, that train the denoising network if there are even and odd tomograms."""
-        if self.denoise_epochs is not None:
-            return self.denoise_epochs
-        starts_otherwise = self.pretrained != NOT_PRETRAINED or self.epochs == AUTO
-        if starts_otherwise or self.CTF_mode == "network":
-            return 0
-        return int(DENOISE_SHARE * self.total_epochs)
-
     def check_options(self) -> None:
         """See `CommandConfig.check_options`."""
         super().check_options()
-        if self.denoise_epochs:
-            for field, excluded in (
-                ("pretrained", self.pretrained != NOT_PRETRAINED),
-                ("epochs", self.epochs == AUTO),
-                ("CTF_mode", self.CTF_mode == "network"),
-            ):
-                if excluded:
-                    raise invalid_option(
-                        "denoise_epochs",
-                        f"--denoise_epochs excludes --{field} {getattr(self, field)}.",
-                    )
-            if self.denoise_epochs >= self.total_epochs:
-                raise invalid_option(
-                    "denoise_epochs",
-                    f"--denoise_epochs {self.denoise_epochs} leaves none of {self.total_epochs} epochs for "
-                    "filling the missing wedge; use the command denoise to denoise only.",
-                )
+        if self.denoise_epochs and self.denoise_epochs >= self.total_epochs:
+            raise invalid_option(
+                "denoise_epochs",
+                f"--denoise_epochs {self.denoise_epochs} leaves none of {self.total_epochs} epochs for "
+                "filling the missing wedge; use the command denoise to denoise only.",
+            )
         levels = parse_numbers(self.noise_level or "")
         if self.epochs == AUTO and (self.iterations or self.noise_start_iter or len(levels) > 1):
             raise invalid_option(

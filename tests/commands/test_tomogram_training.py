@@ -252,9 +252,7 @@ def test_a_training_stopped_between_its_two_networks_is_resumed(listed, monkeypa
     ("options", "part"),
     [
         ("--epochs 4 --denoise_epochs 4", "leaves none of 4 epochs"),
-        ("--epochs auto --denoise_epochs 2", "excludes --epochs auto"),
-        ("--epochs 4 --denoise_epochs 2 --pretrained default", "excludes --pretrained default"),
-        ("--epochs 4 --denoise_epochs 2 --CTF_mode network", "excludes --CTF_mode network"),
+        ("--epochs 4 --denoise_epochs 2 --pretrained default", "--pretrained default is a single network"),
     ],
 )
 def test_invalid_numbers_of_denoising_epochs(listed, capsys, options, part):
@@ -263,10 +261,43 @@ def test_invalid_numbers_of_denoising_epochs(listed, capsys, options, part):
     assert not Path("isonet_maps").exists()
 
 
-def test_a_training_does_not_start_from_two_networks(listed, capsys):
-    run(f"refine tomograms.star {TINY} --n_subvolume 8 --epochs 4 --with_predict False")
-    start = "--pretrained isonet_maps/network.safetensors --output_dir next"
-    assert "consists of two networks" in failure(f"refine tomograms.star {QUICK} {start}", capsys)
+def test_a_training_starts_from_the_two_networks_of_another_run(listed, capsys):
+    line = f"tomograms.star {TINY} --n_subvolume 8 --with_predict False --preview False"
+    run(f"refine {line} --epochs 4")
+    start = "--pretrained isonet_maps/network.safetensors"
+
+    def weights(folder: str) -> list[dict[str, torch.Tensor]]:
+        network, _ = load_network(Path(folder, "network.safetensors"))
+        assert isinstance(network, DenoisedUNet)
+        return [part.state_dict() for part in (network.denoiser, network.completer)]
+
+    def changed(folder: str) -> list[bool]:
+        pairs = zip(weights("isonet_maps"), weights(folder), strict=True)
+        return [any(not torch.equal(old[name], new[name]) for name in old) for old, new in pairs]
+
+    run(f"refine {line} {start} --epochs 0 --output_dir none")
+    run(f"refine {line} {start} --epochs 1 --output_dir completer")  # 30 % of an epoch are none
+    run(f"refine {line} {start} --epochs 4 --output_dir both")
+    assert [changed(folder) for folder in ("none", "completer", "both")] == [[0, 0], [0, 1], [1, 1]]
+    run(f"denoise {line} {start} --epochs 0 --output_dir denoiser")
+    denoiser = load_network(Path("denoiser/network.safetensors"))[0].state_dict()
+    assert all(torch.equal(denoiser[name], value) for name, value in weights("isonet_maps")[0].items())
+    message = failure(f"refine {line} {start} {SINGLE_TOMOGRAM} --epochs 1 --output_dir single", capsys)
+    assert "no start for a training on single ones" in message
+    assert not Path("single").exists()
+
+
+@pytest.mark.parametrize("options", ["--epochs auto", "--epochs 4 --CTF_mode network"])
+def test_trainings_of_any_length_and_ctf_mode_denoise_first(listed, options):
+    run("prepare_star --even even --odd odd --pixel_size 10 --defocus 30000")
+    run(f"refine tomograms.star {TINY} --n_subvolume 4 --preview False {options}")
+    assert isinstance(load_network(Path("isonet_maps/network.safetensors"))[0], DenoisedUNet)
+    record = json.loads(Path("isonet_maps/job.json").read_text())
+    assert 1 <= len(record["denoiser_losses"]) <= 15
+    assert record["epochs"] == len(record["denoiser_losses"]) + len(record["epoch_losses"])
+    assert (record["training_end"] is None) == ("auto" not in options)
+    corrected = TomogramTable.read(Path("tomograms.star")).rows[0].path("rlnCorrectedTomoName")
+    assert np.isfinite(mrcfile.read(corrected)).all()
 
 
 def test_five_tomograms_one_corrupt_killed_and_resumed(trained, capsys):
