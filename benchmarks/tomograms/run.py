@@ -49,14 +49,7 @@ SUBVOLUMES = 800  # per epoch
 NETWORK = ("--filter_base", "16", "--cube_size", "32", "--n_subvolume", str(SUBVOLUMES))
 # As many voxels in larger subvolumes, 237 of 48³ or 100 of 64³ for 800 of 32³.
 LARGE, LARGEST = (
-    (
-        "--cube_size",
-        str(edge),
-        "--n_subvolume",
-        str(round(SUBVOLUMES * (32 / edge) ** 3)),
-        "--batch_size",
-        "2",
-    )
+    ("--cube_size", str(edge), "--n_subvolume", str(round(SUBVOLUMES * (32 / edge) ** 3)))
     for edge in (48, 64)
 )
 SINGLE = ("--method", "isonet2", "--input_column", "rlnTomoName")
@@ -79,6 +72,7 @@ METHODS: dict[str, tuple[str, tuple[str, ...], int]] = {
     "48³, shortest": ("refine", LARGE, 1),
     "48³, shorter": ("refine", LARGE, 2),
     "48³, longer": ("refine", LARGE, 10),
+    "48³, one network, longer": ("refine", (*LARGE, *ONE_NETWORK), 10),
     "pretrained, 48³, shortest": ("refine", (*PRETRAINED, *LARGE), 1),
     "pretrained, 48³, shorter": ("refine", (*PRETRAINED, *LARGE), 2),
     "pretrained, 48³": ("refine", (*PRETRAINED, *LARGE), 4),

@@ -56,15 +56,16 @@ if TYPE_CHECKING:
     from spisonet.io.tomogram_table import TomogramRow, TomogramTable
     from spisonet.learning.memory import Memory
     from spisonet.learning.pretrained import StartNetwork
-    from spisonet.learning.trainer import Trainer
+    from spisonet.learning.trainer import Trainer, TrainingOptions
     from spisonet.learning.unet import Network
     from spisonet.tomography.tomogram import Tomogram
     from spisonet.tomography.training_config import TomogramTrainingConfig
 
 log = logging.getLogger("spisonet")
 
-BATCH_SIZE = 4  # for each process
-LEARNING_RATE = 2e-3  # for that batch in one process
+BATCH_SIZE = 4  # for each process, in a long training
+MIN_UPDATES = 5000  # below which batches are smaller
+LEARNING_RATE = 2e-3  # for BATCH_SIZE in one process
 CUBE_SIZE = 64
 DENOISER_CUBE_SIZE = 32  # as much data in smaller subvolumes are more updates; noise is removed from near by
 STATISTICS_SUBVOLUMES = 40  # from which the statistics of a start network are computed
@@ -377,25 +378,28 @@ def prepare_training(
             selected = min(config.select_subtomo_number, len(tomograms))
             listed = max(listed * selected // len(tomograms), 1)
         listed = min(listed, MAX_SUBVOLUMES_PER_EPOCH)
-    batch_size = max(config.batch_size or BATCH_SIZE * n_processes, n_processes)
-    subvolumes_per_epoch = max(config.n_subvolume or listed, batch_size)
-    options_of = partial(
-        training_options,
-        network,
-        memory,
-        n_processes,
-        batch_size=batch_size,
-        default_batch_size=BATCH_SIZE,
-        min_splits=config.acc_batches,
-        learning_rate=config.learning_rate,
-        default_learning_rate=LEARNING_RATE,
-        seed=config.seed,
-        until_plateau=config.epochs == AUTO,
-    )
+    subvolumes_per_epoch = config.n_subvolume or listed
+
+    def options_of(epochs: int, subvolumes_per_epoch: int, cube_size: int) -> TrainingOptions:
+        batch_size = _batch_size(config.batch_size, epochs * subvolumes_per_epoch, n_processes)
+        return training_options(
+            network,
+            memory,
+            n_processes,
+            epochs=epochs,
+            subvolumes_per_epoch=max(subvolumes_per_epoch, batch_size),
+            batch_size=batch_size,
+            default_batch_size=BATCH_SIZE,
+            cube_size=cube_size,
+            min_splits=config.acc_batches,
+            learning_rate=config.learning_rate,
+            default_learning_rate=LEARNING_RATE,
+            seed=config.seed,
+            until_plateau=config.epochs == AUTO,
+        )
+
     options = options_of(
-        epochs=inputs.schedule.epochs - inputs.denoise_epochs,
-        subvolumes_per_epoch=subvolumes_per_epoch,
-        cube_size=inputs.cube_size,
+        inputs.schedule.epochs - inputs.denoise_epochs, subvolumes_per_epoch, inputs.cube_size
     )
     method = training_method(config, inputs.method, inputs.cube_size, inputs.schedule)
     make_objective = partial(TomogramObjective, method=method)
@@ -411,9 +415,7 @@ def prepare_training(
             make_objective=partial(TomogramObjective, method=TrainingMethod(False, edge)),
             network=denoiser or UNet(network.filter_base),
             options=options_of(
-                epochs=inputs.denoise_epochs,
-                subvolumes_per_epoch=round(subvolumes_per_epoch * (inputs.cube_size / edge) ** 3),
-                cube_size=edge,
+                inputs.denoise_epochs, round(subvolumes_per_epoch * (inputs.cube_size / edge) ** 3), edge
             ),
         )
     saw_others = start is not None and start.saw_other_structures
@@ -423,6 +425,16 @@ def prepare_training(
     training = TomogramTraining(tomograms, job, metadata, method, denoising)
     # A denoising network from an earlier run that is not trained further.
     return training if denoiser is None or denoising is not None else training.with_denoiser(denoiser)
+
+
+def _batch_size(requested: int | None, n_subvolumes: int, n_processes: int) -> int:
+    """Return the requested batch size, or the largest with which a training has enough updates.
+
+    As many subvolumes in more updates of smaller batches train better as long as there are few updates.
+    """
+    if requested is not None:
+        return max(requested, n_processes)
+    return n_processes * min(max(n_subvolumes // (MIN_UPDATES * n_processes), 1), BATCH_SIZE)
 
 
 def _sampled_subvolumes(

@@ -142,14 +142,22 @@ class TomogramTrainingConfig(TomogramNetworkConfig, ProfiledConfig):
         description="Remove checkpoint and previews when the run is complete; it cannot be resumed then.",
     )
     batch_size: int | None = Field(
-        None, ge=1, description="Training subvolumes per update, over all GPUs [default: 4 for each GPU]."
+        None,
+        ge=1,
+        description="Training subvolumes per update, over all GPUs [default: 1 to 4 for each GPU, the most "
+        "with which the training has 5000 updates].",
     )
     acc_batches: int = Field(
         1,
         ge=1,
         description="Split each batch into this many parts to save memory; more are used if necessary.",
     )
-    learning_rate: float | None = Field(None, gt=0, description="Peak learning rate [default: 2e-3].")
+    learning_rate: float | None = Field(
+        None,
+        gt=0,
+        description="Peak learning rate [default: 2e-3 for batches of 4 on one GPU, and smaller for smaller "
+        "ones].",
+    )
     CTF_mode: CtfMode = Field(
         "None",
         description="CTF correction: phase_only (phase flipping), wiener (deconvolution) or network "
