@@ -476,14 +476,14 @@ def train_into_folder(config: TomogramTrainingConfig, memory: Memory, processes:
     ) as result:
         log.info("Device: %s", describe_device(memory.device))
         training = prepare_training(inputs, config, memory, processes.count, folder / CTF_FOLDER)
-        losses: dict[str, list[float]] = {}
+        denoiser_losses: list[float] = []
         denoising_reduction: float | None = None
         if training.denoising is not None:
             log.info("%s", training.denoising.description)
             denoising, _ = train(
                 training.denoising, memory.device, processes, folder / DENOISER_CHECKPOINT_FILE, config.resume
             )
-            losses["denoiser"], denoising_reduction = denoising.epoch_losses, denoising.loss_reduction
+            denoiser_losses, denoising_reduction = denoising.epoch_losses, denoising.loss_reduction
             training = training.with_denoiser(copy.deepcopy(denoising.average).cpu())
             del denoising  # and its memory
         options, denoiser = training.job.options, training.method.denoiser
@@ -519,7 +519,10 @@ def train_into_folder(config: TomogramTrainingConfig, memory: Memory, processes:
         )
         log.info("Wrote %s", folder / NETWORK_FILE)
         if trainer.epoch_losses:
-            save_figure(folder / LOSS_FILE, draw_loss({**losses, "network": trainer.epoch_losses}))
+            curves = {"network": trainer.epoch_losses}
+            if denoiser_losses:
+                curves = {"denoising": denoiser_losses, "filling missing wedges": trainer.epoch_losses}
+            save_figure(folder / LOSS_FILE, draw_loss(curves))
         summary = TrainingSummary(
             device=str(memory.device),
             processes=processes.count,
@@ -529,8 +532,8 @@ def train_into_folder(config: TomogramTrainingConfig, memory: Memory, processes:
             start=config.pretrained,
             saw_other_structures=training.metadata.saw_other_structures,
             cube_size=inputs.cube_size,
-            epochs=trainer.planned_epochs + len(losses.get("denoiser", ())),
-            denoiser_losses=losses.get("denoiser", []),
+            epochs=trainer.planned_epochs + len(denoiser_losses),
+            denoiser_losses=denoiser_losses,
             subvolumes_per_epoch=options.subvolumes_per_epoch,
             training_end=trainer.end_record,
             epoch_losses=trainer.epoch_losses,

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from spisonet.learning.unet import Network
 
+N_PREDICTIONS = 1 + len(HALF_TURNS)  # for each volume
+
 
 @dataclass(frozen=True)
 class Denoiser:

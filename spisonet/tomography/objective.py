@@ -10,6 +10,7 @@ import numpy as np
 from spisonet.learning.refresh_schedule import refresh_interval
 from spisonet.learning.self_training import DrawnBatch
 from spisonet.learning.spectra import RadialWeight
+from spisonet.tomography.denoiser import N_PREDICTIONS
 from spisonet.tomography.training_region import TrainingRegion
 
 if TYPE_CHECKING:
@@ -51,8 +52,11 @@ class TomogramObjective:
 
     def refresh_interval(self, batch_size: int) -> int:
         """Return the number of updates between two refreshes of all regions."""
-        cube_size = self._method.cube_size
-        return refresh_interval(self._training_set.max_voxels_per_round(cube_size), batch_size, cube_size)
+        training_set, cube_size = self._training_set, self._method.cube_size
+        n_voxels = training_set.max_voxels_per_round(cube_size)
+        if self._method.denoiser is not None and not training_set.is_drawn_as_a_whole(cube_size):
+            n_voxels += n_voxels * N_PREDICTIONS // REFRESHES_PER_ROUND  # of new regions by the denoiser
+        return refresh_interval(n_voxels, batch_size, cube_size)
 
     def memory_settings(self) -> dict[str, float]:
         """Return the memory for the regions, on which their number, size and oversampling depend."""

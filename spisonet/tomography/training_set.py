@@ -169,11 +169,14 @@ class TrainingSet:
 
     def max_voxels_per_round(self, cube_size: int) -> int:
         """Return the largest number of voxels of the regions of a round, margins included."""
-        first_round = self.draw_regions(0, cube_size)
-        n_voxels = sum(self.n_voxels(region, cube_size) for region in first_round)
-        if first_round == self._whole_tomograms():
+        n_voxels = sum(self.n_voxels(region, cube_size) for region in self.draw_regions(0, cube_size))
+        if self.is_drawn_as_a_whole(cube_size):
             return n_voxels
         return max(n_voxels, math.ceil(self._max_voxels(cube_size)))
+
+    def is_drawn_as_a_whole(self, cube_size: int) -> bool:
+        """Whether all rounds have the same regions, which are the whole tomograms."""
+        return self.draw_regions(0, cube_size) == self._whole_tomograms()
 
     def _max_voxels(self, cube_size: int) -> float:
         floats = 1 + 2 * MIN_OVERSAMPLING**3 + TEMPORARY_VOLUMES

@@ -14,6 +14,7 @@ from spisonet.learning.refresh_schedule import RefreshSchedule
 from spisonet.learning.spectra import WedgeWeight, frequency_points_rfft
 from spisonet.learning.trainer import Trainer, TrainingOptions
 from spisonet.learning.unet import UNet
+from spisonet.tomography.denoiser import N_PREDICTIONS, Denoiser
 from spisonet.tomography.normalisation import normalise
 from spisonet.tomography.objective import TomogramObjective
 from spisonet.tomography.subvolume_centres import subvolume_centres
@@ -97,6 +98,42 @@ def test_every_region_is_filled_equally_often_for_a_fifth_of_the_training(tmp_pa
     # The regions of a round are all filled in each of its two refreshes.
     shapes = list(shapes_by_update.values())
     assert all(first == second for first, second in zip(shapes[::2], shapes[1::2], strict=False))
+
+
+@pytest.mark.parametrize(("shape", "n_denoised"), [((32, 64, 64), 1), ((64, 128, 128), 9)])
+def test_denoising_of_new_regions_counts_as_part_of_the_refreshes(tmp_path, shape, n_denoised):
+    """Tomograms in memory are denoised once; regions that change in every round, within the fifth."""
+    cube_size, batch_size, n_updates = 16, 4, 1200
+    predicted: list[int] = []
+    denoised: list[int] = []
+
+    class Counted(Denoiser):
+        def apply(self, volumes: torch.Tensor) -> torch.Tensor:
+            denoised.append(N_PREDICTIONS * volumes.numel())
+            return volumes
+
+    def predict(volumes: torch.Tensor) -> torch.Tensor:
+        predicted.append(volumes.numel())
+        return volumes
+
+    method = TrainingMethod(True, cube_size, denoiser=Counted(UNet(1), 64))
+    training_set = blank_training_set(tmp_path, shape, cube_size)
+    objective = TomogramObjective(training_set, method)
+    schedule = RefreshSchedule(objective.refresh_interval(batch_size), n_updates)
+    objective.begin_epoch(0)
+    for update in range(n_updates):
+        if schedule.is_due(update):
+            objective.refresh(schedule.number(update), predict)
+    most = 0.2 * 3 * n_updates * batch_size * cube_size**3
+    assert sum(predicted) <= most
+    if n_denoised == 1:
+        assert len(denoised) == 1
+    else:
+        assert len(denoised) >= n_denoised
+        last_round = N_PREDICTIONS * training_set.max_voxels_per_round(
+            cube_size
+        )  # which may be refreshed once only
+        assert sum(predicted) + sum(denoised) <= most + last_round
 
 
 def test_large_tomograms_have_other_regions_in_every_round(tmp_path):
