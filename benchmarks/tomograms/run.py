@@ -89,6 +89,7 @@ METHODS: dict[str, tuple[str, tuple[str, ...], int]] = {
     "CTF phase_only": ("refine", ("--CTF_mode", "phase_only"), 4),
     "CTF wiener": ("refine", ("--CTF_mode", "wiener"), 4),
     "CTF network": ("refine", ("--CTF_mode", "network"), 4),
+    "CTF network, one network": ("refine", ("--CTF_mode", "network", *ONE_NETWORK), 4),
 }
 DEFAULT = {
     "seed1": ("even/odd", "even/odd, longer", "single", "single, noise added", "IsoNet 0.2 chain", "denoise"),
