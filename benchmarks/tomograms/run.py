@@ -72,6 +72,7 @@ METHODS: dict[str, tuple[str, tuple[str, ...], int]] = {
     "48³, shortest": ("refine", LARGE, 1),
     "48³, shorter": ("refine", LARGE, 2),
     "48³, longer": ("refine", LARGE, 10),
+    "48³, width 32, longer": ("refine", (*LARGE, "--filter_base", "32"), 10),
     "48³, one network, longer": ("refine", (*LARGE, *ONE_NETWORK), 10),
     "pretrained, 48³, shortest": ("refine", (*PRETRAINED, *LARGE), 1),
     "pretrained, 48³, shorter": ("refine", (*PRETRAINED, *LARGE), 2),
