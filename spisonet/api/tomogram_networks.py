@@ -102,6 +102,8 @@ class TomogramNetwork:
         How it was trained, as far as predictions depend on it.
     epoch_losses : list of float
         Mean training loss of each epoch.
+    denoiser_losses : list of float
+        The same of the network that denoises first; empty if there is none.
     prediction : TomogramPrediction or None
         The corrected tomograms; None with ``predict=False``.
     folder : Path or None
@@ -111,6 +113,7 @@ class TomogramNetwork:
     network: Network
     metadata: dict[str, Any]
     epoch_losses: list[float]
+    denoiser_losses: list[float]
     prediction: TomogramPrediction | None
     folder: Path | None
 
@@ -131,9 +134,9 @@ class TomogramNetwork:
 
     def plot(self) -> Figure:
         """Draw the training loss by epoch, as a matplotlib figure."""
-        from spisonet.figures.training import draw_loss  # noqa: PLC0415 - matplotlib is slow to import
+        from spisonet.figures.training import draw_tomogram_losses  # noqa: PLC0415 - matplotlib is slow to import
 
-        return draw_loss({"network": self.epoch_losses})
+        return draw_tomogram_losses(self.epoch_losses, self.denoiser_losses)
 
 
 def refine_tomograms(
@@ -241,10 +244,12 @@ def refine_tomograms(
             train_into_folder(config, memory, SINGLE_PROCESS)
             predict_after_training(config)
         network, metadata = load_network(folder / NETWORK_FILE)
+        record = read_job_record(folder)
         return TomogramNetwork(
             network,
             metadata,
-            read_job_record(folder)["epoch_losses"],
+            record["epoch_losses"],
+            record["denoiser_losses"],
             _prediction(folder / PREDICTION_FOLDER, output_dir) if predict else None,
             None if output_dir is None else folder,
         )

@@ -14,7 +14,7 @@ import torch
 from spisonet.errors import SpisonetError
 from spisonet.figures.style import save_figure
 from spisonet.figures.tomograms import draw_preview, draw_tomogram_comparison
-from spisonet.figures.training import draw_loss
+from spisonet.figures.training import draw_tomogram_losses
 from spisonet.io.atomic import file_digest, prepare_output_folder
 from spisonet.io.events import report_progress
 from spisonet.io.run_record import (
@@ -519,10 +519,7 @@ def train_into_folder(config: TomogramTrainingConfig, memory: Memory, processes:
         )
         log.info("Wrote %s", folder / NETWORK_FILE)
         if trainer.epoch_losses:
-            curves = {"network": trainer.epoch_losses}
-            if denoiser_losses:
-                curves = {"denoising": denoiser_losses, "filling missing wedges": trainer.epoch_losses}
-            save_figure(folder / LOSS_FILE, draw_loss(curves))
+            save_figure(folder / LOSS_FILE, draw_tomogram_losses(trainer.epoch_losses, denoiser_losses))
         summary = TrainingSummary(
             device=str(memory.device),
             processes=processes.count,

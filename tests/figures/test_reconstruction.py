@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spisonet.figures.reconstruction import draw_correction_fsc, draw_fourier_slices
-from spisonet.figures.training import draw_loss
+from spisonet.figures.training import draw_loss, draw_tomogram_losses
 from spisonet.io.mrc import Volume
 from spisonet.validation.correction_fsc import CorrectionFsc
 
@@ -67,3 +67,7 @@ def test_losses_are_drawn_by_epoch_with_a_legend_for_several_networks():
     assert axes.lines[0].get_xdata().tolist() == [1, 2]
     assert axes.get_legend() is not None
     assert draw_loss({"both": [1.0]}).axes[0].get_legend() is None
+    apart = draw_tomogram_losses([6.0, 5.0], [1.0]).axes
+    assert [panel.lines[0].get_ydata().tolist() for panel in apart] == [[1], [6, 5]]
+    assert [panel.get_title() for panel in apart] == ["denoising", "filling missing wedges"]
+    assert len(draw_tomogram_losses([6.0], []).axes) == 1
