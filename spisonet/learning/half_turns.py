@@ -1,4 +1,4 @@
-"""Predictions averaged over half turns about the axes, which leave a missing wedge in place."""
+"""Predictions averaged over half turns (rotations by 180 degrees) about the axes of a volume."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def half_turns_of_wedge(tilt_range_degrees: tuple[float, float]) -> tuple[tuple[
 def average_over_half_turns(
     predict: Callable[[Tensor], Tensor], volume: Tensor, half_turns: tuple[tuple[int, int], ...]
 ) -> Tensor:
-    """Average the predictions of a volume and of its turned copies (test-time augmentation).
+    """Average the predictions of a volume and of its rotated copies (test-time augmentation).
 
     Parameters
     ----------

@@ -87,6 +87,14 @@ def read_start_network(path: Path | None, objective: str, filter_base: int | Non
                 "default, none or the network of a training."
             ),
         )
+    elif isinstance(network, DenoisedUNet):
+        field, reason = (
+            "pretrained",
+            (
+                "was trained on tomograms; give --pretrained default, none or the network of a training on "
+                "half maps."
+            ),
+        )
     elif objective == TOMOGRAMS:
         field, reason = "pretrained", "has another architecture: give a network of refine or denoise."
     raise SpisonetError(f"{path} {reason}", code="invalid_option", field=field)

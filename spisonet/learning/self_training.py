@@ -126,8 +126,9 @@ class FilledMapTraining:
     transfer : SpectralWeight, optional
         Transfer function that predictions are corrected for.
     own_orientation : float
-        Share of the subvolumes that are drawn in the orientation of the volume or after a half turn about one
-        of its axes. They teach nothing about what was not measured, but denoising as it will be applied.
+        Fraction of the subvolumes that are drawn in the orientation of the volume or after a half turn about
+        one of its axes. They contain no information on unmeasured frequencies, but match the orientation in
+        which a network that denoises is applied.
 
     References
     ----------

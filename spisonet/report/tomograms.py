@@ -201,7 +201,8 @@ def _training_verdict(summary: TrainingSummary) -> str:
         below = f"{100 * summary.loss_reduction:.0f} % below that of the untrained network"
         losses += f"; that of the denoising network is {below}" if summary.denoiser_losses else f", {below}"
     reason = f"{losses}. {_contradiction_sentence(summary.wedges)}"
-    return verdict_box("The network has learned", reason, _level(summary.wedges))
+    learned = "The denoising network has learned" if summary.denoiser_losses else "The network has learned"
+    return verdict_box(learned, reason, _level(summary.wedges))
 
 
 def _prediction_verdict(summary: PredictionSummary) -> str:

@@ -40,8 +40,10 @@ BETWEEN_0_AND_1 = 0.5  # elements of a rotation of the cube are -1, 0 or 1
 class TilePredictor:
     """Prediction of one tile of a tomogram, averaged over half turns and optionally over rotated copies.
 
-    The network was trained in all orientations but is not exactly the same in all. Half turns that leave the
-    missing wedge in place show it the same measurement; what is denoised first is averaged over all three.
+    Half turns (rotations by 180 degrees) that map the missing wedge onto itself do not change what was
+    measured, but the prediction. A network that denoises first is always averaged over all three, as in
+    training.
+
     For each rotated copy (test-time augmentation), the missing wedge of the tile is filled with the first
     prediction, the tile is rotated such that its missing wedge lies elsewhere, and the missing wedge is
     removed from the rotated tile as in training. The predictions are rotated back and averaged.
@@ -59,7 +61,7 @@ class TilePredictor:
     fills_wedge : bool
         Whether the network fills the missing wedge.
     half_turns : bool
-        Average predictions over half turns; rotated copies are predicted once each.
+        Average the predictions of the tile over half turns; rotated copies are predicted once each.
     """
 
     def __init__(
@@ -78,8 +80,8 @@ class TilePredictor:
         tilt_range = tomogram.tilt_range_degrees if fills_wedge else (-MAX_TILT, MAX_TILT)
         self._wedge = WedgeWeight(*tilt_range)
         self._half_turns = half_turns_of_wedge(tilt_range) if half_turns else ()
-        self._half_turns_of_denoiser = HALF_TURNS if half_turns else ()
-        amplitude = tomogram.ctf_amplitude
+        # What is denoised is also corrected for the CTF, as the prediction that fills it.
+        amplitude = tomogram.ctf_amplitude if self._denoiser is None else None
         self._ctf = None if amplitude is None else RadialWeight(amplitude)
         self._rotations = wedge_rotations()[:n_rotations]
         self._weights: dict[tuple[int, ...], tuple[Tensor, Tensor | None]] = {}
@@ -112,9 +114,7 @@ class TilePredictor:
         denoiser = self._denoiser
         if denoiser is None:
             return volume
-        return average_over_half_turns(
-            lambda turned: self._apply(denoiser, turned), volume, self._half_turns_of_denoiser
-        )
+        return average_over_half_turns(lambda rotated: self._apply(denoiser, rotated), volume, HALF_TURNS)
 
     def _predict(self, volume: Tensor) -> Tensor:
         return self._apply(self._network, volume)

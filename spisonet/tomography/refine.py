@@ -67,7 +67,7 @@ BATCH_SIZE = 4  # for each process, in a long training
 MIN_UPDATES = 5000  # below which batches are smaller
 LEARNING_RATE = 2e-3  # for BATCH_SIZE in one process
 CUBE_SIZE = 64
-DENOISER_CUBE_SIZE = 32  # as much data in smaller subvolumes are more updates; noise is removed from near by
+DENOISER_CUBE_SIZE = 32  # more updates for as many voxels; denoising needs little context
 STATISTICS_SUBVOLUMES = 40  # from which the statistics of a start network are computed
 MAX_SUBVOLUMES_PER_EPOCH = 800  # with subtomograms, of IsoNet 0.2
 TOMOGRAM_MEMORY_FRACTION = 0.4  # of the memory that is free when training starts
@@ -84,8 +84,9 @@ class TrainingInputs:
         Chosen rows of the table.
     tomograms : tuple of Tomogram
         Their tomograms, before CTF correction and normalisation.
-    centres : tuple of ndarray
-        For each, ``(n, 3)`` voxel coordinates ``(x, y, z)`` of possible subvolume centres.
+    centres, denoiser_centres : tuple of ndarray
+        For each, ``(n, 3)`` voxel coordinates ``(x, y, z)`` of possible subvolume centres, and those of the
+        smaller subvolumes of a network that denoises first.
     method : str
         Name of the method; see `choose_method`.
     cube_size : int
@@ -107,6 +108,7 @@ class TrainingInputs:
     rows: tuple[TomogramRow, ...]
     tomograms: tuple[Tomogram, ...]
     centres: tuple[NDArray[np.int16], ...]
+    denoiser_centres: tuple[NDArray[np.int16], ...]
     method: str
     cube_size: int
     ctf: CtfCorrection
@@ -249,12 +251,16 @@ def read_training_inputs(
     log.info("Choosing subvolume centres in %d tomograms.", len(tomograms))
     rng = np.random.default_rng(config.seed)
     centres = tuple(subvolume_centres(tomogram, cube_size, rng) for tomogram in tomograms)
+    edge = min(cube_size, DENOISER_CUBE_SIZE)
+    to_denoise = tomograms if denoise_epochs else []
+    denoiser_centres = tuple(subvolume_centres(tomogram, edge, rng) for tomogram in to_denoise)
     refuse = method != DENOISED and not config.trust_table
     wedges = () if table.lists_subtomograms else check_wedges(tomograms, refuse)
     return TrainingInputs(
         tuple(rows),
         tuple(tomograms),
         centres,
+        denoiser_centres,
         method,
         cube_size,
         ctf,
@@ -299,8 +305,8 @@ def _start_network(config: TomogramTrainingConfig, method: str, output_dir: Path
     if method == DENOISED:
         return replace(start, network=start.network.denoiser)
     raise SpisonetError(
-        f"{path} consists of two networks, one of which denoises even and odd tomograms, and is no start for "
-        "a training on single ones.",
+        f"{path} consists of two networks, one of which denoises even and odd tomograms: it cannot start a "
+        "training on single tomograms; give the network of such a training, or --pretrained none.",
         code="invalid_option",
         field="pretrained",
     )
@@ -325,7 +331,7 @@ def _denoise_epochs(config: TomogramTrainingConfig, method: str, start: StartNet
         )
     if config.denoise_epochs is not None:
         return config.denoise_epochs
-    return 0 if is_single else int(DENOISE_SHARE * config.total_epochs)
+    return 0 if is_single or config.epochs == AUTO else int(DENOISE_SHARE * config.total_epochs)
 
 
 def prepare_training(
@@ -412,6 +418,7 @@ def prepare_training(
         denoising = replace(
             job,
             title="tomograms, to denoise",
+            data=replace(training_set, centres=inputs.denoiser_centres),
             make_objective=partial(TomogramObjective, method=TrainingMethod(False, edge)),
             network=denoiser or UNet(network.filter_base),
             options=options_of(

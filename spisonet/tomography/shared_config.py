@@ -57,13 +57,14 @@ class TomogramNetworkConfig(CommandConfig):
         0,
         ge=0,
         le=16,
-        description="Rotated copies to average predictions over (test-time augmentation), each of which "
-        "takes as long as a prediction.",
+        description="Rotated copies to average predictions over (test-time augmentation): one more "
+        "application of the network that fills wedges for each.",
     )
     half_turns: bool = Field(
         True,
-        description="Average predictions over the half turns that leave the missing wedge in place, in 4 "
-        "times the time (2 times if the tilt range is not symmetric).",
+        description="Average predictions over half turns (rotations by 180 degrees) that map the missing "
+        "wedge onto itself: 4 applications of the network that fills wedges, or 2 if lowest and highest tilt "
+        "differ by more than 5 degrees in size.",
     )
     trust_table: bool = Field(False, description=TRUST_TABLE)
     as_reconstructed: bool = Field(False, description=AS_RECONSTRUCTED)

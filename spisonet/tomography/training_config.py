@@ -145,7 +145,7 @@ class TomogramTrainingConfig(TomogramNetworkConfig, ProfiledConfig):
         None,
         ge=1,
         description="Training subvolumes per update, over all GPUs [default: 1 to 4 for each GPU, the most "
-        "with which the training has 5000 updates].",
+        "with which a network has 5000 updates, else 1].",
     )
     acc_batches: int = Field(
         1,
@@ -155,8 +155,8 @@ class TomogramTrainingConfig(TomogramNetworkConfig, ProfiledConfig):
     learning_rate: float | None = Field(
         None,
         gt=0,
-        description="Peak learning rate [default: 2e-3 for batches of 4 on one GPU, and smaller for smaller "
-        "ones].",
+        description="Peak learning rate [default: 2e-3 for batches of 4, times the square root of the batch "
+        "size divided by 4].",
     )
     CTF_mode: CtfMode = Field(
         "None",
@@ -246,7 +246,8 @@ class RefineConfig(TomogramTrainingConfig):
         ge=0,
         description="Even and odd tomograms: how many of the epochs train a network that denoises; the "
         "denoised tomograms are then the inputs of the network that fills missing wedges. 0: one network "
-        "learns both [default: 30 % of the epochs; 0 if --pretrained is one network].",
+        "learns both, or the denoising network of --pretrained stays as it is [default: 30 % of the epochs; "
+        "0 if --pretrained is one network, and with --epochs auto].",
     )
     iterations: Annotated[int | None, CommandLine(aliases=("--iter",))] = Field(
         None,
@@ -284,6 +285,8 @@ class RefineConfig(TomogramTrainingConfig):
     def check_options(self) -> None:
         """See `CommandConfig.check_options`."""
         super().check_options()
+        if self.denoise_epochs and self.epochs == AUTO:
+            raise invalid_option("denoise_epochs", "--denoise_epochs excludes --epochs auto.")
         if self.denoise_epochs and self.denoise_epochs >= self.total_epochs:
             raise invalid_option(
                 "denoise_epochs",

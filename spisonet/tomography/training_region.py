@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from spisonet.tomography.training_method import TrainingMethod
     from spisonet.tomography.training_set import SubvolumeRegion
 
-OWN_ORIENTATION = 0.5  # share of the subvolumes from which a network only learns to denoise
+OWN_ORIENTATION = 0.5  # fraction of subvolumes in the tomogram's own axes, for a network that only denoises
 
 
 class TrainingRegion:
@@ -68,8 +68,9 @@ class TrainingRegion:
         self._wedge_rfft = wedge.at(points)
         amplitude = tomogram.ctf_amplitude
         ctf = None if amplitude is None else RadialWeight(amplitude)
-        self._ctf_rfft = None if ctf is None else ctf.at(points)
         denoiser = method.denoiser
+        # What is denoised is also corrected for the CTF, as the predictions that fill it.
+        self._ctf_rfft = None if ctf is None or denoiser is not None else ctf.at(points)
         self._inputs = self.data if denoiser is None else denoiser.apply(self.data)
         # Inputs that are denoised need no noise in their filled part.
         noise = tomogram.noise_amplitude if method.fill and denoiser is None else None
