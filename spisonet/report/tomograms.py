@@ -20,6 +20,7 @@ from spisonet.report.page import (
 )
 from spisonet.report.run_metadata import date_and_duration
 from spisonet.report.verdict import JUDGEMENTS, VerdictCode
+from spisonet.tomography.training_config import DENOISER_CUBE_SIZE
 from spisonet.tomography.wedge_check import (
     AGREES,
     CONTRADICTIONS,
@@ -55,6 +56,8 @@ RESULT_NAMES = {
     WRONG_SIGN: "opposite sign",
     WRONG_RANGE: "another range",
 }
+LOSS = "Mean training loss of each epoch."
+LOSSES = f"{LOSS} The two networks have different targets, so that their losses cannot be compared."
 COMPARISON = (
     "{name}: central slices before correction (mean of the inputs) and after; power spectra over kx and kz "
     "before and after, with the tilt range of the table between dashed lines and that of the power between "
@@ -110,7 +113,7 @@ def write_training_report(
         "Tomograms": f"{config.star_file}: {', '.join(summary.tomograms)}",
         "Method": summary.method,
         "Training": f"{_epochs(summary)} of {summary.subvolumes_per_epoch} subvolumes of "
-        f"{summary.cube_size} voxels",
+        f"{summary.cube_size} voxels{_denoising(summary)}",
         "CTF correction": config.CTF_mode,
         "Network": f"{summary.network}, base width {summary.filter_base}",
         "Start": STARTS.get(summary.start, summary.start),
@@ -118,7 +121,7 @@ def write_training_report(
         "Program": f"spisonet {__version__}, on {summary.device}",
     }
     figures = [
-        embedded_figure(folder / "loss.png", "Mean training loss of each epoch.")
+        embedded_figure(folder / "loss.png", LOSSES if summary.denoiser_losses else LOSS)
         for _ in summary.epoch_losses[:1]
     ]
     figures += [
@@ -182,6 +185,14 @@ def write_prediction_report(
 def _epochs(summary: TrainingSummary) -> str:
     end = summary.training_end
     return f"{summary.epochs} epochs" if end is None else epochs_sentence(end)
+
+
+def _denoising(summary: TrainingSummary) -> str:
+    if not summary.denoiser_losses:
+        return ""
+    edge = min(summary.cube_size, DENOISER_CUBE_SIZE)
+    smaller = f", on as many voxels in subvolumes of {edge} voxels" if edge < summary.cube_size else ""
+    return f"; the first {len(summary.denoiser_losses)} epochs train the network that denoises{smaller}"
 
 
 def _when(seconds: float) -> dict[str, str]:

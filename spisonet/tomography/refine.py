@@ -34,7 +34,7 @@ from spisonet.tomography.objective import TomogramObjective
 from spisonet.tomography.prediction_tasks import NETWORK_FILE, find_network
 from spisonet.tomography.subvolume_centres import subvolume_centres
 from spisonet.tomography.tomogram import CLIP
-from spisonet.tomography.training_config import DENOISE_SHARE, RefineConfig
+from spisonet.tomography.training_config import DENOISE_SHARE, DENOISER_CUBE_SIZE, RefineConfig
 from spisonet.tomography.training_method import (
     DENOISED,
     FILLED,
@@ -67,7 +67,6 @@ BATCH_SIZE = 4  # for each process, in a long training
 MIN_UPDATES = 5000  # below which batches are smaller
 LEARNING_RATE = 2e-3  # for BATCH_SIZE in one process
 CUBE_SIZE = 64
-DENOISER_CUBE_SIZE = 32  # more updates for as many voxels; denoising needs little context
 STATISTICS_SUBVOLUMES = 40  # from which the statistics of a start network are computed
 MAX_SUBVOLUMES_PER_EPOCH = 800  # with subtomograms, of IsoNet 0.2
 TOMOGRAM_MEMORY_FRACTION = 0.4  # of the memory that is free when training starts

@@ -27,6 +27,7 @@ WIDTHS = {"unet-small": 16, "unet-medium": 32, "unet-default": 64, "unet-large":
 DEFAULT_ARCHITECTURE = "unet-medium"
 EPOCHS, EPOCHS_PER_ITERATION = 50, 10  # of IsoNet2, and of IsoNet 0.2
 DENOISE_SHARE = 0.3  # of the epochs
+DENOISER_CUBE_SIZE = 32  # at most: more updates for as many voxels, and denoising needs little context
 OBSOLETE_IN_TRAINING = frozenset(
     {
         *("loss_func", "T_max", "learning_rate_min", "compile_model", "mixed_precision", "log_level"),

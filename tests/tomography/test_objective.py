@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from spisonet.fourier.filters import RadialCurve
 from spisonet.io.tomograms import open_tomogram
 from spisonet.learning.refresh_schedule import RefreshSchedule
+from spisonet.learning.self_training import FilledMapTraining
 from spisonet.learning.spectra import WedgeWeight, frequency_points_rfft
 from spisonet.learning.trainer import Trainer, TrainingOptions
 from spisonet.learning.unet import UNet
@@ -21,7 +23,7 @@ from spisonet.tomography.subvolume_centres import subvolume_centres
 from spisonet.tomography.tomogram import Tomogram
 from spisonet.tomography.training_method import TrainingMethod
 from spisonet.tomography.training_set import TrainingSet
-from tests.tomography.simulation import CPU, halves_of, write_halves, write_mrc
+from tests.tomography.simulation import CPU, gaussian_noise, halves_of, write_halves, write_mrc
 
 
 def sampled_inputs(objective: TomogramObjective, n_batches: int, n_subvolumes: int) -> torch.Tensor:
@@ -134,6 +136,33 @@ def test_denoising_of_new_regions_counts_as_part_of_the_refreshes(tmp_path, shap
             cube_size
         )  # which may be refreshed once only
         assert sum(predicted) + sum(denoised) <= most + last_round
+
+
+@pytest.mark.parametrize("is_denoised", [True, False])
+def test_denoised_inputs_are_filled_on_the_scale_of_the_prediction(tmp_path, monkeypatch, is_denoised):
+    """A denoising network restores CTF amplitudes; without one, predictions are multiplied by the CTF."""
+    volume = open_tomogram(write_mrc(tmp_path / "t.mrc", gaussian_noise((32, 32, 32)) - 10))
+    tomogram = Tomogram(
+        "t", (volume, volume), (-60, 60), None, None, 20, ctf_amplitude=RadialCurve(np.full(3, 0.5))
+    )
+    centres = subvolume_centres(tomogram, 16, np.random.default_rng(0))
+
+    class Ideal(Denoiser):
+        def apply(self, volumes: torch.Tensor) -> torch.Tensor:
+            return volumes
+
+    denoiser = Ideal(UNet(1), 64) if is_denoised else None
+    completed = []
+    monkeypatch.setattr(
+        FilledMapTraining, "update_missing_region", lambda _, filled: completed.append(filled)
+    )
+    method = TrainingMethod(True, 16, denoiser=denoiser)
+    objective = TomogramObjective(TrainingSet((tomogram,), (centres,), 1e9, 0, CPU), method)
+    objective.refresh(0, torch.clone)
+    (filled,) = completed
+    wedge = WedgeWeight(-60, 60).at(frequency_points_rfft(tuple(filled.shape[1:]), CPU)) == 0
+    power = torch.fft.rfftn(filled[0]).abs().square()
+    assert power[wedge].mean() / power[~wedge].mean() == pytest.approx(1.0 if is_denoised else 0.25, rel=0.2)
 
 
 def test_large_tomograms_have_other_regions_in_every_round(tmp_path):

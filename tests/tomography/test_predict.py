@@ -6,12 +6,13 @@ import mrcfile
 import numpy as np
 import torch
 
+from spisonet.fourier.filters import RadialCurve
 from spisonet.io.events import progress_to_folder, read_progress
 from spisonet.io.tomograms import open_tomogram
 from spisonet.learning.devices import Backend
 from spisonet.learning.half_turns import ABOUT_Y, HALF_TURNS, average_over_half_turns
 from spisonet.learning.spectra import WedgeWeight, frequency_points_rfft
-from spisonet.learning.unet import DenoisedUNet
+from spisonet.learning.unet import DenoisedUNet, UNet
 from spisonet.tomography.normalisation import normalise
 from spisonet.tomography.predict import TilePredictor, predict_tomogram, wedge_rotations
 from spisonet.tomography.tomogram import Tomogram
@@ -175,3 +176,19 @@ def test_gold_is_left_unchanged(tmp_path):
     predictor = TilePredictor(Recorder(), Backend(CPU, bfloat16=False), tomogram, 0)
     torch.testing.assert_close(predictor(torch.from_numpy(data)[None]), torch.from_numpy(data))
     assert inputs[0].min() == -10
+
+
+def test_what_is_denoised_first_needs_no_further_correction_of_the_ctf(tmp_path):
+    """The denoised tile is on the scale of the prediction that fills it, also in rotated copies."""
+    path = write_mrc(tmp_path / "t.mrc", np.zeros((24, 24, 24), np.float32))
+    volume, ctf = open_tomogram(path), RadialCurve(np.linspace(0.2, 1, 5))
+    tile = torch.randn(2, 24, 24, 24)
+
+    def predict(network: UNet | DenoisedUNet, amplitude: RadialCurve | None) -> torch.Tensor:
+        tomogram = Tomogram("t", (volume,), (-60, 60), None, None, 1, ctf_amplitude=amplitude)
+        with torch.no_grad():
+            return TilePredictor(network.eval(), Backend(CPU, bfloat16=False), tomogram, 3)(tile)
+
+    two, one = DenoisedUNet(2), UNet(2)  # untrained: they return their input
+    torch.testing.assert_close(predict(two, ctf), predict(two, None))
+    assert not torch.allclose(predict(one, ctf), predict(one, None), rtol=0.05)
