@@ -386,7 +386,7 @@ def prepare_training(
     subvolumes_per_epoch = config.n_subvolume or listed
 
     def options_of(epochs: int, subvolumes_per_epoch: int, cube_size: int) -> TrainingOptions:
-        batch_size = _batch_size(config.batch_size, epochs * subvolumes_per_epoch, n_processes)
+        batch_size = batch_size_of(config.batch_size, epochs * subvolumes_per_epoch, n_processes)
         return training_options(
             network,
             memory,
@@ -433,10 +433,20 @@ def prepare_training(
     return training if denoiser is None or denoising is not None else training.with_denoiser(denoiser)
 
 
-def _batch_size(requested: int | None, n_subvolumes: int, n_processes: int) -> int:
-    """Return the requested batch size, or the largest with which a training has enough updates.
+def batch_size_of(requested: int | None, n_subvolumes: int, n_processes: int) -> int:
+    """Return the requested batch size, or the largest with which a training has `MIN_UPDATES`.
 
-    As many subvolumes in more updates of smaller batches train better as long as there are few updates.
+    As many subvolumes in more updates of smaller batches train better as long as there are few updates
+    (``benchmarks/RESULTS.md``).
+
+    Parameters
+    ----------
+    requested : int or None
+        Value of the option; at least one subvolume for each process is used.
+    n_subvolumes : int
+        Subvolumes of the whole training.
+    n_processes : int
+        Number of processes that train together.
     """
     if requested is not None:
         return max(requested, n_processes)

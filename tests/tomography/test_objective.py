@@ -19,6 +19,7 @@ from spisonet.learning.unet import UNet
 from spisonet.tomography.denoiser import N_PREDICTIONS, Denoiser
 from spisonet.tomography.normalisation import normalise
 from spisonet.tomography.objective import TomogramObjective
+from spisonet.tomography.refine import batch_size_of
 from spisonet.tomography.subvolume_centres import subvolume_centres
 from spisonet.tomography.tomogram import Tomogram
 from spisonet.tomography.training_method import TrainingMethod
@@ -177,6 +178,33 @@ def test_large_tomograms_have_other_regions_in_every_round(tmp_path):
     assert drawn[0] == drawn[1]
     assert drawn[2] == drawn[3]
     assert not set(drawn[0]) & set(drawn[2])
+
+
+@pytest.mark.parametrize("fill", [False, True])
+def test_subvolumes_in_the_tomograms_axes_are_for_denoising_only(tmp_path, fill):
+    objective = TomogramObjective(blank_training_set(tmp_path, (32, 32, 32), 16), TrainingMethod(fill, 16))
+    objective.begin_epoch(0)
+    objective.refresh(0, torch.clone)
+    ((_, subvolumes, _),) = objective.draw(300, np.random.default_rng(0)).pieces
+    in_axes = (subvolumes.rotations.diagonal(dim1=1, dim2=2).abs() == 1).all(dim=1)
+    assert in_axes.float().mean() == pytest.approx(0.0 if fill else 0.5, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("requested", "n_subvolumes", "n_processes", "expected"),
+    [
+        (None, 9_999, 1, 1),
+        (None, 10_000, 1, 2),
+        (None, 10**6, 1, 4),
+        (None, 10**6, 3, 12),
+        (None, 8, 3, 3),
+        (None, 30_000, 3, 6),
+        (5, 10**6, 1, 5),
+        (1, 10**6, 2, 2),
+    ],
+)
+def test_batches_are_small_while_there_are_few_updates(requested, n_subvolumes, n_processes, expected):
+    assert batch_size_of(requested, n_subvolumes, n_processes) == expected
 
 
 def test_added_noise_starts_with_its_epoch(tmp_path):
