@@ -83,9 +83,8 @@ class TrainingInputs:
         Chosen rows of the table.
     tomograms : tuple of Tomogram
         Their tomograms, before CTF correction and normalisation.
-    centres, denoiser_centres : tuple of ndarray
-        For each, ``(n, 3)`` voxel coordinates ``(x, y, z)`` of possible subvolume centres, and those of the
-        smaller subvolumes of a network that denoises first.
+    centres : tuple of ndarray
+        For each, ``(n, 3)`` voxel coordinates ``(x, y, z)`` of possible subvolume centres.
     method : str
         Name of the method; see `choose_method`.
     cube_size : int
@@ -107,7 +106,6 @@ class TrainingInputs:
     rows: tuple[TomogramRow, ...]
     tomograms: tuple[Tomogram, ...]
     centres: tuple[NDArray[np.int16], ...]
-    denoiser_centres: tuple[NDArray[np.int16], ...]
     method: str
     cube_size: int
     ctf: CtfCorrection
@@ -250,16 +248,12 @@ def read_training_inputs(
     log.info("Choosing subvolume centres in %d tomograms.", len(tomograms))
     rng = np.random.default_rng(config.seed)
     centres = tuple(subvolume_centres(tomogram, cube_size, rng) for tomogram in tomograms)
-    edge = min(cube_size, DENOISER_CUBE_SIZE)
-    to_denoise = tomograms if denoise_epochs else []
-    denoiser_centres = tuple(subvolume_centres(tomogram, edge, rng) for tomogram in to_denoise)
     refuse = method != DENOISED and not config.trust_table
     wedges = () if table.lists_subtomograms else check_wedges(tomograms, refuse)
     return TrainingInputs(
         tuple(rows),
         tuple(tomograms),
         centres,
-        denoiser_centres,
         method,
         cube_size,
         ctf,
@@ -413,11 +407,11 @@ def prepare_training(
     )
     denoising = None
     if inputs.denoise_epochs:
+        # At the centres of the larger subvolumes: near the borders there is less to learn from.
         edge = min(inputs.cube_size, DENOISER_CUBE_SIZE)
         denoising = replace(
             job,
             title="tomograms, to denoise",
-            data=replace(training_set, centres=inputs.denoiser_centres),
             make_objective=partial(TomogramObjective, method=TrainingMethod(False, edge)),
             network=denoiser or UNet(network.filter_base),
             options=options_of(
