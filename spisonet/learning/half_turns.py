@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+
+from spisonet.geometry.rotations import half_turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -12,12 +15,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MAX_ASYMMETRY_DEGREES = 5.0  # of a tilt range that half turns about x and z leave unchanged
-# Axes of (z, y, x) that a half turn reverses.
-ABOUT_X, ABOUT_Y, ABOUT_Z = (-3, -2), (-3, -1), (-2, -1)
-HALF_TURNS = (ABOUT_X, ABOUT_Y, ABOUT_Z)
+# The axes of (..., z, y, x) that the half turns about x, y and z reverse: x is the last one.
+HALF_TURNS = tuple(tuple((-1 - np.flatnonzero(np.diag(turn) < 0)).tolist()) for turn in half_turns()[1:])
+ABOUT_Y = HALF_TURNS[1]
 
 
-def half_turns_of_wedge(tilt_range_degrees: tuple[float, float]) -> tuple[tuple[int, int], ...]:
+def half_turns_of_wedge(tilt_range_degrees: tuple[float, float]) -> tuple[tuple[int, ...], ...]:
     """Return the half turns that map the missing wedge of tilts about y onto itself.
 
     Parameters
@@ -27,7 +30,7 @@ def half_turns_of_wedge(tilt_range_degrees: tuple[float, float]) -> tuple[tuple[
 
     Returns
     -------
-    tuple of (int, int)
+    tuple of tuple of int
         For each half turn, the axes that it reverses.
     """
     lowest, highest = tilt_range_degrees
@@ -35,7 +38,7 @@ def half_turns_of_wedge(tilt_range_degrees: tuple[float, float]) -> tuple[tuple[
 
 
 def average_over_half_turns(
-    predict: Callable[[Tensor], Tensor], volume: Tensor, half_turns: tuple[tuple[int, int], ...]
+    predict: Callable[[Tensor], Tensor], volume: Tensor, half_turns: tuple[tuple[int, ...], ...]
 ) -> Tensor:
     """Average the predictions of a volume and of its rotated copies (test-time augmentation).
 
@@ -45,7 +48,7 @@ def average_over_half_turns(
         Maps a volume to its prediction, of the same shape.
     volume : Tensor
         ``(..., z, y, x)``.
-    half_turns : tuple of (int, int)
+    half_turns : tuple of tuple of int
         Axes that each half turn reverses; none for the prediction itself.
     """
     total = predict(volume)

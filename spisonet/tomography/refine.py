@@ -362,15 +362,12 @@ def prepare_training(
     training_set = TrainingSet(tomograms, inputs.centres, memory_bytes, config.seed, torch.device("cpu"))
     torch.manual_seed(config.seed)
     start = inputs.start
-    network: Network = UNet(config.width if start is None else start.network.filter_base)
+    network: Network = UNet(config.width) if start is None else start.network
+    if start is not None and start.of_other_structures:  # its statistics are those of other data
+        set_running_statistics(network, _sampled_subvolumes(inputs, tomograms, config.seed))
     denoiser: Network | None = None
-    if start is not None:
-        if start.of_other_structures:  # its statistics are those of other data
-            set_running_statistics(start.network, _sampled_subvolumes(inputs, tomograms, config.seed))
-        if isinstance(start.network, DenoisedUNet):
-            denoiser, network = start.network.denoiser, start.network.completer
-        else:
-            network = start.network
+    if isinstance(network, DenoisedUNet):
+        denoiser, network = network.denoiser, network.completer
     listed = sum(tomogram.n_subvolumes for tomogram in tomograms)
     if inputs.from_subtomograms:
         if config.select_subtomo_number is not None:

@@ -148,10 +148,9 @@ class TrainingSet:
         list of SubvolumeRegion
             All tomograms as a whole, if possible, else random regions of them.
         """
+        if self.is_drawn_as_a_whole(cube_size):
+            return self._whole_tomograms()
         max_voxels = self._max_voxels(cube_size)
-        whole = self._whole_tomograms()
-        if sum(self.n_voxels(region, cube_size) for region in whole) <= max_voxels:
-            return whole
         rng = np.random.default_rng([self.seed, round_number])
         n_subvolumes = np.array([tomogram.n_subvolumes for tomogram in self.tomograms], float)
         edge = self._region_edge(max_voxels, cube_size)
@@ -176,7 +175,8 @@ class TrainingSet:
 
     def is_drawn_as_a_whole(self, cube_size: int) -> bool:
         """Whether all rounds have the same regions, which are the whole tomograms."""
-        return self.draw_regions(0, cube_size) == self._whole_tomograms()
+        n_voxels = sum(self.n_voxels(region, cube_size) for region in self._whole_tomograms())
+        return n_voxels <= self._max_voxels(cube_size)
 
     def _max_voxels(self, cube_size: int) -> float:
         floats = 1 + 2 * MIN_OVERSAMPLING**3 + TEMPORARY_VOLUMES

@@ -9,9 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spisonet.learning.half_turns import (
-    ABOUT_X,
     ABOUT_Y,
-    ABOUT_Z,
     HALF_TURNS,
     average_over_half_turns,
     half_turns_of_wedge,
@@ -19,6 +17,7 @@ from spisonet.learning.half_turns import (
 from spisonet.learning.rotational_averaging import rotate90
 from spisonet.learning.spectra import WedgeWeight
 
+ABOUT_X, _, ABOUT_Z = HALF_TURNS
 SIGNS = {ABOUT_X: (1.0, -1.0, -1.0), ABOUT_Y: (-1.0, 1.0, -1.0), ABOUT_Z: (-1.0, -1.0, 1.0)}
 SHAPE = (4, 6, 5)
 
