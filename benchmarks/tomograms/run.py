@@ -47,11 +47,12 @@ CASES = {
 }
 SUBVOLUMES = 800  # per epoch
 NETWORK = ("--filter_base", "16", "--cube_size", "32", "--n_subvolume", str(SUBVOLUMES))
-# As many voxels in larger subvolumes, 237 of 48³ or 100 of 64³ for 800 of 32³.
-LARGE, LARGEST = (
+# As many voxels in larger subvolumes: 237 of 48³, 100 of 64³ or 51 of 80³ for 800 of 32³.
+LARGE, LARGER, LARGEST = (
     ("--cube_size", str(edge), "--n_subvolume", str(round(SUBVOLUMES * (32 / edge) ** 3)))
-    for edge in (48, 64)
+    for edge in (48, 64, 80)
 )
+WIDTH_32 = ("--filter_base", "32")
 SINGLE = ("--method", "isonet2", "--input_column", "rlnTomoName")
 PRETRAINED, ONE_NETWORK = ("--pretrained", "default"), ("--denoise_epochs", "0")
 NOISE = ("--noise_level", "0.05,0.1,0.15,0.2")
@@ -72,14 +73,19 @@ METHODS: dict[str, tuple[str, tuple[str, ...], int]] = {
     "48³, shortest": ("refine", LARGE, 1),
     "48³, shorter": ("refine", LARGE, 2),
     "48³, longer": ("refine", LARGE, 10),
-    "48³, width 32, longer": ("refine", (*LARGE, "--filter_base", "32"), 10),
+    "48³, longest": ("refine", LARGE, 20),
+    "64³, longer": ("refine", LARGER, 10),
+    "64³, width 32, longer": ("refine", (*LARGER, *WIDTH_32), 10),
+    "80³, longer": ("refine", LARGEST, 10),
+    "48³, width 32, longer": ("refine", (*LARGE, *WIDTH_32), 10),
     "48³, one network, longer": ("refine", (*LARGE, *ONE_NETWORK), 10),
     "pretrained, 48³, shortest": ("refine", (*PRETRAINED, *LARGE), 1),
     "pretrained, 48³, shorter": ("refine", (*PRETRAINED, *LARGE), 2),
     "pretrained, 48³": ("refine", (*PRETRAINED, *LARGE), 4),
     "pretrained, 48³, longer": ("refine", (*PRETRAINED, *LARGE), 10),
-    "pretrained, 64³, longer": ("refine", (*PRETRAINED, *LARGEST), 10),
+    "pretrained, 64³, longer": ("refine", (*PRETRAINED, *LARGER), 10),
     "single": ("refine", SINGLE, 4),
+    "single, batches of 4": ("refine", (*SINGLE, "--batch_size", "4"), 4),
     "single, noise added": ("refine", (*SINGLE, *NOISE, "--noise_start_iter", "2,3,3,4"), 4),
     "single, deconvolved": ("refine", ("--method", "isonet2"), 4),
     "IsoNet 0.2 chain": ("extract", (*NOISE, "--noise_start_iter", "11,16,21,26"), 1),
@@ -87,6 +93,7 @@ METHODS: dict[str, tuple[str, tuple[str, ...], int]] = {
     "IsoNet2's objective": ("published", (), 4),
     "IsoNet2's objective, longer": ("published", (), 10),
     "denoise": ("denoise", (), 4),
+    "48³, CTF network, longer": ("refine", (*LARGE, "--CTF_mode", "network"), 10),
     "CTF phase_only": ("refine", ("--CTF_mode", "phase_only"), 4),
     "CTF wiener": ("refine", ("--CTF_mode", "wiener"), 4),
     "CTF network": ("refine", ("--CTF_mode", "network"), 4),
