@@ -17,6 +17,7 @@ from spisonet.figures.tomograms import draw_preview, draw_tomogram_comparison
 from spisonet.figures.training import draw_tomogram_losses
 from spisonet.io.atomic import file_digest, prepare_output_folder
 from spisonet.io.events import report_progress
+from spisonet.io.numbers import counted
 from spisonet.io.run_record import (
     JOB_FILE,
     changed_option,
@@ -488,12 +489,12 @@ def train_into_folder(config: TomogramTrainingConfig, memory: Memory, processes:
             del denoising  # and its memory
         options, denoiser = training.job.options, training.method.denoiser
         log.info(
-            "Training on %d tomograms (%s): %s%d updates of %d subvolumes of %d voxels.",
-            len(training.tomograms),
+            "Training on %s (%s): %s%d updates of %s of %d voxels.",
+            counted(len(training.tomograms), "tomogram"),
             inputs.method,
             "at most " if options.until_plateau else "",
             options.n_updates,
-            options.batch_size,
+            counted(options.batch_size, "subvolume"),
             inputs.cube_size,
         )
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from spisonet.errors import SpisonetError
 from spisonet.io.atomic import prepare_output_file, prepare_output_folder
+from spisonet.io.numbers import counted
 from spisonet.io.tomogram_table import TomogramTable
 from spisonet.tomography.extraction import (
     CROP_TO_CUBE,
@@ -19,6 +20,7 @@ from spisonet.tomography.extraction import (
     with_indices,
 )
 from spisonet.tomography.inputs import input_column, read_tomograms, require_thickness
+from spisonet.tomography.shared_config import parse_voxel_size
 from spisonet.tomography.subvolume_centres import subvolume_centres
 from spisonet.tomography.wedge_check import check_wedges
 
@@ -62,10 +64,10 @@ def run_extract(config: ExtractConfig) -> None:
         listed += extract_subtomograms(
             row, tomogram, chosen, config.cube_size, crop_size, config.subtomo_folder
         )
-        log.info("%s: %d subtomograms of %d voxels.", tomogram.name, n, crop_size)
+        log.info("%s: %s of %d voxels.", tomogram.name, counted(n, "subtomogram"), crop_size)
     os.sync()  # all subtomograms at once, before the table that lists them
     TomogramTable.new(config.subtomo_star, with_indices(listed)).write()
-    log.info("Wrote %s: %d subtomograms.", config.subtomo_star, len(listed))
+    log.info("Wrote %s: %s.", config.subtomo_star, counted(len(listed), "subtomogram"))
 
 
 def run_prepare_subtomo_star(config: SubtomogramStarConfig) -> None:
@@ -76,7 +78,8 @@ def run_prepare_subtomo_star(config: SubtomogramStarConfig) -> None:
     SpisonetError
         If the folder contains no subtomograms, one is damaged or too small, or the file cannot be written.
     """
-    listed = find_subtomograms(config.folder_name, config.pixel_size, config.cube_size)
+    voxel_size = parse_voxel_size(config.pixel_size)
+    listed = find_subtomograms(config.folder_name, voxel_size, config.cube_size)
     prepare_output_file(config.output_star)
     TomogramTable.new(config.output_star, with_indices(listed)).write()
-    log.info("Wrote %s: %d subtomograms.", config.output_star, len(listed))
+    log.info("Wrote %s: %s.", config.output_star, counted(len(listed), "subtomogram"))

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from spisonet.commands.check import run_check
+from spisonet.io.numbers import counted
 from spisonet.io.tomogram_table import TomogramTable
 from spisonet.tomography.inputs import read_tomograms
 from spisonet.tomography.table_preparation import plan_table, write_table
@@ -72,7 +73,7 @@ def _description(tomogram: PlannedTomogram) -> str:
         "even": paths.even,
         "odd": paths.odd,
         "mask": tomogram.mask,
-        f"{tomogram.n_coordinates} subvolume centres in": tomogram.coordinates,
+        f"{counted(tomogram.n_coordinates, 'subvolume centre')} in": tomogram.coordinates,
     }
     listed = ", ".join(f"{kind} {path}" for kind, path in files.items() if path is not None)
     return (

@@ -78,8 +78,9 @@ class MrcFile:
         ``gzip``, ``bzip2`` or None.
     axes : tuple of int
         Axes along columns, rows and sections; 1 is x, 2 is y, 3 is z.
-    is_stack : bool
-        Whether the header describes a stack of images.
+    is_stack, is_volume : bool
+        Whether the header describes a stack of images (ispg 0, mz 1), or a volume (ispg 1). Many programs
+        write neither.
     voxel_size_xyz : tuple of float
         Edges of a voxel in Å as in the header, which may be invalid.
     nstart, origin_angstrom : tuple
@@ -95,6 +96,7 @@ class MrcFile:
     compression: str | None
     axes: tuple[int, int, int]
     is_stack: bool
+    is_volume: bool
     voxel_size_xyz: tuple[float, float, float]
     nstart: tuple[int, int, int]
     origin_angstrom: tuple[float, float, float]
@@ -327,8 +329,8 @@ def open_mrc(path: Path) -> MrcFile:
     return file
 
 
-def conversion_of_hdf5(path: Path) -> str:
-    """Return the command that converts a volume of EMAN2, as the end of a sentence."""
+def conversion_by_eman2(path: Path) -> str:
+    """Return the command of EMAN2 that converts a volume to MRC, as the end of a sentence."""
     return f"convert it first: {shlex.join(['e2proc3d.py', str(path), str(path.with_suffix('.mrc'))])}"
 
 
@@ -344,7 +346,7 @@ def _require_possible_header(path: Path) -> None:
     with path.open("rb") as file:
         beginning = file.read(HEADER_BYTES)
     if beginning.startswith(HDF5):
-        raise SpisonetError(f"{path} is an HDF5 file, as EMAN2 writes it; {conversion_of_hdf5(path)}.")
+        raise SpisonetError(f"{path} is an HDF5 file, as EMAN2 writes it; {conversion_by_eman2(path)}.")
     opener = next((opener for magic, opener in MAGIC.items() if beginning.startswith(magic)), None)
     if opener is not None:
         try:
@@ -378,6 +380,7 @@ def _read_header(path: Path, mrc: Any) -> MrcFile:
         compression=_compression(mrc),
         axes=_axes(path, header),
         is_stack=is_stack,
+        is_volume=int(header.ispg) == 1,
         voxel_size_xyz=(x, y, z),
         nstart=(int(header.nxstart), int(header.nystart), int(header.nzstart)),
         origin_angstrom=(float(header.origin.x), float(header.origin.y), float(header.origin.z)),

@@ -174,3 +174,8 @@ def _expected(allowed: NumberRange) -> str:
 
 def _shown(text: str) -> str:
     return repr(text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}...")
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, in the plural (with an s) unless the number is 1."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -16,17 +16,20 @@ EVEN, ODD = "even", "odd"
 SEPARATOR = r"[_\-. ]"
 # A whole word that tells the halves apart, in any case and anywhere in a name.
 HALF_WORD = re.compile(
-    rf"(?:^|(?<={SEPARATOR}))(?:(?P<even>even|evn|half1)|(?P<odd>odd|half2))(?=$|{SEPARATOR})", re.IGNORECASE
+    rf"(?:^|(?<={SEPARATOR}))(?:(?P<even>even|evn|half{SEPARATOR}?[1a])|(?P<odd>odd|half{SEPARATOR}?[2b]))"
+    rf"(?=$|{SEPARATOR})",
+    re.IGNORECASE,
 )
 GLUED_HALF = re.compile(r"(?P<even>even|evn)|(?P<odd>odd)", re.IGNORECASE)  # anywhere, as in TS1even
 # Words that programs append to the name of a tilt series.
 STEPS = (
     r"vol|rec|full|ali|aligned|preali|st|stack|sort|sorted|corrected|deconv|denoised|filtered|filt|ctf|2nd|"
-    r"aretomo|sirt|wbp|flipped|flip[xyz]{0,2}|rot[xyz]?|trim|bin[_\-. ]?\d+|[\d.]+apx"
+    r"aretomo|sirt|wbp|flipped|flip[xyz]{0,2}|rot[xyz]?|trim|bin[_\-. ]?\d+|[\d.]+apx|"
+    r"orig|fixed|ctfcorr|erased?|dcst|mtfilt|projx[yz]"
 )
 ACCOMPANYING = r"mask|coords?|coordinates|particles|points|picks|tlt"
 ENDING = re.compile(rf"{SEPARATOR}+(?:{STEPS}|{ACCOMPANYING})$", re.IGNORECASE)
-BEGINNING = re.compile(rf"^rec{SEPARATOR}+", re.IGNORECASE)
+BEGINNING = re.compile(rf"^(?:rec|corrected|deconv|denoised){SEPARATOR}+", re.IGNORECASE)
 # Suffixes of files that accompany a tomogram.
 OTHER_SUFFIXES = (
     ".txt",
@@ -108,23 +111,25 @@ def other_half_map(path: Path) -> Path | None:
 def series_names(path: Path) -> list[str]:
     """Return the names that the tilt series of a file may have, from the stem of the file to the shortest.
 
-    The words of halves are removed first, then one by one the words that programs append.
+    First the words that programs append are removed one by one, then the words of halves, and again the
+    appended words.
     """
     stem = stem_of(path)
     for suffix in OTHER_SUFFIXES:
         if stem.lower().endswith(suffix):
             stem = stem[: -len(suffix)]
     stem = stem_of(path.with_name(stem)) if stem else path.name
-    names = [stem]
     without_half = re.sub(rf"^{SEPARATOR}+|{SEPARATOR}+$", "", _without_half_words(stem))
-    name = BEGINNING.sub("", without_half)
-    while name:
+    return list(dict.fromkeys([*_shortened(stem), *_shortened(BEGINNING.sub("", without_half))]))
+
+
+def _shortened(name: str) -> list[str]:
+    """Return a name, and what remains as the words that programs append are removed one by one."""
+    names: list[str] = []
+    while name and name not in names:
         names.append(name)
-        shorter = ENDING.sub("", name)
-        if shorter == name:
-            break
-        name = shorter
-    return list(dict.fromkeys(names))
+        name = ENDING.sub("", name)
+    return names
 
 
 def without_half(path: Path) -> Path:

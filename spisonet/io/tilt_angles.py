@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from spisonet.errors import SpisonetError
@@ -22,12 +22,13 @@ log = logging.getLogger("spisonet")
 # Endings of tilt files behind the name of the tilt series, in lower case. Refined angles take precedence over
 # nominal ones: IMOD and AreTomo before SerialEM.
 TILT_ENDINGS = (
-    *(".tlt", "_st.tlt", ".aln", ".st.aln", ".mrc.aln", "_tlt.txt", ".rawtlt", ".mrc.rawtlt"),
+    *(".tlt", "_st.tlt", ".aln", ".st.aln", ".mrc.aln", "_tlt.txt", ".rawtlt", ".st.rawtlt", ".mrc.rawtlt"),
     *(".mdoc", ".mrc.mdoc", ".st.mdoc", ".tomostar", ".star"),
 )
 IMOD_FOLDER = "_imod"  # AreTomo's files for IMOD are in a folder of this ending
-WARP_FOLDERS = ("tiltstack", "tomostar")  # beside or above the folder of Warp's reconstructions
-WARP_DEPTH = 3  # folders from a half to the project: even, reconstruction, warp_tiltseries
+# Beside or above the folder of the tomograms: two of Warp, and one of RELION 5.
+SERIES_FOLDERS = ("tiltstack", "tomostar", "tilt_series")
+SERIES_DEPTH = 3  # folders from a half to Warp's project: even, reconstruction, warp_tiltseries
 TILT_COLUMNS = ("rlnTomoYTilt", "rlnTomoNominalStageTiltAngle", "wrpAngleTilt", "rlnTomoTiltAngle")
 STAR_SUFFIXES = (".star", ".tomostar")
 MDOC_TILT = re.compile(r"^\s*TiltAngle\s*=\s*([^\r\n]*?)\s*$", re.MULTILINE)
@@ -36,7 +37,8 @@ ALN_HEADER, ALN_LOCAL, ALN_TILT = "# SEC", "# Local Alignment", "TILT"
 MAX_TILT, DEFAULT_TILT_RANGE = 90.0, (-60.0, 60.0)  # degrees
 MIN_TILT_RANGE = 10.0  # degrees; of fewer the angles are those of one image or of something else
 LARGEST_UNTILTED = 3.0  # degrees; a tilt series contains an image that is tilted less, or both signs
-ASSUMED = "assumed_no_tilt_file_found"  # instead of the name of the tilt file in a table
+# Instead of the name of the tilt file in a table: both limits are assumed, or one that the user did not give.
+ASSUMED, ASSUMED_IN_PART = "assumed_no_tilt_file_found", "assumed_in_part_no_tilt_file_found"
 TILT_SOURCE = "rlnTiltRangeSource"
 
 
@@ -52,17 +54,27 @@ class TiltRange:
         The tilt file, or None.
     is_assumed : bool
         Whether a limit is the default, since neither the user nor a tilt file gives it.
+    n_tilts : int or None
+        Number of tilts in the tilt file.
     """
 
     lowest_degrees: float
     highest_degrees: float
     source: Path | None = None
     is_assumed: bool = False
+    n_tilts: int | None = field(default=None, compare=False)
 
     @property
     def degrees(self) -> tuple[float, float]:
         """Minimum and maximum tilt in degrees."""
         return self.lowest_degrees, self.highest_degrees
+
+    @property
+    def table_entry(self) -> str:
+        """Entry of the column `TILT_SOURCE`."""
+        if not self.is_assumed:
+            return str(self.source)
+        return ASSUMED if self.degrees == DEFAULT_TILT_RANGE else ASSUMED_IN_PART
 
     @property
     def origin(self) -> str:
@@ -76,8 +88,9 @@ def find_tilt_file(tomograms: Collection[Path], folders: Iterable[Path] = ()) ->
     """Find the file with the tilt angles of a tilt series.
 
     Some folders are searched, then those of the tomograms, those that contain the latter, and those of a Warp
-    project (``tiltstack``, ``tomostar``). Folders in them that are named after the tilt series are searched
-    as well, and ``<tilt series>_Imod`` with AreTomo's files for IMOD.
+    project (``tiltstack``, ``tomostar``) or of a job of RELION 5 (``tilt_series``). Folders in them that are
+    named after the tilt series are searched as well, and ``<tilt series>_Imod`` with AreTomo's files for
+    IMOD.
 
     Parameters
     ----------
@@ -88,9 +101,9 @@ def find_tilt_file(tomograms: Collection[Path], folders: Iterable[Path] = ()) ->
     """
     names = list(dict.fromkeys(name for path in tomograms for name in series_names(path)))
     beside = [path.parent for path in tomograms]
-    above = [path for folder in dict.fromkeys(beside) for path in real_path(folder).parents[:WARP_DEPTH]]
-    of_warp = [path / name for path in above for name in WARP_FOLDERS]
-    for folder in dict.fromkeys((*folders, *beside, *(path.parent for path in beside), *of_warp)):
+    above = [path for folder in dict.fromkeys(beside) for path in real_path(folder).parents[:SERIES_DEPTH]]
+    of_series = [path / name for path in above for name in SERIES_FOLDERS]
+    for folder in dict.fromkeys((*folders, *beside, *(path.parent for path in beside), *of_series)):
         found = _tilt_file_in(folder, names)
         if found is not None:
             return found
@@ -106,18 +119,27 @@ def _tilt_file_in(folder: Path, names: list[str]) -> Path | None:
         for inner in (entries.get(name.lower()), entries.get(f"{name}{IMOD_FOLDER}".lower())):
             if inner is not None and inner.is_dir():
                 entries |= {path.name.lower(): path for path in sorted(inner.iterdir())}
+    of_frames = None
     for name in names:
         for ending in TILT_ENDINGS:
             found = entries.get(f"{name}{ending}".lower())
             if found is None or not found.is_file():
                 continue
-            if ending != ".star" or _tilt_column(StarFile(found)) is not None:
+            if ending.endswith(".mdoc") and not MDOC_IMAGE_OF_SERIES.search(_decoded(found)):
+                of_frames = of_frames or found  # of the series or of a single image: others come first
+            elif ending != ".star" or _tilt_column(StarFile(found)) is not None:
                 return found
-    return None
+    return of_frames
 
 
 def read_tilt_range(path: Path) -> tuple[float, float]:
-    """Read the minimum and maximum tilt angle in degrees.
+    """Read the minimum and maximum tilt angle in degrees; see `read_tilts`."""
+    angles = read_tilts(path)
+    return min(angles), max(angles)
+
+
+def read_tilts(path: Path) -> list[float]:
+    """Read the tilt angles of a tilt series in degrees.
 
     Parameters
     ----------
@@ -132,40 +154,66 @@ def read_tilt_range(path: Path) -> tuple[float, float]:
     """
     if not path.is_file():
         raise SpisonetError(f"{path} is not a file.")
-    text, hint = "", ""
-    if path.suffix.lower() in STAR_SUFFIXES:
+    text, suffix = "", path.suffix.lower()
+    others: list[list[str]] = []
+    if suffix in STAR_SUFFIXES:
         column = _tilt_column(StarFile(path))
         words = [] if column is None else [str(angle) for angle in column]
     else:
         text = _decoded(path)
-        words = _words(path, text)
-    try:
-        angles = [float(word) for word in words]
-    except ValueError as error:
-        raise SpisonetError(f"{path} contains a tilt angle that is not a valid number.") from error
+        words, others = _columns(path, text)
+    angles = _numbers(path, words)
+    is_frame_set = suffix == ".mdoc" and not MDOC_IMAGE_OF_SERIES.search(text)
+    hint = ", since it describes the frames of one image (FrameSet)" if is_frame_set else ""
     if len(angles) < 2 or not all(map(math.isfinite, angles)):
-        raise SpisonetError(f"{path} contains no tilt angles.")
+        raise SpisonetError(f"{path} contains no tilt angles of a tilt series{hint}.")
+    lowest, highest = min(angles), max(angles)
+    if highest - lowest < MIN_TILT_RANGE:
+        raise SpisonetError(
+            f"{path} contains tilts from {lowest:g} to {highest:g} degrees, too small a range for a "
+            f"tilt series{hint}; give --tilt_min and --tilt_max, or remove the file."
+        )
+    named = {**dict.fromkeys(STAR_SUFFIXES, "tilt"), ".mdoc": "TiltAngle", ".aln": ALN_TILT}
+    column_name = named.get(suffix, "first")
+    numbered = sorted(angles) == [lowest + i for i in range(len(angles))] and lowest in (0, 1)
+    # Tilts cross 0, but for those of some lamellae; lists of doses begin with 0.
+    if numbered or lowest > LARGEST_UNTILTED or highest < -LARGEST_UNTILTED or lowest == 0:
+        raise SpisonetError(
+            f"The {column_name} column of {path} contains values from {lowest:g} to {highest:g}, which "
+            "appear to be numbers of images or doses, not tilt angles; correct the file, or give --tilt_min "
+            "and --tilt_max."
+        )
+    better = next((number for number, values in enumerate(others, 2) if _crosses_zero(values)), None)
+    if lowest > 0 and better is not None:
+        raise SpisonetError(
+            f"The {column_name} column of {path} contains values from {lowest:g} to {highest:g}, which "
+            f"appear to be doses, and column {better} the tilt angles; leave only the tilt angles in it, or "
+            "give --tilt_min and --tilt_max."
+        )
     if max(map(abs, angles)) > MAX_TILT:
         raise SpisonetError(
             f"{path} contains a tilt angle of {max(angles, key=abs):g} degrees, beyond +-{MAX_TILT:g}."
         )
-    if max(angles) - min(angles) < MIN_TILT_RANGE:
-        if path.suffix.lower() == ".mdoc" and not MDOC_IMAGE_OF_SERIES.search(text):
-            hint = ", since it describes the frames of one image (FrameSet)"
-        raise SpisonetError(
-            f"{path} contains tilts from {min(angles):g} to {max(angles):g} degrees, too small a range for a "
-            f"tilt series{hint}; give --tilt_min and --tilt_max, or remove the file."
-        )
-    is_numbered = min(angles) in (0, 1) and sorted(angles) == [min(angles) + i for i in range(len(angles))]
-    if is_numbered or min(angles) > LARGEST_UNTILTED or max(angles) < -LARGEST_UNTILTED:
-        named = {**dict.fromkeys(STAR_SUFFIXES, "tilt"), ".mdoc": "TiltAngle", ".aln": ALN_TILT}
-        column = named.get(path.suffix.lower(), "first")
-        raise SpisonetError(
-            f"The {column} column of {path} contains values from {min(angles):g} to {max(angles):g}, which "
-            "appear to be numbers of images or doses, not tilt angles; correct the file, or give --tilt_min "
-            "and --tilt_max."
-        )
-    return min(angles), max(angles)
+    return angles
+
+
+def _crosses_zero(words: list[str]) -> bool:
+    """Whether a column may be one of tilt angles: numbers of both signs within +-90."""
+    try:
+        values = [float(word) for word in words]
+    except ValueError:
+        return False
+    return -MAX_TILT <= min(values) < 0 < max(values) <= MAX_TILT
+
+
+def _numbers(path: Path, words: list[str]) -> list[float]:
+    angles = []
+    for word in words:
+        try:
+            angles.append(float(word))
+        except ValueError as error:
+            raise SpisonetError(f"{path} contains {word!r} instead of a tilt angle.") from error
+    return angles
 
 
 def complete_tilt_range(
@@ -187,15 +235,24 @@ def complete_tilt_range(
     SpisonetError
         If the tilt file is not readable, or the range is invalid.
     """
-    source, is_assumed = None, False
+    source, is_assumed, n_tilts = None, False, None
     if lowest is None or highest is None:
         source = find_source()
-        found = DEFAULT_TILT_RANGE if source is None else read_tilt_range(source)
         is_assumed = source is None
-        lowest = found[0] if lowest is None else lowest
-        highest = found[1] if highest is None else highest
+        angles: Collection[float] = DEFAULT_TILT_RANGE
+        if source is not None:
+            angles = read_tilts(source)
+            n_tilts = len(angles)
+        lowest = min(angles) if lowest is None else lowest
+        highest = max(angles) if highest is None else highest
     require_tilt_range(name, lowest, highest)
-    return TiltRange(lowest, highest, source, is_assumed)
+    return TiltRange(lowest, highest, source, is_assumed, n_tilts)
+
+
+def is_still_assumed(table_entry: str | None, degrees: tuple[float, float]) -> bool:
+    """Whether a tilt range of a table is that which `TiltRange.table_entry` calls assumed, not corrected."""
+    unchanged = [a == b for a, b in zip(degrees, DEFAULT_TILT_RANGE, strict=True)]
+    return (table_entry == ASSUMED and all(unchanged)) or (table_entry == ASSUMED_IN_PART and any(unchanged))
 
 
 def require_tilt_range(name: str, lowest: float, highest: float) -> None:
@@ -220,10 +277,10 @@ def _decoded(path: Path) -> str:
     return content.decode(encoding, errors="replace")
 
 
-def _words(path: Path, text: str) -> list[str]:
-    """Return the tilt angles of a text file as words."""
+def _columns(path: Path, text: str) -> tuple[list[str], list[list[str]]]:
+    """Return the tilt angles of a text file as words, and the columns behind them if there are any."""
     if path.suffix.lower() == ".mdoc":
-        return MDOC_TILT.findall(text)
+        return MDOC_TILT.findall(text), []
     lines = [line.strip() for line in text.splitlines()]
     column = 0
     if path.suffix.lower() == ".aln":
@@ -234,11 +291,13 @@ def _words(path: Path, text: str) -> list[str]:
             lines = lines[: lines.index(ALN_LOCAL)]
     rows = [re.split(r"[\s,;]+", line.strip(",; ")) for line in lines if line and not line.startswith("#")]
     if len(rows) == 1 and column == 0:  # all angles in one line
-        return rows[0]
+        return rows[0], []
     try:
-        return [row[column] for row in rows]
+        angles = [row[column] for row in rows]
     except IndexError as error:
         raise SpisonetError(f"{path} has a line without a tilt angle.") from error
+    n_columns = min(map(len, rows), default=0) if column == 0 else 0
+    return angles, [[row[number] for row in rows] for number in range(1, n_columns)]
 
 
 def _tilt_column(star: StarFile) -> Iterable[object] | None:

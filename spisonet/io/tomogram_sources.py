@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from spisonet.errors import SpisonetError
 from spisonet.io.dynamo import TABLE, VOLUME_LIST, ListedTomogram, read_listed_tomograms
-from spisonet.io.mrc_file import conversion_of_hdf5
+from spisonet.io.mrc_file import conversion_by_eman2, open_mrc
 from spisonet.io.paths import real_path
 from spisonet.io.series_names import (
     EVEN,
@@ -31,9 +32,16 @@ if TYPE_CHECKING:
 STACK_SUFFIXES = (".st", ".ali", ".preali")
 VOLUME_SUFFIXES = tuple(suffix for suffix in SUFFIXES if suffix not in STACK_SUFFIXES)
 STACK_WORDS = {"ali", "preali"}
+REC_WORD = "rec"  # of IMOD's volumes, as a word or as the suffix
+ARETOMO_WORD = "vol"  # AreTomo calls a volume TS_01_Vol.mrc and the stack beside it TS_01.mrc
+# Stacks of the steps of IMOD, which it keeps beside the tomogram, and projections of AreTomo.
+STEP_WORDS = {"orig", "fixed", "ctfcorr", "erase", "erased", "dcst", "mtfilt", "projxy", "projxz"}
 PROCESSED_WORDS = {"corrected", "deconv", "denoised", "filt", "filtered"}
 FULL = "full"
-HDF_SUFFIXES = (".hdf", ".h5")  # of EMAN2
+OTHER_FORMATS = {
+    **dict.fromkeys((".hdf", ".h5"), "an HDF5 file of EMAN2"),
+    ".em": "an EM file, as TOM and Dynamo write them",
+}
 # Name of the folder of tomograms in the folder of the processed tilt series of a Warp project.
 RECONSTRUCTIONS, TOMOSTAR = "reconstruction", ".tomostar"
 
@@ -350,10 +358,10 @@ def _volumes(folder: Path, left_out: list[LeftOut], used: Collection[Path]) -> l
             others += rest
     left_out += others
     if not found:
-        of_eman2 = [item for item in others if item.path.suffix.lower() in HDF_SUFFIXES]
-        if of_eman2:
+        convertible = [item for item in others if item.path.suffix.lower() in OTHER_FORMATS]
+        if convertible:
             raise SpisonetError(
-                f"{folder} contains no tomograms but {of_eman2[0].path.name}, {of_eman2[0].reason}."
+                f"{folder} contains no tomograms but {convertible[0].path.name}, {convertible[0].reason}."
             )
         besides = f" besides {', '.join(item.path.name for item in others)}" if others else ""
         raise SpisonetError(f"{folder} contains no tomograms ({', '.join(VOLUME_SUFFIXES)}){besides}.")
@@ -370,11 +378,28 @@ def _sorted_out(folder: Path) -> tuple[list[Path], list[LeftOut]]:
             others.append(LeftOut(path, "a stack of tilt images"))
         elif "mask" in words_of(path):
             others.append(LeftOut(path, "a mask"))
+        elif _is_image(path):
+            others.append(LeftOut(path, "a 2D image"))
         else:
             found.append(path)
-    for path in _files(folder, HDF_SUFFIXES):
-        others.append(LeftOut(path, f"an HDF5 file of EMAN2; {conversion_of_hdf5(path)}"))
+    of_aretomo = [path for path in found if ARETOMO_WORD in words_of(path)]
+    if of_aretomo:
+        stacks = [path for path in found if not {ARETOMO_WORD, REC_WORD} & _words(path)]
+        reason = "appears to be a stack of images of AreTomo, whose volumes have Vol in their names"
+        others += [LeftOut(path, reason) for path in stacks]
+        found = [path for path in found if path not in stacks]
+    for path in _files(folder, tuple(OTHER_FORMATS)):
+        kind = OTHER_FORMATS[path.suffix.lower()]
+        others.append(LeftOut(path, f"{kind}; {conversion_by_eman2(path)}"))
     return found, others
+
+
+def _is_image(path: Path) -> bool:
+    """Whether the header is that of a single image; damaged files are named when they are opened."""
+    try:
+        return min(open_mrc(path).shape) < 2
+    except SpisonetError:
+        return False
 
 
 def _subfolders(folder: Path, used: Collection[Path]) -> list[Path]:
@@ -415,16 +440,22 @@ def _one_for_each(paths: list[Path], left_out: list[LeftOut]) -> list[Path]:
 
 def _preference(path: Path) -> int:
     """Return the order in which volumes of the same tilt series are preferred."""
-    words = set(words_of(path))
-    if words & {"ctf", "2nd"}:  # power spectra and the second volume of AreTomo
+    words = _words(path)
+    if words & {"ctf", "2nd"} | words & STEP_WORDS:  # power spectra and the second volume of AreTomo
         return 5
     if words & PROCESSED_WORDS:
         return 4
-    if "vol" in words:  # of AreTomo, beside the stack of the same name
+    if ARETOMO_WORD in words:
         return 0
-    if "rec" in words:  # of IMOD, trimmed and rotated unless "full"
+    if REC_WORD in words:  # trimmed and rotated unless "full"
         return 2 if "full" in words else 1
     return 3
+
+
+def _words(path: Path) -> set[str]:
+    """Return the words of a file name; the suffix of IMOD's tomograms counts as one."""
+    is_rec = Path(path.name.lower().removesuffix(".gz").removesuffix(".bz2")).suffix == f".{REC_WORD}"
+    return {*words_of(path), *([REC_WORD] if is_rec else [])}
 
 
 def _kinds_in_one_folder(files: list[Path]) -> dict[Path, tuple[str, str]]:
@@ -466,7 +497,34 @@ def _pairs_of_folders(even: list[Path], odd: list[Path]) -> tuple[list[tuple[Pat
     if (pairs and (even or odd)) or len(even) != len(odd):
         single = [*even, *odd] if pairs else even if len(even) > len(odd) else odd
         raise SpisonetError(f"The other half is missing for {', '.join(map(str, single))}.")
+    even, odd = (sorted(paths, key=_natural_order) for paths in (even, odd))
+    _require_equal_numbers(even, odd)
     return sorted([*pairs, *zip(even, odd, strict=True)]), set(even)
+
+
+def _natural_order(path: Path) -> list[tuple[str, int]]:
+    """Return a key that sorts names such as a2 and a10 by their numbers."""
+    return [(text, int(number or 0)) for text, number in re.findall(r"(\D*)(\d*)", path.name)]
+
+
+def _require_equal_numbers(even: list[Path], odd: list[Path]) -> None:
+    """Refuse pairs whose names count the tilt series and give different numbers.
+
+    Raises
+    ------
+    SpisonetError
+        If a number that differs among the even names is not that of the odd name.
+    """
+    numbers = [[[int(n) for n in re.findall(r"\d+", path.stem)] for path in half] for half in (even, odd)]
+    if len({len(found) for found in (*numbers[0], *numbers[1])}) != 1:
+        return
+    counting = [len(set(places)) > 1 for places in zip(*numbers[0], strict=True)]
+    for first, second, *found in zip(even, odd, *numbers, strict=True):
+        if any(a != b for a, b, counts in zip(*found, counting, strict=True) if counts):
+            raise SpisonetError(
+                f"{first} and {second} would be paired by the order of their names, but their numbers "
+                "differ; rename the halves of a tomogram alike."
+            )
 
 
 def _exact_keys(path: Path) -> list[str]:
@@ -509,6 +567,13 @@ def _enter(series: dict[str, dict[str, Path]], name: str, paths: dict[str, Path]
 
 
 def _same_series(first: Path, second: Path) -> SpisonetError:
+    halves = [path for path in (first, second) if half_candidates(path)]
+    if len(halves) == 1:
+        other = second if halves[0] == first else first
+        return SpisonetError(
+            f"The other half is missing for {halves[0]}, beside {other}; add it, or move this half to "
+            "another folder."
+        )
     return SpisonetError(
         f"{first} and {second} appear to belong to the same tilt series; move one of them to another "
         "folder, or rename it."

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+from spisonet.io.numbers import counted
 from spisonet.io.stages import StageProgress
 from spisonet.learning.devices import keep_freed_memory
 from spisonet.learning.process_group import SINGLE_PROCESS
@@ -78,7 +79,8 @@ class TrainingJob:
         options = self.options
         most = "at most " if options.until_plateau else ""
         return (
-            f"Training on {self.title}: {most}{options.n_updates} updates of {options.batch_size} subvolumes."
+            f"Training on {self.title}: {most}{options.n_updates} updates of "
+            f"{counted(options.batch_size, 'subvolume')}."
         )
 
     def prepare(

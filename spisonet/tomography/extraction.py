@@ -10,6 +10,7 @@ from spisonet.io.paths import real_path
 from spisonet.io.tomogram_table import SUBTOMOGRAM, TomogramTable
 from spisonet.io.tomograms import SUFFIXES, open_tomogram, stem_of
 from spisonet.tomography.chunks import Chunk, read_mirrored
+from spisonet.tomography.shared_config import PIXEL_SIZE_OPTION
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,7 +85,7 @@ def extract_subtomograms(
 
 
 def find_subtomograms(
-    folder: Path, voxel_size_angstrom: float, cube_size: int | None
+    folder: Path, voxel_size_angstrom: float | None, cube_size: int | None
 ) -> list[dict[str, str]]:
     """Return the rows in the table of the subtomograms of a folder.
 
@@ -92,8 +93,8 @@ def find_subtomograms(
     ----------
     folder : Path
         Folder of subtomograms.
-    voxel_size_angstrom : float
-        Voxel size in Å.
+    voxel_size_angstrom : float or None
+        Voxel size in Å; None for those of the headers.
     cube_size : int or None
         Edge of training subvolumes in voxels; None for two thirds of the edge of the subtomograms.
 
@@ -113,14 +114,15 @@ def find_subtomograms(
         raise SpisonetError(f"{folder} contains no subtomograms ({', '.join(SUFFIXES)}).")
     listed = []
     for path in files:
-        crop_size = min(open_tomogram(path, voxel_size_angstrom).shape)
+        subtomogram = open_tomogram(path, voxel_size_angstrom, PIXEL_SIZE_OPTION)
+        crop_size = min(subtomogram.shape)
         edge = cube_size or int(crop_size / CROP_TO_CUBE + 1) // CUBE_MULTIPLE * CUBE_MULTIPLE
         if not 0 < edge <= crop_size:
             raise SpisonetError(
                 f"{path} has {crop_size} voxels, too few for subvolumes of {edge or CUBE_MULTIPLE} voxels.",
                 field="cube_size",
             )
-        listed.append(subtomogram_row(path, edge, crop_size, voxel_size_angstrom))
+        listed.append(subtomogram_row(path, edge, crop_size, subtomogram.voxel_size_angstrom))
     return listed
 
 

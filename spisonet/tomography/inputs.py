@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 
 from spisonet.errors import SpisonetError
 from spisonet.io.tilt_angles import (
-    ASSUMED,
-    DEFAULT_TILT_RANGE,
     TILT_SOURCE,
     TiltRange,
     complete_tilt_range,
     find_tilt_file,
+    is_still_assumed,
 )
 from spisonet.io.tomogram_table import AUTOMATIC, DECONVOLVED, RELION5_SERIES, SUBTOMOGRAM
 from spisonet.io.tomograms import DEFAULT_VOXEL_SIZE, open_tomogram
@@ -149,7 +148,7 @@ def _tilt_range(row: TomogramRow, paths: tuple[Path, ...]) -> TiltRange:
     tilts = complete_tilt_range(
         row.shown, row.number_of("rlnTiltMin"), row.number_of("rlnTiltMax"), find_source
     )
-    if row.text(TILT_SOURCE) == ASSUMED and tilts.degrees == DEFAULT_TILT_RANGE:
+    if is_still_assumed(row.text(TILT_SOURCE), tilts.degrees):
         tilts = replace(tilts, is_assumed=True)
     if tilts.is_assumed:
         log.warning(

@@ -12,6 +12,7 @@ import torch
 
 from spisonet.errors import SpisonetError
 from spisonet.io.config import invalid_option
+from spisonet.io.numbers import counted
 from spisonet.io.paths import real_path
 from spisonet.learning.epochs_config import AUTO
 from spisonet.learning.pretrained import (
@@ -245,7 +246,7 @@ def read_training_inputs(
     start = _start_network(config, method, output_dir)
     denoise_epochs = _denoise_epochs(config, method, start)
     schedule = read_schedule(config, adds_noise=method == FILLED)
-    log.info("Choosing subvolume centres in %d tomograms.", len(tomograms))
+    log.info("Choosing subvolume centres in %s.", counted(len(tomograms), "tomogram"))
     rng = np.random.default_rng(config.seed)
     centres = tuple(subvolume_centres(tomogram, cube_size, rng) for tomogram in tomograms)
     refuse = method != DENOISED and not config.trust_table

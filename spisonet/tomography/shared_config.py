@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from spisonet.io.config import CommandConfig, CommandLine
+from spisonet.io.numbers import SIZE, number_or_nan
 
 TOMO_IDX = "Process only these tomograms, such as 1,2,4 or 5-10,15 [default: all]."
 STAR_FILE = "STAR file of tomograms, or the folder of a Reconstruct tomograms job of RELION 5."
@@ -17,6 +18,8 @@ AS_RECONSTRUCTED = (
     "RELION 5: also write a table in which the corrected tomograms are listed as the reconstructed ones, "
     "which Extract subtomos reads with --real_subtomo. Averages of them are inferred in part."
 )
+VOXEL_SIZE = "Voxel size in Å, or auto to read it from the headers."
+PIXEL_SIZE_OPTION = "give the voxel size with --pixel_size"
 USE_DECONVOLVED = "Use the deconvolved tomograms where the table lists them."
 RELION5_TABLE = "tomograms.star"  # in the folders of RELION's jobs
 
@@ -26,6 +29,30 @@ def _table_of(path: Path) -> Path:
 
 
 TableFile = Annotated[Path, AfterValidator(_table_of)]
+
+
+def parse_voxel_size(text: str) -> float | None:
+    """Return the value of ``--pixel_size`` in Å; None for ``auto``.
+
+    Raises
+    ------
+    ValueError
+        If it is neither a voxel size nor ``auto``.
+    """
+    if text == "auto":
+        return None
+    value = number_or_nan(text)
+    if not SIZE.holds(value):
+        raise ValueError(f"{text} is neither a voxel size in Å nor auto")
+    return value
+
+
+def _voxel_size_or_auto(text: str) -> str:
+    parse_voxel_size(text)
+    return text
+
+
+VoxelSizeOption = Annotated[str, AfterValidator(_voxel_size_or_auto)]
 
 
 class TomogramNetworkConfig(CommandConfig):

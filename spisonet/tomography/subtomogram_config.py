@@ -8,7 +8,14 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from spisonet.io.config import LARGEST_BOX, CommandConfig, Positional
-from spisonet.tomography.shared_config import STAR_FILE, TOMO_IDX, TRUST_TABLE, USE_DECONVOLVED
+from spisonet.tomography.shared_config import (
+    STAR_FILE,
+    TOMO_IDX,
+    TRUST_TABLE,
+    USE_DECONVOLVED,
+    VOXEL_SIZE,
+    VoxelSizeOption,
+)
 
 
 class ExtractConfig(CommandConfig):
@@ -45,7 +52,7 @@ class SubtomogramStarConfig(CommandConfig):
 
     folder_name: Annotated[Path, Positional] = Field(description="Folder of subtomograms.")
     output_star: Path = Field(Path("subtomo.star"), description="STAR file to write.")
-    pixel_size: float = Field(10.0, gt=0, description="Voxel size in Å.")
+    pixel_size: VoxelSizeOption = Field("auto", description=VOXEL_SIZE)
     cube_size: int | None = Field(
         None,
         ge=16,

@@ -9,7 +9,8 @@ from typing import Annotated, ClassVar
 from pydantic import Field, field_validator
 
 from spisonet.io.config import CommandConfig, CommandLine, Positional, invalid_option
-from spisonet.io.numbers import RANGES, SIZE, number_or_nan, require_defocus_in_angstrom
+from spisonet.io.numbers import RANGES, require_defocus_in_angstrom
+from spisonet.tomography.shared_config import VOXEL_SIZE, VoxelSizeOption
 
 
 class PrepareStarConfig(CommandConfig):
@@ -50,7 +51,7 @@ class PrepareStarConfig(CommandConfig):
         description="Folder of .tlt, .rawtlt, .aln, _TLT.txt, .mdoc or tilt-series STAR files "
         "[default: beside the tomograms].",
     )
-    pixel_size: str = Field("auto", description="Voxel size in Å, or auto to read it from the headers.")
+    pixel_size: VoxelSizeOption = Field("auto", description=VOXEL_SIZE)
     defocus: str = Field(
         "0", description="Defocus in Å: one value, or one for each tomogram such as 30000,35000; 0: no CTF."
     )
@@ -76,12 +77,6 @@ class PrepareStarConfig(CommandConfig):
     )
     dry_run: bool = Field(False, description="Print what was found, assumed and left out, and write nothing.")
 
-    @field_validator("pixel_size")
-    @classmethod
-    def _voxel_size_or_auto(cls, text: str) -> str:
-        parse_voxel_size(text)
-        return text
-
     @field_validator("defocus")
     @classmethod
     def _defocus_in_angstrom(cls, text: str) -> str:
@@ -105,22 +100,6 @@ class PrepareStarConfig(CommandConfig):
             raise invalid_option(
                 "folder_name", "prepare_star needs a folder of tomograms, or --even and --odd."
             )
-
-
-def parse_voxel_size(text: str) -> float | None:
-    """Return the value of ``--pixel_size`` in Å; None for ``auto``.
-
-    Raises
-    ------
-    ValueError
-        If it is neither a voxel size nor ``auto``.
-    """
-    if text == "auto":
-        return None
-    value = number_or_nan(text)
-    if not SIZE.holds(value):
-        raise ValueError(f"{text} is neither a voxel size in Å nor auto")
-    return value
 
 
 def parse_defocus(text: str) -> list[float]:

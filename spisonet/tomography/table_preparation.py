@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from spisonet.errors import SpisonetError
 from spisonet.io.atomic import prepare_output_file, prepare_output_folder
 from spisonet.io.coordinates import read_coordinates
-from spisonet.io.numbers import parse_number
+from spisonet.io.mrc_file import open_mrc
+from spisonet.io.numbers import counted, parse_number
 from spisonet.io.series_names import half_candidates
 from spisonet.io.tilt_angles import (
-    ASSUMED,
     TILT_SOURCE,
     TiltRange,
     complete_tilt_range,
@@ -36,7 +36,8 @@ from spisonet.io.tomogram_table import (
 )
 from spisonet.io.tomograms import DEFAULT_VOXEL_SIZE, SUFFIXES, open_tomogram, written_tomogram
 from spisonet.tomography.chunks import slabs
-from spisonet.tomography.table_config import parse_defocus, parse_voxel_size
+from spisonet.tomography.shared_config import PIXEL_SIZE_OPTION, parse_voxel_size
+from spisonet.tomography.table_config import parse_defocus
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,7 +48,6 @@ log = logging.getLogger("spisonet")
 
 AVERAGE_FOLDER = "sum_even_odd_tomograms"
 NO_FILES = MatchedFiles({})
-PIXEL_SIZE_OPTION = "give it with --pixel_size"
 
 
 @dataclass(frozen=True)
@@ -123,9 +123,10 @@ def plan_table(config: PrepareStarConfig) -> TablePlan:
         invalid.
     """
     config.check_options()
+    if config.tilt_folder is not None and not config.tilt_folder.is_dir():
+        raise SpisonetError(f"{config.tilt_folder} is not a folder.", field="tilt_folder")
     found = find_tomograms(config.folder_name, config.full, config.even, config.odd)
     voxel_size = parse_voxel_size(config.pixel_size)
-    defocus = _defocus_values(config.defocus, len(found.series))
     masks = match_files(config.mask_folder, found.series, SUFFIXES) if config.mask_folder else NO_FILES
     coordinates = (
         match_files(config.coordinate_folder, found.series) if config.coordinate_folder else NO_FILES
@@ -139,10 +140,12 @@ def plan_table(config: PrepareStarConfig) -> TablePlan:
         listed = None if listed_in is None else listed_in.tomograms[name]
         size = listed.voxel_size_angstrom if voxel_size is None and listed is not None else voxel_size
         tomogram, unused = _planned(config, name, paths, size)
+        left_out += unused
+        if tomogram is None:
+            continue
         if listed is not None and listed_in is not None and listed.tilts_degrees is not None:
             tomogram = _with_listed_tilts(config, tomogram, listed.tilts_degrees, listed_in.path)
-        left_out += unused
-        if config.create_average and paths.even is not None and tomogram.paths.full is None:
+        if config.create_average and tomogram.paths.even is not None and tomogram.paths.full is None:
             full = config.output_star.parent / AVERAGE_FOLDER / f"{name}_full.mrc"
             tomogram = replace(tomogram, paths=replace(paths, full=full))
             sums.append(tomogram.paths)
@@ -152,11 +155,19 @@ def plan_table(config: PrepareStarConfig) -> TablePlan:
             points = read_coordinates(path, tomogram.shape, tomogram.voxel_size_angstrom, {name})
             tomogram = replace(tomogram, coordinates=path, n_coordinates=len(points))
         tomograms.append(tomogram)
+    if not tomograms:
+        raise SpisonetError(f"There are no tomograms: {left_out[-1].path} {left_out[-1].reason}.")
     rows = [
         {INDEX: str(number)} | _row(config, tomogram, defocus_angstrom)
-        for number, (tomogram, defocus_angstrom) in enumerate(zip(tomograms, defocus, strict=True), start=1)
+        for number, (tomogram, defocus_angstrom) in enumerate(
+            zip(tomograms, _defocus_values(config.defocus, len(tomograms)), strict=True), start=1
+        )
     ]
-    assumptions = [sentence for tomogram in tomograms for sentence in _assumptions(tomogram, voxel_size)]
+    assumptions = [
+        sentence
+        for tomogram in tomograms
+        for sentence in _assumptions(tomogram, voxel_size, config.tilt_folder)
+    ]
     not_found = [f"mask of {name}" for name in masks.without]
     not_found += [f"subvolume centres of {name}" for name in coordinates.without]
     return TablePlan(
@@ -164,14 +175,17 @@ def plan_table(config: PrepareStarConfig) -> TablePlan:
     )
 
 
-def _assumptions(tomogram: PlannedTomogram, voxel_size: float | None) -> list[str]:
+def _assumptions(tomogram: PlannedTomogram, voxel_size: float | None, tilt_folder: Path | None) -> list[str]:
     """Return sentences about what no file and no option says of a tomogram."""
     name, paths, tilts = tomogram.name, tomogram.paths, tomogram.tilts
     found = []
     if tilts.is_assumed:
+        where = "give --tilt_folder"
+        if tilt_folder is not None:
+            where = f"name its file in {tilt_folder} after it, such as {name}.tlt"
         found.append(
             f"{name}: the tilt range {tilts.lowest_degrees:g} to {tilts.highest_degrees:g} degrees is "
-            f"{tilts.origin}; give --tilt_folder, or --tilt_min and --tilt_max."
+            f"{tilts.origin}; {where}, or give --tilt_min and --tilt_max."
         )
     if paths.by_order:
         found.append(
@@ -202,7 +216,7 @@ def write_table(plan: TablePlan, output_star: Path) -> None:
         write_sum(paths, plan.voxel_size_angstrom)
         log.info("Wrote %s", paths.full)
     TomogramTable.new(output_star, plan.rows).write()
-    log.info("Wrote %s: %d tomograms.", output_star, len(plan.rows))
+    log.info("Wrote %s: %s.", output_star, counted(len(plan.rows), "tomogram"))
 
 
 def write_sum(paths: TomogramPaths, voxel_size_angstrom: float | None) -> None:
@@ -240,15 +254,25 @@ def _number_of_subtomograms(text: str) -> str:
 
 def _planned(
     config: PrepareStarConfig, name: str, paths: TomogramPaths, voxel_size: float | None
-) -> tuple[PlannedTomogram, list[LeftOut]]:
+) -> tuple[PlannedTomogram | None, list[LeftOut]]:
     """Open the tomograms of a tilt series and read its tilt range.
 
-    A full tomogram of another shape than the halves is left out: it is often a stack of tilt images.
+    Stacks of tilt images are left out, and None is returned if there is nothing else. A full tomogram of
+    another shape than the halves is left out as well.
     """
-    first, existing = paths.first, paths.existing
+    given = (config.tilt_folder, config.folder_name, config.full, config.even, config.odd)
+    folders = [folder for folder in given if folder is not None]
+    # The names of halves may not tell that of the series.
+    named_after = [*paths.existing, paths.first.with_name(name)]
+    tilts = complete_tilt_range(
+        str(paths.first), config.tilt_min, config.tilt_max, lambda: find_tilt_file(named_after, folders)
+    )
+    volumes, left_out = _without_stacks(paths, tilts)
+    if volumes is None:
+        return None, left_out
+    paths, first = volumes, volumes.first
     tomogram = open_tomogram(first, voxel_size, remedy=PIXEL_SIZE_OPTION)
-    left_out = []
-    for path in existing:
+    for path in paths.existing:
         other = open_tomogram(path, voxel_size, remedy=PIXEL_SIZE_OPTION)
         if other.shape != tomogram.shape and path == paths.full:
             reason = f"its shape {other.shape} is not that of the halves, {tomogram.shape}"
@@ -256,13 +280,25 @@ def _planned(
             paths = replace(paths, full=None)
         elif other.shape != tomogram.shape:
             raise SpisonetError(f"{path} has the shape {other.shape}, but {first} has {tomogram.shape}.")
-    given = (config.tilt_folder, config.folder_name, config.full, config.even, config.odd)
-    folders = [folder for folder in given if folder is not None]
-    named_after = [*existing, first.with_name(name)]  # the names of halves may not tell that of the series
-    tilts = complete_tilt_range(
-        str(first), config.tilt_min, config.tilt_max, lambda: find_tilt_file(named_after, folders)
-    )
     return PlannedTomogram(name, paths, tomogram.shape, tomogram.voxel_size_angstrom, tilts), left_out
+
+
+def _without_stacks(paths: TomogramPaths, tilts: TiltRange) -> tuple[TomogramPaths | None, list[LeftOut]]:
+    """Leave out files with as many sections as there are tilts, unless their header says volume."""
+    if tilts.source is None or tilts.n_tilts is None:
+        return paths, []
+    headers = {path: open_mrc(path) for path in paths.existing}
+    stacks = [p for p, header in headers.items() if header.shape[0] == tilts.n_tilts and not header.is_volume]
+    reason = (
+        f"appears to be a stack of tilt images: it has {tilts.n_tilts} sections, as many as there are tilts "
+        f"in {tilts.source}; give --tilt_min and --tilt_max if it is a tomogram"
+    )
+    left_out = [LeftOut(path, reason) for path in stacks]
+    halves = (None, None) if {paths.even, paths.odd} & set(stacks) else (paths.even, paths.odd)
+    full = None if paths.full in stacks else paths.full
+    if full is None and halves == (None, None):
+        return None, left_out
+    return replace(paths, full=full, even=halves[0], odd=halves[1]), left_out
 
 
 def _with_listed_tilts(
@@ -301,7 +337,7 @@ def _row(config: PrepareStarConfig, tomogram: PlannedTomogram, defocus_angstrom:
         "rlnTiltMin": f"{tilts.lowest_degrees:g}",
         "rlnTiltMax": f"{tilts.highest_degrees:g}",
         "rlnTiltStep": f"{config.tilt_step:g}",
-        TILT_SOURCE: ASSUMED if tilts.is_assumed else str(tilts.source),
+        TILT_SOURCE: tilts.table_entry,
         "rlnMaskName": str(tomogram.mask),
         "rlnBoxFile": str(tomogram.coordinates),
     }

@@ -81,6 +81,15 @@ class WedgeCheck:
         return WRONG_RANGE if deviation > TOLERANCE_DEGREES + fit.error_degrees else AGREES
 
     @property
+    def is_noted(self) -> bool:
+        """Whether the range differs by more than `NOTED_DEGREES`, but by less than what is refused."""
+        return (
+            self.fit is not None
+            and self.result == AGREES
+            and _deviation(self.fit, self.assumed_range_degrees) > NOTED_DEGREES
+        )
+
+    @property
     def refusal(self) -> str | None:
         """Reason not to use the table, and the option to use it; None if nothing contradicts it."""
         if self.result not in CONTRADICTIONS:
@@ -119,9 +128,11 @@ class WedgeCheck:
             f"{_axis_text(fit)}, with {fit.power_ratio:.3f} of the power density in the missing wedge"
         )
         if self.result == AGREES:
-            deviation = _deviation(fit, self.assumed_range_degrees)
-            if deviation > NOTED_DEGREES:
+            if self.is_noted:
+                deviation = _deviation(fit, self.assumed_range_degrees)
                 difference = f"differs by up to {deviation:.0f}°, less than what is refused"
+                if self.range_is_default:  # a guess
+                    difference += f"; {_remedy(WRONG_RANGE, fit)}"
                 return f"{measured}; {table} ({low:g} to {high:g}° about y) {difference}."
             return f"{measured}, in agreement with {table} ({low:g} to {high:g}° about y)."
         return f"{measured}, but {assumed}: {_remedy(self.result, fit)}."
@@ -187,8 +198,9 @@ def _subvolumes(tomogram: Tomogram) -> Iterator[NDArray[np.float32]]:
 
 
 def log_verdict(check: WedgeCheck) -> None:
-    """Log the result of a comparison, as a warning if the power spectrum contradicts the table."""
-    level = logging.WARNING if check.result in CONTRADICTIONS else logging.INFO
+    """Log the result of a comparison, as a warning if the power spectrum contradicts the table or a guess."""
+    doubtful = check.result in CONTRADICTIONS or (check.range_is_default and check.is_noted)
+    level = logging.WARNING if doubtful else logging.INFO
     log.log(level, "%s: %s", check.name, check.verdict)
 
 
@@ -207,10 +219,13 @@ def check_wedges(tomograms: Iterable[Tomogram], refuse: bool) -> tuple[WedgeChec
     SpisonetError
         If the voxels cannot be read, or if asked for; see `require_agreement`.
     """
-    checks = []
+    checks: list[WedgeCheck] = []
     for tomogram in tomograms:
-        checks.append(check_wedge(tomogram))
-        log_verdict(checks[-1])
+        check = check_wedge(tomogram)
+        # The first contradiction is the text of the error.
+        if not refuse or check.refusal is None or any(c.refusal is not None for c in checks):
+            log_verdict(check)
+        checks.append(check)
     if refuse:
         require_agreement(checks)
     return tuple(checks)

@@ -19,7 +19,7 @@ from tests.tomography.simulation import (
 def test_subtomograms_are_regions_of_the_tomogram(project):
     data = np.arange(32 * 40 * 48, dtype=np.float32).reshape(32, 40, 48)
     write_mrc(project / "t" / "a.mrc", data)
-    run("prepare_star t --number_subtomos 5 --pixel_size 10")
+    run("prepare_star t --number_subtomos 5 --pixel_size 8")
     run("extract tomograms.star --cube_size 16")
     rows = TomogramTable.read(Path("subtomo.star")).rows
     assert len(rows) == 5
@@ -32,8 +32,11 @@ def test_subtomograms_are_regions_of_the_tomogram(project):
         np.testing.assert_array_equal(subtomogram[8:16, 8:16, 8:16], inner)
     shutil.copytree("subtomo", "others")
     Path("others/._001_a_000000.mrc").touch()  # macOS
+    run("prepare_subtomo_star others --output_star others.star")
+    listed = TomogramTable.read(Path("others.star")).rows
+    assert {(row.text("rlnCubeSize"), row.number_of("rlnPixelSize")) for row in listed} == {("16", 8.0)}
     run("prepare_subtomo_star others --output_star others.star --pixel_size 10")
-    assert {row.text("rlnCubeSize") for row in TomogramTable.read(Path("others.star")).rows} == {"16"}
+    assert TomogramTable.read(Path("others.star")).rows[0].number_of("rlnPixelSize") == 10.0
 
 
 def test_subtomograms_of_an_earlier_extraction_are_replaced_but_no_other_files(project, capsys):

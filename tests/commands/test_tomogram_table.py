@@ -10,6 +10,7 @@ import pytest
 
 from spisonet.io.tomogram_table import TomogramTable
 from spisonet.io.tomograms import open_tomogram
+from spisonet.tomography.inputs import read_tomograms
 from tests.tomography.isonet import failure, run
 from tests.tomography.simulation import gaussian_noise, write_mrc
 
@@ -113,6 +114,43 @@ def test_halves_that_are_paired_by_order_and_tilts_of_the_folder_above_are_named
     assert "tilts -40 to 62° (from c/y.tlt)" in printed
 
 
+def test_stacks_of_tilt_images_are_left_out_by_their_tilt_file(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("f").mkdir()
+    angles = "-60\n-20\n20\n60\n"
+    for name, n, space_group in (("a", 4, 0), ("b", 8, 0), ("c_EVN", 4, 0), ("c_ODD", 4, 0), ("d", 4, 1)):
+        path = write_mrc(Path(f"f/{name}.mrc"), gaussian_noise((n, 16, 20)))
+        with mrcfile.open(path, mode="r+") as mrc:
+            mrc.header.ispg = space_group
+    for name in "abcd":
+        Path(f"f/{name}.tlt").write_text(angles)
+    run("prepare_star f")
+    assert [row.full.stem for row in TomogramTable.read(Path("tomograms.star")).rows] == ["b", "d"]
+    printed = capsys.readouterr().out
+    for name in ("a", "c_EVN", "c_ODD"):
+        assert (
+            f"Left out: f/{name}.mrc (appears to be a stack of tilt images: it has 4 sections, as many as "
+            f"there are tilts in f/{name[0]}.tlt; give --tilt_min and --tilt_max if it is a tomogram)"
+        ) in printed
+    Path("f/b.mrc").unlink()
+    Path("f/d.mrc").unlink()
+    assert "There are no tomograms: f/" in failure("prepare_star f", capsys)
+    run("prepare_star f --tilt_min -60 --tilt_max 60")
+    assert len(TomogramTable.read(Path("tomograms.star")).rows) == 2
+
+
+def test_a_folder_of_tilt_files_has_to_exist_and_to_name_the_tomograms(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_mrc(Path("f/a.mrc"), gaussian_noise((8, 16, 20)))
+    assert "nowhere is not a folder" in failure("prepare_star f --tilt_folder nowhere", capsys)
+    Path("tilts").mkdir()
+    run("prepare_star f --tilt_folder tilts --tilt_min -40")
+    assert "name its file in tilts after it, such as a.tlt, or give --tilt_min" in capsys.readouterr().out
+    (tomogram,) = read_tomograms(TomogramTable.read(Path("tomograms.star")).rows, False, [None])
+    assert tomogram.tilt_range_degrees == (-40, 60)
+    assert tomogram.tilt_range_is_assumed
+
+
 def test_files_of_coordinates_are_listed(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for name in ("a", "b"):
@@ -146,7 +184,7 @@ def test_sums_of_halves_are_full_tomograms(tmp_path, monkeypatch):
         ("prepare_star --even even", "both --even and --odd"),
         ("prepare_star --even even --odd odd", "other half is missing for even/b.mrc"),
         ("prepare_star even --pixel_size big", "--pixel_size: big is neither"),
-        ("prepare_star unknown", "has no voxel size in its header; give it with --pixel_size."),
+        ("prepare_star unknown", "has no voxel size in its header; give the voxel size with --pixel_size."),
         ("prepare_star even --tilt_min 10 --tilt_max -10", "not below"),
     ],
 )

@@ -10,7 +10,7 @@ import pytest
 from spisonet.errors import SpisonetError
 from spisonet.io.dynamo import read_listed_tomograms, read_table_positions
 from spisonet.io.mrc import read_volume
-from spisonet.io.mrc_file import conversion_of_hdf5
+from spisonet.io.mrc_file import conversion_by_eman2
 from spisonet.io.tomogram_table import TomogramTable
 from tests.tomography.isonet import failure, run
 from tests.tomography.simulation import gaussian_noise, write_mrc
@@ -189,7 +189,7 @@ def test_volumes_of_eman2_are_refused_with_the_conversion(tmp_path, monkeypatch,
     hdf5 = Path("eman/TS_1__bin4.hdf")
     hdf5.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(2000))
     command = "convert it first: e2proc3d.py eman/TS_1__bin4.hdf eman/TS_1__bin4.mrc"
-    assert conversion_of_hdf5(Path("a b.hdf")) == "convert it first: e2proc3d.py 'a b.hdf' 'a b.mrc'"
+    assert conversion_by_eman2(Path("a b.hdf")) == "convert it first: e2proc3d.py 'a b.hdf' 'a b.mrc'"
     message = failure("prepare_star eman", capsys)
     assert message.endswith(f"no tomograms but TS_1__bin4.hdf, an HDF5 file of EMAN2; {command}.")
     write_mrc(Path("eman/TS_2.mrc"), gaussian_noise(SMALL))

@@ -58,6 +58,8 @@ ARETOMO = """# AreTomo Alignment / Priims bprmMn
         ("TS_01.mdoc", SERIALEM),
         ("TS_01.mrc.mdoc", "\ufeff" + SERIALEM.partition("\n\n")[2].replace("\n", "\r\n")),
         ("TS_01.mdoc", SERIALEM.replace("ZValue", "FrameSet")),
+        ("TS_01.st.rawtlt", "-50\n66.01\n"),
+        ("TS_01_EVN.tlt", "-50\n66.01\n"),
         ("TS_01.star", "data_TS_01\n\nloop_\n_rlnTomoNominalStageTiltAngle #1\n-50\n3\n66.01\n\n"),
     ],
 )
@@ -91,6 +93,15 @@ def test_refined_angles_precede_nominal_ones_and_other_series_are_not_taken(tmp_
         ("a.tlt", "3.1\n30\n62\n", "or doses, not tilt angles"),
         ("a.mdoc", "TiltAngle = -60\nTiltAngle = -20\n", "The TiltAngle column of"),
         ("a.aln", "# SEC ROT TILT\n0 84.5\n", "line without a tilt angle"),
+        (
+            "a.rawtlt",
+            "".join(f"{3.1 * i:.1f}\n" for i in range(20)),
+            "from 0 to 58.9, which appear to be numbers",
+        ),
+        ("a.rawtlt", "3.1 -60\n105 0\n60 60\n", "or doses, not tilt angles"),
+        ("a.txt", "87.5 -60\n1.5 0\n60 60\n", "appear to be doses, and column 2 the tilt angles"),
+        ("a.rawtlt", "tilt\n-60\n60\n", "contains 'tilt' instead of a tilt angle"),
+        ("a.mdoc", "[FrameSet = 0]\nTiltAngle = 33\n", "no tilt angles of a tilt series, since it describes"),
     ],
 )
 def test_files_that_are_not_of_a_tilt_series_are_named(tmp_path, name, text, part):
@@ -163,3 +174,19 @@ def test_tilts_of_lamellae_and_star_files_in_upper_case_are_read(tmp_path):
     assert read_tilt_range(tmp_path / "A.STAR") == (-58, 60)
     with pytest.raises(SpisonetError, match="is not a file"):
         read_tilt_range(tmp_path)
+
+
+def test_the_frames_of_one_image_do_not_hide_the_tilt_series(tmp_path):
+    (tmp_path / "TS_01.mdoc").write_text("[FrameSet = 0]\nTiltAngle = 33\n")
+    assert find_tilt_file([tmp_path / "TS_01.mrc"]) == tmp_path / "TS_01.mdoc"  # to say what it is
+    (tmp_path / "TS_01.mrc.mdoc").write_text(SERIALEM)
+    assert find_tilt_file([tmp_path / "TS_01.mrc"]) == tmp_path / "TS_01.mrc.mdoc"
+
+
+def test_tilt_series_of_a_relion_5_job_are_found_from_its_tomograms(tmp_path):
+    (tmp_path / "job005" / "tilt_series").mkdir(parents=True)
+    series = tmp_path / "job005" / "tilt_series" / "TS_01.star"
+    series.write_text("data_\n\nloop_\n_rlnTomoNominalStageTiltAngle #1\n-50\n0\n66.01\n\n")
+    found = find_tilt_file([tmp_path / "job005" / "tomograms" / "rec_TS_01.mrc"])
+    assert found == series
+    assert read_tilt_range(found) == (-50, 66.01)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import mrcfile
+import numpy as np
 import pytest
 
 from spisonet.errors import SpisonetError
@@ -125,11 +127,11 @@ def test_volumes_are_preferred_in_folders_of_aretomo_and_imod(tmp_path):
     }
     assert {item.path.name: item.reason for item in found.left_out} == {
         "._TS_1_Vol.mrc": "hidden files, such as those of macOS, are not tomograms",
-        "TS_1.mrc": "TS_1_Vol.mrc is used for this tilt series",
+        **dict.fromkeys(
+            ("TS_1.mrc", "TS_1_CTF.mrc", "TS_1_EVN.mrc", "TS_1_ODD.mrc"),
+            "appears to be a stack of images of AreTomo, whose volumes have Vol in their names",
+        ),
         "TS_1_2ND_Vol.mrc": "TS_1_Vol.mrc is used for this tilt series",
-        "TS_1_CTF.mrc": "TS_1_Vol.mrc is used for this tilt series",
-        "TS_1_EVN.mrc": "TS_1_EVN_Vol.mrc is used for this tilt series",
-        "TS_1_ODD.mrc": "TS_1_ODD_Vol.mrc is used for this tilt series",
     }
     touch(
         *(
@@ -243,3 +245,71 @@ def test_folders_that_are_given_are_used_once(tmp_path):
             TomogramPaths(tmp_path / "TS_01.mrc", even / "TS_01.mrc", odd / "TS_01.mrc")
         ]
         assert [item.path.name for item in found.left_out] == ["old"]
+
+
+def write_header(path: Path, shape: tuple[int, int, int], is_volume: bool = False) -> Path:
+    """Write an MRC file of zeros with the space group of images, or of a volume."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with mrcfile.new(path) as mrc:
+        mrc.set_data(np.zeros(shape, np.int8))
+        mrc.header.ispg = int(is_volume)
+    return path
+
+
+OTHER_STACKS = [
+    ("g.st g.rec g_full.rec", "g", ["g.rec"]),
+    ("g_EVN.rec g_EVN_full.rec g_ODD.rec g_ODD_full.rec g.st", "g", ["g_EVN.rec", "g_ODD.rec"]),
+    ("TS_01_EVN.mrc TS_01_ODD.mrc TS_01_Vol.mrc", "TS_01", ["TS_01_Vol.mrc"]),
+    ("TS_01_Vol.mrc TS_02.mrc TS_02_EVN.mrc TS_02_ODD.mrc", "TS_01", ["TS_01_Vol.mrc"]),
+    (
+        "TS_01_orig.mrc TS_01_fixed.mrc TS_01_ctfcorr.mrc TS_01_erase.mrc TS_01_rec.mrc",
+        "TS_01",
+        ["TS_01_rec.mrc"],
+    ),
+    ("TS_01.mrc corrected_TS_01.mrc", "TS_01", ["TS_01.mrc"]),
+    ("TS_01_half_1.mrc TS_01_half_2.mrc", "TS_01", ["TS_01_half_1.mrc", "TS_01_half_2.mrc"]),
+    ("TS_01_halfA.mrc TS_01_halfB.mrc", "TS_01", ["TS_01_halfA.mrc", "TS_01_halfB.mrc"]),
+]
+
+
+@pytest.mark.parametrize(("files", "name", "used"), OTHER_STACKS)
+def test_stacks_and_untrimmed_volumes_beside_a_tomogram_are_left_out(tmp_path, files, name, used):
+    touch(*(tmp_path / file for file in files.split()))
+    series, left_out = used_and_left_out(tmp_path)
+    assert series == {name: used}
+    assert sorted(left_out) == sorted(set(files.split()) - set(used))
+
+
+def test_images_and_volumes_of_other_formats_are_left_out_by_name(tmp_path):
+    write_header(tmp_path / "TS_01_rec.mrc", (8, 8, 8))
+    write_header(tmp_path / "overview.mrc", (1, 8, 8))
+    touch(tmp_path / "TS_02.em")
+    found = find_tomograms(tmp_path, None, None, None)
+    assert list(found.series) == ["TS_01"]
+    assert {item.path.name: item.reason for item in found.left_out} == {
+        "overview.mrc": "a 2D image",
+        "TS_02.em": "an EM file, as TOM and Dynamo write them; convert it first: "
+        f"e2proc3d.py {tmp_path / 'TS_02.em'} {tmp_path / 'TS_02.mrc'}",
+    }
+
+
+def test_a_half_beside_a_full_tomogram_lacks_its_counterpart(tmp_path):
+    touch(tmp_path / "TS_01.mrc", tmp_path / "TS_01_EVN.mrc")
+    with pytest.raises(
+        SpisonetError, match=r"other half is missing for .*TS_01_EVN\.mrc, beside .*TS_01\.mrc"
+    ):
+        find_tomograms(tmp_path, None, None, None)
+
+
+def test_pairs_by_order_follow_the_numbers_of_the_names(tmp_path):
+    even, odd = tmp_path / "e", tmp_path / "o"
+    touch(*(even / f"x{n}_1.mrc" for n in (1, 2, 10)), *(odd / f"y{n}_2.mrc" for n in ("01", "02", "10")))
+    found = find_tomograms(None, None, even, odd).series.values()
+    assert {p.even.name: p.odd.name for p in found} == {
+        "x1_1.mrc": "y01_2.mrc",
+        "x2_1.mrc": "y02_2.mrc",
+        "x10_1.mrc": "y10_2.mrc",
+    }
+    (odd / "y10_2.mrc").rename(odd / "y11_2.mrc")
+    with pytest.raises(SpisonetError, match=r"x10_1\.mrc and .*y11_2\.mrc .* but their numbers differ"):
+        find_tomograms(None, None, even, odd)

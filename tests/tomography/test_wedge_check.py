@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -9,7 +12,7 @@ from scipy import ndimage
 from spisonet.errors import SpisonetError
 from spisonet.io.tomograms import open_tomogram
 from spisonet.tomography.tomogram import Tomogram
-from spisonet.tomography.wedge_check import check_wedge, check_wedges, require_agreement
+from spisonet.tomography.wedge_check import check_wedge, check_wedges, log_verdict, require_agreement
 from tests.tomography.simulation import backprojection, slab_of_rods, with_missing_wedge, write_mrc
 
 SHAPE = (48, 56, 64)
@@ -57,10 +60,17 @@ def test_a_wrong_tilt_range_is_refused_with_the_one_that_fits(tmp_path, data, to
     assert sentence in str(refused.value)
 
 
-def test_a_tolerated_difference_is_stated(tmp_path, data):
+def test_a_tolerated_difference_is_stated_and_a_guess_corrected(tmp_path, data, caplog):
     result = check(tmp_path, data, (-56.0, 62.0))
     assert result.result == "agrees"
     assert "the table (-56 to 62° about y) differs by up to" in result.verdict
+    assert "set rlnTiltMin" not in result.verdict
+    caplog.set_level(logging.INFO, logger="spisonet")
+    log_verdict(result)
+    log_verdict(replace(result, range_is_default=True))
+    stated, guessed = caplog.records
+    assert (stated.levelno, guessed.levelno) == (logging.INFO, logging.WARNING)
+    assert "less than what is refused; set rlnTiltMin and rlnTiltMax to -51 and 6" in guessed.getMessage()
 
 
 @pytest.mark.parametrize(
@@ -133,13 +143,14 @@ def test_small_tomograms_cannot_be_measured(tmp_path, shape):
     assert "cannot be measured: the tomogram is constant, too small" in result.verdict
 
 
-def test_every_contradiction_is_logged(tmp_path, data, caplog):
+def test_every_contradiction_is_stated_once(tmp_path, data, caplog):
     ranges = {"first": (-70.0, 70.0), "second": RANGE, "third": (-40.0, 40.0)}
     tomograms = [tomogram(tmp_path, data, tilt_range, name) for name, tilt_range in ranges.items()]
     caplog.set_level("INFO")
     with pytest.raises(SpisonetError, match=r"^first: .* 1 more tomograms differ"):
         check_wedges(tomograms, refuse=True)
-    assert [record.getMessage().split(":")[0] for record in caplog.records] == list(ranges)
+    logged = [record.getMessage().split(":")[0] for record in caplog.records]
+    assert logged == ["second", "third"]  # the first is in the error
 
 
 @pytest.mark.parametrize("kind", ["corrected", "noise", "constant"])
