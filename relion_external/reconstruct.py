@@ -107,7 +107,7 @@ def reconstruct(star: Path) -> None:
         ``ISONET_STRICT`` is set.
     """
     call = read_call(star)
-    if call.iteration <= 1 and call.half != 2:  # once in a refinement
+    if call.iteration <= 1 and call.half != 2 and call.part_number == 1:  # once in a refinement
         for sentence in obsolete_variables(os.environ):
             log.warning("%s", sentence)
     require_no_gradients(call)

@@ -39,7 +39,15 @@ class CommandHelp(TyperCommand):
 
 
 class ProgramHelp(TyperGroup):
-    """A program, or a group of commands, whose help describes its commands in whole sentences."""
+    """A program, or a group of commands, whose help describes its commands in whole sentences.
+
+    Commands are known in any case of letters.
+    """
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a command by its name; None if there is none."""
+        same = (name for name in self.list_commands(ctx) if name.lower() == cmd_name.lower())
+        return super().get_command(ctx, next(same, cmd_name))
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help."""

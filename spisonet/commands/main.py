@@ -141,12 +141,13 @@ def _run(
 ) -> None:
     words = sys.argv[1:] if arguments is None else arguments
     with _terminal():
-        if replaced is not None and words and words[0] in replaced:
-            raise SpisonetError(
-                f"{words[0]} is not a command of this program: use {replaced[words[0]]}.",
-                code="invalid_option",
-            )
-        model = next((model for model in models if words and model.command == words[0]), None)
+        first = words[0].lower() if words else ""  # commands are known in any case of letters
+        for name, counterpart in (replaced or {}).items():
+            if name.lower() == first:
+                raise SpisonetError(
+                    f"{name} is not a command of this program: use {counterpart}.", code="invalid_option"
+                )
+        model = next((model for model in models if model.command.lower() == first), None)
         if model is not None:
             words, dropped = drop_obsolete(words, model.obsolete)
             if dropped:

@@ -266,9 +266,9 @@ def _wedge_row(record: dict[str, Any]) -> list[str]:
     measured = "not measurable"
     if fit is not None and record["result"] not in (FILLED, WRONG_AXIS):
         measured = "{:.0f} to {:.0f}°".format(*fit["tilt_range_degrees"])
-    default = " (default)" if record["range_is_default"] else ""
+    assumed = " (assumed, no tilt file found)" if record["range_is_default"] else ""
     left = "–" if ratio is None else f"{100 * ratio:.0f} %"
-    return [f"{low:g} to {high:g}°{default}", measured, left, RESULT_NAMES[record["result"]]]
+    return [f"{low:g} to {high:g}°{assumed}", measured, left, RESULT_NAMES[record["result"]]]
 
 
 def _wedge_verdict(name: str, record: dict[str, Any]) -> str:

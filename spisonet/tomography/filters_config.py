@@ -147,7 +147,7 @@ class ResizeConfig(CommandConfig):
     command: ClassVar[str] = "resize"
     examples: ClassVar[tuple[str, ...]] = ("isonet.py resize tomograms.star --apix 15",)
 
-    star_file: Annotated[Path, Positional] = Field(description=STAR_FILE)
+    star_file: Annotated[TableFile, Positional] = Field(description=STAR_FILE)
     apix: float = Field(15.0, gt=0, description="New voxel size in Å.")
     out_folder: Path = Field(
         Path("tomograms_resized"), description="Folder for the tomograms; their STAR file is named after it."

@@ -24,11 +24,12 @@ USE_DECONVOLVED = "Use the deconvolved tomograms where the table lists them."
 RELION5_TABLE = "tomograms.star"  # in the folders of RELION's jobs
 
 
-def _table_of(path: Path) -> Path:
-    return path / RELION5_TABLE if path.is_dir() else path
+def _table_of(path: Path | None) -> Path | None:
+    return path / RELION5_TABLE if path is not None and path.is_dir() else path
 
 
 TableFile = Annotated[Path, AfterValidator(_table_of)]
+OptionalTableFile = Annotated[Path | None, AfterValidator(_table_of)]
 
 
 def parse_voxel_size(text: str) -> float | None:

@@ -14,6 +14,7 @@ from spisonet.tomography.shared_config import (
     TRUST_TABLE,
     USE_DECONVOLVED,
     VOXEL_SIZE,
+    TableFile,
     VoxelSizeOption,
 )
 
@@ -25,7 +26,7 @@ class ExtractConfig(CommandConfig):
     examples: ClassVar[tuple[str, ...]] = ("isonet.py extract tomograms.star --cube_size 64",)
     obsolete: ClassVar[frozenset[str]] = frozenset({"log_level"})
 
-    star_file: Annotated[Path, Positional] = Field(description=STAR_FILE)
+    star_file: Annotated[TableFile, Positional] = Field(description=STAR_FILE)
     input_column: str | None = Field(
         None, description="Column of the input tomograms [default: the deconvolved or else the full ones]."
     )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from spisonet.commands.main import isonet, main
 
 SCRIPTS = Path(sys.executable).parent
 
@@ -46,6 +49,27 @@ def test_a_missing_file_is_one_sentence_and_status_1(words, tmp_path):
     assert done.stderr.startswith("spisonet: none")
     assert done.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("program", "line", "words"),
+    [
+        (main, "FSC3D --help", "Usage: .* HALF1 "),
+        (main, "Relion Rescue --help", "Usage: .*escue "),
+        (isonet, "Refine --help", "Usage: .* STAR_FILE "),
+    ],
+)
+def test_commands_are_known_in_any_case_of_letters(capsys, program, line, words):
+    program(line.split())
+    assert re.match(words, capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("word", ["FSC", "fsc", "Fsc"])
+def test_a_replaced_command_is_known_in_any_case_of_letters(capsys, word):
+    with pytest.raises(SystemExit) as stopped:
+        isonet([word, "a.mrc"])
+    assert stopped.value.code == 1
+    assert capsys.readouterr().err.startswith("spisonet: FSC is not a command of this program: use spisonet")
 
 
 def test_an_unknown_option_is_a_usage_error(tmp_path):

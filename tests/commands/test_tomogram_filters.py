@@ -66,6 +66,21 @@ def test_a_table_of_a_relion_job_gets_its_results_in_another_one(tmp_path, monke
     assert row.path("rlnMaskName") == Path("masks/t_mask.mrc")
 
 
+@pytest.mark.parametrize("command", ["check", "resize --apix 20 --out_folder small", "make_mask"])
+def test_the_folder_of_a_relion_job_stands_for_its_table(tmp_path, monkeypatch, capsys, command):
+    monkeypatch.chdir(tmp_path)
+    write_mrc(Path("tomograms/t.mrc"), gaussian_noise((16, 16, 16)))
+    job = Path("Tomograms/job005")
+    job.mkdir(parents=True)
+    name, _, options = command.partition(" ")
+    assert f"{job}/tomograms.star does not exist" in failure(f"{name} {job} {options}", capsys)
+    run(f"prepare_star tomograms --output_star {job}/tomograms.star")
+    capsys.readouterr()
+    run(f"{name} {job} {options}")
+    expected = "t.mrc: The missing wedge cannot be measured" if name == "check" else "tomograms/t.mrc: "
+    assert expected in capsys.readouterr().out
+
+
 def test_a_table_of_halves_only_is_deconvolved_and_masked_by_their_sum(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     halves = [gaussian_noise((20, 33, 40), seed) for seed in (1, 2)]

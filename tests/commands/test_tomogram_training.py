@@ -186,7 +186,9 @@ def test_summaries_show_slices_and_what_is_inferred(trained):
     )
     assert training.count("data:image/png") == 3  # the loss and two previews
     assert prediction.count("data:image/png") == 2
-    assert all("inferred by a network" in page for page in (training, prediction))
+    for page in (training, prediction):
+        assert "inferred by a network" in page
+        assert page.count("<td>-60 to 60° (assumed, no tilt file found)</td>") == 2
 
 
 def test_a_resumed_training_ends_as_an_uninterrupted_one(project):
@@ -593,6 +595,15 @@ def test_other_files_in_the_output_folder_are_not_deleted(project):
         ("refine tomograms.star --continue_from r.json", "--resume instead"),
         ("refine tomograms.star --select_subtomo_number 4", "give --n_subvolume"),
         ("predict tomograms.star n.pt --output_prefix a/b", "a/b contains a folder"),
+        (
+            "json2star tomograms.json",
+            "json2star is not a command of this program: use the STAR file from which",
+        ),
+        (
+            "postprocessing a.mrc b.mrc",
+            "use spisonet.py fsc3d HALF1 HALF2 --mask MASK for the FSC of two half",
+        ),
+        ("simulate_noise_F out", "use isonet.py refine --noise_mode ramp, which makes the noise itself"),
         ("star2json tomograms.star", "star2json is not a command of this program: use the STAR file itself"),
         ("FSC a.mrc b.mrc m.mrc", "use spisonet.py fsc3d HALF1 HALF2 --mask MASK"),
         ("powerlaw_filtering a.mrc", "use spisonet.py whitening"),

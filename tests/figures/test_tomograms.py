@@ -22,9 +22,9 @@ def tomogram(path, data):
     return open_tomogram(path)
 
 
-def wedge(axis: str = "y", power_ratio: float = 0.01) -> WedgeCheck:
+def wedge(axis: str = "y", power_ratio: float = 0.01, is_assumed: bool = False) -> WedgeCheck:
     fit = WedgeFit(axis, 0.0, (-52.0, 63.0), 1.0, power_ratio, 1.0, 0.1)
-    return WedgeCheck("t", (-50.0, 60.0), 0.05, fit)
+    return WedgeCheck("t", (-50.0, 60.0), 0.05, fit, is_assumed)
 
 
 def noise(seed: int) -> np.ndarray:
@@ -75,3 +75,10 @@ def test_the_measured_part_of_the_plane_is_bounded_by_the_tilts(axis, ratio, tit
     angles = np.degrees(np.arctan2(np.abs(corners[:, 1]), np.abs(corners[:, 0])))
     assert angles.max() == pytest.approx(60)
     assert len(panel.patches) == 2
+
+
+def test_a_tilt_range_that_was_assumed_is_marked_in_the_figure(tmp_path):
+    before, after = (tomogram(tmp_path / f"{seed}.mrc", noise(seed)) for seed in (3, 4))
+    figure = draw_tomogram_comparison((before,), after, wedge(is_assumed=True))
+    title = figure.axes[8].get_title()
+    assert title == "tilts about y, assumed, no tilt file found: -50 to 60°\nspectrum: -52 to 63°"

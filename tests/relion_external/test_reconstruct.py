@@ -149,6 +149,22 @@ def test_the_last_iteration_of_a_classification_is_relions_own(make_job, capfd):
 
 
 @pytest.mark.parametrize(
+    "parts", [("_half1_class001", "_half2_class001"), ("_class001", "_class002")], ids=" ".join
+)
+def test_variables_without_effect_are_named_once_in_a_refinement(make_job, capfd, monkeypatch, parts):
+    for name in ("CONDA_ENV", "ISONET_START_EPOCHS", "ISONET_COMBINE"):
+        monkeypatch.setenv(name, "True")
+    monkeypatch.setattr("relion_external.reconstruct._reconstruct", lambda *_: None)
+    job = make_job()
+    named = []
+    for iteration in (1, 2, 3):
+        for part in parts:
+            assert call(job.write_call(iteration, part)) == 0
+            named.append(capfd.readouterr().err.count("has no effect"))
+    assert named == [3, 0, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
     ("command", "values"),
     [(f"{COMMAND} --grad", {}), (COMMAND, {"rlnDoGradientRefine": 1}), (f"{COMMAND} --sgd", {})],
 )

@@ -19,16 +19,17 @@ from spisonet.tomography.training_config import RefineConfig
 from spisonet.tomography.wedge_check import WedgeCheck
 
 
-def record(name: str, measured: tuple[float, float]) -> dict:
-    return WedgeCheck(
-        name, (-60.0, 60.0), 0.05, WedgeFit("y", 0.0, measured, 1.0, 0.01, 1.0, 0.1)
-    ).as_record()
+def record(name: str, measured: tuple[float, float], is_assumed: bool = False) -> dict:
+    fit = WedgeFit("y", 0.0, measured, 1.0, 0.01, 1.0, 0.1)
+    return WedgeCheck(name, (-60.0, 60.0), 0.05, fit, is_assumed).as_record()
 
 
-def training(tmp_path: Path, reduction: float | None, measured: tuple[float, float]) -> str:
+def training(
+    tmp_path: Path, reduction: float | None, measured: tuple[float, float], is_assumed: bool = False
+) -> str:
     summary = TrainingSummary(
         "cpu", 1, "isonet2", ["TS_01"], 16, "none", False, 64, 3, 400, [0.5, 0.3, 0.2], reduction,
-        "network.safetensors", [], {"TS_01": record("TS_01", measured)},
+        "network.safetensors", [], {"TS_01": record("TS_01", measured, is_assumed)},
     )  # fmt: skip
     (tmp_path / "loss.png").write_bytes(b"png")
     config = RefineConfig.from_options({"star_file": tmp_path / "tomograms.star"})
@@ -47,6 +48,15 @@ def test_a_training_is_judged_by_its_loss_and_the_wedges(tmp_path):
     page = training(tmp_path, None, (-40.0, 60.0))
     assert "class='verdict caution'" in page
     assert "The tilt ranges of TS_01 contradict their power spectra" in page
+
+
+def test_a_tilt_range_that_was_assumed_is_marked_in_the_table(tmp_path):
+    cell = "<td>-60 to 60°{}</td><td>-60 to 60°</td>"
+    page = training(tmp_path, 0.6, (-60.0, 60.0), is_assumed=True)
+    assert cell.format(" (assumed, no tilt file found)") in page
+    page = training(tmp_path, 0.6, (-60.0, 60.0))
+    assert cell.format("") in page
+    assert "assumed" not in page
 
 
 @pytest.mark.parametrize(
