@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SIGNED_MASK = "its values are negative, as if 255 had been written as a signed byte"
+HIGHEST_CORRELATION = 1 - 1e-6  # of two halves; independent noise leaves less
+N_OUTLIERS = 10  # voxels of a kind that this correlation leaves out
+SAMPLE_VOXELS = 2**21  # of large maps, which decide unless they are almost equal
 MASK_THRESHOLD = 0.5  # of a soft mask; voxels above it are inside
 EM_SUFFIX = ".em"
 COMPRESSIONS = {".gz": "gzip", ".bz2": "bzip2"}
@@ -204,6 +207,9 @@ def require_different(
 ) -> None:
     """Check that two half maps, or regions of two half tomograms, are not the same.
 
+    They also count as the same if they correlate at more than 1 - 1e-6 without a few voxels, whatever their
+    scale, offset and contrast.
+
     Raises
     ------
     SpisonetError
@@ -211,6 +217,46 @@ def require_different(
     """
     if np.array_equal(data1, data2):
         raise SpisonetError(f"{name1} and {name2} have the same densities; give two independent halves.")
+    one, other = data1.ravel(), data2.ravel()
+    correlation = 0.0
+    for step in dict.fromkeys((one.size // SAMPLE_VOXELS | 1, 1)):  # odd, unlike the edges of most maps
+        correlation = _correlation_without_outliers(one[::step], other[::step])
+        if abs(correlation) <= HIGHEST_CORRELATION:
+            return
+    raise SpisonetError(
+        f"{name1} and {name2} have the same densities except for scale, offset or a few voxels (correlation "
+        f"{correlation:.7f}), which is not possible with independent noise; give two independent halves."
+    )
+
+
+def _correlation_without_outliers(one: NDArray[np.floating], other: NDArray[np.floating]) -> float:
+    """Correlation without the voxels of the most extreme values and of the largest differences."""
+    kept = np.ones(one.size, dtype=bool)
+    for values in (one, other):
+        kept[_largest(np.abs(values - values.mean(dtype=np.float64)))] = False
+    one, other = one[kept], other[kept]
+    kept = np.ones(one.size, dtype=bool)
+    kept[_largest(np.abs(_standardised(one) - _sign(one, other) * _standardised(other)))] = False
+    one, other = _standardised(one[kept]), _standardised(other[kept])
+    if not (one.any() and other.any()):
+        return 0.0  # such as outside of a mask
+    sign = _sign(one, other)
+    return sign * (1.0 - float(np.mean((one - sign * other) ** 2)) / 2.0)
+
+
+def _largest(values: NDArray[np.floating]) -> NDArray[np.intp]:
+    """Return the indices of the largest values, at most 2 % of all."""
+    n = min(N_OUTLIERS, values.size // 50)
+    return np.argpartition(values, values.size - n - 1)[values.size - n :]
+
+
+def _standardised(values: NDArray[np.floating]) -> NDArray[np.float64]:
+    deviations = values - values.mean(dtype=np.float64)
+    return np.asarray(deviations / (deviations.std() or np.inf), dtype=np.float64)
+
+
+def _sign(one: NDArray[np.floating], other: NDArray[np.floating]) -> float:
+    return 1.0 if np.mean(_standardised(one) * _standardised(other)) >= 0 else -1.0
 
 
 def write_volume(

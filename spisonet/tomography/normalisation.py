@@ -34,12 +34,7 @@ def normalise(tomogram: Tomogram) -> Tomogram:
     SpisonetError
         If the voxels cannot be read or are all equal, or both halves are the same.
     """
-    chunk = central_chunk(tomogram.shape, (SAMPLE_EDGE,) * 3)
-    names = [str(volume.path) for volume in tomogram.volumes]
-    unscaled = replace(tomogram, mean=0.0, deviation=1.0).read_halves(chunk)
-    samples = [checked_densities(sample, name) for sample, name in zip(unscaled, names, strict=True)]
-    if len(samples) == 2:
-        require_different(names[0], samples[0], names[1], samples[1])
+    samples = read_central_region(tomogram)
     percentiles = (PERCENTILES[0], 50.0, PERCENTILES[1])
     low, median, high = np.mean([np.percentile(sample, percentiles) for sample in samples], axis=0)
     deviation = float(high - low) / PERCENTILE_DISTANCE
@@ -56,6 +51,23 @@ def normalise(tomogram: Tomogram) -> Tomogram:
         noise_amplitude=noise_amplitude,
         digest=_digest(tomogram, samples),
     )
+
+
+def read_central_region(tomogram: Tomogram) -> list[NDArray[np.float32]]:
+    """Read the central region of a tomogram, or of its halves, and check its densities.
+
+    Raises
+    ------
+    SpisonetError
+        See `normalise`.
+    """
+    chunk = central_chunk(tomogram.shape, (SAMPLE_EDGE,) * 3)
+    names = [str(volume.path) for volume in tomogram.volumes]
+    unscaled = replace(tomogram, mean=0.0, deviation=1.0).read_halves(chunk)
+    samples = [checked_densities(sample, name) for sample, name in zip(unscaled, names, strict=True)]
+    if len(samples) == 2:
+        require_different(names[0], samples[0], names[1], samples[1])
+    return samples
 
 
 def _digest(tomogram: Tomogram, samples: list[NDArray[np.float32]]) -> str:

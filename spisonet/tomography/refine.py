@@ -30,7 +30,7 @@ from spisonet.tomography.denoiser import Denoiser
 from spisonet.tomography.inputs import read_tomograms, require_thickness
 from spisonet.tomography.network_metadata import MAX_VOXEL_SIZE_RATIO, NetworkMetadata, voxel_size_range
 from spisonet.tomography.noise_schedule import NoiseSchedule, read_schedule
-from spisonet.tomography.normalisation import normalise
+from spisonet.tomography.normalisation import normalise, read_central_region
 from spisonet.tomography.objective import TomogramObjective
 from spisonet.tomography.prediction_tasks import NETWORK_FILE, find_network
 from spisonet.tomography.subvolume_centres import subvolume_centres
@@ -249,8 +249,13 @@ def read_training_inputs(
     log.info("Choosing subvolume centres in %s.", counted(len(tomograms), "tomogram"))
     rng = np.random.default_rng(config.seed)
     centres = tuple(subvolume_centres(tomogram, cube_size, rng) for tomogram in tomograms)
-    refuse = method != DENOISED and not config.trust_table
-    wedges = () if table.lists_subtomograms else check_wedges(tomograms, refuse)
+    wedges: tuple[WedgeCheck, ...] = ()
+    if not table.lists_subtomograms:
+        for tomogram in tomograms:
+            read_central_region(
+                tomogram
+            )  # refuses damaged, black and equal halves before anything is written
+        wedges = check_wedges(tomograms, refuse=method != DENOISED and not config.trust_table)
     return TrainingInputs(
         tuple(rows),
         tuple(tomograms),

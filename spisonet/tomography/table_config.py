@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 
 from spisonet.io.config import CommandConfig, CommandLine, Positional, invalid_option
 from spisonet.io.numbers import RANGES, require_defocus_in_angstrom
+from spisonet.io.paths import real_path
 from spisonet.tomography.shared_config import VOXEL_SIZE, VoxelSizeOption
 
 
@@ -92,6 +93,11 @@ class PrepareStarConfig(CommandConfig):
             )
         if (self.even is None) != (self.odd is None):
             raise invalid_option("even", "Give both --even and --odd, or neither.")
+        if self.even is not None and self.odd is not None and real_path(self.even) == real_path(self.odd):
+            same = f", {self.even}" if self.even == self.odd else f": {self.odd} is {self.even}"
+            raise invalid_option(
+                "odd", f"--even and --odd are the same folder{same}; give the folders of both halves."
+            )
         if self.folder_name is not None and self.full is not None:
             raise invalid_option(
                 "full", "The folder of tomograms is given twice, as FOLDER_NAME and as --full."

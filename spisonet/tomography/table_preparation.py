@@ -11,6 +11,7 @@ from spisonet.io.atomic import prepare_output_file, prepare_output_folder
 from spisonet.io.coordinates import read_coordinates
 from spisonet.io.mrc_file import open_mrc
 from spisonet.io.numbers import counted, parse_number
+from spisonet.io.paths import real_path
 from spisonet.io.series_names import half_candidates
 from spisonet.io.tilt_angles import (
     TILT_SOURCE,
@@ -137,6 +138,11 @@ def plan_table(config: PrepareStarConfig) -> TablePlan:
         coordinates = MatchedFiles(dict.fromkeys(found.series, listed_in.path))
     tomograms, sums = [], []
     for name, paths in found.series.items():
+        if paths.even is not None and paths.odd is not None and real_path(paths.even) == real_path(paths.odd):
+            raise SpisonetError(
+                f"{name}: even and odd are the same file: {paths.odd} is {paths.even}; give two independent "
+                "halves."
+            )
         listed = None if listed_in is None else listed_in.tomograms[name]
         size = listed.voxel_size_angstrom if voxel_size is None and listed is not None else voxel_size
         tomogram, unused = _planned(config, name, paths, size)

@@ -12,7 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spisonet.errors import SpisonetError
-from spisonet.io.mrc import Volume, read_box, read_volume, require_same_grid, write_volume
+from spisonet.io import mrc as mrc_module
+from spisonet.io.mrc import (
+    Volume,
+    read_box,
+    read_volume,
+    require_different,
+    require_same_grid,
+    write_volume,
+)
 
 N = 8
 coordinate = st.floats(-1e4, 1e4, width=32)
@@ -178,6 +186,43 @@ def test_require_same_grid():
         require_same_grid(volume, Volume(densities(shape=(9, 9, 9)), 1.0, name="second"))
     with pytest.raises(SpisonetError, match=r"second has voxels of 1\.1 Å but first has 1 Å"):
         require_same_grid(volume, Volume(densities(), 1.1, name="second"))
+
+
+def with_one_voxel(data, value):
+    changed = data.copy()
+    changed[1, 2, 3] = value
+    return changed
+
+
+@pytest.mark.parametrize("sample_voxels", [2**21, 100])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: d,
+        lambda d: 2 * d + 1,
+        lambda d: -d,
+        lambda d: with_one_voxel(d, 0.5),
+        lambda d: with_one_voxel(3 * d, 1e6),
+        lambda d: d + 1e-4 * densities(1, d.shape),
+    ],
+)
+def test_halves_of_the_same_densities_are_refused(monkeypatch, change, sample_voxels):
+    monkeypatch.setattr(mrc_module, "SAMPLE_VOXELS", sample_voxels)
+    half = densities(0, (12, 10, 11))
+    for halves in ((half, change(half)), (change(half), half)):
+        with pytest.raises(SpisonetError, match=r"a\.mrc and b\.mrc have the same densities"):
+            require_different("a.mrc", halves[0], "b.mrc", halves[1])
+
+
+@pytest.mark.parametrize("sample_voxels", [2**21, 100])
+@pytest.mark.parametrize("noise", [1.0, 0.01])
+def test_halves_with_noise_of_their_own_are_accepted_also_inside_a_mask(monkeypatch, noise, sample_voxels):
+    monkeypatch.setattr(mrc_module, "SAMPLE_VOXELS", sample_voxels)
+    signal, mask = densities(0, (12, 10, 11)), np.zeros((12, 10, 11), np.float32)
+    mask[4:8, 3:7, 3:8] = 1
+    halves = [signal + noise * densities(seed, signal.shape) for seed in (1, 2)]
+    require_different("a.mrc", halves[0], "b.mrc", halves[1])
+    require_different("a.mrc", mask * halves[0], "b.mrc", mask * halves[1])
 
 
 def test_an_unwritable_place(tmp_path):
