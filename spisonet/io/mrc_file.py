@@ -6,6 +6,7 @@ import bz2
 import gzip
 import logging
 import math
+import os
 import shlex
 import shutil
 import tempfile
@@ -40,6 +41,7 @@ LARGEST_MRC = 2**44  # bytes; 16 TiB
 MAGIC: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open}  # first bytes of compressed files
 HDF5 = b"\x89HDF"
 EXTENDED_OFFSET, LONGEST_EXTENDED_HEADER = 92, 2**28  # bytes
+GZIP_SIZE_BYTES = 4  # at the end of a file
 ORDERS: tuple[Literal["little", "big"], ...] = ("little", "big")
 APIX_OPTION = "give it with --apix"
 READ_BYTES = 2**23  # read at once
@@ -293,7 +295,8 @@ def open_mrc(path: Path) -> MrcFile:
     """Read and check the header of an MRC file.
 
     Bytes (mode 0) are signed or unsigned by IMOD's stamp and flag, or else by the minimum and maximum in the
-    header, as IMOD reads them. Without the stamp, a warning is logged if the maximum is beyond signed bytes.
+    header, as IMOD reads them. Without the stamp, a warning is logged if the maximum is beyond signed bytes,
+    or if the header has no minimum and maximum.
 
     Raises
     ------
@@ -320,13 +323,27 @@ def open_mrc(path: Path) -> MrcFile:
     if file.n_bytes > LARGEST_MRC:
         voxels = " x ".join(map(str, file.shape))
         raise SpisonetError(f"{path} is not a readable MRC file: its header announces {voxels} voxels.")
+    extended = file.data_offset - HEADER_BYTES
+    if extended and _is_size_of(file, file.n_bytes - extended):
+        raise SpisonetError(
+            f"{path} is not a readable MRC file: its header announces an extended header of {extended} "
+            "bytes, which is not in the file."
+        )
     if file.compression is None and path.stat().st_size < file.n_bytes:
-        extended = file.data_offset - HEADER_BYTES
-        reason = "it is truncated"
-        if extended and path.stat().st_size == file.n_bytes - extended:
-            reason = f"its header announces an extended header of {extended} bytes, which is not in the file"
-        raise SpisonetError(f"{path} is not a readable MRC file: {reason}.")
+        raise SpisonetError(f"{path} is not a readable MRC file: it is truncated.")
     return file
+
+
+def _is_size_of(file: MrcFile, n_bytes: int) -> bool:
+    """Whether a file has a size, decompressed: gzip stores it modulo 2^32 at the end, bzip2 does not."""
+    if file.compression is None:
+        return file.path.stat().st_size == n_bytes
+    if file.compression != "gzip":
+        return False
+    with file.path.open("rb") as packed:
+        packed.seek(-GZIP_SIZE_BYTES, os.SEEK_END)
+        size = int.from_bytes(packed.read(GZIP_SIZE_BYTES), "little")
+    return bool(size == n_bytes % 2 ** (8 * GZIP_SIZE_BYTES))
 
 
 def conversion_by_eman2(path: Path) -> str:
@@ -340,8 +357,8 @@ def _require_possible_header(path: Path) -> None:
     Raises
     ------
     SpisonetError
-        If the file is HDF5, or the extended header would be longer than `LONGEST_EXTENDED_HEADER`, whatever
-        the order of the bytes.
+        If the file is HDF5, empty or shorter than a header, or the extended header would be longer than
+        `LONGEST_EXTENDED_HEADER`, whatever the order of the bytes.
     """
     with path.open("rb") as file:
         beginning = file.read(HEADER_BYTES)
@@ -354,6 +371,12 @@ def _require_possible_header(path: Path) -> None:
                 beginning = packed.read(HEADER_BYTES)
         except UNREADABLE as error:
             raise _unreadable(path, error) from error
+    if len(beginning) < HEADER_BYTES:
+        n_bytes = len(beginning)
+        reason = (
+            f"it has {n_bytes} bytes, but its header alone needs {HEADER_BYTES}" if n_bytes else "it is empty"
+        )
+        raise SpisonetError(f"{path} is not a readable MRC file: {reason}.")
     field = beginning[EXTENDED_OFFSET : EXTENDED_OFFSET + 4]
     if min(int.from_bytes(field, order, signed=False) for order in ORDERS) > LONGEST_EXTENDED_HEADER:
         raise SpisonetError(
@@ -415,6 +438,14 @@ def _data_type(path: Path, header: Any) -> np.dtype[Any]:
     if has_stamp:
         return np.dtype(np.int8 if flags & SIGNED_BYTES else np.uint8)
     low, high = float(header.dmin), float(header.dmax)
+    if low == high == 0 or not low <= high:
+        _warn_once(
+            f"{path} contains bytes that are read as unsigned, although neither a flag of IMOD nor a range "
+            f"of values in its header (minimum {low:g}, maximum {high:g}) tells it; if most of its values "
+            "are near 0 and near 255, they are signed: then write their range into the header "
+            "(update_header_stats of Python's mrcfile)."
+        )
+        return np.dtype(np.uint8)
     if low < 0:
         is_signed = high < FIRST_UNSIGNED or -low > high - FIRST_UNSIGNED
         return np.dtype(np.int8 if is_signed else np.uint8)

@@ -183,7 +183,11 @@ def test_sums_of_halves_are_full_tomograms(tmp_path, monkeypatch):
         ("prepare_star empty", "contains no tomograms"),
         ("prepare_star --even even", "both --even and --odd"),
         ("prepare_star --even even --odd odd", "other half is missing for even/b.mrc"),
+        ("prepare_star --even even --odd even", "--even and --odd are the same folder, even"),
+        ("prepare_star --even even --odd link", "--even and --odd are the same folder: link is even"),
+        ("prepare_star --even odd --odd linked", "even and odd are the same file: linked/a.mrc is odd/a.mrc"),
         ("prepare_star even --pixel_size big", "--pixel_size: big is neither"),
+        ("prepare_star blank", "blank/a.mrc is not a readable MRC file: it is empty"),
         ("prepare_star unknown", "has no voxel size in its header; give the voxel size with --pixel_size."),
         ("prepare_star even --tilt_min 10 --tilt_max -10", "not below"),
     ],
@@ -194,5 +198,10 @@ def test_invalid_folders_are_refused_in_one_sentence(tmp_path, monkeypatch, caps
     for name in ("even/a.mrc", "odd/a.mrc", "even/b.mrc"):
         write_mrc(Path(name), gaussian_noise((8, 8, 8)))
     write_mrc(Path("unknown/a.mrc"), gaussian_noise((8, 8, 8)), voxel_size=0)
+    Path("link").symlink_to("even")
+    Path("linked").mkdir()
+    Path("linked/a.mrc").symlink_to("../odd/a.mrc")
+    Path("blank").mkdir()
+    Path("blank/a.mrc").touch()
     assert part in failure(line, capsys)
     assert not Path("tomograms.star").exists()

@@ -102,7 +102,9 @@ def test_damaged_files_are_named(tmp_path):
     cases = {
         "short.mrc": (good[:-1], "truncated"),
         "text.mrc": (b"no map" * 300, "not a readable MRC file"),
-        "empty.mrc": (b"", "not a readable MRC file"),
+        "empty.mrc": (b"", r"not a readable MRC file: it is empty\."),
+        "empty.mrc.gz": (gzip.compress(b""), r"not a readable MRC file: it is empty\."),
+        "header.mrc": (good[:900], "it has 900 bytes, but its header alone needs 1024"),
         "negative.mrc": (np.int32(-4).tobytes() + good[4:], "header is damaged"),
     }
     for name, (content, message) in cases.items():
@@ -172,6 +174,21 @@ def test_bytes_of_other_programs_are_unsigned_if_the_header_says_so(tmp_path, ca
     assert "range of 0 to 255" in caplog.text
 
 
+@pytest.mark.parametrize("header_range", [(0, 0), (0, -1), (-1, -2), (np.nan, np.nan)])
+def test_bytes_without_a_range_in_the_header_are_named(tmp_path, caplog, header_range):
+    path = write_bytes_of_imod(tmp_path / "v.mrc", RAMP - 120, None, header_range, unsigned=False)
+    values = open_mrc(path).read()
+    np.testing.assert_array_equal(values, (RAMP - 120) % 256)
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert "v.mrc contains bytes that are read as unsigned, although neither a flag of IMOD" in caplog.text
+    assert "if most of its values are near 0 and near 255, they are signed" in caplog.text
+    with mrcfile.open(path, "r+") as mrc:
+        mrc.update_header_stats()
+    np.testing.assert_array_equal(open_mrc(path).read(), RAMP - 120)
+    assert len(caplog.records) == 1
+
+
 @pytest.mark.parametrize(
     ("flags", "mode", "part"),
     [(None, 101, "4 bits (mode 101 of SerialEM"), (16, 0, "4 bits (packed by IMOD)")],
@@ -185,13 +202,17 @@ def test_values_of_4_bits_are_named(tmp_path, flags, mode, part):
         open_mrc(path)
 
 
-def test_an_absent_extended_header_is_named(tmp_path):
-    path = write(tmp_path / "v.mrc", np.ones((4, 5, 6), np.float32))
-    content = bytearray(path.read_bytes())
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_an_absent_extended_header_is_named(tmp_path, suffix):
+    content = bytearray(write(tmp_path / "v.mrc", np.ones((4, 5, 6), np.float32)).read_bytes())
     content[92:96] = np.int32(512).tobytes()
-    path.write_bytes(content)
+    path = tmp_path / f"absent.mrc{suffix}"
+    path.write_bytes(COMPRESS[suffix](content))
     with pytest.raises(SpisonetError, match="announces an extended header of 512 bytes, which is not in the"):
         open_mrc(path)
+    whole = tmp_path / f"whole.mrc{suffix}"
+    whole.write_bytes(COMPRESS[suffix](content[:1024] + bytes(512) + content[1024:]))
+    assert open_mrc(whole).read().mean() == 1
 
 
 def test_a_cubic_map_with_the_header_of_a_stack_is_read(tmp_path, caplog):
