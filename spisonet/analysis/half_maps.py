@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, overload
 import numpy as np
 
 from spisonet.errors import SpisonetError
-from spisonet.io.labels import DATA, SAMPLING_DENSITY, marks_coupled_halves, marks_full_map, read_tokens
+from spisonet.io.labels import (
+    DATA,
+    SAMPLING_DENSITY,
+    marks_coupled_halves,
+    marks_fourier_volume,
+    marks_full_map,
+    read_tokens,
+)
 from spisonet.io.mrc import SIGNED_MASK, Volume, read_volume, require_different, require_same_grid
 
 if TYPE_CHECKING:
@@ -116,13 +123,19 @@ def read_mask(path: Path, like: Volume, apix: float | None = None) -> Volume:
     Raises
     ------
     SpisonetError
-        If it cannot be read, has another grid, or is empty.
+        If it cannot be read, is a Fourier volume by its header label, has another grid, or is empty.
     """
     return checked_mask(read_volume(path, apix), like)
 
 
 def checked_mask(mask: Volume, like: Volume) -> Volume:
     """Check a mask for a map, and limit its values to 0..1; see `read_mask`."""
+    if marks_fourier_volume(mask.labels):
+        raise SpisonetError(
+            f"{mask.name} is given as the mask but is a Fourier volume, such as a 3D FSC (header label); "
+            "give a mask in real space.",
+            field="mask",
+        )
     require_same_grid(like, mask)
     if not np.any(mask.data > 0):
         hint = f" ({SIGNED_MASK})" if np.any(mask.data < 0) else ""

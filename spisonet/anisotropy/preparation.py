@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 BAND_EDGE = 0.5  # shells, width of the soft edge at the resolution limit
 REFERENCE_THRESHOLD = 0.5
 MAX_WEIGHT = 1.01  # resampled volumes may overshoot a little
+# Of a mask that is given as a 3D FSC.
+MIN_FRACTION_OF_ONES = 0.3  # of the voxels above 0
+MIN_ASYMMETRY = 0.1  # fraction of the values without a counterpart at the opposite frequency
+SHIFTS_OF_DC = (-1, 0, 1)  # of the mirror image, for DC before, between and at the voxels of the centre
 
 
 def fourier_weight_of_cube(cube: Volume, like: Volume) -> NDArray[np.float32]:
@@ -46,7 +50,7 @@ def fourier_weight_of_cube(cube: Volume, like: Volume) -> NDArray[np.float32]:
     Raises
     ------
     SpisonetError
-        If it has another box, or is not a weight in 0..1.
+        If it has another box, is not a weight in 0..1, or is a mask.
     """
     require_same_grid(like, cube)
     if cube.data.max() > MAX_WEIGHT:
@@ -59,7 +63,38 @@ def fourier_weight_of_cube(cube: Volume, like: Volume) -> NDArray[np.float32]:
             f"{cube.name} has no value above 0; give a 3D FSC or a Fourier sampling density.",
             field="aniso_file",
         )
+    if _is_in_real_space(cube.data):
+        raise SpisonetError(
+            f"{cube.name} is given as the 3D FSC but differs between opposite frequencies, as a mask does "
+            "and a 3D FSC cannot; give the 3D FSC as --aniso_file and the mask as --mask, or in this order "
+            "without names.",
+            field="aniso_file",
+        )
     return half_from_centred(np.clip(cube.data, 0.0, 1.0))
+
+
+def _is_in_real_space(centred: NDArray[np.float32]) -> bool:
+    """Whether many values are exactly 1, as in a mask, and opposite frequencies differ clearly.
+
+    Spectra of real maps are symmetric about DC, wherever a program places it. Not recognised are masks that
+    are symmetric about the centre. Cubes that are filled in one half of Fourier space are weights.
+    """
+    if np.count_nonzero(centred == 1) < MIN_FRACTION_OF_ONES * np.count_nonzero(centred > 0):
+        return False
+    if not all((side > 0).any() for axis in range(3) for side in _sides(centred, axis)):
+        return False
+    values = np.clip(centred, 0.0, 1.0)
+    total = float(values.sum(dtype=np.float64))
+    differences = (
+        np.abs(values - np.roll(values[::-1, ::-1, ::-1], shift, axis=(0, 1, 2))) for shift in SHIFTS_OF_DC
+    )
+    return all(float(d.sum(dtype=np.float64)) > 2 * MIN_ASYMMETRY * total for d in differences)
+
+
+def _sides(centred: NDArray[np.float32], axis: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return what lies on both sides of the plane through DC perpendicular to an axis."""
+    middle, values = centred.shape[axis] // 2, np.moveaxis(centred, axis, 0)
+    return values[:middle], values[middle + 1 :]
 
 
 def include_reference(

@@ -80,6 +80,11 @@ def marks_coupled_halves(labels: Iterable[str]) -> bool:
     return COUPLED in read_tokens(labels).get(HALVES, ()) or any(COUPLED_BEFORE_TOKENS in t for t in labels)
 
 
+def marks_fourier_volume(labels: Iterable[str]) -> bool:
+    """Return whether header labels say that a volume is in Fourier space, such as a 3D FSC."""
+    return not {SAMPLING_DENSITY, FSC_3D, DATA_WEIGHT}.isdisjoint(read_tokens(labels).get(DATA, ()))
+
+
 def marks_full_map(labels: Iterable[str]) -> bool:
     """Return whether a map's header labels say that it is made of both halves, so that it is no half map."""
     return BOTH in read_tokens(labels).get(HALVES, ())

@@ -60,3 +60,29 @@ def test_a_weight_has_the_box_of_the_map_and_is_within_0_to_1():
         with pytest.raises(SpisonetError, match=message) as raised:
             fourier_weight_of_cube(like.with_data(np.full((N, N, N), value)), like)
         assert raised.value.field == "aniso_file"
+
+
+def ball(centre: tuple[int, int, int], radius: float) -> np.ndarray:
+    """Return a mask with a soft edge of two voxels."""
+    distance = np.sqrt(sum((np.indices((N, N, N))[axis] - centre[axis]) ** 2 for axis in range(3)))
+    return np.clip((radius + 2 - distance) / 2, 0, 1).astype(np.float32)
+
+
+def test_a_mask_that_is_given_as_the_3d_fsc_is_refused_where_it_can_be_recognised():
+    like, middle = Volume(np.zeros((N, N, N), np.float32), 2.0), N // 2
+    for centre in ((middle, middle, middle + 3), (middle - 2, middle + 2, middle)):
+        mask = like.with_data(ball(centre, 8))
+        with pytest.raises(SpisonetError, match="differs between opposite frequencies, as a mask does"):
+            fourier_weight_of_cube(mask, like)
+    kz, _, kx = np.indices((N, N, N)) - middle
+    wedge = (np.abs(kz) <= np.abs(kx)).astype(np.float32)
+    rng = np.random.default_rng(0)
+    weights = {
+        "centred": ball((middle, middle, middle), 8),
+        "wedge": wedge,
+        "DC at the voxel before": np.roll(wedge, -1, axis=(0, 1, 2)),
+        "one half of Fourier space": np.where(kx > 0, wedge, 0),
+        "noise": np.clip(rng.normal(0.3, 0.3, size=(N, N, N)), 0, 1).astype(np.float32),
+    }
+    for weight in weights.values():
+        fourier_weight_of_cube(like.with_data(weight), like)

@@ -16,6 +16,7 @@ import pytest
 
 from spisonet.api import reconstruction_output
 from spisonet.commands.main import main
+from spisonet.errors import SpisonetError
 from spisonet.fourier.grids import radius_rfft, rfft3
 from spisonet.io.labels import DATA, HALVES, SAMPLING_DENSITY, label_with_tokens, read_tokens
 from spisonet.io.mrc import read_volume, write_volume
@@ -156,6 +157,39 @@ def test_the_full_map_is_made_of_both_halves(small_case, tmp_path, words):
     assert ("prediction_shares" in shared) == (not more and any(record["prediction_shares"].values()))
     assert ("data_factors" in shared) == (not more and any(set(each.values()) != {1.0} for each in factors))
     assert "deconvolve" not in words or (shared > {"fourier_weights"} and record["halves"]["independent"])
+
+
+def test_four_files_without_names_are_half_maps_3d_fsc_and_mask(small_case, tmp_path, capsys, monkeypatch):
+    """As the published command line gives them."""
+    seen = []
+
+    def stop(inputs, *_):
+        seen.append(inputs)
+        raise SpisonetError("Stopped.")
+
+    monkeypatch.setattr(reconstruction_output, "fourier_weights_of", stop)
+    files = [small_case.half1, small_case.half2, small_case.fsc3d, small_case.mask]
+    assert "Stopped" in failure([*map(str, files), "--output_dir", str(tmp_path / "out")], capsys)
+    half1, half2, fsc3d, mask = (read_volume(path).data for path in files)
+    np.testing.assert_array_equal(seen[0].volumes[0].data, half1)
+    np.testing.assert_array_equal(seen[0].volumes[1].data, half2)
+    np.testing.assert_array_equal(seen[0].mask, mask)
+    np.testing.assert_allclose(seen[0].weight_rfft, np.fft.ifftshift(fsc3d)[..., : fsc3d.shape[0] // 2 + 1])
+
+
+def test_an_exchanged_3d_fsc_and_mask_are_named_where_they_can_be_recognised(small_case, tmp_path, capsys):
+    maps = [str(small_case.half1), str(small_case.half2)]
+    mask = write_like(tmp_path / "m.mrc", small_case.mask, lambda data: np.roll(data, 3, axis=2))
+    out = tmp_path / "out"
+    words = ["--method", "deconvolve", "--output_dir", str(out)]
+    message = failure([*maps, mask, str(small_case.fsc3d), *words], capsys)
+    assert "m.mrc is given as the 3D FSC but differs between opposite frequencies" in message
+    labelled = tmp_path / "labelled.mrc"
+    label = label_with_tokens("spisonet: conical 3D FSC", data="3d-fsc")
+    write_volume(labelled, read_volume(small_case.fsc3d), label)
+    message = failure([*maps, str(small_case.mask), str(labelled), *words], capsys)
+    assert "labelled.mrc is given as the mask but is a Fourier volume, such as a 3D FSC" in message
+    assert not out.exists()
 
 
 def test_a_full_map_is_refused_as_a_half_map(done, capsys):
@@ -492,6 +526,12 @@ def with_nan(data):
     return broken
 
 
+def with_a_bright_voxel(data):
+    changed = data.copy()
+    changed[3, 3, 3] = data.max()
+    return changed
+
+
 def raw_mrc(path: Path, data: np.ndarray, voxel_size: float = 2.0) -> str:
     with warnings.catch_warnings(), mrcfile.new(path) as mrc:
         warnings.simplefilter("ignore")  # mrcfile warns of NaN
@@ -519,6 +559,14 @@ BAD_INPUT = {
     "NaN": (lambda c, t: [raw_mrc(t / "n.mrc", with_nan(read_volume(c.half1).data)), str(c.half2)], "NaN"),
     "constant": (lambda c, t: [write_like(t / "c.mrc", c.half1, np.zeros_like), str(c.half2)], "constant"),
     "same half twice": (lambda c, t: [str(c.half1), str(c.half1)], "same densities"),
+    "same half scaled": (
+        lambda c, t: [str(c.half1), write_like(t / "2.mrc", c.half1, lambda d: 2 * d + 1)],
+        "same densities except for scale, offset or a few voxels (correlation 1.0000000)",
+    ),
+    "same half but for a voxel": (
+        lambda c, t: [str(c.half1), write_like(t / "2.mrc", c.half1, with_a_bright_voxel)],
+        "same densities except for scale, offset or a few voxels",
+    ),
     "no voxel size": (
         lambda c, t: [raw_mrc(t / "z.mrc", read_volume(c.half1).data, 0.0), str(c.half2)],
         "--apix",
@@ -589,7 +637,6 @@ def test_an_unwritable_output_folder_is_named(small_case, tmp_path, capsys):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_is_named(tmp_path):
-    from spisonet.errors import SpisonetError
     from spisonet.io.atomic import atomic_path
 
     with pytest.raises(SpisonetError, match="No space left"), atomic_path(tmp_path / "x"):
