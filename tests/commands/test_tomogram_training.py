@@ -28,6 +28,7 @@ from spisonet.learning.checkpoint import load_network, save_network
 from spisonet.learning.pretrained import TOMOGRAM_NETWORK_FILE
 from spisonet.learning.unet import DenoisedUNet, UNet
 from spisonet.tomography.inputs import read_tomograms
+from spisonet.tomography.subvolume_centres import subvolume_centres
 from tests.tomography.isonet import CPU_ONLY, QUICK, TINY, failure, run
 from tests.tomography.simulation import (
     slab_of_rods,
@@ -423,6 +424,51 @@ def test_an_empty_mask_is_named(listed, capsys):
     assert "m.mrc has no voxel above 0 where" in failure(f"refine tomograms.star {QUICK}", capsys)
 
 
+def write_bytes(path: Path, data: np.ndarray, lowest: float, highest: float) -> None:
+    """Write unsigned bytes (mode 0) as other programs do, with the range of the header that tells it."""
+    with mrcfile.open(write_mrc(path, data.astype(np.uint8).view(np.int8)), "r+") as mrc:
+        mrc.header.dmin, mrc.header.dmax = lowest, highest
+
+
+def test_a_mask_of_bytes_0_and_255_selects_the_subvolumes(listed, monkeypatch, caplog):
+    mask = np.zeros((24, 40, 40))
+    mask[8:16, 10:14, 20:30] = 255
+    write_bytes(Path("m.mrc"), mask, 0, 255)
+    for row in (table := TomogramTable.read(Path("tomograms.star"))).rows:
+        table.set(row, "rlnMaskName", "m.mrc")
+    table.write()
+    chosen = []
+
+    def record(*arguments):
+        chosen.append(subvolume_centres(*arguments))
+        return chosen[-1]
+
+    monkeypatch.setattr("spisonet.tomography.refine.subvolume_centres", record)
+    run(f"refine tomograms.star {TINY} --epochs 1 --n_subvolume 4 --preview False --with_predict False")
+    assert len(chosen) == 2
+    for centres in chosen:
+        x, y, z = centres.T
+        assert mask[z, y, x].all()
+        assert len(centres) == 8 * 4 * 10
+    assert "m.mrc contains bytes that are read as unsigned" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        (np.zeros_like, "odd/b.mrc is constant (every voxel is 0)"),
+        (lambda half: half, "even/b.mrc and odd/b.mrc have the same densities; give two independent halves"),
+        (lambda half: 2 * half + 1, "even/b.mrc and odd/b.mrc have the same densities except for scale"),
+    ],
+)
+def test_a_black_half_and_equal_halves_are_refused_before_anything_is_written(listed, capsys, change, part):
+    write_mrc(Path("odd/b.mrc"), change(mrcfile.read("even/b.mrc")))
+    before = sorted(listed.rglob("*"))
+    assert part in failure(f"refine tomograms.star {QUICK}", capsys)
+    assert part in failure(f"denoise tomograms.star {QUICK}", capsys)
+    assert sorted(listed.rglob("*")) == before
+
+
 def test_damaged_data_stop_a_training(listed, capsys):
     data = mrcfile.read("even/b.mrc").copy()
     data[3] = np.nan
@@ -438,6 +484,29 @@ def test_files_that_are_not_networks_are_refused(listed, capsys):
     message = failure(f"predict tomograms.star map.safetensors {CPU_ONLY}", capsys)
     assert "map.safetensors was not trained on tomograms" in message
     assert not Path("corrected_tomos").exists()
+
+
+def test_the_padding_factor_sets_the_overlap_of_the_tiles(trained):
+    write_halves(trained, "a", shape=(16, 16, 136), n=5)  # one tile thick
+
+    def predicted(options: str) -> tuple[int, np.ndarray]:
+        line = f"predict tomograms.star isonet_maps/network.safetensors --tomo_idx 1 {CPU_ONLY} {options}"
+        run(f"{line} --output_dir out --save_slices False --half_turns False --trust_table True")
+        tiles = [event.total for event in read_progress(Path("out")) if event.stage == "prediction"]
+        return tiles[-1], mrcfile.read("out/corrected_a.mrc")
+
+    (usual, one), (more, other), (by_stride, same) = (
+        predicted(options)
+        for options in (
+            "--crop_size 64",
+            "--crop_size 64 --padding_factor 4",
+            "--cube_size 16 --padding_factor 4",
+        )
+    )
+    # Tiles of 64 voxels have a stride of 32 or 16 voxels.
+    assert (usual, more, by_stride) == (5, 9, 9)
+    assert 0.9 < np.corrcoef(one.ravel(), other.ravel())[0, 1] < 1 - 1e-6
+    np.testing.assert_array_equal(other, same)
 
 
 def test_names_of_outputs_do_not_depend_on_the_chosen_tomograms(trained):
