@@ -11,7 +11,7 @@ from spisonet.errors import SpisonetError
 from spisonet.fourier.grids import centred_from_half
 from spisonet.fourier.wedges import measured_rfft
 from spisonet.io.atomic import prepare_output_file, prepare_output_folder
-from spisonet.io.imod import read_contours
+from spisonet.io.imod import read_contours_on
 from spisonet.io.mrc import Volume, write_volume
 from spisonet.io.processors import limited_threads
 from spisonet.io.tilt_angles import DEFAULT_TILT_RANGE, read_tilt_range
@@ -116,13 +116,16 @@ def run_make_mask(config: MakeMaskConfig) -> None:
     sources = [masking_sources(config, row) for row in table.rows]
     inputs = open_filter_inputs(rows, sources, config.mask_folder, "_mask.mrc")
     boundaries = [config.mask_boundary or row.path("rlnMaskBoundary") for row in rows]
-    contours = {path: read_contours(path) for path in boundaries if path is not None}
+    contours = [
+        None if path is None else read_contours_on(path, item.tomogram.shape, str(item.tomogram.path))
+        for item, path in zip(inputs, boundaries, strict=True)
+    ]
     prepare_output_folder(config.mask_folder)
-    for item, boundary in zip(inputs, boundaries, strict=True):
+    for item, boundary in zip(inputs, contours, strict=True):
         row, tomogram, options = item.row, item.tomogram, mask_options(config, item.row)
         mask = specimen_mask(bin_tomogram(tomogram), options)
         if boundary is not None:
-            for z, area in enumerate(inside_contours(contours[boundary], mask.shape, BINNING)):
+            for z, area in enumerate(inside_contours(boundary, mask.shape, BINNING)):
                 mask[z] &= area
         if not mask.any():
             raise SpisonetError(

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from spisonet.errors import SpisonetError
-from spisonet.io.imod import is_own_model, read_contours, write_contours
+from spisonet.io.imod import is_own_model, read_contours_on, write_contours
 from spisonet.io.slices import open_planes
 
 if TYPE_CHECKING:
@@ -19,15 +19,17 @@ MAX_POINTS = 10_000
 BOUNDARY_FOLDER = "boundary"
 
 
-def read_boundary(name: str, allowed_folders: AllowedFolders) -> list[list[list[float]]]:
-    """Return the contours of an IMOD model: points (x, y, z) in voxels.
+def read_boundary(name: str, volume: str, allowed_folders: AllowedFolders) -> list[list[list[float]]]:
+    """Return the contours of an IMOD model: points (x, y, z) in voxels of a tomogram.
 
     Raises
     ------
     SpisonetError
-        If the file is not a readable model.
+        If the file is not a readable model, or was drawn on a tomogram of other proportions.
     """
-    return [contour.tolist() for contour in read_contours(allowed_folders.resolve_file(name))]
+    shape = open_planes(allowed_folders.resolve_file(volume)).shape
+    contours = read_contours_on(allowed_folders.resolve_file(name), shape, volume)
+    return [contour.tolist() for contour in contours]
 
 
 def propose_boundary(volume: str, allowed_folders: AllowedFolders) -> str:

@@ -117,6 +117,12 @@ class DroppedFolder(NamedRequest):
     files: dict[str, int]
 
 
+class DrawnBoundary(NamedRequest):
+    """Model to show on a tomogram."""
+
+    volume: str
+
+
 class BoundaryRequest(NamedRequest):
     """Contours drawn on a tomogram, as points (x, y, z) in voxels; ``replaced``: the file that was open."""
 

@@ -39,6 +39,7 @@ from spisonet.gui.processes import host_name
 from spisonet.gui.requests import (
     BoundaryRequest,
     CellEdit,
+    DrawnBoundary,
     DroppedFolder,
     EntryRemoval,
     FileRequest,
@@ -228,7 +229,9 @@ def _table_routes(allowed_folders: AllowedFolders, trash: Trash) -> list[Route]:
             lambda request: propose_boundary(request.name, allowed_folders),
         ),
         get_route(
-            "/api/boundary", NamedRequest, lambda request: read_boundary(request.name, allowed_folders)
+            "/api/boundary",
+            DrawnBoundary,
+            lambda request: read_boundary(request.name, request.volume, allowed_folders),
         ),
         post_route(
             "/api/boundary",

@@ -9,7 +9,7 @@ import numpy as np
 
 from spisonet.errors import SpisonetError
 from spisonet.io.dynamo import TABLE, read_table_positions
-from spisonet.io.imod import image_size_of_model, read_contours
+from spisonet.io.imod import read_contours_on
 from spisonet.io.particles import TOMOGRAM_COLUMNS, numbers
 from spisonet.io.series_names import series_name
 from spisonet.io.star import StarFile
@@ -70,31 +70,11 @@ def read_coordinates(
         return _read_star(path, shape, voxel_size_angstrom, series)
     if path.suffix.lower() == TABLE:
         return read_table_positions(path, series)
-    contours = read_contours(path)
+    contours = read_contours_on(path, shape)
     points = np.concatenate([np.empty((0, 3)), *contours]).astype(np.float64)
     if not len(points):
         raise SpisonetError(f"{path} contains no coordinates.")
-    return points * _scale_of_model(path, shape)
-
-
-def _scale_of_model(path: Path, shape: tuple[int, int, int]) -> float:
-    """Return the size of the tomogram relative to the image on which a model was drawn, such as 2."""
-    size = image_size_of_model(path)
-    if size is None:
-        return 1.0
-    # The size of a model that was drawn with y and z exchanged may be exchanged as well.
-    for order in ((0, 1, 2), (0, 2, 1)):
-        drawn_on = np.array([size[i] for i in order])
-        longest = int(np.argmax(drawn_on))
-        ratio = float(shape[::-1][longest] / drawn_on[longest])
-        for scale in (max(round(ratio), 1) / max(round(1 / ratio), 1), ratio):
-            # Binned sizes are rounded by up to one binned voxel.
-            if (np.abs(shape[::-1] - scale * drawn_on) <= max(scale, 1)).all():
-                return scale
-    raise SpisonetError(
-        f"{path} was drawn on an image of {size[0]} x {size[1]} x {size[2]} voxels, but the tomogram has "
-        f"{shape[2]} x {shape[1]} x {shape[0]}; write its points in voxels of it to a text file."
-    )
+    return points
 
 
 def _read_star(

@@ -82,6 +82,56 @@ def _are_contour_numbers(numbers: NDArray[np.float32]) -> bool:
     return is_ascending and bool((numbers == np.abs(np.rint(numbers))).all()) and numbers[0, -1] <= 1
 
 
+def read_contours_on(
+    path: Path, shape: tuple[int, int, int], tomogram: str = "the tomogram"
+) -> list[NDArray[np.float32]]:
+    """Read all contours in voxels of a tomogram; those of a model drawn on a binned tomogram are scaled.
+
+    Parameters
+    ----------
+    path : Path
+        See `read_contours`. The coordinates of a text file are in voxels of the tomogram.
+    shape : tuple of int
+        ``(z, y, x)`` of the tomogram.
+    tomogram : str
+        The tomogram in messages.
+
+    Returns
+    -------
+    list of ndarray
+        ``(n, 3)`` points ``(x, y, z)`` in voxels of the tomogram.
+
+    Raises
+    ------
+    SpisonetError
+        If the file is not readable, or its model was drawn on an image whose size is not that of the tomogram
+        times one factor.
+    """
+    contours = read_contours(path)
+    scale = _scale_of_model(path, shape, tomogram)
+    return [contour * np.float32(scale) for contour in contours]
+
+
+def _scale_of_model(path: Path, shape: tuple[int, int, int], tomogram: str) -> float:
+    """Return the size of the tomogram relative to the image on which a model was drawn, such as 2."""
+    size = image_size_of_model(path)
+    if size is None:
+        return 1.0
+    # The size of a model that was drawn with y and z exchanged may be exchanged as well.
+    for order in ((0, 1, 2), (0, 2, 1)):
+        drawn_on = np.array([size[i] for i in order])
+        longest = int(np.argmax(drawn_on))
+        ratio = float(shape[::-1][longest] / drawn_on[longest])
+        for scale in (max(round(ratio), 1) / max(round(1 / ratio), 1), ratio):
+            # Binned sizes are rounded by up to one binned voxel.
+            if (np.abs(shape[::-1] - scale * drawn_on) <= max(scale, 1)).all():
+                return scale
+    raise SpisonetError(
+        f"{path} was drawn on an image of {size[0]} x {size[1]} x {size[2]} voxels, but {tomogram} has "
+        f"{shape[2]} x {shape[1]} x {shape[0]}; write its points in voxels of it to a text file."
+    )
+
+
 def image_size_of_model(path: Path) -> tuple[int, int, int] | None:
     """Return the size ``(x, y, z)`` of the image on which a binary model was drawn; None if it is unknown."""
     with path.open("rb") as file:

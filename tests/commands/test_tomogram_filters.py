@@ -8,6 +8,7 @@ import mrcfile
 import numpy as np
 import pytest
 
+from spisonet.io.imod import write_contours
 from spisonet.io.tomogram_table import TomogramTable
 from spisonet.io.tomograms import open_tomogram
 from tests.tomography.isonet import failure, run
@@ -162,6 +163,26 @@ def test_masks_are_written_and_listed(tmp_path, monkeypatch, capsys):
     assert not mask[:, :, 23:].any()
     assert mask[inside].mean() > 0.3
     assert "is empty" in failure("make_mask tomograms.star --z_crop 0.49 --density_percentage 1", capsys)
+
+
+def test_a_boundary_has_the_scale_of_the_tomogram_on_which_it_was_drawn(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_mrc(Path("tomograms/t.mrc"), gaussian_noise((32, 48, 48)))
+    run("prepare_star tomograms")
+    square = np.array([(10, 10, 16), (26, 10, 16), (26, 30, 16), (10, 30, 16)], dtype=float)
+    masks = []
+    for scale, shape in ((1, (32, 48, 48)), (0.5, (16, 24, 24)), (2, (64, 96, 96))):
+        write_contours(Path("b.mod"), [(scale * square).tolist()], shape)
+        run("make_mask tomograms.star --density_percentage 100 --std_percentage 100 --mask_boundary b.mod")
+        masks.append(mrcfile.read("mask/t_mask.mrc"))
+    assert masks[0].mean() == pytest.approx(16 * 20 / 48**2, abs=0.02)
+    for mask in masks[1:]:
+        np.testing.assert_array_equal(mask, masks[0])
+    write_contours(Path("b.mod"), [square.tolist()], (100, 300, 200))
+    message = failure("make_mask tomograms.star --mask_folder none --mask_boundary b.mod", capsys)
+    assert "b.mod was drawn on an image of 200 x 300 x 100 voxels" in message
+    assert "but tomograms/t.mrc has 48 x 48 x 32;" in message
+    assert not Path("none").exists()
 
 
 @pytest.mark.parametrize("apix", [15.0, 7.0])

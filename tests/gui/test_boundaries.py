@@ -28,7 +28,7 @@ def folders(tmp_path, monkeypatch) -> AllowedFolders:
 
 def test_a_drawn_boundary_limits_the_mask(folders, tmp_path):
     assert write_boundary("b/TS_01.mod", [SQUARE], TOMOGRAM, folders) == "b/TS_01.mod"
-    assert read_boundary("b/TS_01.mod", folders) == [SQUARE]
+    assert read_boundary("b/TS_01.mod", TOMOGRAM, folders) == [SQUARE]
     isonet("prepare_star tomograms --output_star t.star".split())
     tables = TomogramTables(folders, Trash(tmp_path, tmp_path / "trash"))
     tables.edit("t.star", 0, "rlnMaskBoundary", "b/TS_01.mod", tables.read("t.star")["version"])
@@ -56,6 +56,16 @@ def test_an_invalid_boundary_is_rejected_and_nothing_is_written(folders, tmp_pat
     assert not (tmp_path / name).exists()
 
 
+def test_a_boundary_is_shown_at_the_scale_of_the_tomogram(folders, tmp_path):
+    write_map(tmp_path / "tomograms" / "unbinned.mrc", (16, 32, 32))
+    write_map(tmp_path / "tomograms" / "other.mrc", (16, 32, 40))
+    write_boundary("b.mod", [SQUARE], TOMOGRAM, folders)
+    shown = read_boundary("b.mod", "tomograms/unbinned.mrc", folders)
+    assert shown == (2 * np.array([SQUARE])).tolist()
+    with pytest.raises(SpisonetError, match=r"16 x 16 x 8 voxels, but tomograms/other\.mrc has 40 x"):
+        read_boundary("b.mod", "tomograms/other.mrc", folders)
+
+
 def test_a_model_of_another_program_is_not_overwritten(folders, tmp_path):
     write_boundary("b.mod", [SQUARE], TOMOGRAM, folders)
     write_boundary("b.mod", [SQUARE, SQUARE], TOMOGRAM, folders, "b.mod")
@@ -63,7 +73,7 @@ def test_a_model_of_another_program_is_not_overwritten(folders, tmp_path):
     (tmp_path / "b.mod").write_bytes(content.replace(b"boundary drawn", b"gold beads    "))
     with pytest.raises(SpisonetError, match="written by another program"):
         write_boundary("b.mod", [SQUARE], TOMOGRAM, folders, "b.mod")
-    assert len(read_boundary("b.mod", folders)) == 2
+    assert len(read_boundary("b.mod", TOMOGRAM, folders)) == 2
 
 
 def test_tomograms_of_the_same_name_have_boundaries_of_their_own(folders, tmp_path):
@@ -78,4 +88,4 @@ def test_tomograms_of_the_same_name_have_boundaries_of_their_own(folders, tmp_pa
     for replaced in ("", "boundary/session2_TS_01.mod"):
         with pytest.raises(SpisonetError, match="already exists, perhaps for another tomogram"):
             write_boundary("boundary/TS_01.mod", [SQUARE, SQUARE], "session2/TS_01.mrc", folders, replaced)
-    assert read_boundary("boundary/TS_01.mod", folders) == [SQUARE]
+    assert read_boundary("boundary/TS_01.mod", TOMOGRAM, folders) == [SQUARE]

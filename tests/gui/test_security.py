@@ -118,7 +118,7 @@ def test_no_file_outside_of_the_project_is_served(server, name):
         ("api/table", {}),
         ("api/job", {}),
         ("api/folder", {}),
-        ("api/boundary", {}),
+        ("api/boundary", {"volume": "map.mrc"}),
         ("api/refinement", {}),
         ("api/slice", {"axis": "z", "index": 0, "low": 0, "high": 1}),
     ):

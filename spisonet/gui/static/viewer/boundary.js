@@ -48,7 +48,8 @@ export class Boundary {
    * @param {{ boundary?: string, star?: string }} target
    */
   static async open(scene, target) {
-    const contours = target.boundary ? await attempt(() => get("boundary", { name: target.boundary })) : null;
+    const drawn = { name: target.boundary, volume: scene.volume.name };
+    const contours = target.boundary ? await attempt(() => get("boundary", drawn)) : null;
     return new Boundary(scene, contours ?? [], target);
   }
 
