@@ -15,7 +15,7 @@ from spisonet.io.series_names import series_name
 from spisonet.io.star import StarFile
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Sequence
 
     import pandas as pd
     from numpy.typing import NDArray
@@ -28,6 +28,8 @@ PIXEL_SIZES = (
     *("rlnPixelSize", "rlnDetectorPixelSize"),
 )
 MAGNIFICATION, OPTICS_GROUP = "rlnMagnification", "rlnOpticsGroup"
+STAR = ".star"
+BINNINGS = (2, 4, 6, 8, 10, 12, 16)
 UNSUPPORTED = {
     ".em": "an EM file; write its coordinates to a text file with x, y and z in each line",
     ".cs": "a cryoSPARC file; write its coordinates to a text file with x, y and z in each line",
@@ -35,9 +37,9 @@ UNSUPPORTED = {
 
 
 def read_coordinates(
-    path: Path, shape: tuple[int, int, int], voxel_size_angstrom: float, series: Collection[str]
+    path: Path, shape: tuple[int, int, int], voxel_size_angstrom: float, series: Sequence[str]
 ) -> NDArray[np.float64]:
-    """Read coordinates in voxels of a tomogram.
+    """Read coordinates in voxels of a tomogram, all of which are inside of it.
 
     Parameters
     ----------
@@ -50,8 +52,9 @@ def read_coordinates(
         ``(z, y, x)`` of the tomogram.
     voxel_size_angstrom : float
         Voxel size of the tomogram in Å.
-    series : collection of str
-        Names of the tomogram, which select its rows of a STAR file that lists several tomograms.
+    series : sequence of str
+        Names of the tomogram, which select its rows of a file that lists several tomograms. Messages have the
+        first.
 
     Returns
     -------
@@ -61,24 +64,55 @@ def read_coordinates(
     Raises
     ------
     SpisonetError
-        If the file is of another kind, is damaged or contains no coordinates of the tomogram.
+        If the file is of another kind, is damaged, contains no coordinates of the tomogram, or some that are
+        outside of it.
     """
-    kind = UNSUPPORTED.get(path.suffix.lower())
+    suffix = path.suffix.lower()
+    kind = UNSUPPORTED.get(suffix)
     if kind is not None:
         raise SpisonetError(f"{path} is {kind}.")
-    if path.suffix.lower() == ".star":
-        return _read_star(path, shape, voxel_size_angstrom, series)
-    if path.suffix.lower() == TABLE:
-        return read_table_positions(path, series)
-    contours = read_contours_on(path, shape)
-    points = np.concatenate([np.empty((0, 3)), *contours]).astype(np.float64)
+    if suffix == STAR:
+        points = _read_star(path, shape, voxel_size_angstrom, series)
+    elif suffix == TABLE:
+        points = read_table_positions(path, series)
+    else:
+        contours = read_contours_on(path, shape, series[0])
+        points = np.concatenate([np.empty((0, 3)), *contours]).astype(np.float64)
     if not len(points):
         raise SpisonetError(f"{path} contains no coordinates.")
+    _require_inside(path, points, shape, series[0])
     return points
 
 
+def _require_inside(
+    path: Path, points: NDArray[np.float64], shape: tuple[int, int, int], tomogram: str
+) -> None:
+    size = np.array(shape[::-1])
+    n_outside = int((~_are_inside(points, size)).sum())
+    if not n_outside:
+        return
+    remedy = "correct or remove them"
+    if 2 * n_outside >= len(points):
+        binning = next((factor for factor in BINNINGS if _are_inside(points / factor, size).all()), None)
+        if binning is not None:
+            is_star = path.suffix.lower() == STAR
+            what = "correct the pixel size in the file" if is_star else "divide them by the binning factor"
+            remedy = (
+                f"all are inside if divided by {binning}, so they are probably in pixels before binning, or "
+                f"in Å: {what}"
+            )
+    raise SpisonetError(
+        f"{path} has {n_outside} of {len(points)} coordinates outside of {tomogram}, which has "
+        f"{size[0]} x {size[1]} x {size[2]} voxels; {remedy}."
+    )
+
+
+def _are_inside(points: NDArray[np.float64], size: NDArray[np.int64]) -> NDArray[np.bool_]:
+    return np.asarray(((points >= 0) & (points < size)).all(axis=1))
+
+
 def _read_star(
-    path: Path, shape: tuple[int, int, int], voxel_size_angstrom: float, series: Collection[str]
+    path: Path, shape: tuple[int, int, int], voxel_size_angstrom: float, series: Sequence[str]
 ) -> NDArray[np.float64]:
     tables = StarFile(path, TOMOGRAM_COLUMNS).tables
     for columns in (CENTRED_ANGSTROM, PIXELS):
@@ -94,7 +128,7 @@ def _read_star(
     return points * _pixel_sizes(path, rows, tables.get("optics"))[:, None] / voxel_size_angstrom
 
 
-def _rows_of(path: Path, table: pd.DataFrame, series: Collection[str]) -> pd.DataFrame:
+def _rows_of(path: Path, table: pd.DataFrame, series: Sequence[str]) -> pd.DataFrame:
     """Select the rows of a tomogram; a file without names lists one tomogram."""
     column = next((column for column in TOMOGRAM_COLUMNS if column in table), None)
     if column is None:

@@ -13,7 +13,7 @@ from spisonet.io.numbers import SIZE, number_or_nan
 from spisonet.io.series_names import series_name
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -71,14 +71,14 @@ def read_listed_tomograms(path: Path) -> list[ListedTomogram]:
     return found
 
 
-def read_table_positions(path: Path, series: Collection[str]) -> NDArray[np.float64]:
+def read_table_positions(path: Path, series: Sequence[str]) -> NDArray[np.float64]:
     """Read the positions of the particles of one tomogram in a table.
 
     Parameters
     ----------
     path : Path
         A ``.tbl`` file. If it lists several tomograms, the ``.doc`` file beside it tells which is which.
-    series : collection of str
+    series : sequence of str
         Names of the tomogram.
 
     Returns
@@ -98,7 +98,7 @@ def read_table_positions(path: Path, series: Collection[str]) -> NDArray[np.floa
         listed = [number for number, file in _read_table_map(path).items() if series_name(file) in own]
         table = table[np.isin(numbers, listed)]
     if not len(table):
-        raise SpisonetError(f"{path} lists no particles of {', '.join(series)}.")
+        raise SpisonetError(f"{path} lists no particles of {series[0]}.")
     return np.asarray(table[:, POSITION] + table[:, SHIFTS])
 
 

@@ -22,6 +22,7 @@ IMAGE_SIZE_OFFSET = 136
 FLAGS_OFFSET, FLIPPED = 152, 1 << 16  # flag of a model that was drawn with y and z exchanged
 GREEN = (0.0, 1.0, 0.0)
 OWN_NAME = b"boundary drawn with spisonet"
+HIGHEST_SCORE = 1.0  # of a pick, in a column behind its coordinates
 
 
 def read_contours(path: Path) -> list[NDArray[np.float32]]:
@@ -65,26 +66,28 @@ def read_contours(path: Path) -> list[NDArray[np.float32]]:
     if not np.isfinite(points).all():
         raise SpisonetError(f"{path} contains an invalid number.")
     numbers = points[:, :-3]  # of object and contour
-    if not _are_contour_numbers(numbers):
+    if not _are_contour_numbers(numbers, points[:, -1]):
         raise SpisonetError(
             f"{path} has {points.shape[1]} columns, but the first are not the numbers of object and contour "
-            "(whole and ascending, contours from 0 or 1); keep only x, y and z in each line."
+            "(whole numbers that never decrease); keep only x, y and z in each line."
         )
     groups = np.unique(numbers, axis=0) if numbers.shape[1] else [numbers[:0]]
     return [points[(numbers == group).all(axis=1), -3:] if len(group) else points for group in groups]
 
 
-def _are_contour_numbers(numbers: NDArray[np.float32]) -> bool:
-    """Return whether the first columns of a text file can be the numbers of object and contour of points."""
+def _are_contour_numbers(numbers: NDArray[np.float32], z: NDArray[np.float32]) -> bool:
+    """Return whether the first columns of a text file can be the numbers of object and contour of points.
+
+    Columns such as x, y, z and score may also begin with ascending whole numbers. Then the last one is no z.
+    """
     if not numbers.size:
         return True
     is_ascending = np.array_equal(numbers, numbers[np.lexsort(numbers.T[::-1])])
-    return is_ascending and bool((numbers == np.abs(np.rint(numbers))).all()) and numbers[0, -1] <= 1
+    is_whole = bool((numbers == np.abs(np.rint(numbers))).all())
+    return is_ascending and is_whole and bool(numbers[0, -1] <= 1 or z.max() > HIGHEST_SCORE)
 
 
-def read_contours_on(
-    path: Path, shape: tuple[int, int, int], tomogram: str = "the tomogram"
-) -> list[NDArray[np.float32]]:
+def read_contours_on(path: Path, shape: tuple[int, int, int], tomogram: str) -> list[NDArray[np.float32]]:
     """Read all contours in voxels of a tomogram; those of a model drawn on a binned tomogram are scaled.
 
     Parameters

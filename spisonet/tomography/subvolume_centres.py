@@ -39,18 +39,14 @@ def subvolume_centres(tomogram: Tomogram, cube_size: int, rng: np.random.Generat
     Raises
     ------
     SpisonetError
-        If the mask or the coordinate file contains none.
+        If the mask contains none, or the coordinate file none or some that are outside of the tomogram.
     """
     half = cube_size // 2
     lowest = np.array([min(half, n // 2) for n in tomogram.shape])
     highest = np.array([max(n - half, n // 2) for n in tomogram.shape])
     if tomogram.coordinates is not None:
-        names = {tomogram.name, *(volume.path.name for volume in tomogram.volumes)}
+        names = [*(str(volume.path) for volume in tomogram.volumes), tomogram.name]
         points = read_coordinates(tomogram.coordinates, tomogram.shape, tomogram.voxel_size_angstrom, names)
-        if (points < 0).any() or (points >= tomogram.shape[::-1]).any():
-            raise SpisonetError(
-                f"{tomogram.coordinates} contains coordinates outside of {tomogram.volumes[0].path}."
-            )
         return np.clip(points, lowest[::-1], highest[::-1]).astype(np.int16)
     n_centres = min(MAX_CENTRES, CENTRES_PER_SUBVOLUME * tomogram.n_subvolumes)
     if tomogram.mask is None:

@@ -158,7 +158,8 @@ def plan_table(config: PrepareStarConfig) -> TablePlan:
         tomogram = replace(tomogram, mask=masks.by_series.get(name))
         if name in coordinates.by_series:
             path = coordinates.by_series[name]
-            points = read_coordinates(path, tomogram.shape, tomogram.voxel_size_angstrom, {name})
+            names = [str(tomogram.paths.first), name]
+            points = read_coordinates(path, tomogram.shape, tomogram.voxel_size_angstrom, names)
             tomogram = replace(tomogram, coordinates=path, n_coordinates=len(points))
         tomograms.append(tomogram)
     if not tomograms:

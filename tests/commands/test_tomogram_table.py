@@ -165,6 +165,18 @@ def test_files_of_coordinates_are_listed(tmp_path, monkeypatch, capsys):
     assert "Not found: subvolume centres of b." in printed
 
 
+@pytest.mark.parametrize("option", ["", " --dry_run"])
+def test_coordinates_outside_of_a_tomogram_are_refused(tmp_path, monkeypatch, capsys, option):
+    monkeypatch.chdir(tmp_path)
+    write_mrc(Path("t/a_EVN_Vol.mrc"), gaussian_noise((8, 16, 20)))
+    Path("picks").mkdir()
+    Path("picks/a.txt").write_text("1 5 6 7\n1 70 60 30\n1 6 70 4\n")
+    message = failure(f"prepare_star t --coordinate_folder picks{option}", capsys)
+    assert "picks/a.txt has 2 of 3 coordinates outside of t/a_EVN_Vol.mrc, which has 20 x 16 x 8" in message
+    assert "all are inside if divided by 6" in message
+    assert not Path("tomograms.star").exists()
+
+
 def test_sums_of_halves_are_full_tomograms(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_mrc(Path("averaged/TS_01_EVN_full.mrc"), gaussian_noise((8, 16, 20)))

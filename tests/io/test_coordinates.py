@@ -43,7 +43,9 @@ OPTICS = "data_optics\n\nloop_\n_rlnOpticsGroup #1\n_rlnTomoTiltSeriesPixelSize 
         ("a.txt", "5 6 7\n15 16 8\n"),
         ("a.txt", "\ufeff# x y z\n5,6,7\n15,16,8\n"),
         ("a.txt", "1 5 6 7\n2 15 16 8\n"),  # contour x y z
+        ("a.txt", "3 5 6 7\n7 15 16 8\n"),  # of contours that are not the first
         ("a.txt", "1 1 5 6 7\n1 2 15 16 8\n"),  # object contour x y z
+        ("a.txt", "2 3 5 6 7\n3 1 15 16 8\n"),
         ("a.mod", imod_model([POINTS[:1], POINTS[1:]])),
         ("a.star", star(columns((POINTS - (30, 20, 10)) * 10, CENTRED) | {"rlnTomoName": ["TS_1", "TS_1"]})),
         ("a.star", star(columns(POINTS) | {"rlnDetectorPixelSize": [10, 10]})),  # pytom-match-pick
@@ -75,10 +77,31 @@ def test_models_of_binned_tomograms_are_scaled(tmp_path, size, scale):
 @pytest.mark.parametrize("size", [(60, 40, 80), (60, 40, 22), (30, 20, 12)])
 def test_a_model_of_another_volume_is_refused(tmp_path, size):
     x, y, z = size
-    with pytest.raises(
-        SpisonetError, match=f"drawn on an image of {x} x {y} x {z} voxels, but the tomogram has 60"
-    ):
+    with pytest.raises(SpisonetError, match=f"drawn on an image of {x} x {y} x {z} voxels, but TS_1 has 60"):
         read(tmp_path / "a.mod", model_on(size, POINTS))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "part"),
+    [
+        (
+            "a.txt",
+            "200 20 10\n20 120 40\n20 20 10\n",
+            r"a\.txt has 2 of 3 coordinates outside of TS_1, which has 60 x 40 x 20 voxels; all are inside "
+            r"if divided by 4, so they are .* before binning, or in Å: divide them by the binning factor\.",
+        ),
+        ("a.txt", "5 6 7\n5 6 8\n5 6 20\n", "1 of 3 .* voxels; correct or remove them"),
+        ("a.txt", "5 6 -1\n", "1 of 1 .* voxels; correct or remove them"),
+        (
+            "a.star",
+            star(columns(POINTS * 8) | {"rlnDetectorPixelSize": [10, 10]}),
+            "divided by 4, .*: correct the pixel size in the file",
+        ),
+    ],
+)
+def test_coordinates_outside_are_counted_with_the_scale_that_fits(tmp_path, name, content, part):
+    with pytest.raises(SpisonetError, match=part):
+        read(tmp_path / name, content)
 
 
 def test_the_rows_of_the_tomogram_are_selected(tmp_path):
@@ -104,6 +127,8 @@ def test_the_rows_of_the_tomogram_are_selected(tmp_path):
         ("a.txt", "1 5 6 7\n0 5 6 7\n", "keep only x, y and z"),
         ("a.txt", "-1 5 6 7\n", "keep only x, y and z"),
         ("a.txt", "1 120 40 0.9 0.8\n", "has 5 columns"),
+        ("a.txt", "5.5 6 7 8\n7 8 9 9\n", "whole numbers that never decrease"),
+        ("a.txt", "3 5 6 7\n2 5 6 7\n", "whole numbers that never decrease"),
         ("a.txt", "x y z\n", "neither an IMOD model nor a text file"),
         ("a.mod", imod_model([]), "contains no coordinates"),
         ("a.star", star({"rlnAngleRot": [1]}), "has no columns rlnCoordinateX"),
