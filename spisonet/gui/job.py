@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from spisonet.commands.registry import PROGRAMS
 from spisonet.errors import SpisonetError
-from spisonet.gui.file_versions import version_of
 from spisonet.gui.processes import host_name, is_alive
 from spisonet.gui.runner import (
     ENDED,
@@ -29,6 +28,7 @@ from spisonet.io import schedulers
 from spisonet.io.events import PROGRESS_FILE
 from spisonet.io.json_files import read_json_object
 from spisonet.io.logs import LOG_FILE, is_in_use
+from spisonet.io.paths import version_of
 from spisonet.io.run_record import FAILED, FINISHED, INTERRUPTED, JOB_FILE, QUEUED, RUNNING
 
 if TYPE_CHECKING:

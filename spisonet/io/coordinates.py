@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from spisonet.errors import SpisonetError
-from spisonet.io.dynamo import TABLE, read_table_positions
+from spisonet.io.dynamo import TABLE, TABLE_MAP, read_table_positions, tomograms_of_table
 from spisonet.io.imod import read_contours_on
 from spisonet.io.particles import TOMOGRAM_COLUMNS, numbers
+from spisonet.io.paths import version_of
 from spisonet.io.series_names import series_name
 from spisonet.io.star import StarFile
+from spisonet.io.tomograms import SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,9 +33,18 @@ PIXEL_SIZES = (
 MAGNIFICATION, OPTICS_GROUP = "rlnMagnification", "rlnOpticsGroup"
 STAR = ".star"
 BINNINGS = (2, 4, 6, 8, 10, 12, 16)
+AS_TEXT = "write its coordinates to a text file with x, y and z in each line"
+# Files that contain no coordinates, or none that can be read, by their suffixes.
 UNSUPPORTED = {
-    ".em": "an EM file; write its coordinates to a text file with x, y and z in each line",
-    ".cs": "a cryoSPARC file; write its coordinates to a text file with x, y and z in each line",
+    ".em": f"an EM file; {AS_TEXT}",
+    **dict.fromkeys((".cs", ".csg"), f"a cryoSPARC file; {AS_TEXT}"),
+    ".xml": f"an XML file; {AS_TEXT}",
+    ".json": f"a JSON file; {AS_TEXT}",
+    **dict.fromkeys((".hdf", ".h5"), f"an HDF5 file; {AS_TEXT}"),
+    **dict.fromkeys((*SUFFIXES, ".mrcs"), "an image file, not one of coordinates"),
+    **dict.fromkeys((".tlt", ".rawtlt", ".aln", ".mdoc", ".xf"), "a file of a tilt series"),
+    ".tomostar": "a tilt series of Warp, not a file of its particles",
+    TABLE_MAP: f"a table map of Dynamo, which is read with its {TABLE} file",
 }
 
 
@@ -68,9 +80,7 @@ def read_coordinates(
         outside of it.
     """
     suffix = path.suffix.lower()
-    kind = UNSUPPORTED.get(suffix)
-    if kind is not None:
-        raise SpisonetError(f"{path} is {kind}.")
+    require_supported(path)
     if suffix == STAR:
         points = _read_star(path, shape, voxel_size_angstrom, series)
     elif suffix == TABLE:
@@ -82,6 +92,19 @@ def read_coordinates(
         raise SpisonetError(f"{path} contains no coordinates.")
     _require_inside(path, points, shape, series[0])
     return points
+
+
+def require_supported(path: Path) -> None:
+    """Check that a file is not of a kind without coordinates that can be read.
+
+    Raises
+    ------
+    SpisonetError
+        If it is.
+    """
+    kind = UNSUPPORTED.get(path.suffix.lower())
+    if kind is not None:
+        raise SpisonetError(f"{path} is {kind}.")
 
 
 def _require_inside(
@@ -111,29 +134,81 @@ def _are_inside(points: NDArray[np.float64], size: NDArray[np.int64]) -> NDArray
     return np.asarray(((points >= 0) & (points < size)).all(axis=1))
 
 
+def stated_tomograms(path: Path) -> list[str] | None:
+    """Return the names of the tilt series of which a file says that it has coordinates.
+
+    Parameters
+    ----------
+    path : Path
+        A file that `read_coordinates` can read.
+
+    Returns
+    -------
+    list of str or None
+        Names as by `series_name`; none if the file does not say, as text and models. None for a STAR file
+        without coordinates.
+
+    Raises
+    ------
+    SpisonetError
+        If a STAR file or a table of Dynamo is damaged, or the latter has no list of its tomograms.
+    """
+    suffix = path.suffix.lower()
+    if suffix == TABLE:
+        return [series_name(tomogram) for tomogram in tomograms_of_table(path)]
+    if suffix != STAR:
+        return []
+    table, _ = _coordinate_table(_parsed(path, version_of(path)))
+    return None if table is None else list(dict.fromkeys(_names_in(table)))
+
+
+@lru_cache(maxsize=1)  # a file may list hundreds of tomograms, for each of which it is read
+def _parsed(path: Path, _: str) -> StarFile:
+    return StarFile(path, TOMOGRAM_COLUMNS)
+
+
+def _coordinate_table(star: StarFile) -> tuple[pd.DataFrame | None, tuple[str, ...]]:
+    """Return the table with coordinates, and their columns."""
+    for columns in (CENTRED_ANGSTROM, PIXELS):
+        for table in star.tables.values():
+            if set(columns) <= set(table.columns):
+                return table, columns
+    return None, ()
+
+
+def _names_in(table: pd.DataFrame) -> list[str]:
+    """Return the tilt series of each row; none if the table has no names."""
+    column = next((column for column in TOMOGRAM_COLUMNS if column in table), None)
+    return [] if column is None else [series_name(Path(str(name))) for name in table[column]]
+
+
 def _read_star(
     path: Path, shape: tuple[int, int, int], voxel_size_angstrom: float, series: Sequence[str]
 ) -> NDArray[np.float64]:
-    tables = StarFile(path, TOMOGRAM_COLUMNS).tables
-    for columns in (CENTRED_ANGSTROM, PIXELS):
-        table = next((table for table in tables.values() if set(columns) <= set(table.columns)), None)
-        if table is not None:
-            break
+    star = _parsed(path, version_of(path))
+    table, columns = _coordinate_table(star)
     if table is None:
         raise SpisonetError(f"{path} has no columns {', '.join(PIXELS)} or {', '.join(CENTRED_ANGSTROM)}.")
     rows = _rows_of(path, table, series)
     points = np.stack([numbers(path, rows, column) for column in columns], axis=1)
     if columns == CENTRED_ANGSTROM:
         return np.asarray(points / voxel_size_angstrom + np.array(shape[::-1]) / 2)
-    return points * _pixel_sizes(path, rows, tables.get("optics"))[:, None] / voxel_size_angstrom
+    sizes = _pixel_sizes(path, rows, star.tables.get("optics"))
+    if sizes is not None:
+        return points * sizes[:, None] / voxel_size_angstrom
+    if ((points >= 0) & (points <= 1)).all():  # fractions, as Warp's template matching writes them
+        return np.asarray(points * shape[::-1])
+    raise SpisonetError(
+        f"{path} does not give the size of the pixels of {PIXELS[0]}; add a column rlnDetectorPixelSize with "
+        "it in Å."
+    )
 
 
 def _rows_of(path: Path, table: pd.DataFrame, series: Sequence[str]) -> pd.DataFrame:
     """Select the rows of a tomogram; a file without names lists one tomogram."""
-    column = next((column for column in TOMOGRAM_COLUMNS if column in table), None)
-    if column is None:
+    names = _names_in(table)
+    if not names:
         return table
-    names = [series_name(Path(str(name))) for name in table[column]]
     own = {series_name(Path(name)) for name in series}
     rows = table[[name in own for name in names]]
     different = list(dict.fromkeys(names))
@@ -144,18 +219,15 @@ def _rows_of(path: Path, table: pd.DataFrame, series: Sequence[str]) -> pd.DataF
     return rows
 
 
-def _pixel_sizes(path: Path, rows: pd.DataFrame, optics: pd.DataFrame | None) -> NDArray[np.float64]:
-    """Return for each row the size in Å of the pixels in which its coordinates are given."""
+def _pixel_sizes(path: Path, rows: pd.DataFrame, optics: pd.DataFrame | None) -> NDArray[np.float64] | None:
+    """Return for each row the size in Å of the pixels of its coordinates; None if the file has none."""
     if optics is not None and OPTICS_GROUP in rows and OPTICS_GROUP in optics:
         extra = [OPTICS_GROUP, *(column for column in PIXEL_SIZES if column in optics and column not in rows)]
         rows, optics = (table.astype({OPTICS_GROUP: str}) for table in (rows, optics))  # may be a name
         rows = rows.merge(optics[extra], on=OPTICS_GROUP, how="left")
     column = next((column for column in PIXEL_SIZES if column in rows), None)
     if column is None:
-        raise SpisonetError(
-            f"{path} does not give the size of the pixels of {PIXELS[0]}; add a column "
-            f"rlnDetectorPixelSize with it in Å."
-        )
+        return None
     sizes = numbers(path, rows, column)
     if column == "rlnDetectorPixelSize" and MAGNIFICATION in rows:
         sizes = sizes * 1e4 / numbers(path, rows, MAGNIFICATION)  # µm on the detector, before RELION 3.1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from spisonet.errors import SpisonetError
 from spisonet.io.numbers import SIZE, number_or_nan
+from spisonet.io.paths import version_of
 from spisonet.io.series_names import series_name
 
 if TYPE_CHECKING:
@@ -102,6 +104,23 @@ def read_table_positions(path: Path, series: Sequence[str]) -> NDArray[np.float6
     return np.asarray(table[:, POSITION] + table[:, SHIFTS])
 
 
+def tomograms_of_table(path: Path) -> list[Path]:
+    """Return the tomograms of the particles in a table, as far as its ``.doc`` file lists them.
+
+    A table of one tomogram needs no list, and only one that is named after it tells which tomogram it is.
+
+    Raises
+    ------
+    SpisonetError
+        If a file is damaged, or a table of several tomograms has no list.
+    """
+    numbers = np.unique(_read_table(path)[:, TOMOGRAM])
+    if len(numbers) == 1 and not _lists_named_after(path):
+        return []
+    files = _read_table_map(path)
+    return [files[number] for number in numbers.tolist() if number in files]
+
+
 def _read_volume_list(path: Path) -> list[ListedTomogram]:
     found: list[ListedTomogram] = []
     for line in _lines(path):
@@ -140,6 +159,11 @@ def _tomograms_of_table(path: Path) -> list[ListedTomogram]:
 
 def _read_table(path: Path) -> NDArray[np.float64]:
     """Read the columns up to the position; others may hold anything."""
+    return _parsed_table(path, version_of(path))
+
+
+@lru_cache(maxsize=1)  # a table may list hundreds of tomograms, for each of which it is read
+def _parsed_table(path: Path, _: str) -> NDArray[np.float64]:
     rows = []
     for number, line in enumerate(_lines(path), start=1):
         words = line.split()[:FEWEST_COLUMNS]
@@ -162,8 +186,7 @@ def _read_table(path: Path) -> NDArray[np.float64]:
 
 def _read_table_map(path: Path) -> dict[float, Path]:
     """Return the files of the tomograms by their number, from the ``.doc`` file beside a table."""
-    lists = sorted(path.parent.glob(f"*{TABLE_MAP}"))
-    named_after = [file for file in lists if file.stem.startswith(path.stem)] or lists
+    named_after = _lists_named_after(path) or sorted(path.parent.glob(f"*{TABLE_MAP}"))
     if len(named_after) != 1:
         which = "several .doc files" if named_after else "no .doc file"
         raise SpisonetError(
@@ -180,6 +203,11 @@ def _read_table_map(path: Path) -> dict[float, Path]:
             )
         found[float(number)] = _located(file, name.strip())
     return found
+
+
+def _lists_named_after(path: Path) -> list[Path]:
+    lists = sorted(path.parent.glob(f"*{TABLE_MAP}"))
+    return [file for file in lists if file.stem.startswith(path.stem)]
 
 
 def _located(path: Path, name: str) -> Path:

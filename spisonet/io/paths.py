@@ -1,4 +1,4 @@
-"""Absolute paths with all links followed."""
+"""Absolute paths with all links followed, and versions of files."""
 
 from __future__ import annotations
 
@@ -22,3 +22,12 @@ def real_path(path: Path) -> Path:
     if os.path.islink(real) or os.path.realpath(real) != real:
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
     return Path(real)
+
+
+def version_of(path: Path) -> str:
+    """Return a text that differs after every change of a file; empty if there is no such file."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return ""
+    return f"{status.st_mtime_ns}.{status.st_ino}.{status.st_size}"  # times are coarser than edits

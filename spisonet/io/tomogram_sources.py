@@ -42,6 +42,7 @@ OTHER_FORMATS = {
     **dict.fromkeys((".hdf", ".h5"), "an HDF5 file of EMAN2"),
     ".em": "an EM file, as TOM and Dynamo write them",
 }
+MAX_SHOWN = 5
 # Name of the folder of tomograms in the folder of the processed tilt series of a Warp project.
 RECONSTRUCTIONS, TOMOSTAR = "reconstruction", ".tomostar"
 
@@ -229,8 +230,8 @@ def _listed_tomograms(path: Path) -> FoundTomograms:
     return FoundTomograms(found, (), ListFile(path, by_name, path.suffix.lower() == TABLE))
 
 
-def match_files(folder: Path, series: Iterable[str], suffixes: tuple[str, ...] = ()) -> MatchedFiles:
-    """Match the files of a folder, such as masks or coordinates, with tilt series by their names.
+def match_files(folder: Path, series: Iterable[str], suffixes: tuple[str, ...]) -> MatchedFiles:
+    """Match the files of a folder, such as masks, with tilt series by their names.
 
     Parameters
     ----------
@@ -239,7 +240,7 @@ def match_files(folder: Path, series: Iterable[str], suffixes: tuple[str, ...] =
     series : iterable of str
         Names of the tilt series.
     suffixes : tuple of str
-        Suffixes of the files; all if empty.
+        Suffixes of the files.
 
     Raises
     ------
@@ -249,23 +250,38 @@ def match_files(folder: Path, series: Iterable[str], suffixes: tuple[str, ...] =
     if not folder.is_dir():
         raise SpisonetError(f"{folder} is not a folder.")
     names, found, left_out = list(series), dict[str, Path](), list[LeftOut]()
+    others = []
     for path in sorted(folder.iterdir()):
         name = series_name(path)
-        if (
-            path.name.startswith(".")
-            or not path.is_file()
-            or (suffixes and path.suffix.lower() not in suffixes)
-        ):
+        if path.name.startswith(".") or not path.is_file():
             continue
-        if name not in names:
+        if path.suffix.lower() not in suffixes:
+            others.append(LeftOut(path, "not an MRC file"))
+        elif name not in names:
             left_out.append(LeftOut(path, "its name is that of no tomogram"))
         elif name in found:
             raise _same_series(found[name], path)
         else:
             found[name] = path
     if not found:
-        raise SpisonetError(f"{folder} contains no file that is named after a tomogram.")
+        raise files_of_none(folder, "file that is named after a tomogram", names, [*left_out, *others])
     return MatchedFiles(found, tuple(left_out), tuple(name for name in names if name not in found))
+
+
+def files_of_none(path: Path, what: str, names: list[str], files: Collection[LeftOut]) -> SpisonetError:
+    """Return the error that a folder, or a file, has no files of tilt series; `what` are the files."""
+    reasons = enumerated([f"{item.path.name} ({item.reason})" for item in files])
+    if path.is_file():
+        has = f": {next(iter(files)).reason}" if files else ""
+    else:
+        has = f", but {reasons}" if files else ", and is empty"
+    return SpisonetError(f"{path} contains no {what}{has}; names such as {enumerated(names)} are expected.")
+
+
+def enumerated(words: list[str]) -> str:
+    """Return the first words as text, and the number of others."""
+    others = len(words) - MAX_SHOWN
+    return ", ".join(words[:MAX_SHOWN]) + (f" and {others} others" if others > 0 else "")
 
 
 @dataclass(frozen=True)

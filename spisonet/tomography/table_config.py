@@ -44,8 +44,8 @@ class PrepareStarConfig(CommandConfig):
     mask_folder: Path | None = Field(None, description="Folder of masks named after the tomograms.")
     coordinate_folder: Path | None = Field(
         None,
-        description="Folder of files with subvolume centres, named after the tomograms: text or .mod files "
-        "of IMOD, STAR files, or tables of Dynamo.",
+        description="Folder of files with subvolume centres, or one file: text or .mod files of IMOD, named "
+        "after the tomograms; STAR files or tables of Dynamo, which may name them.",
     )
     tilt_folder: Path | None = Field(
         None,

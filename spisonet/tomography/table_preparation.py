@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from spisonet.errors import SpisonetError
 from spisonet.io.atomic import prepare_output_file, prepare_output_folder
+from spisonet.io.coordinate_files import match_coordinates
 from spisonet.io.coordinates import read_coordinates
 from spisonet.io.mrc_file import open_mrc
 from spisonet.io.numbers import counted, parse_number
@@ -130,7 +131,7 @@ def plan_table(config: PrepareStarConfig) -> TablePlan:
     voxel_size = parse_voxel_size(config.pixel_size)
     masks = match_files(config.mask_folder, found.series, SUFFIXES) if config.mask_folder else NO_FILES
     coordinates = (
-        match_files(config.coordinate_folder, found.series) if config.coordinate_folder else NO_FILES
+        match_coordinates(config.coordinate_folder, found.series) if config.coordinate_folder else NO_FILES
     )
     left_out = [*found.left_out, *masks.left_out, *coordinates.left_out]
     listed_in = found.listed_in

@@ -53,6 +53,10 @@ OPTICS = "data_optics\n\nloop_\n_rlnOpticsGroup #1\n_rlnTomoTiltSeriesPixelSize 
             "a.star",
             star(columns(POINTS) | {"rlnDetectorPixelSize": [5, 5], "rlnMagnification": [5000, 5000]}),
         ),
+        (
+            "a.star",
+            star(columns(POINTS / (60, 40, 20)) | {"rlnMicrographName": ["TS_1.tomostar"] * 2}),
+        ),  # Warp
         ("A.STAR", star(columns(POINTS * [[4], [2]]) | {"rlnOpticsGroup": [1, 2]}, OPTICS)),  # RELION 4
     ],
 )

@@ -151,31 +151,14 @@ def test_a_folder_of_stacks_contains_no_tomograms(tmp_path):
         find_tomograms(tmp_path, None, None, None)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "TS_1.txt",
-        "TS_1_coords.txt",
-        "TS_1.mrc.txt",
-        "TS_1.mod",
-        "TS_1_10.00Apx_particles.star",
-        "TS_1.coords",
-    ],
-)
-def test_files_are_matched_by_the_name_of_the_tilt_series(tmp_path, name):
-    touch(tmp_path / name, tmp_path / "TS_7.txt", tmp_path / "._TS_1.txt")
-    matched = match_files(tmp_path, ["TS_1", "TS_2"])
-    assert matched.by_series == {"TS_1": tmp_path / name}
-    assert [item.path.name for item in matched.left_out] == ["TS_7.txt"]
-    assert matched.without == ("TS_2",)
-    with pytest.raises(SpisonetError, match="no file that is named after a tomogram"):
-        match_files(tmp_path, ["TS_2"])
-
-
 def test_masks_are_found_by_the_name_of_the_tilt_series(tmp_path):
     touch(tmp_path / "TS_1_EVN_mask.mrc", tmp_path / "TS_7.mrc")
     matched = match_files(tmp_path, ["TS_1"], (".mrc",))
     assert matched.by_series == {"TS_1": tmp_path / "TS_1_EVN_mask.mrc"}
+    touch(tmp_path / "notes.txt")
+    message = r"TS_1_EVN_mask\.mrc \(its .*, notes\.txt \(not an MRC file\); names such as TS_2 are expected"
+    with pytest.raises(SpisonetError, match=message):
+        match_files(tmp_path, ["TS_2"], (".mrc",))
 
 
 def test_folders_of_halves_differ_in_one_word():
