@@ -54,7 +54,7 @@ def test_a_missing_file_is_one_sentence_and_status_1(words, tmp_path):
 @pytest.mark.parametrize(
     ("program", "line", "words"),
     [
-        (main, "FSC3D --help", "Usage: .* HALF1 "),
+        (main, "FSC3D --help", "Usage: .* H H2 "),
         (main, "Relion Rescue --help", "Usage: .*escue "),
         (isonet, "Refine --help", "Usage: .* STAR_FILE "),
     ],
