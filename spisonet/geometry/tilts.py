@@ -14,6 +14,9 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
+# By tilt axis, if the beam is the second axis of its plane.
+QUARTER_TURNS = {"x": "by 90° about z ", "z": "by 90° about x (IMOD: trimvol -rx) "}
+
 
 def projection_directions(y_tilt_degrees: ArrayLike, x_tilt_degrees: ArrayLike = 0.0) -> NDArray[np.float64]:
     """Directions of projection in the frame of the tomogram.
@@ -46,3 +49,9 @@ def slice_directions(tilt_degrees: ArrayLike) -> NDArray[np.float64]:
     """Directions ``(..., 2)`` ``(x, z)`` in the plane normal to the tilt axis that projections measure."""
     tilt = np.radians(np.asarray(tilt_degrees, float))
     return np.stack([np.cos(tilt), np.sin(tilt)], axis=-1)
+
+
+def rotation_to_convention(tilt_axis: str | None) -> str:
+    """Return what to do with a tomogram tilted about ``x`` or ``z``, or about an inclined axis (None)."""
+    turn = "" if tilt_axis is None else QUARTER_TURNS.get(tilt_axis, "")
+    return f"rotate the volume {turn}such that the tilt axis is y and the beam z"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spisonet.errors import SpisonetError
-from spisonet.io.numbers import SIZE, number_or_nan
+from spisonet.geometry.tilts import rotation_to_convention
+from spisonet.io.numbers import SIZE, TILT, number_or_nan
 from spisonet.io.paths import version_of
 from spisonet.io.series_names import series_name
 
@@ -24,7 +25,8 @@ VOLUME_LIST, TABLE, TABLE_MAP = ".vll", ".tbl", ".doc"
 SHIFTS, SAMPLING, TILTS, TOMOGRAM, POSITION = slice(3, 6), 12, slice(13, 15), 19, slice(23, 26)
 FEWEST_COLUMNS = 26
 SINGLE_TILT = 1  # value of SAMPLING
-CROPPED_FILE, PIXEL_SIZE = "cropfromfile", "apix"  # entries of a volume list, in lower case
+# Entries of a volume list, in lower case.
+CROPPED_FILE, PIXEL_SIZE, TILT_RANGE, OTHER_TILT_RANGES = "cropfromfile", "apix", "ytilt", ("xtilt", "ztilt")
 
 
 @dataclass(frozen=True)
@@ -131,10 +133,28 @@ def _read_volume_list(path: Path) -> list[ListedTomogram]:
         if not found or not value:
             continue
         if name.lower() == CROPPED_FILE:
-            found[-1] = ListedTomogram(_located(path, value), found[-1].voxel_size_angstrom)
+            found[-1] = replace(found[-1], path=_located(path, value))
         elif name.lower() == PIXEL_SIZE:
-            found[-1] = ListedTomogram(found[-1].path, _pixel_size(path, value))
+            found[-1] = replace(found[-1], voxel_size_angstrom=_pixel_size(path, value))
+        elif name.lower() == TILT_RANGE:
+            found[-1] = replace(found[-1], tilts_degrees=_tilt_range(path, name, value))
+        elif name.lower() in OTHER_TILT_RANGES and _tilt_range(path, name, value) is not None:
+            raise SpisonetError(
+                f"{path} has {name} = {value} for {found[-1].path}, which are tilts about {name[0].lower()}; "
+                f"{rotation_to_convention(name[0].lower())}, and list the rotated one with {TILT_RANGE}."
+            )
     return found
+
+
+def _tilt_range(path: Path, name: str, text: str) -> tuple[float, float] | None:
+    """Return the minimum and maximum tilt of an entry; None if they are equal: no tilts."""
+    values = [number_or_nan(word) for word in text.replace(",", " ").strip("[] ").split()]
+    if len(values) != 2 or not all(map(TILT.holds, values)) or values[0] > values[1]:
+        raise SpisonetError(
+            f"{path} has {name} = {text}, which is not a minimum and a maximum tilt in degrees, as in -60 60."
+        )
+    low, high = values
+    return (low, high) if low < high else None
 
 
 def _pixel_size(path: Path, text: str) -> float:

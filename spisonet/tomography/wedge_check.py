@@ -17,6 +17,7 @@ from spisonet.fourier.wedge_fit import (
     fit_wedge,
     wedge_power_ratio,
 )
+from spisonet.geometry.tilts import rotation_to_convention
 from spisonet.tomography.chunks import central_crop
 
 if TYPE_CHECKING:
@@ -38,8 +39,6 @@ MIRROR_GAIN = 0.5  # of the deviation, that the mirror image has to leave at mos
 AGREES, FILLED, WRONG_AXIS, WRONG_SIGN, WRONG_RANGE = "agrees", "filled", "axis", "sign", "range"
 CONTRADICTIONS = (WRONG_AXIS, WRONG_SIGN, WRONG_RANGE)
 BEAM_IN_PLANE_DEGREES = 45.0  # middle of a tilt range beyond which the beam is the first axis of the plane
-# By tilt axis, if the beam is the second axis of its plane.
-QUARTER_TURNS = {"x": "by 90° about z ", "z": "by 90° about x (IMOD: trimvol -rx) "}
 
 
 @dataclass(frozen=True)
@@ -144,8 +143,7 @@ def _remedy(result: str, fit: WedgeFit) -> str:
         return f"exchange the two tilts and their signs ({first} to {last})"
     if result == WRONG_RANGE:
         return f"set rlnTiltMin and rlnTiltMax to {first} and {last}"
-    turn = QUARTER_TURNS.get(fit.axis, "") if _is_along_axes(fit) else ""
-    return f"rotate the volume {turn}such that the tilt axis is y and the beam z"
+    return rotation_to_convention(fit.axis if _is_along_axes(fit) else None)
 
 
 def _is_along_axes(fit: WedgeFit) -> bool:

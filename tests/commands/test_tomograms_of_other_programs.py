@@ -121,6 +121,21 @@ def test_a_volume_list_gives_the_tomograms_that_are_cropped_from(tmp_path, monke
     assert [row.number_of("rlnPixelSize") for row in (first, second)] == [13.48, 13.48]
 
 
+def test_a_volume_list_gives_the_tilt_range(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_dynamo()
+    Path("tomograms/TS_2.tlt").write_text("-40\n62\n")
+    Path("all.vll").write_text(
+        "tomograms/TS_1.mrc\n* ftype = 1\n* ytilt = -51 54\n* xtilt = 0 0\n* apix = 10\n"
+        "tomograms/TS_2.mrc\n* yTilt = [-51, 54]\n"
+    )
+    run("prepare_star all.vll --pixel_size 10")
+    first, second = TomogramTable.read(Path("tomograms.star")).rows
+    assert (first.number_of("rlnTiltMin"), first.number_of("rlnTiltMax")) == (-51, 54)
+    assert first.text("rlnTiltRangeSource") == "all.vll"
+    assert second.number_of("rlnTiltMin") == -40  # a tilt file precedes
+
+
 def test_a_table_gives_tomograms_tilts_and_subvolume_centres(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     write_dynamo()
@@ -151,6 +166,27 @@ def test_a_table_of_one_tomogram_needs_no_list(tmp_path, monkeypatch):
         ("a.vll", "", "a.vll lists no tomograms"),
         ("a.vll", "none.mrc\n", "none.mrc, listed in a.vll, does not exist"),
         ("a.vll", "tomograms/TS_1.mrc\n* apix = wide\n", "apix = wide, which is not a voxel size in Å"),
+        (
+            "a.vll",
+            "tomograms/TS_1.mrc\n* ytilt = wide\n",
+            "ytilt = wide, which is not a minimum and a max",
+        ),
+        (
+            "a.vll",
+            "tomograms/TS_1.mrc\n* ytilt = 60 -60\n",
+            "ytilt = 60 -60, which is not a minimum and",
+        ),
+        (
+            "a.vll",
+            "tomograms/TS_1.mrc\n* xtilt = -51 54\n",
+            "a.vll has xtilt = -51 54 for tomograms/TS_1.mrc, which are tilts about x; rotate the volume by "
+            "90° about z such that the tilt axis is y and the beam z",
+        ),
+        (
+            "a.vll",
+            "tomograms/TS_1.mrc\n* ztilt = -51 54\n",
+            "about z; rotate the volume by 90° about x",
+        ),
         ("a.tbl", "1 2 3\n", "a.tbl is not a Dynamo table: line 1 has no 26 numbers"),
         ("a.tbl", "", "a.tbl lists no particles"),
         ("a.tbl", table_row(1, (5, 6, float("nan"))), "a.tbl contains NaN or infinite values"),
