@@ -137,6 +137,8 @@ def plan_table(config: PrepareStarConfig) -> TablePlan:
     listed_in = found.listed_in
     if listed_in is not None and listed_in.has_coordinates and not config.coordinate_folder:
         coordinates = MatchedFiles(dict.fromkeys(found.series, listed_in.path))
+    not_found = [f"mask of {name}" for name in masks.without]
+    not_found += [f"subvolume centres of {name}" for name in coordinates.without]
     tomograms, sums = [], []
     for name, paths in found.series.items():
         if paths.even is not None and paths.odd is not None and real_path(paths.even) == real_path(paths.odd):
@@ -156,7 +158,13 @@ def plan_table(config: PrepareStarConfig) -> TablePlan:
             full = config.output_star.parent / AVERAGE_FOLDER / f"{name}_full.mrc"
             tomogram = replace(tomogram, paths=replace(paths, full=full))
             sums.append(tomogram.paths)
-        tomogram = replace(tomogram, mask=masks.by_series.get(name))
+        if name in masks.by_series:
+            path, fault = masks.by_series[name], _fault_of_mask(masks.by_series[name], tomogram)
+            if fault is None:
+                tomogram = replace(tomogram, mask=path)
+            else:
+                left_out.append(LeftOut(path, fault))
+                not_found.append(f"mask of {name} ({path}: {fault})")
         if name in coordinates.by_series:
             path = coordinates.by_series[name]
             names = [str(tomogram.paths.first), name]
@@ -176,8 +184,6 @@ def plan_table(config: PrepareStarConfig) -> TablePlan:
         for tomogram in tomograms
         for sentence in _assumptions(tomogram, voxel_size, config.tilt_folder)
     ]
-    not_found = [f"mask of {name}" for name in masks.without]
-    not_found += [f"subvolume centres of {name}" for name in coordinates.without]
     return TablePlan(
         tuple(tomograms), rows, sums, voxel_size, tuple(assumptions), tuple(not_found), tuple(left_out)
     )
@@ -307,6 +313,14 @@ def _without_stacks(paths: TomogramPaths, tilts: TiltRange) -> tuple[TomogramPat
     if full is None and halves == (None, None):
         return None, left_out
     return replace(paths, full=full, even=halves[0], odd=halves[1]), left_out
+
+
+def _fault_of_mask(path: Path, tomogram: PlannedTomogram) -> str | None:
+    """Return why a mask is left out; None if it has the shape of its tomogram."""
+    mask = open_tomogram(path, tomogram.voxel_size_angstrom)
+    if mask.shape == tomogram.shape:
+        return None
+    return f"its shape {mask.shape} is not that of {tomogram.paths.first}, {tomogram.shape}"
 
 
 def _with_listed_tilts(

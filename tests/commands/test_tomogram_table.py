@@ -101,6 +101,20 @@ def test_the_plan_names_what_was_found_assumed_and_left_out(tmp_path, monkeypatc
         assert part in printed
 
 
+def test_masks_of_another_shape_are_left_out_with_a_warning(tmp_path, monkeypatch, capsys, caplog):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b"):
+        write_mrc(Path(f"t/{name}.mrc"), gaussian_noise((8, 16, 20)))
+    write_mrc(Path("masks/a_mask.mrc"), gaussian_noise((4, 8, 10)), voxel_size=0)
+    write_mrc(Path("masks/b_mask.mrc"), gaussian_noise((8, 16, 20)), voxel_size=0)
+    run("prepare_star t --mask_folder masks")
+    a, b = TomogramTable.read(Path("tomograms.star")).rows
+    assert (a.path("rlnMaskName"), b.path("rlnMaskName")) == (None, Path("masks/b_mask.mrc"))
+    fault = "its shape (4, 8, 10) is not that of t/a.mrc, (8, 16, 20)"
+    assert f"Not found: mask of a (masks/a_mask.mrc: {fault})." in capsys.readouterr().out
+    assert next(record.levelname for record in caplog.records if fault in record.message) == "WARNING"
+
+
 def test_halves_that_are_paired_by_order_and_tilts_of_the_folder_above_are_named(
     tmp_path, monkeypatch, capsys
 ):
