@@ -195,7 +195,8 @@ def test_summaries_show_slices_and_what_is_inferred(trained):
 def test_a_resumed_training_ends_as_an_uninterrupted_one(project):
     write_halves(project, "t", shape=(24, 40, 40), n=5)
     run("prepare_star --even even --odd odd --pixel_size 10")
-    line = f"refine tomograms.star {TINY} --n_subvolume 160 --with_predict False --save_interval 1"
+    options = "--n_subvolume 160 --batch_size 4 --with_predict False --save_interval 1"
+    line = f"refine tomograms.star {TINY} {options}"
     run(f"{line} --epochs 3 --output_dir whole")
     program = [sys.executable, "-c", "from spisonet.commands.main import isonet; isonet()"]
     words = f"{line} --epochs 3 --output_dir parts".split()
