@@ -5,7 +5,7 @@ An example has inputs, the true density on their grey scale, and Fourier weights
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from spisonet.learning.self_training import SpectralWeight
-    from spisonet.tomography.denoiser import Denoiser
 
 CPU = torch.device("cpu")
 MEASURED_WEIGHT = 0.3  # of a residual where the data are perfectly measured
@@ -119,18 +118,6 @@ class Example:
         if self.residual_curve is not None:
             weights = weights * self.residual_curve.at(points)
         return inputs, target, weights
-
-    def to_denoise(self) -> Example:
-        """Return an example whose target is the measured part of the truth."""
-        target = torch.from_numpy(self.target.astype(np.float32))
-        points = frequency_points_rfft((target.shape[0], target.shape[1], target.shape[2]), CPU)
-        measured = apply_filter(target, self.weight.at(points)).numpy().astype(np.float16)
-        return replace(self, target=measured, weight=WedgeWeight(-90.0, 90.0), filters=("none",))
-
-    def denoised(self, denoiser: Denoiser) -> Example:
-        """Return an example whose inputs a network has denoised."""
-        inputs = torch.from_numpy(self.inputs[:, 0].astype(np.float32))
-        return replace(self, inputs=denoiser.apply(inputs)[:, None].numpy().astype(np.float16))
 
     def _filtered(self, inputs: Tensor, points: Tensor, rng: np.random.Generator) -> Tensor:
         how = str(rng.choice(self.filters))

@@ -17,7 +17,6 @@ import argparse
 import copy
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 sys.path.append(str(Path(__file__).parents[2]))  # the checkout
 from benchmarks.pretraining.examples import Example
@@ -31,18 +30,13 @@ from benchmarks.pretraining.train import (
     new_network,
     start_of_prior,
     train,
-    train_two,
 )
 from spisonet.errors import SpisonetError
 from spisonet.learning.checkpoint import load_network, save_network
 from spisonet.learning.pretrained import OTHER_MAPS, OTHER_TOMOGRAMS, TRAINED_ON
-from spisonet.learning.unet import DenoisedUNet, PriorUNet, UNet
+from spisonet.learning.unet import PriorUNet, UNet
 
-if TYPE_CHECKING:
-    from spisonet.learning.unet import Network
-
-OF_TOMOGRAMS = ("tomograms", "even_odd")
-EXAMPLES = {"start": START_EXAMPLE, "prior": PRIOR_EXAMPLE} | dict.fromkeys(OF_TOMOGRAMS, TOMOGRAM_EXAMPLE)
+EXAMPLES = {"start": START_EXAMPLE, "prior": PRIOR_EXAMPLE, "tomograms": TOMOGRAM_EXAMPLE}
 COORDINATES = ("cif.gz", "cif", "pdb")
 
 
@@ -56,8 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--network",
         choices=KINDS,
         default="start",
-        help="start: --pretrained of reconstruct; prior: --prior; --pretrained of refine: even_odd for even "
-        "and odd tomograms (two networks), tomograms for single ones",
+        help="start: --pretrained of reconstruct; prior: --prior; tomograms: --pretrained of refine",
     )
     parser.add_argument("--initial", type=Path, help="network with the initial weights, of either kind")
     parser.add_argument("--repeats", type=int, default=4, help="maps of each structure")
@@ -70,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
     kind = KINDS[args.network]
     try:
         files = sorted(p for p in args.models.iterdir() if p.name.split(".", 1)[-1] in COORDINATES)
-        if args.network in OF_TOMOGRAMS:
+        if args.network == "tomograms":
             make_tomogram_cases(files, args.cases, args.tomograms)
         else:
             make_map_cases(files, args.cases, args.repeats)
@@ -81,29 +74,17 @@ def main(arguments: list[str] | None = None) -> int:
         if not examples:
             raise SpisonetError(f"{args.cases} contains no case of at least {kind.edge} voxels.")
         print(f"{len(examples)} cases", flush=True)
+        network = _initial_network(kind, args.initial, args.filter_base, args.seed)
 
-        def save(trained: Network) -> None:
-            data = OTHER_TOMOGRAMS if args.network in OF_TOMOGRAMS else OTHER_MAPS
+        def save(trained: UNet) -> None:
+            data = OTHER_TOMOGRAMS if args.network == "tomograms" else OTHER_MAPS
             save_network(args.out, copy.deepcopy(trained).half(), {TRAINED_ON: data})
 
-        if args.network == "even_odd":
-            pair = _initial_pair(kind, args.initial, args.filter_base, args.seed)
-            save(train_two(examples, pair, kind, args.minutes, args.seed, args.learning_rate, save))
-        else:
-            network = _initial_network(kind, args.initial, args.filter_base, args.seed)
-            save(train(examples, network, kind, args.minutes, args.seed, args.learning_rate, save))
+        save(train(examples, network, kind, args.minutes, args.seed, args.learning_rate, save))
     except SpisonetError as error:
         print(error, file=sys.stderr)
         return 1
     return 0
-
-
-def _initial_pair(kind: NetworkKind, initial: Path | None, filter_base: int, seed: int) -> DenoisedUNet:
-    """Return two networks, of a file of two, or both with the same initial weights."""
-    if initial is not None and isinstance(pair := load_network(initial)[0], DenoisedUNet):
-        return pair.float()
-    network = _initial_network(kind, initial, filter_base, seed)
-    return DenoisedUNet.of(network, network)
 
 
 def _initial_network(kind: NetworkKind, initial: Path | None, filter_base: int, seed: int) -> UNet:

@@ -19,14 +19,12 @@ import torch
 from spisonet.learning.devices import Backend
 from spisonet.learning.spectra import apply_filter
 from spisonet.learning.unet import (
-    DenoisedUNet,
     PriorUNet,
     UNet,
     WhitenedUNet,
     set_running_statistics,
     update_running_statistics,
 )
-from spisonet.tomography.denoiser import Denoiser
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,11 +60,7 @@ KINDS = {
     "start": NetworkKind(WhitenedUNet, 40, 4),
     "prior": NetworkKind(PriorUNet, 40, 4),
     "tomograms": NetworkKind(UNet, 48, 2),
-    "even_odd": NetworkKind(UNet, 48, 2),
 }
-DENOISING = NetworkKind(UNet, 32, 4)  # the first of the two networks for even and odd tomograms
-DENOISING_SHARE = 0.3  # of the time
-TILE = 128  # voxels, of predictions
 
 
 def train(
@@ -135,31 +129,6 @@ def train(
     )
     set_running_statistics(average, samples)
     return average.eval()
-
-
-def train_two(
-    examples: list[Example],
-    start: DenoisedUNet,
-    kind: NetworkKind,
-    minutes: float,
-    seed: int = 0,
-    learning_rate: float = LEARNING_RATE,
-    save: Callable[[DenoisedUNet], None] | None = None,
-) -> DenoisedUNet:
-    """Train a network that denoises, and one that completes what the first returns; see `train`."""
-    to_denoise = [example.to_denoise() for example in examples]
-    first = minutes * DENOISING_SHARE
-    denoiser = train(to_denoise, start.denoiser, DENOISING, first, seed, learning_rate).float()
-    denoised = [example.denoised(Denoiser(denoiser, TILE)) for example in examples]
-
-    def save_both(completer: UNet) -> None:
-        if save is not None:
-            save(DenoisedUNet.of(denoiser, completer))
-
-    completer = train(
-        denoised, start.completer, kind, minutes - first, seed, learning_rate, save_both
-    ).float()
-    return DenoisedUNet.of(denoiser, completer)
 
 
 def new_network(kind: NetworkKind, filter_base: int, seed: int) -> UNet:

@@ -119,6 +119,37 @@ def set_running_statistics(network: nn.Module, samples: Iterable[Tensor]) -> Non
     network.train(was_training)
 
 
+def rescale_convolutions(network: nn.Module) -> None:
+    """Give the weights of convolutions before `SampleNorm3d` the norm of new ones.
+
+    The normalisation removes their scale: predictions stay the same. In a training they grow, and steps of
+    an optimiser such as Adam, whose size does not depend on theirs, then change what they do more slowly
+    (``benchmarks/RESULTS.md``).
+
+    Parameters
+    ----------
+    network : nn.Module
+        Trained network, with which another training starts.
+
+    References
+    ----------
+    van Laarhoven (2017) arXiv:1706.05350 (effective learning rate of normalised weights).
+    """
+    for block in network.modules():
+        if not isinstance(block, ConvBlock):
+            continue
+        for convolution, norm in itertools.pairwise(block):
+            if isinstance(convolution, nn.Conv3d) and isinstance(norm, SampleNorm3d):
+                new_norm = (
+                    convolution.out_channels / 3
+                ) ** 0.5  # expectation for the initialisation of PyTorch
+                factor = new_norm / convolution.weight.norm().clamp(min=1e-12)
+                with torch.no_grad():
+                    for tensor in (convolution.weight, convolution.bias, norm.running_mean):
+                        cast("Tensor", tensor).mul_(factor)
+                    cast("Tensor", norm.running_var).mul_(factor**2)
+
+
 class ConvBlock(nn.Sequential):
     """Sequence of 3³ convolutions, each followed by normalisation and a leaky rectifier."""
 

@@ -23,7 +23,7 @@ from spisonet.learning.pretrained import (
 )
 from spisonet.learning.training_config import check_cube_size, training_options
 from spisonet.learning.training_job import TrainingJob
-from spisonet.learning.unet import DenoisedUNet, UNet, set_running_statistics
+from spisonet.learning.unet import DenoisedUNet, UNet, rescale_convolutions, set_running_statistics
 from spisonet.tomography.chunks import Chunk, central_chunk
 from spisonet.tomography.ctf_correction import CtfCorrection
 from spisonet.tomography.denoiser import Denoiser
@@ -374,6 +374,10 @@ def prepare_training(
     denoiser: Network | None = None
     if isinstance(network, DenoisedUNet):
         denoiser, network = network.denoiser, network.completer
+    if start is not None and inputs.schedule.epochs:
+        rescale_convolutions(network)
+    if denoiser is not None and inputs.denoise_epochs:
+        rescale_convolutions(denoiser)
     listed = sum(tomogram.n_subvolumes for tomogram in tomograms)
     if inputs.from_subtomograms:
         if config.select_subtomo_number is not None:

@@ -13,6 +13,7 @@ from spisonet.learning.unet import (
     SampleNorm3d,
     UNet,
     fused,
+    rescale_convolutions,
     set_running_statistics,
 )
 
@@ -55,6 +56,26 @@ def test_a_fused_network_gives_the_same(kind):
     with torch.no_grad():
         torch.testing.assert_close(fused(network)(volumes), network.eval()(volumes), rtol=1e-4, atol=1e-4)
     assert any(isinstance(layer, torch.nn.BatchNorm3d) for layer in network.modules())
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_rescaled_convolutions_predict_the_same(training):
+    torch.manual_seed(0)
+    network = UNet(4)
+    with torch.no_grad():
+        for number, parameter in enumerate(network.parameters()):
+            parameter.mul_(2 + number % 3).add_(0.01)
+    set_running_statistics(network, [3 * torch.randn(1, 1, 16, 16, 16)])
+    network.train(training)
+    rescaled = copy.deepcopy(network)
+    rescale_convolutions(rescaled)
+    volumes = torch.randn(1, 1, 16, 16, 16)
+    with torch.no_grad():
+        torch.testing.assert_close(rescaled(volumes), network(volumes), rtol=1e-3, atol=1e-3)
+    new = dict(UNet(4).named_parameters())
+    for name, weight in rescaled.named_parameters():
+        if name.startswith(("encoders", "decoders")) and weight.ndim == 5:
+            assert weight.norm().item() == pytest.approx(new[name].norm().item(), rel=0.15)
 
 
 def test_running_averages_become_those_of_the_samples():
