@@ -225,7 +225,7 @@ def require_different(
             return
     raise SpisonetError(
         f"{name1} and {name2} have the same densities except for scale, offset or a few voxels (correlation "
-        f"{correlation:.7f}), which is not possible with independent noise; give two independent halves."
+        f"{correlation:.7f}): less than 1e-6 of their variance differs; give two independent halves."
     )
 
 

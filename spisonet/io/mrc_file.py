@@ -59,6 +59,7 @@ UNSUPPORTED_MODES = {
 IMOD_STAMP, IMOD_STAMP_OFFSET, IMOD_FLAGS_OFFSET = 1146047817, 40, 44
 SIGNED_BYTES, PACKED_4_BITS = 1, 16
 FIRST_UNSIGNED = 128  # byte that a signed one cannot hold
+SIGNED_SINCE = 20140  # version of the MRC standard with signed bytes
 VOLUME_STACKS = range(401, 631)  # space groups of stacks of volumes
 
 
@@ -439,13 +440,15 @@ def _data_type(path: Path, header: Any) -> np.dtype[Any]:
         return np.dtype(np.int8 if flags & SIGNED_BYTES else np.uint8)
     low, high = float(header.dmin), float(header.dmax)
     if low == high == 0 or not low <= high:
+        # Since 2014 the standard has signed bytes, and a maximum below the minimum if they are unknown.
+        is_signed = int(header.nversion) >= SIGNED_SINCE
         _warn_once(
-            f"{path} contains bytes that are read as unsigned, although neither a flag of IMOD nor a range "
-            f"of values in its header (minimum {low:g}, maximum {high:g}) tells it; if most of its values "
-            "are near 0 and near 255, they are signed: then write their range into the header "
-            "(update_header_stats of Python's mrcfile)."
+            f"{path} contains bytes that are read as {'signed' if is_signed else 'unsigned'} by the version "
+            f"of its header ({int(header.nversion)}), since neither a flag of IMOD nor a range of values in "
+            f"it (minimum {low:g}, maximum {high:g}) tells it; if dark and bright are mixed up, write the "
+            "range into the header (update_header_stats of Python's mrcfile)."
         )
-        return np.dtype(np.uint8)
+        return np.dtype(np.int8 if is_signed else np.uint8)
     if low < 0:
         is_signed = high < FIRST_UNSIGNED or -low > high - FIRST_UNSIGNED
         return np.dtype(np.int8 if is_signed else np.uint8)

@@ -16,16 +16,15 @@ EVEN, ODD = "even", "odd"
 SEPARATOR = r"[_\-. ]"
 # A whole word that tells the halves apart, in any case and anywhere in a name.
 HALF_WORD = re.compile(
-    rf"(?:^|(?<={SEPARATOR}))(?:(?P<even>even|evn|half{SEPARATOR}?[1a])|(?P<odd>odd|half{SEPARATOR}?[2b]))"
-    rf"(?=$|{SEPARATOR})",
-    re.IGNORECASE,
+    rf"(?:^|(?<={SEPARATOR}))(?:(?P<even>even|evn|half1)|(?P<odd>odd|half2))(?=$|{SEPARATOR})", re.IGNORECASE
 )
+# Words that may tell halves apart, or two parts of a specimen.
+POSSIBLE_HALF = re.compile(rf"(?:^|{SEPARATOR})half{SEPARATOR}?[12ab](?:$|{SEPARATOR})", re.IGNORECASE)
 GLUED_HALF = re.compile(r"(?P<even>even|evn)|(?P<odd>odd)", re.IGNORECASE)  # anywhere, as in TS1even
 # Words that programs append to the name of a tilt series.
 STEPS = (
     r"vol|rec|full|ali|aligned|preali|st|stack|sort|sorted|corrected|deconv|denoised|filtered|filt|ctf|2nd|"
-    r"aretomo|sirt|wbp|flipped|flip[xyz]{0,2}|rot[xyz]?|trim|bin[_\-. ]?\d+|[\d.]+apx|"
-    r"orig|fixed|ctfcorr|erased?|dcst|mtfilt|projx[yz]"
+    r"aretomo|sirt|wbp|flipped|flip[xyz]{0,2}|rot[xyz]?|trim|bin[_\-. ]?\d+|[\d.]+apx"
 )
 ACCOMPANYING = r"mask|coords?|coordinates|particles|points|picks|tlt"
 ENDING = re.compile(rf"{SEPARATOR}+(?:{STEPS}|{ACCOMPANYING})$", re.IGNORECASE)

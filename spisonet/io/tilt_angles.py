@@ -177,7 +177,8 @@ def read_tilts(path: Path) -> list[float]:
     column_name = named.get(suffix, "first")
     numbered = sorted(angles) == [lowest + i for i in range(len(angles))] and lowest in (0, 1)
     # Tilts cross 0, but for those of some lamellae; lists of doses begin with 0.
-    if numbered or lowest > LARGEST_UNTILTED or highest < -LARGEST_UNTILTED or lowest == 0:
+    is_dose = lowest == 0 and suffix not in named
+    if numbered or lowest > LARGEST_UNTILTED or highest < -LARGEST_UNTILTED or is_dose:
         raise SpisonetError(
             f"The {column_name} column of {path} contains values from {lowest:g} to {highest:g}, which "
             "appear to be numbers of images or doses, not tilt angles; correct the file, or give --tilt_min "
@@ -198,12 +199,13 @@ def read_tilts(path: Path) -> list[float]:
 
 
 def _crosses_zero(words: list[str]) -> bool:
-    """Whether a column may be one of tilt angles: numbers of both signs within +-90."""
+    """Whether a column may be one of tilt angles: numbers of both signs within +-90, not all small."""
     try:
         values = [float(word) for word in words]
     except ValueError:
         return False
-    return -MAX_TILT <= min(values) < 0 < max(values) <= MAX_TILT
+    lowest, highest = min(values), max(values)
+    return -MAX_TILT <= lowest < 0 < highest <= MAX_TILT and highest - lowest >= MIN_TILT_RANGE
 
 
 def _numbers(path: Path, words: list[str]) -> list[float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 from spisonet.errors import SpisonetError
 from spisonet.io.dynamo import TABLE, VOLUME_LIST, ListedTomogram, read_listed_tomograms
 from spisonet.io.mrc_file import conversion_by_eman2, open_mrc
-from spisonet.io.paths import real_path
+from spisonet.io.paths import real_path, version_of
 from spisonet.io.series_names import (
     EVEN,
     ODD,
@@ -24,18 +25,20 @@ from spisonet.io.series_names import (
     series_name_of_glued,
     words_of,
 )
-from spisonet.io.tomograms import SUFFIXES
+from spisonet.io.tomograms import SUFFIXES, stem_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
+
+    from spisonet.io.mrc_file import MrcFile
 
 STACK_SUFFIXES = (".st", ".ali", ".preali")
 VOLUME_SUFFIXES = tuple(suffix for suffix in SUFFIXES if suffix not in STACK_SUFFIXES)
 STACK_WORDS = {"ali", "preali"}
 REC_WORD = "rec"  # of IMOD's volumes, as a word or as the suffix
 ARETOMO_WORD = "vol"  # AreTomo calls a volume TS_01_Vol.mrc and the stack beside it TS_01.mrc
-# Stacks of the steps of IMOD, which it keeps beside the tomogram, and projections of AreTomo.
-STEP_WORDS = {"orig", "fixed", "ctfcorr", "erase", "erased", "dcst", "mtfilt", "projxy", "projxz"}
+# Endings of the stacks of IMOD's steps, which it keeps beside the tomogram; the words may be part of a name.
+STEP = re.compile(r"[_\-. ](?:orig|fixed|ctfcorr|erased?|dcst|mtfilt)$", re.IGNORECASE)
 PROCESSED_WORDS = {"corrected", "deconv", "denoised", "filt", "filtered"}
 FULL = "full"
 OTHER_FORMATS = {
@@ -398,24 +401,54 @@ def _sorted_out(folder: Path) -> tuple[list[Path], list[LeftOut]]:
             others.append(LeftOut(path, "a 2D image"))
         else:
             found.append(path)
-    of_aretomo = [path for path in found if ARETOMO_WORD in words_of(path)]
-    if of_aretomo:
-        stacks = [path for path in found if not {ARETOMO_WORD, REC_WORD} & _words(path)]
-        reason = "appears to be a stack of images of AreTomo, whose volumes have Vol in their names"
-        others += [LeftOut(path, reason) for path in stacks]
-        found = [path for path in found if path not in stacks]
+    stacks = _stacks_beside_volumes(found)
+    others += stacks
+    found = [path for path in found if path not in {item.path for item in stacks}]
     for path in _files(folder, tuple(OTHER_FORMATS)):
         kind = OTHER_FORMATS[path.suffix.lower()]
         others.append(LeftOut(path, f"{kind}; {conversion_by_eman2(path)}"))
     return found, others
 
 
+def _stacks_beside_volumes(files: list[Path]) -> list[LeftOut]:
+    """Return the stacks of AreTomo and of IMOD's steps among files, unless their header says volume.
+
+    The stack of a tilt series whose volume is there is one whatever its header says.
+    """
+    volumes = [path for path in files if ARETOMO_WORD in words_of(path)]
+    own, names = ({series_name(path) for path in paths} for paths in (volumes, files))
+    found = []
+    for path in files:
+        name, stem = series_name(path), stem_of(path)
+        is_unnamed = bool(volumes) and not {ARETOMO_WORD, REC_WORD} & _words(path)
+        is_step = STEP.search(stem) and series_name(path.with_name(STEP.sub("", stem))) in names - {name}
+        if is_unnamed and (name in own or not _may_be_volume(path)):
+            reason = "appears to be a stack of images of AreTomo, whose volumes have Vol in their names"
+            found.append(LeftOut(path, reason))
+        elif is_step and not _may_be_volume(path):
+            found.append(LeftOut(path, "appears to be a stack of images of a step of IMOD"))
+    return found
+
+
 def _is_image(path: Path) -> bool:
-    """Whether the header is that of a single image; damaged files are named when they are opened."""
+    """Whether the header is that of a single image."""
+    header = _header(path, version_of(path))
+    return header is not None and min(header.shape) < 2
+
+
+def _may_be_volume(path: Path) -> bool:
+    """Whether the header says volume, or cannot be read."""
+    header = _header(path, version_of(path))
+    return header is None or header.is_volume
+
+
+@lru_cache(maxsize=4096)
+def _header(path: Path, _: str) -> MrcFile | None:
+    """Read a header once; None for damaged files, which are named when they are opened."""
     try:
-        return min(open_mrc(path).shape) < 2
+        return open_mrc(path)
     except SpisonetError:
-        return False
+        return None
 
 
 def _subfolders(folder: Path, used: Collection[Path]) -> list[Path]:
@@ -457,7 +490,7 @@ def _one_for_each(paths: list[Path], left_out: list[LeftOut]) -> list[Path]:
 def _preference(path: Path) -> int:
     """Return the order in which volumes of the same tilt series are preferred."""
     words = _words(path)
-    if words & {"ctf", "2nd"} | words & STEP_WORDS:  # power spectra and the second volume of AreTomo
+    if words & {"ctf", "2nd"}:  # power spectra and the second volume of AreTomo
         return 5
     if words & PROCESSED_WORDS:
         return 4
@@ -529,18 +562,20 @@ def _require_equal_numbers(even: list[Path], odd: list[Path]) -> None:
     Raises
     ------
     SpisonetError
-        If a number that differs among the even names is not that of the odd name.
+        If none of the numbers that differ among the even names is that of the odd name in all pairs.
     """
     numbers = [[[int(n) for n in re.findall(r"\d+", path.stem)] for path in half] for half in (even, odd)]
     if len({len(found) for found in (*numbers[0], *numbers[1])}) != 1:
         return
-    counting = [len(set(places)) > 1 for places in zip(*numbers[0], strict=True)]
-    for first, second, *found in zip(even, odd, *numbers, strict=True):
-        if any(a != b for a, b, counts in zip(*found, counting, strict=True) if counts):
-            raise SpisonetError(
-                f"{first} and {second} would be paired by the order of their names, but their numbers "
-                "differ; rename the halves of a tomogram alike."
-            )
+    counting = [place for place, values in enumerate(zip(*numbers[0], strict=True)) if len(set(values)) > 1]
+    pairs = list(zip(*numbers, strict=True))
+    if not counting or any(all(a[place] == b[place] for a, b in pairs) for place in counting):
+        return
+    differs = next(n for n, (a, b) in enumerate(pairs) if any(a[place] != b[place] for place in counting))
+    raise SpisonetError(
+        f"{even[differs]} and {odd[differs]} would be paired by the order of their names, but their numbers "
+        "differ; rename the halves of a tomogram alike."
+    )
 
 
 def _exact_keys(path: Path) -> list[str]:

@@ -140,9 +140,8 @@ def rescale_convolutions(network: nn.Module) -> None:
             continue
         for convolution, norm in itertools.pairwise(block):
             if isinstance(convolution, nn.Conv3d) and isinstance(norm, SampleNorm3d):
-                new_norm = (
-                    convolution.out_channels / 3
-                ) ** 0.5  # expectation for the initialisation of PyTorch
+                # PyTorch draws new weights with a variance of a third of the inverse number of inputs.
+                new_norm = (convolution.out_channels / 3) ** 0.5
                 factor = new_norm / convolution.weight.norm().clamp(min=1e-12)
                 with torch.no_grad():
                     for tensor in (convolution.weight, convolution.bias, norm.running_mean):

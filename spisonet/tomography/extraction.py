@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from spisonet.errors import SpisonetError
 from spisonet.io.mrc import Volume, write_volume
 from spisonet.io.paths import real_path
 from spisonet.io.tomogram_table import SUBTOMOGRAM, TomogramTable
-from spisonet.io.tomograms import SUFFIXES, open_tomogram, stem_of
+from spisonet.io.tomograms import DEFAULT_VOXEL_SIZE, SUFFIXES, open_tomogram, stem_of
 from spisonet.tomography.chunks import Chunk, read_mirrored
 from spisonet.tomography.shared_config import PIXEL_SIZE_OPTION
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
     from spisonet.io.tomogram_table import TomogramRow
     from spisonet.tomography.tomogram import Tomogram
+
+log = logging.getLogger("spisonet")
 
 CROP_TO_CUBE = 1.5  # edge of subtomograms relative to training subvolumes
 CUBE_MULTIPLE = 16
@@ -121,6 +124,12 @@ def find_subtomograms(
             raise SpisonetError(
                 f"{path} has {crop_size} voxels, too few for subvolumes of {edge or CUBE_MULTIPLE} voxels.",
                 field="cube_size",
+            )
+        if voxel_size_angstrom is None and subtomogram.voxel_size_angstrom == DEFAULT_VOXEL_SIZE:
+            log.warning(
+                "%s has a voxel size of exactly 1 Å, which programs write that do not know it; give "
+                "--pixel_size.",
+                path,
             )
         listed.append(subtomogram_row(path, edge, crop_size, subtomogram.voxel_size_angstrom))
     return listed

@@ -226,7 +226,8 @@ def read_training_inputs(
     Raises
     ------
     SpisonetError
-        If an option or a tomogram is unusable.
+        If an option or a tomogram is unusable (damaged, constant, or equal in both halves), or a power
+        spectrum contradicts the table.
     """
     rows = table.chosen(config.tomo_idx)
     method = choose_method(config, rows)
@@ -252,9 +253,7 @@ def read_training_inputs(
     wedges: tuple[WedgeCheck, ...] = ()
     if not table.lists_subtomograms:
         for tomogram in tomograms:
-            read_central_region(
-                tomogram
-            )  # refuses damaged, black and equal halves before anything is written
+            read_central_region(tomogram)  # which may be damaged, black or equal in both halves
         wedges = check_wedges(tomograms, refuse=method != DENOISED and not config.trust_table)
     return TrainingInputs(
         tuple(rows),

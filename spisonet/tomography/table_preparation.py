@@ -13,7 +13,7 @@ from spisonet.io.coordinates import read_coordinates
 from spisonet.io.mrc_file import open_mrc
 from spisonet.io.numbers import counted, parse_number
 from spisonet.io.paths import real_path
-from spisonet.io.series_names import half_candidates
+from spisonet.io.series_names import POSSIBLE_HALF, half_candidates
 from spisonet.io.tilt_angles import (
     TILT_SOURCE,
     TiltRange,
@@ -36,7 +36,7 @@ from spisonet.io.tomogram_table import (
     INDEX,
     TomogramTable,
 )
-from spisonet.io.tomograms import DEFAULT_VOXEL_SIZE, SUFFIXES, open_tomogram, written_tomogram
+from spisonet.io.tomograms import DEFAULT_VOXEL_SIZE, SUFFIXES, open_tomogram, stem_of, written_tomogram
 from spisonet.tomography.chunks import slabs
 from spisonet.tomography.shared_config import PIXEL_SIZE_OPTION, parse_voxel_size
 from spisonet.tomography.table_config import parse_defocus
@@ -159,12 +159,8 @@ def plan_table(config: PrepareStarConfig) -> TablePlan:
             tomogram = replace(tomogram, paths=replace(paths, full=full))
             sums.append(tomogram.paths)
         if name in masks.by_series:
-            path, fault = masks.by_series[name], _fault_of_mask(masks.by_series[name], tomogram)
-            if fault is None:
-                tomogram = replace(tomogram, mask=path)
-            else:
-                left_out.append(LeftOut(path, fault))
-                not_found.append(f"mask of {name} ({path}: {fault})")
+            _require_shape_of_mask(masks.by_series[name], tomogram)
+            tomogram = replace(tomogram, mask=masks.by_series[name])
         if name in coordinates.by_series:
             path = coordinates.by_series[name]
             names = [str(tomogram.paths.first), name]
@@ -194,12 +190,13 @@ def _assumptions(tomogram: PlannedTomogram, voxel_size: float | None, tilt_folde
     name, paths, tilts = tomogram.name, tomogram.paths, tomogram.tilts
     found = []
     if tilts.is_assumed:
-        where = "give --tilt_folder"
+        remedy = "give --tilt_folder, or --tilt_min and --tilt_max"
         if tilt_folder is not None:
-            where = f"name its file in {tilt_folder} after it, such as {name}.tlt"
+            named = f"name its file in {tilt_folder} after it, such as {name}.tlt"
+            remedy = f"{named}, or give --tilt_min and --tilt_max"
         found.append(
             f"{name}: the tilt range {tilts.lowest_degrees:g} to {tilts.highest_degrees:g} degrees is "
-            f"{tilts.origin}; {where}, or give --tilt_min and --tilt_max."
+            f"{tilts.origin}; {remedy}."
         )
     if paths.by_order:
         found.append(
@@ -207,6 +204,11 @@ def _assumptions(tomogram: PlannedTomogram, voxel_size: float | None, tilt_folde
         )
     if paths.even is None and paths.full is not None and half_candidates(paths.full):
         found.append(f"{name}: {paths.full} is listed as a full tomogram, since it has no counterpart.")
+    elif paths.even is None and paths.full is not None and POSSIBLE_HALF.search(stem_of(paths.full)):
+        found.append(
+            f"{name}: {paths.full} is listed as a full tomogram; if it is a half, call the halves even and "
+            "odd."
+        )
     if voxel_size is None and tomogram.voxel_size_angstrom == DEFAULT_VOXEL_SIZE:
         found.append(
             f"{name}: the voxel size of {paths.first} is exactly 1 Å, which programs write that do not know "
@@ -305,7 +307,8 @@ def _without_stacks(paths: TomogramPaths, tilts: TiltRange) -> tuple[TomogramPat
     stacks = [p for p, header in headers.items() if header.shape[0] == tilts.n_tilts and not header.is_volume]
     reason = (
         f"appears to be a stack of tilt images: it has {tilts.n_tilts} sections, as many as there are tilts "
-        f"in {tilts.source}; give --tilt_min and --tilt_max if it is a tomogram"
+        f"in {tilts.source}; if it is a tomogram, set ispg to 1 in its header, or give --tilt_min and "
+        "--tilt_max"
     )
     left_out = [LeftOut(path, reason) for path in stacks]
     halves = (None, None) if {paths.even, paths.odd} & set(stacks) else (paths.even, paths.odd)
@@ -315,12 +318,21 @@ def _without_stacks(paths: TomogramPaths, tilts: TiltRange) -> tuple[TomogramPat
     return replace(paths, full=full, even=halves[0], odd=halves[1]), left_out
 
 
-def _fault_of_mask(path: Path, tomogram: PlannedTomogram) -> str | None:
-    """Return why a mask is left out; None if it has the shape of its tomogram."""
-    mask = open_tomogram(path, tomogram.voxel_size_angstrom)
-    if mask.shape == tomogram.shape:
-        return None
-    return f"its shape {mask.shape} is not that of {tomogram.paths.first}, {tomogram.shape}"
+def _require_shape_of_mask(path: Path, tomogram: PlannedTomogram) -> None:
+    """Check that a mask has the shape of its tomogram.
+
+    Raises
+    ------
+    SpisonetError
+        If it has not, or cannot be read.
+    """
+    shape = open_tomogram(path, tomogram.voxel_size_angstrom).shape
+    if shape != tomogram.shape:
+        raise SpisonetError(
+            f"{path} has the shape {shape}, but {tomogram.paths.first} has {tomogram.shape}; give a mask of "
+            "the same binning.",
+            field="mask_folder",
+        )
 
 
 def _with_listed_tilts(

@@ -101,18 +101,24 @@ def test_the_plan_names_what_was_found_assumed_and_left_out(tmp_path, monkeypatc
         assert part in printed
 
 
-def test_masks_of_another_shape_are_left_out_with_a_warning(tmp_path, monkeypatch, capsys, caplog):
+def test_masks_of_another_shape_are_refused(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for name in ("a", "b"):
         write_mrc(Path(f"t/{name}.mrc"), gaussian_noise((8, 16, 20)))
     write_mrc(Path("masks/a_mask.mrc"), gaussian_noise((4, 8, 10)), voxel_size=0)
     write_mrc(Path("masks/b_mask.mrc"), gaussian_noise((8, 16, 20)), voxel_size=0)
-    run("prepare_star t --mask_folder masks")
-    a, b = TomogramTable.read(Path("tomograms.star")).rows
-    assert (a.path("rlnMaskName"), b.path("rlnMaskName")) == (None, Path("masks/b_mask.mrc"))
-    fault = "its shape (4, 8, 10) is not that of t/a.mrc, (8, 16, 20)"
-    assert f"Not found: mask of a (masks/a_mask.mrc: {fault})." in capsys.readouterr().out
-    assert next(record.levelname for record in caplog.records if fault in record.message) == "WARNING"
+    message = failure("prepare_star t --mask_folder masks", capsys)
+    assert "masks/a_mask.mrc has the shape (4, 8, 10), but t/a.mrc has (8, 16, 20)" in message
+    assert not Path("tomograms.star").exists()
+
+
+def test_files_that_may_be_halves_are_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a_half_1", "a_half_2"):
+        write_mrc(Path(f"t/{name}.mrc"), gaussian_noise((8, 16, 20)))
+    run("prepare_star t --dry_run")
+    printed = capsys.readouterr().out
+    assert printed.count("if it is a half, call the halves even and odd.") == 2
 
 
 def test_halves_that_are_paired_by_order_and_tilts_of_the_folder_above_are_named(
@@ -144,7 +150,8 @@ def test_stacks_of_tilt_images_are_left_out_by_their_tilt_file(tmp_path, monkeyp
     for name in ("a", "c_EVN", "c_ODD"):
         assert (
             f"Left out: f/{name}.mrc (appears to be a stack of tilt images: it has 4 sections, as many as "
-            f"there are tilts in f/{name[0]}.tlt; give --tilt_min and --tilt_max if it is a tomogram)"
+            f"there are tilts in f/{name[0]}.tlt; if it is a tomogram, set ispg to 1 in its header, or give "
+            "--tilt_min and --tilt_max)"
         ) in printed
     Path("f/b.mrc").unlink()
     Path("f/d.mrc").unlink()

@@ -175,14 +175,21 @@ def test_bytes_of_other_programs_are_unsigned_if_the_header_says_so(tmp_path, ca
 
 
 @pytest.mark.parametrize("header_range", [(0, 0), (0, -1), (-1, -2), (np.nan, np.nan)])
-def test_bytes_without_a_range_in_the_header_are_named(tmp_path, caplog, header_range):
+@pytest.mark.parametrize(("version", "kind"), [(0, "unsigned"), (20140, "signed"), (20141, "signed")])
+def test_bytes_without_a_range_are_signed_by_the_version_of_the_header(
+    tmp_path, caplog, header_range, version, kind
+):
     path = write_bytes_of_imod(tmp_path / "v.mrc", RAMP - 120, None, header_range, unsigned=False)
+    with mrcfile.open(path, "r+") as mrc:
+        mrc.header.nversion = version
     values = open_mrc(path).read()
-    np.testing.assert_array_equal(values, (RAMP - 120) % 256)
+    np.testing.assert_array_equal(values, RAMP - 120 if kind == "signed" else (RAMP - 120) % 256)
     (record,) = caplog.records
     assert record.levelname == "WARNING"
-    assert "v.mrc contains bytes that are read as unsigned, although neither a flag of IMOD" in caplog.text
-    assert "if most of its values are near 0 and near 255, they are signed" in caplog.text
+    assert (
+        f"v.mrc contains bytes that are read as {kind} by the version of its header ({version})"
+        in caplog.text
+    )
     with mrcfile.open(path, "r+") as mrc:
         mrc.update_header_stats()
     np.testing.assert_array_equal(open_mrc(path).read(), RAMP - 120)

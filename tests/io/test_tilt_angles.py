@@ -170,6 +170,10 @@ def test_tilt_files_are_found_beside_any_tomogram_of_the_series_and_one_folder_a
 def test_tilts_of_lamellae_and_star_files_in_upper_case_are_read(tmp_path):
     (tmp_path / "a.tlt").write_text("2.5\n20\n65\n")
     assert read_tilt_range(tmp_path / "a.tlt") == (2.5, 65)
+    (tmp_path / "a_TLT.txt").write_text("2.5 0.3\n20 -0.3\n65 0.1\n")
+    assert read_tilt_range(tmp_path / "a_TLT.txt") == (2.5, 65)
+    (tmp_path / "a.mdoc").write_text("[ZValue = 0]\nTiltAngle = 0\n[ZValue = 1]\nTiltAngle = 60\n")
+    assert read_tilt_range(tmp_path / "a.mdoc") == (0, 60)
     (tmp_path / "A.STAR").write_text("data_\n\nloop_\n_wrpAngleTilt #1\n-58\n60\n\n")
     assert read_tilt_range(tmp_path / "A.STAR") == (-58, 60)
     with pytest.raises(SpisonetError, match="is not a file"):

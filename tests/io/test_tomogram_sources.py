@@ -244,23 +244,35 @@ OTHER_STACKS = [
     ("g_EVN.rec g_EVN_full.rec g_ODD.rec g_ODD_full.rec g.st", "g", ["g_EVN.rec", "g_ODD.rec"]),
     ("TS_01_EVN.mrc TS_01_ODD.mrc TS_01_Vol.mrc", "TS_01", ["TS_01_Vol.mrc"]),
     ("TS_01_Vol.mrc TS_02.mrc TS_02_EVN.mrc TS_02_ODD.mrc", "TS_01", ["TS_01_Vol.mrc"]),
-    (
-        "TS_01_orig.mrc TS_01_fixed.mrc TS_01_ctfcorr.mrc TS_01_erase.mrc TS_01_rec.mrc",
-        "TS_01",
-        ["TS_01_rec.mrc"],
-    ),
+    ("TS_01_orig.mrc TS_01_fixed.mrc TS_01_ctfcorr.mrc TS_01_rec.mrc", "TS_01", ["TS_01_rec.mrc"]),
     ("TS_01.mrc corrected_TS_01.mrc", "TS_01", ["TS_01.mrc"]),
-    ("TS_01_half_1.mrc TS_01_half_2.mrc", "TS_01", ["TS_01_half_1.mrc", "TS_01_half_2.mrc"]),
-    ("TS_01_halfA.mrc TS_01_halfB.mrc", "TS_01", ["TS_01_halfA.mrc", "TS_01_halfB.mrc"]),
 ]
 
 
 @pytest.mark.parametrize(("files", "name", "used"), OTHER_STACKS)
 def test_stacks_and_untrimmed_volumes_beside_a_tomogram_are_left_out(tmp_path, files, name, used):
-    touch(*(tmp_path / file for file in files.split()))
+    for file in files.split():
+        write_header(tmp_path / file, (4, 8, 8))
     series, left_out = used_and_left_out(tmp_path)
     assert series == {name: used}
     assert sorted(left_out) == sorted(set(files.split()) - set(used))
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        "TS_01_Vol.mrc TS_02.mrc TS_03_even.mrc TS_03_odd.mrc",
+        "cell1.mrc cell1_fixed.mrc",
+        "lamella_half_a.mrc lamella_half_b.mrc",
+        "half_1.mrc half_2.mrc half_3.mrc",
+    ],
+)
+def test_volumes_by_their_headers_are_used_whatever_their_names(tmp_path, files):
+    for file in files.split():
+        write_header(tmp_path / file, (4, 8, 8), is_volume=True)
+    series, left_out = used_and_left_out(tmp_path)
+    assert sorted(name for names in series.values() for name in names) == sorted(files.split())
+    assert not left_out
 
 
 def test_images_and_volumes_of_other_formats_are_left_out_by_name(tmp_path):
@@ -296,3 +308,13 @@ def test_pairs_by_order_follow_the_numbers_of_the_names(tmp_path):
     (odd / "y10_2.mrc").rename(odd / "y11_2.mrc")
     with pytest.raises(SpisonetError, match=r"x10_1\.mrc and .*y11_2\.mrc .* but their numbers differ"):
         find_tomograms(None, None, even, odd)
+
+
+def test_other_numbers_such_as_times_may_differ_in_pairs_by_order(tmp_path):
+    even, odd = tmp_path / "e", tmp_path / "o"
+    touch(even / "a_1_0930.mrc", even / "a_2_0945.mrc", odd / "b_1_0931.mrc", odd / "b_2_0946.mrc")
+    found = find_tomograms(None, None, even, odd).series.values()
+    assert {p.even.name: p.odd.name for p in found} == {
+        "a_1_0930.mrc": "b_1_0931.mrc",
+        "a_2_0945.mrc": "b_2_0946.mrc",
+    }
