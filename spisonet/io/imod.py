@@ -25,7 +25,7 @@ OWN_NAME = b"boundary drawn with spisonet"
 HIGHEST_SCORE = 1.0  # of a pick, in a column behind its coordinates
 
 
-def read_contours(path: Path) -> list[NDArray[np.float32]]:
+def read_contours(path: Path, shape: tuple[int, int, int] | None = None) -> list[NDArray[np.float32]]:
     """Read all contours of an IMOD model or a text file of points.
 
     Parameters
@@ -33,6 +33,9 @@ def read_contours(path: Path) -> list[NDArray[np.float32]]:
     path : Path
         A binary ``.mod`` file, or a text file of ``model2point``: x, y and z in each line, preceded by the
         number of the contour, or of object and contour.
+    shape : tuple of int, optional
+        ``(z, y, x)`` of the tomogram. It tells the numbers of contours that do not count from 0 or 1 from
+        the coordinates of picks with a score or class behind them.
 
     Returns
     -------
@@ -66,25 +69,39 @@ def read_contours(path: Path) -> list[NDArray[np.float32]]:
     if not np.isfinite(points).all():
         raise SpisonetError(f"{path} contains an invalid number.")
     numbers = points[:, :-3]  # of object and contour
-    if not _are_contour_numbers(numbers, points[:, -1]):
+    if not _has_contour_numbers(points, shape):
         raise SpisonetError(
             f"{path} has {points.shape[1]} columns, but the first are not the numbers of object and contour "
-            "(whole numbers that never decrease); keep only x, y and z in each line."
+            "(whole numbers that never decrease, from 0 or 1); keep only x, y and z in each line."
         )
     groups = np.unique(numbers, axis=0) if numbers.shape[1] else [numbers[:0]]
     return [points[(numbers == group).all(axis=1), -3:] if len(group) else points for group in groups]
 
 
-def _are_contour_numbers(numbers: NDArray[np.float32], z: NDArray[np.float32]) -> bool:
-    """Return whether the first columns of a text file can be the numbers of object and contour of points.
+def _has_contour_numbers(points: NDArray[np.float32], shape: tuple[int, int, int] | None) -> bool:
+    """Return whether the first columns of a text file are the numbers of object and contour of points.
 
-    Columns such as x, y, z and score may also begin with ascending whole numbers. Then the last one is no z.
+    Picks with x, y, z and a score or class may also begin with ascending whole numbers. Numbers count from 0
+    or 1 without gaps, unless objects or contours are empty or not all were written. Then they are numbers if
+    most points are outside of the tomogram with the first columns as coordinates.
     """
+    numbers = points[:, :-3]
     if not numbers.size:
         return True
-    is_ascending = np.array_equal(numbers, numbers[np.lexsort(numbers.T[::-1])])
     is_whole = bool((numbers == np.abs(np.rint(numbers))).all())
-    return is_ascending and is_whole and bool(numbers[0, -1] <= 1 or z.max() > HIGHEST_SCORE)
+    if not is_whole or not np.array_equal(numbers, numbers[np.lexsort(numbers.T[::-1])]):
+        return False
+    steps = np.diff(numbers, axis=0)
+    is_other_object = steps[:, :-1].any(axis=1)
+    steps[is_other_object, -1] = numbers[1:][is_other_object, -1]
+    has_no_gaps = bool((steps <= 1).all())
+    if has_no_gaps and (numbers[0] <= 1).all():
+        return True
+    if shape is None:
+        return has_no_gaps and len(points) > 1
+    first = points[:, :3]
+    is_inside = ((first >= 0) & (first < shape[::-1])).all(axis=1)
+    return 2 * int(is_inside.sum()) < len(points) and bool(points[:, -1].max() > HIGHEST_SCORE)
 
 
 def read_contours_on(path: Path, shape: tuple[int, int, int], tomogram: str) -> list[NDArray[np.float32]]:
@@ -110,7 +127,7 @@ def read_contours_on(path: Path, shape: tuple[int, int, int], tomogram: str) -> 
         If the file is not readable, or its model was drawn on an image whose size is not that of the tomogram
         times one factor.
     """
-    contours = read_contours(path)
+    contours = read_contours(path, shape)
     scale = _scale_of_model(path, shape, tomogram)
     return [contour * np.float32(scale) for contour in contours]
 

@@ -43,9 +43,8 @@ OPTICS = "data_optics\n\nloop_\n_rlnOpticsGroup #1\n_rlnTomoTiltSeriesPixelSize 
         ("a.txt", "5 6 7\n15 16 8\n"),
         ("a.txt", "\ufeff# x y z\n5,6,7\n15,16,8\n"),
         ("a.txt", "1 5 6 7\n2 15 16 8\n"),  # contour x y z
-        ("a.txt", "3 5 6 7\n7 15 16 8\n"),  # of contours that are not the first
         ("a.txt", "1 1 5 6 7\n1 2 15 16 8\n"),  # object contour x y z
-        ("a.txt", "2 3 5 6 7\n3 1 15 16 8\n"),
+        ("a.txt", "1 1 5 6 7\n2 0 15 16 8\n"),
         ("a.mod", imod_model([POINTS[:1], POINTS[1:]])),
         ("a.star", star(columns((POINTS - (30, 20, 10)) * 10, CENTRED) | {"rlnTomoName": ["TS_1", "TS_1"]})),
         ("a.star", star(columns(POINTS) | {"rlnDetectorPixelSize": [10, 10]})),  # pytom-match-pick
@@ -62,6 +61,29 @@ OPTICS = "data_optics\n\nloop_\n_rlnOpticsGroup #1\n_rlnTomoTiltSeriesPixelSize 
 )
 def test_coordinates_have_the_unit_and_origin_of_their_program(tmp_path, name, content):
     np.testing.assert_allclose(read(tmp_path / name, content), POINTS)
+
+
+@pytest.mark.parametrize(
+    ("content", "points"),
+    [
+        ("3 5 26 7\n7 15 36 8\n", [(5, 26, 7), (15, 36, 8)]),  # of contours that are not the first
+        ("7 15 36 8\n", [(15, 36, 8)]),
+        ("2 3 25 6 7\n3 1 35 16 8\n", [(25, 6, 7), (35, 16, 8)]),
+    ],
+)
+def test_any_numbers_of_contours_are_read_if_they_cannot_be_coordinates(tmp_path, content, points):
+    np.testing.assert_allclose(read(tmp_path / "a.txt", content), points)
+
+
+PICKS = ["12 510 120 1\n25 330 140 2\n40 700 90 1\n", "412 510 120 7.2\n", "12 510 120 9.1 2\n"]
+PICKS += ["3 5 6 7\n7 15 16 8\n", "1 510 120 2\n25 330 140 2\n", "2 3 5 6 7\n3 1 15 16 8\n"]
+
+
+@pytest.mark.parametrize("content", PICKS)
+def test_picks_with_a_score_or_class_are_not_taken_for_contours(tmp_path, content):
+    (tmp_path / "a.txt").write_text(content)
+    with pytest.raises(SpisonetError, match=r"has \d columns, .* keep only x, y and z in each line"):
+        read_coordinates(tmp_path / "a.txt", (300, 928, 960), VOXEL_SIZE, ["TS_1"])
 
 
 def model_on(size, points):

@@ -57,6 +57,19 @@ def test_contours_are_read_from_text(tmp_path):
     np.testing.assert_array_equal(contours[1], np.add(SQUARE, (0, 0, 2)))
 
 
+@pytest.mark.parametrize("lines", ["12 510 120 1\n25 330 140 2\n40 700 90 1\n", "412 510 120 7.2\n"])
+def test_columns_of_a_text_that_may_be_picks_are_not_guessed(tmp_path, lines):
+    (tmp_path / "b.txt").write_text(lines)
+    with pytest.raises(SpisonetError, match=r"b\.txt has 4 columns, .* keep only x, y and z in each line"):
+        read_contours(tmp_path / "b.txt")
+
+
+@pytest.mark.parametrize("numbers", [(0,), (1,), (0, 1), (3, 4, 5)])
+def test_contours_of_a_text_count_without_gaps(tmp_path, numbers):
+    (tmp_path / "b.txt").write_text("".join(f"{number} 5 6 7\n" for number in numbers))
+    assert len(read_contours(tmp_path / "b.txt")) == len(numbers)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
