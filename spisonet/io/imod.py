@@ -22,6 +22,8 @@ IMAGE_SIZE_OFFSET = 136
 FLAGS_OFFSET, FLIPPED = 152, 1 << 16  # flag of a model that was drawn with y and z exchanged
 GREEN = (0.0, 1.0, 0.0)
 OWN_NAME = b"boundary drawn with spisonet"
+# IMOD's point2model without an image writes as size the largest x, y and z of the points and these margins.
+MARGINS_WITHOUT_IMAGE = (10, 10, 1)
 HIGHEST_SCORE = 1.0  # of a pick, in a column behind its coordinates
 
 
@@ -125,17 +127,19 @@ def read_contours_on(path: Path, shape: tuple[int, int, int], tomogram: str) -> 
     ------
     SpisonetError
         If the file is not readable, or its model was drawn on an image whose size is not that of the tomogram
-        times one factor.
+        times one factor. The size in a model that was made from points without an image is disregarded.
     """
     contours = read_contours(path, shape)
-    scale = _scale_of_model(path, shape, tomogram)
+    scale = _scale_of_model(path, contours, shape, tomogram)
     return [contour * np.float32(scale) for contour in contours]
 
 
-def _scale_of_model(path: Path, shape: tuple[int, int, int], tomogram: str) -> float:
+def _scale_of_model(
+    path: Path, contours: list[NDArray[np.float32]], shape: tuple[int, int, int], tomogram: str
+) -> float:
     """Return the size of the tomogram relative to the image on which a model was drawn, such as 2."""
     size = image_size_of_model(path)
-    if size is None:
+    if size is None or _is_size_of_points(size, contours):
         return 1.0
     # The size of a model that was drawn with y and z exchanged may be exchanged as well.
     for order in ((0, 1, 2), (0, 2, 1)):
@@ -150,6 +154,15 @@ def _scale_of_model(path: Path, shape: tuple[int, int, int], tomogram: str) -> f
         f"{path} was drawn on an image of {size[0]} x {size[1]} x {size[2]} voxels, but {tomogram} has "
         f"{shape[2]} x {shape[1]} x {shape[0]}; write its points in voxels of it to a text file."
     )
+
+
+def _is_size_of_points(size: tuple[int, int, int], contours: list[NDArray[np.float32]]) -> bool:
+    """Return whether the size in a model is that of its points, not of an image."""
+    points = np.concatenate([np.empty((0, 3)), *contours])
+    if not len(points):
+        return False
+    largest = points.max(axis=0) + MARGINS_WITHOUT_IMAGE
+    return bool((np.abs(largest - size) < 1).all())
 
 
 def image_size_of_model(path: Path) -> tuple[int, int, int] | None:

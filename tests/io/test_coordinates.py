@@ -100,6 +100,13 @@ def test_models_of_binned_tomograms_are_scaled(tmp_path, size, scale):
     np.testing.assert_allclose(read(tmp_path / "a.mod", model_on(size, POINTS / scale)), POINTS, rtol=0.02)
 
 
+@pytest.mark.parametrize("points", [POINTS, POINTS + 0.4, POINTS + 0.7])
+def test_the_size_of_a_model_that_was_made_from_points_is_unknown(tmp_path, points):
+    """IMOD's ``point2model`` without ``-image`` adds 10 to the largest x and y, and 1 to the largest z."""
+    x, y, z = np.rint(points.max(axis=0)).astype(int)
+    np.testing.assert_allclose(read(tmp_path / "a.mod", model_on((x + 10, y + 10, z + 1), points)), points)
+
+
 @pytest.mark.parametrize("size", [(60, 40, 80), (60, 40, 22), (30, 20, 12)])
 def test_a_model_of_another_volume_is_refused(tmp_path, size):
     x, y, z = size
