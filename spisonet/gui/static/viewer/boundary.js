@@ -50,7 +50,8 @@ export class Boundary {
   static async open(scene, target) {
     const drawn = { name: target.boundary, volume: scene.volume.name };
     const contours = target.boundary ? await attempt(() => get("boundary", drawn)) : null;
-    return new Boundary(scene, contours ?? [], target);
+    // A file that cannot be read is not shown, and thus must not be replaced.
+    return new Boundary(scene, contours ?? [], contours ? target : { star: target.star });
   }
 
   get closedContours() {
