@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from spisonet.io.star import StarFile
 from spisonet.io.tomograms import SUFFIXES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
     from numpy.typing import NDArray
@@ -158,13 +159,28 @@ def stated_tomograms(path: Path) -> list[str] | None:
         return [series_name(tomogram) for tomogram in tomograms_of_table(path)]
     if suffix != STAR:
         return []
-    table, _ = _coordinate_table(_parsed(path, version_of(path)))
-    return None if table is None else list(dict.fromkeys(_names_in(table)))
+    parsed = _parsed(path, version_of(path))
+    return None if parsed.table is None else list(parsed.rows_by_series)
+
+
+@dataclass(frozen=True)
+class _ParsedStar:
+    """A STAR file, its table with coordinates and their columns, and the rows of each tilt series.
+
+    There are no rows by tilt series if the file has no names.
+    """
+
+    star: StarFile
+    table: pd.DataFrame | None
+    columns: tuple[str, ...]
+    rows_by_series: Mapping[str, NDArray[np.int64]]
 
 
 @lru_cache(maxsize=1)  # a file may list hundreds of tomograms, for each of which it is read
-def _parsed(path: Path, _: str) -> StarFile:
-    return StarFile(path, TOMOGRAM_COLUMNS)
+def _parsed(path: Path, _: str) -> _ParsedStar:
+    star = StarFile(path, TOMOGRAM_COLUMNS)
+    table, columns = _coordinate_table(star)
+    return _ParsedStar(star, table, columns, {} if table is None else _rows_by_series(table))
 
 
 def _coordinate_table(star: StarFile) -> tuple[pd.DataFrame | None, tuple[str, ...]]:
@@ -176,24 +192,29 @@ def _coordinate_table(star: StarFile) -> tuple[pd.DataFrame | None, tuple[str, .
     return None, ()
 
 
-def _names_in(table: pd.DataFrame) -> list[str]:
-    """Return the tilt series of each row; none if the table has no names."""
+def _rows_by_series(table: pd.DataFrame) -> dict[str, NDArray[np.int64]]:
+    """Return the numbers of the rows of each tilt series, in the order of the file."""
     column = next((column for column in TOMOGRAM_COLUMNS if column in table), None)
-    return [] if column is None else [series_name(Path(str(name))) for name in table[column]]
+    if column is None:
+        return {}
+    series = {name: series_name(Path(str(name))) for name in table[column].unique()}
+    names = table[column].map(series)
+    rows = names.groupby(names).indices
+    return {name: np.asarray(rows[name]) for name in dict.fromkeys(series.values())}
 
 
 def _read_star(
     path: Path, shape: tuple[int, int, int], voxel_size_angstrom: float, series: Sequence[str]
 ) -> NDArray[np.float64]:
-    star = _parsed(path, version_of(path))
-    table, columns = _coordinate_table(star)
+    parsed = _parsed(path, version_of(path))
+    table, columns = parsed.table, parsed.columns
     if table is None:
         raise SpisonetError(f"{path} has no columns {', '.join(PIXELS)} or {', '.join(CENTRED_ANGSTROM)}.")
-    rows = _rows_of(path, table, series)
+    rows = _rows_of(path, table, parsed.rows_by_series, series)
     points = np.stack([numbers(path, rows, column) for column in columns], axis=1)
     if columns == CENTRED_ANGSTROM:
         return np.asarray(points / voxel_size_angstrom + np.array(shape[::-1]) / 2)
-    sizes = _pixel_sizes(path, rows, star.tables.get("optics"))
+    sizes = _pixel_sizes(path, rows, parsed.star.tables.get("optics"))
     if sizes is not None:
         return points * sizes[:, None] / voxel_size_angstrom
     if ((points >= 0) & (points <= 1)).all():  # fractions, as Warp's template matching writes them
@@ -204,19 +225,16 @@ def _read_star(
     )
 
 
-def _rows_of(path: Path, table: pd.DataFrame, series: Sequence[str]) -> pd.DataFrame:
+def _rows_of(
+    path: Path, table: pd.DataFrame, rows_by_series: Mapping[str, NDArray[np.int64]], series: Sequence[str]
+) -> pd.DataFrame:
     """Select the rows of a tomogram; a file without names lists one tomogram."""
-    names = _names_in(table)
-    if not names:
-        return table
-    own = {series_name(Path(name)) for name in series}
-    rows = table[[name in own for name in names]]
-    different = list(dict.fromkeys(names))
-    if len(different) == 1 and rows.empty:
+    own = [rows_by_series[name] for name in {series_name(Path(name)) for name in series} & {*rows_by_series}]
+    if own:
+        return table.iloc[np.sort(np.concatenate(own))]
+    if len(rows_by_series) <= 1:
         return table  # the file is of this tomogram, whatever it calls it
-    if rows.empty:
-        raise SpisonetError(f"{path} lists coordinates of other tomograms: {', '.join(different[:5])}.")
-    return rows
+    raise SpisonetError(f"{path} lists coordinates of other tomograms: {', '.join([*rows_by_series][:5])}.")
 
 
 def _pixel_sizes(path: Path, rows: pd.DataFrame, optics: pd.DataFrame | None) -> NDArray[np.float64] | None:

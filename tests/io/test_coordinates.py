@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from spisonet.errors import SpisonetError
+from spisonet.io import coordinates
 from spisonet.io.coordinates import read_coordinates
+from spisonet.io.series_names import series_name
 from tests.io.imod_models import imod_model
 
 POINTS = np.array([(5, 6, 7), (15, 16, 8)], dtype=float)
@@ -143,6 +145,23 @@ def test_the_rows_of_the_tomogram_are_selected(tmp_path):
     np.testing.assert_allclose(read(tmp_path / "a.star", content, ["tomograms/TS_2_EVN.mrc"]), POINTS[1:])
     with pytest.raises(SpisonetError, match=r"a\.star lists coordinates of other tomograms: TS_1, TS_2"):
         read(tmp_path / "a.star", content, ["TS_3"])
+
+
+def test_each_name_in_a_file_is_parsed_once(tmp_path, monkeypatch):
+    parsed = []
+
+    def counted(path):
+        parsed.append(path.name)
+        return series_name(path)
+
+    monkeypatch.setattr(coordinates, "series_name", counted)
+    names = {"rlnTomoName": ["TS_1.mrc", "TS_2.mrc", "TS_2_rec.mrc"] * 50, "rlnPixelSize": [10] * 150}
+    content = star(columns(np.resize(POINTS, (150, 3))) | names)
+    (tmp_path / "a.star").write_text(content)
+    assert coordinates.stated_tomograms(tmp_path / "a.star") == ["TS_1", "TS_2"]
+    for number, name in ((50, "TS_1"), (100, "TS_2")):
+        assert len(read_coordinates(tmp_path / "a.star", SHAPE, VOXEL_SIZE, [name])) == number
+    assert parsed == ["TS_1.mrc", "TS_2.mrc", "TS_2_rec.mrc", "TS_1", "TS_2"]
 
 
 @pytest.mark.parametrize(
