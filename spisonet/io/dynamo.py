@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -14,11 +16,14 @@ from spisonet.geometry.tilts import rotation_to_convention
 from spisonet.io.numbers import SIZE, TILT, number_or_nan
 from spisonet.io.paths import version_of
 from spisonet.io.series_names import series_name
+from spisonet.io.tilt_angles import MIN_TILT_RANGE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+log = logging.getLogger("spisonet")
 
 VOLUME_LIST, TABLE, TABLE_MAP = ".vll", ".tbl", ".doc"
 # Columns of a table, counted from 0: shifts, whether a missing wedge is given, its range, tomogram, position.
@@ -138,7 +143,10 @@ def _read_volume_list(path: Path) -> list[ListedTomogram]:
             found[-1] = replace(found[-1], voxel_size_angstrom=_pixel_size(path, value))
         elif name.lower() == TILT_RANGE:
             found[-1] = replace(found[-1], tilts_degrees=_tilt_range(path, name, value))
-        elif name.lower() in OTHER_TILT_RANGES and _tilt_range(path, name, value) is not None:
+        elif name.lower() in OTHER_TILT_RANGES:
+            tilts = _tilt_range(path, name, value)
+            if tilts is None or tilts[1] - tilts[0] < MIN_TILT_RANGE:
+                continue
             raise SpisonetError(
                 f"{path} has {name} = {value} for {found[-1].path}, which are tilts about {name[0].lower()}; "
                 f"{rotation_to_convention(name[0].lower())}, and list the rotated one with {TILT_RANGE}."
@@ -147,9 +155,15 @@ def _read_volume_list(path: Path) -> list[ListedTomogram]:
 
 
 def _tilt_range(path: Path, name: str, text: str) -> tuple[float, float] | None:
-    """Return the minimum and maximum tilt of an entry; None if they are equal: no tilts."""
+    """Return the minimum and maximum tilt of an entry; None if they are equal or the entry is no range."""
     values = [number_or_nan(word) for word in text.replace(",", " ").strip("[] ").split()]
-    if len(values) != 2 or not all(map(TILT.holds, values)) or values[0] > values[1]:
+    if len(values) != 2 or not all(map(math.isfinite, values)):
+        log.warning(
+            "%s has %s = %s, which is not a minimum and a maximum tilt, as in -60 60; the line is ignored.",
+            *(path, name, text),
+        )
+        return None
+    if not all(map(TILT.holds, values)) or values[0] > values[1]:
         raise SpisonetError(
             f"{path} has {name} = {text}, which is not a minimum and a maximum tilt in degrees, as in -60 60."
         )
