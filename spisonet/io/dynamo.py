@@ -28,6 +28,7 @@ log = logging.getLogger("spisonet")
 VOLUME_LIST, TABLE, TABLE_MAP = ".vll", ".tbl", ".doc"
 # Columns of a table, counted from 0: shifts, whether a missing wedge is given, its range, tomogram, position.
 SHIFTS, SAMPLING, TILTS, TOMOGRAM, POSITION = slice(3, 6), 12, slice(13, 15), 19, slice(23, 26)
+NO_TABLE_MAP = "no_table_map"  # code of the error
 FEWEST_COLUMNS = 26
 SINGLE_TILT = 1  # value of SAMPLING
 # Entries of a volume list, in lower case.
@@ -225,7 +226,8 @@ def _read_table_map(path: Path) -> dict[float, Path]:
         which = "several .doc files" if named_after else "no .doc file"
         raise SpisonetError(
             f"{path} has {which} beside it; put the table map, which lists number and file of each tomogram, "
-            f"there as {path.stem}{TABLE_MAP}."
+            f"there as {path.stem}{TABLE_MAP}.",
+            code=NO_TABLE_MAP,
         )
     (file,) = named_after
     found = {}

@@ -146,7 +146,7 @@ class MatchedFiles:
     by_series : dict
         File by name of the tilt series.
     left_out : tuple of LeftOut
-        Files of no tilt series.
+        Files of no tilt series, or of one of which another file is used.
     without : tuple of str
         Tilt series without a file.
     """

@@ -73,9 +73,36 @@ def test_a_changed_file_is_read_again(tmp_path):
 
 def test_two_files_of_one_tomogram_are_refused(tmp_path):
     write(tmp_path / "TS_1.txt", "5 6 7\n")
-    write(tmp_path / "particles.star", particles("TS_1", "TS_2"))
-    with pytest.raises(SpisonetError, match=r"TS_1\.txt and .*particles\.star both contain .* of TS_1"):
+    for other, content in (("TS_1_picks.txt", "5 6 7\n"), ("particles.star", particles("TS_1"))):
+        path = write(tmp_path / other, content)
+        with pytest.raises(SpisonetError, match=rf"TS_1\.txt and .*{other} both contain .* of TS_1"):
+            match_coordinates(tmp_path, SERIES)
+        path.unlink()
+    for name in ("a.star", "b.star"):
+        write(tmp_path / name, particles("TS_2", "TS_3"))
+    with pytest.raises(SpisonetError, match=r"a\.star and .*b\.star both contain .* of TS_2"):
         match_coordinates(tmp_path, SERIES)
+
+
+@pytest.mark.parametrize("name", ["TS_1.txt", "TS_1.star"])
+def test_a_file_of_one_tomogram_precedes_one_of_several(tmp_path, name):
+    own = write(tmp_path / name, particles("TS_1") if name.endswith(".star") else "5 6 7\n")
+    both = write(tmp_path / "all.star", particles("TS_1", "TS_2"))
+    matched = match_coordinates(tmp_path, SERIES)
+    assert matched.by_series == {"TS_1": own, "TS_2": both}
+    (left_out,) = matched.left_out
+    assert (left_out.path, left_out.reason) == (both, "for TS_1: a file of one tomogram precedes")
+
+
+def test_a_table_without_map_is_left_out_beside_other_files(tmp_path):
+    table = write(tmp_path / "all.tbl", table_row(2, (5, 6, 7)) + "\n" + table_row(3, (8, 9, 3)))
+    with pytest.raises(SpisonetError, match=r"all\.tbl has no \.doc file beside it"):
+        match_coordinates(tmp_path, SERIES)
+    own = write(tmp_path / "TS_1.tbl", table_row(1, (5, 6, 7)))
+    matched = match_coordinates(tmp_path, SERIES)
+    assert matched.by_series == {"TS_1": own}
+    (left_out,) = matched.left_out
+    assert (left_out.path, "without a table map" in left_out.reason) == (table, True)
 
 
 @pytest.mark.parametrize(
