@@ -33,7 +33,7 @@ PIXEL_SIZES = (
 )
 MAGNIFICATION, OPTICS_GROUP = "rlnMagnification", "rlnOpticsGroup"
 STAR = ".star"
-BINNINGS = (2, 4, 6, 8, 10, 12, 16)
+BINNINGS = range(2, 17)
 AS_TEXT = "write its coordinates to a text file with x, y and z in each line"
 # Files that contain no coordinates, or none that can be read, by their suffixes.
 UNSUPPORTED = {
@@ -122,8 +122,8 @@ def _require_inside(
             is_star = path.suffix.lower() == STAR
             what = "correct the pixel size in the file" if is_star else "divide them by the binning factor"
             remedy = (
-                f"all are inside if divided by {binning}, so they are probably in pixels before binning, or "
-                f"in Å: {what}"
+                f"all are inside if divided by a number such as {binning}, so they are probably in pixels "
+                f"before binning, or in Å: {what}"
             )
     raise SpisonetError(
         f"{path} has {n_outside} of {len(points)} coordinates outside of {tomogram}, which has "
@@ -218,7 +218,7 @@ def _read_star(
     if sizes is not None:
         return points * sizes[:, None] / voxel_size_angstrom
     if ((points >= 0) & (points <= 1)).all():  # fractions, as Warp's template matching writes them
-        return np.asarray(points * shape[::-1])
+        return np.asarray(np.minimum(points * shape[::-1], np.array(shape[::-1]) - 1))
     raise SpisonetError(
         f"{path} does not give the size of the pixels of {PIXELS[0]}; add a column rlnDetectorPixelSize with "
         "it in Å."

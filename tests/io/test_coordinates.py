@@ -123,15 +123,18 @@ def test_a_model_of_another_volume_is_refused(tmp_path, size):
             "a.txt",
             "200 20 10\n20 120 40\n20 20 10\n",
             r"a\.txt has 2 of 3 coordinates outside of TS_1, which has 60 x 40 x 20 voxels; all are inside "
-            r"if divided by 4, so they are .* before binning, or in Å: divide them by the binning factor\.",
+            r"if divided by a number such as 4, so they are .* before binning, or in Å: divide them by the "
+            r"binning factor\.",
         ),
         ("a.txt", "5 6 7\n5 6 8\n5 6 20\n", "1 of 3 .* voxels; correct or remove them"),
         ("a.txt", "5 6 -1\n", "1 of 1 .* voxels; correct or remove them"),
         (
             "a.star",
             star(columns(POINTS * 8) | {"rlnDetectorPixelSize": [10, 10]}),
-            "divided by 4, .*: correct the pixel size in the file",
+            "divided by a number such as 4, .*: correct the pixel size in the file",
         ),
+        ("a.txt", "170 110 55\n", "divided by a number such as 3, so"),
+        ("a.txt", "290 190 95\n", "divided by a number such as 5, so"),
     ],
 )
 def test_coordinates_outside_are_counted_with_the_scale_that_fits(tmp_path, name, content, part):
@@ -145,6 +148,11 @@ def test_the_rows_of_the_tomogram_are_selected(tmp_path):
     np.testing.assert_allclose(read(tmp_path / "a.star", content, ["tomograms/TS_2_EVN.mrc"]), POINTS[1:])
     with pytest.raises(SpisonetError, match=r"a\.star lists coordinates of other tomograms: TS_1, TS_2"):
         read(tmp_path / "a.star", content, ["TS_3"])
+
+
+def test_a_fraction_of_1_is_in_the_last_voxel(tmp_path):
+    content = star(columns([(1, 0.5, 0), (0.25, 1, 1)]) | {"rlnMicrographName": ["TS_1.tomostar"] * 2})
+    np.testing.assert_allclose(read(tmp_path / "a.star", content), [(59, 20, 0), (15, 39, 19)])
 
 
 def test_each_name_in_a_file_is_parsed_once(tmp_path, monkeypatch):
