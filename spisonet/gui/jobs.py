@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from spisonet.errors import SpisonetError
-from spisonet.gui.file_versions import CHANGED
 from spisonet.gui.forms import command_line, config_model, insert_job_folder, require_allowed_paths
 from spisonet.gui.job import NO_SIGN_OF_LIFE, NOTES_FILE, SECONDS_TO_START, UNRESPONSIVE, Job
 from spisonet.gui.job_details import summarise_job
@@ -26,7 +25,7 @@ from spisonet.io import schedulers
 from spisonet.io.atomic import prepare_output_folder, write_json
 from spisonet.io.json_files import DAMAGED
 from spisonet.io.locks import FileLock, lock_for_update
-from spisonet.io.paths import version_of
+from spisonet.io.paths import CHANGED, version_of
 from spisonet.io.run_record import FAILED, JOB_FILE, QUEUED, write_job_record
 
 if TYPE_CHECKING:

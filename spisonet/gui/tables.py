@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from spisonet.errors import SpisonetError
 from spisonet.gui.file_names import restore_bytes
-from spisonet.gui.file_versions import CHANGED
 from spisonet.gui.forms import command_line, validate_form
 from spisonet.io.installation import find_executable
 from spisonet.io.locks import lock_for_update
 from spisonet.io.numbers import range_of, require_defocus_in_angstrom
-from spisonet.io.paths import version_of
+from spisonet.io.paths import CHANGED, version_of
 from spisonet.io.series_names import pairs_of_halves
 from spisonet.io.tomogram_sources import FULL
 from spisonet.io.tomogram_table import HALVES, TomogramTable

@@ -6,6 +6,8 @@ import errno
 import os
 from pathlib import Path
 
+CHANGED = "changed_elsewhere"  # code of the error of an edit of an older version of a file
+
 
 def real_path(path: Path) -> Path:
     """Return the absolute path of a file or folder, with all links followed; its end need not exist.
