@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,12 @@ PROGRAMS = {
 
 
 def pytest_configure() -> None:
-    """Let all tests of RELION use RELION 5 if its folder is given."""
+    """Let all tests of RELION use RELION 5 if its folder is given, and all programs receive Ctrl-C.
+
+    A shell starts programs in the background with Ctrl-C ignored, which they hand on.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         prefer_relion5()
     except ValueError as error:

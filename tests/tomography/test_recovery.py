@@ -33,7 +33,7 @@ def test_training_recovers_the_missing_wedge(project, halves):
         run("prepare_star even --pixel_size 10")
     run(
         "refine tomograms.star --filter_base 8 --cube_size 16 --epochs 3 --n_subvolume 800 "
-        f"{CPU_ONLY} --turns 2"
+        f"--batch_size 4 {CPU_ONLY} --turns 2"
     )
     before = mrcfile.read("even/t.mrc")
     after = mrcfile.read("isonet_maps/corrected/corrected_t.mrc")
@@ -58,7 +58,7 @@ def test_a_network_learns_to_restore_the_ctf_amplitudes(project):
     for kind, seed in (("even", 1), ("odd", 2)):
         write_mrc(project / kind / "t.mrc", with_missing_wedge(imaged, 0.3, seed))
     run("prepare_star --even even --odd odd --pixel_size 10 --defocus 40000 --ac 0.1")
-    options = f"--filter_base 8 --cube_size 16 --epochs 2 --n_subvolume 800 {CPU_ONLY}"
+    options = f"--filter_base 8 --cube_size 16 --epochs 2 --n_subvolume 800 --batch_size 4 {CPU_ONLY}"
     run(f"refine tomograms.star {options} --CTF_mode network --output_dir network --clip_first_peak_mode 0")
     run(f"refine tomograms.star {options} --output_dir none")
     wedge = wedge_rfft(truth.shape) > 0
