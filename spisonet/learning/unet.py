@@ -120,7 +120,7 @@ def set_running_statistics(network: nn.Module, samples: Iterable[Tensor]) -> Non
 
 
 def rescale_convolutions(network: nn.Module) -> None:
-    """Give the weights of convolutions before `SampleNorm3d` the norm of new ones.
+    """Give the weights of convolutions before `SampleNorm3d` the norm of new ones, in place.
 
     The normalisation removes their scale: predictions stay the same. In a training they grow, and steps of
     an optimiser such as Adam, whose size does not depend on theirs, then change what they do more slowly
