@@ -130,7 +130,7 @@ def draw_wedge(axis: Axes, wedge: WedgeCheck) -> None:
     circle = np.linspace(0, 2 * np.pi, 200)
     axis.plot(np.cos(circle), np.sin(circle), "k-", lw=0.7)
     axis.set_aspect("equal")
-    table = "assumed, no tilt file found" if wedge.range_is_default else "table"
+    table = "no tilt file found,\nassumed" if wedge.range_is_default else "table"
     title = f"tilts about y, {table}: {tilt_range_degrees[0]:g} to {tilt_range_degrees[1]:g}°"
     if measured is None:
         title += f"\nspectrum: {SPECTRUM_TITLES[wedge.result]}"

@@ -81,4 +81,4 @@ def test_a_tilt_range_that_was_assumed_is_marked_in_the_figure(tmp_path):
     before, after = (tomogram(tmp_path / f"{seed}.mrc", noise(seed)) for seed in (3, 4))
     figure = draw_tomogram_comparison((before,), after, wedge(is_assumed=True))
     title = figure.axes[8].get_title()
-    assert title == "tilts about y, assumed, no tilt file found: -50 to 60°\nspectrum: -52 to 63°"
+    assert title == "tilts about y, no tilt file found,\nassumed: -50 to 60°\nspectrum: -52 to 63°"
